@@ -1,0 +1,76 @@
+# netcompile. `make` alone lists the targets; `make demo` and `make test` set everything up by themselves.
+
+PYTHON ?= python3
+VENV   ?= .venv
+# A second package index to look for torch in, e.g. https://download.pytorch.org/whl/cpu for the small CPU build.
+TORCH_INDEX ?=
+
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.netcompile-installed
+PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+         $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test check bench prototxt schema convert-weights corpus fuzz clean
+
+help: ## list these targets
+	@echo "netcompile: Caffe prototxts to standalone PyTorch modules"
+	@echo
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do \
+	    printf '  make %-16s %s\n' "$$name" "$$what"; done
+	@echo
+	@echo "Variables: PYTHON=$(PYTHON) (3.11 or newer)  VENV=$(VENV)  TORCH_INDEX=$(TORCH_INDEX)"
+
+setup: $(STAMP) ## create or update the virtual environment (every other target does this by itself)
+
+demo: $(STAMP) ## the main job: build the demo net, segment the test images, score them
+	$(BIN)/python -m netcompile.runtime.demo
+
+test: $(STAMP) ## the complete test suite
+	$(BIN)/python -m pytest
+
+check: $(STAMP) ## lint, formatting, types, and the complete test suite
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+bench: $(STAMP) ## measure: speed, memory, start-up time
+	$(BIN)/python -m bench
+
+prototxt: $(STAMP) ## write prototxt/ from the specs in netcompile/zoo
+	$(BIN)/python -m netcompile.zoo
+
+schema: $(STAMP) ## write the schema tables of netcompile/prototxt
+	$(BIN)/python -m netcompile.prototxt.generate
+
+convert-weights: $(STAMP) ## convert every caffemodel in weights/ that weights/manifest.toml lists
+	$(BIN)/netcompile convert-weights --manifest weights/manifest.toml
+
+corpus: $(STAMP) ## a table of what works over a corpus of found nets (../shared/corpus)
+	$(BIN)/python -m tests.corpus
+
+fuzz: $(STAMP) ## look for new counterexamples: the property tests with many more examples
+	$(BIN)/python -m pytest --hypothesis-profile=fuzz -m hypothesis
+
+clean: ## remove what the other targets made, except the virtual environment
+	rm -rf build dist out demo-out netcompile.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find netcompile tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "netcompile needs Python 3.11 or newer; '$(PYTHON)' is: $$($(PYTHON) --version 2>&1)" >&2; \
+	    echo "Name another one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "'$(PYTHON)' cannot make virtual environments: its venv and ensurepip modules are missing." >&2; \
+	    echo "On Debian and Ubuntu they are the package python3-venv, which an administrator installs." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMP): $(BIN)/python pyproject.toml setup.py constraints.txt
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+	    echo "$(VENV) exists but has no pip: remove the folder, and make creates it afresh." >&2; exit 1; }
+	@echo "installing into $(VENV); the first time torch alone takes minutes"
+	$(PIP) setuptools
+	$(PIP) --no-build-isolation -e '.[dev]'
+	@touch $@

@@ -1,0 +1,349 @@
+"""Extents as exact functions of the input extent.
+
+A `Size` says what the height (or width) of a blob is for *every* height (width) n >= 1 of the net's
+input. It is a sequence of pieces, ``(1, f1), (n2, f2), …``: from n = n2 on the function is f2. Every
+piece is quasi-affine (see `pieces`), and so is every size that Caffe's layers make of it. Equality,
+bounds and "for which n?" are therefore finite checks and their answers proofs for all n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import reduce
+from math import lcm
+from operator import or_
+
+from netcompile.algebra import pieces as bodies
+from netcompile.algebra.nset import NSet
+from netcompile.algebra.pieces import UNDEFINED, Body, Staircase
+
+Pieces = tuple[tuple[int, Body], ...]
+
+
+class Size:
+    """An exact integer function of one input extent n >= 1, undefined where Caffe would refuse the net.
+
+    Immutable. Arithmetic with ints and with sizes of the same variable; `//` rounds down. A size that is
+    the same everywhere has no variable (`name == ""`), combines with any and equals its int.
+    Operations raise `SizeTooComplex` when the answer would need a table of more than 65536 values and
+    ValueError when two sizes depend on different variables.
+    """
+
+    __slots__ = ("name", "pieces")
+
+    name: str
+    pieces: Pieces
+
+    def __init__(self, name: str, pieces: Iterable[tuple[int, Body]]) -> None:
+        """From pieces (first n, function) in order, the first at n = 1."""
+        self.pieces = _merged(tuple(pieces))
+        constant = len(self.pieces) == 1 and (self.pieces[0][1].is_constant or self.pieces[0][1] == UNDEFINED)
+        self.name = "" if constant else name
+
+    @staticmethod
+    def variable(name: str = "n") -> Size:
+        """The extent of the input itself: n ↦ n."""
+        return Size(name, ((1, Staircase(1, 0, 0, 1, 0)),))
+
+    @staticmethod
+    def constant(value: int) -> Size:
+        """n ↦ value"""
+        return Size("", ((1, bodies.constant(value)),))
+
+    @staticmethod
+    def undefined() -> Size:
+        """Defined for no n."""
+        return Size("", ((1, UNDEFINED),))
+
+    @staticmethod
+    def of(value: Size | int) -> Size:
+        """An int as a constant size; a size as it is."""
+        return value if isinstance(value, Size) else Size.constant(value)
+
+    # values
+
+    def at(self, n: int) -> int | None:
+        """The extent for the input extent n >= 1; None where it is undefined."""
+        if n < 1:
+            return None
+        for start, f in reversed(self.pieces):
+            if n >= start:
+                return f.at(n)
+        return None
+
+    def as_int(self) -> int | None:
+        """The value of a constant size; None for one that depends on n."""
+        return self.at(1) if not self.name else None
+
+    def segments(self) -> Iterator[tuple[int, int | None, Body]]:
+        """(first n, first n beyond or None, function) per piece."""
+        for index, (start, f) in enumerate(self.pieces):
+            yield start, self.pieces[index + 1][0] if index + 1 < len(self.pieces) else None, f
+
+    # arithmetic
+
+    def _map(self, op: Callable[[Body], Body]) -> Size:
+        return Size(self.name, tuple((start, op(f)) for start, f in self.pieces))
+
+    def __add__(self, other: Size | int) -> Size:
+        if isinstance(other, int):
+            return self if other == 0 else self._map(lambda f: bodies.shift(f, other))
+        pairs = self._aligned(other)
+        return Size(self.name or other.name, [(lo, bodies.add(f, g)) for lo, f, g in pairs])
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Size:
+        return self * -1
+
+    def __sub__(self, other: Size | int) -> Size:
+        return self + -other
+
+    def __rsub__(self, other: int) -> Size:
+        return -self + other
+
+    def __mul__(self, by: int) -> Size:
+        return self if by == 1 else self._map(lambda f: bodies.scale(f, by))
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, by: int) -> Size:
+        """floor(self / by) for by >= 1."""
+        if by < 1:
+            raise ValueError(f"divisor must be positive, not {by}")
+        return self if by == 1 else self._map(lambda f: bodies.floor_div(f, by))
+
+    def ceil_div(self, by: int) -> Size:
+        """ceil(self / by) for by >= 1."""
+        return (self + (by - 1)) // by
+
+    def truncating_div(self, by: int) -> Size:
+        """self / by as C++ divides integers, toward zero; by >= 1."""
+        down = self // by
+        if by == 1 or self._is_at_least(0):
+            return down
+        return _choose(self.where_at_least(0), down, self.ceil_div(by))
+
+    def min_with(self, other: Size | int) -> Size:
+        """The smaller of the two; undefined where either is."""
+        return _choose(self.where_at_least(other), Size.of(other), self, self + other)
+
+    def max_with(self, other: Size | int) -> Size:
+        """The larger of the two; undefined where either is."""
+        return _choose(self.where_at_least(other), self, Size.of(other), self + other)
+
+    def restrict(self, to: NSet) -> Size:
+        """The same function, undefined outside a set."""
+        return self if to.is_all else _choose(to, self, Size.undefined())
+
+    def where_positive(self) -> Size:
+        """The same function, undefined where it is zero or negative: a blob has at least one pixel."""
+        if self._is_at_least(1):
+            return self
+        start, f = self.pieces[-1]
+        if isinstance(f, Staircase) and bodies.is_monotone(f) and len(self.pieces) <= 2:
+            first = bodies.first_at_least(f, 1)
+            if first is not None and (start == 1 or self.pieces[0][1] == UNDEFINED):
+                return Size(self.name, ((1, UNDEFINED), (max(first, start), f)))
+        return self.restrict(self.where_at_least(1))
+
+    def _is_at_least(self, bound: int) -> bool:
+        """Cheap and sufficient: does every piece begin at or above the bound and never fall?"""
+        return all(
+            (isinstance(f, Staircase) and f.at(start) >= bound and bodies.is_monotone(f)) or f == UNDEFINED
+            for start, f in self.pieces
+        )
+
+    def _aligned(self, other: Size) -> Iterator[tuple[int, Body, Body]]:
+        """Both functions on the common refinement of their pieces."""
+        if self.name and other.name and self.name != other.name:
+            raise ValueError(f"sizes of two axes meet: {self.name} and {other.name}")
+        for start in sorted({start for start, _ in (*self.pieces, *other.pieces)}):
+            yield start, self._body_at(start), other._body_at(start)
+
+    def _body_at(self, n: int) -> Body:
+        return next(f for start, f in reversed(self.pieces) if n >= start)
+
+    # questions, answered for all n
+
+    def where_defined(self) -> NSet:
+        """The n for which the size is defined."""
+        return _union(bodies.where_defined(f, lo, hi) for lo, hi, f in self.segments())
+
+    def where_at_least(self, other: Size | int) -> NSet:
+        """The n where both are defined and self >= other."""
+        if isinstance(other, int):
+            return _union(bodies.where_at_least(f, lo, hi, other) for lo, hi, f in self.segments())
+        return (self - other).where_at_least(0)
+
+    def where_at_most(self, other: Size | int) -> NSet:
+        """The n where both are defined and self <= other."""
+        return (-self).where_at_least(-other)
+
+    def where_equal(self, other: Size | int) -> NSet:
+        """The n where both are defined and equal."""
+        if isinstance(other, int):
+            return self.where_at_least(other) - self.where_at_least(other + 1)
+        if self.pieces == other.pieces:
+            return self.where_defined()
+        return (self - other).where_equal(0)
+
+    def fibre(self, value: int) -> NSet:
+        """The input extents that collapse to this value."""
+        return self.where_equal(value)
+
+    def minimum(self) -> int | None:
+        """The least value over all n; None when it falls without end or is nowhere defined."""
+        from netcompile.algebra.bounds import least
+
+        return least(self)
+
+    def maximum(self) -> int | None:
+        """The greatest value over all n; None when it grows without end or is nowhere defined."""
+        from netcompile.algebra.bounds import least
+
+        lowest = least(-self)
+        return None if lowest is None else -lowest
+
+    def is_injective(self) -> bool:
+        """Do different input extents always give different values?"""
+        return self.largest_fibre() == 1
+
+    def largest_fibre(self) -> int | None:
+        """How many input extents share one value at most; None when there is no limit."""
+        from netcompile.algebra.bounds import largest_fibre
+
+        return largest_fibre(self)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, int):
+            return self.as_int() == other
+        if not isinstance(other, Size):
+            return NotImplemented
+        if self.name != other.name:
+            return False
+        if self.pieces == other.pieces:
+            return True
+        mine, theirs = self.canonical(), other.canonical()
+        if mine.pieces == theirs.pieces:
+            return True
+        # the functions from the last start on are canonical; below it only values count
+        if mine.pieces[-1] != theirs.pieces[-1]:
+            return False
+        return all(mine.at(n) == theirs.at(n) for n in range(1, mine.pieces[-1][0]))
+
+    def __hash__(self) -> int:
+        value = self.as_int()
+        return hash((self.name, self.canonical().pieces[-1])) if value is None else hash(value)
+
+    def canonical(self) -> Size:
+        """The same function with its last piece from the least possible n on."""
+        parts = list(self.pieces)
+        while len(parts) > 1:
+            last = parts[-1][1]
+            (lo, f), start = parts[-2], parts[-1][0]
+            while start > lo and f.at(start - 1) == last.at(start - 1):
+                start -= 1
+            parts[-1] = (start, last)
+            if start > lo:
+                break
+            del parts[-2]
+        return Size(self.name, parts)
+
+    # printing
+
+    def __str__(self) -> str:
+        """Closed form and where it holds: ``⌈(H+6)/32⌉``, ``⌊H/2⌋ (H >= 2)``."""
+        from netcompile.algebra.closed_form import text
+
+        return text(self)
+
+    def __repr__(self) -> str:
+        return f"<Size {self.ascii()}>"
+
+    def ascii(self) -> str:
+        """As `str`, in ASCII: ``ceil((H+6)/32)``."""
+        from netcompile.algebra.closed_form import ASCII, text
+
+        return text(self, ASCII)
+
+    def formula(self) -> str:
+        """The closed form for large n alone, without the exceptions for small n."""
+        from netcompile.algebra.closed_form import formula
+
+        return formula(self.pieces[-1][1], self.name)
+
+    def python(self) -> str:
+        """A Python expression of the variable, exact for all n >= 1, None where undefined."""
+        from netcompile.algebra.closed_form import python
+
+        return python(self)
+
+    def when_divisible(self) -> str | None:
+        """The form without rounding, as in published tables: ``(H+6)/16 + 12``; None if there is none."""
+        from netcompile.algebra.closed_form import when_divisible
+
+        return when_divisible(self.pieces[-1][1], self.name)
+
+    def divisibility(self) -> tuple[int, int]:
+        """(b, m): `when_divisible` holds for large n where m divides n + b; (0, 1): always."""
+        from netcompile.algebra.closed_form import divisibility
+
+        return divisibility(self.pieces[-1][1])
+
+    def to_json(self) -> dict[str, object]:
+        """``{"variable", "pieces": [{"from", …}]}``, each piece one of
+
+        ``"a", "q", "b", "m", "d"``: a·n + q·floor((n + b)/m) + d;
+        ``"rise", "values"``: values[n mod p] + rise·floor(n/p), p values, null where undefined;
+        ``"undefined": true``.
+        """
+        from netcompile.algebra.closed_form import to_json
+
+        return to_json(self)
+
+
+def _union(sets: Iterable[NSet]) -> NSet:
+    return reduce(or_, sets)
+
+
+def _merged(pieces: Pieces) -> Pieces:
+    if len(pieces) == 1:
+        return pieces
+    merged: list[tuple[int, Body]] = []
+    for index, (start, f) in enumerate(pieces):
+        if index + 1 < len(pieces) and isinstance(f, Staircase) and bodies.is_monotone(f):
+            value = f.at(start)
+            if value == f.at(pieces[index + 1][0] - 1):
+                f = bodies.constant(value)
+        if not merged or merged[-1][1] != f:
+            merged.append((start, f))
+    return tuple(merged)
+
+
+def _choose(condition: NSet, yes: Size, no: Size, defined: Size | None = None) -> Size:
+    """`yes` on the set, `no` elsewhere; undefined where `defined` is."""
+    if defined is not None:
+        yes, no = (x.restrict(defined.where_defined()) for x in (yes, no))
+    edges = {1, condition.start, *(edge for run in condition.runs for edge in run)}
+    edges.update(start for start, _ in (*yes.pieces, *no.pieces))
+    chosen: list[tuple[int, Body]] = []
+    for start in sorted(edges):
+        f, g = yes._body_at(start), no._body_at(start)
+        if start < condition.start or condition.period == 1:
+            chosen.append((start, f if start in condition else g))
+        else:
+            chosen.append((start, _interleave(condition, f, g)))
+    return Size(yes.name or no.name, chosen)
+
+
+def _interleave(condition: NSet, f: Body, g: Body) -> Body:
+    """f on the residues of the condition, g on the others; both rise alike, or one is undefined."""
+    period = lcm(condition.period, f.period, g.period)
+    rises = {h.rise * (period // h.period) for h in (f, g) if h != UNDEFINED}
+    if len(rises) > 1:
+        raise ValueError("no quasi-affine function: its parts rise differently")
+    mask = condition.mask
+    return bodies.sample(
+        period, max(rises, default=0), lambda n: (f if mask >> n % condition.period & 1 else g).at(n)
+    )

@@ -1,0 +1,158 @@
+"""Where a pixel of a blob lies in the input: the coordinate map of every value, for height and width.
+
+Every value belongs to a *frame*: a root (an input, or a value behind a layer that moves no pixel grid along) and the
+map from the value's indices to the root's coordinates. Where several bottoms meet, their maps must agree: bottoms of
+one root are compared, so that every path to the common ancestor is; bottoms of two roots tie the roots together.
+Caffe's own coord_map.py walks one path and assumes that the others agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from netcompile.algebra.coords import AxisMap
+from netcompile.ir.graph import Graph, Node, Value
+from netcompile.layers.base import IDENTITY, Axes, IntShape
+from netcompile.layers.crop import Crop
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Two bottoms of a layer lie differently over their common ancestor; maps are from the bottoms to the root."""
+
+    node: Node
+    bottoms: tuple[int, int]
+    maps: tuple[Axes, Axes]
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Per value its root and its map to it; the joins that disagree; what each crop would need."""
+
+    frames: Mapping[Value, tuple[Value, Axes]]
+    conflicts: tuple[Conflict, ...]
+    crops: Mapping[int, tuple[Fraction, Fraction] | str]  # by node index: the offsets (H, W), or why there are none
+    local: Mapping[Value, tuple[Value, Axes]]  # per value: the bottom that it follows, and the map to that bottom
+
+    def path(self, value: Value) -> list[tuple[Value, Axes]]:
+        """From the root down to `value`: each value with its map to the value before it."""
+        chain = []
+        while value in self.local:
+            parent, axes = self.local[value]
+            chain.append((value, axes))
+            value = parent
+        chain.reverse()
+        return chain
+
+
+def compose(outer: Axes, inner: Axes) -> Axes:
+    """First `inner` (from a value to its bottom), then `outer` (from that bottom on)."""
+    return (outer[0].compose(inner[0]), outer[1].compose(inner[1]))
+
+
+def inverse(axes: Axes) -> Axes:
+    return (axes[0].inverse(), axes[1].inverse())
+
+
+class _Frames:
+    """Union-find over roots, each link carrying the map from the child's coordinates to the parent's."""
+
+    def __init__(self) -> None:
+        self.of: dict[Value, tuple[Value, Axes]] = {}
+        self.link: dict[Value, tuple[Value, Axes]] = {}
+
+    def root(self, root: Value) -> tuple[Value, Axes]:
+        axes = IDENTITY
+        while root in self.link:
+            root, step = self.link[root]
+            axes = compose(step, axes)
+        return root, axes
+
+    def find(self, value: Value) -> tuple[Value, Axes]:
+        root, axes = self.of[value]
+        if root not in self.link:
+            return root, axes
+        top, step = self.root(root)
+        found = (top, compose(step, axes))
+        self.of[value] = found
+        return found
+
+    def tie(self, child: Value, axes: Axes, parent: Value) -> None:
+        self.link[child] = (parent, axes)
+
+
+def coordinates(graph: Graph, shapes: Mapping[Value, IntShape]) -> Coordinates:
+    """The frame of every value of the graph, in one pass over the layers."""
+    frames = _Frames()
+    order = {entry.value: index for index, entry in enumerate(graph.inputs)}
+    for value in order:
+        frames.of[value] = (value, IDENTITY)
+    conflicts: list[Conflict] = []
+    crops: dict[int, tuple[Fraction, Fraction] | str] = {}
+    local: dict[Value, tuple[Value, Axes]] = {}
+    for index, node in enumerate(graph.nodes):
+        if any(b not in shapes for b in node.bottoms) or any(b not in frames.of for b in node.bottoms):
+            for top in node.tops:
+                frames.of[top] = (top, IDENTITY)
+            continue
+        bottoms = tuple(shapes[b] for b in node.bottoms)
+        if isinstance(node.layer, Crop):
+            found = _crop_need(frames, node, bottoms)
+            crops[index] = found
+            if not isinstance(found, str):
+                # Downstream, the crop counts as aligned: a wrong offset is reported once, where it stands.
+                need = (AxisMap.crop(found[0]), AxisMap.crop(found[1]))
+                local[node.tops[0]] = (node.bottoms[0], need)
+                frames.of[node.tops[0]] = frames.find(node.bottoms[1])
+                continue
+        maps = node.layer.coords(*bottoms)
+        if maps is None:
+            for top in node.tops:
+                frames.of[top] = (top, IDENTITY)
+            continue
+        chosen: tuple[Value, Axes] | None = None
+        first = 0
+        for position, axes in enumerate(maps):
+            if axes is None:
+                continue
+            root, step = frames.find(node.bottoms[position])
+            here = compose(step, axes)
+            if chosen is None:
+                chosen, first = (root, here), position
+                for top in node.tops:
+                    local[top] = (node.bottoms[position], axes)
+            elif root == chosen[0]:
+                if here != chosen[1]:
+                    conflicts.append(Conflict(node, (first, position), (chosen[1], here)))
+            elif order.get(root, len(order)) < order.get(chosen[0], len(order)):
+                frames.tie(chosen[0], compose(here, inverse(chosen[1])), root)
+                chosen = (root, here)
+            else:
+                frames.tie(root, compose(chosen[1], inverse(here)), chosen[0])
+        for top in node.tops:
+            frames.of[top] = chosen if chosen is not None else (top, IDENTITY)
+    resolved = {value: frames.find(value) for value in frames.of}
+    return Coordinates(resolved, tuple(conflicts), crops, local)
+
+
+def _crop_need(
+    frames: _Frames, node: Node, bottoms: tuple[IntShape, ...]
+) -> tuple[Fraction, Fraction] | str:
+    if any(len(shape) != 4 for shape in bottoms):
+        return "alignment is defined for blobs with height and width only"
+    (root_a, a), (root_b, b) = frames.find(node.bottoms[0]), frames.find(node.bottoms[1])
+    if root_a != root_b:
+        return (
+            f"'{node.bottoms[0].blob}' and '{node.bottoms[1].blob}' have no common ancestor "
+            "whose pixels both can be traced to"
+        )
+    for axis, name in ((0, "height"), (1, "width")):
+        if a[axis].stride != b[axis].stride:
+            return (
+                f"stride mismatch in {name}: '{node.bottoms[0].blob}' has stride {a[axis].stride}, "
+                f"'{node.bottoms[1].blob}' has {b[axis].stride}"
+            )
+    needs = [(b[i].offset - a[i].offset) / a[i].stride for i in (0, 1)]
+    return (Fraction(needs[0]), Fraction(needs[1]))

@@ -1,0 +1,219 @@
+"""Shapes of every value: as numbers for the declared inputs, and as exact functions of the input's size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from netcompile.ir.graph import Graph, Node, Value
+from netcompile.algebra.nset import NSet, SizeTooComplex
+from netcompile.algebra.size import Size
+from netcompile.layers.base import BlobSpec, Condition, Dim, IntShape, NeedsNumber, Refused, Shape, number, show
+from netcompile.layers.params import locate
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+
+Shapes = Mapping[Value, IntShape]
+
+
+def diagnose(node: Node, refused: Refused) -> Diagnostic:
+    """A layer's refusal, placed in the file."""
+    return Diagnostic(
+        refused.code,
+        f"layer '{node.name}': {refused.what}",
+        locate(node.message, refused.at),
+        why=refused.why,
+        remedy=refused.remedy,
+    )
+
+
+def infer(graph: Graph) -> tuple[dict[Value, IntShape], list[Diagnostic]]:
+    """Shapes for the declared inputs, and every refusal; a layer that fails leaves its tops without a shape."""
+    known: dict[Value, IntShape] = {entry.value: entry.shape for entry in graph.inputs}
+    problems: list[Diagnostic] = []
+    shared: dict[str, tuple[Node, BlobSpec]] = {}
+    for node in graph.nodes:
+        bottoms = [known[b] for b in node.bottoms if b in known]
+        if len(bottoms) < len(node.bottoms):
+            continue
+        try:
+            for condition in node.layer.conditions(*bottoms):
+                if not condition.holds():
+                    problems.append(diagnose(node, condition.refusal))
+                    if condition.refusal.code != "crop-bounds":
+                        break
+            else:
+                problems += _params(node, bottoms, shared)
+            tops = node.layer.shapes(*bottoms)
+        except Refused as refused:
+            problems.append(diagnose(node, refused))
+            continue
+        numbers = tuple(tuple(number(d) for d in top) for top in tops)
+        for index, shape in enumerate(numbers):
+            if any(d < 1 for d in shape):
+                problems.append(diagnose(node, _empty(node, index, shape, bottoms)))
+                break
+        else:
+            known.update(zip(node.tops, numbers, strict=False))
+    return known, problems
+
+
+def _empty(node: Node, index: int, shape: IntShape, bottoms: list[IntShape]) -> Refused:
+    return Refused(
+        f"output size is not positive: {show(shape)}",
+        code="empty-output",
+        at=f"bottom[{min(index, len(bottoms) - 1)}]" if bottoms else "",
+        why=f"from {' and '.join(show(b) for b in bottoms)}: the window does not fit into its bottom",
+        remedy="a larger input (--input), a smaller kernel, or more pad",
+    )
+
+
+def _params(node: Node, bottoms: list[IntShape], shared: dict[str, tuple[Node, BlobSpec]]) -> list[Diagnostic]:
+    """Check the layer's param specs against its blobs, and shared blobs against their owner's (Net::AppendParam)."""
+    if not node.params:
+        return []
+    blobs = node.layer.blobs(*bottoms)
+    if len(node.params) > len(blobs):
+        what = f"{len(node.params)} param specs for {len(blobs)} blobs"
+        return [diagnose(node, Refused(what, code="param-count", at=f"param[{len(blobs)}]"))]
+    problems = []
+    for index, (spec, blob) in enumerate(zip(node.params, blobs, strict=False)):
+        if not spec.name:
+            continue
+        owner, first = shared.setdefault(spec.name, (node, blob))
+        if owner is node and first is blob:
+            continue
+        same = first.shape == blob.shape
+        if spec.permissive:
+            same = _count(first.shape) == _count(blob.shape)
+        if not same:
+            refused = Refused(
+                f"shared param '{spec.name}' has two shapes: {show(first.shape)} and {show(blob.shape)}",
+                code="param-share",
+                at=f"param[{index}].name",
+                why=f"layer '{owner.name}' owns it",
+                remedy="" if spec.permissive else "share_mode: PERMISSIVE allows equal counts",
+            )
+            problems.append(diagnose(node, refused))
+    return problems
+
+
+def _count(shape: IntShape) -> int:
+    total = 1
+    for extent in shape:
+        total *= extent
+    return total
+
+
+def shapes_of(graph: Graph) -> dict[Value, IntShape]:
+    """Shapes for the declared inputs. Raises NetError with every refusal."""
+    known, problems = infer(graph)
+    if problems:
+        raise NetError(problems)
+    return known
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A condition on the input's size that a layer sets, on axis 0 (height) or 1 (width)."""
+
+    node: Node
+    axis: int
+    condition: Condition
+
+
+@dataclass(frozen=True)
+class Symbolic:
+    """Shapes as functions of H and W. `fixed` lists layers that tie the net to its declared size."""
+
+    shapes: Mapping[Value, Shape | None]
+    limits: tuple[Limit, ...]
+    fixed: tuple[Node, ...]
+    spatial: tuple[Value, ...]  # inputs whose extents are H and W
+
+
+def symbolic(graph: Graph, known: Shapes) -> Symbolic:
+    """Shapes as exact functions of the height H and the width W of the first input with four axes.
+
+    Other inputs of the same height and width vary with it; all further extents stay numbers. Where a layer needs an
+    extent as a number (InnerProduct), the net is tied to its declared size from there on. A shape that no `Size` can
+    express (Flatten of a plane) is None.
+    """
+    shapes: dict[Value, Shape | None] = {}
+    limits: list[Limit] = []
+    fixed: list[Node] = []
+    plane: IntShape | None = None
+    spatial = []
+    variables = (Size.variable("H"), Size.variable("W"))
+    for entry in graph.inputs:
+        shape = entry.shape
+        if len(shape) == 4 and plane in (None, shape[2:]) and min(shape[2:]) > 1:
+            plane = shape[2:]
+            spatial.append(entry.value)
+            shapes[entry.value] = (*shape[:2], *variables)
+        else:
+            shapes[entry.value] = shape
+    for node in graph.nodes:
+        bottoms = [shapes.get(b) for b in node.bottoms]
+        tops: tuple[Shape | None, ...]
+        if any(b is None for b in bottoms):
+            tops = (None,) * len(node.tops)
+        else:
+            tops = _symbolic_tops(node, [b for b in bottoms if b is not None], limits, fixed, known)
+        shapes.update(zip(node.tops, tops, strict=False))
+    return Symbolic(shapes, tuple(limits), tuple(fixed), tuple(spatial))
+
+
+def _symbolic_tops(
+    node: Node, bottoms: list[Shape], limits: list[Limit], fixed: list[Node], known: Shapes
+) -> tuple[Shape | None, ...]:
+    try:
+        for condition in node.layer.conditions(*bottoms):
+            axis = _axis(condition.left, condition.right)
+            if axis is not None and not (condition.relation == "==" and condition.left == condition.right):
+                limits.append(Limit(node, axis, condition))
+        tops = node.layer.shapes(*bottoms)
+        blobs = node.layer.blobs(*bottoms)
+    except NeedsNumber:
+        concrete = tuple(known.get(top) for top in node.tops)
+        numbers = [known[b] for b in node.bottoms]
+        if node.layer.blobs(*numbers):  # its blobs have the declared size: so must the input
+            fixed.append(node)
+            return concrete
+        if all(top is not None and all(d == 1 for d in top[2:]) for top in concrete) and len(concrete) == 1:
+            return concrete
+        return (None,) * len(node.tops)
+    except (Refused, SizeTooComplex, ValueError):
+        return (None,) * len(node.tops)
+    del blobs
+    return tops
+
+
+def _axis(*dims: Dim) -> int | None:
+    """0 where an extent depends on the height, 1 on the width, None on neither."""
+    names = {dim.name for dim in dims if isinstance(dim, Size)}
+    return 0 if "H" in names else 1 if "W" in names else None
+
+
+def valid_sizes(graph: Graph, sym: Symbolic, known: Shapes) -> tuple[NSet, NSet]:
+    """For which heights and widths the whole net is legal: every extent positive, every condition kept."""
+    sets = [NSet.all(), NSet.all()]
+    for shape in sym.shapes.values():
+        for dim in shape or ():
+            if isinstance(dim, Size) and dim.name in ("H", "W"):
+                axis = "HW".index(dim.name)
+                sets[axis] = sets[axis] & dim.where_defined()
+    for limit in sym.limits:
+        sets[limit.axis] = sets[limit.axis] & where(limit.condition)
+    for node in sym.fixed:
+        for bottom in node.bottoms:
+            for dim, number_ in zip(sym.shapes.get(bottom) or (), known[bottom], strict=False):
+                if isinstance(dim, Size) and dim.name in ("H", "W"):
+                    axis = "HW".index(dim.name)
+                    sets[axis] = sets[axis] & dim.fibre(number_)
+    return sets[0], sets[1]
+
+
+def where(condition: Condition) -> NSet:
+    """The input extents for which a condition on sizes holds."""
+    left = Size.of(condition.left)
+    return left.where_equal(condition.right) if condition.relation == "==" else left.where_at_least(condition.right)

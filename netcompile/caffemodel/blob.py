@@ -1,0 +1,138 @@
+"""The values of a caffemodel: layers with blobs whose numbers stay in the file until they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import prod
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from netcompile.caffemodel.file import DataFile
+    from netcompile.caffemodel.wire import Pieces
+    from netcompile.prototxt.diagnostic import Diagnostic
+
+FloatType = Literal["float16", "float32", "float64"]
+
+ITEM_BYTES: dict[str, int] = {"float16": 2, "float32": 4, "float64": 8}
+CHUNK = 1 << 20  # bytes moved at a time: large enough for full speed, small enough to stay in a cache
+_SMALL = 1 << 14  # below this a copy out of the mapping is cheaper than a system call
+
+
+class BlobData(Protocol):
+    """Where the numbers of a blob come from."""
+
+    def chunks(self, limit: int) -> Iterator[memoryview]:
+        """All numbers in order, little-endian, ``limit`` bytes at a time; a view dies with the next."""
+        ...
+
+    def view(self) -> tuple[Any, int] | None:
+        """(buffer, offset) if all numbers lie packed in one buffer, else None."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FileData:
+    """Numbers that lie in a file as they are: packed, in several packed chunks, or each with its tag."""
+
+    file: DataFile
+    pieces: Pieces
+
+    def chunks(self, limit: int = CHUNK) -> Iterator[memoryview]:
+        size = self.pieces.size
+        buffer = memoryview(bytearray(min(max(limit // size, 1), self.pieces.count) * size))
+        filled = 0
+        for offset, count, stride in self.pieces:
+            while count:
+                take = min(count, (len(buffer) - filled) // size)
+                part = buffer[filled : filled + take * size]
+                if stride == size and len(part) >= _SMALL:
+                    self.file.read_into(part, offset)
+                elif stride == size:
+                    part[:] = self.file.map[offset : offset + len(part)]
+                else:
+                    for byte in range(size):
+                        part[byte::size] = self.file.map[offset + byte : offset + take * stride - 1 : stride]
+                filled += len(part)
+                offset += take * stride
+                count -= take
+                if filled == len(buffer):
+                    yield buffer
+                    filled = 0
+        if filled:
+            yield buffer[:filled]
+
+    def view(self) -> tuple[Any, int] | None:
+        runs = list(self.pieces) if len(self.pieces.runs) == 3 else []
+        return (self.file.map, runs[0][0]) if runs and runs[0][2] == self.pieces.size else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Blob:
+    """One parameter array of a layer, still in its file.
+
+    ``shape`` is as in the file: for ``legacy`` blobs (num, channels, height, width), always four axes.
+    ``dtype`` is the type stored: float32, float64 (``double_data``) or, from forks, float16.
+    """
+
+    shape: tuple[int, ...]
+    dtype: FloatType
+    data: BlobData = field(repr=False)
+    legacy: bool = False
+
+    @property
+    def count(self) -> int:
+        """How many numbers: the product of the shape, 1 for a scalar."""
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.count * ITEM_BYTES[self.dtype]
+
+    def chunks(self, limit: int = CHUNK) -> Iterator[memoryview]:
+        """The numbers in order as little-endian bytes, ``limit`` at a time; a view dies with the next."""
+        return self.data.chunks(limit)
+
+    def array(self) -> np.ndarray[Any, Any]:
+        """The numbers as a read-only array of ``shape``: a view of the mapped file where they lie packed."""
+        import numpy as np
+
+        dtype = np.dtype(f"<f{ITEM_BYTES[self.dtype]}")
+        if self.count == 0:
+            return np.zeros(self.shape, dtype)
+        place = self.data.view()
+        if place is not None:
+            return np.frombuffer(place[0], dtype, self.count, place[1]).reshape(self.shape)
+        out = np.empty(self.count, dtype)
+        flat, filled = out.view("u1"), 0
+        for chunk in self.chunks():
+            flat[filled : filled + len(chunk)] = np.frombuffer(chunk, "u1")
+            filled += len(chunk)
+        out.flags.writeable = False
+        return out.reshape(self.shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerBlobs:
+    """A layer of the file. ``type`` is its name (V2 'Convolution', V1 'CONVOLUTION', V0 'conv'), the number
+    as text for an enum value of a fork, '' where the file does not say (HDF5).
+
+    A blob is None where HDF5 has none at that index: a shared parameter is kept by its owner only.
+    """
+
+    name: str
+    type: str
+    blobs: tuple[Blob | None, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CaffeModel:
+    """The weights of a net, in file order. Names may repeat. ``notes`` are findings that stop nothing."""
+
+    path: str
+    format: Literal["V0", "V1", "V2", "HDF5"]
+    name: str
+    layers: tuple[LayerBlobs, ...]
+    notes: tuple[Diagnostic, ...] = ()

@@ -1,0 +1,238 @@
+"""Carries out a plan: blobs of a caffemodel in, named tensors out, to a .safetensors file or to memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from netcompile.caffemodel.blob import CHUNK, Blob, CaffeModel, FileData
+from netcompile.caffemodel.plan import Match, Plan, Tensor, match
+from netcompile.caffemodel.recipe import Take, evaluate, plain_source, shape_of, sources
+from netcompile.caffemodel.tensorfile import TYPES, Entry, write
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionReport:
+    """What a conversion did. ``bytes`` is the size of the file written, 0 for ``load_tensors``.
+
+    ``copied``: keys whose numbers went from file to file untouched. ``missing``: keys filled with zeros,
+    because a blob that they are made of is not in the file (only with ``allow_missing``). ``unused``: layers
+    of the file that have blobs and are not in the net; Caffe ignores them too. ``without_weights``: layers of
+    the net that should have weights and got none. ``notes``: worth showing, nothing is wrong.
+    """
+
+    path: str
+    tensors: int
+    bytes: int
+    copied: tuple[str, ...]
+    missing: tuple[str, ...]
+    unused: tuple[str, ...]
+    without_weights: tuple[str, ...]
+    notes: tuple[Diagnostic, ...]
+
+
+def convert(
+    model: CaffeModel,
+    plan: Plan,
+    out_path: str | os.PathLike[str],
+    *,
+    allow_missing: bool = False,
+    dtype: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> ConversionReport:
+    """Writes the tensors of ``plan`` as .safetensors to ``out_path``, whole or not at all.
+
+    ``dtype`` ('float16', 'bfloat16', 'float32', 'float64') replaces that of the plan's floating-point
+    tensors. ``metadata`` is kept in the file beside ``format: pt``. Where nothing is computed the numbers are
+    copied in pieces of a megabyte, so the memory needed does not grow with the file.
+
+    With ``allow_missing`` a tensor that needs a blob which the file lacks is written as zeros.
+
+    Raises NetError with every missing, superfluous and misshapen blob, before anything is written; OSError.
+    """
+    path = os.fspath(out_path)
+    _check_output(model, path)
+    work = _prepare(model, plan, allow_missing, dtype)
+    entries = [Entry(t.key, t.dtype, t.shape, partial(_chunks, work, t)) for t in work.tensors]
+    size = write(path, entries, {"format": "pt", **(metadata or {})})
+    return work.report(path, size)
+
+
+def load_tensors(
+    model: CaffeModel, plan: Plan, *, allow_missing: bool = False, dtype: str | None = None
+) -> tuple[dict[str, Array], ConversionReport]:
+    """The tensors of ``plan`` as arrays of their own: writable, contiguous, in plan order.
+
+    As ``convert``, without bfloat16, which NumPy lacks. Raises NetError.
+    """
+    import numpy as np
+
+    work = _prepare(model, plan, allow_missing, dtype)
+    out: dict[str, Array] = {}
+    for tensor in work.tensors:
+        array = np.empty(tensor.shape, np.dtype(tensor.dtype).newbyteorder("<"))
+        flat, done = array.reshape(-1).view("u1"), 0
+        for chunk in _chunks(work, tensor):
+            flat[done : done + len(chunk)] = np.frombuffer(chunk, "u1")
+            done += len(chunk)
+        out[tensor.key] = array
+    return out, work.report("", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A plan that fits its file."""
+
+    model: CaffeModel
+    plan: Plan
+    found: Match
+    tensors: tuple[Tensor, ...]
+    missing: frozenset[Take]
+
+    def lacks(self, tensor: Tensor) -> bool:
+        return not self.missing.isdisjoint(sources(tensor.recipe))
+
+    def plain(self, tensor: Tensor) -> Blob | None:
+        """The blob whose numbers are the tensor's, in their order; their type may differ."""
+        source = plain_source(tensor.recipe)
+        return None if source is None else self.found.blobs.get(source)
+
+    def report(self, path: str, size: int) -> ConversionReport:
+        copied = tuple(t.key for t in self.tensors if (b := self.plain(t)) is not None and b.dtype == t.dtype)
+        bare = dict.fromkeys(take.layer for take in self.found.missing)
+        return ConversionReport(
+            path=path,
+            tensors=len(self.tensors),
+            bytes=size,
+            copied=copied,
+            missing=tuple(t.key for t in self.tensors if self.lacks(t)),
+            unused=self.found.unused,
+            without_weights=tuple(bare),
+            notes=(*self.model.notes, *self.plan.notes, *self.found.problems),
+        )
+
+
+def _prepare(model: CaffeModel, plan: Plan, allow_missing: bool, dtype: str | None) -> _Work:
+    if dtype is not None and dtype not in _FLOATS:
+        raise ValueError(f"dtype must be one of {', '.join(_FLOATS)}")
+    found = match(model, plan, allow_missing)
+    errors = [problem for problem in found.problems if problem.severity == "error"]
+    if errors:
+        raise NetError(errors)
+    tensors = []
+    for tensor in plan.tensors:
+        shape = shape_of(tensor.recipe, found.shapes.__getitem__)
+        if shape != tensor.shape:
+            raise ValueError(f"tensor {tensor.key!r} is to be {tensor.shape}, its recipe gives {shape}")
+        kind = dtype if dtype is not None and tensor.dtype in _FLOATS else tensor.dtype
+        tensors.append(Tensor(tensor.key, shape, kind, tensor.recipe))
+    return _Work(model, plan, found, tuple(tensors), frozenset(found.missing))
+
+
+def _check_output(model: CaffeModel, path: str) -> None:
+    if not os.path.lexists(path):
+        return
+    if os.path.exists(model.path) and os.path.exists(path) and os.path.samefile(model.path, path):
+        what, remedy = f"{path}: the output is the caffemodel itself", "write to another path"
+    elif os.path.exists(path) and not os.path.isfile(path):
+        what, remedy = f"{path}: the output is a folder or a device", "give the path of a .safetensors file"
+    else:
+        return
+    raise NetError(Diagnostic("output-path", what, remedy=remedy))
+
+
+# --- bytes of one tensor
+
+
+def _chunks(work: _Work, tensor: Tensor) -> Iterator[memoryview]:
+    if work.lacks(tensor):
+        return _zeros(prod(tensor.shape) * TYPES[tensor.dtype][1])
+    blob = work.plain(tensor)
+    if blob is None:
+        return _computed(work, tensor)
+    if blob.dtype == tensor.dtype:
+        return blob.chunks()
+    return _cast_chunks(blob, tensor.dtype)
+
+
+def _zeros(size: int) -> Iterator[memoryview]:
+    zeros = memoryview(bytes(min(size, CHUNK)))
+    for offset in range(0, size, CHUNK):
+        yield zeros[: min(CHUNK, size - offset)]
+
+
+def _cast_chunks(blob: Blob, dtype: str) -> Iterator[memoryview]:
+    import numpy as np
+
+    source = np.dtype(blob.dtype).newbyteorder("<")
+    for chunk in blob.chunks():
+        yield _to_bytes(np.frombuffer(chunk, source), dtype)
+
+
+def _computed(work: _Work, tensor: Tensor) -> Iterator[memoryview]:
+    """Evaluates in float64 for float64 tensors, in float32 for all others."""
+    import numpy as np
+
+    kind = np.dtype("float64" if tensor.dtype == "float64" else "float32")
+    blobs = work.found.blobs
+
+    def blob(take: Take) -> Array:
+        with np.errstate(over="ignore"):
+            return blobs[take].array().reshape(work.found.shapes[take]).astype(kind, copy=False)
+
+    values = evaluate(tensor.recipe, blob)
+    for part in _blocks(values):
+        yield _to_bytes(part, tensor.dtype)
+    del values
+    for take in sources(tensor.recipe):
+        data = blobs[take].data
+        if isinstance(data, FileData):
+            data.file.release()
+
+
+def _blocks(values: Array) -> Iterator[Array]:
+    """Parts along the first axes, in order, of a megabyte or so: a transposed view is never copied whole."""
+    if values.nbytes <= CHUNK or values.ndim == 0:
+        yield values
+        return
+    rows = CHUNK // max(1, values.nbytes // values.shape[0])
+    if rows == 0:
+        for row in values:
+            yield from _blocks(row)
+        return
+    for start in range(0, values.shape[0], rows):
+        yield values[start : start + rows]
+
+
+def _to_bytes(values: Array, dtype: str) -> memoryview:
+    import numpy as np
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        if dtype == "bfloat16":
+            flat = _bfloat16(values)
+        else:
+            flat = np.ascontiguousarray(values, np.dtype(dtype).newbyteorder("<")).reshape(-1)
+    return flat.view("u1").data
+
+
+def _bfloat16(values: Array) -> Array:
+    """The upper half of each float32, rounded to nearest, ties to even; NaN stays NaN."""
+    import numpy as np
+
+    bits = np.ascontiguousarray(values, "<f4").reshape(-1).view("<u4")
+    rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+    quiet = (bits >> np.uint32(16)) | np.uint32(0x0040)
+    nan = (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000)
+    return np.where(nan, quiet, rounded).astype("<u2")

@@ -1,0 +1,234 @@
+"""Reads .caffemodel.h5: group ``data``, a group per layer, a data set per parameter, named by its index.
+
+A file from elsewhere must not lead anywhere else or fill the memory, so before anything is opened or read:
+links must be hard ones, data must lie in this file, and claimed sizes must be borne out by bytes in the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from netcompile.caffemodel.blob import ITEM_BYTES, Blob, CaffeModel, FileData, FloatType, LayerBlobs
+from netcompile.caffemodel.describe import shape_text
+from netcompile.caffemodel.file import DataFile
+from netcompile.caffemodel.wire import Pieces
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+
+_AXES = 32  # Caffe's kMaxBlobAxes
+_INDICES = 1000  # a parameter index beyond this is damage
+_DEPTH = 32  # a name with slashes is a path of groups
+_LAYERS = 1 << 20
+_RATIO = 1032  # what deflate can reach at most: bytes unpacked per byte stored
+_PACKED_BYTES = 1 << 32  # the largest data set unpacked from compressed chunks
+_CHUNK_BYTES = 1 << 28
+_FLOATS: dict[int, FloatType] = {4: "float32", 8: "float64"}
+_REFETCH = "fetch or write the file again"
+_FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 4: "szip", 6: "scaleoffset", 32000: "lzf"}
+
+
+class _Refused(Exception):
+    """What is wrong with the object at ``where``, a path in the file."""
+
+    def __init__(self, where: str, what: str, remedy: str = "") -> None:
+        super().__init__(what)
+        self.where, self.what, self.remedy = where, what, remedy
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hdf5Data:
+    """Numbers of a data set that is chunked, compressed, compact or not little-endian: read through h5py."""
+
+    dataset: Any
+    size: int
+
+    def chunks(self, limit: int) -> Iterator[memoryview]:
+        import numpy as np
+
+        dtype = np.dtype(f"<f{self.size}")
+        shape: tuple[int, ...] = self.dataset.shape
+        if not shape:
+            yield _bytes(np.asarray(self.dataset[()], dtype))
+            return
+        # Rows are read a whole storage chunk at a time: a compressed chunk is unpacked once, not once a row.
+        row = prod(shape[1:]) * self.size
+        step = max(1, limit // max(row, 1))
+        if self.dataset.chunks:
+            step = max(step, self.dataset.chunks[0])
+        for start in range(0, shape[0] if row else 0, step):
+            rows = _bytes(np.ascontiguousarray(self.dataset[start : start + step], dtype))
+            for offset in range(0, len(rows), limit):
+                yield rows[offset : offset + limit]
+
+    def view(self) -> None:
+        return None
+
+
+def _bytes(array: Any) -> memoryview:
+    data: memoryview = array.reshape(-1).view("u1").data
+    return data
+
+
+def read_hdf5(file: DataFile) -> CaffeModel:
+    """The layers of an HDF5 file, by name (HDF5 keeps no other order). Raises NetError.
+
+    A name with slashes is a path of groups. Whole numbers and half floats become float32, as in Caffe's
+    reader.
+    """
+    try:
+        import h5py
+    except ImportError:
+        raise NetError(
+            Diagnostic(
+                "caffemodel-hdf5",
+                f"{file.name}: reading HDF5 needs the package h5py",
+                remedy="pip install h5py",
+            )
+        ) from None
+    try:
+        # Not closed here: the data sets of some blobs are read later, and the last of them closes the file.
+        layers = _layers(file, h5py.File(file.name, "r", locking=False))
+    except _Refused as error:
+        text = f"{file.name}: {error.where}: {error.what}"
+        raise NetError(Diagnostic("caffemodel-hdf5", text, remedy=error.remedy)) from None
+    except Exception as error:  # h5py raises many kinds for damaged files
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        text = f"{file.name}: the HDF5 file is damaged: {text}"
+        raise NetError(Diagnostic("caffemodel-corrupt", text, remedy=_REFETCH)) from None
+    return CaffeModel(file.name, "HDF5", "", tuple(layers))
+
+
+def _layers(file: DataFile, opened: Any) -> list[LayerBlobs]:
+    from h5py import h5g
+
+    root = h5g.open(opened.id, b"/")
+    if b"data" not in list(root):
+        raise _Refused(
+            "/",
+            "has no group 'data': this is another kind of HDF5 file",
+            "give the file that Caffe's snapshot wrote",
+        )
+    top = _open(root, b"data", "/data")
+    if not isinstance(top, h5g.GroupID):
+        raise _Refused("/data", "is no group: this is another kind of HDF5 file (HDF5Data input, perhaps)")
+    layers: dict[str, LayerBlobs] = {}
+    seen = {_address(root), _address(top)}
+    stack = [(name, top, 1) for name in sorted(top, reverse=True)]
+    while stack:
+        path, parent, depth = stack.pop()
+        where = f"/data/{_text(path)}"
+        group = _open(parent, path.rpartition(b"/")[2], where)
+        if not isinstance(group, h5g.GroupID):
+            raise _Refused(where, "is no group of parameters")
+        address = _address(group)
+        if address in seen or depth > _DEPTH:
+            raise _Refused(
+                where, "is a group that was met before: the links go in a circle, or one has two names"
+            )
+        seen.add(address)
+        if len(seen) > _LAYERS:
+            raise _Refused("/data", f"has more than {_LAYERS} groups")
+        blobs: dict[int, Blob] = {}
+        inner: list[bytes] = []
+        for name in group:
+            here = f"{where}/{_text(name)}"
+            child = _open(group, name, here)
+            if isinstance(child, h5g.GroupID):
+                inner.append(path + b"/" + name)
+                continue
+            index = int(name) if name.isdigit() and len(name) <= 3 else -1
+            if str(index).encode() != name:
+                raise _Refused(here, f"is not named by the index of a parameter, 0 to {_INDICES - 1}")
+            blobs[index] = _blob(file, child, here)
+        stack += [(name, group, depth + 1) for name in sorted(inner, reverse=True)]
+        if blobs or not inner:
+            every = tuple(blobs.get(i) for i in range(max(blobs, default=-1) + 1))
+            layers[_text(path)] = LayerBlobs(_text(path), "", every)
+    return list(layers.values())
+
+
+def _open(parent: Any, name: bytes, where: str) -> Any:
+    """The object behind a hard link; no other link is followed."""
+    from h5py import h5d, h5g, h5l, h5o
+
+    kind = parent.links.get_info(name).type
+    if kind != h5l.TYPE_HARD:
+        what = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "a link to another file"}.get(
+            kind, "a special link"
+        )
+        raise _Refused(
+            where,
+            f"is {what}, which is not followed",
+            "store the numbers themselves (h5repack, or copy them)",
+        )
+    found = h5o.open(parent, name)
+    if not isinstance(found, (h5g.GroupID, h5d.DatasetID)):
+        raise _Refused(where, "is neither a group nor a data set")
+    return found
+
+
+def _address(group: Any) -> tuple[int, int]:
+    from h5py import h5o
+
+    info = h5o.get_info(group)
+    return info.fileno, info.addr
+
+
+def _blob(file: DataFile, dataset: Any, where: str) -> Blob:
+    """The blob of a data set. Its layout comes first: asking a virtual data set its shape opens files."""
+    import h5py
+    from h5py import h5d
+
+    properties = dataset.get_create_plist()
+    layout = properties.get_layout()
+    if layout == h5d.VIRTUAL:
+        raise _Refused(
+            where, "is a virtual data set: its numbers lie in other files", "copy it with h5repack"
+        )
+    if properties.get_external_count():
+        raise _Refused(where, "keeps its numbers in another file", "copy it with h5repack")
+    filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+    for number in filters:
+        if number not in _FILTERS:
+            raise _Refused(
+                where, f"is packed with filter {number}, which is not known", "unpack it with h5repack"
+            )
+    if dataset.get_space().get_simple_extent_type() == h5py.h5s.NULL:
+        raise _Refused(where, "has no numbers at all (a null data space)")
+    shape = tuple(int(extent) for extent in dataset.shape)
+    dtype = dataset.dtype
+    if dtype.subdtype or dtype.kind not in "fiu" or dtype.itemsize > 8:
+        raise _Refused(where, f"holds {dtype}, not floating-point numbers")
+    if len(shape) > _AXES:
+        raise _Refused(where, f"has {len(shape)} axes; Caffe has {_AXES} at most")
+    kept: FloatType = "float32" if dtype.kind != "f" or dtype.itemsize < 4 else _FLOATS[dtype.itemsize]
+    count = prod(shape)
+    claimed, stored = count * dtype.itemsize, int(dataset.get_storage_size())
+    room = stored * _RATIO if filters else stored
+    if stored > file.size or claimed > room or (filters and claimed > _PACKED_BYTES):
+        raise _Refused(
+            where,
+            f"claims {claimed} bytes (shape {shape_text(shape)}), but {stored} are stored"
+            + (", packed" if filters else ""),
+            _REFETCH,
+        )
+    if layout == h5d.CHUNKED and prod(properties.get_chunk()) * dtype.itemsize > max(
+        _CHUNK_BYTES, 2 * claimed
+    ):
+        raise _Refused(where, f"is stored in chunks of {shape_text(properties.get_chunk())}: too large")
+    offset = dataset.get_offset() if layout == h5d.CONTIGUOUS and count else None
+    if offset is not None and dtype.kind == "f" and dtype.newbyteorder("<") == dtype and dtype.itemsize >= 4:
+        if offset + claimed > file.size:
+            raise _Refused(
+                where, f"runs to byte {offset + claimed}, but the file has {file.size}: truncated?", _REFETCH
+            )
+        pieces = Pieces(dtype.itemsize)
+        pieces.add(offset, count, dtype.itemsize)
+        return Blob(shape, kept, FileData(file, pieces))
+    return Blob(shape, kept, Hdf5Data(h5py.Dataset(dataset), ITEM_BYTES[kept]))
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "backslashreplace")

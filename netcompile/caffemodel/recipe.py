@@ -1,0 +1,308 @@
+"""How one tensor is made from blobs of a caffemodel: expressions as plain data, evaluated in one place.
+
+Passes build and rewrite recipes; they never touch arrays. A recipe sees every blob in the shape that Caffe
+gives it in the net (a legacy 1x1x1xN bias is N), and computes in the blobs' float type, float32 unless asked
+otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array: TypeAlias = np.ndarray[Any, Any]
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Blob ``index`` of the net's first layer named ``layer``, or of a later ``occurrence`` of that name."""
+
+    layer: str
+    index: int
+    occurrence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """``value`` everywhere. ``dtype``: 'float32', 'float64', 'int64'."""
+
+    value: float
+    shape: Shape
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True, slots=True)
+class Reshape:
+    """The same numbers in order, in another shape (no -1)."""
+
+    of: Recipe
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Transpose:
+    """Axis i of the result is axis ``axes[i]`` of the operand."""
+
+    of: Recipe
+    axes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """Reversed along ``axes``."""
+
+    of: Recipe
+    axes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Elements ``start`` to ``stop`` (exclusive) along ``axis``."""
+
+    of: Recipe
+    axis: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Concat:
+    """Joined along ``axis``."""
+
+    parts: tuple[Recipe, ...]
+    axis: int
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Elementwise, broadcast as NumPy does; so are Subtract, Multiply and Divide."""
+
+    left: Recipe
+    right: Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Subtract:
+    left: Recipe
+    right: Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Multiply:
+    left: Recipe
+    right: Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Divide:
+    left: Recipe
+    right: Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class ScaledByFactor:
+    """A running statistic of Caffe's BatchNorm: ``of`` · (1/factor), and 0 where the factor (one number) is
+    0.
+
+    The reciprocal is rounded first, as Caffe does, so the result is Caffe's to the last bit.
+    """
+
+    of: Recipe
+    factor: Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Rsqrt:
+    """1 / sqrt(of + eps)."""
+
+    of: Recipe
+    eps: float
+
+
+Recipe: TypeAlias = (
+    Take
+    | Constant
+    | Reshape
+    | Transpose
+    | Flip
+    | Slice
+    | Concat
+    | Add
+    | Subtract
+    | Multiply
+    | Divide
+    | ScaledByFactor
+    | Rsqrt
+)
+
+_SIGNS: dict[type, str] = {Add: "+", Subtract: "-", Multiply: "*", Divide: "/", ScaledByFactor: "/"}
+
+
+def operands(recipe: Recipe) -> tuple[Recipe, ...]:
+    """The recipes that ``recipe`` is made of, in order; none for a leaf."""
+    match recipe:
+        case Take() | Constant():
+            return ()
+        case Concat(parts):
+            return parts
+        case Add(a, b) | Subtract(a, b) | Multiply(a, b) | Divide(a, b) | ScaledByFactor(a, b):
+            return (a, b)
+        case _:
+            return (recipe.of,)
+
+
+def sources(recipe: Recipe) -> tuple[Take, ...]:
+    """Every blob that is used, each once, in order of first use."""
+    found: dict[Take, None] = {}
+    stack = [recipe]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Take):
+            found[node] = None
+        stack += reversed(operands(node))
+    return tuple(found)
+
+
+def plain_source(recipe: Recipe) -> Take | None:
+    """The blob whose numbers are, in their order, the whole result: for Take and reshapes of it; else
+    None."""
+    while isinstance(recipe, Reshape):
+        recipe = recipe.of
+    return recipe if isinstance(recipe, Take) else None
+
+
+def describe(recipe: Recipe) -> str:
+    """One line for people.
+
+    >>> describe(Reshape(ScaledByFactor(Take("bn", 0), Take("bn", 2)), (1, 8)))
+    '(bn.0 / bn.2) as 1x8'
+    """
+    match recipe:
+        case Take(layer, index, occurrence):
+            return f"{layer}.{index}" if occurrence == 0 else f"{layer}#{occurrence + 1}.{index}"
+        case Constant(value, shape):
+            return f"{value:g}" if not shape else f"{value:g} as {_dims(shape)}"
+        case Reshape(of, shape):
+            return f"{_inner(of)} as {_dims(shape)}"
+        case Transpose(of, axes):
+            return f"{_inner(of)} axes {','.join(map(str, axes))}"
+        case Flip(of, axes):
+            return f"{_inner(of)} flipped {','.join(map(str, axes))}"
+        case Slice(of, axis, start, stop):
+            return f"{_inner(of)}[{start}:{stop} on axis {axis}]"
+        case Concat(parts, axis):
+            return f"concat({', '.join(map(describe, parts))}; axis {axis})"
+        case Rsqrt(of, eps):
+            return f"1/sqrt({describe(of)} + {eps:g})"
+        case Add(a, b) | Subtract(a, b) | Multiply(a, b) | Divide(a, b) | ScaledByFactor(a, b):
+            return f"{_inner(a)} {_SIGNS[type(recipe)]} {_inner(b)}"
+
+
+def _inner(recipe: Recipe) -> str:
+    text = describe(recipe)
+    return text if isinstance(recipe, (Take, Concat, Rsqrt)) else f"({text})"
+
+
+def _dims(shape: Shape) -> str:
+    return "x".join(map(str, shape)) or "()"
+
+
+def shape_of(recipe: Recipe, blob_shape: Callable[[Take], Shape]) -> Shape:
+    """The shape of the result. Raises ValueError where its parts do not fit together."""
+    match recipe:
+        case Take():
+            return blob_shape(recipe)
+        case Constant(_, shape):
+            return shape
+        case Concat(parts, axis):
+            shapes = [shape_of(part, blob_shape) for part in parts]
+            first = shapes[0]
+            if any(s[:axis] != first[:axis] or s[axis + 1 :] != first[axis + 1 :] for s in shapes):
+                raise ValueError(f"shapes {shapes} cannot be joined along axis {axis}")
+            return (*first[:axis], sum(s[axis] for s in shapes), *first[axis + 1 :])
+        case Add(a, b) | Subtract(a, b) | Multiply(a, b) | Divide(a, b):
+            return _broadcast(shape_of(a, blob_shape), shape_of(b, blob_shape))
+        case _:
+            inner = shape_of(recipe.of, blob_shape)
+    match recipe:
+        case Reshape(_, shape):
+            if prod(shape) != prod(inner):
+                raise ValueError(f"shape {inner} does not reshape to {shape}")
+            return shape
+        case Transpose(_, axes):
+            if sorted(axes) != list(range(len(inner))):
+                raise ValueError(f"axes {axes} do not permute shape {inner}")
+            return tuple(inner[axis] for axis in axes)
+        case Slice(_, axis, start, stop):
+            if not 0 <= start <= stop <= inner[axis]:
+                raise ValueError(f"slice {start}:{stop} is out of axis {axis} of shape {inner}")
+            return (*inner[:axis], stop - start, *inner[axis + 1 :])
+        case ScaledByFactor(_, factor):
+            if prod(shape_of(factor, blob_shape)) != 1:
+                raise ValueError("the factor must be one number")
+            return inner
+        case _:
+            return inner
+
+
+def _broadcast(a: Shape, b: Shape) -> Shape:
+    width = max(len(a), len(b))
+    pairs = list(zip((1,) * (width - len(a)) + a, (1,) * (width - len(b)) + b, strict=True))
+    if any(x != y and 1 not in (x, y) for x, y in pairs):
+        raise ValueError(f"shapes {a} and {b} do not broadcast")
+    return tuple(y if x == 1 else x for x, y in pairs)
+
+
+def evaluate(recipe: Recipe, blob: Callable[[Take], Array]) -> Array:
+    """The result as an array: a view where the recipe only moves numbers about, so it may be read-only.
+
+    ``blob`` gives a source in the net's shape and the type to compute in. Overflow gives inf and 0/0 nan,
+    silently.
+    """
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        return _evaluate(recipe, blob)
+
+
+def _evaluate(recipe: Recipe, blob: Callable[[Take], Array]) -> Array:
+    import numpy as np
+
+    match recipe:
+        case Take():
+            return blob(recipe)
+        case Constant(value, shape, dtype):
+            return np.full(shape, value, dtype)
+        case Concat(parts, axis):
+            return np.concatenate([_evaluate(part, blob) for part in parts], axis)
+        case Add(a, b):
+            return np.asarray(_evaluate(a, blob) + _evaluate(b, blob))
+        case Subtract(a, b):
+            return np.asarray(_evaluate(a, blob) - _evaluate(b, blob))
+        case Multiply(a, b):
+            return np.asarray(_evaluate(a, blob) * _evaluate(b, blob))
+        case Divide(a, b):
+            return np.asarray(_evaluate(a, blob) / _evaluate(b, blob))
+        case ScaledByFactor(of, factor):
+            values, number = _evaluate(of, blob), _evaluate(factor, blob).reshape(())
+            scale = number.dtype.type(0) if number == 0 else number.dtype.type(1) / number
+            return np.asarray(values * scale)
+    values = _evaluate(recipe.of, blob)
+    match recipe:
+        case Reshape(_, shape):
+            return values.reshape(shape)
+        case Transpose(_, axes):
+            return values.transpose(axes)
+        case Flip(_, axes):
+            return np.flip(values, axes)
+        case Slice(_, axis, start, stop):
+            return values[(slice(None),) * axis + (slice(start, stop),)]
+        case Rsqrt(_, eps):
+            return np.asarray(values.dtype.type(1) / np.sqrt(values + values.dtype.type(eps)))

@@ -1,0 +1,99 @@
+"""Writes .safetensors files tensor by tensor, whole or not at all.
+
+The format: eight bytes of header length, a JSON header padded with spaces to a multiple of eight, then the
+tensors, little-endian, without gaps. Order and spelling are those of the ``safetensors`` package, so the
+bytes are the same as ``safetensors.numpy.save`` gives; that one wants all tensors in memory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from math import prod
+
+# Our names for types: the format's name, bytes per number, and the rank in which the package writes them.
+TYPES: dict[str, tuple[str, int, int]] = {
+    "int64": ("I64", 8, 4),
+    "float64": ("F64", 8, 3),
+    "float32": ("F32", 4, 2),
+    "bfloat16": ("BF16", 2, 1),
+    "float16": ("F16", 2, 0),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """A tensor to write; ``chunks()`` gives its bytes, little-endian and in order."""
+
+    key: str
+    dtype: str
+    shape: tuple[int, ...]
+    chunks: Callable[[], Iterable[bytes | memoryview]]
+
+    @property
+    def nbytes(self) -> int:
+        return prod(self.shape) * TYPES[self.dtype][1]
+
+
+def header(entries: Sequence[Entry], metadata: Mapping[str, str]) -> bytes:
+    """Everything before the first tensor, for entries in the order of ``in_order``."""
+    import json
+
+    table: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
+    end = 0
+    for entry in entries:
+        start, end = end, end + entry.nbytes
+        name = TYPES[entry.dtype][0]
+        table[entry.key] = {"dtype": name, "shape": entry.shape, "data_offsets": (start, end)}
+    text = json.dumps(table, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def in_order(entries: Iterable[Entry]) -> list[Entry]:
+    """By type, widest first, then by key. Raises ValueError for a key twice or reserved by the format."""
+    ordered = sorted(entries, key=lambda entry: (-TYPES[entry.dtype][2], entry.key))
+    keys = {entry.key for entry in ordered}
+    if len(keys) != len(ordered) or "__metadata__" in keys:
+        raise ValueError("keys of tensors must differ from each other and from '__metadata__'")
+    return ordered
+
+
+def write(path: str, entries: Iterable[Entry], metadata: Mapping[str, str]) -> int:
+    """Writes the file and says how many bytes it has. Raises OSError.
+
+    It is written beside ``path`` under a temporary name and moved there at the end: after any failure or an
+    interrupt, what was at ``path`` is still there. It survives the end of the process, not a power cut: the
+    disk is not waited for, as with ``cp``.
+    """
+    ordered = in_order(entries)
+    target = os.path.realpath(path)
+    folder, name = os.path.split(target)
+    temporary = os.path.join(folder, f".{name[:100]}.{os.urandom(4).hex()}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+    descriptor = os.open(temporary, flags, 0o666)
+    try:
+        try:
+            size = _write_all(descriptor, header(ordered, metadata))
+            for entry in ordered:
+                done = sum(_write_all(descriptor, chunk) for chunk in entry.chunks())
+                if done != entry.nbytes:
+                    raise AssertionError(f"tensor {entry.key!r}: {done} bytes, not {entry.nbytes}")
+                size += done
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, target)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    return size
+
+
+def _write_all(descriptor: int, data: bytes | memoryview) -> int:
+    view, done = memoryview(data), 0
+    while done < len(view):
+        done += os.write(descriptor, view[done:])
+    return done

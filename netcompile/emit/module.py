@@ -1,0 +1,289 @@
+"""The emitted module: one file, torch alone, one nn.Module with a literal ``__init__`` and ``forward``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from netcompile.caffemodel.recipe import Recipe, Reshape, Take
+from netcompile.emit.layout import lay_out
+from netcompile.emit.names import MODULE_ATTRIBUTES, Names, class_name
+from netcompile.ir.graph import Graph, Node, Value
+from netcompile.layers.base import BlobSpec, Emission, Emitted, IntShape, Refused, Shape, show
+from netcompile.analysis.shapes import diagnose
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One entry of the module's state dict: its key, how it is made, and the line of the layer that owns it."""
+
+    key: str
+    recipe: Recipe
+    layer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Blobs:
+    """The blobs that a layer of the net takes from a caffemodel."""
+
+    node: Node
+    specs: tuple[BlobSpec, ...]
+    sources: tuple[Recipe, ...]  # where each blob comes from: a shared one from its owner
+
+
+@dataclass(frozen=True)
+class Module:
+    """Emitted source and the plan of its weights."""
+
+    source: str
+    class_name: str
+    inputs: tuple[Value, ...]
+    outputs: tuple[str, ...]  # blob names
+    weights: tuple[Weight, ...]
+    blobs: tuple[Blobs, ...]
+    lines: Mapping[int, tuple[int, int]]  # node index → first and last line in `source`
+
+
+def emit(
+    graph: Graph,
+    shapes: Mapping[Value, IntShape],
+    *,
+    symbolic: Mapping[Value, Shape | None] | None = None,
+    outputs: Sequence[str] | None = None,
+    origin: str = "",
+    notes: Sequence[str] = (),
+) -> Module:
+    """Source of `graph`; `outputs` names blobs (by default the net's outputs).
+
+    Raises NetError where a layer has no counterpart in PyTorch.
+    """
+    wanted = _outputs(graph, outputs)
+    reserved: frozenset[str] = frozenset()
+    while True:
+        writer = _Writer(graph, shapes, symbolic or {})
+        writer.variables(wanted, reserved)
+        for index, node in enumerate(graph.nodes):
+            writer.node(index, node)
+        if writer.problems:
+            raise NetError(writer.problems)
+        # A variable must not hide a function that the layers call: name the variables anew if one does.
+        called = frozenset(name for text in writer.functions for name in re.findall(r"^(?:def|class) (\w+)", text, re.M))
+        if reserved >= called or called.isdisjoint(writer.local.values()):
+            return writer.module(wanted, origin, notes)
+        reserved |= called
+
+
+def _outputs(graph: Graph, names: Sequence[str] | None) -> dict[str, Value]:
+    if names is None:
+        names = graph.outputs
+    unknown = [name for name in names if name not in graph.blobs]
+    if unknown:
+        from difflib import get_close_matches
+
+        raise NetError(
+            [
+                Diagnostic(
+                    "unknown-blob",
+                    f"the net has no blob '{name}'",
+                    remedy=f"did you mean '{near[0]}'?" if (near := get_close_matches(name, graph.blobs, 1)) else "",
+                )
+                for name in unknown
+            ]
+        )
+    return {name: graph.blobs[name] for name in names}
+
+
+class _Writer:
+    def __init__(
+        self, graph: Graph, shapes: Mapping[Value, IntShape], symbolic: Mapping[Value, Shape | None]
+    ) -> None:
+        self.graph, self.shapes, self.symbolic = graph, shapes, symbolic
+        self.attributes = Names(MODULE_ATTRIBUTES)
+        self.local: dict[Value, str] = {}
+        self.init: list[str] = []
+        self.forward: list[tuple[int, list[str]]] = []
+        self.functions: dict[str, None] = {}
+        self.weights: list[Weight] = []
+        self.blobs: list[Blobs] = []
+        self.owned: dict[str, tuple[Take, str, IntShape]] = {}  # param name → owner's blob, its key, its shape
+        self.problems: list[Diagnostic] = []
+
+    # names -----------------------------------------------------------------------------------------------------
+
+    def variables(self, wanted: Mapping[str, Value], reserved: frozenset[str]) -> None:
+        """A variable for every value; an in-place layer writes its bottom's variable again, as in Caffe."""
+        last: dict[Value, int] = {}
+        for index, node in enumerate(self.graph.nodes):
+            for bottom in node.bottoms:
+                last[bottom] = index
+        for value in wanted.values():
+            last[value] = len(self.graph.nodes)
+        names = Names(reserved)
+        latest: dict[str, Value] = {}
+        for entry in self.graph.inputs:
+            self.local[entry.value] = names.fresh(entry.value.blob)
+            latest[entry.value.blob] = entry.value
+        for index, node in enumerate(self.graph.nodes):
+            for top in node.tops:
+                before = latest.get(top.blob)
+                if before is not None and last.get(before, -1) <= index:
+                    self.local[top] = self.local[before]
+                else:
+                    self.local[top] = names.fresh(top.blob)
+                latest[top.blob] = top
+
+    # layers ----------------------------------------------------------------------------------------------------
+
+    def node(self, index: int, node: Node) -> None:
+        bottoms = tuple(self.shapes[b] for b in node.bottoms)
+        specs = node.layer.blobs(*bottoms)
+        owners = self.owners(node, specs)
+        emission = Emission(
+            tuple(self.local[b] for b in node.bottoms),
+            tuple(self.local[t] for t in node.tops),
+            self.attributes.fresh(node.name or node.type) if specs else node.name,
+            node.name,
+            bottoms,
+            tuple(self.shapes[t] for t in node.tops if t in self.shapes),
+            self.graph.train,
+            owners,
+        )
+        try:
+            emitted = node.layer.emit(emission)
+        except Refused as refused:
+            self.problems.append(diagnose(node, refused))
+            return
+        if specs:
+            self.blobs.append(Blobs(node, specs, owners))
+        self.init += emitted.init
+        self.init += self.ties(node, specs, emitted)
+        self.functions.update(dict.fromkeys(emitted.functions))
+        self.weights += [Weight(key, recipe, node.name) for key, recipe in emitted.tensors]
+        if emitted.forward:
+            same = node.bottoms and node.tops and self.shapes.get(node.tops[0]) == bottoms[0]
+            lines = emitted.forward if same and not specs else self.comment(node, emitted.forward)
+            self.forward.append((index, list(lines)))
+
+    def owners(self, node: Node, specs: Sequence[BlobSpec]) -> tuple[Recipe, ...]:
+        """For each blob the one of the caffemodel that its values come from."""
+        found: list[Recipe] = []
+        for index, spec in enumerate(specs):
+            shared = node.params[index].name if index < len(node.params) else ""
+            owner = self.owned.get(shared) if shared else None
+            if owner is None:
+                found.append(Take(node.name, index, node.occurrence))
+            else:  # of another shape if the sharing is permissive
+                found.append(owner[0] if owner[2] == spec.shape else Reshape(owner[0], spec.shape))
+        return tuple(found)
+
+    def ties(self, node: Node, specs: Sequence[BlobSpec], emitted: Emitted) -> list[str]:
+        """Lines that make shared parameters one tensor; the first layer that names a parameter owns it."""
+        lines = []
+        for index, spec in enumerate(specs):
+            shared = node.params[index].name if index < len(node.params) else ""
+            if not shared:
+                continue
+            owner = self.owned.get(shared)
+            source = Take(node.name, index, node.occurrence) if owner is None else owner[0]
+            key = next((k for k, recipe in emitted.tensors if recipe == source), "")
+            if owner is None:
+                self.owned[shared] = (source, key, spec.shape)
+            elif key and owner[1] and owner[2] == spec.shape:
+                lines.append(f"self.{key} = self.{owner[1]}  # shared: {_quiet(shared)}")
+        return lines
+
+    def comment(self, node: Node, lines: tuple[str, ...]) -> list[str]:
+        """The layer's lines, the last with the top's shape, without the batch, as a comment."""
+        if len(node.tops) != 1:
+            return list(lines)
+        dims = self.symbolic.get(node.tops[0]) or self.shapes.get(node.tops[0])
+        if not dims or "#" in lines[-1]:
+            return list(lines)
+        return [*lines[:-1], f"{lines[-1]}  # {_dims(dims[1:] if len(dims) > 2 else dims)}"]
+
+    # the file --------------------------------------------------------------------------------------------------
+
+    def module(self, wanted: Mapping[str, Value], origin: str, notes: Sequence[str]) -> Module:
+        name = class_name(self.graph.name)
+        arguments = [self.local[entry.value] for entry in self.graph.inputs]
+        init = [line for statement in self.init for line in lay_out(statement, 8)]
+        head, where = self.head(name, origin, notes, wanted)
+        body = [f"class {name}(nn.Module):", f'    """{_doc(self.graph.name or name)}"""', ""]
+        body += ["    def __init__(self):", "        super().__init__()", *init, ""]
+        body += lay_out(f"def forward({', '.join(['self', *arguments])}):", 4)
+        start = len(head) + len(body) + 1
+        spans = {}
+        for index, statements in self.forward:
+            lines = [line for statement in statements for line in lay_out(statement, 8)]
+            spans[index] = (start, start + len(lines) - 1)
+            start += len(lines)
+            body += lines
+        if len(wanted) == 1:
+            body += [f"        return {self.local[next(iter(wanted.values()))]}"]
+        else:
+            pairs = ", ".join(f"{_string(blob)}: {self.local[value]}" for blob, value in wanted.items())
+            body += lay_out(f"return {{{pairs}}}", 8)
+        source = "\n".join([*head, *body]) + "\n"
+        return Module(
+            source,
+            name,
+            tuple(entry.value for entry in self.graph.inputs),
+            tuple(wanted),
+            tuple(self.weights),
+            tuple(self.blobs),
+            spans,
+        )
+
+    def head(
+        self, name: str, origin: str, notes: Sequence[str], wanted: Mapping[str, Value]
+    ) -> tuple[list[str], int]:
+        lines = [f'"""{_doc(self.graph.name or name)}: PyTorch, compiled from a Caffe net by netcompile.', ""]
+        if origin:
+            lines += [f"From {_doc(origin)}, phase {'TRAIN' if self.graph.train else 'TEST'}."]
+        for entry in self.graph.inputs:
+            dims = self.symbolic.get(entry.value) or entry.shape
+            lines.append(f"Input {_doc(entry.value.blob)}: {_dims(dims)}")
+        lines += [f"Output {_doc(blob)}: {self.shape_text(value)}" for blob, value in wanted.items()][:20]
+        lines += [_doc(note) for note in notes]
+        lines += ['"""', ""]
+        functions = [line for text in self.functions for line in ["", "", *text.strip("\n").split("\n")]]
+        text = "\n".join([*functions, *self.init, *(s for _, ss in self.forward for s in ss)])
+        if "torch." in text.replace("torch.nn", ""):
+            lines.append("import torch")
+        if "F." in text:
+            lines.append("import torch.nn.functional as F")
+        lines += ["from torch import nn", *functions, "", ""]
+        return lines, len(lines)
+
+    def shape_text(self, value: Value) -> str:
+        dims = self.symbolic.get(value) or self.shapes.get(value)
+        return _dims(dims) if dims is not None else "?"
+
+
+def _dims(dims: Shape) -> str:
+    """``1 × 21 × (H + 6) × W``; parentheses where an extent is a sum."""
+    parts = []
+    for dim in dims:
+        text = str(dim)
+        parts.append(f"({text})" if (" + " in text or " - " in text) else text)
+    return " × ".join(parts) or "scalar"
+
+
+def _quiet(text: str) -> str:
+    """Text for a comment: one line, printable."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _doc(text: str) -> str:
+    """Text for a docstring: one line, and nothing that could end it."""
+    return _quiet(text).replace("\\", "/").replace('"', "'")
+
+
+def _string(text: str) -> str:
+    """A string literal in double quotes, as ruff writes it."""
+    quoted = repr(text)
+    if quoted[0] == "'" and '"' not in text:
+        return '"' + quoted[1:-1].replace("\\'", "'") + '"'
+    return quoted

@@ -1,0 +1,322 @@
+"""From a V2 net message to a graph: phase and stage rules, blobs to single-assignment values, data layers to inputs.
+
+The rules are those of Caffe's Net::Init and InsertSplits. Every mistake of the file is reported, not the first alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from netcompile.ir.graph import Graph, Input, Node, ParamSpec, Value
+from netcompile.ir.prune import without_labels
+from netcompile.ir.select import State, select
+from netcompile.layers.base import Arity, IntShape, Layer
+from netcompile.layers.data import ForeignData
+from netcompile.layers.params import Params, locate
+from netcompile.layers.registry import layer_class, near_types, unknown_class
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.prototxt.message import Message
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a net is built for; the command line's common options."""
+
+    train: bool = False
+    level: int = 0
+    stages: tuple[str, ...] = ()
+    shapes: Mapping[str, IntShape] = field(default_factory=dict)  # --input NAME=1x3x500x500
+    fed: frozenset[str] = frozenset()  # further blobs that the inputs file holds
+    with_loss: bool = False
+    allow_unknown: bool = False
+
+
+@dataclass(frozen=True)
+class Built:
+    """A graph and what was noticed on the way (warnings and notes)."""
+
+    graph: Graph
+    notes: tuple[Diagnostic, ...]
+
+
+def build(net: Message, options: Options = Options(), name: str = "") -> Built:  # noqa: B008 - Options is frozen
+    """Build the graph of a V2 `NetParameter`. Raises NetError with every mistake found."""
+    state = net.get("state") if net.has("state") else None
+    stages = frozenset(options.stages) | frozenset(state.all("stage") if state else ())
+    builder = _Builder(options, State(options.train, options.level, stages))
+    layers = select(net, builder.state, builder.problems)
+    if not layers and not builder.problems:
+        builder.problems.append(
+            Diagnostic(
+                "no-layers",
+                f"no layer takes part in phase {builder.state.phase}",
+                net.span,
+                why="the file has no layers, or its include and exclude rules leave none",
+                remedy="try the other --phase, or give the --stage that the file asks for",
+            )
+        )
+    later = {top: layer for layer in reversed(layers) for top in layer.all("top")}
+    for layer in layers:
+        builder.add(layer, later)
+    return builder.finish(str(net.get("name") or "") or name)
+
+
+class _Builder:
+    def __init__(self, options: Options, state: State) -> None:
+        self.options, self.state = options, state
+        self.problems: list[Diagnostic] = []
+        self.notes: list[Diagnostic] = []
+        self.inputs: list[Input] = []
+        self.nodes: list[Node] = []
+        self.current: dict[str, Value] = {}
+        self.consumed: dict[Value, Message] = {}
+        self.writer: dict[str, Message] = {}
+        self.names: dict[str, int] = {}
+        self.order: list[str] = []
+        self.owners: dict[str, tuple[Message, int]] = {}
+
+    def report(self, code: str, what: str, message: Message, at: str, why: str = "", remedy: str = "") -> None:
+        self.problems.append(Diagnostic(code, what, locate(message, at), why=why, remedy=remedy))
+
+    # one layer -------------------------------------------------------------------------------------------------
+
+    def add(self, message: Message, later: Mapping[str, Message]) -> None:
+        name = message.get("name") or ""
+        bottoms = [self.bottom(message, i, blob, later) for i, blob in enumerate(message.all("bottom"))]
+        layer = self.read(message)
+        if layer is not None:
+            self.check_arity(message, layer)
+        tops = self.tops(message, layer)
+        self.order.append(name)
+        occurrence = self.names.get(name, 0)
+        self.names[name] = occurrence + 1
+        if layer is None or any(b is None for b in bottoms):
+            return
+        values = tuple(b for b in bottoms if b is not None)
+        for value in values:
+            self.consumed[value] = message
+        if layer.is_data:
+            self.feed(message, layer, tops)
+            return
+        self.nodes.append(
+            Node(
+                name,
+                layer,
+                values,
+                tops,
+                message,
+                tuple(self.param(message, i, spec) for i, spec in enumerate(message.all("param"))),
+                tuple(message.all("loss_weight")),
+                occurrence,
+            )
+        )
+
+    def read(self, message: Message) -> Layer | None:
+        type_name = message.get("type") or ""
+        cls = layer_class(type_name)
+        if cls is None and type_name and not message.all("bottom") and message.all("top"):
+            self.notes.append(
+                Diagnostic(
+                    "foreign-data",
+                    f"data layer of unknown type '{type_name}' becomes an input",
+                    message.span_of("type"),
+                    severity="warning",
+                    why="it has no bottom, so all that the net needs of it is its tops",
+                )
+            )
+            cls = ForeignData
+        elif cls is None and self.options.allow_unknown and type_name:
+            cls = unknown_class(type_name)
+        if cls is None:
+            near = near_types(type_name)
+            self.report(
+                "unknown-layer",
+                f"unknown layer type '{type_name}'" if type_name else f"layer '{message.get('name')}' has no type",
+                message,
+                "type",
+                why="neither BVLC Caffe nor a fork or plugin known here has it",
+                remedy=f"did you mean '{near[0]}'?" if near else "install a plugin for it, or --allow-unknown",
+            )
+            return None
+        params = Params(message, self.state.train)
+        layer = cls.read(params)
+        self.problems += params.problems
+        self.notes += params.unread()
+        return layer
+
+    def check_arity(self, message: Message, layer: Layer) -> None:
+        for kind, bound in (("bottom", layer.arity.bottoms), ("top", layer.arity.tops)):
+            have = len(message.all(kind))
+            least, most = Arity.range(bound)
+            if kind == "top" and layer.auto_top and have < least:
+                continue
+            if have < least or (most is not None and have > most):
+                wanted = str(least) if least == most else f"{least} or more" if most is None else f"{least} to {most}"
+                plural = "" if wanted == "1" else "s"
+                self.report(
+                    "arity",
+                    f"{message.get('type')} takes {wanted} {kind}{plural}, not {have}",
+                    message,
+                    f"{kind}[{min(most, have - 1)}]" if most is not None and have > most else "",
+                    remedy=f"give layer '{message.get('name')}' {wanted} {kind}{plural}",
+                )
+        bottoms, tops = len(message.all("bottom")), len(message.all("top"))
+        if layer.arity.equal and bottoms != tops:
+            self.report(
+                "arity", f"{message.get('type')} makes one top per bottom: {bottoms} bottoms, {tops} tops", message, ""
+            )
+        for field_name, have, unit in (
+            ("loss_weight", len(message.all("loss_weight")), tops),
+            ("propagate_down", len(message.all("propagate_down")), bottoms),
+        ):
+            if have not in (0, unit):
+                self.report(
+                    "arity",
+                    f"{have} {field_name} values for {unit} {'tops' if field_name == 'loss_weight' else 'bottoms'}",
+                    message,
+                    field_name,
+                    why="Caffe wants none, or one for each",
+                )
+
+    # blobs -----------------------------------------------------------------------------------------------------
+
+    def bottom(self, message: Message, index: int, blob: str, later: Mapping[str, Message]) -> Value | None:
+        value = self.current.get(blob)
+        if value is not None:
+            return value
+        name = message.get("name")
+        maker = later.get(blob)
+        if maker is not None:
+            self.report(
+                "bottom-order",
+                f"bottom '{blob}' is used before it is produced",
+                message,
+                f"bottom[{index}]",
+                why=f"layer '{maker.get('name')}' makes it, at {maker.span}: Caffe runs layers in file order",
+                remedy=f"move layer '{maker.get('name')}' before '{name}'",
+            )
+        else:
+            from difflib import get_close_matches
+
+            near = get_close_matches(blob, self.current, 1)
+            self.report(
+                "unknown-bottom",
+                f"no layer makes bottom '{blob}' of layer '{name}'",
+                message,
+                f"bottom[{index}]",
+                why=f"in phase {self.state.phase} no earlier layer has it among its tops",
+                remedy=f"did you mean '{near[0]}'?" if near else "",
+            )
+        return None
+
+    def tops(self, message: Message, layer: Layer | None) -> tuple[Value, ...]:
+        bottoms = message.all("bottom")
+        made = []
+        for index, blob in enumerate(message.all("top")):
+            old = self.current.get(blob)
+            if old is None:
+                value = Value(blob)
+            elif index < len(bottoms) and bottoms[index] == blob:
+                consumer = self.consumed.get(old)
+                if consumer is not None and consumer is not message:
+                    self.report(
+                        "in-place",
+                        f"'{blob}' cannot be worked on in place: layer '{consumer.get('name')}' consumes it as well",
+                        message,
+                        f"top[{index}]",
+                        why=f"the other consumer stands at {consumer.span}; Caffe splits the blob, and refuses this",
+                        remedy=f"give layer '{message.get('name')}' a top of its own",
+                    )
+                value = Value(blob, old.version + 1)
+            else:
+                other = self.writer[blob]
+                self.report(
+                    "duplicate-top",
+                    f"top '{blob}' is produced twice",
+                    message,
+                    f"top[{index}]",
+                    why=f"layer '{other.get('name')}' makes it already, at {other.span}",
+                    remedy="rename one of the tops, or work in place by naming it as the bottom too",
+                )
+                value = Value(blob, old.version + 1)
+            self.current[blob] = value
+            self.writer[blob] = message
+            made.append(value)
+        if layer is not None and layer.auto_top:
+            least, _ = Arity.range(layer.arity.tops)
+            made += [Value(f"(automatic) {message.get('name')} {i}") for i in range(len(made), least)]
+        return tuple(made)
+
+    def feed(self, message: Message, layer: Layer, tops: tuple[Value, ...]) -> None:
+        shapes = getattr(layer, "declared", ())
+        for index, value in enumerate(tops):
+            given = self.options.shapes.get(value.blob)
+            declared = shapes[index] if index < len(shapes) else None
+            shape = given or declared
+            assumed = (1, 3, 500, 500) if index == 0 else (1, 1, 500, 500)
+            self.inputs.append(Input(value, tuple(shape or assumed), shape is not None, message, layer))
+
+    def param(self, message: Message, index: int, spec: Message) -> ParamSpec:
+        shared = str(spec.get("name") or "")
+        result = ParamSpec(
+            shared, spec.get("lr_mult"), spec.get("decay_mult"), spec.get("share_mode") == "PERMISSIVE"
+        )
+        if shared and shared in self.owners:
+            owner, position = self.owners[shared]
+            other = owner.all("param")[position]
+            for key in ("lr_mult", "decay_mult"):
+                if spec.has(key) and other.has(key) and spec.get(key) != other.get(key):
+                    self.report(
+                        "param-share",
+                        f"shared param '{shared}' has two values of {key}: {other.get(key):g} and {spec.get(key):g}",
+                        message,
+                        f"param[{index}].{key}",
+                        why=f"the first is at {other.span_of(key)}",
+                    )
+        elif shared:
+            self.owners[shared] = (message, index)
+        return result
+
+    # the end ---------------------------------------------------------------------------------------------------
+
+    def finish(self, name: str) -> Built:
+        for blob in self.options.shapes:
+            if blob not in {entry.value.blob for entry in self.inputs} and not self.problems:
+                self.problems.append(
+                    Diagnostic(
+                        "unknown-input",
+                        f"--input names '{blob}', which is no input of the net",
+                        why="inputs are: " + (", ".join(entry.value.blob for entry in self.inputs) or "none"),
+                    )
+                )
+        if self.problems:
+            raise NetError(self.problems)
+        consumed = {bottom for node in self.nodes for bottom in node.bottoms}
+        live = {value: None for value in self.current.values() if value not in consumed}
+        graph = Graph(
+            name,
+            self.state.train,
+            tuple(self.inputs),
+            tuple(self.nodes),
+            tuple(value.blob for value in live),
+            dict(self.current),
+            tuple(self.order),
+        )
+        keep = frozenset(self.options.shapes) | self.options.fed
+        if not self.options.with_loss:
+            graph, dropped = without_labels(graph, keep)
+            self.notes += dropped
+        for entry in graph.inputs:
+            if not entry.declared:
+                self.notes.append(
+                    Diagnostic(
+                        "assumed-shape",
+                        f"the file does not say the shape of input '{entry.value.blob}': "
+                        f"{'x'.join(map(str, entry.shape))} is assumed",
+                        entry.message.span_of("type"),
+                        severity="note",
+                        remedy=f"--input {entry.value.blob}=1x3xHxW with the numbers you want",
+                    )
+                )
+        return Built(graph, tuple(self.notes))

@@ -1,0 +1,247 @@
+"""What a layer type is: one class that knows its parameters, shapes, coordinates, blobs and source code.
+
+A class is written for one Caffe layer type and registered with ``@layer("Type")``. Every method is a pure function of
+the class's own fields and of the shapes it is handed. What a class does not define is not guessed: `coords` undefined
+means that no coordinate survives the layer, and whoever needs one says so.
+
+Extents (`Dim`) are plain ints, or exact `Size` functions of the input's height or width: the shape rules are written
+once and serve both. A rule that truly needs a number calls `number`, which raises `NeedsNumber` for a symbolic extent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from netcompile.algebra.coords import AxisMap
+from netcompile.algebra.size import Size
+
+if TYPE_CHECKING:
+    from netcompile.caffemodel.recipe import Recipe
+    from netcompile.layers.params import Params
+    from netcompile.prototxt.message import Message
+
+Dim = int | Size
+Shape = tuple[Dim, ...]
+IntShape = tuple[int, ...]
+
+
+class Refused(Exception):
+    """A layer cannot be what its parameters and bottoms say; `at` names the field at fault, as a path.
+
+    `at` is a path below the layer's message: "convolution_param.stride", "bottom[1]", or "" for the layer itself.
+    """
+
+    def __init__(self, what: str, *, code: str = "shape", why: str = "", remedy: str = "", at: str = "") -> None:
+        super().__init__(what)
+        self.what, self.code, self.why, self.remedy, self.at = what, code, why, remedy, at
+
+
+class NeedsNumber(Exception):
+    """A shape rule needs an extent as a number, so the net is tied to the sizes that it was declared with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`left == right` or `left >= right` must hold for the layer to be legal; `refusal` says what it means if not."""
+
+    left: Dim
+    relation: str
+    right: Dim
+    refusal: Refused
+
+    def holds(self) -> bool:
+        """Whether the relation holds between two plain numbers, or identically between two sizes."""
+        if self.relation == "==":
+            return bool(self.left == self.right)
+        if isinstance(self.left, int) and isinstance(self.right, int):
+            return self.left >= self.right
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Arity:
+    """How many bottoms and tops a layer type takes: an exact number, or (least, most), `most` None for no limit."""
+
+    bottoms: int | tuple[int, int | None] = 1
+    tops: int | tuple[int, int | None] = 1
+    equal: bool = False  # as many tops as bottoms
+
+    @staticmethod
+    def range(bound: int | tuple[int, int | None]) -> tuple[int, int | None]:
+        return (bound, bound) if isinstance(bound, int) else bound
+
+
+@dataclass(frozen=True, slots=True)
+class BlobSpec:
+    """One learnable blob: Caffe's shape, the name it has in PyTorch, and the filler that Caffe would draw it with."""
+
+    name: str
+    shape: IntShape
+    filler: Message | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """Source lines of one layer: for ``__init__``, for ``forward``, the functions it calls, and its tensors' recipes.
+
+    `tensors` maps a state_dict key to the recipe that makes it from the caffemodel.
+    """
+
+    forward: tuple[str, ...] = ()
+    init: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    tensors: tuple[tuple[str, Recipe], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Emission:
+    """Where a layer's code goes: its variables, its attribute name, and the numbers that it may rely on."""
+
+    x: tuple[str, ...]  # variables that hold the bottoms
+    y: tuple[str, ...]  # variables that take the tops
+    name: str  # attribute name, unique in the module: self.<name>
+    layer_name: str  # Caffe's name of the layer, whose blobs are taken
+    bottoms: tuple[IntShape, ...]  # shapes with the declared input
+    tops: tuple[IntShape, ...]
+    train: bool = False  # the net was built for phase TRAIN
+    sources: tuple[Recipe, ...] = ()  # for each blob where it is taken from: a shared one's owner
+
+    def take(self, index: int) -> Recipe:
+        """The layer's blob `index`, as the caffemodel has it."""
+        return self.sources[index]
+
+
+Axes = tuple[AxisMap, AxisMap]  # (H, W)
+IDENTITY: Axes = (AxisMap.identity(), AxisMap.identity())
+
+
+class Layer:
+    """Base of every layer type. Subclasses are frozen dataclasses registered with `@layer`."""
+
+    __slots__ = ()
+    type: ClassVar[str] = ""
+    arity: ClassVar[Arity] = Arity()
+    is_data: ClassVar[bool] = False  # produces its tops from outside: becomes an input of the module
+    is_measure: ClassVar[bool] = False  # loss or metric: vanishes at inference with the labels that it needs
+    auto_top: ClassVar[bool] = False  # Caffe invents a top where none is named (losses)
+    fork: ClassVar[str] = ""  # the fork that has this layer, "" for BVLC Caffe
+
+    @classmethod
+    def read(cls, p: Params) -> Layer:
+        """The layer that a `LayerParameter` describes; reports its mistakes to `p`."""
+        return cls()
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        """What must hold between the bottoms' extents."""
+        return ()
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        """The tops' shapes, given the bottoms' (Caffe's Reshape). Raises Refused, NeedsNumber."""
+        raise NotImplementedError
+
+    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
+        """Per bottom, the map from the top's pixel grid to that bottom's; None where a bottom sets no coordinate.
+
+        Several bottoms with a map must agree about where a pixel lies. None altogether: undefined.
+        """
+        return None
+
+    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
+        """The learnable blobs in Caffe's order."""
+        return ()
+
+    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
+        """Multiply-accumulates of one forward pass."""
+        return 0
+
+    def emit(self, e: Emission) -> Emitted:
+        """The layer's source code."""
+        raise NotImplementedError
+
+    def is_noop(self, train: bool) -> bool:
+        """Whether, at inference, every top equals the first bottom, so that the layer may be dropped."""
+        return False
+
+
+L = TypeVar("L", bound=type[Layer])
+_REGISTRY: dict[str, type[Layer]] = {}
+
+
+def layer(*types: str) -> Callable[[L], L]:
+    """Register a class for one Caffe layer type, or several names of it."""
+
+    def register(cls: L) -> L:
+        for name in types:
+            if name in _REGISTRY:
+                raise ValueError(f"layer type {name!r} is registered twice: {_REGISTRY[name]} and {cls}")
+            _REGISTRY[name] = cls
+        if "type" not in cls.__dict__:
+            cls.type = types[0]
+        return cls
+
+    return register
+
+
+def number(dim: Dim) -> int:
+    """The extent as a number; raises NeedsNumber if it depends on the input's size."""
+    if isinstance(dim, int):
+        return dim
+    value = dim.as_int()
+    if value is None:
+        raise NeedsNumber(str(dim))
+    return value
+
+
+def count(shape: Sequence[Dim], start: int = 0, end: int | None = None) -> int:
+    """Product of the extents from axis `start` up to `end` (Caffe's Blob::count)."""
+    total = 1
+    for dim in shape[start:end]:
+        total *= number(dim)
+    return total
+
+
+def canonical_axis(axis: int, rank: int, at: str) -> int:
+    """Caffe's CanonicalAxisIndex: -1 is the last axis. Raises Refused outside -rank … rank-1."""
+    if not -rank <= axis < rank:
+        raise Refused(
+            f"axis {axis} of {rank}",
+            code="axis",
+            at=at,
+            why=f"the bottom has {rank} axes, so axis must lie in {-rank} … {rank - 1}",
+        )
+    return axis + rank if axis < 0 else axis
+
+
+def show(shape: Sequence[Dim]) -> str:
+    """A shape as Caffe's users write it: 1×3×500×500."""
+    return "×".join(str(d) for d in shape) or "scalar"
+
+
+def same_shape(a: Shape, b: Shape, what: str, at: str = "bottom[1]", why: str = "") -> list[Condition]:
+    """Conditions for two shapes to be equal. Raises Refused where the ranks differ."""
+    if len(a) != len(b):
+        raise Refused(what, at=at, why=why or f"{show(a)} and {show(b)} have {len(a)} and {len(b)} axes")
+    refusal = Refused(what, at=at, why=why or f"{show(a)} against {show(b)}")
+    return [Condition(p, "==", q, refusal) for p, q in zip(a, b, strict=True) if p is not q]
+
+
+def call(function: str, *args: object, **kwargs: object) -> str:
+    """Source text of a call; keyword arguments whose value is None are left out."""
+    parts = [str(a) for a in args] + [f"{k}={v}" for k, v in kwargs.items() if v is not None]
+    return f"{function}({', '.join(parts)})"
+
+
+def literal(value: Any) -> str:
+    """Python source of a number, a bool or a tuple; equal pairs collapse to one number, as PyTorch allows."""
+    from netcompile.prototxt.message import float_text
+
+    if isinstance(value, tuple):
+        if len(set(value)) == 1:
+            return literal(value[0])
+        return "(" + ", ".join(literal(v) for v in value) + ("," if len(value) == 1 else "") + ")"
+    if isinstance(value, float):
+        text = float_text(value)
+        return f'float("{text}")' if text.lstrip("-") in ("inf", "nan") else text
+    return repr(value)

@@ -1,0 +1,268 @@
+"""Convolution and deconvolution over any number of spatial axes (Caffe's BaseConvolutionLayer)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar, Self
+
+from netcompile.algebra.coords import AxisMap
+from netcompile.algebra.size import conv_size, deconv_size
+from netcompile.layers.base import (
+    Arity,
+    Axes,
+    BlobSpec,
+    Condition,
+    Dim,
+    Emission,
+    Emitted,
+    IntShape,
+    Layer,
+    Refused,
+    Shape,
+    call,
+    canonical_axis,
+    layer,
+    literal,
+    number,
+)
+from netcompile.layers.params import Params, Section
+from netcompile.prototxt.message import Message
+
+Extents = tuple[int, ...]  # one number for all spatial axes, or one for each
+
+
+def window_field(s: Section, name: str, default: int, least: int, prefix: str = "") -> Extents:
+    """Read ``kernel_size``-like fields: the repeated form, or the ``_h``/``_w`` pair (h and w, never both forms)."""
+    stem = prefix or name
+    high, wide = f"{stem}_h", f"{stem}_w"
+    if s.has(high) or s.has(wide):
+        if s.has(name):
+            s.refuse(
+                name,
+                f"{name} and {high}/{wide} together",
+                code="param-conflict",
+                why="Caffe takes one form or the other",
+                remedy=f"keep {name}, or {high} and {wide}",
+            )
+        pair = (int(s.get(high) or default), int(s.get(wide) or default))
+    else:
+        value = s.all(name) if s.message.type.fields[name].repeated else (s.get(name),) if s.has(name) else ()
+        pair = tuple(int(v) for v in value) or (default,)
+    for value, field in zip(pair, (high, wide) if s.has(high) or s.has(wide) else (name,) * len(pair), strict=True):
+        if value < least:
+            s.refuse(field, f"{field} {value} is less than {least}", code="param-range", remedy=f"{field}: {least}")
+    return tuple(max(v, least) for v in pair)
+
+
+def spread(extents: Extents, rank: int, what: str) -> Extents:
+    """One extent for each of `rank` spatial axes. Raises Refused if their number fits neither one nor `rank`."""
+    if len(extents) == 1:
+        return extents * rank
+    if len(extents) != rank:
+        raise Refused(
+            f"{len(extents)} values of {what} for {rank} spatial axes", code="param", at=f"convolution_param.{what}"
+        )
+    return extents
+
+
+@dataclass(frozen=True)
+class _Convolution(Layer):
+    """What convolution and deconvolution share: their parameters."""
+
+    outputs: int = 1
+    kernel: Extents = (1,)
+    stride: Extents = (1,)
+    pad: Extents = (0,)
+    dilation: Extents = (1,)
+    group: int = 1
+    bias: bool = True
+    axis: int = 1
+    weight_filler: Message | None = None
+    bias_filler: Message | None = None
+
+    arity: ClassVar[Arity] = Arity(bottoms=(1, None), tops=(1, None), equal=True)
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("convolution_param")
+        s.ignore("engine", "force_nd_im2col")
+        outputs = s.required("num_output")
+        if s.has("num_output") and outputs < 1:
+            s.refuse("num_output", f"num_output must be positive, not {outputs}", code="param-range")
+        group = s.positive("group")
+        if not (s.has("kernel_size") or s.has("kernel_h") or s.has("kernel_w")):
+            s.refuse(
+                "",
+                "no kernel size",
+                code="param-missing",
+                why="a window needs kernel_size, or kernel_h and kernel_w",
+                remedy="convolution_param { kernel_size: … }",
+            )
+        kernel = window_field(s, "kernel_size", 1, 1, prefix="kernel")
+        if outputs and outputs % group:
+            s.refuse(
+                "group" if s.has("group") else "num_output",
+                f"num_output {outputs} is not divisible by group {group}",
+                code="group",
+                why="every group makes the same number of channels",
+            )
+        dilation = tuple(int(v) for v in s.all("dilation")) or (1,)
+        for value in dilation:
+            if value < 1:
+                s.refuse("dilation", f"dilation {value} is less than 1", code="param-range")
+        return cls(
+            int(outputs or 1),
+            kernel,
+            window_field(s, "stride", 1, 1),
+            window_field(s, "pad", 0, 0),
+            tuple(max(v, 1) for v in dilation),
+            group,
+            bool(s.get("bias_term")),
+            int(s.get("axis")),
+            s.filler("weight_filler"),
+            s.filler("bias_filler"),
+        )
+
+    def windows(self, shape: Shape) -> tuple[int, tuple[tuple[int, int, int, int], ...]]:
+        """(channel axis, (kernel, stride, pad, dilation) per spatial axis) for a bottom of this shape."""
+        axis = canonical_axis(self.axis, len(shape), "convolution_param.axis")
+        rank = len(shape) - axis - 1
+        names = ("kernel_size", "stride", "pad", "dilation")
+        fields = (self.kernel, self.stride, self.pad, self.dilation)
+        return axis, tuple(zip(*(spread(f, rank, n) for f, n in zip(fields, names, strict=True)), strict=True))
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        found: list[Condition] = []
+        for index, other in enumerate(bottoms[1:], 1):
+            refusal = Refused("all bottoms of a convolution must have the same shape", at=f"bottom[{index}]")
+            if len(other) != len(bottoms[0]):
+                raise refusal
+            found += [Condition(a, "==", b, refusal) for a, b in zip(bottoms[0], other, strict=True)]
+        return found
+
+    def channels(self, shape: Shape) -> int:
+        axis, _ = self.windows(shape)
+        channels = number(shape[axis])
+        if channels % self.group:
+            raise Refused(
+                f"{channels} input channels are not divisible by group {self.group}",
+                code="group",
+                at="convolution_param.group",
+                why="every group reads the same number of channels",
+            )
+        return channels
+
+    def extent(self, dim: Dim, kernel: int, stride: int, pad: int, dilation: int) -> Dim:
+        raise NotImplementedError
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        axis, windows = self.windows(bottoms[0])
+        self.channels(bottoms[0])
+        spatial = tuple(self.extent(d, *w) for d, w in zip(bottoms[0][axis + 1 :], windows, strict=True))
+        return ((*bottoms[0][:axis], self.outputs, *spatial),) * len(bottoms)
+
+    def weight_shape(self, channels: int, kernel: Extents) -> IntShape:
+        raise NotImplementedError
+
+    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
+        _, windows = self.windows(bottoms[0])
+        kernel = tuple(w[0] for w in windows)
+        weight = BlobSpec("weight", self.weight_shape(self.channels(bottoms[0]), kernel), self.weight_filler)
+        return (weight, BlobSpec("bias", (self.outputs,), self.bias_filler)) if self.bias else (weight,)
+
+    def _emit(self, e: Emission, module: str, function: str) -> Emitted:
+        axis, windows = self.windows(e.bottoms[0])
+        if axis != 1 or not 1 <= len(windows) <= 3:
+            raise Refused(
+                f"a {self.type} over {len(windows)} axes after axis {axis} has no counterpart in PyTorch",
+                code="unsupported",
+                at="convolution_param",
+                why="PyTorch convolves one, two or three axes after the channels",
+            )
+        kernel, stride, pad, dilation = (tuple(column) for column in zip(*windows, strict=True))
+        make = call(
+            f"nn.{module}{len(windows)}d",
+            self.channels(e.bottoms[0]),
+            self.outputs,
+            kernel_size=literal(kernel),
+            stride=literal(stride) if set(stride) != {1} else None,
+            padding=literal(pad) if set(pad) != {0} else None,
+            dilation=literal(dilation) if set(dilation) != {1} else None,
+            groups=self.group if self.group > 1 else None,
+            bias=None if self.bias else "False",
+        )
+        tensors = [(f"{e.name}.weight", e.take(0))] + ([(f"{e.name}.bias", e.take(1))] if self.bias else [])
+        lines, functions = [], ()
+        for x, y, shape in zip(e.x, e.y, e.bottoms, strict=True):
+            argument = x
+            short = self.shortfall(shape, windows)
+            if any(short):
+                pads = ", ".join(f"0, {n}" for n in reversed(short))
+                lines.append(f"{y} = F.pad({x}, ({pads}))  # Caffe divides towards zero: one window, cut off")
+                argument = y
+            lines.append(f"{y} = self.{e.name}({argument})")
+        return Emitted(tuple(lines), (f"self.{e.name} = {make}",), functions, tuple(tensors))
+
+    def shortfall(self, shape: IntShape, windows: Sequence[tuple[int, int, int, int]]) -> list[int]:
+        return [0] * len(windows)
+
+
+@layer("Convolution")
+@dataclass(frozen=True)
+class Convolution(_Convolution):
+    """Cross-correlation with learnt kernels."""
+
+    def extent(self, dim: Dim, kernel: int, stride: int, pad: int, dilation: int) -> Dim:
+        return conv_size(dim, kernel, stride, pad, dilation)
+
+    def weight_shape(self, channels: int, kernel: Extents) -> IntShape:
+        return (self.outputs, channels // self.group, *kernel)
+
+    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
+        axis, windows = self.windows(bottoms[0])
+        if len(windows) != 2 or axis != 1 or len(bottoms) > 1:
+            return None
+        h, w = (AxisMap.window(*v) for v in windows)
+        return ((h, w),)
+
+    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
+        weight = self.blobs(bottoms[0])[0].shape
+        axis, _ = self.windows(bottoms[0])
+        return sum(prod(top[:axis]) * prod(top[axis + 1 :]) * prod(weight) for top in tops)
+
+    def emit(self, e: Emission) -> Emitted:
+        return self._emit(e, "Conv", "conv")
+
+    def shortfall(self, shape: IntShape, windows: Sequence[tuple[int, int, int, int]]) -> list[int]:
+        return [
+            max(0, d * (k - 1) + 1 - n - 2 * p) for n, (k, _, p, d) in zip(shape[2:], windows, strict=True)
+        ]
+
+
+@layer("Deconvolution")
+@dataclass(frozen=True)
+class Deconvolution(_Convolution):
+    """The transpose of a convolution; its blob is (C_in, num_output / group, kh, kw)."""
+
+    def extent(self, dim: Dim, kernel: int, stride: int, pad: int, dilation: int) -> Dim:
+        return deconv_size(dim, kernel, stride, pad, dilation)
+
+    def weight_shape(self, channels: int, kernel: Extents) -> IntShape:
+        return (channels, self.outputs // self.group, *kernel)
+
+    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
+        axis, windows = self.windows(bottoms[0])
+        if len(windows) != 2 or axis != 1 or len(bottoms) > 1:
+            return None
+        h, w = (AxisMap.deconvolution(*v) for v in windows)
+        return ((h, w),)
+
+    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
+        weight = self.blobs(bottoms[0])[0].shape
+        axis, _ = self.windows(bottoms[0])
+        return sum(prod(x[:axis]) * prod(x[axis + 1 :]) * prod(weight) for x in bottoms)
+
+    def emit(self, e: Emission) -> Emitted:
+        return self._emit(e, "ConvTranspose", "conv_transpose")

@@ -1,0 +1,161 @@
+"""Layers that produce blobs from outside: each becomes an input of the emitted module."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from netcompile.layers.base import Arity, IntShape, Layer, Refused, Shape, layer
+from netcompile.layers.params import Params
+
+Declared = tuple[IntShape | None, ...]
+
+
+@dataclass(frozen=True)
+class _Data(Layer):
+    declared: Declared = ()
+
+    arity: ClassVar[Arity] = Arity(bottoms=0, tops=(1, None))
+    is_data: ClassVar[bool] = True
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        raise Refused(f"a {self.type} layer is fed from outside", code="unknown-input")
+
+
+def _blob_shape(p: Params, dims: tuple[int, ...], at: str) -> IntShape:
+    if any(d < 1 for d in dims):
+        p.refuse(at, f"shape {'x'.join(map(str, dims))} has an extent that is not positive", code="shape")
+        return tuple(max(d, 1) for d in dims)
+    return tuple(dims)
+
+
+@layer("Input")
+@dataclass(frozen=True)
+class Input(_Data):
+    """The net's own declaration of an input: one shape for all tops, or one for each."""
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        shapes = p.sub("input_param").all("shape")
+        if shapes and len(shapes) not in (1, p.tops):
+            p.refuse(
+                "input_param",
+                f"{len(shapes)} shapes for {p.tops} tops",
+                code="arity",
+                why="Caffe wants one shape for all tops, or one for each",
+            )
+            return cls()
+        read = tuple(
+            _blob_shape(p, tuple(s.all("dim")), f"input_param.shape[{i}].dim") for i, s in enumerate(shapes)
+        )
+        return cls(read * p.tops if len(read) == 1 else read)
+
+
+@layer("MemoryData")
+@dataclass(frozen=True)
+class MemoryData(_Data):
+    """Batches from memory: the shape is declared, the second top holds the labels."""
+
+    arity: ClassVar[Arity] = Arity(bottoms=0, tops=2)
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("memory_data_param")
+        dims = tuple(int(s.get(f) or 0) for f in ("batch_size", "channels", "height", "width"))
+        if min(dims) < 1:
+            p.refuse(
+                "memory_data_param",
+                "batch_size, channels, height and width must be given and positive",
+                code="param-missing",
+            )
+            return cls()
+        return cls((dims, (dims[0],)))
+
+
+def _image_shape(p: Params, source: str, batch: int) -> Declared:
+    """A square crop gives the shape of an image top; without one the data base decides, which nobody here has."""
+    transform = p.sub("transform_param")
+    transform.ignore("scale", "mirror", "mean_file", "mean_value", "force_color", "force_gray")
+    section = p.sub(source)
+    size = int(transform.get("crop_size") or 0)
+    height = width = size
+    if not size and source == "image_data_param":
+        height, width = int(section.get("new_height") or 0), int(section.get("new_width") or 0)
+    grey = transform.get("force_gray") or (source == "image_data_param" and not section.get("is_color"))
+    if height and width:
+        return ((max(batch, 1), 1 if grey else 3, height, width), (max(batch, 1),))
+    return (None, None)
+
+
+@layer("Data", "ImageData", "WindowData")
+@dataclass(frozen=True)
+class ImageBatches(_Data):
+    """Images from a data base, a list of files, or windows of images; the second top holds the labels."""
+
+    SECTIONS: ClassVar[dict[str, str]] = {
+        "Data": "data_param",
+        "ImageData": "image_data_param",
+        "WindowData": "window_data_param",
+    }
+    kind: str = "Data"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        section = p.sub(cls.SECTIONS[p.type])
+        section.ignore(*(entry.field.name for entry in section.message.entries))
+        p.sub("transform_param").ignore(*(e.field.name for e in p.sub("transform_param").message.entries))
+        return cls(_image_shape(p, cls.SECTIONS[p.type], int(section.get("batch_size") or 1)), p.type)
+
+
+@layer("HDF5Data")
+@dataclass(frozen=True)
+class HDF5Data(_Data):
+    """Blobs from HDF5 files; only the files know the shapes."""
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        p.sub("hdf5_data_param").ignore("source", "batch_size", "shuffle")
+        if p.has("transform_param"):
+            p.refuse(
+                "transform_param", "HDF5Data does not transform its data", code="param", remedy="remove transform_param"
+            )
+        return cls((None,) * p.tops)
+
+
+@layer("Python")
+@dataclass(frozen=True)
+class Python(_Data):
+    """User code. Without a bottom it can only be a source of data, and becomes an input."""
+
+    arity: ClassVar[Arity] = Arity(bottoms=(0, None), tops=(0, None))
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("python_param")
+        s.ignore("module", "layer", "param_str", "share_in_parallel")
+        if p.bottoms:
+            p.refuse(
+                "type",
+                f"Python layer '{p.message.get('name')}' computes {s.get('module')}.{s.get('layer')}, "
+                "which only its own code knows",
+                code="python-layer",
+                why="a Python layer with bottoms is code that is not in the file",
+                remedy=f"register a plugin for it (entry point group netcompile.layers), or cut the net before it",
+            )
+        return cls((None,) * p.tops)
+
+
+@dataclass(frozen=True)
+class ForeignData(_Data):
+    """A layer of unknown type without bottoms: whatever it does, it feeds the net."""
+
+    arity: ClassVar[Arity] = Arity(bottoms=0, tops=(1, None))
+    type: ClassVar[str] = "data"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        for entry in p.message.entries:
+            if entry.field.message:
+                section = p.sub(entry.field.name)
+                section.ignore(*(inner.field.name for inner in section.message.entries))
+        return cls((None,) * p.tops)

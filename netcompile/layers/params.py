@@ -1,0 +1,168 @@
+"""Typed, checked access to a layer's parameters: remembers which fields were read, collects every mistake."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from netcompile.prototxt.diagnostic import Diagnostic
+from netcompile.prototxt.message import Message
+from netcompile.prototxt.source import Span
+
+# Fields that every layer has and that the graph builder reads itself.
+COMMON = frozenset(
+    "name type bottom top phase loss_weight param blobs propagate_down include exclude".split()
+)
+
+
+class Section:
+    """One parameter message of a layer (``convolution_param``), set or not."""
+
+    def __init__(self, owner: Params, name: str, message: Message) -> None:
+        self._owner, self.name, self.message = owner, name, message
+        self.read: set[str] = set()
+
+    def has(self, field: str) -> bool:
+        """Whether the file sets the field."""
+        self.read.add(field)
+        return self.message.has(field)
+
+    def get(self, field: str) -> Any:
+        """The field's value, or the schema's default."""
+        self.read.add(field)
+        return self.message.get(field)
+
+    def all(self, field: str) -> tuple[Any, ...]:
+        """Every value of a repeated field."""
+        self.read.add(field)
+        return self.message.all(field)
+
+    def ignore(self, *fields: str) -> None:
+        """Fields that change nothing here (``engine``), read so that they are not reported."""
+        self.read.update(fields)
+
+    def filler(self, field: str) -> Message | None:
+        """The filler message, if the file has one."""
+        return cast(Message, self.get(field)) if self.has(field) else None
+
+    def positive(self, field: str, default: int = 1) -> int:
+        """An integer ≥ 1; anything less is reported."""
+        value = int(self.get(field) or 0) if self.has(field) or self.get(field) is not None else default
+        if value < 1:
+            self.refuse(field, f"{field} must be at least 1, not {value}", code="param-range")
+            return default
+        return value
+
+    def required(self, field: str, what: str = "", why: str = "") -> Any:
+        """The field's value; its absence is reported, and the default returned."""
+        if not self.has(field):
+            self.refuse(
+                "",
+                what or f"{field} missing",
+                code="param-missing",
+                why=why or f"a {self._owner.type} layer cannot do without it",
+                remedy=f"{self.name} {{ {field}: … }}",
+            )
+        return self.get(field)
+
+    def refuse(self, field: str, what: str, *, code: str = "param", why: str = "", remedy: str = "") -> None:
+        """Report a mistake at a field of this section (at the section itself if the field is not set)."""
+        message = self.message
+        if field and message.has(field):
+            span = message.span_of(field)
+        else:
+            span = self._owner.name_span(self.name)
+        self._owner.report(span, what, code=code, why=why, remedy=remedy)
+
+
+class Params:
+    """A `LayerParameter` as its class reads it."""
+
+    def __init__(self, message: Message, train: bool) -> None:
+        self.message, self.train = message, train
+        self.type: str = message.get("type")
+        self.bottoms, self.tops = len(message.all("bottom")), len(message.all("top"))
+        self.problems: list[Diagnostic] = []
+        self.sections: dict[str, Section] = {}
+
+    def sub(self, name: str) -> Section:
+        """The parameter message `name`; an empty one where the file has none."""
+        section = self.sections.get(name)
+        if section is None:
+            section = self.sections[name] = Section(self, name, self.message.get(name))
+        return section
+
+    def has(self, name: str) -> bool:
+        """Whether the file has the parameter message at all."""
+        return self.message.has(name)
+
+    def name_span(self, field: str) -> Span:
+        """Where `field` stands, or else the layer's type, or else the layer."""
+        for candidate in (field, "type", "name"):
+            if candidate and self.message.has(candidate):
+                at = self.message.name_span_of if candidate == field else self.message.span_of
+                return at(candidate)
+        return self.message.span
+
+    def report(self, span: Span, what: str, *, code: str, why: str = "", remedy: str = "") -> None:
+        self.problems.append(Diagnostic(code, what, span, why=why, remedy=remedy))
+
+    def refuse(self, at: str, what: str, *, code: str = "param", why: str = "", remedy: str = "") -> None:
+        """Report a mistake at a field of the layer itself."""
+        self.report(locate(self.message, at), what, code=code, why=why, remedy=remedy)
+
+    def unread(self) -> list[Diagnostic]:
+        """Fields that are set and that the layer's class never looked at: reported, since they do nothing."""
+        found = []
+        for entry in self.message.entries:
+            name = entry.field.name
+            if name in COMMON:
+                continue
+            if name not in self.sections:
+                found.append(
+                    Diagnostic(
+                        "unused-param",
+                        f"{name} does nothing in a {self.type} layer",
+                        self.message.name_span_of(name),
+                        severity="warning",
+                        why="Caffe ignores it as well",
+                        remedy="remove it, or check the layer's type",
+                    )
+                )
+                continue
+            section = self.sections[name]
+            for inner in section.message.entries:
+                if inner.field.name not in section.read:
+                    found.append(
+                        Diagnostic(
+                            "unused-param",
+                            f"{inner.field.name} does nothing here",
+                            section.message.name_span_of(inner.field.name),
+                            severity="warning",
+                            why=f"a {self.type} layer does not read it",
+                        )
+                    )
+        return found
+
+
+def locate(message: Message, at: str) -> Span:
+    """The span of a field path such as ``bottom[1]`` or ``crop_param.offset[0]``; as near as the file allows."""
+    here, best = message, None
+    for step in filter(None, at.split(".")):
+        name, _, rest = step.partition("[")
+        index = int(rest[:-1]) if rest else 0
+        if name not in here.type.fields or not here.has(name):
+            break
+        if here.entry(name, index) is None:
+            index = 0
+        best = here.span_of(name, index)
+        value = here.all(name)[index] if here.type.fields[name].repeated else here.get(name)
+        if not isinstance(value, Message):
+            return best
+        best = here.name_span_of(name, index)
+        here = value
+    if best is not None:
+        return best
+    for name in ("type", "name"):
+        if message.has(name):
+            return message.span_of(name)
+    return message.span

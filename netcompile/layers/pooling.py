@@ -1,0 +1,244 @@
+"""Pooling over windows of two spatial axes (Caffe's PoolingLayer)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar, Self
+
+from netcompile.algebra.coords import AxisMap
+from netcompile.algebra.size import pool_size
+from netcompile.layers.base import (
+    Arity,
+    Axes,
+    Dim,
+    Emission,
+    Emitted,
+    IntShape,
+    Layer,
+    Refused,
+    Shape,
+    call,
+    layer,
+    literal,
+    number,
+)
+from netcompile.layers.convolution import window_field
+from netcompile.layers.params import Params
+
+Pair = tuple[int, int]
+
+
+def pair(extents: tuple[int, ...]) -> Pair:
+    return (extents[0], extents[-1])
+
+
+@layer("Pooling")
+@dataclass(frozen=True)
+class Pooling(Layer):
+    """Maximum, mean, or (at test) probability-weighted mean over windows; a second top holds the maxima's indices."""
+
+    method: str = "MAX"
+    kernel: Pair | None = None  # None: global, the whole plane
+    stride: Pair = (1, 1)
+    pad: Pair = (0, 0)
+    round_mode: str = "CEIL"
+    mask: bool = False
+
+    arity: ClassVar[Arity] = Arity(bottoms=1, tops=(1, 2))
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("pooling_param")
+        s.ignore("engine")
+        method, whole = s.get("pool"), bool(s.get("global_pooling"))
+        kernel: Pair | None = None
+        if whole:
+            for field in ("kernel_size", "kernel_h", "kernel_w"):
+                if s.has(field):
+                    s.refuse(
+                        field,
+                        f"global_pooling and {field} together",
+                        code="param-conflict",
+                        why="a global pooling's kernel is its bottom's size",
+                        remedy=f"remove {field}",
+                    )
+        elif not s.has("kernel_size") and not (s.has("kernel_h") and s.has("kernel_w")):
+            s.refuse(
+                "",
+                "no kernel size",
+                code="param-missing",
+                why="a window needs kernel_size, or both kernel_h and kernel_w",
+                remedy="pooling_param { kernel_size: … }",
+            )
+        else:
+            kernel = pair(window_field(s, "kernel_size", 1, 1, prefix="kernel"))
+        stride, pad = pair(window_field(s, "stride", 1, 1)), pair(window_field(s, "pad", 0, 0))
+        if whole and (stride != (1, 1) or pad != (0, 0)):
+            s.refuse(
+                "pad" if pad != (0, 0) else "stride",
+                "global_pooling takes stride 1 and pad 0",
+                code="param-conflict",
+                why="there is one window, and it covers the plane",
+            )
+            stride, pad = (1, 1), (0, 0)
+        if pad != (0, 0) and method == "STOCHASTIC":
+            s.refuse("pad", "pad with STOCHASTIC pooling", code="param-conflict", why="Caffe pads MAX and AVE only")
+        if kernel is not None and (pad[0] >= kernel[0] or pad[1] >= kernel[1]):
+            s.refuse(
+                next((f for f in ("pad", "pad_h", "pad_w") if s.has(f)), "pad"),
+                f"pad must be smaller than kernel: {max(pad)} against {min(kernel)}",
+                code="param-range",
+                why="a window of padding alone would have nothing to pool",
+            )
+            pad = (0, 0)
+        if s.message.type.fields.get("ceil_mode") and s.has("ceil_mode"):
+            round_mode = "CEIL" if s.get("ceil_mode") else "FLOOR"  # the forks' spelling
+        else:
+            round_mode = s.get("round_mode")
+        if p.tops == 2 and method != "MAX":
+            p.refuse("top[1]", f"{method} pooling has no mask", code="arity", why="only a maximum has a place")
+        return cls(method, kernel, stride, pad, round_mode, p.tops == 2)
+
+    @property
+    def clip(self) -> bool:
+        """Caffe drops a last window that would lie in the padding alone; it looks only if there is any padding."""
+        return self.pad != (0, 0)
+
+    def extent(self, dim: Dim, axis: int) -> Dim:
+        assert self.kernel is not None
+        return pool_size(dim, self.kernel[axis], self.stride[axis], self.pad[axis], self.round_mode, self.clip)
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        x = bottoms[0]
+        if len(x) != 4:
+            raise Refused(
+                f"Pooling wants 4 axes, not {len(x)}", at="bottom[0]", why="(batch, channels, height, width)"
+            )
+        spatial = (1, 1) if self.kernel is None else (self.extent(x[2], 0), self.extent(x[3], 1))
+        return ((x[0], x[1], *spatial),) * (2 if self.mask else 1)
+
+    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
+        if self.kernel is None:
+            return None
+        h, w = (AxisMap.window(k, s, p) for k, s, p in zip(self.kernel, self.stride, self.pad, strict=True))
+        return ((h, w),)
+
+    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
+        if self.method == "MAX":
+            return 0
+        return prod(bottoms[0]) if self.kernel is None else prod(tops[0]) * prod(self.kernel)
+
+    def _plain(self) -> bool:
+        """Whether PyTorch's own pooling has the same windows, for every input size."""
+        if self.kernel is None:
+            return False
+        half = all(p <= k // 2 for k, p in zip(self.kernel, self.pad, strict=True))
+        covered = self.clip or all(k >= s for k, s in zip(self.kernel, self.stride, strict=True))
+        return half and (covered or self.round_mode == "FLOOR")
+
+    def emit(self, e: Emission) -> Emitted:
+        x, y = e.x[0], e.y[0]
+        if self.kernel is None:
+            if self.method == "MAX" and self.mask:
+                make = call("global_max_pool", x)
+                return Emitted((f"{y}, {e.y[1]} = {make}",), functions=(GLOBAL_MAX,))
+            if self.method == "STOCHASTIC":
+                return Emitted((f"{y} = {call('stochastic_pool', x, f'tuple({x}.shape[2:])', '(1, 1)')}",), functions=(STOCHASTIC,))
+            reduce = "amax" if self.method == "MAX" else "mean"
+            return Emitted((f"{y} = {x}.{reduce}(dim=(2, 3), keepdim=True)",))
+        kernel, stride, pad = literal(self.kernel), literal(self.stride), literal(self.pad)
+        ceil = "True" if self.round_mode == "CEIL" else None
+        padding = pad if self.clip else None
+        if self.method == "STOCHASTIC":
+            make = call("stochastic_pool", x, repr(self.kernel), repr(self.stride), None if ceil else "False")
+            return Emitted((f"{y} = {make}",), functions=(STOCHASTIC,))
+        if self._plain():
+            function = "F.max_pool2d" if self.method == "MAX" else "F.avg_pool2d"
+            make = call(function, x, kernel_size=kernel, stride=stride, padding=padding, ceil_mode=ceil,
+                        return_indices="True" if self.mask else None)  # fmt: skip
+            if not self.mask:
+                return Emitted((f"{y} = {make}",))
+            return Emitted((f"{y}, {e.y[1]} = {make}", f"{e.y[1]} = {e.y[1]}.to({x}.dtype)"))
+        make = call(
+            "caffe_max_pool" if self.method == "MAX" else "caffe_ave_pool",
+            x,
+            repr(self.kernel),
+            repr(self.stride),
+            repr(self.pad),
+            ceil="False" if ceil is None else None,
+        )
+        if self.method == "MAX":
+            target = f"{y}, {e.y[1]}" if self.mask else f"{y}, _"
+            return Emitted((f"{target} = {make}",), functions=(EXTENT, MAX))
+        return Emitted((f"{y} = {make}",), functions=(EXTENT, AVE))
+
+
+EXTENT = '''
+def caffe_pool_extent(n, kernel, stride, pad, clip, ceil):
+    """Output extent of Caffe's pooling: ceil, and one less if the last window is padding."""
+    out = (n + 2 * pad - kernel + (stride - 1 if ceil else 0)) // stride + 1
+    if clip and (out - 1) * stride >= n + pad:
+        out -= 1
+    return out
+'''
+
+MAX = '''
+def caffe_max_pool(x, kernel, stride, pad, ceil=True):
+    """Caffe's max pooling where PyTorch has no equal: any pad < kernel, empty windows.
+
+    Returns the maxima and their flat indices h * W + w; an empty window gives -FLT_MAX, -1.
+    """
+    n = x.shape[2:]
+    clip = pad != (0, 0)
+    spec = zip(n, kernel, stride, pad)
+    out = [caffe_pool_extent(m, k, s, p, clip, ceil) for m, k, s, p in spec]
+    spec = zip(out, n, kernel, stride, pad)
+    end = [max((o - 1) * s + k - p - m, 0) for o, m, k, s, p in spec]
+    lowest = -torch.finfo(torch.float32).max
+    padded = F.pad(x, (pad[1], end[1], pad[0], end[0]), value=lowest)
+    y, at = F.max_pool2d(padded, kernel, stride, return_indices=True)
+    width = padded.shape[3]
+    row, column = at // width - pad[0], at % width - pad[1]
+    inside = (row >= 0) & (row < n[0]) & (column >= 0) & (column < n[1])
+    index = torch.where(inside, row * n[1] + column, -1).to(x.dtype)
+    return y[:, :, : out[0], : out[1]], index[:, :, : out[0], : out[1]]
+'''
+
+AVE = '''
+def caffe_ave_pool(x, kernel, stride, pad, ceil=True):
+    """Caffe's mean pooling where PyTorch has no equal: padding counts, overhang does not."""
+    n = x.shape[2:]
+    clip = pad != (0, 0)
+    out, end, size = [], [], []
+    for m, k, s, p in zip(n, kernel, stride, pad):
+        o = caffe_pool_extent(m, k, s, p, clip, ceil)
+        start = torch.arange(o, device=x.device) * s - p
+        size.append((torch.clamp(start + k, max=m + p) - start).to(x.dtype))
+        out.append(o)
+        end.append(max((o - 1) * s + k - p - m, 0))
+    padded = F.pad(x, (pad[1], end[1], pad[0], end[0]))
+    total = F.avg_pool2d(padded, kernel, stride, divisor_override=1)
+    return total[:, :, : out[0], : out[1]] / (size[0][:, None] * size[1])
+'''
+
+GLOBAL_MAX = '''
+def global_max_pool(x):
+    """The maximum of each plane and its flat index h * W + w."""
+    y, index = x.flatten(2).max(dim=2)
+    return y[:, :, None, None], index[:, :, None, None].to(x.dtype)
+'''
+
+STOCHASTIC = '''
+def stochastic_pool(x, kernel, stride, ceil=True):
+    """Caffe's stochastic pooling at test: each window's mean, weighted by the activations."""
+    end = []
+    for n, k, s in zip(x.shape[2:], kernel, stride):
+        out = (n - k + (s - 1 if ceil else 0)) // s + 1
+        end.append(max((out - 1) * s + k - n, 0))
+    x = F.pad(x, (0, end[1], 0, end[0]))
+    total = F.avg_pool2d(x, kernel, stride, divisor_override=1)
+    squares = F.avg_pool2d(x * x, kernel, stride, divisor_override=1)
+    return squares / total.clamp_min(torch.finfo(torch.float32).tiny)
+'''

@@ -1,0 +1,119 @@
+"""From a prototxt to a compiled net, step by step; what the commands and the Python API share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from netcompile.analysis.crops import Crops, CropReport, resolve, with_validity
+from netcompile.analysis.shapes import Symbolic, infer, symbolic, valid_sizes
+from netcompile.ir.build import Options, build
+from netcompile.ir.graph import Graph, Value
+from netcompile.layers.base import IntShape
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+
+if TYPE_CHECKING:
+    from netcompile.algebra.nset import NSet
+    from netcompile.emit.module import Module
+    from netcompile.prototxt.source import Source
+
+GENERIC = frozenset("train val test deploy trainval train_val train_test trainval_test solver net".split())
+
+
+@dataclass(frozen=True)
+class Analysed:
+    """A net with its crops resolved and its shapes known. `problems` are refusals that `compile` would raise."""
+
+    name: str
+    source: Source
+    graph: Graph
+    shapes: dict[Value, IntShape]
+    crops: Crops
+    notes: tuple[Diagnostic, ...]
+    problems: tuple[Diagnostic, ...] = field(default=())
+
+    @cached_property
+    def symbolic(self) -> Symbolic:
+        """Shapes as functions of H and W."""
+        return symbolic(self.graph, self.shapes)
+
+    @cached_property
+    def reports(self) -> tuple[CropReport, ...]:
+        """Every crop, with the sizes for which it is legal."""
+        return with_validity(self.crops.reports, self.symbolic)
+
+    @cached_property
+    def valid(self) -> tuple[NSet, NSet]:
+        """Heights and widths for which the net is legal."""
+        return valid_sizes(self.graph, self.symbolic, self.shapes)
+
+    def require(self) -> Analysed:
+        """Itself, or NetError with everything that Caffe would refuse."""
+        if self.problems:
+            raise NetError(self.problems)
+        return self
+
+
+def net_name(declared: str, path: str) -> str:
+    """The net's name: as declared, else from its path; ``voc-fcn8s/val.prototxt`` is voc-fcn8s."""
+    if declared.strip():
+        return declared
+    parts = [p for p in path.replace("\\", "/").split("/") if p not in ("", ".", "..")]
+    if not parts or path in ("-", "<stdin>", "<string>"):
+        return "net"
+    stem = parts[-1].rsplit(".prototxt", 1)[0].split("@")[0]
+    return parts[-2] if stem in GENERIC and len(parts) > 1 else stem
+
+
+def analyse(
+    source: Source, options: Options = Options(), crop_offsets: str = "auto", round_crops: bool = False  # noqa: B008
+) -> Analysed:
+    """Parse, upgrade, build, infer shapes, resolve crops. Raises NetError where the file makes no net at all."""
+    from netcompile.prototxt.load import load_net
+
+    loaded = load_net(source)
+    name = net_name(str(loaded.net.get("name") or ""), source.name)
+    built = build(loaded.net, options, name)
+    shapes, problems = infer(built.graph)
+    crops = resolve(built.graph, shapes, crop_offsets, round_crops)
+    if crops.reports:
+        # Bounds depend on the offsets in use, so they are checked again once those are known.
+        shapes, problems = infer(crops.graph)
+        problems += crops.problems()
+        problems = [_suggest(problem, crops) for problem in problems]
+    return Analysed(name, source, crops.graph, shapes, crops, (*loaded.notes, *built.notes), tuple(problems))
+
+
+def _suggest(problem: Diagnostic, crops: Crops) -> Diagnostic:
+    """A crop out of bounds is told the offset that alignment needs."""
+    if problem.code != "crop-bounds" or problem.span is None:
+        return problem
+    for report in crops.reports:
+        message = report.node.message
+        inside = message.span.start <= problem.span.start < message.span.end
+        if inside and report.inferred and report.status in ("mismatch", "inferred"):
+            numbers = [str(v) for v in report.inferred]
+            wanted = numbers[0] if len(set(numbers)) == 1 else ", ".join(numbers)
+            return replace(problem, remedy=f"offset: {wanted}, which alignment needs")
+    return problem
+
+
+def compile_net(
+    analysed: Analysed, level: int = 1, outputs: Sequence[str] | None = None
+) -> Module:
+    """Emit the net at an optimisation level. Raises NetError with every refusal."""
+    from netcompile.emit.module import emit
+    from netcompile.passes import optimise
+
+    analysed.require()
+    graph = optimise(analysed.graph, level)
+    return emit(
+        graph, analysed.shapes, symbolic=analysed.symbolic.shapes, outputs=outputs, origin=_origin(analysed.source.name)
+    )
+
+
+def _origin(path: str) -> str:
+    """The last two parts of a path: enough to know the file, nothing of the machine."""
+    return "/".join(path.replace("\\", "/").split("/")[-2:])

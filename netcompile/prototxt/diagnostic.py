@@ -1,0 +1,135 @@
+"""What is wrong with a net, where, why, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from netcompile.prototxt.source import Span
+
+Severity = Literal["error", "warning", "note"]
+
+_WIDTH = 110  # an excerpt longer than this is cut around the place at fault
+_COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[1;36m"}
+_BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
+
+
+def visible(text: str) -> str:
+    """``text`` with control characters, lone surrogates and direction marks written as escapes: safe on a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _dots(text: str) -> str:
+    """One printable character per character, so that the caret below stays in place."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else " " if c == "\t" else "\ufffd" for c in text)
+
+
+def _cells(text: str) -> int:
+    """How many terminal columns a text takes: two for wide characters, none for combining ones."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _excerpt(span: Span) -> list[str]:
+    number, column = span.source.position(span.start)
+    line = span.source.line(number)
+    first = column - 1
+    length = max(1, min(span.end - span.start, len(line) - first))
+    before, after = "", ""
+    if len(line) > _WIDTH:
+        left = max(0, min(first - _WIDTH // 3, len(line) - _WIDTH))
+        right = left + _WIDTH
+        before, after = "…" * (left > 0), "…" * (right < len(line))
+        line, first, length = line[left:right], first - left, min(length, max(1, right - first))
+    line = _dots(line)
+    gutter = f"{number:>5}"
+    pad = " " * (len(before) + _cells(line[:first]))
+    marks = "^" * max(1, _cells(line[first : first + length]))
+    return [f"{gutter} | {before}{line}{after}", f"{' ' * len(gutter)} | {pad}{marks}"]
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding. ``code`` names its page of ``netcompile explain``; ``related`` are other places that matter."""
+
+    code: str
+    what: str
+    span: Span | None = None
+    why: str = ""
+    remedy: str = ""
+    severity: Severity = "error"
+    related: tuple[tuple[Span, str], ...] = ()
+
+    def format(self, color: bool = False) -> str:
+        """The finding as shown to a person: place, kind, excerpt with a caret, reason, remedy."""
+        where = f"{visible(str(self.span))}: " if self.span is not None else ""
+        kind = f"{self.severity}[{self.code}]"
+        what = visible(self.what)
+        if color:
+            where, kind = f"{_BOLD}{where}{_PLAIN}", f"{_COLOURS[self.severity]}{kind}{_PLAIN}"
+            what = f"{_BOLD}{what}{_PLAIN}"
+        out = [f"{where}{kind}: {what}"]
+        if self.span is not None and self.span.source.text:
+            out += _excerpt(self.span)
+        out += [f"  see: {visible(str(span))}: {visible(text)}" for span, text in self.related]
+        for label, text in (("why", self.why), ("fix", self.remedy)):
+            if text:
+                rows = [visible(row) for row in text.split("\n")]
+                out += [f"  {label}: {rows[0]}", *(f"       {row}" for row in rows[1:])]
+        return "\n".join(out)
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data: file, line, column, end_line, end_column (from 1, the end exclusive) are null without a place."""
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "what": self.what,
+            **_place(self.span),
+            "why": self.why,
+            "remedy": self.remedy,
+            "related": [{**_place(span), "what": text} for span, text in self.related],
+        }
+
+    def __str__(self) -> str:
+        return self.format()
+
+
+def _place(span: Span | None) -> dict[str, object]:
+    if span is None:
+        return dict.fromkeys(("file", "line", "column", "end_line", "end_column"))
+    line, column = span.source.position(span.start)
+    end_line, end_column = span.source.position(span.end)
+    return {
+        "file": span.source.name,
+        "line": line,
+        "column": column,
+        "end_line": end_line,
+        "end_column": end_column,
+    }
+
+
+def sorted_by_position(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """By file, then by place; findings without a place come first. Equal places keep their order."""
+    return tuple(sorted(diagnostics, key=lambda d: (d.span.source.name, d.span.start) if d.span else ("", -1)))
+
+
+class NetError(Exception):
+    """Mistakes of a net's author: every one found, sorted by position. ``str()`` shows them all."""
+
+    diagnostics: tuple[Diagnostic, ...]
+
+    def __init__(self, diagnostics: Diagnostic | Iterable[Diagnostic]) -> None:
+        found = (diagnostics,) if isinstance(diagnostics, Diagnostic) else diagnostics
+        self.diagnostics = sorted_by_position(found)
+        super().__init__(self.diagnostics)
+
+    def __str__(self) -> str:
+        return "\n".join(d.format() for d in self.diagnostics)

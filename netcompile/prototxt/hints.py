@@ -1,0 +1,161 @@
+"""What to tell the author of a mistake: likely meanings of unknown names, examples, fixed sentences."""
+
+from __future__ import annotations
+
+import re
+
+from netcompile.prototxt.schema import EnumType, FieldType, MessageType, message_type
+
+JUNK_WHY = "a net is made of fields: name: value, or name { … }"
+SEPARATOR_WHY = "one ',' or ';' may follow a field, nothing else"
+WEB_WHY = "the page around the file was saved, not the file"
+WEB_FIX = "download the raw file, or remove what is not the net"
+CONFLICT_WHY = "git left both versions of these lines in the file"
+CONFLICT_FIX = "keep one version, and remove the lines <<<<<<<, ======= and >>>>>>>"
+TEMPLATE_WHY = "this file is a template: a script was meant to write a value here"
+TEMPLATE_FIX = "run the script that comes with the file, or write the value yourself"
+SMART_QUOTES = "“”„‟«»‘’‚‛"
+ODD_SPACES = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u202f\u205f\u2060\u3000\ufeff\u0085\u2028\u2029"
+
+# what people write for a field's name, and what they mean
+MISTAKES = {
+    "kernel": "kernel_size",
+    "kernelsize": "kernel_size",
+    "kernal_size": "kernel_size",
+    "ksize": "kernel_size",
+    "filter_size": "kernel_size",
+    "padding": "pad",
+    "strides": "stride",
+    "dilations": "dilation",
+    "rate": "dilation",
+    "groups": "group",
+    "num_group": "group",
+    "bias": "bias_term",
+    "biasterm": "bias_term",
+    "use_bias": "bias_term",
+    "num_outputs": "num_output",
+    "num_out": "num_output",
+    "num_filters": "num_output",
+    "num_filter": "num_output",
+    "output_num": "num_output",
+    "filters": "num_output",
+    "channels_out": "num_output",
+    "bottoms": "bottom",
+    "tops": "top",
+    "input": "bottom",
+    "output": "top",
+    "lr": "lr_mult",
+    "decay": "decay_mult",
+    "dropout": "dropout_ratio",
+    "ratio": "dropout_ratio",
+    "op": "operation",
+    "method": "pool",
+    "epsilon": "eps",
+    "slope": "negative_slope",
+    "conv_param": "convolution_param",
+    "deconvolution_param": "convolution_param",
+    "pool_param": "pooling_param",
+    "fc_param": "inner_product_param",
+    "ip_param": "inner_product_param",
+    "bn_param": "batch_norm_param",
+    "batchnorm_param": "batch_norm_param",
+    "blobs_lr": "param { lr_mult: … }",
+    "weight_decay": "param { decay_mult: … }",
+}
+
+
+def wanted(field: FieldType) -> str:
+    """What a field takes, in words."""
+    if field.message is not None:
+        return "a block in braces"
+    if field.enum is not None:
+        return f"a {field.enum.split('.')[-1]}"
+    return {
+        "bool": "true or false",
+        "string": "a string in quotes",
+        "bytes": "a string in quotes",
+        "float": "a number",
+        "double": "a number",
+        "int32": "a whole number",
+        "int64": "a whole number",
+    }.get(field.type, "a number, whole and not negative")
+
+
+def example(field: FieldType) -> str:
+    """A value that the field would take."""
+    if field.message is not None:
+        return "{ … }"
+    if field.enum is not None:
+        return str(field.default)
+    return {"bool": "true", "string": '"…"', "bytes": '"…"', "float": "0.5", "double": "0.5"}.get(field.type, "3")
+
+
+def _close(word: str, names: list[str]) -> str | None:
+    from difflib import get_close_matches
+
+    lowered = {name.lower(): name for name in names}
+    found = get_close_matches(word.lower(), list(lowered), 1, 0.7)
+    return lowered[found[0]] if found else None
+
+
+def unknown_field(name: str, kind: MessageType, opens: bool) -> tuple[str, str, str]:
+    """What, why and remedy for a field that ``kind`` does not have."""
+    what = f"{kind.name} has no field '{name}'"
+    meant = MISTAKES.get(name.lower())
+    if meant is not None and meant.split(" ")[0] in kind.fields:
+        return what, "", f"did you mean {meant}?"
+    guess = _close(name, list(kind.fields))
+    if guess is not None:
+        return what, "", f"did you mean {guess}?"
+    homes = [f.name for f in kind.fields.values() if f.message and name in message_type(f.message).fields]
+    homes = [h for h in homes if kind.fields[h].fork is None] or homes
+    if homes:
+        shown = ", ".join(homes[:3]) + (", …" if len(homes) > 3 else "")
+        return what, f"{name} belongs into {shown}", f"{homes[0]} {{ {name}{' { … }' if opens else ': …'} }}"
+    if kind.name in ("LayerParameter", "V1LayerParameter", "NetParameter") and opens:
+        return what, "neither Caffe nor a fork that is known here has it", "remove it, or give it by a plugin's schema"
+    return what, "neither Caffe nor a fork that is known here has it", "remove it"
+
+
+def unknown_value(word: str, field: FieldType, enum: EnumType) -> tuple[str, str, str]:
+    """What, why and remedy for a word that is no value of an enum."""
+    short = enum.name.split(".")[-1]
+    what = f"{word} is no {short}"
+    own = [v for v in enum.numbers if v not in enum.forks]
+    guess = _close(word, list(enum.numbers))
+    remedy = f"did you mean {guess}?" if guess else ""
+    why = f"{field.name} is one of {', '.join(own)}" if len(own) <= 8 else ""
+    return what, why, remedy
+
+
+def is_web_page(text: str) -> bool:
+    """Whether a text is an HTML page from its beginning."""
+    head = text[:1000].lstrip().lower()
+    return head.startswith(("<!doctype", "<html", "<?xml", "<head", "<script"))
+
+
+def is_tag(text: str, at: int) -> bool:
+    """Whether an HTML tag stands at ``at``."""
+    return re.compile(r"<(?:/?[A-Za-z][\w:-]*[\s/>]|!--|!DOCTYPE)", re.IGNORECASE).match(text, at) is not None
+
+
+def odd_space(char: str, at: int, end: int) -> tuple[str, int, int, str, str]:
+    """A finding's parts for a space that is none to protobuf."""
+    from unicodedata import name
+
+    what = f"{name(char, 'a space').lower()} (U+{ord(char):04X}) where only plain spaces may stand"
+    return what, at, end, "text copied from a page often has these", "replace all of them in the file by plain spaces"
+
+
+def new_type(old: str) -> str | None:
+    """The type of a `layer` for a V1 name like CONVOLUTION."""
+    from netcompile.prototxt.upgrade_tables import V1_TYPES
+
+    return V1_TYPES.get(old)
+
+
+def old_type(new: str) -> str | None:
+    """The V1 name for a type of a `layer`, like Convolution."""
+    from netcompile.prototxt.upgrade_tables import V1_TYPES
+
+    return next((f"type: {old}" for old, name in V1_TYPES.items() if name.lower() == new.lower()), None)

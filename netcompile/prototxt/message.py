@@ -1,0 +1,287 @@
+"""Messages as read from a text: values with the places they stand at."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from netcompile.prototxt.schema import FieldType, MessageType, enum_type, message_type
+from netcompile.prototxt.source import Source, Span
+
+NOWHERE = Source("", "<made>")
+_LIMITS = {
+    "int32": (-(2**31), 2**31 - 1),
+    "uint32": (0, 2**32 - 1),
+    "int64": (-(2**63), 2**63 - 1),
+    "uint64": (0, 2**64 - 1),
+}
+_pack, _unpack = struct.Struct("<f").pack, struct.Struct("<f").unpack
+
+
+def float32(x: float) -> float:
+    """``x`` rounded to the nearest float32; beyond its range infinity, as a C cast does."""
+    try:
+        return float(_unpack(_pack(x))[0])
+    except OverflowError:
+        return float("inf") if x > 0 else float("-inf")
+
+
+def float_text(x: float, double: bool = False) -> str:
+    """The shortest decimal text that reads back as the same float32 (or double), in Python's form: "0.75", "1e-05"."""
+    if double or x != x or x in (float("inf"), float("-inf")):
+        return repr(float(x))
+    for digits in range(1, 10):
+        text = f"{x:.{digits}g}"
+        if float32(float(text)) == x:
+            return repr(float(text))
+    return repr(float(x))
+
+
+class Entry:
+    """One field as set once: its value, and where its name and its value stand (offsets; -1 where made, not read).
+
+    ``value``: int, float (rounded to float32 for float fields), bool, str, bytes, an enum's name as str, or Message.
+    """
+
+    __slots__ = ("field", "name_end", "name_start", "value", "value_end", "value_start")
+
+    def __init__(
+        self,
+        field: FieldType,
+        value: Any,
+        name_start: int = -1,
+        name_end: int = -1,
+        value_start: int = -1,
+        value_end: int = -1,
+    ) -> None:
+        self.field = field
+        self.value = value
+        self.name_start = name_start
+        self.name_end = name_end
+        self.value_start = value_start
+        self.value_end = value_end
+
+    def __repr__(self) -> str:
+        return f"{self.field.name}={self.value!r}"
+
+    def moved(self, field: FieldType, value: Any) -> Entry:
+        """The same place with another field and value: how upgrades keep positions."""
+        return Entry(field, value, self.name_start, self.name_end, self.value_start, self.value_end)
+
+
+class Message:
+    """A message: its entries in the order of the text. Never changed once made.
+
+    ``start``, ``head_end``, ``end``: offsets in ``source`` of its name, the name's end, and its closing brace's end;
+    -1 where the message was made and not read.
+    """
+
+    __slots__ = ("_index", "end", "entries", "head_end", "source", "start", "type")
+
+    def __init__(
+        self,
+        type: MessageType,
+        entries: tuple[Entry, ...],
+        source: Source = NOWHERE,
+        start: int = -1,
+        head_end: int = -1,
+        end: int = -1,
+    ) -> None:
+        self.type = type
+        self.entries = entries
+        self.source = source
+        self.start = start
+        self.head_end = head_end
+        self.end = end
+        self._index: dict[str, list[Entry]] | None = None
+
+    @staticmethod
+    def make(type_name: str, span: Span | None = None, **fields: Any) -> Message:
+        """A message from values: lists for repeated fields, Messages or dicts for messages.
+
+        ``span`` is the place shown for it and its fields. Raises KeyError for an unknown type or field, TypeError
+        and ValueError for a value that does not fit its field.
+        """
+        kind = message_type(type_name)
+        entries = tuple(e for name, value in fields.items() for e in _entries(kind, name, value, span))
+        if span is None:
+            return Message(kind, entries)
+        return Message(kind, entries, span.source, span.start, span.end, span.end)
+
+    def _by_name(self) -> dict[str, list[Entry]]:
+        index = self._index
+        if index is None:
+            index = self._index = {}
+            for entry in self.entries:
+                index.setdefault(entry.field.name, []).append(entry)
+        return index
+
+    def has(self, name: str) -> bool:
+        """Whether the field is set, be it to its default. Raises KeyError for a name the type does not have."""
+        if name in self._by_name():
+            return True
+        self.type.fields[name]
+        return False
+
+    def get(self, name: str) -> Any:
+        """The field's value, or its default; an empty Message for an unset message; a tuple for a repeated field.
+
+        Raises KeyError for a name the type does not have.
+        """
+        entries = self._by_name().get(name)
+        field = self.type.fields[name]
+        if field.repeated:
+            return tuple(e.value for e in entries or ())
+        if entries:
+            return entries[-1].value
+        if field.message is not None:
+            return Message(message_type(field.message), (), self.source, self.start, self.head_end, self.end)
+        return field.default
+
+    def all(self, name: str) -> tuple[Any, ...]:
+        """Every value of a field in order; empty if unset. Raises KeyError for an unknown name."""
+        entries = self._by_name().get(name)
+        if entries is None:
+            self.type.fields[name]
+            return ()
+        return tuple(e.value for e in entries)
+
+    def entry(self, name: str, index: int = 0) -> Entry | None:
+        """The ``index``-th setting of a field, None where there is none. Raises KeyError for an unknown name."""
+        entries = self._by_name().get(name)
+        if entries is None:
+            self.type.fields[name]
+            return None
+        return entries[index] if -len(entries) <= index < len(entries) else None
+
+    @property
+    def span(self) -> Span:
+        """From the message's name to its closing brace."""
+        return Span(self.source, max(self.start, 0), max(self.end, 0))
+
+    @property
+    def head(self) -> Span:
+        """The name that the message stands under, like ``layer``."""
+        return Span(self.source, max(self.start, 0), max(self.head_end, 0))
+
+    def span_of(self, name: str, index: int = 0) -> Span:
+        """Where a value stands; the message's own head where it does not stand anywhere. Raises KeyError."""
+        entry = self.entry(name, index)
+        if entry is None or entry.value_start < 0:
+            return self.head
+        if isinstance(entry.value, Message) and entry.value.source is not self.source:
+            return entry.value.span
+        return Span(self.source, entry.value_start, entry.value_end)
+
+    def name_span_of(self, name: str, index: int = 0) -> Span:
+        """Where the name of a field stands; the message's own head where it does not. Raises KeyError."""
+        entry = self.entry(name, index)
+        if entry is None or entry.name_start < 0:
+            return self.head
+        return Span(self.source, entry.name_start, entry.name_end)
+
+    def replace(self, **fields: Any) -> Message:
+        """A copy with these fields set anew; None or an empty list clears one. The rest keeps order and places.
+
+        A field that is set already keeps its position among the others. Raises as ``make`` does.
+        """
+        new = {name: _entries(self.type, name, value, None) for name, value in fields.items()}
+        for name, made in new.items():
+            for old, entry in zip(self._by_name().get(name, ()), made, strict=False):
+                entry.name_start, entry.name_end = old.name_start, old.name_end
+                entry.value_start, entry.value_end = old.value_start, old.value_end
+        out: list[Entry] = []
+        for entry in self.entries:
+            if entry.field.name not in fields:
+                out.append(entry)
+            elif entry.field.name in new:
+                out += new.pop(entry.field.name)
+        for made in new.values():
+            out += made
+        return Message(self.type, tuple(out), self.source, self.start, self.head_end, self.end)
+
+    def _values(self) -> dict[str, Any]:
+        fields = self.type.fields
+        return {
+            name: [e.value for e in entries] if fields[name].repeated else entries[-1].value
+            for name, entries in self._by_name().items()
+        }
+
+    def __eq__(self, other: object) -> bool:
+        """Same type and same set values, as protobuf compares: places and the order of different fields do not count.
+
+        A field set to its default differs from an unset one. NaN equals NaN.
+        """
+        if self is other:
+            return True
+        if not isinstance(other, Message):
+            return NotImplemented
+        if self.type.name != other.type.name:
+            return False
+        mine, theirs = self._values(), other._values()
+        return mine.keys() == theirs.keys() and all(_same(value, theirs[name]) for name, value in mine.items())
+
+    def __hash__(self) -> int:
+        return hash((self.type.name, tuple(sorted((n, len(v)) for n, v in self._by_name().items()))))
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def __repr__(self) -> str:
+        return f"{self.type.name}({', '.join(map(repr, self.entries))})"
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return bool(a == b) or (a != a and b != b)
+
+
+def _entries(kind: MessageType, name: str, value: Any, span: Span | None) -> list[Entry]:
+    field = kind.fields[name]
+    if value is None:
+        return []
+    values: Iterable[Any]
+    if field.repeated:
+        if isinstance(value, (str, bytes, dict, Message)) or not isinstance(value, Iterable):
+            raise TypeError(f"{kind.name}.{name} is repeated: it wants a list, not {value!r}")
+        values = value
+    else:
+        values = (value,)
+    return [Entry(field, _fitting(kind, field, v, span)) for v in values]
+
+
+def _fitting(kind: MessageType, field: FieldType, value: Any, span: Span | None) -> Any:
+    """``value`` as a value of ``field``; TypeError or ValueError where it is none."""
+    where = f"{kind.name}.{field.name}"
+    if field.message is not None:
+        if isinstance(value, dict):
+            return Message.make(field.message, span, **value)
+        if isinstance(value, Message) and value.type.name == field.message:
+            return value
+    elif field.enum is not None:
+        if isinstance(value, str):
+            if value not in enum_type(field.enum).numbers:
+                raise ValueError(f"{where}: {value!r} is no value of {field.enum}")
+            return value
+    elif field.type == "bool":
+        if isinstance(value, bool):
+            return value
+    elif field.type == "string":
+        if isinstance(value, str):
+            return value
+    elif field.type == "bytes":
+        if isinstance(value, bytes):
+            return value
+    elif isinstance(value, bool):
+        pass
+    elif field.type in ("float", "double"):
+        if isinstance(value, (int, float)):
+            return float32(float(value)) if field.type == "float" else float(value)
+    elif isinstance(value, int):
+        low, high = _LIMITS[field.type]
+        if not low <= value <= high:
+            raise ValueError(f"{where}: {value} is beyond {field.type}")
+        return value
+    raise TypeError(f"{where} wants {field.message or field.enum or field.type}, not {value!r}")

@@ -1,0 +1,137 @@
+"""Text to messages, with the place of every name and value: protobuf's text format as Caffe's C++ parser reads it.
+
+``parse`` goes one match of ``lexer.FIELD`` per field. What that pattern or its checks do not accept is left to
+``recovery.Careful``, which reads token by token, accepts whatever else the format allows, reports what it does not,
+and goes on behind it. Nothing recurses, so depth costs no stack.
+"""
+
+from __future__ import annotations
+
+from netcompile.prototxt.diagnostic import NetError
+from netcompile.prototxt.lexer import BOOLS, FIELD
+from netcompile.prototxt.message import Entry, Message, float32
+from netcompile.prototxt.recovery import Careful, Frame, Stop
+from netcompile.prototxt.schema import enum_type, message_type
+from netcompile.prototxt.source import Source
+
+_BOUNDS = {
+    "int32": (-(2**31), 2**31 - 1),
+    "uint32": (0, 2**32 - 1),
+    "int64": (-(2**63), 2**63 - 1),
+    "uint64": (0, 2**64 - 1),
+}
+
+
+def parse(source: Source, root: str = "NetParameter", *, forks: bool = True) -> Message:
+    """The message of type ``root`` that a text writes down.
+
+    ``forks=False`` refuses the fields and enum values that only forks of Caffe know.
+    Raises NetError with every mistake found; KeyError for an unknown ``root``.
+    """
+    return _parsed(source, root, forks, fast=True)
+
+
+def parse_carefully(source: Source, root: str = "NetParameter", *, forks: bool = True) -> Message:
+    """``parse`` without the short way, for tests: both must agree on every text."""
+    return _parsed(source, root, forks, fast=False)
+
+
+def _parsed(source: Source, root: str, forks: bool, fast: bool) -> Message:
+    careful = Careful(source, message_type(root), forks)
+    try:
+        _read(careful, fast)
+    except Stop:
+        pass
+    if careful.found:
+        raise NetError(careful.found)
+    return Message(message_type(root), tuple(careful.frame.entries), source, 0, 0, len(source.text))
+
+
+def _read(careful: Careful, fast: bool) -> None:
+    """Reads the whole text into ``careful.frame``. ``fast=False`` takes the careful way for everything (tests do)."""
+    match_field = FIELD.match
+    text = careful.source.text
+    source = careful.source
+    size = len(text)
+    forks = careful.forks
+    floats: dict[str, float] = {}
+    slow = careful.step
+    frame = careful.frame
+    fields, entries, seen = frame.fields, frame.entries, frame.seen
+    at = 0
+    while at < size:
+        match = match_field(text, at) if fast else None
+        if match is not None:
+            kind = match.lastindex
+            if kind == 6:
+                parent = frame.parent
+                if parent is not None and frame.simple:
+                    end = match.end(6)
+                    value = Message(frame.type, tuple(entries), source, frame.start, frame.head_end, end)
+                    parent.entries.append(
+                        Entry(frame.field, value, frame.start, frame.head_end, frame.opened, end)
+                    )
+                    careful.frame = frame = parent
+                    fields, entries, seen = frame.fields, frame.entries, frame.seen
+                    at = match.end()
+                    continue
+            else:
+                name = match[1]
+                field = fields.get(name)
+                if (
+                    field is not None
+                    and (field.repeated or name not in seen)
+                    and (forks or field.fork is None)
+                ):
+                    type_ = field.type
+                    value = None
+                    if kind == 2:
+                        if type_ == "string":
+                            literal = match[2]
+                            if literal.isascii():
+                                value = literal[1:-1]
+                    elif kind == 3:
+                        literal = match[3]
+                        if type_ == "float":
+                            value = floats.get(literal)
+                            if value is None:
+                                value = floats[literal] = float32(float(literal))
+                        elif type_ in _BOUNDS:
+                            try:
+                                number = int(literal)
+                            except ValueError:
+                                pass
+                            else:
+                                low, high = _BOUNDS[type_]
+                                if low <= number <= high and (number or literal == "0"):
+                                    value = number
+                    elif kind == 4:
+                        literal = match[4]
+                        if type_ == "enum":
+                            enum = enum_type(field.enum or "")
+                            if literal in enum.numbers and (forks or literal not in enum.forks):
+                                value = literal
+                        elif type_ == "bool":
+                            value = BOOLS.get(literal)
+                    elif type_ == "message":
+                        start, head_end = match.span(1)
+                        if not field.repeated:
+                            seen.add(name)
+                        careful.frame = frame = Frame(
+                            message_type(field.message or ""), field, frame, start, head_end, match.start(5)
+                        )
+                        fields, entries, seen = frame.fields, frame.entries, frame.seen
+                        at = match.end(5)
+                        continue
+                    if value is not None:
+                        start, head_end = match.span(1)
+                        value_start, at_end = match.span(kind or 0)
+                        entries.append(Entry(field, value, start, head_end, value_start, at_end))
+                        if not field.repeated:
+                            seen.add(name)
+                        at = match.end()
+                        continue
+        at = slow(at)
+        frame = careful.frame
+        fields, entries, seen = frame.fields, frame.entries, frame.seen
+    careful.finish(at)

@@ -1,0 +1,78 @@
+"""Files given by mistake: binary ones, solvers, label maps, pointers to files; each refused by its own message."""
+
+from __future__ import annotations
+
+import re
+
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.prototxt.source import Source, Span
+
+_SIGNATURES = (
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "weights belong after --weights"),
+    (b"\x1f\x8b", "a gzip archive", "unpack it first"),
+    (b"PK\x03\x04", "a zip archive", "unpack it first"),
+    (b"\x89PNG", "a PNG image", ""),
+    (b"\xff\xd8\xff", "a JPEG image", ""),
+    (b"%PDF", "a PDF document", ""),
+)
+_SOLVER_FIELDS = frozenset(
+    "net train_net test_net base_lr lr_policy max_iter test_iter test_interval snapshot snapshot_prefix solver_mode "
+    "momentum stepsize stepvalue display gamma iter_size solver_type train_net_param net_param".split()
+)
+
+
+def looks_like_caffemodel(data: bytes) -> bool:
+    """Whether bytes begin as a binary NetParameter does: a name (field 1) and then layers, or layers at once."""
+    if len(data) < 4:
+        return False
+    at = 0
+    if data[0] == 0x0A:
+        at = 2 + data[1]
+        if data[1] >= 0x80 or at >= len(data):
+            return False
+    # field 2 (V1 layers), 100 (layers), 3 (inputs), 4 (input_dim), 8 (input_shape)
+    return data[at] in (0x12, 0x1A, 0x20, 0x42) and 0 < at or data[at : at + 2] == b"\xa2\x06"
+
+
+def refuse_binary(data: bytes, name: str) -> None:
+    """Raises NetError for bytes that are no text, naming what they are where that shows."""
+    source = Source("", name)
+    kind, remedy = "a binary file", "give the .prototxt of the net"
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        kind, remedy = "a UTF-16 text", "save it as UTF-8"
+    elif looks_like_caffemodel(data):
+        kind = "a binary NetParameter, such as a .caffemodel"
+        remedy = "give the .prototxt of the net; weights belong after --weights"
+    else:
+        for signature, what, how in _SIGNATURES:
+            if data.startswith(signature):
+                kind, remedy = what, how or remedy
+    why = "a net is read from text in protobuf's text format, in UTF-8"
+    raise NetError(Diagnostic("binary-file", f"this is {kind}", Span(source, 0, 0), why, remedy))
+
+
+def recognised(source: Source) -> Diagnostic | None:
+    """The finding for a text that is another kind of file than a net, None where it may be a net."""
+    text = source.text
+    if text.startswith("version https://git-lfs"):
+        why = "git-lfs keeps the file elsewhere and left this pointer to it"
+        what = "this is a git-lfs pointer, not the file"
+        return Diagnostic("lfs-pointer", what, Span(source, 0, 7), why, "git lfs pull")
+    whole = re.search(r"(?m)^\s*(?:train_|test_)?net_param\s*:?\s*[{<]", text)
+    if not whole and re.search(r"(?m)^\s*layers?\s*:?\s*[{<\[]", text):
+        return None
+    names = [(m[1], m.start(1), m.end(1)) for m in re.finditer(r"(?m)^[ \t]*([A-Za-z_]\w*)[ \t]*[:{]", text)]
+    solver = [n for n in names if n[0] in _SOLVER_FIELDS]
+    if len({n[0] for n in solver}) >= 2 or (solver and len(names) == 1):
+        net = re.search(r"(?m)^[ \t]*(?:net|train_net)[ \t]*:[ \t]*[\"']([^\"'\n]*)", text)
+        first = solver[0]
+        remedy = f"give the net that it names: {net[1]}" if net else "give the net that it trains"
+        if net and "$" in net[1]:
+            remedy += " (with its variables filled in)"
+        why = f"{first[0]} is a field of SolverParameter: it says how to train a net"
+        return Diagnostic("solver-file", "this is a solver, not a net", Span(source, *first[1:]), why, remedy)
+    if names and all(n[0] in ("item", "name", "label", "display_name", "id") for n in names) and names[0][0] == "item":
+        why = "it holds items with names and labels, as SSD's label maps do"
+        what = "this is a label map, not a net"
+        return Diagnostic("label-map", what, Span(source, *names[0][1:]), why, "give the .prototxt of the net")
+    return None

@@ -1,0 +1,112 @@
+"""Caffe's message types, fields and enums, built from ``_tables.py`` one type at a time, when first asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, cast
+
+from netcompile.prototxt._tables import ENUMS, FIELDS
+
+Kind = Literal[
+    "int32", "int64", "uint32", "uint64", "float", "double", "bool", "string", "bytes", "enum", "message"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldType:
+    """A field of a message type.
+
+    ``default`` is the value of an unset field (float32-exact for ``float``; an enum's value is its name; None for
+    messages). ``message`` or ``enum`` name the type of such a field. ``fork`` names the Caffe fork that added the
+    field, None for BVLC Caffe's own. ``number`` is None where a fork's number is not known: text needs only names.
+    """
+
+    name: str
+    number: int | None
+    type: Kind
+    repeated: bool
+    packed: bool
+    default: Any
+    message: str | None
+    enum: str | None
+    required: bool = False
+    fork: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EnumType:
+    """An enum: ``numbers`` by name and ``names`` by number (BVLC's name where a fork's number clashes).
+
+    ``forks`` holds the names that only forks have, with the fork; their number may be None.
+    """
+
+    name: str
+    numbers: dict[str, int | None]
+    names: dict[int, str]
+    forks: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageType:
+    """A message type: its fields by name, in the schema's order; ``required`` are the names of required ones."""
+
+    name: str
+    fields: dict[str, FieldType]
+    required: tuple[str, ...]
+
+    @property
+    def by_number(self) -> dict[int, FieldType]:
+        """Fields by number. Where numbers of forks clash, BVLC's field wins, then the first fork's."""
+        table: dict[int, FieldType] = {}
+        for field in self.fields.values():
+            if field.number is not None:
+                table.setdefault(field.number, field)
+        return table
+
+
+@cache
+def message_type(name: str) -> MessageType:
+    """The message type of this name, like "NetParameter". Raises KeyError."""
+    fields = {}
+    for row in FIELDS[name]:
+        field, number, kind, label, default, reference, fork = cast("tuple[Any, ...]", row)
+        fields[field] = FieldType(
+            name=field,
+            number=number,
+            type=kind,
+            repeated="*" in label,
+            packed="p" in label,
+            default=default,
+            message=reference if kind == "message" else None,
+            enum=reference if kind == "enum" else None,
+            required="!" in label,
+            fork=fork,
+        )
+    return MessageType(name, fields, tuple(f.name for f in fields.values() if f.required))
+
+
+@cache
+def enum_type(name: str) -> EnumType:
+    """The enum of this name, like "PoolingParameter.PoolMethod". Raises KeyError."""
+    numbers: dict[str, int | None] = {}
+    names: dict[int, str] = {}
+    forks = {}
+    for row in ENUMS[name]:
+        value, number, fork = cast("tuple[Any, ...]", row)
+        numbers[value] = number
+        if number is not None:
+            names.setdefault(number, value)
+        if fork is not None:
+            forks[value] = fork
+    return EnumType(name, numbers, names, forks)
+
+
+def message_names() -> tuple[str, ...]:
+    """The names of all message types, forks' included."""
+    return tuple(FIELDS)
+
+
+def enum_names() -> tuple[str, ...]:
+    """The names of all enums, forks' included."""
+    return tuple(ENUMS)

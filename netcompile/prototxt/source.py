@@ -1,0 +1,101 @@
+"""A text with a name, and places in it: offsets to lines and columns."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from dataclasses import dataclass
+
+
+class Source:
+    """A text and the name it is shown under; the line table is built on first use.
+
+    Lines end at ``\\n``; a ``\\r`` before it is no part of the line, so columns are right in CRLF files.
+    Columns count characters from 1. A leading byte order mark is dropped.
+    Bytes that are not UTF-8 stand in ``text`` as lone surrogates U+DC80..U+DCFF (one per byte).
+    """
+
+    __slots__ = ("_starts", "name", "text")
+
+    def __init__(self, text: str, name: str = "<string>") -> None:
+        self.name = name
+        self.text = text[1:] if text.startswith("\ufeff") else text
+        self._starts: list[int] | None = None
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Source:
+        """The text of a file. Raises OSError, or NetError for what is no text at all (see ``from_bytes``)."""
+        with open(path, "rb") as file:
+            return cls.from_bytes(file.read(), os.fspath(path))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str = "<bytes>") -> Source:
+        """Decodes ``data``. Raises NetError for a caffemodel, HDF5, archive, UTF-16 or other binary file."""
+        if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data or data[:1] in (b"\x89", b"\x1f"):
+            from netcompile.prototxt.recognise import refuse_binary
+
+            refuse_binary(data, name)
+        text = data.decode("utf-8-sig", "surrogateescape")
+        if text[:1] == "\n" and "\x12" in text[:300] and data[:1] == b"\n":
+            from netcompile.prototxt.recognise import looks_like_caffemodel, refuse_binary
+
+            if looks_like_caffemodel(data):
+                refuse_binary(data, name)
+        return cls(text, name)
+
+    def _table(self) -> list[int]:
+        if self._starts is None:
+            starts = [0]
+            find = self.text.find
+            at = find("\n")
+            while at >= 0:
+                starts.append(at + 1)
+                at = find("\n", at + 1)
+            self._starts = starts
+        return self._starts
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column of an offset, both from 1. Offsets past the end give the end."""
+        table = self._table()
+        offset = max(0, min(offset, len(self.text)))
+        line = bisect_right(table, offset)
+        return line, offset - table[line - 1] + 1
+
+    def line(self, number: int) -> str:
+        """The text of a line (from 1), without its line end; empty outside the text."""
+        table = self._table()
+        if not 1 <= number <= len(table):
+            return ""
+        end = table[number] - 1 if number < len(table) else len(self.text)
+        return self.text[table[number - 1] : end].rstrip("\r")
+
+    def span(self, start: int, end: int) -> Span:
+        return Span(self, start, end)
+
+    def __repr__(self) -> str:
+        return f"Source({self.name!r}, {len(self.text)} characters)"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch ``[start, end)`` of a source, in characters."""
+
+    source: Source
+    start: int
+    end: int
+
+    @property
+    def line(self) -> int:
+        return self.source.position(self.start)[0]
+
+    @property
+    def column(self) -> int:
+        return self.source.position(self.start)[1]
+
+    @property
+    def text(self) -> str:
+        return self.source.text[self.start : self.end]
+
+    def __str__(self) -> str:
+        line, column = self.source.position(self.start)
+        return f"{self.source.name}:{line}:{column}"

@@ -1,0 +1,104 @@
+"""Run emitted code in memory: source and tensors in, blobs out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from netcompile.emit.weights import needs_weights, weight_plan
+from netcompile.pipeline import Analysed, compile_net
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from netcompile.emit.module import Module
+
+    Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+
+
+def load_source(module: Module, name: str = "netcompile_emitted") -> nn.Module:
+    """An instance of the emitted class, its parameters not yet set."""
+    namespace: dict[str, Any] = {"__name__": name}
+    exec(compile(module.source, f"<{name}>", "exec"), namespace)
+    with warnings.catch_warnings(), torch.device("cpu"):
+        warnings.simplefilter("ignore")
+        net = namespace[module.class_name]()
+    assert isinstance(net, nn.Module)
+    return net
+
+
+def with_weights(
+    analysed: Analysed, module: Module, weights: str | Path | None, allow_missing: bool = False
+) -> nn.Module:
+    """The emitted net with the caffemodel's weights, in evaluation mode unless it was built for phase TRAIN.
+
+    Raises NetError where weights are needed and not given, or do not fit.
+    """
+    net = load_source(module)
+    plan = weight_plan(analysed.graph, module)
+    if plan.tensors:
+        if weights is None and needs_weights(plan):
+            raise NetError(
+                [
+                    Diagnostic(
+                        "weights-needed",
+                        f"{analysed.source.name} has layers with weights, and no caffemodel is given",
+                        remedy="--weights FILE.caffemodel",
+                    )
+                ]
+            )
+        from netcompile.caffemodel.convert import load_tensors
+        from netcompile.caffemodel.reader import read_caffemodel
+
+        assert weights is not None
+        arrays, _ = load_tensors(read_caffemodel(weights), plan, allow_missing=allow_missing)
+        net.load_state_dict({key: torch.from_numpy(array) for key, array in arrays.items()}, strict=True)
+    return net.train(analysed.graph.train)
+
+
+def run(
+    analysed: Analysed,
+    weights: str | Path | None,
+    inputs: Arrays,
+    *,
+    level: int = 1,
+    blobs: Sequence[str] | None = None,
+    dtype: str = "float32",
+    device: str = "cpu",
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Compile, run once, and return blobs by name as float arrays (bfloat16 comes back as float32).
+
+    `blobs`: names, ["all"] for every blob's final value, None for the net's outputs.
+    """
+    graph = analysed.require().graph
+    names = list(graph.blobs) if blobs is not None and list(blobs) == ["all"] else blobs
+    module = compile_net(analysed, level, names)
+    net = with_weights(analysed, module, weights).to(device=device, dtype=DTYPES[dtype])
+    missing = [value.blob for value in module.inputs if value.blob not in inputs]
+    if missing:
+        raise NetError(
+            [
+                Diagnostic(
+                    "missing-input",
+                    f"the inputs file has no array '{blob}'",
+                    why="it holds: " + (", ".join(inputs) or "nothing"),
+                )
+                for blob in missing
+            ]
+        )
+    feed = [torch.from_numpy(inputs[v.blob].copy()).to(device=device, dtype=DTYPES[dtype]) for v in module.inputs]
+    with torch.no_grad():
+        result = net(*feed)
+    tensors = result if isinstance(result, dict) else {module.outputs[0]: result}
+    found = {}
+    for name, tensor in tensors.items():
+        found[name] = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).cpu().numpy()
+    return found

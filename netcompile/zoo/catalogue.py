@@ -1,0 +1,151 @@
+"""Every network of the family, and the files in which it is published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from netcompile.prototxt.message import Message
+from netcompile.spec import NetSpec, Top
+from netcompile.spec import layers as L
+from netcompile.spec import params as P
+from netcompile.zoo import heads, inputs, trunks
+
+FCN32S: tuple[str, ...] = ()
+FCN16S = ("pool4",)
+FCN8S = ("pool4", "pool3")
+
+# FCN-8s at once is trained in one stage: its skips start small, and grow with their learning rate.
+AT_ONCE = {"pool4": 0.01, "pool3": 0.0001}
+
+VOC, NYUD, CONTEXT, SIFT_SEMANTIC, SIFT_GEOMETRIC = 21, 40, 60, 33, 3
+
+
+def voc(
+    split: str, skips: tuple[str, ...], data: str = "../data", scales: Mapping[str, float] | None = None
+) -> NetSpec:
+    """PASCAL VOC; for split "deploy" a plain input, no dropout and no loss."""
+    n = NetSpec()
+    deployed = split == "deploy"
+    if deployed:
+        n.data = inputs.image()
+    else:
+        n.data, n.label = inputs.voc(split, data)
+    trunks.vgg16(n, n.data, dropout=not deployed)
+    n.score_fr = heads.score(_features(n), VOC)
+    scores = heads.skip_scores(n, n.score_fr, VOC, n.data, skips, scales=scales)
+    if not deployed:
+        n.loss = heads.loss(scores, n.label)
+    return n
+
+
+def voc_alexnet(split: str) -> NetSpec:
+    """PASCAL VOC on AlexNet; its upsampling kernel is 63 wide, and its loss an average."""
+    n = NetSpec()
+    n.data, n.label = inputs.voc(split, "../data")
+    trunks.alexnet(n, n.data)
+    n.score_fr = heads.score(_features(n), VOC)
+    scores = heads.skip_scores(n, n.score_fr, VOC, n.data, kernel=63)
+    n.loss = heads.loss(scores, n.label, normalize=True)
+    return n
+
+
+def pascalcontext(split: str, skips: tuple[str, ...]) -> NetSpec:
+    n = NetSpec()
+    n.data, n.label = inputs.pascalcontext(split)
+    trunks.vgg16(n, n.data)
+    n.score_fr = heads.score(_features(n), CONTEXT)
+    n.loss = heads.loss(heads.skip_scores(n, n.score_fr, CONTEXT, n.data, skips), n.label)
+    return n
+
+
+def siftflow(split: str, skips: tuple[str, ...]) -> NetSpec:
+    """SIFT Flow: one trunk, two heads, of semantic and of geometric classes."""
+    n = NetSpec()
+    n.data, n.sem, n.geo = inputs.siftflow(split)
+    trunks.vgg16(n, n.data)
+    for suffix, classes, label, loss in (
+        ("_sem", SIFT_SEMANTIC, n.sem, "loss"),
+        ("_geo", SIFT_GEOMETRIC, n.geo, "loss_geo"),
+    ):
+        coarse = n[f"score_fr{suffix}"] = heads.score(_features(n), classes)
+        n[loss] = heads.loss(heads.skip_scores(n, coarse, classes, n.data, skips, suffix), label)
+    return n
+
+
+def nyud(split: str, modality: str) -> NetSpec:
+    """NYUDv2 on one modality: color, or hha (depth as height, angle and disparity)."""
+    n = NetSpec()
+    n.data, n.label = inputs.nyud(split, modality)
+    trunks.vgg16(n, n.data)
+    return _nyud_scores(n, _features(n), n.data)
+
+
+def nyud_color_d(split: str) -> NetSpec:
+    """NYUDv2, early fusion: depth as a fourth channel, which asks for another first convolution."""
+    n = NetSpec()
+    n.color, n.depth, n.label = inputs.nyud(split, "color", "depth")
+    n.data = L.Concat(n.color, n.depth)
+    trunks.vgg16(n, n.data, first="conv1_1_bgrd")
+    return _nyud_scores(n, _features(n), n.data)
+
+
+def nyud_color_hha(split: str) -> NetSpec:
+    """NYUDv2, late fusion: a network for each modality, their coarse scores averaged."""
+    n = NetSpec()
+    n.color, n.hha, n.label = inputs.nyud(split, "color", "hha")
+    for modality in ("color", "hha"):
+        trunks.vgg16(n, n[modality], suffix=modality)
+        n[f"score_fr{modality}"] = heads.score(_features(n, modality), NYUD)
+    n.score_fused = L.Eltwise(n.score_frcolor, n.score_frhha, operation=P.Eltwise.SUM, coeff=[0.5, 0.5])
+    n.loss = heads.loss(heads.skip_scores(n, n.score_fused, NYUD, n.color), n.label)
+    return n
+
+
+def _nyud_scores(n: NetSpec, features: Top, image: Top) -> NetSpec:
+    n.score_fr = heads.score(features, NYUD)
+    n.loss = heads.loss(heads.skip_scores(n, n.score_fr, NYUD, image), n.label)
+    return n
+
+
+def _features(n: NetSpec, suffix: str = "") -> Top:
+    """The trunk's last top: behind dropout where there is one."""
+    name = f"drop7{suffix}" if f"drop7{suffix}" in n else f"relu7{suffix}"
+    top: Top = n[name]
+    return top
+
+
+# Folder: the files in it, and the network for each. Those of VOC's FCN-16s keep their data one folder further
+# up.
+NETS: dict[str, tuple[tuple[str, ...], Callable[[str], NetSpec]]] = {
+    "voc-fcn32s": (("train", "val"), partial(voc, skips=FCN32S)),
+    "voc-fcn16s": (("train", "val"), partial(voc, skips=FCN16S, data="../../data")),
+    "voc-fcn8s": (("train", "val", "deploy"), partial(voc, skips=FCN8S)),
+    "voc-fcn8s-atonce": (("train", "val"), partial(voc, skips=FCN8S, scales=AT_ONCE)),
+    "voc-fcn-alexnet": (("train", "val"), voc_alexnet),
+    "nyud-fcn32s-color": (("trainval", "test"), partial(nyud, modality="color")),
+    "nyud-fcn32s-hha": (("trainval", "test"), partial(nyud, modality="hha")),
+    "nyud-fcn32s-color-d": (("trainval", "test"), nyud_color_d),
+    "nyud-fcn32s-color-hha": (("trainval", "test"), nyud_color_hha),
+    "siftflow-fcn32s": (("trainval", "test"), partial(siftflow, skips=FCN32S)),
+    "siftflow-fcn16s": (("trainval", "test"), partial(siftflow, skips=FCN16S)),
+    "siftflow-fcn8s": (("trainval", "test"), partial(siftflow, skips=FCN8S)),
+    "pascalcontext-fcn32s": (("train", "val"), partial(pascalcontext, skips=FCN32S)),
+    "pascalcontext-fcn16s": (("train", "val"), partial(pascalcontext, skips=FCN16S)),
+    "pascalcontext-fcn8s": (("train", "val"), partial(pascalcontext, skips=FCN8S)),
+}
+
+
+def names() -> tuple[str, ...]:
+    """Every file of the family: "voc-fcn8s/val.prototxt" and so on."""
+    return tuple(f"{name}/{split}.prototxt" for name, (splits, _) in NETS.items() for split in splits)
+
+
+def network(name: str) -> Message:
+    """The network of one file. Raises KeyError for a name that `names` does not list."""
+    folder, _, file = name.partition("/")
+    splits, build = NETS[folder]
+    split = file.removesuffix(".prototxt")
+    if split not in splits:
+        raise KeyError(name)
+    return build(split).to_proto().message

@@ -1,0 +1,107 @@
+"""What all tests share: where the data lies, and the conformance cases as values."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    import numpy as np
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+CONFORMANCE = REPOSITORY / "tests" / "conformance"
+TRAINING = REPOSITORY / "tests" / "training"
+SHAPES = REPOSITORY / "tests" / "data" / "shapes"
+
+# The suite is the same on every run and every machine; `make fuzz` is where new examples are looked for.
+settings.register_profile(
+    "suite", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("fuzz", deadline=None, max_examples=5000, print_blob=True)
+settings.load_profile("suite")
+
+
+@dataclass(frozen=True, slots=True)
+class ConformanceCase:
+    """One folder of tests/conformance: a net, its inputs, and what Caffe 1.0 computed from them on a CPU."""
+
+    folder: Path
+    phase: str
+    level: int
+    stages: tuple[str, ...]
+    inputs: dict[str, tuple[int, ...]]
+    outputs: tuple[str, ...]
+    raw: dict[str, Any] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def net(self) -> Path:
+        return self.folder / "net.prototxt"
+
+    @property
+    def weights(self) -> Path | None:
+        """The caffemodel, or None for a net without parameters."""
+        path = self.folder / "weights.caffemodel"
+        return path if path.exists() else None
+
+    def arrays(self, name: str) -> dict[str, np.ndarray]:
+        """The arrays of NAME.npz: `inputs`, `expected` or `gradients`; empty if the case has no such file."""
+        import numpy as np
+
+        path = self.folder / f"{name}.npz"
+        if not path.exists():
+            return {}
+        with np.load(path) as archive:
+            return dict(archive)
+
+
+def conformance_case(folder: Path) -> ConformanceCase:
+    raw = json.loads((folder / "case.json").read_text())
+    return ConformanceCase(
+        folder=folder,
+        phase=raw["phase"],
+        level=raw.get("level", 0),
+        stages=tuple(raw.get("stages", ())),
+        inputs={blob: tuple(shape) for blob, shape in raw.get("inputs", {}).items()},
+        outputs=tuple(raw.get("outputs", ())),
+        raw=raw,
+    )
+
+
+# A plain value as well as a fixture: parametrize needs it before any fixture exists.
+CASES: tuple[ConformanceCase, ...] = tuple(
+    conformance_case(path.parent) for path in sorted(CONFORMANCE.glob("*/case.json"))
+)
+
+
+@pytest.fixture(scope="session")
+def conformance_cases() -> tuple[ConformanceCase, ...]:
+    return CASES
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shapes() -> Path:
+    """The drawn shapes: VOC/ (images, labels, Caffe's predictions under reference/), expected.json."""
+    return SHAPES
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Third-party nets and references beside the checkout; they are not part of the project."""
+    path = REPOSITORY.parent / "shared"
+    if not (path / "corpus").is_dir():
+        pytest.skip("the corpus beside the checkout (../shared) is absent")
+    return path
