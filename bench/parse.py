@@ -1,4 +1,5 @@
-"""Reading speed: our parser against protobuf's text_format, and how time and memory grow with the number of layers.
+"""Reading speed: our parser against protobuf's text_format, and how time and memory grow with the number of
+layers.
 
 ``python bench/parse.py [--layers N ...]`` prints one row per size; ``--quick`` leaves the largest sizes out.
 """
@@ -45,7 +46,7 @@ layer {{
 
 def net_text(layers: int) -> str:
     """A chain of convolutions and ReLUs, ``layers`` in all."""
-    head = 'name: "chain"\nlayer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 } } }\n'
+    head = 'name: "chain"\nlayer { name: "data" type: "Input" top: "data" }\n'
     names = ["data", *(f"conv{i}" for i in range(layers // 2))]
     return head + "".join(BLOCK.format(i, names[i]) for i in range(layers // 2))
 
@@ -74,7 +75,9 @@ def main() -> int:
         net_class = message_class("NetParameter")
     except ImportError:
         net_class = None
-    print(f"{'layers':>8} {'MB':>6} {'parse s':>8} {'load s':>8} {'protobuf s':>10} {'ratio':>6} {'peak MB':>8}")
+    print(
+        f"{'layers':>8} {'MB':>6} {'parse s':>8} {'load s':>8} {'protobuf s':>10} {'ratio':>6} {'peak MB':>8}"
+    )
     for layers in options.layers[:2] if options.quick else options.layers:
         text = net_text(layers)
         runs = 3 if layers <= 10_000 else 1
@@ -89,7 +92,8 @@ def main() -> int:
         tracemalloc.stop()
         del net
         size = len(text) / 1e6
-        print(f"{layers:>8} {size:>6.2f} {ours:>8.3f} {whole:>8.3f} {theirs:>10.3f} {theirs / ours:>6.1f} {peak:>8.1f}")
+        figures = f"{ours:>8.3f} {whole:>8.3f} {theirs:>10.3f} {theirs / ours:>6.1f} {peak:>8.1f}"
+        print(f"{layers:>8} {size:>6.2f} {figures}")
     return 0
 
 

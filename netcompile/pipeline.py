@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from netcompile.analysis.crops import Crops, CropReport, resolve, with_validity
+from netcompile.analysis.crops import CropReport, Crops, resolve, with_validity
 from netcompile.analysis.shapes import Symbolic, infer, symbolic, valid_sizes
 from netcompile.ir.build import Options, build
 from netcompile.ir.graph import Graph, Value
@@ -19,7 +19,20 @@ if TYPE_CHECKING:
     from netcompile.emit.module import Module
     from netcompile.prototxt.source import Source
 
-GENERIC = frozenset("train val test deploy trainval train_val train_test trainval_test solver net".split())
+GENERIC = frozenset(
+    [
+        "train",
+        "val",
+        "test",
+        "deploy",
+        "trainval",
+        "train_val",
+        "train_test",
+        "trainval_test",
+        "solver",
+        "net",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +81,10 @@ def net_name(declared: str, path: str) -> str:
 
 
 def analyse(
-    source: Source, options: Options = Options(), crop_offsets: str = "auto", round_crops: bool = False  # noqa: B008
+    source: Source,
+    options: Options = Options(),
+    crop_offsets: str = "auto",
+    round_crops: bool = False,  # noqa: B008
 ) -> Analysed:
     """Parse, upgrade, build, infer shapes, resolve crops. Raises NetError where the file makes no net at all."""
     from netcompile.prototxt.load import load_net
@@ -100,9 +116,7 @@ def _suggest(problem: Diagnostic, crops: Crops) -> Diagnostic:
     return problem
 
 
-def compile_net(
-    analysed: Analysed, level: int = 1, outputs: Sequence[str] | None = None
-) -> Module:
+def compile_net(analysed: Analysed, level: int = 1, outputs: Sequence[str] | None = None) -> Module:
     """Emit the net at an optimisation level. Raises NetError with every refusal."""
     from netcompile.emit.module import emit
     from netcompile.passes import optimise
@@ -110,7 +124,11 @@ def compile_net(
     analysed.require()
     graph = optimise(analysed.graph, level)
     return emit(
-        graph, analysed.shapes, symbolic=analysed.symbolic.shapes, outputs=outputs, origin=_origin(analysed.source.name)
+        graph,
+        analysed.shapes,
+        symbolic=analysed.symbolic.shapes,
+        outputs=outputs,
+        origin=_origin(analysed.source.name),
     )
 
 

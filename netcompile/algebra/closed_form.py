@@ -140,11 +140,10 @@ def _table_formula(f: Table, variable: str, brackets: Brackets) -> str:
 
 def text(size: Size, brackets: Brackets = UNICODE) -> str:
     """All pieces, the one for large n first: ``⌊(H-7)/4⌋ (H >= 11), 1 (H = 8 to 10)``."""
-    shown = size.canonical()
-    variable = shown.name
+    variable = size.name or "n"
     parts = [
         (formula(f, variable, brackets), _range(variable, lo, hi, f))
-        for lo, hi, f in shown.segments()
+        for lo, hi, f in size.segments()
         if f != UNDEFINED
     ]
     if not parts:
@@ -196,9 +195,8 @@ def divisibility(f: Body) -> tuple[int, int]:
 def python(size: Size) -> str:
     """A Python expression, exact for every n >= 1, None where undefined."""
     variable = size.name or "n"
-    shown = size.canonical()
     text = ""
-    for _, hi, f in shown.segments():
+    for _, hi, f in size.segments():
         text += (
             _expression(f, variable)
             if hi is None
@@ -229,7 +227,7 @@ def _spaced(variable: str, by: int) -> str:
 def to_json(size: Size) -> dict[str, object]:
     """The parameters of every piece; see `Size.to_json`."""
     pieces: list[dict[str, object]] = []
-    for start, f in size.canonical().pieces:
+    for start, f in size.pieces:
         if f == UNDEFINED:
             pieces.append({"from": start, "undefined": True})
         elif isinstance(f, Staircase):

@@ -62,7 +62,7 @@ class AxisMap:
         return cls.window(kernel, stride, pad, dilation).inverse()
 
     @classmethod
-    def crop(cls, offset: int) -> AxisMap:
+    def crop(cls, offset: Fraction | int) -> AxisMap:
         """Crop: pixel 0 of the output is pixel `offset` of the input."""
         return cls(Fraction(1), Fraction(offset))
 

@@ -14,7 +14,7 @@ from math import lcm
 from operator import or_
 
 from netcompile.algebra import pieces as bodies
-from netcompile.algebra.nset import NSet
+from netcompile.algebra.nset import NSet, SizeTooComplex
 from netcompile.algebra.pieces import UNDEFINED, Body, Staircase
 
 Pieces = tuple[tuple[int, Body], ...]
@@ -132,9 +132,15 @@ class Size:
         """The larger of the two; undefined where either is."""
         return _choose(self.where_at_least(other), self, Size.of(other), self + other)
 
-    def restrict(self, to: NSet) -> Size:
-        """The same function, undefined outside a set."""
-        return self if to.is_all else _choose(to, self, Size.undefined())
+    def restrict(self, to: NSet, name: str = "") -> Size:
+        """The same function, undefined outside a set of n.
+
+        `name` says whose n that is when self is a constant; without it the variable stays unnamed.
+        """
+        if to.is_all:
+            return self
+        cut = _choose(to, self, Size.undefined())
+        return cut if cut.name or not name else Size(name, cut.pieces)
 
     def where_positive(self) -> Size:
         """The same function, undefined where it is zero or negative: a blob has at least one pixel."""
@@ -224,31 +230,14 @@ class Size:
             return False
         if self.pieces == other.pieces:
             return True
-        mine, theirs = self.canonical(), other.canonical()
-        if mine.pieces == theirs.pieces:
-            return True
-        # the functions from the last start on are canonical; below it only values count
-        if mine.pieces[-1] != theirs.pieces[-1]:
+        # the last pieces are canonical; below them only values count
+        if self.pieces[-1] != other.pieces[-1]:
             return False
-        return all(mine.at(n) == theirs.at(n) for n in range(1, mine.pieces[-1][0]))
+        return all(self.at(n) == other.at(n) for n in range(1, self.pieces[-1][0]))
 
     def __hash__(self) -> int:
         value = self.as_int()
-        return hash((self.name, self.canonical().pieces[-1])) if value is None else hash(value)
-
-    def canonical(self) -> Size:
-        """The same function with its last piece from the least possible n on."""
-        parts = list(self.pieces)
-        while len(parts) > 1:
-            last = parts[-1][1]
-            (lo, f), start = parts[-2], parts[-1][0]
-            while start > lo and f.at(start - 1) == last.at(start - 1):
-                start -= 1
-            parts[-1] = (start, last)
-            if start > lo:
-                break
-            del parts[-2]
-        return Size(self.name, parts)
+        return hash((self.name, self.pieces[-1])) if value is None else hash(value)
 
     # printing
 
@@ -271,7 +260,7 @@ class Size:
         """The closed form for large n alone, without the exceptions for small n."""
         from netcompile.algebra.closed_form import formula
 
-        return formula(self.pieces[-1][1], self.name)
+        return formula(self.pieces[-1][1], self.name or "n")
 
     def python(self) -> str:
         """A Python expression of the variable, exact for all n >= 1, None where undefined."""
@@ -283,7 +272,7 @@ class Size:
         """The form without rounding, as in published tables: ``(H+6)/16 + 12``; None if there is none."""
         from netcompile.algebra.closed_form import when_divisible
 
-        return when_divisible(self.pieces[-1][1], self.name)
+        return when_divisible(self.pieces[-1][1], self.name or "n")
 
     def divisibility(self) -> tuple[int, int]:
         """(b, m): `when_divisible` holds for large n where m divides n + b; (0, 1): always."""
@@ -308,6 +297,7 @@ def _union(sets: Iterable[NSet]) -> NSet:
 
 
 def _merged(pieces: Pieces) -> Pieces:
+    """The same function in fewer pieces, the last one from the least possible n on."""
     if len(pieces) == 1:
         return pieces
     merged: list[tuple[int, Body]] = []
@@ -318,19 +308,29 @@ def _merged(pieces: Pieces) -> Pieces:
                 f = bodies.constant(value)
         if not merged or merged[-1][1] != f:
             merged.append((start, f))
-    return tuple(merged)
+    start, last = merged.pop()
+    while merged:
+        lo, f = merged[-1]
+        while start > lo and f.at(start - 1) == last.at(start - 1):
+            start -= 1
+        if start > lo:
+            break
+        merged.pop()
+    return (*merged, (start, last))
 
 
 def _choose(condition: NSet, yes: Size, no: Size, defined: Size | None = None) -> Size:
     """`yes` on the set, `no` elsewhere; undefined where `defined` is."""
     if defined is not None:
         yes, no = (x.restrict(defined.where_defined()) for x in (yes, no))
-    edges = {1, condition.start, *(edge for run in condition.runs for edge in run)}
+    # the condition may be periodic from earlier on than the sizes are: below `tail` its runs are taken
+    tail = max(condition.start, yes.pieces[-1][0], no.pieces[-1][0])
+    edges = {1, tail, *(edge for run in condition.runs_below(tail) for edge in run)}
     edges.update(start for start, _ in (*yes.pieces, *no.pieces))
     chosen: list[tuple[int, Body]] = []
     for start in sorted(edges):
         f, g = yes._body_at(start), no._body_at(start)
-        if start < condition.start or condition.period == 1:
+        if start < tail or condition.period == 1:
             chosen.append((start, f if start in condition else g))
         else:
             chosen.append((start, _interleave(condition, f, g)))
@@ -338,12 +338,13 @@ def _choose(condition: NSet, yes: Size, no: Size, defined: Size | None = None) -
 
 
 def _interleave(condition: NSet, f: Body, g: Body) -> Body:
-    """f on the residues of the condition, g on the others; both rise alike, or one is undefined."""
+    """f on the residues of the condition, g on the others; those that are defined there rise alike."""
     period = lcm(condition.period, f.period, g.period)
-    rises = {h.rise * (period // h.period) for h in (f, g) if h != UNDEFINED}
+    if period > bodies.PERIOD_CAP:
+        raise SizeTooComplex(f"a size with period {period}")
+    mask = condition.mask
+    sources = [f if mask >> n % condition.period & 1 else g for n in range(period)]
+    rises = {h.rise * (period // h.period) for n, h in enumerate(sources) if h.at(n) is not None}
     if len(rises) > 1:
         raise ValueError("no quasi-affine function: its parts rise differently")
-    mask = condition.mask
-    return bodies.sample(
-        period, max(rises, default=0), lambda n: (f if mask >> n % condition.period & 1 else g).at(n)
-    )
+    return bodies.table(max(rises, default=0), tuple(h.at(n) for n, h in enumerate(sources)))

@@ -33,8 +33,12 @@ class Coordinates:
 
     frames: Mapping[Value, tuple[Value, Axes]]
     conflicts: tuple[Conflict, ...]
-    crops: Mapping[int, tuple[Fraction, Fraction] | str]  # by node index: the offsets (H, W), or why there are none
-    local: Mapping[Value, tuple[Value, Axes]]  # per value: the bottom that it follows, and the map to that bottom
+    crops: Mapping[
+        int, tuple[Fraction, Fraction] | str
+    ]  # by node index: the offsets (H, W), or why there are none
+    local: Mapping[
+        Value, tuple[Value, Axes]
+    ]  # per value: the bottom that it follows, and the map to that bottom
 
     def path(self, value: Value) -> list[tuple[Value, Axes]]:
         """From the root down to `value`: each value with its map to the value before it."""
@@ -137,9 +141,7 @@ def coordinates(graph: Graph, shapes: Mapping[Value, IntShape]) -> Coordinates:
     return Coordinates(resolved, tuple(conflicts), crops, local)
 
 
-def _crop_need(
-    frames: _Frames, node: Node, bottoms: tuple[IntShape, ...]
-) -> tuple[Fraction, Fraction] | str:
+def _crop_need(frames: _Frames, node: Node, bottoms: tuple[IntShape, ...]) -> tuple[Fraction, Fraction] | str:
     if any(len(shape) != 4 for shape in bottoms):
         return "alignment is defined for blobs with height and width only"
     (root_a, a), (root_b, b) = frames.find(node.bottoms[0]), frames.find(node.bottoms[1])

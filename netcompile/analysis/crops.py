@@ -11,7 +11,7 @@ from netcompile.algebra.size import Size
 from netcompile.analysis.coordinates import Coordinates, compose, coordinates
 from netcompile.analysis.shapes import Shapes, Symbolic, where
 from netcompile.ir.graph import Graph, Node, Value
-from netcompile.layers.base import IDENTITY, Axes, Condition, Refused, Shape
+from netcompile.layers.base import IDENTITY, Axes, Condition, Refused
 from netcompile.layers.crop import Crop
 from netcompile.layers.params import locate
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
@@ -32,6 +32,7 @@ class CropReport:
     used: tuple[int, ...] | None
     status: str
     why: str
+    chains: str = ""  # how both bottoms lie over their common ancestor
     valid: tuple[NSet, NSet] = (NSet.all(), NSet.all())  # heights, widths
 
     @property
@@ -63,10 +64,12 @@ def resolve(graph: Graph, shapes: Shapes, mode: str = "auto", round_crops: bool 
     `round_crops` rounds offsets that fall between pixels down, which the reports say.
     """
     coords = coordinates(graph, shapes)
+    makers = graph.producers() if coords.crops else {}
     reports, nodes = [], []
     for index, node in enumerate(graph.nodes):
         if isinstance(node.layer, Crop) and all(b in shapes for b in node.bottoms):
-            report = _report(node, node.layer, coords, index, shapes, mode, round_crops)
+            chains = Chains(coords, makers, node)
+            report = _report(node, node.layer, chains, coords.crops.get(index, ""), shapes, mode, round_crops)
             reports.append(report)
             node = replace(node, layer=replace(node.layer, offsets=report.used))
         nodes.append(node)
@@ -74,7 +77,13 @@ def resolve(graph: Graph, shapes: Shapes, mode: str = "auto", round_crops: bool 
 
 
 def _report(
-    node: Node, crop: Crop, coords: Coordinates, index: int, shapes: Shapes, mode: str, round_crops: bool
+    node: Node,
+    crop: Crop,
+    chains: Chains,
+    need: tuple[Fraction, Fraction] | str,
+    shapes: Shapes,
+    mode: str,
+    round_crops: bool,
 ) -> CropReport:
     rank = len(shapes[node.bottoms[0]])
     try:
@@ -82,59 +91,56 @@ def _report(
         declared = crop.full(rank)
     except Refused:  # reported with the shapes
         return CropReport(node, crop.axis, crop.declared, None, crop.declared, OK, "")
-    need = coords.crops.get(index, "")
-    cropped = rank - first
-
-    def zero() -> tuple[int, ...]:
-        return (0,) * cropped
-
+    zero = (0,) * (rank - first)
     if isinstance(need, str):
-        used = declared if declared is not None else zero()
         why = need or "alignment is defined for blobs with height and width only"
         if declared is None:
             why += "; BVLC Caffe reads 0 where nothing is declared, and so does this"
-        return CropReport(node, first, declared, None, used, STRIDE if need.startswith("stride") else UNDEFINED, why)
-    # Height and width may lie before the cropped axes (axis: 3), or other axes before them (axis: 1).
-    inferred = need[-cropped:] if cropped < 2 else need
-    uncropped = need[: 2 - cropped] if cropped < 2 else ()
+        status = STRIDE if need.startswith("stride") else UNDEFINED
+        return CropReport(node, first, declared, None, declared or zero, status, why)
+    # Height and width may begin before the cropped axes (axis: 3), or other axes before them (axis: 1).
+    inferred, untouched = need[max(first - 2, 0) :], need[: max(first - 2, 0)]
+    leading = (declared or zero)[: max(2 - first, 0)]
     whole = None
-    if all(v.denominator == 1 for v in inferred) and min(inferred) >= 0:
-        whole = (*(declared or zero())[: cropped - len(inferred)], *(int(v) for v in inferred))
-    elif round_crops and min(inferred) >= 0:
-        whole = (*(declared or zero())[: cropped - len(inferred)], *(int(v // 1) for v in inferred))
-    status, why = _verdict(node, coords, inferred, declared[-len(inferred) :] if declared else None)
-    if any(uncropped) and status in (OK, INFERRED):
-        status, why = MISMATCH, f"axis {first} leaves height as it is, though alignment needs offset {uncropped[0]} there"
+    if min(inferred) >= 0 and (round_crops or all(v.denominator == 1 for v in inferred)):
+        whole = (*leading, *(int(v // 1) for v in inferred))
+    status, why = _verdict(chains, inferred, declared[len(leading) :] if declared else None)
+    if any(untouched) and status in (OK, INFERRED):
+        status = MISMATCH
+        why = f"axis {first} leaves the height as it is, though alignment needs offset {untouched[0]} there"
     if mode == "declared":
-        used: tuple[int, ...] | None = declared if declared is not None else zero()
-        if declared is None and status == INFERRED and any(used[i] != v for i, v in enumerate(inferred, cropped - len(inferred))):
-            status, why = MISMATCH, f"0 as BVLC Caffe reads it, alignment needs {_numbers(inferred)}"
+        used: tuple[int, ...] | None = declared or zero
+        if declared is None and status == INFERRED and whole != zero:
+            status, why = (
+                MISMATCH,
+                f"starts at 0 as BVLC Caffe reads it, alignment needs {_numbers(inferred)}",
+            )
     elif mode == "inferred":
         used = whole
     else:
         used = declared if declared is not None else whole
-    return CropReport(node, first, declared, inferred, used, status, why)
+    return CropReport(
+        node, first, declared, inferred, used, status, why, chains.text() if status != OK else ""
+    )
 
 
 def _verdict(
-    node: Node, coords: Coordinates, inferred: tuple[Fraction, ...], declared: tuple[int, ...] | None
+    chains: Chains, inferred: tuple[Fraction, ...], declared: tuple[int, ...] | None
 ) -> tuple[str, str]:
-    source = f"'{node.bottoms[0].blob}' over '{node.bottoms[1].blob}'"
+    pair = f"'{chains.node.bottoms[1].blob}' in '{chains.node.bottoms[0].blob}'"
     if any(v.denominator != 1 for v in inferred):
-        causes = half_pixel_causes(node, coords)
-        return NONINTEGER, (
-            f"{source} is {_numbers(inferred)} pixels off: no whole number of pixels aligns them"
-            + (f"; caused by {causes}" if causes else "")
+        causes = chains.half_pixels()
+        return NONINTEGER, f"{pair} starts {_numbers(inferred)} pixels in, which is no whole number" + (
+            f"; fractions come from {causes}" if causes else ""
         )
     if min(inferred) < 0:
         return NEGATIVE, (
-            f"{source} would have to start at {_numbers(inferred)}, before its first pixel: "
-            f"there is too little pad in front of it{_pads(node, coords)}"
+            f"{pair} starts {_numbers(inferred)} pixels in, before the first one: too little pad ({chains.text()})"
         )
     if declared is None:
-        return INFERRED, f"no crop_param: alignment gives {_numbers(inferred)}; BVLC Caffe would read 0"
+        return INFERRED, f"no crop_param: alignment gives {_numbers(inferred)}, BVLC Caffe would read 0"
     if tuple(int(v) for v in inferred) != declared:
-        return MISMATCH, f"starts at {_numbers(declared)}, alignment needs {_numbers(inferred)}{_pads(node, coords)}"
+        return MISMATCH, f"starts at {_numbers(declared)}, alignment needs {_numbers(inferred)}"
     return OK, ""
 
 
@@ -143,36 +149,64 @@ def _numbers(values: tuple[Fraction, ...] | tuple[int, ...]) -> str:
     return str(values[0]) if len(set(values)) == 1 else ", ".join(str(v) for v in values)
 
 
-def _common(node: Node, coords: Coordinates) -> tuple[list[tuple[Value, Axes]], list[tuple[Value, Axes]]]:
-    """The two chains from the nearest common ancestor down to the cropped blob and to the reference."""
-    a, b = coords.path(node.bottoms[0]), coords.path(node.bottoms[1])
-    shared = 0
-    while shared < min(len(a), len(b)) and a[shared][0] == b[shared][0]:
-        shared += 1
-    return a[shared:], b[shared:]
+class Chains:
+    """The two ways from the nearest common ancestor of a crop's bottoms down to them."""
 
+    def __init__(self, coords: Coordinates, makers: Mapping[Value, Node], node: Node) -> None:
+        self.node, self.makers = node, makers
+        a, b = coords.path(node.bottoms[0]), coords.path(node.bottoms[1])
+        shared = 0
+        while shared < min(len(a), len(b)) and a[shared][0] == b[shared][0]:
+            shared += 1
+        above = a[shared - 1][0] if shared else coords.local[a[0][0]][0] if a else node.bottoms[0]
+        self.ancestor = above
+        self.cropped, self.reference = a[shared:], b[shared:]
 
-def half_pixel_causes(node: Node, coords: Coordinates) -> str:
-    """The layers whose own shift leaves a fraction of a pixel in the crop's offset."""
-    from netcompile.analysis.coordinates import inverse
+    def text(self) -> str:
+        """``data → upscore8 has stride 1 and offset -31 (conv1_1 pad 100 at 24:5)``, for both ways."""
+        return "; ".join(
+            self._way(chain, bottom)
+            for chain, bottom in (
+                (self.cropped, self.node.bottoms[0]),
+                (self.reference, self.node.bottoms[1]),
+            )
+            if chain
+        )
 
-    found: list[str] = []
-    for chain in _common(node, coords):
+    def _way(self, chain: list[tuple[Value, Axes]], bottom: Value) -> str:
         total = IDENTITY
-        shift = Fraction(0)
-        scale = coords.frames[node.bottoms[0]][1]
+        pads = []
         for value, axes in chain:
             total = compose(total, axes)
-            step = (total[0].offset - shift) / (scale[0].stride or 1)
-            shift = total[0].offset
-            if step.denominator != 1:
-                found.append(f"'{value.blob}' ({step:+})")
-    del inverse
-    return ", ".join(dict.fromkeys(found)) if len(found) <= 6 else ", ".join(found[:6]) + ", …"
+            layer = self.makers[value].layer
+            pad = getattr(layer, "pad", (0,))
+            if max(pad) > 1 and isinstance(pad, tuple):
+                at = self.makers[value].message.span
+                pads.append((max(pad), f"{self.makers[value].name} pad {max(pad)} at {at.line}:{at.column}"))
+        stride, offset = (
+            _numbers((total[0].stride, total[1].stride)),
+            _numbers((total[0].offset, total[1].offset)),
+        )
+        main = f" ({max(pads)[1]})" if pads else ""
+        return f"{self.ancestor.blob} → {bottom.blob} has stride {stride} and offset {offset}{main}"
 
-
-def _pads(node: Node, coords: Coordinates) -> str:
-    return ""
+    def half_pixels(self) -> str:
+        """The layers whose own shift leaves a fraction of a pixel in the crop's offset, with that shift."""
+        stride = Fraction(1)
+        for _, axes in self.cropped:
+            stride *= axes[0].stride
+        found = []
+        for chain in (self.cropped, self.reference):
+            total = IDENTITY
+            for value, axes in chain:
+                before, total = total, compose(total, axes)
+                step = (total[0].offset - before[0].offset) / stride
+                if step.denominator != 1:
+                    node = self.makers[value]
+                    at = node.message.span
+                    found.append(f"'{node.name}' ({'+' if step > 0 else ''}{step}, at {at.line}:{at.column})")
+        more = ", …" if len(found) > 6 else ""
+        return ", ".join(found[:6]) + more
 
 
 def with_validity(reports: tuple[CropReport, ...], sym: Symbolic) -> tuple[CropReport, ...]:
@@ -207,7 +241,7 @@ def finding(report: CropReport) -> Diagnostic:
     wanted = _numbers(tuple(report.inferred)) if report.inferred else ""
     if report.status == MISMATCH:
         what = f"crop '{node.name}' {report.why}"
-        return Diagnostic("crop-offset", what, span, why=report_chain(report), remedy=f"offset: {wanted}")
+        return Diagnostic("crop-offset", what, span, why=report.chains, remedy=f"offset: {wanted}")
     if report.status == INFERRED:
         return Diagnostic(
             "crop-undeclared",
@@ -217,7 +251,12 @@ def finding(report: CropReport) -> Diagnostic:
             remedy=f"crop_param {{ offset: {wanted} }}",
             severity="warning",
         )
-    code = {NONINTEGER: "crop-half-pixel", NEGATIVE: "crop-negative", STRIDE: "crop-stride", UNDEFINED: "crop-undefined"}
+    code = {
+        NONINTEGER: "crop-half-pixel",
+        NEGATIVE: "crop-negative",
+        STRIDE: "crop-stride",
+        UNDEFINED: "crop-undefined",
+    }
     remedy = {
         NONINTEGER: "--round-crops rounds down; or change the kernel of the layer that causes it",
         NEGATIVE: "more pad at the first layer of the cropped blob's path",
@@ -234,14 +273,8 @@ def finding(report: CropReport) -> Diagnostic:
     )
 
 
-def report_chain(report: CropReport) -> str:
-    return f"'{report.node.bottoms[0].blob}' is cropped to '{report.node.bottoms[1].blob}'"
-
-
 def refuse_unresolved(crops: Crops) -> None:
     """Raise NetError for crops that have no usable offset."""
     problems = crops.problems()
     if problems:
         raise NetError(problems)
-
-

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from netcompile.ir.graph import Graph, Node, Value
 from netcompile.algebra.nset import NSet, SizeTooComplex
 from netcompile.algebra.size import Size
-from netcompile.layers.base import BlobSpec, Condition, Dim, IntShape, NeedsNumber, Refused, Shape, number, show
+from netcompile.ir.graph import Graph, Node, Value
+from netcompile.layers.base import (
+    BlobSpec,
+    Condition,
+    Dim,
+    IntShape,
+    NeedsNumber,
+    Refused,
+    Shape,
+    number,
+    show,
+)
 from netcompile.layers.params import locate
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
@@ -67,7 +77,9 @@ def _empty(node: Node, index: int, shape: IntShape, bottoms: list[IntShape]) -> 
     )
 
 
-def _params(node: Node, bottoms: list[IntShape], shared: dict[str, tuple[Node, BlobSpec]]) -> list[Diagnostic]:
+def _params(
+    node: Node, bottoms: list[IntShape], shared: dict[str, tuple[Node, BlobSpec]]
+) -> list[Diagnostic]:
     """Check the layer's param specs against its blobs, and shared blobs against their owner's (Net::AppendParam)."""
     if not node.params:
         return []
@@ -216,4 +228,8 @@ def valid_sizes(graph: Graph, sym: Symbolic, known: Shapes) -> tuple[NSet, NSet]
 def where(condition: Condition) -> NSet:
     """The input extents for which a condition on sizes holds."""
     left = Size.of(condition.left)
-    return left.where_equal(condition.right) if condition.relation == "==" else left.where_at_least(condition.right)
+    return (
+        left.where_equal(condition.right)
+        if condition.relation == "=="
+        else left.where_at_least(condition.right)
+    )

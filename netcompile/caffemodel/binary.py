@@ -187,11 +187,11 @@ def _look_into(file: DataFile, error: Overrun, number: int) -> NoReturn:
     raise Fault("", error)
 
 
-def refuse(file: DataFile, fault: Fault, known: bool) -> NoReturn:
-    """Raises the NetError for a damaged file. ``known``: it began like what it should be."""
+def refuse(file: DataFile, fault: Fault, known: bool, mean: bool = False) -> NoReturn:
+    """Raises the NetError for a damaged net or ``mean``. ``known``: it began like what it should be."""
     error = fault.error
     where = f"{fault.where}: " if fault.where else ""
-    other = None if fault.where == "mean" else _other_message(file)
+    other = None if mean else _other_message(file)
     if other is not None:
         raise NetError(other) from None
     if isinstance(error, Overrun) and error.end == file.size and (known or fault.where):

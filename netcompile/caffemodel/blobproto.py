@@ -27,6 +27,7 @@ DATA, DOUBLE_DATA = 5, 8
 _NUM, _WIDTH, _DIFF, _SHAPE, _DOUBLE_DIFF = 1, 4, 6, 7, 9
 _RAW_TYPE, _RAW_DATA = 10, 12  # NVIDIA Caffe's own way to store numbers
 _RAW_TYPES: dict[int, tuple[FloatType, int]] = {0: ("float64", 8), 1: ("float32", 4), 2: ("float16", 2)}
+_PIECES = 1 << 16  # Caffe writes one
 _AXES = 32  # Caffe's kMaxBlobAxes
 _REFETCH = "fetch or write the file again"
 
@@ -83,6 +84,8 @@ def _numbers(pieces: Pieces, kind: int, fixed: int, a: int, b: int) -> int:
     else:
         return 0  # another wire type is another field to protobuf
     pieces.add(a, count, stride)
+    if len(pieces.runs) > 3 * _PIECES:
+        raise WireError(a, f"the numbers lie in more than {_PIECES} pieces")
     return count
 
 

@@ -56,7 +56,7 @@ def convert(
 
     ``dtype`` ('float16', 'bfloat16', 'float32', 'float64') replaces that of the plan's floating-point
     tensors. ``metadata`` is kept in the file beside ``format: pt``. Where nothing is computed the numbers are
-    copied in pieces of a megabyte, so the memory needed does not grow with the file.
+    copied in pieces of 4 MB, so the memory needed does not grow with the file.
 
     With ``allow_missing`` a tensor that needs a blob which the file lacks is written as zeros.
 
@@ -203,7 +203,7 @@ def _computed(work: _Work, tensor: Tensor) -> Iterator[memoryview]:
 
 
 def _blocks(values: Array) -> Iterator[Array]:
-    """Parts along the first axes, in order, of a megabyte or so: a transposed view is never copied whole."""
+    """Parts along the first axes, in order, of 4 MB or so: a transposed view is never copied whole."""
     if values.nbytes <= CHUNK or values.ndim == 0:
         yield values
         return

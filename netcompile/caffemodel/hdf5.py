@@ -43,8 +43,16 @@ class Hdf5Data:
 
     dataset: Any
     size: int
+    where: str
 
     def chunks(self, limit: int) -> Iterator[memoryview]:
+        try:
+            yield from self._rows(limit)
+        except Exception as error:  # of h5py, for a damaged chunk
+            what = f"{self.where}: cannot be read: {error}"
+            raise NetError(Diagnostic("caffemodel-corrupt", what, remedy=_REFETCH)) from None
+
+    def _rows(self, limit: int) -> Iterator[memoryview]:
         import numpy as np
 
         dtype = np.dtype(f"<f{self.size}")
@@ -123,7 +131,9 @@ def _layers(file: DataFile, opened: Any) -> list[LayerBlobs]:
         if not isinstance(group, h5g.GroupID):
             raise _Refused(where, "is no group of parameters")
         address = _address(group)
-        if address in seen or depth > _DEPTH:
+        if depth > _DEPTH:
+            raise _Refused(where, f"lies deeper than {_DEPTH} groups")
+        if address in seen:
             raise _Refused(
                 where, "is a group that was met before: the links go in a circle, or one has two names"
             )
@@ -227,7 +237,7 @@ def _blob(file: DataFile, dataset: Any, where: str) -> Blob:
         pieces = Pieces(dtype.itemsize)
         pieces.add(offset, count, dtype.itemsize)
         return Blob(shape, kept, FileData(file, pieces))
-    return Blob(shape, kept, Hdf5Data(h5py.Dataset(dataset), ITEM_BYTES[kept]))
+    return Blob(shape, kept, Hdf5Data(h5py.Dataset(dataset), ITEM_BYTES[kept], f"{file.name}: {where}"))
 
 
 def _text(name: bytes) -> str:

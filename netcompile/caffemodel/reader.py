@@ -55,7 +55,7 @@ def read_mean(path: str | os.PathLike[str]) -> Blob:
             raise NetError(Diagnostic("caffemodel-not", what, remedy="give it as the weights"))
         raw = blob_fields(file.map, [(0, file.size)])
     except WireError as error:
-        refuse(file, Fault("mean", error), known=True)
+        refuse(file, Fault("mean", error), known=True, mean=True)
     if not raw.data.count and not raw.doubles.count and raw.raw is None:
         raise NetError(
             Diagnostic(

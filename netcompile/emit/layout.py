@@ -85,8 +85,12 @@ def _break(code: str, indent: int) -> list[str]:
     head, inner, tail = code[: start + 1], code[start + 1 : end], code[end:]
     deeper = indent + 4
     parts = _arguments(inner)
-    subscript = head[-1] == "[" 
-    if deeper + len(inner) <= WIDTH and not inner.endswith(",") and not (subscript and len(parts) > 1 and False):
+    subscript = head[-1] == "["
+    if (
+        deeper + len(inner) <= WIDTH
+        and not inner.endswith(",")
+        and not (subscript and len(parts) > 1 and False)
+    ):
         return [margin + head, " " * deeper + inner, margin + tail]
     lines = [margin + head]
     for part in parts:

@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from netcompile.analysis.shapes import diagnose
 from netcompile.caffemodel.recipe import Recipe, Reshape, Take
 from netcompile.emit.layout import lay_out
 from netcompile.emit.names import MODULE_ATTRIBUTES, Names, class_name
 from netcompile.ir.graph import Graph, Node, Value
-from netcompile.layers.base import BlobSpec, Emission, Emitted, IntShape, Refused, Shape, show
-from netcompile.analysis.shapes import diagnose
+from netcompile.layers.base import BlobSpec, Emission, Emitted, IntShape, Refused, Shape
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
 
@@ -69,7 +69,9 @@ def emit(
         if writer.problems:
             raise NetError(writer.problems)
         # A variable must not hide a function that the layers call: name the variables anew if one does.
-        called = frozenset(name for text in writer.functions for name in re.findall(r"^(?:def|class) (\w+)", text, re.M))
+        called = frozenset(
+            name for text in writer.functions for name in re.findall(r"^(?:def|class) (\w+)", text, re.M)
+        )
         if reserved >= called or called.isdisjoint(writer.local.values()):
             return writer.module(wanted, origin, notes)
         reserved |= called
@@ -87,7 +89,9 @@ def _outputs(graph: Graph, names: Sequence[str] | None) -> dict[str, Value]:
                 Diagnostic(
                     "unknown-blob",
                     f"the net has no blob '{name}'",
-                    remedy=f"did you mean '{near[0]}'?" if (near := get_close_matches(name, graph.blobs, 1)) else "",
+                    remedy=f"did you mean '{near[0]}'?"
+                    if (near := get_close_matches(name, graph.blobs, 1))
+                    else "",
                 )
                 for name in unknown
             ]
@@ -107,7 +111,9 @@ class _Writer:
         self.functions: dict[str, None] = {}
         self.weights: list[Weight] = []
         self.blobs: list[Blobs] = []
-        self.owned: dict[str, tuple[Take, str, IntShape]] = {}  # param name → owner's blob, its key, its shape
+        self.owned: dict[
+            str, tuple[Take, str, IntShape]
+        ] = {}  # param name → owner's blob, its key, its shape
         self.problems: list[Diagnostic] = []
 
     # names -----------------------------------------------------------------------------------------------------
@@ -143,7 +149,7 @@ class _Writer:
         emission = Emission(
             tuple(self.local[b] for b in node.bottoms),
             tuple(self.local[t] for t in node.tops),
-            self.attributes.fresh(node.name or node.type) if specs else node.name,
+            self.attributes.fresh(node.name or node.type) if specs or node.layer.keeps_state else node.name,
             node.name,
             bottoms,
             tuple(self.shapes[t] for t in node.tops if t in self.shapes),

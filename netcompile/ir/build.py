@@ -40,7 +40,7 @@ class Built:
     notes: tuple[Diagnostic, ...]
 
 
-def build(net: Message, options: Options = Options(), name: str = "") -> Built:  # noqa: B008 - Options is frozen
+def build(net: Message, options: Options = Options(), name: str = "") -> Built:
     """Build the graph of a V2 `NetParameter`. Raises NetError with every mistake found."""
     state = net.get("state") if net.has("state") else None
     stages = frozenset(options.stages) | frozenset(state.all("stage") if state else ())
@@ -76,7 +76,9 @@ class _Builder:
         self.order: list[str] = []
         self.owners: dict[str, tuple[Message, int]] = {}
 
-    def report(self, code: str, what: str, message: Message, at: str, why: str = "", remedy: str = "") -> None:
+    def report(
+        self, code: str, what: str, message: Message, at: str, why: str = "", remedy: str = ""
+    ) -> None:
         self.problems.append(Diagnostic(code, what, locate(message, at), why=why, remedy=remedy))
 
     # one layer -------------------------------------------------------------------------------------------------
@@ -132,11 +134,15 @@ class _Builder:
             near = near_types(type_name)
             self.report(
                 "unknown-layer",
-                f"unknown layer type '{type_name}'" if type_name else f"layer '{message.get('name')}' has no type",
+                f"unknown layer type '{type_name}'"
+                if type_name
+                else f"layer '{message.get('name')}' has no type",
                 message,
                 "type",
                 why="neither BVLC Caffe nor a fork or plugin known here has it",
-                remedy=f"did you mean '{near[0]}'?" if near else "install a plugin for it, or --allow-unknown",
+                remedy=f"did you mean '{near[0]}'?"
+                if near
+                else "install a plugin for it, or --allow-unknown",
             )
             return None
         params = Params(message, self.state.train)
@@ -152,7 +158,13 @@ class _Builder:
             if kind == "top" and layer.auto_top and have < least:
                 continue
             if have < least or (most is not None and have > most):
-                wanted = str(least) if least == most else f"{least} or more" if most is None else f"{least} to {most}"
+                wanted = (
+                    str(least)
+                    if least == most
+                    else f"{least} or more"
+                    if most is None
+                    else f"{least} to {most}"
+                )
                 plural = "" if wanted == "1" else "s"
                 self.report(
                     "arity",
@@ -164,7 +176,10 @@ class _Builder:
         bottoms, tops = len(message.all("bottom")), len(message.all("top"))
         if layer.arity.equal and bottoms != tops:
             self.report(
-                "arity", f"{message.get('type')} makes one top per bottom: {bottoms} bottoms, {tops} tops", message, ""
+                "arity",
+                f"{message.get('type')} makes one top per bottom: {bottoms} bottoms, {tops} tops",
+                message,
+                "",
             )
         for field_name, have, unit in (
             ("loss_weight", len(message.all("loss_weight")), tops),

@@ -1,12 +1,28 @@
-"""Layers that work on each element by itself: activations, and Dropout."""
+"""Activations and Dropout: what a net puts behind its weighted layers, each element by itself."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from netcompile.layers.base import IDENTITY, Arity, Axes, Emission, Emitted, Layer, Shape, call, layer, literal
+from netcompile.caffemodel.recipe import Reshape
+from netcompile.layers.base import (
+    IDENTITY,
+    Arity,
+    Axes,
+    BlobSpec,
+    Emission,
+    Emitted,
+    Layer,
+    Refused,
+    Shape,
+    call,
+    layer,
+    literal,
+    number,
+)
 from netcompile.layers.params import Params
+from netcompile.prototxt.message import Message
 
 
 @dataclass(frozen=True)
@@ -59,7 +75,8 @@ class Dropout(Elementwise):
     def read(cls, p: Params) -> Self:
         s = p.sub("dropout_param")
         ratio = s.get("dropout_ratio")
-        if not 0 < ratio < 1:
+        # Only debug builds of Caffe insist on 0 < ratio < 1; its random generator refuses what is no probability.
+        if p.train and not 0 <= ratio <= 1:
             s.refuse("dropout_ratio", f"dropout_ratio {ratio:g} is not between 0 and 1", code="param-range")
         return cls(ratio)
 
@@ -68,3 +85,112 @@ class Dropout(Elementwise):
 
     def is_noop(self, train: bool) -> bool:
         return not train
+
+    def emit(self, e: Emission) -> Emitted:
+        if not e.train and not 0 <= self.ratio <= 1:
+            return Emitted((f"{e.y[0]} = {e.x[0]}",))
+        return super().emit(e)
+
+
+@layer("ELU")
+@dataclass(frozen=True)
+class ELU(Elementwise):
+    """x above 0, alpha · (e^x - 1) below."""
+
+    alpha: float = 1.0
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        return cls(p.sub("elu_param").get("alpha"))
+
+    def expression(self, x: str) -> str:
+        return call("F.elu", x, alpha=literal(self.alpha) if self.alpha != 1 else None)
+
+
+@layer("Sigmoid")
+@dataclass(frozen=True)
+class Sigmoid(Elementwise):
+    """1 / (1 + e^-x)."""
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        p.sub("sigmoid_param").ignore("engine")
+        return cls()
+
+    def expression(self, x: str) -> str:
+        return call("torch.sigmoid", x)
+
+
+@layer("TanH")
+@dataclass(frozen=True)
+class TanH(Elementwise):
+    """The hyperbolic tangent."""
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        p.sub("tanh_param").ignore("engine")
+        return cls()
+
+    def expression(self, x: str) -> str:
+        return call("torch.tanh", x)
+
+
+@layer("Swish")
+@dataclass(frozen=True)
+class Swish(Elementwise):
+    """x · sigmoid(beta · x)."""
+
+    beta: float = 1.0
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        return cls(p.sub("swish_param").get("beta"))
+
+    def expression(self, x: str) -> str:
+        if self.beta == 1:
+            return call("F.silu", x)
+        return f"{x} * torch.sigmoid({literal(self.beta)} * {x})"
+
+
+@layer("BNLL")
+@dataclass(frozen=True)
+class BNLL(Elementwise):
+    """log(1 + e^x), PyTorch's softplus; beyond 30 that is x in any of its float types."""
+
+    def expression(self, x: str) -> str:
+        return call("F.softplus", x, threshold=30)
+
+
+@layer("PReLU")
+@dataclass(frozen=True)
+class PReLU(Elementwise):
+    """max(x, 0) + slope · min(x, 0), the slope learned: one for each channel (axis 1), or one for all."""
+
+    shared: bool = False
+    filler: Message | None = None
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("prelu_param")
+        default = Message.make("FillerParameter", type="constant", value=0.25)
+        return cls(bool(s.get("channel_shared")), s.filler("filler") or default)
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        if not 2 <= len(bottoms[0]) <= 4:
+            raise Refused(
+                f"PReLU wants 2 to 4 axes, not {len(bottoms[0])}",
+                at="bottom[0]",
+                why="the slopes lie on axis 1, and Caffe counts channels in blobs of up to 4 axes only",
+            )
+        return (bottoms[0],)
+
+    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
+        return (BlobSpec("weight", () if self.shared else (number(bottoms[0][1]),), self.filler),)
+
+    def emit(self, e: Emission) -> Emitted:
+        slope = Reshape(e.take(0), (1,)) if self.shared else e.take(0)
+        return Emitted(
+            (f"{e.y[0]} = self.{e.name}({e.x[0]})",),
+            (f"self.{e.name} = {call('nn.PReLU', *(() if self.shared else e.bottoms[0][1:2]))}",),
+            tensors=((f"{e.name}.weight", slope),),
+        )

@@ -33,7 +33,9 @@ class Refused(Exception):
     `at` is a path below the layer's message: "convolution_param.stride", "bottom[1]", or "" for the layer itself.
     """
 
-    def __init__(self, what: str, *, code: str = "shape", why: str = "", remedy: str = "", at: str = "") -> None:
+    def __init__(
+        self, what: str, *, code: str = "shape", why: str = "", remedy: str = "", at: str = ""
+    ) -> None:
         super().__init__(what)
         self.what, self.code, self.why, self.remedy, self.at = what, code, why, remedy, at
 
@@ -113,6 +115,19 @@ class Emission:
         return self.sources[index]
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which pixels of a bottom one pixel of the top sees along an axis: a window, or the transpose of one.
+
+    `extent` is the window's whole width, dilation included.
+    """
+
+    extent: int = 1
+    stride: int = 1
+    pad: int = 0
+    transposed: bool = False
+
+
 Axes = tuple[AxisMap, AxisMap]  # (H, W)
 IDENTITY: Axes = (AxisMap.identity(), AxisMap.identity())
 
@@ -126,6 +141,7 @@ class Layer:
     is_data: ClassVar[bool] = False  # produces its tops from outside: becomes an input of the module
     is_measure: ClassVar[bool] = False  # loss or metric: vanishes at inference with the labels that it needs
     auto_top: ClassVar[bool] = False  # Caffe invents a top where none is named (losses)
+    keeps_state: ClassVar[bool] = False  # sets attributes of the module though it has no blobs: wants a unique name
     fork: ClassVar[str] = ""  # the fork that has this layer, "" for BVLC Caffe
 
     @classmethod
@@ -147,6 +163,25 @@ class Layer:
         Several bottoms with a map must agree about where a pixel lies. None altogether: undefined.
         """
         return None
+
+    def reach(self, *bottoms: Shape) -> tuple[tuple[Reach, Reach] | None, ...] | None:
+        """Per bottom, which of its pixels a pixel of the top sees (H, W); None where a bottom's pixels do not count.
+
+        None altogether: undefined. Without an override it follows from `coords`: layers that work pixel by pixel,
+        shifted or not, see one pixel.
+        """
+        maps = self.coords(*bottoms)
+        if maps is None:
+            return None
+        found: list[tuple[Reach, Reach] | None] = []
+        for axes in maps:
+            if axes is None:
+                found.append(None)
+                continue
+            if any(m.stride != 1 or m.offset.denominator != 1 for m in axes):
+                return None
+            found.append((Reach(pad=-int(axes[0].offset)), Reach(pad=-int(axes[1].offset))))
+        return tuple(found)
 
     def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
         """The learnable blobs in Caffe's order."""

@@ -19,6 +19,7 @@ from netcompile.layers.base import (
     Emitted,
     IntShape,
     Layer,
+    Reach,
     Refused,
     Shape,
     call,
@@ -172,6 +173,13 @@ class _Convolution(Layer):
         weight = BlobSpec("weight", self.weight_shape(self.channels(bottoms[0]), kernel), self.weight_filler)
         return (weight, BlobSpec("bias", (self.outputs,), self.bias_filler)) if self.bias else (weight,)
 
+    def _reach(self, bottoms: Sequence[Shape], transposed: bool) -> tuple[tuple[Reach, Reach] | None, ...] | None:
+        axis, windows = self.windows(bottoms[0])
+        if len(windows) != 2 or axis != 1 or len(bottoms) > 1:
+            return None
+        h, w = (Reach(d * (k - 1) + 1, s, p, transposed) for k, s, p, d in windows)
+        return ((h, w),)
+
     def _emit(self, e: Emission, module: str, function: str) -> Emitted:
         axis, windows = self.windows(e.bottoms[0])
         if axis != 1 or not 1 <= len(windows) <= 3:
@@ -227,6 +235,9 @@ class Convolution(_Convolution):
         h, w = (AxisMap.window(*v) for v in windows)
         return ((h, w),)
 
+    def reach(self, *bottoms: Shape) -> tuple[tuple[Reach, Reach] | None, ...] | None:
+        return self._reach(bottoms, transposed=False)
+
     def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
         weight = self.blobs(bottoms[0])[0].shape
         axis, _ = self.windows(bottoms[0])
@@ -258,6 +269,9 @@ class Deconvolution(_Convolution):
             return None
         h, w = (AxisMap.deconvolution(*v) for v in windows)
         return ((h, w),)
+
+    def reach(self, *bottoms: Shape) -> tuple[tuple[Reach, Reach] | None, ...] | None:
+        return self._reach(bottoms, transposed=True)
 
     def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
         weight = self.blobs(bottoms[0])[0].shape

@@ -113,5 +113,3 @@ class Crop(Layer):
             size = f"{reference}.shape[{axis}]"
             cuts.append(f"{offset} : {offset} + {size}" if offset else f": {size}")
         return Emitted((f"{e.y[0]} = {x}[{', '.join(cuts)}]",))
-
-

@@ -117,7 +117,10 @@ class HDF5Data(_Data):
         p.sub("hdf5_data_param").ignore("source", "batch_size", "shuffle")
         if p.has("transform_param"):
             p.refuse(
-                "transform_param", "HDF5Data does not transform its data", code="param", remedy="remove transform_param"
+                "transform_param",
+                "HDF5Data does not transform its data",
+                code="param",
+                remedy="remove transform_param",
             )
         return cls((None,) * p.tops)
 
@@ -140,7 +143,7 @@ class Python(_Data):
                 "which only its own code knows",
                 code="python-layer",
                 why="a Python layer with bottoms is code that is not in the file",
-                remedy=f"register a plugin for it (entry point group netcompile.layers), or cut the net before it",
+                remedy="register a plugin for it (entry point group netcompile.layers), or cut the net before it",
             )
         return cls((None,) * p.tops)
 
@@ -154,8 +157,5 @@ class ForeignData(_Data):
 
     @classmethod
     def read(cls, p: Params) -> Self:
-        for entry in p.message.entries:
-            if entry.field.message:
-                section = p.sub(entry.field.name)
-                section.ignore(*(inner.field.name for inner in section.message.entries))
+        p.ignore_all()
         return cls((None,) * p.tops)

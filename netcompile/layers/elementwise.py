@@ -1,4 +1,4 @@
-"""Layers that combine blobs of one shape element by element."""
+"""Layers that combine blobs element by element: of one shape (Eltwise), or one broadcast over the other."""
 
 from __future__ import annotations
 
@@ -11,17 +11,23 @@ from netcompile.layers.base import (
     IDENTITY,
     Arity,
     Axes,
+    BlobSpec,
     Condition,
     Emission,
     Emitted,
     IntShape,
     Layer,
+    Refused,
     Shape,
+    canonical_axis,
     layer,
     literal,
+    number,
     same_shape,
+    show,
 )
-from netcompile.layers.params import Params
+from netcompile.layers.params import Params, Section
+from netcompile.prototxt.message import Message
 
 
 @layer("Eltwise")
@@ -67,6 +73,8 @@ class Eltwise(Layer):
 
     def emit(self, e: Emission) -> Emitted:
         if self.operation == "MAX":
+            if e.train:
+                return Emitted((f"{e.y[0]} = caffe_max({', '.join(e.x)})",), functions=(MAX,))
             text = e.x[0]
             for other in e.x[1:]:
                 text = f"torch.maximum({text}, {other})"
@@ -79,3 +87,177 @@ class Eltwise(Layer):
             term = x if size == 1 else f"{literal(size)} * {x}"
             text = (f"-{term}" if sign == "-" else term) if not text else f"{text} {sign} {term}"
         return Emitted((f"{e.y[0]} = {text}",))
+
+
+@dataclass(frozen=True)
+class _Broadcast(Layer):
+    """A blob that lies on some axes of the first bottom: learned, or the second bottom."""
+
+    axis: int = 1
+    num_axes: int = 1
+    filler: Message | None = None
+
+    arity: ClassVar[Arity] = Arity(bottoms=(1, 2), tops=1)
+    word: ClassVar[str] = ""  # what the blob is called
+
+    @staticmethod
+    def read_axes(s: Section) -> tuple[int, int]:
+        axis, num_axes = int(s.get("axis")), int(s.get("num_axes"))
+        if num_axes < -1:
+            s.refuse(
+                "num_axes",
+                f"num_axes {num_axes} is less than -1",
+                code="param-range",
+                why="it counts axes; -1 means all from axis on",
+            )
+            num_axes = 1
+        return axis, num_axes
+
+    def span(self, *bottoms: Shape) -> tuple[int, int]:
+        """The axes of bottom[0] that the blob lies on: from the first up to the second, exclusive."""
+        rank = len(bottoms[0])
+        field = f"{self.word}_param"
+        if len(bottoms) == 2:
+            if not bottoms[1]:
+                return (0, 0)
+            axis = canonical_axis(self.axis, rank, f"{field}.axis")
+            if axis + len(bottoms[1]) > rank:
+                raise self.mismatch(axis, *bottoms)
+            return (axis, axis + len(bottoms[1]))
+        axis = canonical_axis(self.axis, rank, f"{field}.axis")
+        end = rank if self.num_axes == -1 else axis + self.num_axes
+        if end > rank:
+            raise Refused(
+                f"{self.num_axes} axes from axis {axis} on, of {rank}",
+                code="axis",
+                at=f"{field}.num_axes" if self.num_axes != 1 else f"{field}.axis",
+                why=f"the {self.word}'s shape would extend past the bottom's, {show(bottoms[0])}",
+            )
+        return (axis, end)
+
+    def mismatch(self, axis: int, *bottoms: Shape) -> Refused:
+        return Refused(
+            f"{self.word} shape does not match axis {axis}",
+            at="bottom[1]",
+            why=f"from axis {axis} on, the first bottom is {show(bottoms[0][axis:])}, "
+            f"the {self.word} is {show(bottoms[1])}",
+        )
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        start, end = self.span(*bottoms)
+        if len(bottoms) == 1:
+            return ()
+        refusal = self.mismatch(start, *bottoms)
+        return [
+            Condition(p, "==", q, refusal)
+            for p, q in zip(bottoms[0][start:end], bottoms[1], strict=True)
+            if p is not q
+        ]
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        self.span(*bottoms)
+        return (bottoms[0],)
+
+    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
+        return (IDENTITY, None)[: len(bottoms)]
+
+    def blob(self, name: str, filler: Message | None, *bottoms: Shape) -> BlobSpec:
+        start, end = self.span(*bottoms)
+        return BlobSpec(name, tuple(number(d) for d in bottoms[0][start:end]), filler)
+
+    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
+        return prod(tops[0])
+
+    def broadcast(self, blob: str, *bottoms: IntShape) -> str:
+        """Source of `blob` with an axis of length 1 for every axis of bottom[0] behind it."""
+        start, end = self.span(*bottoms)
+        rank, behind = end - start, len(bottoms[0]) - end
+        if not rank or not behind:
+            return blob
+        return f"{blob}[{', '.join([':' if rank == 1 else '...'] + ['None'] * behind)}]"
+
+
+def parameters(name: str, shapes: dict[str, IntShape]) -> str:
+    """Source that makes ``self.name`` hold parameters by these names."""
+    made = ", ".join(
+        f'"{key}": torch.empty({", ".join(map(str, shape)) or "()"})' for key, shape in shapes.items()
+    )
+    return f"self.{name} = nn.ParameterDict({{{made}}})"
+
+
+@layer("Bias")
+@dataclass(frozen=True)
+class Bias(_Broadcast):
+    """bottom[0] plus a blob that lies on its axes from `axis` on: bottom[1], or one that is learned."""
+
+    word: ClassVar[str] = "bias"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("bias_param")
+        return cls(*cls.read_axes(s), s.filler("filler"))
+
+    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
+        return () if len(bottoms) == 2 else (self.blob("bias", self.filler, *bottoms),)
+
+    def emit(self, e: Emission) -> Emitted:
+        if len(e.x) == 2:
+            return Emitted((f"{e.y[0]} = {e.x[0]} + {self.broadcast(e.x[1], *e.bottoms)}",))
+        bias = self.broadcast(f"self.{e.name}.bias", *e.bottoms)
+        shape = self.blob("bias", None, *e.bottoms).shape
+        return Emitted(
+            (f"{e.y[0]} = {e.x[0]} + {bias}",),
+            (parameters(e.name, {"bias": shape}),),
+            tensors=((f"{e.name}.bias", e.take(0)),),
+        )
+
+
+@layer("Scale")
+@dataclass(frozen=True)
+class Scale(_Broadcast):
+    """bottom[0] times a blob that lies on its axes from `axis` on, and plus a learned bias of the same shape."""
+
+    bias: bool = False
+    bias_filler: Message | None = None
+
+    word: ClassVar[str] = "scale"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("scale_param")
+        filler = s.filler("filler") or Message.make("FillerParameter", type="constant", value=1.0)
+        return cls(*cls.read_axes(s), filler, bool(s.get("bias_term")), s.filler("bias_filler"))
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        if self.bias:  # its bias is a Bias layer of one bottom, which wants an axis even for a scalar
+            canonical_axis(self.axis, len(bottoms[0]), "scale_param.axis")
+        return super().shapes(*bottoms)
+
+    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
+        weight = (self.blob("weight", self.filler, *bottoms),) if len(bottoms) == 1 else ()
+        return weight + ((self.blob("bias", self.bias_filler, *bottoms),) if self.bias else ())
+
+    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
+        return prod(tops[0])
+
+    def emit(self, e: Emission) -> Emitted:
+        specs = self.blobs(*e.bottoms)
+        weight = e.x[1] if len(e.x) == 2 else f"self.{e.name}.weight"
+        text = f"{e.x[0]} * {self.broadcast(weight, *e.bottoms)}"
+        if self.bias:
+            text += f" + {self.broadcast(f'self.{e.name}.bias', *e.bottoms)}"
+        return Emitted(
+            (f"{e.y[0]} = {text}",),
+            (parameters(e.name, {spec.name: spec.shape for spec in specs}),) if specs else (),
+            tensors=tuple((f"{e.name}.{spec.name}", e.take(i)) for i, spec in enumerate(specs)),
+        )
+
+
+MAX = '''
+def caffe_max(first, *others):
+    """The largest of several tensors; of equal elements one alone gets the gradient, as in Caffe."""
+    y = first
+    for index, x in enumerate(others):
+        y = torch.where(x > y, x, y) if index else torch.where(y > x, y, x)
+    return y
+'''

@@ -10,7 +10,19 @@ from netcompile.prototxt.source import Span
 
 # Fields that every layer has and that the graph builder reads itself.
 COMMON = frozenset(
-    "name type bottom top phase loss_weight param blobs propagate_down include exclude".split()
+    [
+        "name",
+        "type",
+        "bottom",
+        "top",
+        "phase",
+        "loss_weight",
+        "param",
+        "blobs",
+        "propagate_down",
+        "include",
+        "exclude",
+    ]
 )
 
 
@@ -83,6 +95,7 @@ class Params:
         self.bottoms, self.tops = len(message.all("bottom")), len(message.all("top"))
         self.problems: list[Diagnostic] = []
         self.sections: dict[str, Section] = {}
+        self.ignored: set[str] = set()
 
     def sub(self, name: str) -> Section:
         """The parameter message `name`; an empty one where the file has none."""
@@ -90,6 +103,10 @@ class Params:
         if section is None:
             section = self.sections[name] = Section(self, name, self.message.get(name))
         return section
+
+    def ignore_all(self) -> None:
+        """Report no field of the layer as unread: what the layer means is nobody's business here."""
+        self.ignored.update(entry.field.name for entry in self.message.entries)
 
     def has(self, name: str) -> bool:
         """Whether the file has the parameter message at all."""
@@ -115,7 +132,7 @@ class Params:
         found = []
         for entry in self.message.entries:
             name = entry.field.name
-            if name in COMMON:
+            if name in COMMON or name in self.ignored:
                 continue
             if name not in self.sections:
                 found.append(

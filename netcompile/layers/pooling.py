@@ -17,12 +17,12 @@ from netcompile.layers.base import (
     Emitted,
     IntShape,
     Layer,
+    Reach,
     Refused,
     Shape,
     call,
     layer,
     literal,
-    number,
 )
 from netcompile.layers.convolution import window_field
 from netcompile.layers.params import Params
@@ -123,6 +123,12 @@ class Pooling(Layer):
         if self.kernel is None:
             return None
         h, w = (AxisMap.window(k, s, p) for k, s, p in zip(self.kernel, self.stride, self.pad, strict=True))
+        return ((h, w),)
+
+    def reach(self, *bottoms: Shape) -> tuple[tuple[Reach, Reach] | None, ...] | None:
+        if self.kernel is None:
+            return None
+        h, w = (Reach(k, s, p) for k, s, p in zip(self.kernel, self.stride, self.pad, strict=True))
         return ((h, w),)
 
     def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:

@@ -17,8 +17,7 @@ class Unknown(Layer):
 
     @classmethod
     def read(cls, p: Params) -> Self:
-        for entry in p.message.entries:
-            p.sections.setdefault(entry.field.name, p.sub(entry.field.name)) if entry.field.message else None
+        p.ignore_all()
         return cls(p.tops)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:

@@ -1,4 +1,5 @@
-"""The schema as protobuf descriptors, in a private pool: for tests and for binary data, never for reading text.
+"""The schema as protobuf descriptors, in a private pool: for tests and for binary data, never for reading
+text.
 
 Importing this module imports ``google.protobuf``.
 """
@@ -34,7 +35,8 @@ _TYPES = {
 
 @cache
 def pool(forks: bool = True) -> descriptor_pool.DescriptorPool:
-    """A pool with the whole schema. Fork fields whose number is unknown or taken get a number of their own."""
+    """A pool with the whole schema. Fork fields whose number is unknown or taken get a number of their
+    own."""
     file = descriptor_pb2.FileDescriptorProto(name="caffe.proto", package=PACKAGE, syntax="proto2")
     messages: dict[str, Any] = {}
     for name in message_names():

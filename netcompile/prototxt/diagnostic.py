@@ -16,7 +16,8 @@ _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
 
 
 def visible(text: str) -> str:
-    """``text`` with control characters, lone surrogates and direction marks written as escapes: safe on a terminal."""
+    """``text`` with control characters, lone surrogates and direction marks written as escapes: safe on a
+    terminal."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
@@ -58,7 +59,8 @@ def _excerpt(span: Span) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding. ``code`` names its page of ``netcompile explain``; ``related`` are other places that matter."""
+    """One finding. ``code`` names its page of ``netcompile explain``; ``related`` are other places that
+    matter."""
 
     code: str
     what: str
@@ -87,7 +89,8 @@ class Diagnostic:
         return "\n".join(out)
 
     def to_json(self) -> dict[str, object]:
-        """Plain data: file, line, column, end_line, end_column (from 1, the end exclusive) are null without a place."""
+        """Plain data: file, line, column, end_line, end_column (from 1, the end exclusive) are null without
+        a place."""
         return {
             "code": self.code,
             "severity": self.severity,
@@ -118,7 +121,9 @@ def _place(span: Span | None) -> dict[str, object]:
 
 def sorted_by_position(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     """By file, then by place; findings without a place come first. Equal places keep their order."""
-    return tuple(sorted(diagnostics, key=lambda d: (d.span.source.name, d.span.start) if d.span else ("", -1)))
+    return tuple(
+        sorted(diagnostics, key=lambda d: (d.span.source.name, d.span.start) if d.span else ("", -1))
+    )
 
 
 class NetError(Exception):

@@ -15,7 +15,10 @@ CONFLICT_FIX = "keep one version, and remove the lines <<<<<<<, ======= and >>>>
 TEMPLATE_WHY = "this file is a template: a script was meant to write a value here"
 TEMPLATE_FIX = "run the script that comes with the file, or write the value yourself"
 SMART_QUOTES = "“”„‟«»‘’‚‛"
-ODD_SPACES = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u202f\u205f\u2060\u3000\ufeff\u0085\u2028\u2029"
+ODD_SPACES = (
+    "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u200b\u202f\u205f\u2060\u3000\ufeff\u0085\u2028\u2029"
+)
 
 # what people write for a field's name, and what they mean
 MISTAKES = {
@@ -87,7 +90,9 @@ def example(field: FieldType) -> str:
         return "{ … }"
     if field.enum is not None:
         return str(field.default)
-    return {"bool": "true", "string": '"…"', "bytes": '"…"', "float": "0.5", "double": "0.5"}.get(field.type, "3")
+    return {"bool": "true", "string": '"…"', "bytes": '"…"', "float": "0.5", "double": "0.5"}.get(
+        field.type, "3"
+    )
 
 
 def _close(word: str, names: list[str]) -> str | None:
@@ -98,22 +103,23 @@ def _close(word: str, names: list[str]) -> str | None:
     return lowered[found[0]] if found else None
 
 
-def unknown_field(name: str, kind: MessageType, opens: bool) -> tuple[str, str, str]:
-    """What, why and remedy for a field that ``kind`` does not have."""
+def unknown_field(name: str, kind: MessageType, opens: bool, present: set[str]) -> tuple[str, str, str]:
+    """What, why and remedy for a field that ``kind`` does not have; ``present`` are the fields around it."""
     what = f"{kind.name} has no field '{name}'"
     meant = MISTAKES.get(name.lower())
     if meant is not None and meant.split(" ")[0] in kind.fields:
         return what, "", f"did you mean {meant}?"
-    guess = _close(name, list(kind.fields))
-    if guess is not None:
-        return what, "", f"did you mean {guess}?"
+    if kind.name == "V1LayerParameter" and name in message_type("LayerParameter").fields:
+        return what, "it came after layers, the older form", 'write the layer as layer { type: "…" … }'
     homes = [f.name for f in kind.fields.values() if f.message and name in message_type(f.message).fields]
-    homes = [h for h in homes if kind.fields[h].fork is None] or homes
+    homes = [h for h in homes if h in present] or [h for h in homes if kind.fields[h].fork is None]
     if homes:
         shown = ", ".join(homes[:3]) + (", …" if len(homes) > 3 else "")
         return what, f"{name} belongs into {shown}", f"{homes[0]} {{ {name}{' { … }' if opens else ': …'} }}"
-    if kind.name in ("LayerParameter", "V1LayerParameter", "NetParameter") and opens:
-        return what, "neither Caffe nor a fork that is known here has it", "remove it, or give it by a plugin's schema"
+    own = [f.name for f in kind.fields.values() if f.fork is None]
+    guess = _close(name, own) or _close(name, list(kind.fields))
+    if guess is not None:
+        return what, "", f"did you mean {guess}?"
     return what, "neither Caffe nor a fork that is known here has it", "remove it"
 
 
@@ -139,12 +145,13 @@ def is_tag(text: str, at: int) -> bool:
     return re.compile(r"<(?:/?[A-Za-z][\w:-]*[\s/>]|!--|!DOCTYPE)", re.IGNORECASE).match(text, at) is not None
 
 
-def odd_space(char: str, at: int, end: int) -> tuple[str, int, int, str, str]:
+def odd_space(char: str, at: int) -> tuple[str, int, int, str, str]:
     """A finding's parts for a space that is none to protobuf."""
     from unicodedata import name
 
     what = f"{name(char, 'a space').lower()} (U+{ord(char):04X}) where only plain spaces may stand"
-    return what, at, end, "text copied from a page often has these", "replace all of them in the file by plain spaces"
+    why = "text copied from a page often has these"
+    return what, at, at + 1, why, "replace all of them in the file by plain spaces"
 
 
 def new_type(old: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 
 from netcompile.prototxt.diagnostic import Diagnostic, NetError, sorted_by_position
@@ -14,7 +15,8 @@ from netcompile.prototxt.upgrade import Upgraded, upgrade
 def load_net(source: Source) -> Upgraded:
     """The net of a text, upgraded to V2; ``notes`` says what was odd or changed.
 
-    Raises NetError with every mistake found: of the text, of its names and values, a solver or other file given by
+    Raises NetError with every mistake found: of the text, of its names and values, a solver or other file
+    given by
     mistake, an empty file, a net without layers, a mixture of old and new forms.
     """
     other = recognised(source)
@@ -25,14 +27,26 @@ def load_net(source: Source) -> Upgraded:
     if not net.entries:
         blank = not source.text.strip()
         what = "the file is empty" if blank else "the file holds comments only"
-        raise NetError(Diagnostic("empty-file", what, here, "a net has layers", 'layer { name: "…" type: "…" }'))
+        raise NetError(
+            Diagnostic("empty-file", what, here, "a net has layers", 'layer { name: "…" type: "…" }')
+        )
     if not (net.has("layer") or net.has("layers") or net.has("input")):
-        raise NetError(Diagnostic("no-layers", "a net without layers", here, "", 'layer { name: "…" type: "…" }'))
-    result = upgrade(net)
+        raise NetError(
+            Diagnostic("no-layers", "a net without layers", here, "", 'layer { name: "…" type: "…" }')
+        )
+    collecting = gc.isenabled()
+    gc.disable()  # as in parse: many objects, no cycles
+    try:
+        result = upgrade(net)
+    finally:
+        if collecting:
+            gc.enable()
     odd = re.search("[\udc80-\udcff]", source.text) if not source.text.isascii() else None
     if odd is None:
         return result
     what = "a byte that is not UTF-8, in a comment"
     why = "it is not needed to read the net; the file is probably in Latin-1"
-    note = Diagnostic("not-utf8", what, Span(source, *odd.span()), why, "save the file as UTF-8", severity="note")
+    note = Diagnostic(
+        "not-utf8", what, Span(source, *odd.span()), why, "save the file as UTF-8", severity="note"
+    )
     return Upgraded(result.net, sorted_by_position([*result.notes, note]))

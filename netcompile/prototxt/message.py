@@ -28,7 +28,8 @@ def float32(x: float) -> float:
 
 
 def float_text(x: float, double: bool = False) -> str:
-    """The shortest decimal text that reads back as the same float32 (or double), in Python's form: "0.75", "1e-05"."""
+    """The shortest decimal text that reads back as the same float32 (or double), in Python's form: "0.75",
+    "1e-05"."""
     if double or x != x or x in (float("inf"), float("-inf")):
         return repr(float(x))
     for digits in range(1, 10):
@@ -39,9 +40,11 @@ def float_text(x: float, double: bool = False) -> str:
 
 
 class Entry:
-    """One field as set once: its value, and where its name and its value stand (offsets; -1 where made, not read).
+    """One field as set once: its value, and where its name and its value stand (offsets; -1 where made, not
+    read).
 
-    ``value``: int, float (rounded to float32 for float fields), bool, str, bytes, an enum's name as str, or Message.
+    ``value``: int, float (rounded to float32 for float fields), bool, str, bytes, an enum's name as str, or
+    Message.
     """
 
     __slots__ = ("field", "name_end", "name_start", "value", "value_end", "value_start")
@@ -73,7 +76,8 @@ class Entry:
 class Message:
     """A message: its entries in the order of the text. Never changed once made.
 
-    ``start``, ``head_end``, ``end``: offsets in ``source`` of its name, the name's end, and its closing brace's end;
+    ``start``, ``head_end``, ``end``: offsets in ``source`` of its name, the name's end, and its closing
+    brace's end;
     -1 where the message was made and not read.
     """
 
@@ -100,7 +104,8 @@ class Message:
     def make(type_name: str, span: Span | None = None, **fields: Any) -> Message:
         """A message from values: lists for repeated fields, Messages or dicts for messages.
 
-        ``span`` is the place shown for it and its fields. Raises KeyError for an unknown type or field, TypeError
+        ``span`` is the place shown for it and its fields. Raises KeyError for an unknown type or field,
+        TypeError
         and ValueError for a value that does not fit its field.
         """
         kind = message_type(type_name)
@@ -118,14 +123,16 @@ class Message:
         return index
 
     def has(self, name: str) -> bool:
-        """Whether the field is set, be it to its default. Raises KeyError for a name the type does not have."""
+        """Whether the field is set, be it to its default. Raises KeyError for a name the type does not
+        have."""
         if name in self._by_name():
             return True
         self.type.fields[name]
         return False
 
     def get(self, name: str) -> Any:
-        """The field's value, or its default; an empty Message for an unset message; a tuple for a repeated field.
+        """The field's value, or its default; an empty Message for an unset message; a tuple for a repeated
+        field.
 
         Raises KeyError for a name the type does not have.
         """
@@ -148,7 +155,8 @@ class Message:
         return tuple(e.value for e in entries)
 
     def entry(self, name: str, index: int = 0) -> Entry | None:
-        """The ``index``-th setting of a field, None where there is none. Raises KeyError for an unknown name."""
+        """The ``index``-th setting of a field, None where there is none. Raises KeyError for an unknown
+        name."""
         entries = self._by_name().get(name)
         if entries is None:
             self.type.fields[name]
@@ -182,7 +190,8 @@ class Message:
         return Span(self.source, entry.name_start, entry.name_end)
 
     def replace(self, **fields: Any) -> Message:
-        """A copy with these fields set anew; None or an empty list clears one. The rest keeps order and places.
+        """A copy with these fields set anew; None or an empty list clears one. The rest keeps order and
+        places.
 
         A field that is set already keeps its position among the others. Raises as ``make`` does.
         """
@@ -209,7 +218,8 @@ class Message:
         }
 
     def __eq__(self, other: object) -> bool:
-        """Same type and same set values, as protobuf compares: places and the order of different fields do not count.
+        """Same type and same set values, as protobuf compares: places and the order of different fields do
+        not count.
 
         A field set to its default differs from an unset one. NaN equals NaN.
         """
@@ -220,7 +230,9 @@ class Message:
         if self.type.name != other.type.name:
             return False
         mine, theirs = self._values(), other._values()
-        return mine.keys() == theirs.keys() and all(_same(value, theirs[name]) for name, value in mine.items())
+        return mine.keys() == theirs.keys() and all(
+            _same(value, theirs[name]) for name, value in mine.items()
+        )
 
     def __hash__(self) -> int:
         return hash((self.type.name, tuple(sorted((n, len(v)) for n, v in self._by_name().items()))))

@@ -1,18 +1,25 @@
-"""Text to messages, with the place of every name and value: protobuf's text format as Caffe's C++ parser reads it.
+"""Text to messages, with the place of every name and value: protobuf's text format as Caffe's C++ parser
+reads it.
 
-``parse`` goes one match of ``lexer.FIELD`` per field. What that pattern or its checks do not accept is left to
-``recovery.Careful``, which reads token by token, accepts whatever else the format allows, reports what it does not,
+``parse`` goes one match of ``lexer.FIELD`` per field. What that pattern or its checks do not accept is left
+to
+``recovery.Careful``, which reads token by token, accepts whatever else the format allows, reports what it
+does not,
 and goes on behind it. Nothing recurses, so depth costs no stack.
 """
 
 from __future__ import annotations
 
+import gc
+from typing import Any
+
 from netcompile.prototxt.diagnostic import NetError
 from netcompile.prototxt.lexer import BOOLS, FIELD
 from netcompile.prototxt.message import Entry, Message, float32
-from netcompile.prototxt.recovery import Careful, Frame, Stop
+from netcompile.prototxt.recovery import Careful
 from netcompile.prototxt.schema import enum_type, message_type
 from netcompile.prototxt.source import Source
+from netcompile.prototxt.structure import Frame, Stop
 
 _BOUNDS = {
     "int32": (-(2**31), 2**31 - 1),
@@ -38,17 +45,26 @@ def parse_carefully(source: Source, root: str = "NetParameter", *, forks: bool =
 
 def _parsed(source: Source, root: str, forks: bool, fast: bool) -> Message:
     careful = Careful(source, message_type(root), forks)
+    # Nothing here makes cycles, and the collector would walk the growing tree again and again: half of the
+    # time.
+    collecting = gc.isenabled()
+    gc.disable()
     try:
-        _read(careful, fast)
+        if not careful.found:
+            _read(careful, fast)
     except Stop:
         pass
+    finally:
+        if collecting:
+            gc.enable()
     if careful.found:
         raise NetError(careful.found)
     return Message(message_type(root), tuple(careful.frame.entries), source, 0, 0, len(source.text))
 
 
 def _read(careful: Careful, fast: bool) -> None:
-    """Reads the whole text into ``careful.frame``. ``fast=False`` takes the careful way for everything (tests do)."""
+    """Reads the whole text into ``careful.frame``. ``fast=False`` takes the careful way for everything
+    (tests do)."""
     match_field = FIELD.match
     text = careful.source.text
     source = careful.source
@@ -67,9 +83,9 @@ def _read(careful: Careful, fast: bool) -> None:
                 parent = frame.parent
                 if parent is not None and frame.simple:
                     end = match.end(6)
-                    value = Message(frame.type, tuple(entries), source, frame.start, frame.head_end, end)
+                    read = Message(frame.type, tuple(entries), source, frame.start, frame.head_end, end)
                     parent.entries.append(
-                        Entry(frame.field, value, frame.start, frame.head_end, frame.opened, end)
+                        Entry(frame.field, read, frame.start, frame.head_end, frame.opened, end)
                     )
                     careful.frame = frame = parent
                     fields, entries, seen = frame.fields, frame.entries, frame.seen
@@ -84,7 +100,7 @@ def _read(careful: Careful, fast: bool) -> None:
                     and (forks or field.fork is None)
                 ):
                     type_ = field.type
-                    value = None
+                    value: Any = None
                     if kind == 2:
                         if type_ == "string":
                             literal = match[2]

@@ -1,4 +1,5 @@
-"""Files given by mistake: binary ones, solvers, label maps, pointers to files; each refused by its own message."""
+"""Files given by mistake: binary ones, solvers, label maps, pointers to files; each refused by its own
+message."""
 
 from __future__ import annotations
 
@@ -15,23 +16,25 @@ _SIGNATURES = (
     (b"\xff\xd8\xff", "a JPEG image", ""),
     (b"%PDF", "a PDF document", ""),
 )
-_SOLVER_FIELDS = frozenset(
-    "net train_net test_net base_lr lr_policy max_iter test_iter test_interval snapshot snapshot_prefix solver_mode "
-    "momentum stepsize stepvalue display gamma iter_size solver_type train_net_param net_param".split()
-)
+_SOLVER_FIELDS = {
+    *("net", "train_net", "test_net", "net_param", "train_net_param", "base_lr", "lr_policy", "max_iter"),
+    *("test_iter", "test_interval", "snapshot", "snapshot_prefix", "solver_mode", "solver_type", "momentum"),
+    *("stepsize", "stepvalue", "display", "gamma", "iter_size"),
+}
 
 
 def looks_like_caffemodel(data: bytes) -> bool:
-    """Whether bytes begin as a binary NetParameter does: a name (field 1) and then layers, or layers at once."""
+    """Whether bytes begin as a binary NetParameter does: a name (field 1) and then layers, or layers at
+    once."""
     if len(data) < 4:
         return False
     at = 0
     if data[0] == 0x0A:
         at = 2 + data[1]
-        if data[1] >= 0x80 or at >= len(data):
+        if data[1] >= 0x80 or at >= len(data) or min(data[2:at], default=32) < 32:
             return False
-    # field 2 (V1 layers), 100 (layers), 3 (inputs), 4 (input_dim), 8 (input_shape)
-    return data[at] in (0x12, 0x1A, 0x20, 0x42) and 0 < at or data[at : at + 2] == b"\xa2\x06"
+    # field 2 (V1 layers), 3 (inputs), 100 (layers)
+    return data[at : at + 1] in (b"\x12", b"\x1a") or data[at : at + 2] == b"\xa2\x06"
 
 
 def refuse_binary(data: bytes, name: str) -> None:
@@ -71,8 +74,14 @@ def recognised(source: Source) -> Diagnostic | None:
             remedy += " (with its variables filled in)"
         why = f"{first[0]} is a field of SolverParameter: it says how to train a net"
         return Diagnostic("solver-file", "this is a solver, not a net", Span(source, *first[1:]), why, remedy)
-    if names and all(n[0] in ("item", "name", "label", "display_name", "id") for n in names) and names[0][0] == "item":
+    if (
+        names
+        and all(n[0] in ("item", "name", "label", "display_name", "id") for n in names)
+        and names[0][0] == "item"
+    ):
         why = "it holds items with names and labels, as SSD's label maps do"
         what = "this is a label map, not a net"
-        return Diagnostic("label-map", what, Span(source, *names[0][1:]), why, "give the .prototxt of the net")
+        return Diagnostic(
+            "label-map", what, Span(source, *names[0][1:]), why, "give the .prototxt of the net"
+        )
     return None

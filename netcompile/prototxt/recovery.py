@@ -1,104 +1,38 @@
-"""The careful way through a text: one token at a time, every mistake reported with its place, then on behind it.
+"""The careful way through a text: token by token, every mistake reported with its place, then on behind it.
 
-``Careful.step`` reads one field, brace or separator and returns the offset behind it. Recovery follows a few rules:
-an unknown field's value is skipped; a wrong value counts as read; a brace of the wrong kind closes all the same;
-text that makes no sense is skipped word by word and reported once per run.
+``Careful.step`` reads one field, brace or separator and returns the offset behind it. Recovery follows few
+rules: an
+unknown field's value is skipped; a wrong value counts as read; a brace of the wrong kind closes all the
+same; text
+that makes no sense is skipped word by word and reported once per run.
 """
 
 from __future__ import annotations
 
 from netcompile.prototxt import hints
 from netcompile.prototxt.diagnostic import Diagnostic
-from netcompile.prototxt.lexer import CONFLICT, SKIP, TEMPLATE, WORD
+from netcompile.prototxt.lexer import CONFLICT, NUMBERLIKE, STRING, TEMPLATE, WORD
 from netcompile.prototxt.message import Entry, Message
 from netcompile.prototxt.scalars import Scalars
 from netcompile.prototxt.schema import FieldType, MessageType, message_type
 from netcompile.prototxt.source import Source, Span
-
-LIMIT = 50
-DEPTH = 100
-_CLOSER = {"{": "}", "<": ">"}
+from netcompile.prototxt.structure import CLOSER, DEPTH, Stop, Structure
 
 
-class Stop(Exception):  # noqa: N818 - it ends the reading, it is no error
-    """Reading on makes no sense."""
+class Careful(Structure):
+    """One reading of a text."""
 
-
-class Frame:
-    """A message being read. ``type`` None: a block of an unknown field, in which everything is accepted."""
-
-    __slots__ = (
-        "closer", "entries", "field", "fields", "head_end", "listed", "opened", "parent", "seen", "simple", "start",
-        "type",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        type: MessageType | None,
-        field: FieldType | None,
-        parent: Frame | None,
-        start: int,
-        head_end: int,
-        opened: int,
-        closer: str = "}",
-        listed: bool = False,
-    ) -> None:
-        self.type = type
-        self.fields: dict[str, FieldType] = type.fields if type is not None else {}
-        self.entries: list[Entry] = []
-        self.seen: set[str] = set()
-        self.field = field
-        self.parent = parent
-        self.start = start
-        self.head_end = head_end
-        self.opened = opened
-        self.closer = closer
-        self.listed = listed
-        # whether a plain "}" may end it without a further look
-        self.simple = closer == "}" and not listed and type is not None and not type.required
-
-
-class Careful:
-    """The state of one reading: the message open at the moment and what was found."""
-
-    __slots__ = ("depth", "forks", "found", "frame", "junk_end", "once", "scalars", "source", "text")
+    __slots__ = ("conflicts", "forks", "junk_end", "scalars")
 
     def __init__(self, source: Source, root: MessageType, forks: bool) -> None:
-        self.source = source
-        self.text = source.text
+        super().__init__(source, root)
         self.forks = forks
-        self.found: list[Diagnostic] = []
-        self.frame = Frame(root, None, None, 0, 0, 0)
         self.junk_end = -1
-        self.once: set[str] = set()
-        self.scalars = Scalars(self.text, self.report, forks)
+        self.conflicts = 0  # that are open
+        self.scalars = Scalars(self.text, self.report, self.skip, forks)
         if hints.is_web_page(self.text):
-            self.report("web-page", "this is a web page, not a net", 0, 1, hints.WEB_WHY, hints.WEB_FIX)
-
-    # -- reporting ------------------------------------------------------------------------------------------------
-
-    def report(
-        self,
-        code: str,
-        what: str,
-        start: int,
-        end: int,
-        why: str = "",
-        remedy: str = "",
-        related: tuple[tuple[int, int, str], ...] = (),
-    ) -> None:
-        """Keeps a finding at [start, end). Raises Stop when there are too many, or when what follows is no net."""
-        places = tuple((Span(self.source, a, b), text) for a, b, text in related)
-        self.found.append(Diagnostic(code, what, Span(self.source, start, end), why, remedy, related=places))
-        if code == "web-page":
-            raise Stop
-        if len(self.found) >= LIMIT:
-            what = f"reading stopped after {LIMIT} mistakes"
-            why = "one early mistake often causes many; the rest of the file was not read"
-            self.found.append(
-                Diagnostic("too-many-mistakes", what, Span(self.source, end, end), why, severity="note")
-            )
-            raise Stop
+            what, place = "this is a web page, not a net", Span(source, 0, 1)
+            self.found.append(Diagnostic("web-page", what, place, hints.WEB_WHY, hints.WEB_FIX))
 
     def _junk(self, code: str, what: str, start: int, end: int, why: str = "", remedy: str = "") -> int:
         """Reports text that makes no sense, once for a run of it; the offset behind it."""
@@ -108,27 +42,23 @@ class Careful:
         self.junk_end = end
         return end
 
-    # -- steps ----------------------------------------------------------------------------------------------------
-
-    def _skip(self, at: int) -> int:
-        match = SKIP.match(self.text, at)
-        return match.end() if match else at
-
     def step(self, begin: int) -> int:
         """Reads one thing at ``begin``, which is the end of the thing before; the offset behind it."""
         text = self.text
-        at = self._skip(begin)
+        at = self.skip(begin)
         if at >= len(text):
             return at
         char = text[at]
         if char in "<>=|" and (conflict := CONFLICT.match(text, at)):
             return self._conflict(conflict.start(), conflict.end())
         if char in "}>":
-            return self._close(at)
+            return self.close(at)
         if char in ",;":
             before = text[begin - 1] if begin else "{"
             if before in ",;{<" and self.junk_end != begin:
-                self.report("unexpected-text", f"a stray '{char}'", at, at + 1, hints.SEPARATOR_WHY, "remove it")
+                self.report(
+                    "unexpected-text", f"a stray '{char}'", at, at + 1, hints.SEPARATOR_WHY, "remove it"
+                )
             return at + 1
         word = WORD.match(text, at)
         if word is not None and not TEMPLATE.match(text, at):
@@ -140,9 +70,9 @@ class Careful:
         field = frame.fields.get(name)
         if field is not None and field.fork is not None and not self.forks:
             field = None
-        at = self._skip(end)
+        at = self.skip(end)
         char = text[at : at + 1]
-        if char in "{<" and field is None and name in ("layer", "layers") and self._reopen(name, start):
+        if char in "{<" and field is None and name in ("layer", "layers") and self.reopen(name, start):
             return start
         colon = char == ":"
         if char == "=" and not CONFLICT.match(text, at):
@@ -151,22 +81,25 @@ class Careful:
             )
             colon = True
         if colon:
-            at = self._skip(at + 1)
+            at = self.skip(at + 1)
             char = text[at : at + 1]
-        opens = char != "" and char in "{<" and not text.startswith(("{{", "{%", "<<<<", "<%"), at)
+        opens = char != "" and char in "{<" and not TEMPLATE.match(text, at) and not CONFLICT.match(text, at)
         if not colon and not opens and not (char == "[" and field is not None and field.message):
             return self._no_colon(name, field, start, end, at)
         if frame.type is not None:
             if field is None:
                 self._unknown(name, start, end, opens)
-                frame = self.frame
-                field = frame.fields.get(name)  # known now if the layer around it was opened again
+                if self.frame is not frame:  # the layer around it was opened again, and knows it
+                    frame = self.frame
+                    field = frame.fields.get(name)
             if field is not None and not field.repeated:
                 if name in frame.seen:
                     first = next((e for e in frame.entries if e.field.name == name), None)
                     related = ((first.name_start, first.value_end, "first given here"),) if first else ()
                     why = f"{frame.type.name} has one {name}; Caffe refuses a second"
-                    self.report("duplicate-field", f"{name} given twice", start, end, why, "keep one", related)
+                    self.report(
+                        "duplicate-field", f"{name} given twice", start, end, why, "keep one", related
+                    )
                 frame.seen.add(name)
         if opens:
             return self._open(name, field, start, end, at)
@@ -179,11 +112,11 @@ class Careful:
                 self.report("wrong-type", what, at, stop, f"it is a {field.message}", f"{name} {{ … }}")
             elif value is not None:
                 self.report("missing-value", what, end, end, f"it is a {field.message}", f"{name} {{ … }}")
-            return stop if stop > at else max(end, self._back(at))
+            return stop if stop > at else max(end, self.back(at))
         value, stop = self.scalars.read(field, name, at, frame.fields)
         if value is not None and field is not None:
             frame.entries.append(Entry(field, value, start, end, at, stop))
-        return stop if stop > at else max(end, self._back(at))
+        return stop if stop > at else max(end, self.back(at))
 
     def _no_colon(self, name: str, field: FieldType | None, start: int, end: int, at: int) -> int:
         """A name that neither a colon nor a brace follows."""
@@ -211,12 +144,19 @@ class Careful:
                 f"{name} is a block",
                 f"{name} {{ … }}",
             )
+            word = WORD.match(text, at)
+            if word is not None and word[0] in message_type(field.message).fields:
+                if not field.repeated:
+                    self.frame.seen.add(name)
+                self.open(field, start, end, start, "}")
             return end
         following = WORD.match(text, at)
-        if following is not None and text[self._skip(following.end()) :][:1] in (":", "{"):
+        if following is not None and text[self.skip(following.end()) :][:1] in (":", "{"):
             same_line = False
         if not same_line or text[at] in "}>,;":
-            self.report("missing-value", f"{name} has no value", start, end, "", f"{name}: {hints.example(field)}")
+            self.report(
+                "missing-value", f"{name} has no value", start, end, "", f"{name}: {hints.example(field)}"
+            )
             return end
         self.report("missing-colon", f"':' missing after '{name}'", end, end, "", f"{name}: …")
         value, stop = self.scalars.read(field, name, at, self.frame.fields)
@@ -228,29 +168,23 @@ class Careful:
     def _unknown(self, name: str, start: int, end: int, opens: bool) -> None:
         """Reports a field that the message does not have."""
         frame = self.frame
-        assert frame.type is not None
         layer = frame.entries[-1] if frame.parent is None and frame.entries else None
         if layer is not None and isinstance(layer.value, Message) and name in layer.value.type.fields:
             closed = ((layer.value_end - 1, layer.value_end, f"this closes the {layer.field.name}"),)
             why = f"it belongs into a {layer.field.name}, and the one above is closed already"
             self.report("outside-layer", f"{name} stands outside of any layer", start, end, why, "", closed)
             frame.entries.pop()
-            opened = self._frame(layer.field, layer.name_start, layer.name_end, layer.value_start, "}")
+            opened = self.open(layer.field, layer.name_start, layer.name_end, layer.value_start, "}")
             opened.entries = list(layer.value.entries)
             opened.seen = {e.field.name for e in opened.entries if not e.field.repeated}
             return
         if self.junk_end >= 0 and "\n" not in self.text[self.junk_end : start]:
             self.junk_end = end
             return
-        what, why, remedy = hints.unknown_field(name, frame.type, opens)
+        what, why, remedy = hints.unknown_field(
+            name, frame.type, opens, {e.field.name for e in frame.entries}
+        )
         self.report("unknown-field", what, start, end, why, remedy)
-
-    # -- blocks ---------------------------------------------------------------------------------------------------
-
-    def _frame(self, field: FieldType | None, start: int, end: int, opened: int, closer: str) -> Frame:
-        kind = message_type(field.message) if field is not None and field.message else None
-        self.frame = Frame(kind, field if kind else None, self.frame, start, end, opened, closer)
-        return self.frame
 
     def _open(self, name: str, field: FieldType | None, start: int, end: int, at: int) -> int:
         char = self.text[at]
@@ -258,12 +192,14 @@ class Careful:
             what = f"{name} wants {hints.wanted(field)}, not a block"
             self.report("wrong-type", what, at, at + 1, "", f"{name}: {hints.example(field)}")
             field = None
-        self._frame(field, start, end, at, _CLOSER[char])
+        self.open(field, start, end, at, CLOSER[char])
         depth, above = 0, self.frame.parent
         while above is not None:
             depth, above = depth + 1, above.parent
         if depth > DEPTH:
-            self.report("too-deep", f"blocks nested more than {DEPTH} deep", at, at + 1, "protobuf's own limit")
+            self.report(
+                "too-deep", f"blocks nested more than {DEPTH} deep", at, at + 1, "protobuf's own limit"
+            )
             raise Stop
         return at + 1
 
@@ -273,9 +209,11 @@ class Careful:
         opened = at
         if field is not None and not field.repeated:
             what = f"{name} wants {hints.wanted(field)}, not a list"
-            self.report("wrong-type", what, at, at + 1, f"{name} is given once", f"{name}: {hints.example(field)}")
+            self.report(
+                "wrong-type", what, at, at + 1, f"{name} is given once", f"{name}: {hints.example(field)}"
+            )
             field = None
-        at = self._skip(at + 1)
+        at = self.skip(at + 1)
         if text[at : at + 1] == "]":
             return at + 1
         if text[at : at + 1] in ("{", "<"):
@@ -283,7 +221,7 @@ class Careful:
                 what = f"{name} wants {hints.wanted(field)}, not a block"
                 self.report("wrong-type", what, at, at + 1, "", f"{name}: [{hints.example(field)}]")
                 field = None
-            self._frame(field, start, end, at, _CLOSER[text[at]]).listed = True
+            self.open(field, start, end, at, CLOSER[text[at]]).listed = True
             self.frame.simple = False
             return at + 1
         while at < len(text):
@@ -292,120 +230,34 @@ class Careful:
                 self.report("wrong-type", f"{name} wants blocks in braces", at, max(stop, at + 1))
             elif value is not None and field is not None:
                 frame.entries.append(Entry(field, value, start, end, at, stop))
-            at = self._skip(stop)
+            at = self.skip(stop)
             if text[at : at + 1] == "]":
                 return at + 1
             if text[at : at + 1] != ",":
                 break
-            at = self._skip(at + 1)
-        self._unclosed_list(opened, at)
-        return max(end, self._back(at))
-
-    def _unclosed_list(self, opened: int, at: int) -> None:
-        related = ((opened, opened + 1, "the list begins here"),)
-        at = self._back(at)
-        self.report("unclosed-list", "',' or ']' missing in a list", at, at, "", "[1, 2, 3]", related)
-
-    def _close(self, at: int) -> int:
-        frame, char = self.frame, self.text[at]
-        if frame.parent is None:
-            what = f"unmatched brace '{char}'"
-            self.report("stray-brace", what, at, at + 1, "every block above is closed already", "remove it")
-            return at + 1
-        if char != frame.closer:
-            related = ((frame.opened, frame.opened + 1, "opened here"),)
-            what = f"'{char}' closes a block that '{self.text[frame.opened]}' opened"
-            self.report("wrong-bracket", what, at, at + 1, "", frame.closer, related)
-        listed = frame.listed
-        self._pop(at + 1)
-        if not listed:
-            return at + 1
-        begin, end = frame.start, frame.head_end
-        at = self._skip(at + 1)
-        if self.text[at : at + 1] == "]":
-            return at + 1
-        if self.text[at : at + 1] == ",":
-            at = self._skip(at + 1)
-            if self.text[at : at + 1] in ("{", "<"):
-                self._frame(frame.field, begin, end, at, _CLOSER[self.text[at]]).listed = True
-                self.frame.simple = False
-                return at + 1
-        self._unclosed_list(frame.opened, at)
-        return self._back(at)
-
-    def _pop(self, end: int) -> None:
-        """Ends the open message at ``end``."""
-        frame = self.frame
-        assert frame.parent is not None
-        self.frame = frame.parent
-        if frame.type is None or frame.field is None:
-            return
-        present = {e.field.name for e in frame.entries}
-        for name in frame.type.required:
-            if name not in present and name not in frame.seen:
-                what = f"{self.text[frame.start : frame.head_end]} lacks {name}"
-                why = f"{name} is required in a {frame.type.name}"
-                self.report("missing-field", what, frame.start, frame.head_end, why, f"{name}: …")
-        start, head_end = (frame.opened, frame.opened + 1) if frame.listed else (frame.start, frame.head_end)
-        value = Message(frame.type, tuple(frame.entries), self.source, start, head_end, end)
-        self.frame.entries.append(Entry(frame.field, value, frame.start, frame.head_end, frame.opened, end))
-
-    def _back(self, at: int) -> int:
-        """The end of the last token before ``at``."""
-        text = self.text[:at]
-        while True:
-            text = text.rstrip()
-            line = text.rfind("\n") + 1
-            if not text[line:].lstrip().startswith("#"):
-                return len(text)
-            text = text[:line]
-
-    def _reopen(self, name: str, start: int) -> bool:
-        """A layer that begins within another block: the braces above are not closed. Closes them."""
-        frames, above = [], self.frame
-        while above is not None and name not in above.fields:
-            frames.append(above)
-            above = above.parent  # type: ignore[assignment]
-        if above is None or not frames or self.source.line(self.source.position(start)[0]).find(name) < 0:
-            return False
-        related = tuple((f.opened, f.opened + 1, "opened here, not closed") for f in frames)
-        many = "unclosed brace" if len(frames) == 1 else f"{len(frames)} unclosed braces"
-        at = self._back(start)
-        self.report("unclosed-brace", many, at, at, f"the next {name} begins below", "}" * len(frames), related)
-        while self.frame is not above:
-            self._pop(at)
-        return True
-
-    def finish(self, at: int) -> None:
-        """The end of the text."""
-        frames, above = [], self.frame
-        while above is not None and above.parent is not None:
-            frames.append(above)
-            above = above.parent
-        if frames:
-            related = tuple((f.opened, f.opened + 1, "opened here, not closed") for f in frames)
-            many = "unclosed brace" if len(frames) == 1 else f"{len(frames)} unclosed braces"
-            at = self._back(at)
-            self.report("unclosed-brace", many, at, at, "the text ends here", "}" * len(frames), related)
-
-    # -- what is no field -----------------------------------------------------------------------------------------
+            at = self.skip(at + 1)
+        return self.unclosed_list(opened, at)
 
     def _conflict(self, start: int, end: int) -> int:
         """A merge-conflict marker: reported once per conflict, whose second version is skipped."""
-        text = self.text
-        kind = text[start]
+        kind = self.text[start]
+        if self.conflicts == 0:
+            what = "an unresolved merge conflict" if kind == "<" else "a merge-conflict marker"
+            self.report("merge-conflict", what, start, end, hints.CONFLICT_WHY, hints.CONFLICT_FIX)
         if kind == "<":
-            self.report("merge-conflict", "an unresolved merge conflict", start, end, hints.CONFLICT_WHY, hints.CONFLICT_FIX)
-            self.once.add("conflict")
+            self.conflicts += 1
             return end
-        if "conflict" not in self.once:
-            self.report("merge-conflict", "a merge-conflict marker", start, end, hints.CONFLICT_WHY, hints.CONFLICT_FIX)
-        if kind in "=|":
-            for marker in CONFLICT.finditer(text, end):
-                if marker[0][0] == ">":
-                    self.once.discard("conflict")
+        self.conflicts = max(0, self.conflicts - 1)
+        if kind == ">":
+            return end
+        depth = 0
+        for marker in CONFLICT.finditer(self.text, end):
+            if marker[0][0] == "<":
+                depth += 1
+            elif marker[0][0] == ">":
+                if depth == 0:
                     return marker.end()
-        self.once.discard("conflict")
+                depth -= 1
         return end
 
     def _other(self, at: int) -> int:
@@ -421,37 +273,44 @@ class Careful:
         if text.startswith(("//", "/*"), at):
             end = text.find("\n", at) if text[at + 1] == "/" else text.find("*/", at) + 2
             end = end if end > at + 1 else len(text)
-            self.report("c-comment", f"a comment in the style of C: {text[at : at + 2]}", at, at + 2, "", "# …")
+            self.report(
+                "c-comment", f"a comment in the style of C: {text[at : at + 2]}", at, at + 2, "", "# …"
+            )
             return end
         if char == "[":
             end = text.find("]", at) + 1 or at + 1
             what = f"{text[at:end]} names an extension"
-            self.report("extension", what, at, end, "Caffe's schema has no extensions and no Any", "remove it")
-            after = self._skip(end)
+            self.report(
+                "extension", what, at, end, "Caffe's schema has no extensions and no Any", "remove it"
+            )
+            after = self.skip(end)
             if text[after : after + 1] == ":":
-                after = self._skip(after + 1)
+                after = self.skip(after + 1)
             if text[after : after + 1] in ("{", "<"):
-                self._frame(None, at, end, after, _CLOSER[text[after]])
+                self.open(None, at, end, after, CLOSER[text[after]])
                 return after + 1
             return self.scalars.read(None, "", after, {})[1]
         if char in "{<":
             self.report("unexpected-text", "a block without a name", at, at + 1, "", "layer { … }")
-            self._frame(None, at, at, at, _CLOSER[char])
+            self.open(None, at, at, at, CLOSER[char])
             return at + 1
-        if char in "\"'" or char.isdigit() or char in "-.":
-            _, end = self.scalars.read(None, "", at, {})
-            end = max(end, at + 1)
-            return self._junk("unexpected-text", f"{text[at:end]} without a name before it", at, end, "", "name: …")
-        if char in hints.ODD_SPACES:
-            end = at + 1
-            while text[end : end + 1] in hints.ODD_SPACES and end < len(text):
-                end += 1
-            if "space" not in self.once:
-                self.once.add("space")
-                self.report("odd-space", *hints.odd_space(char, at, end))
-            return end
+        if char == "]" and self.frame.listed:
+            related = ((self.frame.opened, self.frame.opened + 1, "opened here, not closed"),)
+            self.report("unclosed-brace", "unclosed brace", at, at, "its list ends here", "}", related)
+            self.pop(at)
+            return at + 1
+        value = STRING.match(text, at) or NUMBERLIKE.match(text, at + (char == "-"))
+        if value is not None:
+            shown = text[at : value.end()]
+            what = f"{shown} without a name before it"
+            return self._junk("unexpected-text", what, at, value.end(), "", f"name: {shown}")
         end = at + 1
-        while end < len(text) and not text[end].isspace() and text[end] not in "{}<>[]\"'#" and not text[end].isalnum():
+        while (
+            end < len(text)
+            and not text[end].isspace()
+            and text[end] not in "{}<>[]\"'#"
+            and not text[end].isalnum()
+        ):
             end += 1
         shown = text[at:end]
         return self._junk("unexpected-text", f"unexpected '{shown}'", at, end, hints.JUNK_WHY, "remove it")

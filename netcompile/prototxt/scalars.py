@@ -12,7 +12,6 @@ from netcompile.prototxt.lexer import (
     FLOAT_WORDS,
     INTEGER,
     NUMBERLIKE,
-    SKIP,
     STRING,
     TEMPLATE,
     WORD,
@@ -41,16 +40,13 @@ def integer(text: str) -> int:
 class Scalars:
     """Reads values of ``text``; mistakes go to ``report``."""
 
-    __slots__ = ("forks", "report", "text")
+    __slots__ = ("forks", "report", "skip", "text")
 
-    def __init__(self, text: str, report: Report, forks: bool) -> None:
+    def __init__(self, text: str, report: Report, skip: Callable[[int], int], forks: bool) -> None:
         self.text = text
         self.report = report
         self.forks = forks
-
-    def _skip(self, at: int) -> int:
-        match = SKIP.match(self.text, at)
-        return match.end() if match else at
+        self.skip = skip
 
     def read(
         self, field: FieldType | None, name: str, at: int, known: dict[str, FieldType], in_list: bool = False
@@ -68,7 +64,7 @@ class Scalars:
             return None, self._template(name, at, template.end())
         start = at
         if char == "-":
-            at = self._skip(at + 1)
+            at = self.skip(at + 1)
         number = NUMBERLIKE.match(text, at)
         if number is not None:
             template = TEMPLATE.match(text, number.end())
@@ -77,9 +73,9 @@ class Scalars:
             return self._number(field, name, start, number[0], number.end(), char == "-"), number.end()
         word = WORD.match(text, at)
         if word is not None:
-            after = self._skip(word.end())
+            after = self.skip(word.end())
             follows = text[after : after + 1]
-            if char != "-" and not in_list and (follows == ":" or (follows == "{" and word[0] in known)):
+            if char != "-" and not in_list and follows in (":", "{") and (follows == ":" or word[0] in known):
                 self._missing(field, name, start)
                 return None, start
             return self._word(field, name, start, word[0], word.end(), char == "-"), word.end()
@@ -90,12 +86,12 @@ class Scalars:
             end = min(end + 1, len(text))
             fixed = text[at + 1 : end].rstrip(hints.SMART_QUOTES + "\n")
             what = f"{name} is in typographic quotes"
-            self.report("smart-quotes", what, at, end, 'strings stand in " or \'', f'{name}: "{fixed}"')
+            self.report("smart-quotes", what, at, end, "strings stand in \" or '", f'{name}: "{fixed}"')
             return None, end
-        if char in ("", "}", ">", "]", ",", ";", "\n"):
+        if char in ("", "}", ">", "]", ",", ";"):
             self._missing(field, name, start)
             return None, start
-        end = at + 1
+        end = start + 1
         while end < len(text) and not text[end].isspace() and text[end] not in "{}[]\"'#,;":
             end += 1
         wants = f"; {name} wants {hints.wanted(field)}" if field is not None else ""
@@ -110,7 +106,7 @@ class Scalars:
 
     def _template(self, name: str, start: int, end: int) -> int:
         text = self.text
-        while end < len(text) and (text[end].isalnum() or text[end] in "_.") or TEMPLATE.match(text, end):
+        while (end < len(text) and (text[end].isalnum() or text[end] in "_.")) or TEMPLATE.match(text, end):
             end += 1
         what = f"an unfilled template: {text[start:end]}"
         self.report("template", what, start, end, hints.TEMPLATE_WHY, hints.TEMPLATE_FIX)
@@ -121,8 +117,6 @@ class Scalars:
         given = given if len(given) <= 60 else given[:57] + "…"
         what = f"{field.name} wants {hints.wanted(field)}, not {given}"
         self.report("wrong-type", what, start, end, why, remedy or f"{field.name}: {hints.example(field)}")
-
-    # -- strings --------------------------------------------------------------------------------------------------
 
     def _string(self, field: FieldType | None, name: str, at: int) -> tuple[Any, int]:
         text = self.text
@@ -145,21 +139,16 @@ class Scalars:
                 )
                 return None, end
             end = match.end()
-            try:
-                data += unescape(match[0][1:-1])
-            except BadEscape as bad:
-                place = at + 1 + bad.offset
-                shown = text[place : place + bad.length]
-                self.report(
-                    "bad-escape",
-                    f"{shown} in a string: {bad}",
-                    place,
-                    place + bad.length,
-                    "",
-                    "a backslash itself is written \\\\",
-                )
-                good = False
-            at = self._skip(end)
+            inside = match[0][1:-1]
+            while True:
+                try:
+                    data += unescape(inside)
+                    break
+                except BadEscape as bad:
+                    good = False
+                    self._bad_escape(at + 1 + bad.offset, bad)
+                    inside = inside[: bad.offset] + " " * bad.length + inside[bad.offset + bad.length :]
+            at = self.skip(end)
         if not good or field is None:
             return (None if not good else ""), end
         if field.type == "bytes":
@@ -177,7 +166,9 @@ class Scalars:
             self._wrong(field, start, end, "names of values stand without quotes", f"{name}: {inside}")
         elif field.enum == "V1LayerParameter.LayerType":
             why = "a `layers` block wants the old names of types; types in quotes belong to `layer`"
-            self._wrong(field, start, end, why, hints.old_type(inside) or "layer { … } instead of layers { … }")
+            self._wrong(
+                field, start, end, why, hints.old_type(inside) or "layer { … } instead of layers { … }"
+            )
         elif inside in BOOLS and field.type == "bool":
             self._wrong(field, start, end, "", f"{name}: {inside}")
         else:
@@ -185,9 +176,14 @@ class Scalars:
             self._wrong(field, start, end, "", f"{name}: {inside}" if number else "")
         return None, end
 
-    # -- numbers and words ----------------------------------------------------------------------------------------
+    def _bad_escape(self, place: int, bad: BadEscape) -> None:
+        end = place + bad.length
+        what = f"{self.text[place:end]} in a string: {bad}"
+        self.report("bad-escape", what, place, end, "", "a backslash itself is written \\\\")
 
-    def _number(self, field: FieldType | None, name: str, start: int, token: str, end: int, minus: bool) -> Any:
+    def _number(
+        self, field: FieldType | None, name: str, start: int, token: str, end: int, minus: bool
+    ) -> Any:
         whole = INTEGER.fullmatch(token)
         if whole is None and DECIMAL.fullmatch(token) is None:
             why = ""
@@ -201,7 +197,9 @@ class Scalars:
         if kind in ("float", "double"):
             if DECIMAL.fullmatch(token) is None:
                 what = f"{self.text[start:end]} where {name} wants a decimal number"
-                self.report("bad-number", what, start, end, "octal and hexadecimal are for whole numbers only")
+                self.report(
+                    "bad-number", what, start, end, "octal and hexadecimal are for whole numbers only"
+                )
                 return None
             value = float(token.rstrip("fF"))
             value = -value if minus else value
@@ -225,11 +223,11 @@ class Scalars:
         low, high = _BOUNDS[kind]
         if minus and low == 0:
             what = f"{name} must not be negative"
-            self.report("out-of-range", what, start, end, f"it is a {kind}: {low} to {high}")
+            self.report("out-of-range", what, start, end, f"{kind} holds {low} to {high}")
             return None
         if not low <= number <= high:
             what = f"{name}: {self.text[start:end]} is too {'large' if number > high else 'small'}"
-            self.report("out-of-range", what, start, end, f"it is an {kind}: {low} to {high}")
+            self.report("out-of-range", what, start, end, f"{kind} holds {low} to {high}")
             return None
         return number
 
@@ -263,7 +261,14 @@ class Scalars:
         elif kind == "bool":
             if word in BOOLS:
                 return BOOLS[word]
-            guess = {"true": "true", "yes": "true", "on": "true", "false": "false", "no": "false", "off": "false"}
+            guess = {
+                "true": "true",
+                "yes": "true",
+                "on": "true",
+                "false": "false",
+                "no": "false",
+                "off": "false",
+            }
             meant = guess.get(word.lower())
             self._wrong(field, start, end, "", f"{name}: {meant}" if meant else "")
             return None

@@ -1,7 +1,9 @@
-"""Caffe's message types, fields and enums, built from ``_tables.py`` one type at a time, when first asked for."""
+"""Caffe's message types, fields and enums, built from ``_tables.py`` one type at a time, when first asked
+for."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, cast
@@ -17,9 +19,12 @@ Kind = Literal[
 class FieldType:
     """A field of a message type.
 
-    ``default`` is the value of an unset field (float32-exact for ``float``; an enum's value is its name; None for
-    messages). ``message`` or ``enum`` name the type of such a field. ``fork`` names the Caffe fork that added the
-    field, None for BVLC Caffe's own. ``number`` is None where a fork's number is not known: text needs only names.
+    ``default`` is the value of an unset field (float32-exact for ``float``; an enum's value is its name;
+    None for
+    messages). ``message`` or ``enum`` name the type of such a field. ``fork`` names the Caffe fork that
+    added the
+    field, None for BVLC Caffe's own. ``number`` is None where a fork's number is not known: text needs only
+    names.
     """
 
     name: str
@@ -49,7 +54,8 @@ class EnumType:
 
 @dataclass(frozen=True, slots=True)
 class MessageType:
-    """A message type: its fields by name, in the schema's order; ``required`` are the names of required ones."""
+    """A message type: its fields by name, in the schema's order; ``required`` are the names of required
+    ones."""
 
     name: str
     fields: dict[str, FieldType]
@@ -65,23 +71,34 @@ class MessageType:
         return table
 
 
+_DEFAULTS: dict[str, Callable[[str], object]] = {
+    "float": float,
+    "double": float,
+    "bool": "True".__eq__,
+    "string": str,
+    "bytes": str.encode,
+    "enum": str,
+    "message": lambda _: None,
+}
+
+
 @cache
 def message_type(name: str) -> MessageType:
     """The message type of this name, like "NetParameter". Raises KeyError."""
     fields = {}
-    for row in FIELDS[name]:
-        field, number, kind, label, default, reference, fork = cast("tuple[Any, ...]", row)
+    for line in FIELDS[name].split("\n"):
+        field, number, kind, label, default, reference, fork = line.split("|")
         fields[field] = FieldType(
             name=field,
-            number=number,
-            type=kind,
+            number=int(number) if number else None,
+            type=cast("Kind", kind),
             repeated="*" in label,
             packed="p" in label,
-            default=default,
+            default=_DEFAULTS.get(kind, int)(default),
             message=reference if kind == "message" else None,
             enum=reference if kind == "enum" else None,
             required="!" in label,
-            fork=fork,
+            fork=fork or None,
         )
     return MessageType(name, fields, tuple(f.name for f in fields.values() if f.required))
 
@@ -92,12 +109,12 @@ def enum_type(name: str) -> EnumType:
     numbers: dict[str, int | None] = {}
     names: dict[int, str] = {}
     forks = {}
-    for row in ENUMS[name]:
-        value, number, fork = cast("tuple[Any, ...]", row)
-        numbers[value] = number
-        if number is not None:
-            names.setdefault(number, value)
-        if fork is not None:
+    for line in ENUMS[name].split("\n"):
+        value, digits, fork = line.split("|")
+        numbers[value] = int(digits) if digits else None
+        if digits:
+            names.setdefault(int(digits), value)
+        if fork:
             forks[value] = fork
     return EnumType(name, numbers, names, forks)
 

@@ -35,12 +35,12 @@ class Source:
             from netcompile.prototxt.recognise import refuse_binary
 
             refuse_binary(data, name)
-        text = data.decode("utf-8-sig", "surrogateescape")
-        if text[:1] == "\n" and "\x12" in text[:300] and data[:1] == b"\n":
+        if data[:1] in (b"\n", b"\x12", b"\xa2"):  # how a caffemodel begins
             from netcompile.prototxt.recognise import looks_like_caffemodel, refuse_binary
 
             if looks_like_caffemodel(data):
                 refuse_binary(data, name)
+        text = data.decode("utf-8-sig", "surrogateescape")
         return cls(text, name)
 
     def _table(self) -> list[int]:

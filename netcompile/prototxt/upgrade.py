@@ -1,7 +1,9 @@
 """Old forms of nets to the one form of today (V2), by the rules and in the order of BVLC Caffe.
 
-V0 layers to V1; transformation fields of data layers to ``transform_param``; V1 layers to V2; ``input`` fields to an
-Input layer; parameters of a BatchNorm with three of them to learning rate 0. Every entry of the result keeps the
+V0 layers to V1; transformation fields of data layers to ``transform_param``; V1 layers to V2; ``input``
+fields to an
+Input layer; parameters of a BatchNorm with three of them to learning rate 0. Every entry of the result
+keeps the
 place in the text that it came from.
 """
 
@@ -41,10 +43,14 @@ def upgrade(net: Message) -> Upgraded:
             first, other = other, first
         remedy = "write all layers in one form"
         raise NetError(
-            Diagnostic("layer-and-layers", what, other, why, remedy, related=((first, "the other form is here"),))
+            Diagnostic(
+                "layer-and-layers", what, other, why, remedy, related=((first, "the other form is here"),)
+            )
         )
     net, notes = upgrade_v0(net)
     net, more = _upgrade_v1(net)
+    if notes:  # said already that the form is an older one
+        more = [note for note in more if note.code != "upgraded-v1"]
     net, inputs = _upgrade_inputs(net)
     net, norms = _upgrade_batch_norm(net)
     return Upgraded(net, sorted_by_position([*notes, *more, *inputs, *norms]))
@@ -67,13 +73,14 @@ def _upgrade_v1(net: Message) -> tuple[Message, list[Diagnostic]]:
             layer = _v1_layer(_transformed(entry.value), order, notes)
             entry = entry.moved(target, layer)
         out.append(entry)
-    what = f"{count} layers in the V1 form (layers), read as V2 (layer)"
+    what = f"{count} layer{'s' * (count > 1)} in the V1 form (layers), read as V2 (layer)"
     notes.insert(0, Diagnostic("upgraded-v1", what, net.name_span_of("layers"), severity="note"))
     return _with(net, out), notes
 
 
 def _transformed(layer: Message) -> Message:
-    """A V1 data layer with scale, mean_file, crop_size and mirror moved from its own block to transform_param.
+    """A V1 data layer with scale, mean_file, crop_size and mirror moved from its own block to
+    transform_param.
 
     Such a field replaces one that transform_param has already, as in Caffe.
     """
@@ -82,7 +89,11 @@ def _transformed(layer: Message) -> Message:
     if name is None or block is None or not any(block.has(f) for f in TRANSFORM_FIELDS):
         return layer
     target = message_type("TransformationParameter")
-    moved = [e.moved(target.fields[e.field.name], e.value) for e in block.entries if e.field.name in TRANSFORM_FIELDS]
+    moved = [
+        e.moved(target.fields[e.field.name], e.value)
+        for e in block.entries
+        if e.field.name in TRANSFORM_FIELDS
+    ]
     kept = _with(block, (e for e in block.entries if e.field.name not in TRANSFORM_FIELDS))
     old = layer.entry("transform_param")
     names = {e.field.name for e in moved}
@@ -113,7 +124,9 @@ def _v1_layer(layer: Message, order: dict[str, int], notes: list[Diagnostic]) ->
         if name == "type":
             old = entry.value
             if old != "NONE":
-                out.append(entry.moved(fields["type"], V1_TYPES.get(old) or FORK_TYPES.get(old) or _camel(old)))
+                out.append(
+                    entry.moved(fields["type"], V1_TYPES.get(old) or FORK_TYPES.get(old) or _camel(old))
+                )
         elif name in PARAM_LISTS:
             index = counts[name]
             counts[name] += 1
@@ -133,7 +146,9 @@ def _v1_layer(layer: Message, order: dict[str, int], notes: list[Diagnostic]) ->
             first = members[0]
             made.start, made.head_end, made.end = first.name_start, first.name_end, first.value_end
     out.sort(key=lambda e: order[e.field.name])
-    return Message(message_type("LayerParameter"), tuple(out), layer.source, layer.start, layer.head_end, layer.end)
+    return Message(
+        message_type("LayerParameter"), tuple(out), layer.source, layer.start, layer.head_end, layer.end
+    )
 
 
 def _same_kind(old: FieldType, new: FieldType) -> bool:
@@ -175,7 +190,14 @@ def _upgrade_inputs(net: Message) -> tuple[Message, list[Diagnostic]]:
             first, last = four[0], four[-1]
             made = Message(shape, tuple(four), source, first.name_start, first.name_end, last.value_end)
             given.append(
-                Entry(inputs.fields["shape"], made, first.name_start, first.name_end, first.name_start, last.value_end)
+                Entry(
+                    inputs.fields["shape"],
+                    made,
+                    first.name_start,
+                    first.name_end,
+                    first.name_start,
+                    last.value_end,
+                )
             )
     head = names[0]
     place = (head.name_start, head.name_end, head.name_start, head.value_end)
@@ -208,21 +230,28 @@ def _count(net: Message, name: str, given: int, inputs: int, wanted: int) -> Dia
 
 
 def _upgrade_batch_norm(net: Message) -> tuple[Message, list[Diagnostic]]:
-    """BatchNorm layers with three ``param``: their learning rates and decays become 0 (blobs are no parameters)."""
+    """BatchNorm layers with three ``param``: their learning rates and decays become 0 (blobs are no
+    parameters)."""
     out, places = [], []
     for entry in net.entries:
         layer = entry.value
-        if entry.field.name == "layer" and layer.get("type") == "BatchNorm" and len(layer.all("param")) == 3:
-            if any(p.get("lr_mult") != 0 or p.get("decay_mult") != 0 for p in layer.all("param")):
-                places.append(layer.name_span_of("param"))
+        if entry.field.name == "layer" and _is_batch_norm(layer) and len(layer.all("param")) == 3:
             specs = [_frozen(p) for p in layer.all("param")]
-            entry = entry.moved(entry.field, layer.replace(param=specs))
+            if specs != list(layer.all("param")):
+                places.append(layer.name_span_of("param"))
+                entry = entry.moved(entry.field, layer.replace(param=specs))
         out.append(entry)
     if not places:
-        return (_with(net, out) if len(out) else net), []
-    what = f"parameters of {len(places)} BatchNorm layer{'s' * (len(places) > 1)} get lr_mult 0 and decay_mult 0"
+        return net, []
+    what = (
+        f"parameters of {len(places)} BatchNorm layer{'s' * (len(places) > 1)} get lr_mult 0 and decay_mult 0"
+    )
     why = "their three blobs are statistics, which Caffe computes and never learns"
     return _with(net, out), [Diagnostic("upgraded-batch-norm", what, places[0], why, severity="note")]
+
+
+def _is_batch_norm(layer: Message) -> bool:
+    return any(e.value == "BatchNorm" for e in layer.entries if e.field.name == "type")
 
 
 def _frozen(spec: Message) -> Message:

@@ -11,7 +11,8 @@ from netcompile.prototxt.upgrade_tables import V0_FIELDS, V0_TYPES
 def upgrade_v0(net: Message) -> tuple[Message, list[Diagnostic]]:
     """The net with V1 layers only, and what was worth saying. A net without V0 layers comes back as it is.
 
-    Caffe's rules: padding layers vanish into the convolution or pooling behind them; a field that means nothing to
+    Caffe's rules: padding layers vanish into the convolution or pooling behind them; a field that means
+    nothing to
     a layer's type is dropped. Raises NetError for unknown types and for padding that nothing can take up.
     """
     entries = [e for e in net.entries if e.field.name == "layers"]
@@ -22,8 +23,10 @@ def upgrade_v0(net: Message) -> tuple[Message, list[Diagnostic]]:
     for entry in entries:
         if not entry.value.has("layer"):
             what = "a V1 layer in a net of V0 layers"
-            why = "other layers of this net have a `layer { … }` inside `layers`, the form of 2013; Caffe reads all so"
-            errors.append(Diagnostic("mixed-versions", what, entry.value.head, why, "write all layers in one form"))
+            why = "other layers of this net hold a layer { … } inside layers, the form of 2013"
+            errors.append(
+                Diagnostic("mixed-versions", what, entry.value.head, why, "write all layers in one form")
+            )
     folded = _fold_padding(net, entries, errors)
     upgraded = iter([_layer(e, errors, notes) for e in folded])
     if errors:
@@ -31,12 +34,15 @@ def upgrade_v0(net: Message) -> tuple[Message, list[Diagnostic]]:
     first = True
     out: list[Entry] = []
     for entry in net.entries:
-        if entry.field.name != "layers":
+        if entry.field.name in ("input_shape", "state", "debug_info"):
+            notes.append(_ignored(net, entry, "nets of 2013 had no such field, and the upgrade drops it"))
+        elif entry.field.name != "layers":
             out.append(entry)
         elif first:
             out += upgraded
             first = False
-    what = f"{len(entries)} layers in the V0 form, read as V1"
+    many = "layers" if len(entries) > 1 else "layer"
+    what = f"{len(entries)} {many} in the V0 form (layers {{ layer {{ … }} }}), read as V2 (layer)"
     notes.insert(0, Diagnostic("upgraded-v0", what, entries[0].value.head, severity="note"))
     return Message(net.type, tuple(out), net.source, net.start, net.head_end, net.end), notes
 
@@ -51,8 +57,9 @@ def _fold_padding(net: Message, entries: list[Entry], errors: list[Diagnostic]) 
     kept: list[Entry] = []
     for entry in entries:
         layer: Message = entry.value
-        bottoms = list(layer.all("bottom"))
+        bottoms = layer.all("bottom")
         pad: Entry | None = None
+        taken: Entry = entry
         for i, bottom in enumerate(bottoms):
             if bottom not in producer:
                 what = f"bottom '{bottom}' is made by no layer above and is no input"
@@ -68,20 +75,27 @@ def _fold_padding(net: Message, entries: list[Entry], errors: list[Diagnostic]) 
                 errors.append(Diagnostic("padding", what, layer.span_of("bottom", i), why, related=related))
             elif len(bottoms) != 1 or len(source.all("bottom")) != 1 or len(source.all("top")) != 1:
                 what = "padding between layers of several bottoms or tops"
-                why = "the padding layer and the layer behind it must take one bottom, and padding make one top"
+                why = (
+                    "the padding layer and the layer behind it must take one bottom, and padding make one top"
+                )
                 errors.append(Diagnostic("padding", what, layer.span_of("bottom", i), why, related=related))
             else:
-                pad = source.get("layer").entry("pad") or Entry(message_type("V0LayerParameter").fields["pad"], 0)
-                bottoms[i] = source.get("bottom")[0]
+                pad = source.get("layer").entry("pad") or Entry(
+                    message_type("V0LayerParameter").fields["pad"], 0
+                )
+                taken = next(e for e in source.entries if e.field.name == "bottom")
         for top in layer.all("top"):
             producer[top] = layer
         if _type(layer) == "padding":
             continue
         if pad is not None:
-            inner: Message = layer.get("layer")
+            inner_entry = next(e for e in layer.entries if e.field.name == "layer")
+            inner: Message = inner_entry.value
             others = tuple(e for e in inner.entries if e.field.name != "pad")
             inner = Message(inner.type, (*others, pad), inner.source, inner.start, inner.head_end, inner.end)
-            layer = layer.replace(bottom=bottoms, layer=inner)
+            swaps = {"layer": inner_entry.moved(inner_entry.field, inner), "bottom": taken}
+            changed = tuple(swaps.get(e.field.name, e) for e in layer.entries)
+            layer = Message(layer.type, changed, layer.source, layer.start, layer.head_end, layer.end)
         kept.append(entry.moved(entry.field, layer))
     return kept
 
@@ -103,11 +117,15 @@ def _layer(entry: Entry, errors: list[Diagnostic], notes: list[Diagnostic]) -> E
             if kind not in V0_TYPES:
                 span = layer.span_of("type")
                 what = f"no V0 layer type is called '{kind}'"
-                why = f"V0 knows {', '.join(V0_TYPES)} and padding"
+                why = "the form of 2013 knows the two dozen types of its time"
                 from difflib import get_close_matches
 
                 guess = get_close_matches(kind.lower(), [*V0_TYPES, "padding"], 1, 0.6)
-                remedy = f"did you mean {guess[0]}?" if guess else "write the layer in the form layer { type: \"…\" }"
+                remedy = (
+                    f"did you mean {guess[0]}?"
+                    if guess
+                    else 'write the layer in the form layer { type: "…" }'
+                )
                 errors.append(Diagnostic("unknown-v0-type", what, span, why, remedy))
             else:
                 out.append(field.moved(v1.fields["type"], V0_TYPES[kind]))
@@ -131,4 +149,6 @@ def _layer(entry: Entry, errors: list[Diagnostic], notes: list[Diagnostic]) -> E
 
 def _ignored(message: Message, entry: Entry, why: str) -> Diagnostic:
     span = message.source.span(entry.name_start, entry.name_end) if entry.name_start >= 0 else message.head
-    return Diagnostic("field-ignored", f"{entry.field.name} is ignored, as Caffe does", span, why, severity="warning")
+    return Diagnostic(
+        "field-ignored", f"{entry.field.name} is ignored, as Caffe does", span, why, severity="warning"
+    )

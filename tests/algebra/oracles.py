@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from hypothesis import strategies as st
 
-from netcompile.algebra import Size, SizeTooComplex, conv_size, deconv_size, pool_size
+from netcompile.algebra import NSet, Size, SizeTooComplex, conv_size, deconv_size, pool_size
 
 Extent = Callable[[int], int | None]
 Step = tuple[str, tuple[int, ...]]
@@ -91,12 +91,18 @@ def chains(largest: int = 4, length: int = 7) -> st.SearchStrategy[list[Step]]:
 
 @st.composite
 def sizes(draw: st.DrawFn, largest: int = 4, length: int = 5) -> Size:
-    """Sizes as nets have them, and sums of them (the slack of a crop)."""
+    """Sizes as nets have them, sums of them (the slack of a crop), with kinks and with holes."""
     variable = Size.variable("H")
     size = chain_size(draw(chains(largest, length)), variable)
-    if draw(st.booleans()):
+    kind = draw(st.sampled_from(["plain", "plain", "sum", "sum", "kink", "holes"]))
+    if kind == "sum":
         other = chain_size(draw(chains(2, 3)), variable)
-        size = size * draw(st.integers(-3, 3)) + other * draw(st.integers(-3, 3))
+        return size * draw(st.integers(-3, 3)) + other * draw(st.integers(-3, 3))
+    if kind == "kink":
+        return size.max_with(draw(st.integers(1, 60))) * draw(st.sampled_from([1, -1, 2]))
+    if kind == "holes":
+        period = draw(st.integers(2, 6))
+        return size.restrict(NSet((), 1, period, draw(st.integers(1, (1 << period) - 1))))
     return size
 
 

@@ -1,0 +1,50 @@
+"""What a layer costs: learnable numbers, multiply-accumulates of one forward pass, bytes of its tops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from netcompile.analysis.shapes import Shapes
+from netcompile.ir.graph import Graph, Node
+from netcompile.layers.base import IntShape, Refused
+
+FLOAT = 4  # bytes of a float32
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One layer. `parameters` counts the blobs that it owns: a shared one counts for its owner only."""
+
+    blobs: tuple[IntShape, ...]
+    parameters: int
+    macs: int
+    activations: int  # bytes, float32; 0 for tops that take the place of a bottom
+
+
+def costs(graph: Graph, shapes: Shapes) -> tuple[Cost, ...]:
+    """The cost of every node, for the numbers in `shapes`; layers without a shape cost nothing that is known."""
+    owned: set[str] = set()
+    return tuple(_cost(node, shapes, owned) for node in graph.nodes)
+
+
+def _cost(node: Node, shapes: Shapes, owned: set[str]) -> Cost:
+    if any(value not in shapes for value in (*node.bottoms, *node.tops)):
+        return Cost((), 0, 0, 0)
+    bottoms = [shapes[b] for b in node.bottoms]
+    tops = [shapes[t] for t in node.tops]
+    try:
+        specs = node.layer.blobs(*bottoms)
+        macs = node.layer.macs(bottoms, tops)
+    except Refused:  # reported with the shapes
+        return Cost((), 0, 0, 0)
+    parameters = 0
+    for index, spec in enumerate(specs):
+        shared = node.params[index].name if index < len(node.params) else ""
+        if not shared or shared not in owned:
+            parameters += prod(spec.shape)
+        if shared:
+            owned.add(shared)
+    in_place = {b.blob for b in node.bottoms}
+    bytes_ = sum(FLOAT * prod(s) for t, s in zip(node.tops, tops, strict=True) if t.blob not in in_place)
+    return Cost(tuple(spec.shape for spec in specs), parameters, macs, bytes_)

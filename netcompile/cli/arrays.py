@@ -1,0 +1,74 @@
+"""The .npz files that `run` reads and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+
+
+def read_npz(path: str, dtype: str) -> dict[str, Any]:
+    """Every array of the file, as float32 (float64 for that dtype), in native byte order and C order.
+
+    Pickled objects are never loaded. Raises NetError for a file that is missing, damaged or holds no numbers.
+    """
+    import os
+    from zipfile import BadZipFile
+    from zlib import error as ZlibError
+
+    import numpy as np
+
+    if not os.path.lexists(path):
+        raise NetError(Diagnostic("no-such-file", f"there is no file '{path}'", remedy="--inputs takes an .npz file"))
+    kind = np.float64 if dtype == "float64" else np.float32
+    arrays, problems = {}, []
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            _refuse(path, "it holds one array without a name (.npy)", "np.savez(file, data=array) names it")
+        with archive:
+            for name in archive.files:
+                try:
+                    array = archive[name]
+                except ValueError as error:
+                    problems.append(_problem(path, name, str(error).split("\n")[0]))
+                    continue
+                if not isinstance(array, np.ndarray):
+                    problems.append(_problem(path, name, "it is no .npy array"))
+                elif array.dtype.kind not in "fiub":
+                    problems.append(_problem(path, name, f"{array.dtype} is no type of real numbers"))
+                else:
+                    with np.errstate(over="ignore"):
+                        arrays[name] = np.array(array, dtype=kind, order="C")
+    except (ValueError, EOFError, BadZipFile, ZlibError, NotImplementedError) as error:
+        _refuse(path, str(error).split("\n")[0], "write it with numpy.savez")
+    if problems:
+        raise NetError(problems)
+    return arrays
+
+
+def _refuse(path: str, why: str, remedy: str) -> NoReturn:
+    raise NetError(Diagnostic("inputs-file", f"{path} is no .npz file of arrays", why=why, remedy=remedy)) from None
+
+
+def _problem(path: str, name: str, why: str) -> Diagnostic:
+    return Diagnostic("inputs-file", f"array '{name}' of {path} cannot be read", why=why)
+
+
+def write_npz(path: str, arrays: Mapping[str, Any]) -> None:
+    """Every array under its blob's name, whole or not at all; equal arrays give equal bytes.
+
+    Not `numpy.savez`: there a blob cannot be called "file", and the time of day is in the bytes.
+    """
+    from zipfile import ZipFile, ZipInfo
+
+    import numpy as np
+
+    from netcompile.cli.output import whole_file
+
+    with whole_file(path) as file, ZipFile(file, "w", allowZip64=True) as archive:
+        for name, array in arrays.items():
+            member = ZipInfo(name.encode("utf-8", "backslashreplace").decode() + ".npy", (1980, 1, 1, 0, 0, 0))
+            with archive.open(member, "w", force_zip64=True) as out:
+                np.lib.format.write_array(out, np.asarray(array), allow_pickle=False)

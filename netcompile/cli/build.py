@@ -1,0 +1,100 @@
+"""Compile a net: a standalone PyTorch module, its weights, the offset report and a manifest, all in one folder.
+
+Writes NAME.py, NAME.safetensors (with --weights), offsets.json, report.html and manifest.json, all or nothing: where
+anything fails, the folder is as it was. Other files in it are left alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from netcompile.cli.codes import DONE
+from netcompile.cli.messages import show, show_notes
+from netcompile.cli.netinput import add_net, analyse_net, read_weights_path
+from netcompile.cli.output import json_text, write_text
+
+if TYPE_CHECKING:
+    import argparse
+
+    from netcompile.emit.module import Module
+    from netcompile.pipeline import Analysed
+
+SHOWN = frozenset({"assumed-shape", "label-dropped"})
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_net(parser)
+    parser.add_argument("--weights", metavar="F", help="the .caffemodel or .caffemodel.h5 to convert")
+    parser.add_argument("-o", dest="out", metavar="DIR", help="the folder to write to, default ./NAME")
+    parser.add_argument("-O", dest="optimise", type=int, choices=(0, 1, 2), default=1, help="optimisation, default 1")
+    parser.add_argument("--allow-missing", action="store_true", help="weights that the file lacks become zeros")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Everything that can be refused is refused before the first file is written."""
+    from netcompile.cli.whole_folder import whole_folder
+    from netcompile.emit.names import file_stem
+    from netcompile.pipeline import compile_net
+    from netcompile.report.as_html import page
+    from netcompile.report.as_json import offsets_as_json
+    from netcompile.report.as_text import offsets_as_text
+    from netcompile.report.layers import layers_report
+    from netcompile.report.model import Report
+    from netcompile.report.offsets import offsets_report
+    from netcompile.report.words import bytes_text
+
+    analysed = analyse_net(arguments)
+    module = compile_net(analysed, arguments.optimise)
+    stem = file_stem(analysed.name)
+    convert = _conversion(arguments, analysed, module)
+    report = Report(offsets_report(analysed), layers_report(analysed))
+    texts = {
+        f"{stem}.py": module.source,
+        "offsets.json": json_text(offsets_as_json(report.offsets)),
+        "report.html": page(report),
+    }
+    folder = arguments.out or stem
+    notes = list(analysed.notes)
+    with whole_folder(folder) as staged:
+        for name, text in texts.items():
+            staged.write(name, text.encode("utf-8", "backslashreplace"))
+        if convert is not None:
+            notes += convert(staged.add(f"{stem}.safetensors"))
+        manifest = _manifest(arguments, analysed, module, stem, staged.hashes())
+        staged.write("manifest.json", json_text(manifest).encode("utf-8", "backslashreplace"))
+        sizes = staged.sizes()
+    lines = [f"wrote {folder}/{name} ({bytes_text(size)})" for name, size in sizes.items()]
+    write_text("\n".join(lines) + "\n\n" + offsets_as_text(report.offsets))
+    sys.stdout.flush()
+    show_notes(notes, SHOWN)
+    show(crop.finding for crop in report.offsets.crops if crop.finding is not None)
+    return DONE
+
+
+def _conversion(arguments: argparse.Namespace, analysed: Analysed, module: Module) -> Any:
+    """What writes the weights to a path and returns what it noticed; None without --weights."""
+    if arguments.weights is None:
+        return None
+    from netcompile.cli.weights import converter
+
+    return converter(read_weights_path(arguments.weights), analysed, module, arguments.allow_missing)
+
+
+def _manifest(
+    arguments: argparse.Namespace, analysed: Analysed, module: Module, stem: str, hashes: dict[str, str]
+) -> dict[str, Any]:
+    from netcompile import __version__
+
+    return {
+        "net": analysed.name,
+        "module": f"{stem}.py",
+        "class": module.class_name,
+        "weights": f"{stem}.safetensors" if arguments.weights is not None else None,
+        "inputs": [{"name": v.blob, "shape": list(analysed.shapes[v])} for v in module.inputs],
+        "outputs": list(module.outputs),
+        "phase": "train" if analysed.graph.train else "test",
+        "optimisation": arguments.optimise,
+        "tool": __version__,
+        "sha256": hashes,
+    }

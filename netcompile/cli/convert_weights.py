@@ -1,0 +1,139 @@
+"""Convert weights of Caffe to .safetensors: .caffemodel, .caffemodel.h5, and .binaryproto means.
+
+With --net the tensors are those of the compiled module (its state dict); without it, every blob of the file under the
+key "<layer>.<index>". A mean's key is "mean". With --manifest, every caffemodel that the manifest lists and that lies
+beside it is converted against its net, and what is absent is listed with where to fetch it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from netcompile.cli.codes import DONE, USAGE
+from netcompile.cli.messages import show
+from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_source, read_weights_path
+from netcompile.cli.output import write_text
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.report.words import bytes_text
+
+if TYPE_CHECKING:
+    import argparse
+
+    from netcompile.emit.module import Module
+    from netcompile.pipeline import Analysed
+
+MEAN, SUFFIX = ".binaryproto", ".safetensors"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", metavar="F", nargs="*", help="caffemodels, HDF5 caffemodels, means")
+    parser.add_argument("--net", metavar="NET", help=f"the net that they belong to: {NET_HELP}")
+    parser.add_argument("-o", dest="out", metavar="OUT", help="a file for one F, a folder for several; default: beside F")
+    parser.add_argument("--manifest", metavar="FILE", help="convert what a manifest.toml lists")
+    parser.add_argument("--allow-missing", action="store_true", help="weights that the file lacks become zeros")
+    parser.add_argument("-O", dest="optimise", type=int, choices=(0, 1, 2), default=1, help="of the module, default 1")
+    add_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """All files are tried; exit code 2 if one of them was refused."""
+    if arguments.manifest is not None:
+        if arguments.files or arguments.net or arguments.out:
+            raise _usage("--manifest says itself which files and nets: give it alone")
+        from netcompile.cli.manifest import convert_manifest
+
+        return convert_manifest(arguments)
+    if not arguments.files:
+        raise _usage("which files? give at least one .caffemodel, or --manifest weights/manifest.toml")
+    paths = [read_weights_path(name) for name in arguments.files]
+    targets = targets_for(paths, arguments.out)
+    net = None
+    if arguments.net is not None:
+        net = compiled(arguments, arguments.net)
+    code = DONE
+    for path, target in zip(paths, targets, strict=True):
+        try:
+            convert_one(arguments, path, target, net)
+        except NetError as error:
+            show(error.diagnostics)
+            code = USAGE
+    return code
+
+
+def compiled(arguments: argparse.Namespace, name: str) -> tuple[Analysed, Module]:
+    """The net of a name, compiled with the common options."""
+    from netcompile.pipeline import compile_net
+
+    analysed = analyse_net(arguments, read_source(name))
+    return analysed, compile_net(analysed, arguments.optimise)
+
+
+def convert_one(
+    arguments: argparse.Namespace, path: str, target: str, net: tuple[Analysed, Module] | None
+) -> None:
+    """One file; says what was written. Raises NetError, OSError."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        print(f"converting {path} …", end="\r", file=sys.stderr, flush=True)
+    if path.endswith(MEAN):
+        found, what = _mean(path, target), "a mean"
+    elif net is not None:
+        from netcompile.cli.weights import converter
+
+        analysed, module = net
+        found = converter(path, analysed, module, arguments.allow_missing)(target)
+        what = f"{len(module.weights)} tensors of {module.class_name}"
+    else:
+        from netcompile.caffemodel.convert import convert
+        from netcompile.caffemodel.plan import convert_plain
+        from netcompile.caffemodel.reader import read_caffemodel
+
+        model = read_caffemodel(path)
+        done = convert(model, convert_plain(model), target)
+        found, what = list(done.notes), f"{done.tensors} blobs"
+    write_text(f"wrote {target} ({what}, {bytes_text(os.path.getsize(target))})\n")
+    sys.stdout.flush()
+    show(found)
+
+
+def _mean(path: str, target: str) -> list[Diagnostic]:
+    from netcompile.caffemodel.blob import CHUNK
+    from netcompile.caffemodel.reader import read_mean
+    from netcompile.caffemodel.tensorfile import Entry, write
+
+    blob = read_mean(path)
+    if os.path.isdir(target):
+        raise NetError(Diagnostic("output-path", f"{target}: the output is a folder"))
+    write(target, [Entry("mean", blob.dtype, blob.shape, lambda: blob.chunks(CHUNK))], {"format": "pt"})
+    return []
+
+
+def targets_for(paths: list[str], out: str | None) -> list[str]:
+    """Where each file goes. Raises NetError where two would be written to one place."""
+    if out is None:
+        targets = [os.path.join(os.path.dirname(path), target_name(path)) for path in paths]
+    elif len(paths) == 1 and not os.path.isdir(out) and not out.endswith(os.sep):
+        targets = [out]
+    else:
+        os.makedirs(out, exist_ok=True)
+        targets = [os.path.join(out, target_name(path)) for path in paths]
+    seen: dict[str, str] = {}
+    for path, target in zip(paths, targets, strict=True):
+        if target in seen:
+            raise _usage(f"{seen[target]} and {path} would both become {target}: convert them one by one")
+        seen[target] = path
+    return targets
+
+
+def target_name(path: str) -> str:
+    """``fcn8s.caffemodel.h5`` → ``fcn8s.safetensors``."""
+    name = os.path.basename(path)
+    for ending in (".caffemodel.h5", ".caffemodel", ".h5", ".hdf5", MEAN):
+        if name.endswith(ending) and name != ending:
+            return name[: -len(ending)] + SUFFIX
+    return name + SUFFIX
+
+
+def _usage(what: str) -> NetError:
+    return NetError(Diagnostic("usage", what))

@@ -1,0 +1,33 @@
+"""What an error code means, with an example and what to do; without CODE, the list of all codes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netcompile.cli.codes import DONE, USAGE
+from netcompile.cli.output import write_text
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("code", metavar="CODE", nargs="?", help="such as crop-offset; as messages show it in brackets")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The page as it is, Markdown; a code that there is not gets the nearest one suggested."""
+    from netcompile.cli.main import say
+    from netcompile.prototxt.codes import all_codes, closest, explanation
+
+    if arguments.code is None:
+        write_text("".join(f"{code}\n" for code in all_codes()))
+        return DONE
+    code = arguments.code.strip().strip("[]")
+    text = explanation(code)
+    if text is None:
+        near = closest(code)
+        say(f"error: no code {code!r}; " + (f"did you mean '{near}'?" if near else "netcompile explain lists all"))
+        return USAGE
+    write_text(text if text.endswith("\n") else text + "\n")
+    return DONE

@@ -1,0 +1,82 @@
+"""`convert-weights --manifest`: every caffemodel of a manifest.toml that lies beside it, against its net."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from netcompile.cli.codes import DONE, USAGE
+from netcompile.cli.messages import show
+from netcompile.cli.output import write_text
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+
+if TYPE_CHECKING:
+    import argparse
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One ``[[weights]]`` of a manifest; `source` is "" where the file is part of the project."""
+
+    name: str
+    net: str
+    file: str
+    source: str
+
+
+def read_manifest(path: str) -> tuple[Listed, ...]:
+    """The entries of a manifest. Raises NetError with everything that is wrong with it, OSError."""
+    import tomllib
+
+    if not os.path.lexists(path):
+        raise NetError(Diagnostic("no-such-file", f"there is no file '{path}'", remedy="--manifest weights/manifest.toml"))
+    with open(path, "rb") as file:
+        try:
+            table: dict[str, Any] = tomllib.load(file)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise NetError(Diagnostic("manifest", f"{path} is no TOML file", why=str(error))) from None
+    rows = table.get("weights")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise NetError(Diagnostic("manifest", f"{path} has no [[weights]] tables"))
+    found, problems = [], []
+    for number, row in enumerate(rows, 1):
+        values = [row.get(key, "" if key == "source" else None) for key in ("name", "net", "file", "source")]
+        wrong = [key for key, v in zip(("name", "net", "file", "source"), values, strict=True) if not isinstance(v, str)]
+        if wrong:
+            what = f"{path}: [[weights]] number {number} has no text for {', '.join(wrong)}"
+            problems.append(Diagnostic("manifest", what))
+        else:
+            found.append(Listed(*map(str, values)))
+    if problems:
+        raise NetError(problems)
+    return tuple(found)
+
+
+def convert_manifest(arguments: argparse.Namespace) -> int:
+    """Convert what is there; list what is not, with where to fetch it and where to put it."""
+    from netcompile.cli.convert_weights import compiled, convert_one, target_name
+
+    folder = os.path.dirname(arguments.manifest)
+    absent, present, code = [], 0, DONE
+    for row in read_manifest(arguments.manifest):
+        path = os.path.join(folder, row.file)
+        if not os.path.exists(path):
+            absent.append((row, path))
+            continue
+        present += 1
+        try:
+            convert_one(arguments, path, os.path.join(folder, target_name(path)), compiled(arguments, row.net))
+        except NetError as error:
+            print(f"{row.name} ({path}) was not converted:", file=sys.stderr)
+            show(error.diagnostics)
+            code = USAGE
+    lines = []
+    if absent:
+        lines.append(f"{len(absent)} of {len(absent) + present} caffemodels are absent. To convert one, fetch it:")
+        for row, path in absent:
+            lines.append(f"  {row.name}: {row.source or 'no source is known'}\n    save as {path}")
+        lines.append("and run this again.")
+    write_text("".join(f"{line}\n" for line in lines))
+    return code

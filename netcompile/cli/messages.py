@@ -1,0 +1,41 @@
+"""Notes, warnings and errors: to stderr, in colour where a person sees them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+from netcompile.prototxt.diagnostic import Diagnostic, sorted_by_position
+
+SAME = 3  # notes and warnings of one code that are shown in full before the rest is counted
+
+
+def coloured() -> bool:
+    """Whether stderr is a terminal that may be written to in colour (https://no-color.org)."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or sys.stderr is None:
+        return False
+    return sys.stderr.isatty()
+
+
+def show(diagnostics: Iterable[Diagnostic]) -> None:
+    """All of them, sorted by position, each with its excerpt, reason and remedy."""
+    color = coloured()
+    for diagnostic in sorted_by_position(diagnostics):
+        print(diagnostic.format(color), file=sys.stderr)
+
+
+def show_notes(notes: Sequence[Diagnostic], codes: frozenset[str]) -> None:
+    """Warnings, and the notes of these codes; of many alike only the first few. `check` shows them all."""
+    counts: dict[str, int] = {}
+    shown = []
+    for note in notes:
+        if note.severity == "note" and note.code not in codes:
+            continue
+        counts[note.code] = counts.get(note.code, 0) + 1
+        if counts[note.code] <= SAME:
+            shown.append(note)
+    show(shown)
+    for code, count in counts.items():
+        if count > SAME:
+            print(f"({count - SAME} more [{code}]: netcompile check shows all)", file=sys.stderr)

@@ -1,0 +1,142 @@
+"""The argument NET and the options that all commands on nets share."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from netcompile.ir.build import Options
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.prototxt.source import Source
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from netcompile.pipeline import Analysed
+
+NET_HELP = 'a prototxt: a path, "-" for standard input, or a bundled name such as voc-fcn8s/val.prototxt'
+
+
+def add_net(parser: argparse.ArgumentParser) -> None:
+    """NET and the common options."""
+    parser.add_argument("net", metavar="NET", help=NET_HELP)
+    add_options(parser)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Which of a file's layers take part, the shapes of its inputs, and how crops are resolved."""
+    group = parser.add_argument_group("how the net is read")
+    group.add_argument("--phase", type=str.lower, choices=("test", "train"), default="test", help="default: test")
+    group.add_argument("--stage", action="append", default=[], metavar="S", help="a stage that is on (repeatable)")
+    group.add_argument("--level", type=int, default=0, metavar="N", help="level of the net's state, default 0")
+    group.add_argument(
+        "--crop-offsets",
+        choices=("auto", "declared", "inferred"),
+        default="auto",
+        help="auto: the file's offsets, inferred where it declares none (default)",
+    )
+    group.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        type=named_shape,
+        metavar="NAME=1x3x500x500",
+        help="shape of an input, or of a data layer's top (repeatable)",
+    )
+    group.add_argument("--with-loss", action="store_true", help="keep labels, losses and metrics")
+    group.add_argument("--allow-unknown", action="store_true", help="keep layers of unknown type as stubs")
+    group.add_argument("--round-crops", action="store_true", help="round crop offsets between two pixels down")
+
+
+def named_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """``data=1x3x500x500`` as a name and a shape; the name may hold anything, "=" as well."""
+    import argparse
+
+    name, equals, dims = text.rpartition("=")
+    if not equals or not name or not re.fullmatch(r"[0-9]{1,9}([x×][0-9]{1,9})*", dims, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=1x3x500x500")
+    shape = tuple(map(int, re.split("[x×]", dims)))
+    if min(shape) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} has an extent that is not positive")
+    return name, shape
+
+
+def options(arguments: argparse.Namespace) -> Options:
+    """The common options as the builder takes them."""
+    return Options(
+        train=arguments.phase == "train",
+        level=arguments.level,
+        stages=tuple(arguments.stage),
+        shapes=dict(arguments.input),
+        with_loss=arguments.with_loss,
+        allow_unknown=arguments.allow_unknown,
+    )
+
+
+def read_source(name: str) -> Source:
+    """The text of NET. Raises NetError where there is no such file, OSError where it cannot be read."""
+    if name == "-":
+        return Source.from_bytes(sys.stdin.buffer.read(), "<stdin>")
+    if os.path.isdir(name):
+        raise NetError(_folder(name))
+    if os.path.lexists(name):
+        return Source.read(name)
+    from netcompile.zoo.find import find_definition, near_definitions
+
+    path = find_definition(name) if name else None
+    if path is None:
+        near = near_definitions(name) if name else []
+        raise NetError(
+            Diagnostic(
+                "no-such-file",
+                f"there is no file '{name}', and no bundled definition of that name",
+                remedy=f"did you mean {' or '.join(near)}?" if near else "give the path of a prototxt",
+            )
+        )
+    # Messages show the name that the user can type again, not where this machine keeps the file.
+    return Source.from_bytes(path.read_bytes(), f"{path.parent.name}/{path.name}")
+
+
+def _folder(name: str) -> Diagnostic:
+    inside = sorted(entry for entry in os.listdir(name) if entry.endswith((".prototxt", ".pt")))
+    return Diagnostic(
+        "no-such-file",
+        f"'{name}' is a folder, not a prototxt",
+        why=f"it holds {', '.join(inside[:8])}" if inside else "",
+        remedy=f"netcompile … {os.path.join(name, inside[0])}" if inside else "give the path of a prototxt",
+    )
+
+
+def read_weights_path(name: str) -> str:
+    """The path of a caffemodel, a bundled one included. Raises NetError where there is none."""
+    if os.path.isdir(name):
+        raise NetError(Diagnostic("no-such-file", f"'{name}' is a folder, not a caffemodel"))
+    if os.path.lexists(name):
+        return name
+    from netcompile.zoo.find import find_weights
+
+    path = find_weights(name) if name else None
+    if path is None:
+        raise NetError(
+            Diagnostic("no-such-file", f"there is no file '{name}'", remedy="give the path of a .caffemodel")
+        )
+    return str(path)
+
+
+def analyse_net(
+    arguments: argparse.Namespace,
+    source: Source | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    fed: frozenset[str] = frozenset(),
+) -> Analysed:
+    """Read and analyse NET with the common options; `shapes` and `fed` come from an inputs file."""
+    from netcompile.pipeline import analyse
+
+    chosen = replace(options(arguments), fed=fed)
+    if shapes is not None:
+        chosen = replace(chosen, shapes={**shapes, **chosen.shapes})
+    return analyse(source or read_source(arguments.net), chosen, arguments.crop_offsets, arguments.round_crops)

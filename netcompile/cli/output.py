@@ -1,0 +1,63 @@
+"""Data on stdout: the same bytes whatever the terminal's encoding; and files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, BinaryIO
+
+
+def write_text(text: str) -> None:
+    """UTF-8 to stdout; what is not encodable (bytes of a file that were no UTF-8) as escapes."""
+    stream = sys.stdout
+    if stream is None:
+        return
+    raw = getattr(stream, "buffer", None)
+    if raw is None:
+        stream.write(text)
+        return
+    stream.flush()
+    raw.write(text.encode("utf-8", "backslashreplace"))
+
+
+def write_json(value: Any) -> None:
+    """Indented JSON to stdout."""
+    write_text(json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """JSON with an entry a line; lists of plain values stay on one."""
+    return f"{_json(value, '')}\n"
+
+
+def _json(value: Any, indent: str) -> str:
+    from json import dumps
+
+    deeper = indent + "  "
+    if isinstance(value, dict) and value:
+        rows = [f"{dumps(str(key), ensure_ascii=False)}: {_json(v, deeper)}" for key, v in value.items()]
+    elif isinstance(value, list) and any(isinstance(v, dict | list) for v in value):
+        rows = [_json(v, deeper) for v in value]
+    else:
+        return dumps(value, ensure_ascii=False)
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    inner = f",\n{deeper}".join(rows)
+    return f"{opening}\n{deeper}{inner}\n{indent}{closing}"
+
+
+@contextmanager
+def whole_file(path: str) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` when the block ends well; after a failure `path` is as it was."""
+    target = os.path.realpath(path)
+    folder, name = os.path.split(target)
+    temporary = os.path.join(folder, f".{name[:100]}.{os.urandom(4).hex()}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+        os.replace(temporary, target)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise

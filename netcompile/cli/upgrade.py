@@ -1,0 +1,31 @@
+"""Print a net of an old format (V0 or V1) in the format of today (V2), by Caffe's own rules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netcompile.cli.codes import DONE
+from netcompile.cli.messages import show
+from netcompile.cli.netinput import NET_HELP, read_source
+from netcompile.cli.output import write_text
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("net", metavar="NET", help=NET_HELP)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Text on stdout, what was changed on stderr."""
+    import sys
+
+    from netcompile.prototxt.load import load_net
+    from netcompile.prototxt.printer import to_text
+
+    loaded = load_net(read_source(arguments.net))
+    write_text(to_text(loaded.net))
+    sys.stdout.flush()
+    show(loaded.notes)
+    return DONE

@@ -1,0 +1,184 @@
+"""Layers at the edge of the net that hold or drop blobs: Parameter, DummyData, HDF5Output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from netcompile.layers.base import (
+    Arity,
+    BlobSpec,
+    Condition,
+    Dim,
+    Emission,
+    Emitted,
+    IntShape,
+    Layer,
+    Refused,
+    Shape,
+    layer,
+    literal,
+)
+from netcompile.layers.data import ForeignData
+from netcompile.layers.params import Params, Section
+
+FILLERS = frozenset("constant gaussian positive_unitball uniform xavier msra bilinear".split())
+
+
+def _extents(p: Params, dims: tuple[int, ...], at: str) -> IntShape:
+    if any(d < 0 for d in dims):
+        p.refuse(at, f"shape {'×'.join(map(str, dims))} has a negative extent", code="shape")
+    return tuple(max(d, 0) for d in dims)
+
+
+@layer("Parameter")
+@dataclass(frozen=True)
+class Parameter(Layer):
+    """A learned blob as a top."""
+
+    shape: IntShape = ()
+
+    arity: ClassVar[Arity] = Arity(bottoms=0, tops=1)
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        dims = tuple(int(d) for d in p.sub("parameter_param").get("shape").all("dim"))
+        return cls(_extents(p, dims, "parameter_param.shape"))
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        return (self.shape,)
+
+    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
+        return (BlobSpec("", self.shape),)
+
+    def emit(self, e: Emission) -> Emitted:
+        size = ", ".join(map(str, self.shape)) or "()"
+        return Emitted(
+            (f"{e.y[0]} = self.{e.name}.clone()",),
+            (f"self.{e.name} = nn.Parameter(torch.empty({size}))",),
+            tensors=((e.name, e.take(0)),),
+        )
+
+
+@dataclass(frozen=True)
+class RandomData(ForeignData):
+    """DummyData that draws new numbers in every forward pass: becomes an input."""
+
+    type: ClassVar[str] = "DummyData"
+
+
+@layer("DummyData")
+@dataclass(frozen=True)
+class DummyData(Layer):
+    """Blobs full of one number each."""
+
+    extents: tuple[IntShape, ...] = ()
+    values: tuple[float, ...] = ()
+
+    arity: ClassVar[Arity] = Arity(bottoms=0, tops=(1, None))
+    keeps_state: ClassVar[bool] = True
+
+    @classmethod
+    def read(cls, p: Params) -> Layer:
+        s = p.sub("dummy_data_param")
+        shapes = cls._shapes(p, s)
+        fillers = s.all("data_filler")
+        if len(fillers) not in (0, 1, p.tops):
+            s.refuse(
+                "data_filler",
+                f"{len(fillers)} fillers for {p.tops} tops",
+                code="param-count",
+                why="Caffe wants none, one for all tops, or one for each",
+            )
+            fillers = fillers[:1]
+        for index, filler in enumerate(fillers):
+            if filler.get("type") not in FILLERS:
+                p.refuse(
+                    f"dummy_data_param.data_filler[{index}].type",
+                    f"unknown filler '{filler.get('type')}'",
+                    code="filler",
+                    why="Caffe knows " + ", ".join(sorted(FILLERS)),
+                )
+        if any(filler.get("type") != "constant" for filler in fillers):
+            return RandomData(tuple(tuple(max(d, 1) for d in shape) for shape in shapes))
+        values = tuple(float(filler.get("value")) for filler in fillers) or (0.0,)
+        return cls(shapes, values * p.tops if len(values) == 1 else values)
+
+    @classmethod
+    def _shapes(cls, p: Params, s: Section) -> tuple[IntShape, ...]:
+        """Each top's shape: `shape` once or for each, or the four old fields likewise."""
+        old = {name: s.all(name) for name in ("num", "channels", "height", "width")}
+        shapes = s.all("shape")
+        given: dict[str, tuple[object, ...]] = {"shape": shapes}
+        if any(old.values()):
+            if shapes:
+                s.refuse(
+                    "shape",
+                    "shape and num, channels, height, width together",
+                    code="param-conflict",
+                    why="Caffe takes one form or the other",
+                    remedy="keep shape",
+                )
+            given = dict(old)
+        fits = True
+        for name, values in given.items():
+            if len(values) not in (1, p.tops):
+                s.refuse(
+                    name,
+                    f"{len(values)} {name} for {p.tops} top{'s' * (p.tops != 1)}",
+                    code="param-count",
+                    why="Caffe wants one for all tops, or one for each",
+                )
+                fits = False
+        if not fits:
+            return ((1,),) * p.tops
+        found = []
+        for top in range(p.tops):
+            if any(old.values()):
+                found.append(tuple(int(v[top if len(v) > 1 else 0]) for v in old.values()))
+            else:
+                index = top if len(shapes) > 1 else 0
+                dims = tuple(int(d) for d in shapes[index].all("dim"))
+                found.append(_extents(p, dims, f"dummy_data_param.shape[{index}].dim"))
+        return tuple(found)
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        return self.extents
+
+    def emit(self, e: Emission) -> Emitted:
+        lines = tuple(
+            f"{y} = self.{e.name}.new_full({shape!r}, {literal(value)})"
+            for y, shape, value in zip(e.y, self.extents, self.values, strict=True)
+        )
+        anchor = f'self.register_buffer("{e.name}", torch.empty(0), persistent=False)'
+        return Emitted(lines, (f"{anchor}  # knows device and type",))
+
+
+@layer("HDF5Output")
+@dataclass(frozen=True)
+class HDF5Output(Layer):
+    """Caffe writes its two bottoms to a file; here they are taken, and nothing is written."""
+
+    arity: ClassVar[Arity] = Arity(bottoms=2, tops=0)
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("hdf5_output_param")
+        if not s.get("file_name"):
+            s.required("file_name", "no file_name", "Caffe opens the file as it builds the net")
+        return cls()
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        for index, shape in enumerate(bottoms):
+            if len(shape) > 4:
+                raise Refused(f"HDF5Output wants up to 4 axes, not {len(shape)}", at=f"bottom[{index}]")
+        items: list[Dim] = [shape[0] if shape else 1 for shape in bottoms]
+        refusal = Refused(f"{items[0]} items of data, {items[1]} of labels", at="bottom[1]")
+        return [Condition(items[0], "==", items[1], refusal)]
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        return ()
+
+    def emit(self, e: Emission) -> Emitted:
+        return Emitted((f"# Caffe writes {' and '.join(dict.fromkeys(e.x))} to an HDF5 file here",))

@@ -1,0 +1,236 @@
+"""Activations of Caffe's forks, and Axpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar, Self
+
+from netcompile.layers.activation import Elementwise
+from netcompile.layers.base import (
+    IDENTITY,
+    Arity,
+    Axes,
+    Condition,
+    Emission,
+    Emitted,
+    IntShape,
+    Layer,
+    Refused,
+    Shape,
+    layer,
+    literal,
+    same_shape,
+)
+from netcompile.layers.params import Params
+
+
+@layer("ReLU6")
+@dataclass(frozen=True)
+class ReLU6(Elementwise):
+    """min(max(x, 0) + negative_slope · min(x, 0), 6)."""
+
+    slope: float = 0.0
+
+    fork: ClassVar[str] = "SSD (MobileNet)"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        # The forks took the slope from relu6_param; relu_param is what people write.
+        fields = p.message.type.fields
+        name = "relu6_param" if "relu6_param" in fields and p.has("relu6_param") else "relu_param"
+        s = p.sub(name)
+        s.ignore("engine", "threshold")
+        return cls(s.get("negative_slope"))
+
+    def expression(self, x: str) -> str:
+        if self.slope:
+            return f"F.leaky_relu({x}, negative_slope={literal(self.slope)}).clamp(max=6)"
+        return f"F.relu6({x})"
+
+
+@layer("NegReLU")
+@dataclass(frozen=True)
+class NegReLU(Elementwise):
+    """min(x, 0) + negative_slope · max(x, 0) (FlowNet, DispNet)."""
+
+    slope: float = 0.0
+
+    fork: ClassVar[str] = "FlowNet"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("relu_param")
+        s.ignore("engine")
+        return cls(s.get("negative_slope"))
+
+    def expression(self, x: str) -> str:
+        if self.slope:
+            return f"-F.leaky_relu(-{x}, negative_slope={literal(self.slope)})"
+        return f"-F.relu(-{x})"
+
+
+@layer("CReLU")
+@dataclass(frozen=True)
+class CReLU(Layer):
+    """max(x, 0) and max(−x, 0) behind one another along the channels."""
+
+    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    fork: ClassVar[str] = "CReLU"
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        x = bottoms[0]
+        if len(x) < 2:
+            raise Refused("CReLU wants at least 2 axes", at="bottom[0]")
+        return ((x[0], x[1] * 2, *x[2:]),)
+
+    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
+        return (IDENTITY,)
+
+    def emit(self, e: Emission) -> Emitted:
+        x = e.x[0]
+        return Emitted((f"{e.y[0]} = F.relu(torch.cat(({x}, -{x}), dim=1))",))
+
+
+@layer("SeLu", "SELU")
+@dataclass(frozen=True)
+class SeLu(Elementwise):
+    """Scaled exponential unit: λx for x > 0, else λα(eˣ − 1); the paper's λ and α unless selu_param gives others."""
+
+    alpha: float = 1.67326324
+    scale: float = 1.050700987
+
+    fork: ClassVar[str] = "SELU"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("selu_param")
+        return cls(s.get("alpha"), s.get("lambda"))
+
+    def expression(self, x: str) -> str:
+        a, b = literal(self.alpha), literal(self.scale)
+        return f"{b} * F.elu({x}, alpha={a})"
+
+
+@layer("SeLuDropout")
+@dataclass(frozen=True)
+class SeLuDropout(Elementwise):
+    """Alpha dropout; the identity at test."""
+
+    fork: ClassVar[str] = "SELU"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("selu_dropout_param")
+        ratio = s.get("dropout_ratio") if s.has("dropout_ratio") else 0.1
+        if not 0 < ratio < 1:
+            s.refuse("dropout_ratio", f"dropout_ratio {ratio:g} is not between 0 and 1", code="param-range")
+        if p.train:
+            p.refuse(
+                "type",
+                "SeLuDropout is known at test only",
+                code="unsupported",
+                why="forks differ in the value that dropped elements take",
+                remedy="--phase test",
+            )
+        return cls()
+
+    def expression(self, x: str) -> str:
+        return x
+
+    def is_noop(self, train: bool) -> bool:
+        return not train
+
+
+@layer("Quantize")
+@dataclass(frozen=True)
+class Quantize(Elementwise):
+    """Scale labels of skeletons: 0 below 1 or from 200 up; 1, 2, 3, 4 from 1, 12, 36, 80 up (DeepSkeleton)."""
+
+    fork: ClassVar[str] = "DeepSkeleton"
+
+    def expression(self, x: str) -> str:
+        return f"quantize({x})"
+
+    def emit(self, e: Emission) -> Emitted:
+        return Emitted((f"{e.y[0]} = {self.expression(e.x[0])}",), functions=(QUANTIZE,))
+
+
+QUANTIZE = '''
+def quantize(x):
+    """The number of bounds 1, 12, 36, 80 that x reaches; 0 from 200 up."""
+    level = sum((x >= bound).to(x.dtype) for bound in (1, 12, 36, 80))
+    return level * (x < 200)
+'''
+
+
+@layer("Rescale")
+@dataclass(frozen=True)
+class Rescale(Layer):
+    """2x/rf − 1 where 0.0001 < |x| and x < rf, else 0; a second top is 1 there and 0 elsewhere (DeepSkeleton)."""
+
+    field: float = 1.0
+    tops: int = 1
+
+    arity: ClassVar[Arity] = Arity(bottoms=1, tops=(1, 2))
+    fork: ClassVar[str] = "DeepSkeleton"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("rescale_param")
+        field = s.required("rf")
+        if s.has("rf") and field <= 0:
+            s.refuse("rf", f"rf {field:g} is not positive", code="param-range")
+        return cls(field or 1.0, p.tops)
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        return (bottoms[0],) * self.tops
+
+    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
+        return (IDENTITY,)
+
+    def emit(self, e: Emission) -> Emitted:
+        x, y, rf = e.x[0], e.y[0], literal(self.field)
+        inside = f"({x} < {rf}) & ({x}.abs() > 0.0001)"
+        if self.tops == 1:
+            return Emitted((f"{y} = (2 / {rf} * {x} - 1) * ({inside})",))
+        return Emitted((f"{e.y[1]} = ({inside}).to({x}.dtype)", f"{y} = (2 / {rf} * {x} - 1) * {e.y[1]}"))
+
+
+@layer("Axpy")
+@dataclass(frozen=True)
+class Axpy(Layer):
+    """a · x + y with one factor a for each image and channel (SENet): bottoms a (N×C or N×C×1×1), x, y."""
+
+    arity: ClassVar[Arity] = Arity(bottoms=3, tops=1)
+    fork: ClassVar[str] = "SENet"
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        a, x, y = bottoms
+        if len(x) < 2 or len(a) not in (2, 4) or (len(a) == 4 and a[2:] != (1, 1)):
+            raise Refused(
+                "the factors must be one number for each image and channel",
+                at="bottom[0]",
+                why="N×C or N×C×1×1, as a global pooling or an InnerProduct makes them",
+            )
+        refusal = Refused("the factors' images and channels are not those of what they scale", at="bottom[0]")
+        found = [Condition(p, "==", q, refusal) for p, q in zip(a[:2], x[:2], strict=True)]
+        return [*found, *same_shape(x, y, "shapes differ", "bottom[2]")]
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        return (bottoms[1],)
+
+    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
+        return (None, IDENTITY, IDENTITY)
+
+    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
+        return prod(tops[0])
+
+    def emit(self, e: Emission) -> Emitted:
+        a, x, y = e.x
+        rank = len(e.bottoms[1])
+        if len(e.bottoms[0]) != rank:
+            a += ".flatten(1)" if len(e.bottoms[0]) == 4 else ""
+            a += f"[:, :{', None' * (rank - 2)}]" if rank > 2 else ""
+        return Emitted((f"{e.y[0]} = {a} * {x} + {y}",))

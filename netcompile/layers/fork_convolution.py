@@ -1,0 +1,233 @@
+"""Convolutions of Caffe's forks: depthwise ones, and C3D's over time, height and width."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import ClassVar, Self
+
+from netcompile.layers.base import (
+    Arity,
+    Axes,
+    BlobSpec,
+    Emission,
+    Emitted,
+    IntShape,
+    Layer,
+    Reach,
+    Refused,
+    Shape,
+    layer,
+    literal,
+    number,
+)
+from netcompile.layers.convolution import Convolution, Deconvolution
+from netcompile.layers.params import Params, Section
+
+
+@layer("DepthwiseConvolution", "DepthwiseConvolutionLayer", "HoleConvolution")
+@dataclass(frozen=True)
+class OtherConvolution(Convolution):
+    """Caffe's convolution under a fork's name: a faster kernel for group = channels, or for holes; the same numbers."""
+
+    fork: ClassVar[str] = "MobileNet, PSPNet"
+
+
+@layer("ConvolutionDepthwise")
+@dataclass(frozen=True)
+class ConvolutionDepthwise(Layer):
+    """A convolution of each channel by itself: one group per channel, whatever the file says of groups."""
+
+    plain: Convolution = Convolution()
+
+    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    fork: ClassVar[str] = "ShuffleNet"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        plain = Convolution.read(p)
+        if plain.axis != 1:
+            p.sub("convolution_param").refuse("axis", "a depthwise convolution has axis 1", code="axis")
+        return cls(plain)
+
+    def bound(self, shape: Shape) -> Convolution:
+        """The convolution for a bottom of this shape. Raises Refused."""
+        if len(shape) != 4:
+            raise Refused(f"ConvolutionDepthwise wants 4 axes, not {len(shape)}", at="bottom[0]")
+        channels = number(shape[1])
+        if self.plain.outputs != channels:
+            raise Refused(
+                f"num_output {self.plain.outputs} for {channels} channels",
+                code="group",
+                at="convolution_param.num_output",
+                why="a depthwise convolution makes one channel of each",
+                remedy=f"num_output: {channels}",
+            )
+        return replace(self.plain, group=channels)
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        return self.bound(bottoms[0]).shapes(*bottoms)
+
+    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
+        return self.plain.coords(*bottoms)
+
+    def reach(self, *bottoms: Shape) -> tuple[tuple[Reach, Reach] | None, ...] | None:
+        return self.plain.reach(*bottoms)
+
+    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
+        return self.bound(bottoms[0]).blobs(*bottoms)
+
+    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
+        return self.bound(bottoms[0]).macs(bottoms, tops)
+
+    def emit(self, e: Emission) -> Emitted:
+        return self.bound(e.bottoms[0]).emit(e)
+
+
+def _section(p: Params, own: str, shared: str) -> Section:
+    """C3D 1.1 has parameter messages of its own, C3D 1.0 puts further fields into Caffe's."""
+    return p.sub(own if p.has(own) else shared)
+
+
+def _one(s: Section, field: str, default: int) -> int:
+    if s.message.type.fields[field].repeated:
+        values = s.all(field)
+        return int(values[0]) if values else default
+    return int(s.get(field)) if s.has(field) else default
+
+
+def _window(s: Section) -> tuple[tuple[int, ...], ...]:
+    """(kernel, stride, pad), each for time, height, width."""
+    for field in ("kernel_size", "kernel_depth"):
+        s.required(field)
+    size, depth = _one(s, "kernel_size", 1), _one(s, "kernel_depth", 1)
+    stride, step = _one(s, "stride", 1), _one(s, "temporal_stride", 1)
+    pad, before = _one(s, "pad", 0), _one(s, "temporal_pad", 0)
+    for field, value in zip(
+        ("kernel_size", "kernel_depth", "stride", "temporal_stride"), (size, depth, stride, step), strict=True
+    ):
+        if s.has(field) and value < 1:
+            s.refuse(field, f"{field} {value} is less than 1", code="param-range")
+    size, depth, stride, step = (max(v, 1) for v in (size, depth, stride, step))
+    return (depth, size, size), (step, stride, stride), (before, pad, pad)
+
+
+def _volume(shape: Shape, what: str) -> None:
+    if len(shape) != 5:
+        raise Refused(
+            f"{what} wants 5 axes, not {len(shape)}",
+            at="bottom[0]",
+            why="(batch, channels, time, height, width)",
+            remedy="--input NAME=1x3x16x112x112 gives the shape of a video",
+        )
+
+
+@layer("Convolution3D")
+@dataclass(frozen=True)
+class Convolution3D(Convolution):
+    """Convolution over time, height and width (C3D)."""
+
+    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    fork: ClassVar[str] = "C3D"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = _section(p, "convolution3d_param", "convolution_param")
+        s.ignore("engine")
+        outputs = int(s.required("num_output") or 0)
+        if s.has("num_output") and outputs < 1:
+            s.refuse("num_output", f"num_output must be positive, not {outputs}", code="param-range")
+        kernel, stride, pad = _window(s)
+        if s.has("group") and s.get("group") != 1:
+            s.refuse("group", "C3D's convolutions have no groups", code="unsupported")
+        fillers = s.filler("weight_filler"), s.filler("bias_filler")
+        return cls(max(outputs, 1), kernel, stride, pad, (1,), 1, bool(s.get("bias_term")), 1, *fillers)
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        _volume(bottoms[0], self.type)
+        return Convolution.shapes(self, *bottoms)
+
+
+@layer("Deconvolution3D")
+@dataclass(frozen=True)
+class Deconvolution3D(Deconvolution):
+    """The transpose of a convolution over time, height and width (C3D)."""
+
+    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    fork: ClassVar[str] = "C3D"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        plain = Convolution3D.read(p)
+        return cls(
+            plain.outputs,
+            plain.kernel,
+            plain.stride,
+            plain.pad,
+            (1,),
+            1,
+            plain.bias,
+            1,
+            plain.weight_filler,
+            plain.bias_filler,
+        )
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        _volume(bottoms[0], self.type)
+        return Deconvolution.shapes(self, *bottoms)
+
+
+@layer("Pooling3D")
+@dataclass(frozen=True)
+class Pooling3D(Layer):
+    """Maximum or mean over windows of time, height and width, rounded up (C3D); pad is for means, in the plane."""
+
+    method: str = "MAX"
+    kernel: tuple[int, ...] = (1, 1, 1)
+    stride: tuple[int, ...] = (1, 1, 1)
+    pad: tuple[int, ...] = (0, 0, 0)
+
+    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    fork: ClassVar[str] = "C3D"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = _section(p, "pooling3d_param", "pooling_param")
+        s.ignore("engine")
+        method = s.get("pool")
+        kernel, stride, pad = _window(s)
+        if method == "STOCHASTIC":
+            s.refuse("pool", "STOCHASTIC pooling over time", code="unsupported", why="C3D itself lacks it")
+        if max(pad) and method != "AVE":
+            s.refuse("pad", f"pad with {method} pooling", code="param-conflict", why="C3D pads means only")
+            pad = (0, 0, 0)
+        if pad[0]:
+            s.refuse("temporal_pad", "pooling does not pad in time", code="unsupported")
+            pad = (0, *pad[1:])
+        if any(p >= k for p, k in zip(pad, kernel, strict=True)):
+            s.refuse("pad", "pad must be smaller than kernel_size", code="param-range")
+            pad = (0, 0, 0)
+        return cls(method, kernel, stride, pad)
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        x = bottoms[0]
+        _volume(x, "Pooling3D")
+        out = []
+        for n, k, s, p in zip(map(number, x[2:]), self.kernel, self.stride, self.pad, strict=True):
+            extent = -((k - n - 2 * p) // s) + 1
+            if n + 2 * p >= k and (extent - 1) * s >= n + p:
+                raise Refused(
+                    "the last window lies beyond the bottom", at="bottom[0]", why="C3D leaves its value undefined"
+                )
+            out.append(extent if n + 2 * p >= k else 0)
+        return ((*x[:2], *out),)
+
+    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
+        return 0 if self.method == "MAX" else prod(tops[0]) * prod(self.kernel)
+
+    def emit(self, e: Emission) -> Emitted:
+        function = "F.max_pool3d" if self.method == "MAX" else "F.avg_pool3d"
+        pad = f", padding={literal(self.pad)}" if any(self.pad) else ""
+        window = f"{literal(self.kernel)}, {literal(self.stride)}"
+        return Emitted((f"{e.y[0]} = {function}({e.x[0]}, {window}{pad}, ceil_mode=True)",))

@@ -1,0 +1,137 @@
+"""Data layers of Caffe's forks whose tops' shapes the file tells; any other layer without bottoms is fed as well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from netcompile.layers.base import layer
+from netcompile.layers.data import Declared, _Data
+from netcompile.layers.params import Params
+
+
+def _crop(p: Params, section: str) -> tuple[int, int]:
+    """Height and width of what the layer cuts or scales images to; 0 where the file does not say."""
+    transform = p.message.get("transform_param")
+    own = p.message.get(section)
+    fields = own.type.fields
+    size = int(transform.get("crop_size") or (own.get("crop_size") if "crop_size" in fields else 0) or 0)
+    if size:
+        return size, size
+    resize = transform.get("resize_param")
+    if transform.has("resize_param") and resize.get("height") and resize.get("width"):
+        return int(resize.get("height")), int(resize.get("width"))
+    if "new_height" in fields:
+        return int(own.get("new_height") or 0), int(own.get("new_width") or 0)
+    return 0, 0
+
+
+@dataclass(frozen=True)
+class _Images(_Data):
+    """Shapes for as many tops as the layer has; None where nobody knows."""
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        p.ignore_all()
+        shapes = cls.tops_of(p)
+        return cls((*shapes, *(None,) * p.tops)[: p.tops])
+
+    @classmethod
+    def tops_of(cls, p: Params) -> Declared:
+        raise NotImplementedError
+
+
+@layer("ImageSegData", "WindowSegData")
+@dataclass(frozen=True)
+class ImageSegData(_Images):
+    """Images and their label maps (DeepLab, PSPNet, DeconvNet); a third top holds the image's own size."""
+
+    fork: ClassVar[str] = "DeepLab"
+
+    @classmethod
+    def tops_of(cls, p: Params) -> Declared:
+        own = p.message.get("image_data_param")
+        height, width = _crop(p, "image_data_param")
+        if not (height and width):
+            return (None,)
+        batch = max(int(own.get("batch_size") or 1), 1)
+        labels = (batch, 1, height, width)
+        if own.has("label_type") and own.get("label_type") == "IMAGE":
+            labels = (batch, int(own.get("max_labels") or 1), 1, 1)
+        return ((batch, 3, height, width), labels, (batch, 1, 1, 2))
+
+
+@layer("DenseImageData")
+@dataclass(frozen=True)
+class DenseImageData(_Images):
+    """Images and their label maps (SegNet, ENet)."""
+
+    fork: ClassVar[str] = "SegNet"
+
+    @classmethod
+    def tops_of(cls, p: Params) -> Declared:
+        own = p.message.get("dense_image_data_param")
+        height, width = _crop(p, "dense_image_data_param")
+        if not (height and width):
+            return (None,)
+        batch = max(int(own.get("batch_size") or 1), 1)
+        return ((batch, 3 if own.get("is_color") else 1, height, width), (batch, 1, height, width))
+
+
+@layer("AnnotatedData")
+@dataclass(frozen=True)
+class AnnotatedData(_Images):
+    """Images and their boxes (SSD); how many boxes a batch has, nobody knows beforehand: one is assumed."""
+
+    fork: ClassVar[str] = "SSD"
+
+    @classmethod
+    def tops_of(cls, p: Params) -> Declared:
+        height, width = _crop(p, "data_param")
+        if not (height and width):
+            return (None,)
+        batch = max(int(p.message.get("data_param").get("batch_size") or 1), 1)
+        return ((batch, 3, height, width), (1, 1, 1, 8))
+
+
+@layer("VideoData")
+@dataclass(frozen=True)
+class VideoData(_Images):
+    """Three forks' layers under one name, told apart by their fields.
+
+    SSD: single frames, of resize_param's size. TSN (num_segments, modality, name_pattern): frames behind one another
+    along the channels. C3D: clips of new_length frames, N×3×T×H×W.
+    """
+
+    fork: ClassVar[str] = "SSD, TSN, C3D"
+
+    @classmethod
+    def tops_of(cls, p: Params) -> Declared:
+        name = "video_data_param" if p.has("video_data_param") else "image_data_param"
+        own = p.message.get(name)
+        height, width = _crop(p, name)
+        if not (height and width):
+            return (None,)
+        batch = max(int(own.get("batch_size") or 1), 1)
+        if name == "video_data_param" and any(own.has(f) for f in ("video_type", "video_file", "device_id")):
+            batch = max(int(p.message.get("data_param").get("batch_size") or 1), 1)
+            return ((batch, 3, height, width), (batch,))
+        frames = max(int(own.get("new_length") or 1), 1)
+        if name == "video_data_param" and any(own.has(f) for f in ("num_segments", "modality", "name_pattern")):
+            planes = 2 if own.get("modality") == "FLOW" else 3
+            return ((batch, frames * int(own.get("num_segments")) * planes, height, width), (batch,))
+        return ((batch, 3, frames, height, width), (batch,))
+
+
+@layer("RandVec")
+@dataclass(frozen=True)
+class RandVec(_Images):
+    """Random vectors, as an input: batch_size × dim (a GAN branch)."""
+
+    fork: ClassVar[str] = "GAN"
+
+    @classmethod
+    def tops_of(cls, p: Params) -> Declared:
+        own = p.message.get("randvec_param")
+        batch, dim = int(own.get("batch_size") or 0), int(own.get("dim") or 0)
+        return ((batch, dim),) if batch and dim else (None,)

@@ -1,0 +1,156 @@
+"""Losses, metrics and sinks of Caffe's forks: they vanish at inference with the labels that they need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from netcompile.layers.base import (
+    Arity,
+    Condition,
+    Emission,
+    Emitted,
+    Layer,
+    Refused,
+    Shape,
+    count,
+    layer,
+    literal,
+)
+from netcompile.layers.params import Params
+from netcompile.layers.unsupported import MEASURES
+
+
+@layer(*MEASURES)
+@dataclass(frozen=True)
+class ForeignMeasure(Layer):
+    """A loss or metric that is known by name: nothing of it is needed for inference, and nothing here computes it."""
+
+    arity: ClassVar[Arity] = Arity(bottoms=(1, None), tops=(0, None))
+    is_measure: ClassVar[bool] = True
+    fork: ClassVar[str] = "various"
+
+    name: str = ""
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        p.ignore_all()
+        return cls(p.type)
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        raise Refused(
+            f"a {self.name} layer is not computed here",
+            code="unsupported",
+            at="type",
+            why=MEASURES[self.name],
+            remedy="leave the loss out (without --with-loss), or register a plugin for it",
+        )
+
+
+@layer("MatWrite", "PFMWriter", "FLOWriter", "ImgWriter", "FloatWriter", "BlackHole")
+@dataclass(frozen=True)
+class Sink(Layer):
+    """Writes its bottoms to files; here it only takes them out of the outputs, as Silence does.
+
+    The bottoms stay blobs of the net: ask for them by name.
+    """
+
+    arity: ClassVar[Arity] = Arity(bottoms=(1, None), tops=0)
+    fork: ClassVar[str] = "DeepLab, FlowNet"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        p.ignore_all()
+        return cls()
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        return ()
+
+    def emit(self, e: Emission) -> Emitted:
+        return Emitted()
+
+
+@layer("SoftmaxCrossEntropyLoss")
+@dataclass(frozen=True)
+class SoftmaxCrossEntropyLoss(Layer):
+    """Σ t · (log t − log softmax(x)) / N against a distribution t, over the channels (the colorization fork)."""
+
+    arity: ClassVar[Arity] = Arity(bottoms=2, tops=(0, 1))
+    is_measure: ClassVar[bool] = True
+    auto_top: ClassVar[bool] = True
+    fork: ClassVar[str] = "colorization"
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        refusal = Refused("the two bottoms must have the same count", at="bottom[1]")
+        return [Condition(count(bottoms[0]), "==", count(bottoms[1]), refusal)]
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        return ((),)
+
+    def emit(self, e: Emission) -> Emitted:
+        make = f"softmax_cross_entropy({e.x[0]}, {e.x[1]})"
+        return Emitted((f"{e.y[0]} = {make}",) if e.y else (), functions=(CROSS_ENTROPY,) if e.y else ())
+
+
+CROSS_ENTROPY = '''
+def softmax_cross_entropy(x, target):
+    """Mean over the batch of the divergence of softmax(x) from a target distribution."""
+    target = target.reshape(x.shape)
+    log_target = torch.where(target > 0, target, 1).log()
+    divergence = target.clamp_min(0) * (log_target - F.log_softmax(x, dim=1))
+    return divergence.sum() / x.shape[0]
+'''
+
+
+@layer("SmoothL1Loss")
+@dataclass(frozen=True)
+class SmoothL1Loss(Layer):
+    """Huber's loss of x − t, σ²/2 · d² up to 1/σ² and |d| − 1/(2σ²) beyond, summed over images / N (Fast R-CNN).
+
+    Further bottoms weigh d before (inside) and the loss after (outside).
+    """
+
+    sigma: float = 1.0
+
+    arity: ClassVar[Arity] = Arity(bottoms=(2, 4), tops=(0, 1))
+    is_measure: ClassVar[bool] = True
+    auto_top: ClassVar[bool] = True
+    fork: ClassVar[str] = "Fast R-CNN"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("smooth_l1_loss_param")
+        return cls(s.get("sigma"))
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        found = []
+        for index, other in enumerate(bottoms[1:], 1):
+            refusal = Refused("shapes differ", at=f"bottom[{index}]")
+            if len(other) != len(bottoms[0]):
+                raise refusal
+            found += [Condition(a, "==", b, refusal) for a, b in zip(bottoms[0], other, strict=True)]
+        return found
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        return ((),)
+
+    def emit(self, e: Emission) -> Emitted:
+        if not e.y:
+            return Emitted()
+        d = f"{e.x[0]} - {e.x[1]}"
+        if len(e.x) > 2:
+            d = f"{e.x[2]} * ({d})"
+        weight = f", {e.x[3]}" if len(e.x) > 3 else ""
+        line = f"{e.y[0]} = smooth_l1({d}, {literal(self.sigma)}{weight})"
+        return Emitted((line,), functions=(SMOOTH_L1,))
+
+
+SMOOTH_L1 = '''
+def smooth_l1(d, sigma, weight=1):
+    """Fast R-CNN's loss of the differences d, divided by the number of images (or boxes)."""
+    size = d.abs()
+    near = size < 1 / sigma**2
+    loss = torch.where(near, 0.5 * (sigma * d) ** 2, size - 0.5 / sigma**2)
+    return (weight * loss).sum() / d.shape[0]
+'''

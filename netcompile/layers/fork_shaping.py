@@ -1,0 +1,296 @@
+"""Layers of Caffe's forks that move elements about: Permute, Reorg, ShuffleChannel, Reverse, and kin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from netcompile.layers.base import (
+    IDENTITY,
+    Arity,
+    Axes,
+    Emission,
+    Emitted,
+    Layer,
+    Refused,
+    Shape,
+    canonical_axis,
+    count,
+    layer,
+    number,
+)
+from netcompile.layers.fork_resize import four_axes
+from netcompile.layers.params import Params
+
+
+@layer("Permute")
+@dataclass(frozen=True)
+class Permute(Layer):
+    """The axes in another order (SSD): `order` first, then whatever it does not name."""
+
+    order: tuple[int, ...] = ()
+
+    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    fork: ClassVar[str] = "SSD"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("permute_param")
+        order = tuple(int(v) for v in s.all("order"))
+        for index, axis in enumerate(order):
+            if axis in order[:index]:
+                s.refuse("order", f"axis {axis} stands twice in order", code="param", remedy="name every axis once")
+                return cls(tuple(dict.fromkeys(order)))
+        return cls(order)
+
+    def axes(self, rank: int) -> tuple[int, ...]:
+        """For each axis of the top the bottom's."""
+        for index, axis in enumerate(self.order):
+            if axis >= rank:
+                raise Refused(
+                    f"order names axis {axis} of {rank}",
+                    code="axis",
+                    at=f"permute_param.order[{index}]",
+                    why=f"the bottom has {rank} axes, counted from 0",
+                )
+        return (*self.order, *(axis for axis in range(rank) if axis not in self.order))
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        return (tuple(bottoms[0][axis] for axis in self.axes(len(bottoms[0]))),)
+
+    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
+        rank = len(bottoms[0])
+        return (IDENTITY,) if self.axes(rank)[-2:] == (rank - 2, rank - 1) else None
+
+    def emit(self, e: Emission) -> Emitted:
+        axes = self.axes(len(e.bottoms[0]))
+        return Emitted((f"{e.y[0]} = {e.x[0]}.permute({', '.join(map(str, axes))}).contiguous()",))
+
+    def is_noop(self, train: bool) -> bool:
+        return self.order == tuple(range(len(self.order)))
+
+
+@layer("Reorg")
+@dataclass(frozen=True)
+class Reorg(Layer):
+    """Blocks of pixels to channels as Darknet's YOLOv2 does it, with Darknet's order of the elements.
+
+    Darknet's loop reads the bottom as if it had the top's shape, so this is no plain space-to-depth: the elements are
+    those of a bottom viewed as (C/s², H·s, W·s). `reverse` is the way back.
+    """
+
+    stride: int = 1
+    reverse: bool = False
+
+    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    fork: ClassVar[str] = "YOLOv2"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("reorg_param")
+        s.required("stride")
+        stride = int(s.get("stride") or 0)
+        if s.has("stride") and stride < 1:
+            s.refuse("stride", f"stride {stride} is less than 1", code="param-range")
+        return cls(max(stride, 1), bool(s.get("reverse")))
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        x = bottoms[0]
+        four_axes(x, "Reorg")
+        block = self.stride**2
+        if number(x[1]) % block:
+            raise Refused(
+                f"{x[1]} channels are not divisible by {block}",
+                at="reorg_param.stride",
+                why="the elements are taken from blocks of stride × stride planes",
+            )
+        if self.reverse:
+            return ((x[0], number(x[1]) // block, x[2] * self.stride, x[3] * self.stride),)
+        for axis, dim in zip(("height", "width"), x[2:], strict=True):
+            if isinstance(dim, int) and dim % self.stride:
+                raise Refused(
+                    f"{axis} {dim} is not divisible by stride {self.stride}", at="reorg_param.stride"
+                )
+        return ((x[0], x[1] * block, x[2] // self.stride, x[3] // self.stride),)
+
+    def emit(self, e: Emission) -> Emitted:
+        name = "reorg_back" if self.reverse else "reorg"
+        function = REORG_BACK if self.reverse else REORG
+        return Emitted((f"{e.y[0]} = {name}({e.x[0]}, {self.stride})",), functions=(function,))
+
+
+REORG = '''
+def reorg(x, s):
+    """Darknet's reorg: n × c × h × w to n × c·s² × h/s × w/s, in Darknet's element order."""
+    n, c, h, w = x.shape
+    blocks = x.reshape(n, c // s**2, h, s, w, s).permute(0, 3, 5, 1, 2, 4)
+    return blocks.reshape(n, c * s**2, h // s, w // s)
+'''
+
+REORG_BACK = '''
+def reorg_back(x, s):
+    """Darknet's reversed reorg: n × c × h × w to n × c/s² × h·s × w·s."""
+    n, c, h, w = x.shape
+    blocks = x.reshape(n, s, s, c // s**2, h, w).permute(0, 3, 4, 1, 5, 2)
+    return blocks.reshape(n, c // s**2, h * s, w * s)
+'''
+
+
+@layer("ShuffleChannel")
+@dataclass(frozen=True)
+class ShuffleChannel(Layer):
+    """Channels dealt out across groups (ShuffleNet): channel g·n + i becomes i·G + g."""
+
+    group: int = 1
+
+    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    fork: ClassVar[str] = "ShuffleNet"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        return cls(p.sub("shuffle_channel_param").positive("group"))
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        channels = number(bottoms[0][canonical_axis(1, len(bottoms[0]), "bottom[0]")])
+        if channels % self.group:
+            raise Refused(
+                f"{channels} channels are not divisible by group {self.group}",
+                code="group",
+                at="shuffle_channel_param.group",
+            )
+        return (bottoms[0],)
+
+    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
+        return (IDENTITY,)
+
+    def emit(self, e: Emission) -> Emitted:
+        if len(e.bottoms[0]) == 4:
+            return Emitted((f"{e.y[0]} = F.channel_shuffle({e.x[0]}, {self.group})",))
+        regroup = f"{e.x[0]}.unflatten(1, ({self.group}, -1)).transpose(1, 2).flatten(1, 2)"
+        return Emitted((f"{e.y[0]} = {regroup}",))
+
+    def is_noop(self, train: bool) -> bool:
+        return self.group == 1
+
+
+@layer("Reverse")
+@dataclass(frozen=True)
+class Reverse(Layer):
+    """One axis backwards (the CTC forks, for bidirectional recurrent nets)."""
+
+    axis: int = 0
+
+    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    fork: ClassVar[str] = "CTC"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("reverse_param")
+        axis = int(s.get("axis"))
+        if axis < 0:
+            s.refuse("axis", f"axis {axis} is negative", code="axis", why="Reverse counts axes from 0 up")
+        if p.bottoms and p.tops and p.message.all("bottom")[0] == p.message.all("top")[0]:
+            p.refuse("top", "Reverse cannot work in place", code="in-place", remedy="give it a top of its own")
+        return cls(max(axis, 0))
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        canonical_axis(self.axis, len(bottoms[0]), "reverse_param.axis")
+        return (bottoms[0],)
+
+    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
+        return (IDENTITY,) if self.axis < 2 else None
+
+    def emit(self, e: Emission) -> Emitted:
+        return Emitted((f"{e.y[0]} = {e.x[0]}.flip({self.axis})",))
+
+
+@layer("ContinuationIndicator")
+@dataclass(frozen=True)
+class ContinuationIndicator(Layer):
+    """Sequence markers for LSTM: time_step × batch, 0 at the first step and 1 after it (CRNN)."""
+
+    steps: int = 1
+    axis: int = 0
+
+    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    fork: ClassVar[str] = "CRNN"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("continuation_indicator_param")
+        s.ignore("batch_size")
+        s.required("time_step")
+        steps = int(s.get("time_step") or 0)
+        if s.has("time_step") and steps < 1:
+            s.refuse("time_step", f"time_step {steps} is less than 1", code="param-range")
+        return cls(max(steps, 1), int(s.get("axis")))
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        axis = canonical_axis(self.axis, len(bottoms[0]), "continuation_indicator_param.axis")
+        return ((self.steps, bottoms[0][axis]),)
+
+    def emit(self, e: Emission) -> Emitted:
+        x, y = e.x[0], e.y[0]
+        axis = canonical_axis(self.axis, len(e.bottoms[0]), "continuation_indicator_param.axis")
+        return Emitted((f"{y} = {x}.new_ones({self.steps}, {x}.shape[{axis}])", f"{y}[0] = 0"))
+
+
+@layer("SpatialPyramidPooling")
+@dataclass(frozen=True)
+class SpatialPyramidPooling(Layer):
+    """Pooling on several grids, flattened and put behind one another (the SPP-net branch, before Caffe's own SPP).
+
+    A bin count b pools with kernel and stride ⌊H/b⌋ × ⌊W/b⌋. One count alone keeps its plane.
+    """
+
+    bins: tuple[int, ...] = (1,)
+    method: str = "MAX"
+
+    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    fork: ClassVar[str] = "SPP-net"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("spatial_pyramid_pooling_param")
+        s.ignore("scale", "pool")  # the branch reads pooling_param's `pool`
+        bins = tuple(int(v) for v in s.all("spatial_bin"))
+        if not bins:
+            s.refuse("", "no spatial_bin", code="param-missing", remedy="spatial_pyramid_pooling_param { spatial_bin: 1 }")
+        if any(b < 1 for b in bins):
+            s.refuse("spatial_bin", "spatial_bin must be at least 1", code="param-range")
+        method = p.sub("pooling_param").get("pool")
+        if method == "STOCHASTIC":
+            p.sub("pooling_param").refuse("pool", "STOCHASTIC pooling in a pyramid", code="unsupported")
+        return cls(tuple(max(b, 1) for b in bins) or (1,), method)
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        x = bottoms[0]
+        four_axes(x, "SpatialPyramidPooling")
+        if len(self.bins) == 1:
+            return ((*x[:2], 1, 1),)
+        height, width, total = number(x[2]), number(x[3]), 0
+        for b in self.bins:
+            if min(height, width) < b:
+                raise Refused(f"{b} bins for {height}×{width} pixels", at="spatial_pyramid_pooling_param.spatial_bin")
+            total += count((-(-height // (height // b)), -(-width // (width // b))))
+        return ((x[0], number(x[1]) * total, 1, 1),)
+
+    def macs(self, bottoms: Sequence[tuple[int, ...]], tops: Sequence[tuple[int, ...]]) -> int:
+        return count(bottoms[0]) * len(self.bins) if self.method == "AVE" else 0
+
+    def emit(self, e: Emission) -> Emitted:
+        x, y = e.x[0], e.y[0]
+        if len(self.bins) == 1:
+            return Emitted((f"{y} = {x}.{'amax' if self.method == 'MAX' else 'mean'}(dim=(2, 3), keepdim=True)",))
+        pool = "F.max_pool2d" if self.method == "MAX" else "F.avg_pool2d"
+        return Emitted((f"{y} = pyramid({x}, {self.bins}, {pool})",), functions=(PYRAMID,))
+
+
+PYRAMID = '''
+def pyramid(x, bins, pool):
+    """One column per batch element: poolings on grids of about b × b windows."""
+    h, w = x.shape[2:]
+    levels = [pool(x, (h // b, w // b), ceil_mode=True).flatten(1) for b in bins]
+    return torch.cat(levels, dim=1)[:, :, None, None]
+'''

@@ -1,0 +1,365 @@
+"""Losses: one number that says how far predictions are from what they should be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from netcompile.layers.base import (
+    Arity,
+    Condition,
+    Emission,
+    Emitted,
+    Refused,
+    Shape,
+    call,
+    canonical_axis,
+    count,
+    layer,
+    literal,
+    show,
+)
+from netcompile.layers.measure import (
+    FLOOR,
+    NORMALIZER,
+    SHAPES,
+    VALID,
+    Loss,
+    ignored,
+    label_each,
+    legacy,
+    normalization,
+    one_label,
+    same_batch,
+    same_count,
+)
+from netcompile.layers.params import Params
+
+
+@dataclass(frozen=True)
+class _ClassLoss(Loss):
+    """A loss over the softmax of class scores; a second top takes the probabilities."""
+
+    axis: int = 1
+    ignore: int | None = None
+    over: str = "VALID"
+    tops: int = 1
+
+    arity: ClassVar[Arity] = Arity(bottoms=2, tops=(1, 2))
+    at: ClassVar[str] = ""  # the field that gives the axis
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        x, label = bottoms[:2]
+        return [same_batch(x, label), *label_each(x, label, self.axis, self.at)]
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        canonical_axis(self.axis, len(bottoms[0]), self.at)
+        return ((), bottoms[0])[: self.tops]
+
+    def _emit(self, e: Emission, function: str, text: str, *arguments: str) -> Emitted:
+        axis = canonical_axis(self.axis, len(e.bottoms[0]), self.at)
+        make = call(
+            function,
+            *e.x[:2],
+            *arguments,
+            dim=axis if axis != 1 else None,
+            ignore=self.ignore,
+            normalization=f'"{self.over}"' if self.over != "VALID" else None,
+        )
+        if self.tops == 2:  # Caffe lets no gradient through the probabilities
+            line = f"{e.y[0]}, {e.y[1]} = {make}, F.softmax({e.x[0]}, dim={axis}).detach()"
+        else:
+            line = f"{e.y[0]} = {make}"
+        return Emitted((line,), functions=(FLOOR, VALID, NORMALIZER, text))
+
+
+@layer("SoftmaxWithLoss")
+@dataclass(frozen=True)
+class SoftmaxWithLoss(_ClassLoss):
+    """−log of the label's softmax probability, which counts as FLT_MIN at least."""
+
+    at: ClassVar[str] = "softmax_param.axis"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("softmax_param")
+        s.ignore("engine")
+        return cls(int(s.get("axis")), ignored(p), normalization(p, "VALID"), max(p.tops, 1))
+
+    def emit(self, e: Emission) -> Emitted:
+        return self._emit(e, "caffe_softmax_loss", SOFTMAX)
+
+
+@layer("InfogainLoss")
+@dataclass(frozen=True)
+class InfogainLoss(_ClassLoss):
+    """−Σ H[label, class] · log of the class's softmax probability, for a matrix H from a bottom or a file."""
+
+    source: str = ""
+    folder: str = ""
+
+    arity: ClassVar[Arity] = Arity(bottoms=(2, 3), tops=(1, 2))
+    at: ClassVar[str] = "infogain_loss_param.axis"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("infogain_loss_param")
+        p.sub("softmax_param").ignore("engine")
+        if p.bottoms < 3:
+            s.required("source", "no infogain matrix", why="it comes from a third bottom, or from a file")
+        if p.sub("loss_param").has("normalize"):
+            p.sub("loss_param").refuse(
+                "normalize",
+                "normalize is not for InfogainLoss",
+                code="param-conflict",
+                why="Caffe refuses the old field here",
+                remedy="normalization: VALID or BATCH_SIZE",
+            )
+        over = normalization(p, "VALID")
+        source = str(s.get("source") or "") if p.bottoms < 3 else ""
+        return cls(
+            int(s.get("axis")), ignored(p), over, max(p.tops, 1), source, _folder(p.message.source.name)
+        )
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        found = list(super().conditions(*bottoms))
+        if len(bottoms) == 3:
+            axis = canonical_axis(self.axis, len(bottoms[0]), self.at)
+            classes = bottoms[0][axis]
+            why = f"{classes} classes need {classes}×{classes} numbers, not {show(bottoms[2])}"
+            refusal = Refused("the infogain matrix has the wrong size", at="bottom[2]", why=why)
+            found += same_count((classes, classes), bottoms[2], refusal)
+        return found
+
+    def emit(self, e: Emission) -> Emitted:
+        matrix = e.x[2] if len(e.x) == 3 else self._matrix(e)
+        return self._emit(e, "caffe_infogain_loss", INFOGAIN, matrix)
+
+    def _matrix(self, e: Emission) -> str:
+        """Source of the file's matrix; looked for as Caffe does, then beside the net. Raises Refused."""
+        import os
+
+        from netcompile.caffemodel.reader import read_mean
+        from netcompile.prototxt.diagnostic import NetError
+
+        at = "infogain_loss_param.source"
+        path = self.source
+        if not os.path.exists(path):
+            path = os.path.join(self.folder, path)
+        try:
+            blob = read_mean(path)
+        except OSError:
+            why = "the loss needs its numbers; it is looked for in the working folder and beside the net"
+            raise Refused(f"cannot read '{self.source}'", code="file", at=at, why=why) from None
+        except NetError as error:
+            what = error.diagnostics[0].what
+            raise Refused(what, code="file", at=at, why="the infogain matrix is one blob") from None
+        classes = e.bottoms[0][canonical_axis(self.axis, len(e.bottoms[0]), self.at)]
+        if count(blob.shape) != classes * classes:
+            what = f"the infogain matrix in '{self.source}' has the wrong size"
+            why = f"{classes} classes need {classes}×{classes} numbers, not {show(blob.shape)}"
+            raise Refused(what, at=at, why=why)
+        return _matrix_text([[float(v) for v in row] for row in blob.array().reshape(classes, classes)])
+
+
+def _folder(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[0]
+
+
+def _matrix_text(rows: list[list[float]]) -> str:
+    """Python source of a square matrix, short for a diagonal one."""
+    diagonal = tuple(row[i] for i, row in enumerate(rows))
+    if all(v == 0 for i, row in enumerate(rows) for j, v in enumerate(row) if i != j):
+        if set(diagonal) == {1.0}:
+            return f"torch.eye({len(rows)})"
+        return f"torch.diag(torch.tensor(({', '.join(literal(v) for v in diagonal)},)))"
+    return "(" + ", ".join("(" + ", ".join(literal(v) for v in row) + ")" for row in rows) + ")"
+
+
+@layer("MultinomialLogisticLoss")
+@dataclass(frozen=True)
+class MultinomialLogisticLoss(Loss):
+    """−log of the label's probability, for probabilities as they come; one counts as 1e-20 at least."""
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        legacy(bottoms[0], 0, 0)
+        return [same_batch(bottoms[0], bottoms[1]), *one_label(bottoms[1])]
+
+    def emit(self, e: Emission) -> Emitted:
+        line = f"{e.y[0]} = {call('caffe_multinomial_loss', *e.x)}"
+        return Emitted((line,), functions=(FLOOR, MULTINOMIAL))
+
+
+@layer("HingeLoss")
+@dataclass(frozen=True)
+class HingeLoss(Loss):
+    """One against all: how far each score is inside the margin, summed as it is (L1) or squared (L2)."""
+
+    norm: str = "L1"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        return cls(str(p.sub("hinge_loss_param").get("norm")))
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        legacy(bottoms[0], 0, 0)
+        return [same_batch(bottoms[0], bottoms[1])]
+
+    def emit(self, e: Emission) -> Emitted:
+        make = call("caffe_hinge_loss", *e.x, squared="True" if self.norm == "L2" else None)
+        return Emitted((f"{e.y[0]} = {make}",), functions=(HINGE,))
+
+
+@layer("SigmoidCrossEntropyLoss")
+@dataclass(frozen=True)
+class SigmoidCrossEntropyLoss(Loss):
+    """Cross-entropy of a sigmoid with its target, element by element."""
+
+    ignore: int | None = None
+    over: str = "BATCH_SIZE"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        return cls(ignored(p), normalization(p, "BATCH_SIZE"))
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        x, target = bottoms
+        why = f"one target for each score is wanted: {show(x)} against {show(target)}"
+        return [same_batch(x, target), *same_count(x, target, Refused(SHAPES, at="bottom[1]", why=why))]
+
+    def emit(self, e: Emission) -> Emitted:
+        x, target = e.x
+        if self.ignore is not None:
+            mode = f'"{self.over}"' if self.over != "BATCH_SIZE" else None
+            make = call("caffe_sigmoid_loss", x, target, self.ignore, normalization=mode)
+            return Emitted((f"{e.y[0]} = {make}",), functions=(NORMALIZER, SIGMOID))
+        goal = f"{target}.detach()" + _like(e)
+        reduction = '"mean"' if self.over in ("FULL", "VALID") else '"sum"'
+        make = call("F.binary_cross_entropy_with_logits", x, goal, reduction=reduction)
+        return Emitted((f"{e.y[0]} = {make}" + (f" / {x}.shape[0]" if self.over == "BATCH_SIZE" else ""),))
+
+
+@layer("EuclideanLoss")
+@dataclass(frozen=True)
+class EuclideanLoss(Loss):
+    """Half the squared distance, over the number of items; both bottoms are trained."""
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        a, b = bottoms
+        legacy(a, 0, 0)
+        refusal = Refused(SHAPES, at="bottom[1]", why=f"{show(a)} against {show(b)}")
+        return [same_batch(a, b, SHAPES), *same_count(a[1:], b[1:], refusal)]
+
+    def emit(self, e: Emission) -> Emitted:
+        a, b = e.x
+        return Emitted((f"{e.y[0]} = ({a} - {b}{_like(e)}).square().sum() / (2 * {a}.shape[0])",))
+
+
+def _like(e: Emission) -> str:
+    """The end of an expression that gives the second bottom the first one's shape."""
+    return "" if e.bottoms[0] == e.bottoms[1] else f".reshape({e.x[0]}.shape)"
+
+
+@layer("ContrastiveLoss")
+@dataclass(frozen=True)
+class ContrastiveLoss(Loss):
+    """Draws similar pairs together, and others apart until a margin lies between them."""
+
+    margin: float = 1.0
+    legacy_version: bool = False
+
+    arity: ClassVar[Arity] = Arity(bottoms=3, tops=1)
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("contrastive_loss_param")
+        return cls(float(s.get("margin")), bool(s.get("legacy_version")))
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        a, b, similar = bottoms
+        refusal = Refused(SHAPES, at="bottom[1]", why=f"{show(a)} against {show(b)}")
+        found = [same_batch(a, b, SHAPES), Condition(legacy(a, 1, 0), "==", legacy(b, 1, 1), refusal)]
+        for index, shape in enumerate((a, b)):
+            flat = Refused(f"a vector for each item is wanted, not {show(shape)}", at=f"bottom[{index}]")
+            found += [Condition(legacy(shape, axis, index), "==", 1, flat) for axis in (2, 3)]
+        found += one_label(similar, 2)
+        few = Refused(
+            "label count does not match", at="bottom[2]", why=f"{show(similar)} labels for {a[0]} pairs"
+        )
+        return [*found, Condition(legacy(similar, 0, 2), ">=", a[0], few)]
+
+    def emit(self, e: Emission) -> Emitted:
+        margin, old = literal(self.margin), "True" if self.legacy_version else None
+        make = call("caffe_contrastive_loss", *e.x, margin=margin, legacy=old)
+        return Emitted((f"{e.y[0]} = {make}",), functions=(CONTRASTIVE,))
+
+
+SOFTMAX = '''
+def caffe_softmax_loss(x, label, dim=1, ignore=None, normalization="VALID"):
+    """Caffe's SoftmaxWithLoss: a probability counts as FLT_MIN at least (e^-87.3)."""
+    index, valid = caffe_labels(x, label, dim, ignore)
+    log_prob = F.log_softmax(x, dim).gather(dim, index)
+    loss = -caffe_floor(log_prob, -87.33654475055310).where(valid, 0).sum()
+    return loss / caffe_normalizer(valid, x.shape[:dim].numel(), normalization)
+'''
+
+INFOGAIN = '''
+def caffe_infogain_loss(x, label, matrix, dim=1, ignore=None, normalization="VALID"):
+    """Caffe's InfogainLoss: row `label` of the matrix weighs the classes' -log p.
+
+    A probability counts as 1e-20 at least; neither labels nor matrix get a gradient.
+    """
+    index, valid = caffe_labels(x, label, dim, ignore)
+    matrix = torch.as_tensor(matrix, dtype=x.dtype, device=x.device).detach()
+    weight = matrix.reshape(x.shape[dim], -1)[index.squeeze(dim)].movedim(-1, dim)
+    log_prob = caffe_floor(F.log_softmax(x, dim), -46.05170185988091)
+    loss = -(weight * log_prob).where(valid, 0).sum()
+    return loss / caffe_normalizer(valid, x.shape[:dim].numel(), normalization)
+'''
+
+MULTINOMIAL = '''
+def caffe_multinomial_loss(prob, label):
+    """Mean of -log of the label's probability, which counts as 1e-20 at least."""
+    prob = prob.reshape(prob.shape[0], -1).gather(1, label.long().reshape(-1, 1))
+    return -caffe_floor(prob, 1e-20).log().mean()
+'''
+
+HINGE = '''
+def caffe_hinge_loss(x, label, squared=False):
+    """Caffe's HingeLoss: the label's score should exceed 1, all others stay below -1."""
+    x = x.reshape(x.shape[0], -1)
+    own = label.long().flatten()[: x.shape[0], None]
+    own = own == torch.arange(x.shape[1], device=x.device)
+    margin = F.relu(1 + torch.where(own, -x, x))
+    return (margin.square() if squared else margin).sum() / x.shape[0]
+'''
+
+SIGMOID = '''
+def caffe_sigmoid_loss(x, target, ignore, normalization="BATCH_SIZE"):
+    """Caffe's SigmoidCrossEntropyLoss where some targets do not count."""
+    target = target.detach().reshape(x.shape)
+    valid = target.long() != ignore
+    loss = F.binary_cross_entropy_with_logits(x, target, reduction="none")
+    loss = loss.where(valid, 0).sum()
+    return loss / caffe_normalizer(valid, x.shape[0], normalization)
+'''
+
+CONTRASTIVE = '''
+def caffe_contrastive_loss(a, b, similar, margin, legacy=False):
+    """Caffe's ContrastiveLoss: half the mean of d^2, or of max(margin - d, 0)^2.
+
+    The gradient of the latter is Caffe's, who divides by d + 1e-4; the legacy version
+    is max(margin - d^2, 0).
+    """
+    square = (a - b.reshape(a.shape)).square().reshape(len(a), -1).sum(dim=1)
+    similar = similar.long().flatten()[: len(a)] != 0
+    if legacy:
+        apart = F.relu(margin - square)
+    else:
+        distance = square.detach().sqrt()
+        gap = F.relu(margin - distance)
+        slope = square * gap / (distance + 1e-4)
+        apart = gap.square() - (slope - slope.detach())
+    return torch.where(similar, square, apart).sum() / (2 * len(a))
+'''

@@ -1,0 +1,210 @@
+"""Accuracy, and what it shares with the losses: labels, what is ignored, what a sum is divided by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from netcompile.layers.base import (
+    Arity,
+    Condition,
+    Dim,
+    Emission,
+    Emitted,
+    Layer,
+    NeedsNumber,
+    Refused,
+    Shape,
+    call,
+    canonical_axis,
+    count,
+    layer,
+    show,
+)
+from netcompile.layers.params import Params
+
+LABELS = "label count does not match"
+SHAPES = "shapes differ"
+
+
+@dataclass(frozen=True)
+class Measure(Layer):
+    """Predictions and labels in, one number out."""
+
+    is_measure: ClassVar[bool] = True
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        return ((),)
+
+
+@dataclass(frozen=True)
+class Loss(Measure):
+    """A measure that is trained on: Caffe invents its top where the file names none."""
+
+    arity: ClassVar[Arity] = Arity(bottoms=2, tops=1)
+    auto_top: ClassVar[bool] = True
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        return [same_batch(bottoms[0], bottoms[1])]
+
+
+def ignored(p: Params) -> int | None:
+    """``loss_param.ignore_label``; None where the file does not set it."""
+    s = p.sub("loss_param")
+    return int(s.get("ignore_label")) if s.has("ignore_label") else None
+
+
+def normalization(p: Params, default: str) -> str:
+    """FULL, VALID, BATCH_SIZE or NONE; the old ``normalize`` counts only without ``normalization``."""
+    s = p.sub("loss_param")
+    modern, legacy = s.has("normalization"), s.has("normalize")
+    if modern:
+        return str(s.get("normalization"))
+    if legacy:
+        return "VALID" if s.get("normalize") else "BATCH_SIZE"
+    return default
+
+
+def same_batch(x: Shape, label: Shape, what: str = LABELS) -> Condition:
+    """Both bottoms must agree in their first axis. Raises Refused where one of them has no axis."""
+    for index, shape in enumerate((x, label)):
+        if not shape:
+            raise Refused(
+                "a loss cannot read a scalar", at=f"bottom[{index}]", why="its first axis counts the items"
+            )
+    why = f"the first axis counts the items: {x[0]} in {show(x)}, {label[0]} in {show(label)}"
+    return Condition(x[0], "==", label[0], Refused(what, at="bottom[1]", why=why))
+
+
+def same_count(a: Sequence[Dim], b: Sequence[Dim], refusal: Refused) -> list[Condition]:
+    """Equal numbers of elements; for sizes that depend on the input, equal extents. Raises NeedsNumber."""
+    if all(isinstance(d, int) for d in (*a, *b)):
+        return [Condition(count(a), "==", count(b), refusal)]
+    a, b = ([d for d in shape if d != 1] for shape in (a, b))
+    if len(a) != len(b):
+        raise NeedsNumber(show(a))
+    return [Condition(p, "==", q, refusal) for p, q in zip(a, b, strict=True) if p is not q]
+
+
+def label_each(x: Shape, label: Shape, axis: int, at: str) -> list[Condition]:
+    """One label for every position of `x` outside the axis of the classes. Raises Refused for a bad axis."""
+    axis = canonical_axis(axis, len(x), at)
+    positions = (*x[:axis], *x[axis + 1 :])
+    want = f"{show(x)} with its classes on axis {axis} wants {show(positions)} labels"
+    return same_count(positions, label, Refused(LABELS, at="bottom[1]", why=f"{want}, not {show(label)}"))
+
+
+def legacy(shape: Shape, index: int, bottom: int) -> Dim:
+    """Caffe's num, channels, height, width (0 … 3): 1 where there is no such axis. Raises Refused."""
+    if len(shape) > 4:
+        raise Refused(
+            f"{len(shape)} axes, where Caffe's layer reads at most 4",
+            at=f"bottom[{bottom}]",
+            why="it asks for num, channels, height and width, which a blob of more axes does not have",
+        )
+    return shape[index] if index < len(shape) else 1
+
+
+def one_label(label: Shape, bottom: int = 1) -> list[Condition]:
+    """Channels, height and width of a label are 1: one label for each item."""
+    refusal = Refused(
+        LABELS, at=f"bottom[{bottom}]", why=f"one label for each item is wanted, not {show(label)}"
+    )
+    return [Condition(legacy(label, index, bottom), "==", 1, refusal) for index in (1, 2, 3)]
+
+
+@layer("Accuracy")
+@dataclass(frozen=True)
+class Accuracy(Measure):
+    """The share of labels that fewer than `top_k` other classes beat or equal; a second top: by class."""
+
+    top_k: int = 1
+    axis: int = 1
+    ignore: int | None = None
+    tops: int = 1
+
+    arity: ClassVar[Arity] = Arity(bottoms=2, tops=(1, 2))
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("accuracy_param")
+        ignore = int(s.get("ignore_label")) if s.has("ignore_label") else None
+        return cls(int(s.get("top_k")), int(s.get("axis")), ignore, max(p.tops, 1))
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        x, label = bottoms
+        return label_each(x, label, self.axis, "accuracy_param.axis")
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        x = bottoms[0]
+        classes = x[canonical_axis(self.axis, len(x), "accuracy_param.axis")]
+        if isinstance(classes, int) and self.top_k > classes:
+            raise Refused(
+                f"top_k {self.top_k} of {classes} classes",
+                code="param-range",
+                at="accuracy_param.top_k",
+                why="there are not so many classes",
+            )
+        return ((), (classes,))[: self.tops]
+
+    def emit(self, e: Emission) -> Emitted:
+        axis = canonical_axis(self.axis, len(e.bottoms[0]), "accuracy_param.axis")
+        make = call(
+            "caffe_accuracy" if self.tops == 1 else "caffe_class_accuracy",
+            *e.x,
+            top_k=self.top_k if self.top_k != 1 else None,
+            dim=axis if axis != 1 else None,
+            ignore=self.ignore,
+        )
+        functions = (VALID, ACCURACY) if self.tops == 1 else (VALID, CLASSES)
+        return Emitted((f"{', '.join(e.y)} = {make}",), functions=functions)
+
+
+FLOOR = '''
+def caffe_floor(x, floor):
+    """max(x, floor), whose gradient passes as if there were no floor, as Caffe's does."""
+    return torch.where(x < floor, (x - x.detach()).nan_to_num() + floor, x)
+'''
+
+VALID = '''
+def caffe_labels(x, label, dim, ignore):
+    """Labels as indices along `dim` of x, and which of them count; others read class 0."""
+    index = label.long().reshape(*x.shape[:dim], 1, *x.shape[dim + 1 :])
+    if ignore is None:
+        return index, torch.ones_like(index, dtype=torch.bool)
+    valid = index != ignore
+    return index.where(valid, 0), valid
+'''
+
+NORMALIZER = '''
+def caffe_normalizer(valid, outer, normalization):
+    """What a loss is divided by: all, the valid, or the outer axes' items; 1 at least."""
+    if normalization == "VALID":
+        return valid.sum().clamp_min(1)
+    return {"FULL": valid.numel(), "BATCH_SIZE": outer, "NONE": 1}[normalization]
+'''
+
+ACCURACY = '''
+def caffe_accuracy(x, label, top_k=1, dim=1, ignore=None):
+    """The share of valid labels that fewer than top_k other classes beat or equal."""
+    index, valid = caffe_labels(x, label, dim, ignore)
+    better = (x >= x.gather(dim, index)).sum(dim, keepdim=True) - 1
+    hits = ((better < top_k) & valid).sum().double()
+    return (hits / valid.sum().clamp_min(1)).to(x.dtype)
+'''
+
+CLASSES = '''
+def caffe_class_accuracy(x, label, top_k=1, dim=1, ignore=None):
+    """The share of valid labels that fewer than top_k other classes beat or equal.
+
+    Of all labels, and of each class's; 0 where there are none.
+    """
+    index, valid = caffe_labels(x, label, dim, ignore)
+    better = (x >= x.gather(dim, index)).sum(dim, keepdim=True) - 1
+    zero = torch.zeros(x.shape[dim], dtype=torch.float64, device=x.device)
+    count = zero.index_add(0, index.flatten(), valid.flatten().double())
+    hits = zero.index_add(0, index.flatten(), ((better < top_k) & valid).flatten().double())
+    each = hits / count.clamp_min(1)
+    return (hits.sum() / count.sum().clamp_min(1)).to(x.dtype), each.to(x.dtype)
+'''

@@ -1,0 +1,259 @@
+"""Normalisations: by statistics of the batch (BatchNorm), of neighbours (LRN), of the item itself (MVN)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar, Self
+
+from netcompile.caffemodel.recipe import Constant, ScaledByFactor
+from netcompile.layers.activation import Elementwise
+from netcompile.layers.base import (
+    BlobSpec,
+    Emission,
+    Emitted,
+    IntShape,
+    Refused,
+    Shape,
+    call,
+    layer,
+    literal,
+    number,
+)
+from netcompile.layers.params import Params
+
+MODULES = {2: "BatchNorm1d", 3: "BatchNorm1d", 4: "BatchNorm2d", 5: "BatchNorm3d"}  # by rank
+
+
+@layer("BatchNorm")
+@dataclass(frozen=True)
+class BatchNorm(Elementwise):
+    """(x - mean) / sqrt(variance + eps) for each channel (axis 1), without scale and bias.
+
+    Blobs: sum of means, sum of variances, and the factor that divides both (0 where it is 0). They are what is used at
+    test; in training it is the batch's own mean and biased variance, and every pass decays the sums by
+    `moving_average_fraction` and adds to them, the variance times m / (m - 1). `use_global_stats` overrules the phase.
+    """
+
+    eps: float = 1e-5
+    fraction: float = 0.999
+    use_global_stats: bool | None = None
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("batch_norm_param")
+        for index, spec in enumerate(p.message.all("param")[:3]):
+            if spec.get("lr_mult") != 0:
+                p.refuse(
+                    f"param[{index}].lr_mult",
+                    f"lr_mult {spec.get('lr_mult'):g} for BatchNorm's statistics",
+                    code="batchnorm-lr",
+                    why="its blobs are not learned: Caffe wants lr_mult 0, or no param at all",
+                    remedy="param { lr_mult: 0 }",
+                )
+        use = bool(s.get("use_global_stats")) if s.has("use_global_stats") else None
+        return cls(s.get("eps"), s.get("moving_average_fraction"), use)
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        if len(bottoms[0]) < 2:
+            raise Refused(
+                f"BatchNorm wants 2 axes or more, not {len(bottoms[0])}",
+                code="axis",
+                at="bottom[0]",
+                why="its channels lie on axis 1",
+            )
+        return (bottoms[0],)
+
+    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
+        channels = number(bottoms[0][1])
+        return (BlobSpec("mean", (channels,)), BlobSpec("variance", (channels,)), BlobSpec("factor", (1,)))
+
+    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
+        return prod(tops[0])
+
+    def emit(self, e: Emission) -> Emitted:
+        if e.train:
+            return self._train(e)
+        x, y = e.x[0], e.y[0]
+        if self.use_global_stats is False:
+            return Emitted((f"{y} = normalise_batch({x}, {literal(self.eps)})",), functions=(NORMALISE_BATCH,))
+        rank, channels = len(e.bottoms[0]), e.bottoms[0][1]
+        eps = None if self.eps == BatchNorm.eps or literal(self.eps) == "1e-05" else literal(self.eps)
+        make = call(f"nn.{MODULES.get(rank, 'BatchNorm1d')}", channels, eps=eps, affine="False")
+        statistics = f"self.{e.name}.running_mean, self.{e.name}.running_var"
+        line = f"{y} = self.{e.name}({x})"
+        if rank not in MODULES:
+            line = f"{y} = {call('F.batch_norm', x, statistics, eps=literal(self.eps))}"
+        return Emitted(
+            (line,),
+            (f"self.{e.name} = {make}",),
+            tensors=(
+                (f"{e.name}.running_mean", ScaledByFactor(e.take(0), e.take(2))),
+                (f"{e.name}.running_var", ScaledByFactor(e.take(1), e.take(2))),
+                (f"{e.name}.num_batches_tracked", Constant(0, (), "int64")),
+            ),
+        )
+
+    def _train(self, e: Emission) -> Emitted:
+        make = call(
+            "BatchNorm",
+            e.bottoms[0][1],
+            eps=literal(self.eps) if literal(self.eps) != "1e-05" else None,
+            fraction=literal(self.fraction) if literal(self.fraction) != "0.999" else None,
+            use_global_stats=self.use_global_stats,
+        )
+        return Emitted(
+            (f"{e.y[0]} = self.{e.name}({e.x[0]})",),
+            (f"self.{e.name} = {make}",),
+            (BATCH_NORM,),
+            tuple((f"{e.name}.{n}", e.take(i)) for i, n in enumerate(("mean", "variance", "factor"))),
+        )
+
+
+NORMALISE_BATCH = '''
+def normalise_batch(x, eps):
+    """Each channel to mean 0 and variance 1, by the batch's own statistics."""
+    if x.numel() == x.shape[1]:
+        return x - x  # one value is its own mean
+    return F.batch_norm(x, None, None, training=True, eps=eps)
+'''
+
+BATCH_NORM = '''
+class BatchNorm(nn.Module):
+    """Caffe's BatchNorm: in training by the batch's statistics, else by running ones.
+
+    The running ones are sums that decay by `fraction`; `factor`, summed alike, divides them.
+    """
+
+    def __init__(self, channels, eps=1e-5, fraction=0.999, use_global_stats=None):
+        super().__init__()
+        self.eps, self.fraction, self.use_global_stats = eps, fraction, use_global_stats
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("variance", torch.zeros(channels))
+        self.register_buffer("factor", torch.zeros(1))
+
+    def forward(self, x):
+        fixed = self.use_global_stats
+        if fixed is None:
+            fixed = not self.training
+        if fixed:
+            scale = torch.where(self.factor == 0, 0, 1 / self.factor)
+            mean, variance = self.mean * scale, self.variance * scale
+            return F.batch_norm(x, mean, variance, eps=self.eps)
+        mean, variance = torch.zeros_like(self.mean), torch.zeros_like(self.variance)
+        if x.numel() == x.shape[1]:  # one value is its own mean
+            mean, y = x.detach().flatten(), x - x
+        else:  # momentum 1: the batch's mean and unbiased variance take the buffers' place
+            y = F.batch_norm(x, mean, variance, training=True, momentum=1.0, eps=self.eps)
+        if self.training:
+            with torch.no_grad():
+                self.mean.mul_(self.fraction).add_(mean)
+                self.variance.mul_(self.fraction).add_(variance)
+                self.factor.mul_(self.fraction).add_(1)
+        return y
+'''
+
+
+@layer("LRN")
+@dataclass(frozen=True)
+class LRN(Elementwise):
+    """x · (k + alpha / n · Σx²)^-beta over n channels about each; or, within a channel, over a window of n × n.
+
+    Within a channel k is ignored and 1 stands in its place; the window counts zeros outside the plane.
+    """
+
+    size: int = 5
+    alpha: float = 1.0
+    beta: float = 0.75
+    k: float = 1.0
+    within: bool = False
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("lrn_param")
+        s.ignore("engine")
+        size = int(s.get("local_size"))
+        if size % 2 == 0:
+            s.refuse(
+                "local_size",
+                f"local_size {size} is even",
+                code="param-range",
+                why="the window has its element in the middle",
+            )
+            size += 1
+        within = s.get("norm_region") == "WITHIN_CHANNEL"
+        return cls(size, s.get("alpha"), s.get("beta"), s.get("k"), within)
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        if len(bottoms[0]) != 4:
+            raise Refused(
+                f"LRN wants 4 axes, not {len(bottoms[0])}", at="bottom[0]", why="(batch, channels, height, width)"
+            )
+        return (bottoms[0],)
+
+    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
+        return prod(tops[0]) * (self.size**2 if self.within else self.size)
+
+    def expression(self, x: str) -> str:
+        alpha, beta = literal(self.alpha), literal(self.beta)
+        if not self.within:
+            return call("F.local_response_norm", x, self.size, alpha=alpha, beta=beta, k=literal(self.k))
+        return f"{x} * ({self._mean(x, alpha)}) ** {literal(-self.beta)}"
+
+    def _mean(self, x: str, alpha: str) -> str:
+        padding = self.size // 2 or None
+        return f"1 + {alpha} * {call('F.avg_pool2d', f'{x} * {x}', self.size, stride=1, padding=padding)}"
+
+
+@layer("MVN")
+@dataclass(frozen=True)
+class MVN(Elementwise):
+    """Each plane, or each item, less its mean, and divided by its deviation + eps. The top has always 4 axes."""
+
+    variance: bool = True
+    across: bool = False
+    eps: float = 1e-9
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("mvn_param")
+        return cls(bool(s.get("normalize_variance")), bool(s.get("across_channels")), s.get("eps"))
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        x = bottoms[0]
+        if len(x) > 4:
+            raise Refused(
+                f"MVN wants up to 4 axes, not {len(x)}", at="bottom[0]", why="(batch, channels, height, width)"
+            )
+        return ((*x, *(1,) * (4 - len(x))),)
+
+    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
+        return prod(tops[0]) * 2
+
+    def emit(self, e: Emission) -> Emitted:
+        x, y = e.x[0], e.y[0]
+        lines = []
+        if len(e.bottoms[0]) < 4:
+            lines.append(f"{y} = {x}[...{', None' * (4 - len(e.bottoms[0]))}]")
+            x = y
+        dim = (1, 2, 3) if self.across else (2, 3)
+        if self.variance:
+            lines.append(f"{y} = mvn({x}, dim={dim}, eps={literal(self.eps)})")
+            return Emitted(tuple(lines), functions=(MEAN_VARIANCE,))
+        lines.append(f"{y} = {x} - {x}.mean(dim={dim}, keepdim=True)")
+        return Emitted(tuple(lines))
+
+
+MEAN_VARIANCE = '''
+def mvn(x, dim, eps):
+    """Mean 0 and deviation 1 over some axes; eps is added to the deviation, outside the root.
+
+    The derivative is Caffe's own, in which eps does not weaken the variance's part.
+    """
+    x = x - x.mean(dim, keepdim=True)
+    variance = x.square().mean(dim, keepdim=True)
+    with torch.no_grad():
+        shift = (variance.sqrt() + eps).square() - variance
+    return x / (variance + shift).sqrt()
+'''

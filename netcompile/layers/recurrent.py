@@ -1,0 +1,273 @@
+"""Recurrent layers: LSTM and RNN over a sequence, and the LSTM's single step.
+
+Caffe unrolls them into a net of plain layers; the rules here are those of that net. Sequences lie
+interleaved: the first axis counts steps, the second streams, and ``cont`` (steps × streams) is 0 where a
+stream begins a new sequence. An emitted module starts every call from a zero state, as Caffe does after
+loading; to carry a state from batch to batch, which Caffe does by itself, is what ``expose_hidden`` is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from netcompile.layers.base import (
+    Arity,
+    BlobSpec,
+    Condition,
+    Emission,
+    Emitted,
+    IntShape,
+    Layer,
+    Refused,
+    Shape,
+    call,
+    count,
+    layer,
+    same_shape,
+    show,
+)
+from netcompile.layers.params import Params
+from netcompile.prototxt.message import Message
+
+UNIT = '''
+def caffe_lstm_unit(c, gates, cont):
+    """Caffe's LSTM step: next cell and output; where cont is 0 the cell is forgotten."""
+    i, f, o, g = gates.chunk(4, dim=-1)
+    keep = cont.detach().unsqueeze(-1) * f.sigmoid()
+    c = keep * c + i.sigmoid() * g.tanh()
+    return c, o.sigmoid() * c.tanh()
+'''
+
+LSTM_TEXT = '''
+def caffe_lstm(cell, x, cont, static=None, h=None, c=None):
+    """Caffe's LSTM: the outputs of all steps, and the last output and cell.
+
+    x is (steps, streams, ...); where cont (steps, streams) is 0 a sequence begins. It
+    starts from zero, unless h and c say else; no gradient flows to or from a state.
+    """
+    gates = cell["x"](x.flatten(2))
+    if static is not None:
+        gates = gates + cell["static"](static.flatten(1))
+    if h is None:
+        h = c = gates.new_zeros(1, gates.shape[1], gates.shape[2] // 4)
+    h, c = h.detach(), c.detach()
+    outputs = []
+    for step, keep in zip(gates.split(1), cont.detach().split(1)):
+        c, h = caffe_lstm_unit(c, step + cell["h"](h * keep.unsqueeze(-1)), keep)
+        outputs.append(h)
+    return torch.cat(outputs), h.detach(), c.detach()
+'''
+
+RNN_TEXT = '''
+def caffe_rnn(cell, x, cont, static=None, h=None):
+    """Caffe's RNN: the outputs of all steps, and the last state.
+
+    x is (steps, streams, ...); where cont (steps, streams) is 0 a sequence begins. It
+    starts from zero, unless h says else; no gradient flows to or from a state.
+    """
+    steps = cell["x"](x.flatten(2))
+    if static is not None:
+        steps = steps + cell["static"](static.flatten(1))
+    h = torch.zeros_like(steps[:1]) if h is None else h.detach()
+    states = []
+    for step, keep in zip(steps.split(1), cont.detach().split(1)):
+        h = torch.tanh(step + cell["h"](h * keep.unsqueeze(-1)))
+        states.append(h)
+    return torch.tanh(cell["o"](torch.cat(states))), h.detach()
+'''
+
+
+@dataclass(frozen=True)
+class _Recurrent(Layer):
+    """What LSTM and RNN share. Bottoms: x, cont, perhaps a static input, the states if exposed."""
+
+    outputs: int = 1
+    static: bool = False
+    expose: bool = False
+    weight_filler: Message | None = None
+    bias_filler: Message | None = None
+
+    arity: ClassVar[Arity] = Arity(bottoms=(2, 5), tops=(1, 3))
+    states: ClassVar[tuple[str, ...]] = ()  # what goes from one step to the next
+    gates: ClassVar[int] = 1  # numbers that a step computes for each output
+    function: ClassVar[str] = ""
+    texts: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("recurrent_param")
+        s.ignore("debug_info")
+        outputs, expose = int(s.get("num_output") or 0), bool(s.get("expose_hidden"))
+        if outputs < 1:
+            s.refuse(
+                "num_output", "num_output must be positive", code="param-range", why="it is the state's width"
+            )
+        exposed = len(cls.states) if expose else 0
+        cls._count(p, "bottom", p.bottoms, 2 + exposed, 3 + exposed, expose)
+        cls._count(p, "top", p.tops, 1 + exposed, 1 + exposed, expose)
+        fillers = s.filler("weight_filler"), s.filler("bias_filler")
+        return cls(max(outputs, 1), p.bottoms > 2 + exposed, expose, *fillers)
+
+    @classmethod
+    def _count(cls, p: Params, kind: str, have: int, least: int, most: int, expose: bool) -> None:
+        low, high = Arity.range(cls.arity.bottoms if kind == "bottom" else cls.arity.tops)
+        if least <= have <= most or not low <= have <= (
+            high or have
+        ):  # beyond the arity, the graph's builder says so
+            return
+        p.refuse(
+            f"{kind}[{most}]" if have > most else "",
+            f"{cls.type} takes {least if least == most else f'{least} or {most}'} {kind}s, not {have}",
+            code="arity",
+            why=f"expose_hidden is {str(expose).lower()}: the states are {'' if expose else 'no '}{kind}s",
+        )
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        x, cont = bottoms[:2]
+        if len(x) < 3:
+            raise Refused(
+                f"{self.type} wants at least 3 axes, not {len(x)}",
+                at="bottom[0]",
+                why="(steps, streams, features …)",
+            )
+        found = same_shape(x[:2], cont, "cont must be steps × streams", why=f"{show(cont)} for {show(x)}")
+        rest = list(enumerate(bottoms))[2:]
+        if self.static:
+            index, static = rest.pop(0)
+            if len(static) < 2:
+                raise Refused(
+                    f"a static input wants at least 2 axes, not {len(static)}",
+                    at=f"bottom[{index}]",
+                    why="(streams, features …)",
+                )
+            why = f"{show(static)} for {x[1]} streams"
+            streams = Refused("the static input must have one row per stream", at=f"bottom[{index}]", why=why)
+            found.append(Condition(static[0], "==", x[1], streams))
+        for index, state in rest:
+            want = (1, x[1], self.outputs)
+            why = f"{show(state)}, where 1 × streams × num_output is {show(want)}"
+            found += same_shape(want, state, "the first state has another shape", f"bottom[{index}]", why)
+        return found
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        steps, streams = bottoms[0][:2]
+        state: Shape = (1, streams, self.outputs)
+        return ((steps, streams, self.outputs), *((state,) * len(self.states) if self.expose else ()))
+
+    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
+        rows = self.gates * self.outputs
+        found = [
+            BlobSpec("x.weight", (rows, count(bottoms[0], 2)), self.weight_filler),
+            BlobSpec("x.bias", (rows,), self.bias_filler),
+        ]
+        if self.static:
+            found.append(BlobSpec("static.weight", (rows, count(bottoms[2], 1)), self.weight_filler))
+        return (*found, BlobSpec("h.weight", (rows, self.outputs), self.weight_filler))
+
+    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
+        weights = {spec.name: count(spec.shape) for spec in self.blobs(*bottoms) if len(spec.shape) == 2}
+        static = weights.pop("static.weight", 0)
+        steps, streams = bottoms[0][:2]
+        return (steps * sum(weights.values()) + static) * streams
+
+    def emit(self, e: Emission) -> Emitted:
+        specs = self.blobs(*e.bottoms)
+        names = [spec.name for spec in specs]
+        linear = []
+        for spec in specs:
+            part, _, kind = spec.name.partition(".")
+            if kind == "weight":
+                rows, columns = spec.shape
+                make = call("nn.Linear", columns, rows, bias=None if f"{part}.bias" in names else "False")
+                linear.append(f'"{part}": {make}')
+        rest = list(e.x[2:])
+        extra = {"static": rest.pop(0)} if self.static else {}
+        extra |= dict(zip(self.states, rest, strict=False))
+        make = call(self.function, f"self.{e.name}", *e.x[:2], **extra)
+        line = f"{', '.join(e.y)} = {make}" + ("" if self.expose else "[0]")
+        tensors = tuple((f"{e.name}.{name}", e.take(index)) for index, name in enumerate(names))
+        init = f"self.{e.name} = nn.ModuleDict({{{', '.join(linear)}}})"
+        return Emitted((line,), (init,), self.texts, tensors)
+
+
+@layer("LSTM")
+@dataclass(frozen=True)
+class LSTM(_Recurrent):
+    """Long short-term memory. Blobs: W_xc, b_c, W_xc_static if static, W_hc; gates i, f, o, g."""
+
+    states: ClassVar[tuple[str, ...]] = ("h", "c")
+    gates: ClassVar[int] = 4
+    function: ClassVar[str] = "caffe_lstm"
+    texts: ClassVar[tuple[str, ...]] = (UNIT, LSTM_TEXT)
+
+
+@layer("RNN")
+@dataclass(frozen=True)
+class RNN(_Recurrent):
+    """A tanh of state and input, and one above. Blobs: W_xh, b_h, W_xh_static if static, W_hh, W_ho, b_o."""
+
+    arity: ClassVar[Arity] = Arity(bottoms=(2, 4), tops=(1, 2))
+    states: ClassVar[tuple[str, ...]] = ("h",)
+    function: ClassVar[str] = "caffe_rnn"
+    texts: ClassVar[tuple[str, ...]] = (RNN_TEXT,)
+
+    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
+        n = self.outputs
+        outer = BlobSpec("o.weight", (n, n), self.weight_filler), BlobSpec("o.bias", (n,), self.bias_filler)
+        return (*super().blobs(*bottoms), *outer)
+
+
+@layer("Recurrent")
+@dataclass(frozen=True)
+class Recurrent(_Recurrent):
+    """Caffe's base of LSTM and RNN, which no net can use."""
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        p.sub("recurrent_param").ignore(
+            *(entry.field.name for entry in p.message.get("recurrent_param").entries)
+        )
+        p.refuse(
+            "type",
+            "Recurrent is abstract",
+            code="unknown-layer",
+            why="Caffe has it as the base of LSTM and RNN, and cannot make one",
+            remedy='type: "LSTM" or "RNN"',
+        )
+        return cls()
+
+
+@layer("LSTMUnit")
+@dataclass(frozen=True)
+class LSTMUnit(Layer):
+    """One step of an LSTM. Bottoms: cell, gates before their sigmoids, cont; tops: cell, output."""
+
+    arity: ClassVar[Arity] = Arity(bottoms=3, tops=2)
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        for index, (shape, axes) in enumerate(zip(bottoms, (3, 3, 2), strict=True)):
+            if len(shape) != axes:
+                raise Refused(f"LSTMUnit wants {axes} axes here, not {len(shape)}", at=f"bottom[{index}]")
+        cell, gates, _ = bottoms
+        found = []
+        for index, shape in enumerate(bottoms):
+            one = Refused(
+                "LSTMUnit computes one step", at=f"bottom[{index}]", why=f"the first axis of {show(shape)}"
+            )
+            why = f"{show(shape)} for {cell[1]} streams"
+            streams = Refused("streams differ", at=f"bottom[{index}]", why=why)
+            found += [Condition(shape[0], "==", 1, one), Condition(shape[1], "==", cell[1], streams)]
+        four = Refused(
+            f"{gates[2]} gates for a cell of {cell[2]}",
+            at="bottom[1]",
+            why="there are four gates for each number",
+        )
+        return [*found, Condition(gates[2], "==", cell[2] * 4, four)]
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        return (bottoms[0], bottoms[0])
+
+    def emit(self, e: Emission) -> Emitted:
+        return Emitted((f"{e.y[0]}, {e.y[1]} = {call('caffe_lstm_unit', *e.x)}",), functions=(UNIT,))

@@ -1,0 +1,221 @@
+"""Layers that give a blob's elements other axes: Flatten, Reshape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar, Self
+
+from netcompile.algebra.size import Size
+from netcompile.layers.base import (
+    Arity,
+    Condition,
+    Dim,
+    Emission,
+    Emitted,
+    Layer,
+    NeedsNumber,
+    Refused,
+    Shape,
+    canonical_axis,
+    layer,
+    show,
+)
+from netcompile.layers.params import Params
+from netcompile.layers.shaping import refuse_in_place
+
+
+def volume(dims: Sequence[Dim]) -> Dim:
+    """The product of extents. Raises NeedsNumber if more than one of them depends on the input's size."""
+    return _quotient(dims, ())[0]
+
+
+def _quotient(upper: Sequence[Dim], lower: Sequence[Dim]) -> tuple[Dim, int]:
+    """The products of `upper` and of `lower`, after what stands in both is struck out.
+
+    Raises NeedsNumber where what is left depends on the input's size in more than one factor, or below.
+    """
+    sizes = [d for d in upper if isinstance(d, Size) and d.as_int() is None]
+    above = prod(_int(d) for d in upper if _known(d))
+    below = 1
+    for dim in lower:
+        if _known(dim):
+            below *= _int(dim)
+        elif dim in sizes:
+            sizes.remove(dim)  # type: ignore[arg-type]
+        else:
+            raise NeedsNumber(str(dim))
+    if len(sizes) > 1:
+        raise NeedsNumber(" · ".join(map(str, sizes)))
+    return (sizes[0] * above if sizes else above), below
+
+
+def _known(dim: Dim) -> bool:
+    return isinstance(dim, int) or dim.as_int() is not None
+
+
+def _int(dim: Dim) -> int:
+    value = dim if isinstance(dim, int) else dim.as_int()
+    assert value is not None
+    return value
+
+
+@layer("Flatten")
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """The axes from `axis` to `end_axis`, both included, as one; an end just before the start inserts an axis."""
+
+    axis: int = 1
+    end_axis: int = -1
+
+    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        refuse_in_place(p)
+        s = p.sub("flatten_param")
+        return cls(int(s.get("axis")), int(s.get("end_axis")))
+
+    def span(self, rank: int) -> tuple[int, int]:
+        """First axis, and the one behind the last."""
+        start = canonical_axis(self.axis, rank, "flatten_param.axis")
+        end = canonical_axis(self.end_axis, rank, "flatten_param.end_axis") + 1
+        if end < start:
+            raise Refused(
+                f"end_axis {end - 1} before axis {start}",
+                code="axis",
+                at="flatten_param.end_axis",
+                why="there is nothing between them to flatten",
+            )
+        return start, end
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        x = bottoms[0]
+        start, end = self.span(len(x))
+        return ((*x[:start], volume(x[start:end]), *x[end:]),)
+
+    def emit(self, e: Emission) -> Emitted:
+        rank = len(e.bottoms[0])
+        start, end = self.span(rank)
+        if start == end:
+            return Emitted((f"{e.y[0]} = {e.x[0]}.unsqueeze({start})",))
+        last = f", {end - 1}" if end < rank else ""
+        return Emitted((f"{e.y[0]} = {e.x[0]}.flatten({start}{last})",))
+
+
+@layer("Reshape")
+@dataclass(frozen=True)
+class Reshape(Layer):
+    """`num_axes` axes from `axis` on replaced by others: 0 copies the bottom's extent, -1 takes what is left."""
+
+    dims: tuple[int, ...] = ()
+    axis: int = 0
+    num_axes: int = -1
+
+    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        refuse_in_place(p)
+        s = p.sub("reshape_param")
+        dims = tuple(int(d) for d in s.get("shape").all("dim"))
+        axis, num_axes = int(s.get("axis")), int(s.get("num_axes"))
+        for index, dim in enumerate(dims):
+            if dim < -1:
+                p.refuse(
+                    f"reshape_param.shape.dim[{index}]",
+                    f"dim {dim} is no extent",
+                    code="param-range",
+                    why="0 copies the bottom's, -1 takes what is left, anything else must be positive",
+                )
+        if dims.count(-1) > 1:
+            second = [i for i, d in enumerate(dims) if d == -1][1]
+            p.refuse(
+                f"reshape_param.shape.dim[{second}]",
+                "more than one dim is -1",
+                code="param-count",
+                why="only one extent can follow from the others",
+            )
+        if num_axes < -1:
+            s.refuse("num_axes", f"num_axes {num_axes} is less than -1", code="param-range")
+        return cls(dims, axis, max(num_axes, -1))
+
+    def span(self, rank: int) -> tuple[int, int]:
+        """First axis that is replaced, and the one behind the last; axis -1 stands behind the last axis."""
+        start = self.axis if self.axis >= 0 else rank + self.axis + 1
+        if not 0 <= start <= rank:
+            raise Refused(
+                f"axis {self.axis} of {rank}",
+                code="axis",
+                at="reshape_param.axis",
+                why=f"new axes can stand at {-rank - 1} … {rank}",
+            )
+        end = rank if self.num_axes == -1 else start + self.num_axes
+        if end > rank:
+            raise Refused(
+                f"{self.num_axes} axes from axis {start} on, of {rank}", code="axis", at="reshape_param.num_axes"
+            )
+        return start, end
+
+    def copied(self, rank: int) -> dict[int, int]:
+        """For each dim that is 0: the axis of the bottom that it copies."""
+        start, _ = self.span(rank)
+        found = {index: start + index for index, dim in enumerate(self.dims) if dim == 0}
+        for index, axis in found.items():
+            if axis >= rank:
+                raise Refused(
+                    f"dim 0 at axis {axis}, and the bottom has {rank} axes",
+                    code="axis",
+                    at=f"reshape_param.shape.dim[{index}]",
+                    why="0 copies the bottom's extent at the same place, and there is none",
+                )
+        return found
+
+    def elements(self, x: Shape) -> tuple[Dim, int]:
+        """Elements of the bottom over those of the extents that are given: their quotient is the dim that is -1."""
+        start, end = self.span(len(x))
+        copied = self.copied(len(x))
+        given = [x[copied[i]] if i in copied else d for i, d in enumerate(self.dims) if d != -1]
+        return _quotient(x, (*x[:start], *x[end:], *given))
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        x = bottoms[0]
+        have, given = self.elements(x)
+        # An extent of 0 cannot come from the file: there it copies.
+        whole = have if -1 not in self.dims else have // given * given
+        wanted = have if -1 in self.dims else given
+        refusal = Refused(
+            "element count differs",
+            at="reshape_param.shape",
+            why=f"{show(x)} does not divide by the extents given"
+            if -1 in self.dims
+            else f"{show(x)} has other elements than {show(self.target(x))}",
+        )
+        return [Condition(whole, "==", wanted, refusal)]
+
+    def target(self, x: Shape) -> Shape:
+        start, end = self.span(len(x))
+        copied = self.copied(len(x))
+        middle: list[Dim] = []
+        for index, dim in enumerate(self.dims):
+            if dim == -1:
+                have, given = self.elements(x)
+                middle.append(have // given)
+            else:
+                middle.append(x[copied[index]] if index in copied else dim)
+        return (*x[:start], *middle, *x[end:])
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        return (self.target(bottoms[0]),)
+
+    def emit(self, e: Emission) -> Emitted:
+        x, rank = e.x[0], len(e.bottoms[0])
+        start, end = self.span(rank)
+        if start == end and self.dims == (1,):
+            return Emitted((f"{e.y[0]} = {x}.unsqueeze({start})",))
+        copied = self.copied(rank)
+        middle = [f"{x}.shape[{copied[i]}]" if i in copied else str(d) for i, d in enumerate(self.dims)]
+        kept = [f"{x}.shape[{axis}]" for axis in range(rank)]
+        dims = [*kept[:start], *middle, *kept[end:]]
+        return Emitted((f"{e.y[0]} = {x}.reshape({', '.join(dims) or '()'})",))

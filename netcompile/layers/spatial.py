@@ -1,0 +1,229 @@
+"""Layers over windows of a plane that are neither convolution nor pooling: Im2col, SPP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar, Self
+
+from netcompile.algebra.coords import AxisMap
+from netcompile.algebra.size import conv_size
+from netcompile.layers.base import (
+    Arity,
+    Axes,
+    Condition,
+    Emission,
+    Emitted,
+    Layer,
+    Refused,
+    Shape,
+    call,
+    canonical_axis,
+    layer,
+)
+from netcompile.layers.convolution import Extents, spread, window_field
+from netcompile.layers.params import Params
+
+
+@layer("Im2col")
+@dataclass(frozen=True)
+class Im2col(Layer):
+    """Each window's elements side by side as channels: what a convolution multiplies."""
+
+    kernel: Extents = (1,)
+    stride: Extents = (1,)
+    pad: Extents = (0,)
+    dilation: Extents = (1,)
+    axis: int = 1
+    pairs: tuple[str, ...] = ()  # fields given as _h and _w, which only a plane has
+
+    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("convolution_param")
+        s.ignore("engine", "force_nd_im2col")
+        if not (s.has("kernel_size") or s.has("kernel_h") or s.has("kernel_w")):
+            s.refuse(
+                "",
+                "no kernel size",
+                code="param-missing",
+                why="a window needs kernel_size, or kernel_h and kernel_w",
+                remedy="convolution_param { kernel_size: … }",
+            )
+        kernel = window_field(s, "kernel_size", 0 if s.has("kernel_h") or s.has("kernel_w") else 1, 1, "kernel")
+        stride = window_field(s, "stride", 0 if s.has("stride_h") or s.has("stride_w") else 1, 1)
+        dilation = tuple(int(v) for v in s.all("dilation")) or (1,)
+        for value in dilation:
+            if value < 1:
+                s.refuse("dilation", f"dilation {value} is less than 1", code="param-range")
+        pairs = tuple(f for stem in ("kernel", "stride", "pad") for f in (f"{stem}_h", f"{stem}_w") if s.has(f))
+        return cls(
+            kernel,
+            stride,
+            window_field(s, "pad", 0, 0),
+            tuple(max(v, 1) for v in dilation),
+            int(s.get("axis")),
+            pairs,
+        )
+
+    def windows(self, rank: int) -> tuple[int, tuple[tuple[int, int, int, int], ...]]:
+        """(channel axis, (kernel, stride, pad, dilation) per spatial axis)."""
+        axis = canonical_axis(self.axis, rank, "convolution_param.axis")
+        spatial = rank - axis - 1
+        if spatial < 1:
+            raise Refused(
+                f"no spatial axis after axis {axis} of {rank}", code="axis", at="convolution_param.axis"
+            )
+        if self.pairs and spatial != 2:
+            raise Refused(
+                f"{self.pairs[0]} for {spatial} spatial axes",
+                code="param",
+                at=f"convolution_param.{self.pairs[0]}",
+                why="the _h and _w fields are for a plane",
+            )
+        fields = (
+            spread(self.kernel, spatial, "kernel_size"),
+            spread(self.stride, spatial, "stride"),
+            spread(self.pad, spatial, "pad"),
+            spread(self.dilation, spatial, "dilation"),
+        )
+        return axis, tuple(zip(*fields, strict=True))
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        x = bottoms[0]
+        axis, windows = self.windows(len(x))
+        spatial = tuple(conv_size(d, *w) for d, w in zip(x[axis + 1 :], windows, strict=True))
+        return ((*x[:axis], x[axis] * prod(w[0] for w in windows), *spatial),)
+
+    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
+        axis, windows = self.windows(len(bottoms[0]))
+        if axis != 1 or len(windows) != 2:
+            return None
+        h, w = (AxisMap.window(*v) for v in windows)
+        return ((h, w),)
+
+    def emit(self, e: Emission) -> Emitted:
+        axis, windows = self.windows(len(e.bottoms[0]))
+        kernel, stride, pad, dilation = (tuple(column) for column in zip(*windows, strict=True))
+        ones = (1,) * len(windows)
+        make = call(
+            "im2col",
+            e.x[0],
+            repr(kernel),
+            stride=repr(stride) if stride != ones else None,
+            pad=repr(pad) if any(pad) else None,
+            dilation=repr(dilation) if dilation != ones else None,
+            channels=axis if axis != 1 else None,
+        )
+        return Emitted((f"{e.y[0]} = {make}",), functions=(IM2COL,))
+
+
+IM2COL = '''
+def im2col(x, kernel, stride=None, pad=None, dilation=None, channels=1):
+    """Each window's elements side by side on the axis `channels`; the axes behind it are spatial."""
+    rank, first = len(kernel), channels + 1
+    stride, pad = stride or (1,) * rank, pad or (0,) * rank
+    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation or (1,) * rank)]
+    edges = []
+    for n, p, r in zip(x.shape[first:], pad, reach):
+        edges = [p, p + max(r - n - 2 * p, 0), *edges]  # one window at least, cut off
+    x = F.pad(x, edges)
+    for axis in range(rank):
+        step = dilation[axis] if dilation else 1
+        x = x.unfold(first + axis, reach[axis], stride[axis])[..., ::step]
+    x = x.movedim(tuple(range(-rank, 0)), tuple(range(first, first + rank)))
+    return x.flatten(channels, channels + rank)
+'''
+
+
+@layer("SPP")
+@dataclass(frozen=True)
+class SPP(Layer):
+    """Pooling into 1, 2×2, 4×4, … bins that cover the plane, each level flattened, one behind the other.
+
+    A level's window is the plane divided by its bins, rounded up; what the windows overhang is padded on both sides,
+    the larger half first. A pyramid of height 1 is not flattened.
+    """
+
+    height: int = 1
+    method: str = "MAX"
+
+    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("spp_param")
+        s.ignore("engine")
+        height = int(s.required("pyramid_height") or 0)
+        if s.has("pyramid_height") and height < 1:
+            s.refuse("pyramid_height", f"pyramid_height must be positive, not {height}", code="param-range")
+        return cls(max(height, 1), s.get("pool"))
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        x = bottoms[0]
+        if len(x) != 4:
+            raise Refused(f"SPP wants 4 axes, not {len(x)}", at="bottom[0]", why="(batch, channels, height, width)")
+        found = []
+        for level in range(self.height):
+            bins = 2**level
+            for extent in x[2:]:
+                kernel = (extent + (bins - 1)) // bins
+                refusal = Refused(
+                    f"pad must be smaller than kernel: {bins} bins over {extent} pixels",
+                    code="param-range",
+                    at="spp_param.pyramid_height",
+                    why=f"level {level} has windows of {kernel}, and more than that to pad on one side",
+                )
+                found.append(Condition(kernel * 2, ">=", kernel * bins - extent + 2, refusal))
+                if self.method == "STOCHASTIC":
+                    uneven = Refused(
+                        f"stochastic pooling cannot pad {extent} pixels for {bins} bins",
+                        code="param-conflict",
+                        at="spp_param.pool",
+                        why="Caffe pads MAX and AVE only",
+                    )
+                    found.append(Condition(extent, "==", kernel * bins, uneven))
+        return found
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        x = bottoms[0]
+        self.conditions(x)
+        if self.height == 1:
+            return ((x[0], x[1], 1, 1),)
+        return ((x[0], x[1] * sum(4**level for level in range(self.height))),)
+
+    def emit(self, e: Emission) -> Emitted:
+        x, y = e.x[0], e.y[0]
+        if self.method == "STOCHASTIC":
+            make = call("pyramid", x, self.height, "weighted_mean")
+            return Emitted((f"{y} = {make}",), functions=(WEIGHTED_MEAN, PYRAMID))
+        if self.height == 1:
+            return Emitted((f"{y} = {x}.{'amax' if self.method == 'MAX' else 'mean'}(dim=(2, 3), keepdim=True)",))
+        pool, fill = ("F.max_pool2d", 'float("-inf")') if self.method == "MAX" else ("F.avg_pool2d", None)
+        return Emitted((f"{y} = {call('pyramid', x, self.height, pool, fill=fill)}",), functions=(PYRAMID,))
+
+
+PYRAMID = '''
+def pyramid(x, height, pool, fill=0.0):
+    """Spatial pyramid: the plane pooled into 1, 4, 16, … bins, the results side by side."""
+    levels = []
+    for level in range(height):
+        bins = 2**level
+        kernel = [-(-n // bins) for n in x.shape[2:]]
+        edges = []
+        for n, k in zip(x.shape[2:], kernel):
+            over = k * bins - n
+            edges = [(over + 1) // 2, over // 2, *edges]
+        levels.append(pool(F.pad(x, edges, value=fill), kernel))
+    return levels[0] if height == 1 else torch.cat([y.flatten(1) for y in levels], dim=1)
+'''
+
+WEIGHTED_MEAN = '''
+def weighted_mean(x, kernel):
+    """Stochastic pooling at test: each window's mean, weighted by the elements themselves."""
+    total = F.avg_pool2d(x, kernel)
+    mean = F.avg_pool2d(x * x, kernel) / total
+    return torch.where(total > 0, mean, 0)
+'''

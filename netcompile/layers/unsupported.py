@@ -1,0 +1,71 @@
+"""Layer types of Caffe's forks that are known and cannot be computed here, each with the reason."""
+
+from __future__ import annotations
+
+_RANDOM = "it draws random augmentations for training; a deploy net does without it"
+_LOSS = "it is a training loss of a fork, and no stored source settles all of it"
+_METRIC = "it only counts hits against labels"
+
+# Losses and metrics: they vanish at inference; asked for all the same, they are refused with this reason.
+MEASURES: dict[str, str] = {
+    "BinAccuracy": _METRIC,
+    "CTCLoss": "alignment over sequences, from the warp-ctc library; forks differ in label format and blank",
+    "CenterLoss": _LOSS,
+    "ConfusionMatrix": _METRIC,
+    "CtcLoss": "alignment over sequences, from the warp-ctc library; forks differ in label format and blank",
+    "DetectionEvaluate": "it compares boxes with labelled ones, to count hits",
+    "EltwiseAccuracy": _METRIC,
+    "EvalDetection": "it compares boxes with labelled ones, to count hits",
+    "L1Loss": "FlowNet's loss of flow fields has several forms, for the GPU only",
+    "LSLoss": _LOSS,
+    "LabelsequenceAccuracy": _METRIC,
+    "LpqLoss": "FlowNet's loss of flow fields has several forms, for the GPU only",
+    "MultiBoxLoss": "it matches boxes with labels and mines negatives while it trains",
+    "RedAccuracy": _METRIC,
+    "RedSoftmaxLoss": _LOSS,
+    "RegionLoss": "YOLO's loss matches boxes with labels and keeps state between iterations",
+    "SegAccuracy": _METRIC,
+    "SmoothL1LossOHEM": "it serves online mining of hard examples, a part of training",
+    "SoftmaxWithLossOHEM": "it serves online mining of hard examples, a part of training",
+    "TripletLoss": "forks of this name differ in their distance and in which bottoms they take",
+    "VoxelCustomLoss": _LOSS,
+    "VoxelSoftmaxLoss": _LOSS,
+    "VoxelWiseSoftmaxLoss": _LOSS,
+    "WarpCTC": "alignment over sequences, from the warp-ctc library; forks differ in label format and blank",
+    "WassersteinLoss": "it solves a transport problem with a ground metric from a file",
+}
+
+KNOWN_UNSUPPORTED: dict[str, str] = {
+    "AdaptiveBiasChannel": "it moves scores by image labels while DeepLab trains on weak labels",
+    "BiasChannel": "it moves scores by image labels while DeepLab trains on weak labels",
+    "BoxAnnotatorOHEM": "it picks hard examples from losses and labels, a part of R-FCN's training",
+    "ColorConv": "a colour conversion of one fork whose source is not public",
+    "DataAugmentation": _RANDOM,
+    "DenseCRF": "it runs Krähenbühl's dense CRF library, whose result depends on its build",
+    "DominantChannel": "a step of DeepLab's training on weak labels",
+    "Downsample": "FlowNet's weighted shrinking exists for the GPU only, to make training targets",
+    "FlowAugmentation": _RANDOM,
+    "GenerateAugmentationParameters": _RANDOM,
+    "LS": "a least-squares solver of one branch, which writes its own weights",
+    "LabelSpecificRescale": "a part of face training with labels at hand",
+    "MatRead": "it reads Matlab files that only their owner has",
+    "MultiStageCRF": "a fork's own mean-field inference, whose source is not public",
+    "Proposal": "a Python layer in most forks; the C++ ones differ in how they round and sort",
+    "SaliencyPooling": "a pooling of one branch, steered by a saliency map; its source is not public",
+    "SparseInnerProduct": "it multiplies sparse matrices, for which blobs have no place",
+    "TopK": "a sparse autoencoder's branch, whose source is not public",
+    "Transpose": "forks of this name differ; one transposes another layer's weights",
+    "UniqueLabel": "it gathers an image's labels while DeepLab trains on weak labels",
+    "YoloDetectionOutput": "YOLO's boxes: forks of this name differ in their output",
+}
+
+
+def reason(type_name: str) -> str | None:
+    """Why a known layer type of a fork is not supported; None for a type that nobody here has heard of.
+
+    >>> reason("SparseInnerProduct")
+    'it multiplies sparse matrices, for which blobs have no place'
+    >>> reason("Convolutoin") is None
+    True
+    """
+    return KNOWN_UNSUPPORTED.get(type_name) or MEASURES.get(type_name)

@@ -1,0 +1,79 @@
+"""The report as text for a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netcompile.prototxt.diagnostic import visible
+from netcompile.report.table import table
+from netcompile.report.words import (
+    count_text,
+    exact_text,
+    offsets,
+    offsets_text,
+    pair_text,
+    shape_text,
+    sizes_text,
+    strides,
+)
+
+if TYPE_CHECKING:
+    from netcompile.report.model import Layers, Offsets
+
+
+def offsets_as_text(report: Offsets) -> str:
+    """One line per crop: where it is, what it declares, what alignment needs, what is used, when it is legal."""
+    title = f"{visible(report.net)} ({visible(report.file)}, phase {report.phase})"
+    if not report.crops:
+        body = "no crop layers"
+    else:
+        header = ("crop", "line", "axis", "declared", "needed", "used", "status", "legal for")
+        rows = [
+            (
+                crop.layer,
+                crop.line,
+                crop.axis,
+                offsets_text(crop.declared),
+                offsets_text(crop.inferred),
+                offsets_text(crop.used),
+                crop.status,
+                sizes_text(crop.valid),
+            )
+            for crop in report.crops
+        ]
+        body = table(header, rows, right=(1, 2, 3, 4, 5))
+    if report.valid is not None:
+        body += f"\n\nthe whole net is legal for {sizes_text(report.valid)}"
+    return f"{title}\n\n{body}\n"
+
+
+def layers_as_text(report: Layers) -> str:
+    """One line per layer, and totals."""
+    header = ["layer", "type", "bottoms → tops", "shape"]
+    if report.numeric:
+        header.append("numbers")
+    header += ["parameters", "MACs", "field", "stride", "offset"]
+    rows = []
+    for layer in report.layers:
+        top = layer.tops[0] if layer.tops else None
+        arrow = f"{', '.join(layer.bottoms)} → {', '.join(t.blob for t in layer.tops)}".strip()
+        row: list[object] = [layer.name, layer.type, arrow]
+        row.append("; ".join(exact_text(t.symbolic, t.shape) for t in layer.tops))
+        if report.numeric:
+            row.append("; ".join(shape_text(t.shape) for t in layer.tops))
+        row += [count_text(layer.parameters) if layer.parameters else "", count_text(layer.macs) if layer.macs else ""]
+        row.append(pair_text(top.field.size if top is not None and top.field is not None else None))
+        row.append(pair_text(strides(top.coordinates) if top is not None else None))
+        row.append(pair_text(offsets(top.coordinates) if top is not None else None))
+        rows.append(row)
+    first = len(header) - 5
+    body = table(header, rows, right=range(first, len(header)))
+    totals = (
+        f"{len(report.layers)} layers, {report.parameters:,} parameters, {count_text(report.macs)} MACs, "
+        f"{count_text(report.activations)}B of activations (float32)"
+    )
+    if report.assumed:
+        totals += f", with assumed shapes for {', '.join(map(visible, report.assumed))}"
+    outputs = f"outputs: {', '.join(map(visible, report.outputs)) or 'none'}"
+    title = f"{visible(report.net)} ({visible(report.file)}, phase {report.phase})"
+    return f"{title}\n\n{body}\n\n{totals}\n{outputs}\n"

@@ -1,0 +1,114 @@
+"""From an analysed net to the layer half of its report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netcompile.report.model import Field, LayerLine, Layers, TopLine
+from netcompile.report.offsets import blob_lines, coordinates_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from netcompile.analysis.cost import Cost
+    from netcompile.analysis.receptive import Sights
+    from netcompile.ir.graph import Graph, Input, Node, Value
+    from netcompile.pipeline import Analysed
+
+
+def layers_report(analysed: Analysed) -> Layers:
+    """Every layer in the file's order, data layers included, with what it makes and what it costs."""
+    from netcompile.analysis.cost import FLOAT, costs
+    from netcompile.analysis.receptive import fields
+
+    graph = analysed.graph
+    sights = fields(graph, analysed.shapes)
+    cost = dict(zip(map(id, graph.nodes), costs(graph, analysed.shapes), strict=True))
+    lines = []
+    for entry in in_file_order(graph):
+        if isinstance(entry, tuple):
+            values = tuple(source.value for source in entry)
+            size = sum(FLOAT * _count(source.shape) for source in entry)
+            message = entry[0].message
+            lines.append(_line(analysed, sights, message.get("name"), message, (), values, (), (0, 0, size)))
+        else:
+            spent: Cost = cost[id(entry)]
+            numbers = (spent.parameters, spent.macs, spent.activations)
+            bottoms = tuple(bottom.blob for bottom in entry.bottoms)
+            lines.append(
+                _line(analysed, sights, entry.name, entry.message, bottoms, entry.tops, spent.blobs, numbers)
+            )
+    return Layers(
+        analysed.name,
+        analysed.source.name,
+        "train" if graph.train else "test",
+        tuple(entry.value.blob for entry in graph.inputs if not entry.declared),
+        graph.outputs,
+        tuple(lines),
+        blob_lines(analysed),
+        sum(line.parameters for line in lines),
+        sum(line.macs for line in lines),
+        sum(line.activations for line in lines),
+    )
+
+
+def in_file_order(graph: Graph) -> list[Node | tuple[Input, ...]]:
+    """Layers as the file has them: a node, or the inputs that one data layer became."""
+    nodes = {(node.name, node.occurrence): node for node in graph.nodes}
+    sources: dict[str, list[tuple[Input, ...]]] = {}
+    layers: dict[int, list[Input]] = {}
+    for entry in graph.inputs:
+        layers.setdefault(id(entry.message), []).append(entry)
+    for inputs in layers.values():
+        sources.setdefault(inputs[0].message.get("name") or "", []).append(tuple(inputs))
+    found: list[Node | tuple[Input, ...]] = []
+    seen: dict[str, int] = {}
+    for name in graph.order:
+        occurrence = seen.get(name, 0)
+        seen[name] = occurrence + 1
+        node = nodes.pop((name, occurrence), None)
+        if node is not None:
+            found.append(node)
+        elif sources.get(name):
+            found.append(sources[name].pop(0))
+    return found
+
+
+def _line(
+    analysed: Analysed,
+    sights: Mapping[Value, Sights],
+    name: str,
+    message: object,
+    bottoms: tuple[str, ...],
+    tops: tuple[Value, ...],
+    blobs: tuple[tuple[int, ...], ...],
+    numbers: tuple[int, int, int],
+) -> LayerLine:
+    from netcompile.prototxt.message import Message
+
+    assert isinstance(message, Message)
+    symbolic = analysed.symbolic.shapes
+    lines = tuple(
+        TopLine(
+            top.blob,
+            analysed.shapes.get(top),
+            symbolic.get(top),
+            coordinates_of(analysed, top),
+            _field(sights.get(top)),
+        )
+        for top in tops
+    )
+    return LayerLine(name, message.get("type"), message.span.line, bottoms, lines, blobs, *numbers)
+
+
+def _field(sights: Sights | None) -> Field | None:
+    if sights is None:
+        return None
+    high, wide = sights
+    return Field((high.size, wide.size), (high.stride, wide.stride), (high.centre, wide.centre))
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    from math import prod
+
+    return prod(shape)

@@ -1,0 +1,107 @@
+"""From an analysed net to the alignment half of its report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netcompile.report.model import BlobLine, CropLine, Derivation, Offsets, Step
+
+if TYPE_CHECKING:
+    from netcompile.algebra.nset import NSet
+    from netcompile.analysis.crops import CropReport
+    from netcompile.ir.graph import Node, Value
+    from netcompile.layers.base import Axes
+    from netcompile.pipeline import Analysed
+
+
+def offsets_report(analysed: Analysed) -> Offsets:
+    """Every crop with its reasons, and the coordinates and extents of every blob."""
+    from netcompile.analysis.crops import OK, finding
+
+    producers = analysed.graph.producers()
+    crops = []
+    for report in analysed.reports:
+        crops.append(
+            CropLine(
+                report.node.name,
+                report.node.line,
+                (report.node.bottoms[0].blob, report.node.bottoms[1].blob),
+                report.axis,
+                report.declared,
+                report.inferred,
+                report.used,
+                report.status,
+                report.why,
+                report.valid,
+                finding(report) if report.status != OK else None,
+                _derivation(analysed, report, producers),
+            )
+        )
+    return Offsets(
+        analysed.name,
+        analysed.source.name,
+        "train" if analysed.graph.train else "test",
+        tuple(entry.value.blob for entry in analysed.graph.inputs),
+        tuple(crops),
+        blob_lines(analysed),
+        net_valid(analysed),
+    )
+
+
+def blob_lines(analysed: Analysed) -> tuple[BlobLine, ...]:
+    """The final value of every blob, in order of first appearance."""
+    symbolic = analysed.symbolic.shapes
+    return tuple(
+        BlobLine(name, analysed.shapes.get(value), symbolic.get(value), coordinates_of(analysed, value))
+        for name, value in analysed.graph.blobs.items()
+    )
+
+
+def coordinates_of(analysed: Analysed, value: Value) -> Axes | None:
+    """A value's map to the net's first input; None where no chain of layers leads its pixels back there."""
+    shape = analysed.shapes.get(value)
+    frame = analysed.crops.coordinates.frames.get(value)
+    if not analysed.graph.inputs or frame is None or shape is None or len(shape) != 4:
+        return None
+    return frame[1] if frame[0] == analysed.graph.inputs[0].value else None
+
+
+def net_valid(analysed: Analysed) -> tuple[NSet, NSet] | None:
+    """Heights and widths for which the whole net is legal; None where that is too complex to be written down."""
+    from netcompile.algebra.nset import SizeTooComplex
+
+    if not analysed.symbolic.spatial:
+        return None
+    try:
+        return analysed.valid
+    except (SizeTooComplex, ValueError):
+        return None
+
+
+def _derivation(analysed: Analysed, report: CropReport, producers: dict[Value, Node]) -> Derivation | None:
+    if report.inferred is None:
+        return None
+    coordinates = analysed.crops.coordinates
+    ways = [coordinates.path(bottom) for bottom in report.node.bottoms]
+    shared = 0
+    while shared < min(map(len, ways)) and ways[0][shared][0] == ways[1][shared][0]:
+        shared += 1
+    if shared:
+        ancestor = ways[0][shared - 1][0]
+    else:
+        first = next((way[0][0] for way in ways if way), report.node.bottoms[0])
+        ancestor = coordinates.local[first][0] if first in coordinates.local else first
+    cropped, reference = (_steps(way[shared:], producers) for way in ways)
+    return Derivation(ancestor.blob, cropped, reference)
+
+
+def _steps(chain: list[tuple[Value, Axes]], producers: dict[Value, Node]) -> tuple[Step, ...]:
+    from netcompile.analysis.coordinates import compose
+    from netcompile.layers.base import IDENTITY
+
+    total, steps = IDENTITY, []
+    for value, axes in chain:
+        total = compose(total, axes)
+        node = producers[value]
+        steps.append(Step(value.blob, node.name, node.line, axes, total))
+    return tuple(steps)

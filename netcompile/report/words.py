@@ -1,0 +1,79 @@
+"""Numbers, shapes and sets of sizes as short text; shared by the renderers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from netcompile.algebra.nset import NSet
+    from netcompile.report.model import Dims, Maps
+
+
+def offsets_text(values: Sequence[Fraction | int] | None) -> str:
+    """``5`` where all are equal, ``5, 9`` otherwise, ``-`` for none."""
+    if not values:
+        return "-"
+    return str(values[0]) if len(set(values)) == 1 else ", ".join(map(str, values))
+
+
+def sizes_text(valid: tuple[NSet, NSet] | None) -> str:
+    """For which heights and widths something holds."""
+    if valid is None:
+        return "not known"
+    height, width = valid
+    if height == width:
+        return "every H, W" if height.is_all else height.describe("H, W")
+    return "; ".join("every " + v if s.is_all else s.describe(v) for s, v in ((height, "H"), (width, "W")))
+
+
+def shape_text(dims: Sequence[object] | None) -> str:
+    """``1×21×⌈(H+6)/32⌉×W``; sums in parentheses."""
+    if dims is None:
+        return "?"
+    parts = [f"({text})" if " " in (text := str(dim)) else text for dim in dims]
+    return "×".join(parts) or "scalar"
+
+
+def exact_text(symbolic: Dims | None, shape: tuple[int, ...] | None) -> str:
+    """The shape as a function of H and W where there is one, else as numbers."""
+    return shape_text(symbolic if symbolic is not None else shape)
+
+
+def pair_text(pair: tuple[object, object] | None) -> str:
+    """Height and width: one number where they agree, ``-`` where there are none."""
+    if pair is None:
+        return "-"
+    high, wide = map(str, pair)
+    return high if high == wide else f"{high}, {wide}"
+
+
+def strides(maps: Maps | None) -> tuple[Fraction, Fraction] | None:
+    return None if maps is None else (maps[0].stride, maps[1].stride)
+
+
+def offsets(maps: Maps | None) -> tuple[Fraction, Fraction] | None:
+    return None if maps is None else (maps[0].offset, maps[1].offset)
+
+
+def count_text(count: int) -> str:
+    """A count as people read it.
+
+    >>> count_text(0), count_text(999), count_text(134_486_000), count_text(15_300_000_000)
+    ('0', '999', '134.5 M', '15.3 G')
+    """
+    for factor, unit in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return str(count)
+
+
+def bytes_text(count: int) -> str:
+    """A size of a file.
+
+    >>> bytes_text(12), bytes_text(2048), bytes_text(538_000_000)
+    ('12 B', '2.0 kB', '538.0 MB')
+    """
+    return f"{count} B" if count < 1000 else f"{count_text(count)}B"

@@ -1,0 +1,109 @@
+"""Caffe's fillers: how a blob is drawn before training (include/caffe/filler.hpp of Caffe 1.0).
+
+Distributions are Caffe's, the random numbers are torch's: the same seed gives other values than in Caffe.
+"""
+
+from __future__ import annotations
+
+from math import ceil, prod, sqrt
+
+import torch
+from torch import Generator, Tensor
+
+from netcompile.prototxt.diagnostic import Diagnostic
+from netcompile.prototxt.message import Message
+
+TYPES = ("constant", "uniform", "gaussian", "positive_unitball", "xavier", "msra", "bilinear")
+
+# What Caffe draws where a layer's file names no filler: 0, but for these.
+_DEFAULTS = {("Scale", 0): 1.0, ("PReLU", 0): 0.25}
+
+
+def default(layer_type: str, index: int) -> float:
+    """The constant that blob `index` of a layer type holds where no filler is given.
+
+    >>> default("PReLU", 0), default("Convolution", 0)
+    (0.25, 0.0)
+    """
+    return _DEFAULTS.get((layer_type, index), 0.0)
+
+
+def problem(filler: Message, shape: tuple[int, ...], layer: str) -> Diagnostic | None:
+    """Why a filler cannot fill a blob of this shape, None if it can."""
+    kind, sparse = str(filler.get("type")), int(filler.get("sparse"))
+    what = why = remedy = ""
+    at = "type"
+    if kind not in TYPES:
+        from difflib import get_close_matches
+
+        near = get_close_matches(kind, TYPES, 1)
+        what, why = f"unknown filler '{kind}' in layer '{layer}'", f"Caffe has {', '.join(TYPES)}"
+        remedy = f'did you mean "{near[0]}"?' if near else ""
+    elif kind != "gaussian" and sparse != -1:
+        at, what = "sparse", f"sparse is for gaussian fillers only, not for {kind}"
+    elif sparse < -1:
+        at, what = "sparse", f"sparse must be -1 (dense) or a count, not {sparse}"
+    elif kind == "bilinear" and (len(shape) != 4 or shape[2] != shape[3]):
+        what = f"a bilinear filler cannot fill the blob {'x'.join(map(str, shape))} of layer '{layer}'"
+        why = "it wants four axes, and a window as high as it is wide"
+    elif kind == "uniform" and filler.get("min") > filler.get("max"):
+        at, what = "min", f"min {filler.get('min'):g} is above max {filler.get('max'):g}"
+    elif kind == "gaussian" and filler.get("std") < 0:
+        at, what = "std", f"std {filler.get('std'):g} is negative"
+    if not what:
+        return None
+    span = filler.span_of(at) if filler.has(at) else filler.span
+    return Diagnostic("filler", what, span, why, remedy)
+
+
+def fan(shape: tuple[int, ...], norm: str) -> float:
+    """The n of xavier and msra: fan in, fan out, or their mean.
+
+    >>> fan((6, 3, 5, 5), "FAN_IN"), fan((6, 3, 5, 5), "FAN_OUT"), fan((6, 3, 5, 5), "AVERAGE")
+    (75.0, 150.0, 112.5)
+    """
+    count = prod(shape)
+    fan_in = count // shape[0] if shape else count
+    fan_out = count // shape[1] if len(shape) > 1 else count
+    return {"FAN_IN": fan_in / 1, "FAN_OUT": fan_out / 1, "AVERAGE": (fan_in + fan_out) / 2}[norm]
+
+
+def bilinear(shape: tuple[int, ...]) -> Tensor:
+    """The kernel of bilinear interpolation in every window of an N×C×k×k blob."""
+    width = shape[3]
+    factor = ceil(width / 2)
+    centre = (width - 1) / (2.0 * factor)
+    ramp = 1 - (torch.arange(width, dtype=torch.float32) / factor - centre).abs()
+    return (ramp[:, None] * ramp[None, :]).expand(shape).contiguous()
+
+
+def fill(shape: tuple[int, ...], filler: Message | None, generator: Generator, constant: float = 0.0) -> Tensor:
+    """A float32 tensor as `filler` draws it; without a filler, `constant` everywhere."""
+    out = torch.empty(shape)
+    if filler is None:
+        return out.fill_(constant)
+    kind = str(filler.get("type"))
+    match kind:
+        case "constant":
+            return out.fill_(filler.get("value"))
+        case "uniform":
+            return out.uniform_(filler.get("min"), filler.get("max"), generator=generator)
+        case "gaussian":
+            out.normal_(filler.get("mean"), filler.get("std"), generator=generator)
+            sparse = int(filler.get("sparse"))
+            if sparse >= 0:  # on average so many inputs of each output keep their weight
+                chance = min(1.0, sparse / shape[0]) if shape else 1.0
+                out.mul_(torch.empty(shape).bernoulli_(chance, generator=generator))
+            return out
+        case "positive_unitball":
+            rows = out.uniform_(0, 1, generator=generator).view(shape[0] if shape else 1, -1)
+            return (rows / rows.sum(1, keepdim=True)).view(shape)
+        case "xavier":
+            scale = sqrt(3.0 / fan(shape, filler.get("variance_norm")))
+            return out.uniform_(-scale, scale, generator=generator)
+        case "msra":
+            return out.normal_(0, sqrt(2.0 / fan(shape, filler.get("variance_norm"))), generator=generator)
+        case "bilinear":
+            return bilinear(shape)
+        case _:
+            raise ValueError(f"no filler {kind!r}")

@@ -1,0 +1,314 @@
+"""Solver files: a checked `Solver` from a `SolverParameter`, every field used, refused or reported."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from netcompile.prototxt.diagnostic import Diagnostic, NetError, Severity
+from netcompile.prototxt.message import Message
+from netcompile.prototxt.parser import parse
+from netcompile.prototxt.source import Source, Span
+from netcompile.train.rates import POLICIES, Policy
+
+TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
+_OLD_TYPES = dict(zip(("SGD", "NESTEROV", "ADAGRAD", "RMSPROP", "ADADELTA", "ADAM"), TYPES, strict=True))
+
+# What the settings of a field become here, where they do not act as in Caffe.
+_ELSEWHERE = {
+    "solver_mode": "--device says where to compute",
+    "device_id": "--device says where to compute; CUDA_VISIBLE_DEVICES picks a GPU",
+    "snapshot_format": "snapshots are .safetensors and .json",
+    "snapshot_diff": "gradients are not written",
+    "debug_info": "no debug output is written",
+    "layer_wise_reduce": "gradients are summed over the processes after the last layer; the sums are the same",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NetRef:
+    """A net that a solver names: a path or an inline message, and the state that it is built for."""
+
+    field: str
+    path: str
+    message: Message | None
+    span: Span
+    level: int = 0
+    stages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Solver:
+    """A solver's settings. Numbers are float32, as Caffe keeps them; `test_iter` has one number per test net."""
+
+    source: Source
+    type: str
+    rate: Policy
+    max_iter: int
+    momentum: float
+    momentum2: float
+    delta: float
+    rms_decay: float
+    weight_decay: float
+    regularization: str
+    clip_gradients: float
+    iter_size: int
+    display: int
+    average_loss: int
+    test_iter: tuple[int, ...]
+    test_interval: int
+    test_initialization: bool
+    test_compute_loss: bool
+    snapshot: int
+    snapshot_prefix: str
+    snapshot_after_train: bool
+    random_seed: int
+    weights: tuple[str, ...]
+    train_net: NetRef
+    test_nets: tuple[NetRef, ...]
+    notes: tuple[Diagnostic, ...] = ()
+
+
+def read_solver(source: Source) -> Solver:
+    """The solver of a text. Raises NetError with every mistake found."""
+    reader = _Reader(_parse(source))
+    solver = reader.solver(source)
+    errors = [finding for finding in reader.findings if finding.severity == "error"]
+    if errors or solver is None:
+        raise NetError(errors)
+    return solver
+
+
+def _parse(source: Source) -> Message:
+    """The message of a text; a net given by mistake is named as one."""
+    first = re.search(r"(?m)^\s*(layers?)\s*:?\s*[{<]", source.text)
+    if first is not None and not re.search(r"net_param\s*:?\s*[{<]", source.text):
+        why = "its layers say what is computed; a solver says how it is trained"
+        span = Span(source, *first.span(1))
+        raise NetError(
+            Diagnostic("solver-net", "this is a net, not a solver", span, why, "give the solver's prototxt")
+        )
+    return parse(source, "SolverParameter")
+
+
+class _Reader:
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        self.findings: list[Diagnostic] = []
+
+    # reports ---------------------------------------------------------------------------------------------------
+
+    def say(
+        self, severity: Severity, code: str, what: str, field: str, why: str = "", remedy: str = "", index: int = 0
+    ) -> None:
+        has = bool(field) and self.message.has(field)
+        span = self.message.span_of(field, index) if has else Span(self.message.source, 0, 0)
+        if has and self.message.type.fields[field].message is not None:
+            span = self.message.name_span_of(field, index)
+        self.findings.append(Diagnostic(code, what, span, why, remedy, severity))
+
+    def error(self, code: str, what: str, field: str, why: str = "", remedy: str = "", index: int = 0) -> None:
+        self.say("error", code, what, field, why, remedy, index)
+
+    def warn(self, code: str, what: str, field: str, why: str = "", remedy: str = "") -> None:
+        self.say("warning", code, what, field, why, remedy)
+
+    # values ----------------------------------------------------------------------------------------------------
+
+    def integer(self, field: str, least: int) -> int:
+        value = int(self.message.get(field) or 0)
+        if value < least and self.message.has(field):
+            self.error("solver-range", f"{field} must be at least {least}, not {value}", field, remedy=f"{field}: {least}")
+        return max(value, least)
+
+    def number(self, field: str, low: float | None = None, below: float | None = None) -> float:
+        value = float(self.message.get(field) or 0.0)
+        if value != value or value in (float("inf"), float("-inf")):
+            self.error("solver-range", f"{field} must be a finite number, not {value}", field)
+        elif (low is not None and value < low) or (below is not None and value >= below):
+            bounds = f"at least {low:g}" + (f" and below {below:g}" if below is not None else "")
+            self.error("solver-range", f"{field} must be {bounds}, not {value:g}", field)
+        return value
+
+    def needed(self, field: str, why: str, example: str) -> None:
+        if not self.message.has(field):
+            self.error("solver-missing", f"{field} is not given", "", why, f"{field}: {example}")
+
+    # the solver ------------------------------------------------------------------------------------------------
+
+    def solver(self, source: Source) -> Solver | None:
+        m = self.message
+        if not m.entries:
+            self.error("solver-missing", "the solver is empty", "", "it names a net and says how to train it")
+            return None
+        self.needed("base_lr", "Caffe would take 0 and learn nothing", "0.01")
+        self.needed("max_iter", "Caffe would take 0 and not train at all", "10000")
+        kind, rate = self.kind(), self.rate()
+        train, tests = self.nets()
+        for entry in m.entries:
+            field = entry.field
+            if getattr(field, "fork", None) is not None:
+                self.warn("solver-unused", f"{field.name} does nothing here", field.name, "only a fork of Caffe has it")
+            elif field.name in _ELSEWHERE:
+                self.say("note", "solver-elsewhere", f"{field.name} is not followed", field.name, _ELSEWHERE[field.name])
+        if kind in ("AdaGrad", "RMSProp") and m.get("momentum"):
+            self.error(
+                "solver-conflict", f"momentum cannot be used with {kind}", "momentum",
+                "Caffe refuses it: the rule has no momentum", "remove momentum",
+            )  # fmt: skip
+        regularization = str(m.get("regularization_type"))
+        if regularization not in ("L1", "L2"):
+            self.unknown("regularization_type", regularization, ("L1", "L2"))
+        snapshot = self.integer("snapshot", 0)
+        if snapshot and not m.has("snapshot_prefix"):
+            self.error(
+                "solver-missing", "snapshot is given, snapshot_prefix is not", "snapshot",
+                "Caffe asks for it before it trains", 'snapshot_prefix: "snapshot/train"',
+            )  # fmt: skip
+        rms_decay = self.number("rms_decay", 0.0, 1.0) if kind == "RMSProp" else float(m.get("rms_decay"))
+        values: dict[str, Any] = dict(
+            max_iter=self.integer("max_iter", 0),
+            momentum=self.number("momentum"),
+            momentum2=self.number("momentum2"),
+            delta=self.number("delta"),
+            rms_decay=rms_decay,
+            weight_decay=self.number("weight_decay"),
+            regularization=regularization,
+            clip_gradients=self.number("clip_gradients"),
+            iter_size=self.integer("iter_size", 1),
+            display=self.integer("display", 0),
+            average_loss=self.integer("average_loss", 1),
+            test_iter=tuple(int(v) for v in m.all("test_iter")),
+            test_interval=self.integer("test_interval", 0),
+            test_initialization=bool(m.get("test_initialization")),
+            test_compute_loss=bool(m.get("test_compute_loss")),
+            snapshot=snapshot,
+            snapshot_prefix=str(m.get("snapshot_prefix") or ""),
+            snapshot_after_train=bool(m.get("snapshot_after_train")),
+            random_seed=int(m.get("random_seed")),
+            weights=tuple(part.strip() for text in m.all("weights") for part in text.split(",") if part.strip()),
+        )
+        if not (train and kind and rate):
+            return None
+        return Solver(
+            source=source, type=kind, rate=rate, train_net=train, test_nets=tests, notes=tuple(self.findings), **values
+        )
+
+    def unknown(self, field: str, value: str, known: tuple[str, ...]) -> None:
+        from difflib import get_close_matches
+
+        near = get_close_matches(value.lower(), [k.lower() for k in known], 1, 0.5)
+        real = next((k for k in known if near and k.lower() == near[0]), "")
+        self.error(
+            "solver-unknown", f"unknown {field} '{value}'", field, f"Caffe has {', '.join(known)}",
+            f'did you mean "{real}"?' if real else "",
+        )  # fmt: skip
+
+    def kind(self) -> str:
+        m = self.message
+        if m.has("solver_type"):
+            if m.has("type"):
+                self.error(
+                    "solver-conflict", "solver_type and type are both given", "solver_type",
+                    f"type says {m.get('type')}, and Caffe refuses the old field beside the new one",
+                    "remove solver_type",
+                )  # fmt: skip
+            return _OLD_TYPES.get(str(m.get("solver_type")), "SGD")
+        kind = str(m.get("type"))
+        if kind not in TYPES:
+            self.unknown("type", kind, TYPES)
+            return ""
+        return kind
+
+    def rate(self) -> Policy | None:
+        m = self.message
+        name = str(m.get("lr_policy") or "")
+        if not m.has("lr_policy"):
+            self.needed("lr_policy", f"Caffe has no default; it knows {', '.join(POLICIES)}", '"fixed"')
+            return None
+        if name not in POLICIES:
+            self.unknown("lr_policy", name, tuple(POLICIES))
+            return None
+        needs = POLICIES[name]
+        for field in needs:
+            if not m.has(field):
+                self.warn(
+                    "solver-rate", f"lr_policy {name} without {field}", "lr_policy",
+                    "Caffe takes none" if field == "stepvalue" else "Caffe takes 0", f"{field}: …",
+                )  # fmt: skip
+        stepsize = int(m.get("stepsize") or 0)
+        if name == "step" and stepsize < 1:
+            self.error("solver-range", f"stepsize must be at least 1, not {stepsize}", "stepsize", "Caffe divides by it")
+        for field in ("gamma", "power", "stepsize", "stepvalue"):
+            if m.has(field) and field not in needs:
+                self.warn("solver-unused", f"{field} does nothing with lr_policy {name}", field)
+        values = tuple(int(v) for v in m.all("stepvalue"))
+        if list(values) != sorted(values):
+            self.warn(
+                "solver-rate", "stepvalue does not ascend", "stepvalue",
+                "each value is waited for in turn, so a smaller one takes effect late", "sort them",
+            )  # fmt: skip
+        return Policy(name, self.number("base_lr"), self.number("gamma"), self.number("power"), stepsize, values,
+                      int(m.get("max_iter") or 0))  # fmt: skip
+
+    # nets ------------------------------------------------------------------------------------------------------
+
+    def refs(self, field: str) -> list[NetRef]:
+        is_message = self.message.type.fields[field].message is not None
+        found = []
+        for index, value in enumerate(self.message.all(field)):
+            span = self.message.name_span_of(field, index) if is_message else self.message.span_of(field, index)
+            path = "" if is_message else str(value)
+            if not is_message and not path:
+                self.error("solver-net", f"{field} is an empty path", field, index=index)
+            found.append(NetRef(field, path, value if is_message else None, span))
+        return found
+
+    def nets(self) -> tuple[NetRef | None, tuple[NetRef, ...]]:
+        """Caffe's Solver::InitTrainNet and InitTestNets: which net is trained, and which are tested."""
+        m = self.message
+        trains = [ref for f in ("train_net_param", "train_net", "net_param", "net") for ref in self.refs(f)]
+        if not trains:
+            self.error("solver-missing", "the solver names no net to train", "", remedy='net: "train_val.prototxt"')
+        for extra in trains[1:]:
+            self.error(
+                "solver-conflict", f"{extra.field} beside {trains[0].field}: two nets to train", extra.field,
+                "Caffe wants exactly one of net, net_param, train_net, train_net_param",
+                f"remove {extra.field} or {trains[0].field}",
+            )  # fmt: skip
+        train = _with_state(trains[0], m.get("train_state")) if trains else None
+        given = [ref for f in ("test_net_param", "test_net") for ref in self.refs(f)]
+        generic = [ref for f in ("net_param", "net") for ref in self.refs(f)]
+        iters, states = m.all("test_iter"), m.all("test_state")
+        if len(iters) < len(given) or (len(iters) > len(given) and not generic):
+            self.error(
+                "solver-count", f"{len(iters)} test_iter for {len(given)} test nets",
+                "test_iter" if iters else given[0].field,
+                "every test net has its test_iter; further ones test the net that `net` names",
+            )  # fmt: skip
+        tests = given + generic[:1] * max(0, len(iters) - len(given))
+        for index, value in enumerate(iters):
+            if value < 1:
+                self.error("solver-range", f"test_iter must be at least 1, not {value}", "test_iter", index=index)
+        if states and len(states) != len(tests):
+            self.error(
+                "solver-count", f"{len(states)} test_state for {len(tests)} test nets", "test_state",
+                "Caffe wants none, or one for each test net",
+            )  # fmt: skip
+        elif states:
+            tests = [_with_state(ref, state) for ref, state in zip(tests, states, strict=True)]
+        if tests and int(m.get("test_interval") or 0) < 1:
+            self.error(
+                "solver-missing", "test nets without a test_interval", "test_interval" if m.has("test_interval") else "test_iter",
+                "Caffe asks how often they are to be run", "test_interval: 1000",
+            )  # fmt: skip
+        if m.get("test_interval") and not tests:
+            self.warn("solver-unused", "test_interval does nothing: there is no test net", "test_interval",
+                      "a test_iter makes `net` a test net", "test_iter: 100")  # fmt: skip
+        return train, tuple(tests)
+
+
+def _with_state(ref: NetRef, state: Any) -> NetRef:
+    level, stages = int(state.get("level") or 0), tuple(str(s) for s in state.all("stage"))
+    return NetRef(ref.field, ref.path, ref.message, ref.span, level, stages)

@@ -1,0 +1,502 @@
+"""Conversion: which blob goes where by Caffe's rules, and the file, which comes whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import warnings
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import load_file, save
+
+from netcompile.caffemodel import recipe as r
+from netcompile.caffemodel import tensorfile
+from netcompile.caffemodel.convert import convert, load_tensors
+from netcompile.caffemodel.plan import LayerSpec, Plan, Tensor, convert_plain, match
+from netcompile.caffemodel.reader import read_caffemodel
+from netcompile.prototxt.diagnostic import NetError
+from netcompile.prototxt.source import Source, Span
+from tests.caffemodel import encode as e
+from tests.conftest import CASES
+
+
+@pytest.fixture
+def given_model(tmp_path):
+    """Writes the bytes of a caffemodel and reads it."""
+
+    def make(*layers: bytes):
+        path = tmp_path / "w.caffemodel"
+        path.write_bytes(e.net(*layers))
+        return read_caffemodel(path)
+
+    return make
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out.safetensors"
+
+
+def simple(*specs: LayerSpec) -> Plan:
+    """A tensor for each blob that is the layer's own."""
+    tensors = []
+    seen: dict[str, int] = {}
+    for spec in specs:
+        occurrence = seen.get(spec.name, 0)
+        seen[spec.name] = occurrence + 1
+        shared = dict(spec.shared)
+        for index, shape in enumerate(spec.blobs):
+            if index not in shared:
+                take = r.Take(spec.name, index, occurrence)
+                tensors.append(Tensor(r.describe(take), shape, "float32", take))
+    return Plan(tuple(tensors), specs)
+
+
+def problems(model, plan, out, **options) -> list[tuple[str, str]]:
+    with pytest.raises(NetError) as caught:
+        convert(model, plan, out, **options)
+    assert not out.exists()
+    assert all(d.remedy for d in caught.value.diagnostics)
+    return [(d.code, d.what.replace(model.path, "FILE")) for d in caught.value.diagnostics]
+
+
+CONV = e.v2("conv", "Convolution", e.blob((2, 1, 1, 3), range(6)), e.blob((2,), [10, 20]))
+CONV_SPEC = LayerSpec("conv", ((2, 1, 1, 3), (2,)))
+
+
+# --- which blob goes where
+
+
+def test_copies_and_report(given_model, out):
+    model = given_model(CONV, e.v2("relu", "ReLU"), e.v2("old", "Convolution", e.blob((1,), [0])))
+    report = convert(model, simple(CONV_SPEC, LayerSpec("relu"), LayerSpec("new")), out)
+    tensors = load_file(out)
+    np.testing.assert_array_equal(tensors["conv.0"], np.arange(6, dtype=np.float32).reshape(2, 1, 1, 3))
+    np.testing.assert_array_equal(tensors["conv.1"], np.array([10, 20], np.float32))
+    assert (report.path, report.tensors, report.bytes) == (str(out), 2, out.stat().st_size)
+    assert report.copied == ("conv.0", "conv.1")
+    assert report.unused == ("old",)
+    assert (report.missing, report.without_weights, report.notes) == ((), (), ())
+
+
+@pytest.mark.parametrize(
+    ("dims", "shape", "fits"),
+    [
+        ((1, 1, 1, 6), (6,), True),
+        ((1, 1, 2, 3), (2, 3), True),
+        ((1, 6, 1, 1), (1, 6, 1, 1), True),
+        ((2, 3, 1, 1), (2, 3, 1, 1), True),
+        ((1, 1, 1, 6), (1, 6), True),
+        ((6, 1, 1, 1), (6,), False),
+        ((1, 1, 3, 2), (2, 3), False),
+        ((1, 1, 1, 6), (1, 1, 1, 1, 6), False),
+    ],
+)
+def test_legacy_shapes_compare_right_aligned(dims, shape, fits, given_model, out):
+    model = given_model(e.v1("c", 4, e.legacy(*dims) + e.chunk(5, e.floats(range(6)))))
+    plan = simple(LayerSpec("c", (shape,)))
+    if fits:
+        convert(model, plan, out)
+        np.testing.assert_array_equal(load_file(out)["c.0"], np.arange(6, dtype=np.float32).reshape(shape))
+    else:
+        ((code, _),) = problems(model, plan, out)
+        assert code == "weights-shape"
+
+
+def test_a_shape_that_is_not_legacy_must_be_equal(given_model, out):
+    model = given_model(e.v2("c", "C", e.blob((1, 1, 1, 6), range(6))))
+    assert problems(model, simple(LayerSpec("c", ((6,),))), out) == [
+        ("weights-shape", "layer 'c' blob 0 is 6 in the net, 1x1x1x6 in FILE")
+    ]
+
+
+def test_every_mistake_at_once_with_its_place(given_model, out):
+    source = Source('layer { name: "a" }\nlayer { name: "b" }\nlayer { name: "conv" }\n', "net.prototxt")
+    spans = [Span(source, start, start + 5) for start in (0, 20, 40)]
+    plan = simple(
+        LayerSpec("a", ((1,),), span=spans[0]),
+        LayerSpec("b", ((1,), (1,)), span=spans[1]),
+        LayerSpec("conv", ((3, 1, 1, 2), (3,)), span=spans[2]),
+    )
+    model = given_model(CONV, e.v2("b", "C", e.blob((1,), [1])))
+    assert problems(model, plan, out) == [
+        ("weights-missing", "layer 'a' is missing in FILE"),
+        ("weights-count", "layer 'b' has 2 blobs in the net, 1 in FILE"),
+        ("weights-shape", "layer 'conv' blob 0 is 3x1x1x2 in the net, 2x1x1x3 in FILE"),
+        ("weights-shape", "layer 'conv' blob 1 is 3 in the net, 2 in FILE"),
+    ]
+    with pytest.raises(NetError, match=r"net.prototxt:1:1: error\[weights-missing\]"):
+        convert(model, plan, out)
+
+
+def test_a_missing_layer_names_similar_ones(given_model, out):
+    with pytest.raises(NetError) as caught:
+        convert(given_model(CONV), simple(LayerSpec("conv1", ((1,),))), out)
+    assert (
+        caught.value.diagnostics[0].why
+        == "layers of the file and of the net are matched by name; the file has 'conv'"
+    )
+
+
+def test_more_blobs_than_the_layer_has(given_model, out):
+    model = given_model(CONV)
+    assert problems(model, simple(LayerSpec("conv", ((2, 1, 1, 3),))), out) == [
+        ("weights-count", "layer 'conv' has 1 blob in the net, 2 in FILE")
+    ]
+    convert(model, simple(LayerSpec("conv", ((2, 1, 1, 3),))), out, allow_missing=True)
+    assert list(load_file(out)) == ["conv.0"]
+
+
+def test_allow_missing_writes_zeros_and_says_so(given_model, out):
+    plan = simple(CONV_SPEC, LayerSpec("new", ((2, 2),)), LayerSpec("half", ((1,), (1,))))
+    total = Tensor("sum", (2, 2), "float32", r.Add(r.Take("new", 0), r.Constant(1, ())))
+    plan = Plan((*plan.tensors, total), plan.layers)
+    model = given_model(CONV, e.v2("half", "C", e.blob((1,), [5])))
+    report = convert(model, plan, out, allow_missing=True)
+    assert report.missing == ("new.0", "half.1", "sum")
+    assert report.without_weights == ("new", "half")
+    tensors = load_file(out)
+    assert not tensors["new.0"].any()
+    assert not tensors["sum"].any()
+    assert tensors["half.0"].tolist() == [5]
+
+
+def test_allow_missing_does_not_excuse_shapes(given_model, out):
+    ((code, _), *_) = problems(
+        given_model(CONV), simple(LayerSpec("conv", ((6,), (2,)))), out, allow_missing=True
+    )
+    assert code == "weights-shape"
+
+
+def test_of_two_layers_of_one_name_in_the_file_the_last_wins(given_model, out):
+    one, two = (e.v2("c", "C", e.blob((1,), [value])) for value in (1, 2))
+    convert(given_model(one, two), simple(LayerSpec("c", ((1,),))), out)
+    assert load_file(out)["c.0"].tolist() == [2]
+
+
+def test_every_copy_of_a_layer_is_checked(given_model, out):
+    one, two = (e.v2("c", "C", e.blob((n,), range(n))) for n in (3, 1))
+    assert problems(given_model(one, two), simple(LayerSpec("c", ((1,),))), out) == [
+        ("weights-shape", "layer 'c' blob 0 is 1 in the net, 3 in FILE")
+    ]
+
+
+def test_of_two_layers_of_one_name_in_the_net_the_first_gets_the_weights(given_model, out):
+    plan = simple(LayerSpec("c", ((1,),)), LayerSpec("c", ((1,),)))
+    model = given_model(e.v2("c", "C", e.blob((1,), [1])), e.v2("c", "C", e.blob((1,), [2])))
+    assert problems(model, plan, out) == [
+        ("weights-missing", "layer 'c' gets no weights: the net has 2 layers of this name")
+    ]
+    report = convert(model, plan, out, allow_missing=True)
+    assert {key: value.tolist() for key, value in load_file(out).items()} == {"c.0": [2], "c#2.0": [0]}
+    assert report.missing == ("c#2.0",)
+
+
+def test_in_hdf5_the_last_layer_of_a_name_gets_the_weights(tmp_path, out):
+    path = tmp_path / "w.h5"
+    with h5py.File(path, "w") as file:
+        file["data/c/0"] = np.array([3], "<f4")
+    report = convert(
+        read_caffemodel(path),
+        simple(LayerSpec("c", ((1,),)), LayerSpec("c", ((1,),))),
+        out,
+        allow_missing=True,
+    )
+    assert {key: value.tolist() for key, value in load_file(out).items()} == {"c.0": [0], "c#2.0": [3]}
+    assert report.missing == ("c.0",)
+
+
+OWNER = r.Take("a", 0)
+SHARING = (LayerSpec("a", ((1,),)), LayerSpec("b", ((1,), (1,)), shared=((0, OWNER),)))
+
+
+def test_shared_blobs_the_last_copy_wins(given_model, out):
+    plan = simple(*SHARING)
+    model = given_model(
+        e.v2("a", "C", e.blob((1,), [1])), e.v2("b", "C", e.blob((1,), [2]), e.blob((1,), [3]))
+    )
+    convert(model, plan, out)
+    assert {key: value.tolist() for key, value in load_file(out).items()} == {"a.0": [2], "b.1": [3]}
+
+
+def test_a_shared_blob_may_be_absent_in_hdf5_only(given_model, tmp_path, out):
+    path = tmp_path / "w.h5"
+    with h5py.File(path, "w") as file:
+        file["data/a/0"] = np.array([1], "<f4")
+        file["data/b/1"] = np.array([3], "<f4")
+    convert(read_caffemodel(path), simple(*SHARING), out)
+    assert {key: value.tolist() for key, value in load_file(out).items()} == {"a.0": [1], "b.1": [3]}
+    out.unlink()
+    model = given_model(e.v2("a", "C", e.blob((1,), [1])), e.v2("b", "C", e.blob((1,), [3])))
+    assert problems(model, simple(*SHARING), out) == [
+        ("weights-count", "layer 'b' has 2 blobs in the net, 1 in FILE")
+    ]
+
+
+def test_a_blob_absent_from_hdf5(tmp_path, out):
+    path = tmp_path / "w.h5"
+    with h5py.File(path, "w") as file:
+        file["data/a/1"] = np.array([1], "<f4")
+    model = read_caffemodel(path)
+    plan = simple(LayerSpec("a", ((1,), (1,), (1,))))
+    assert problems(model, plan, out) == [("weights-missing", "layer 'a' has no blob 0, 2 in FILE")]
+    assert match(model, plan, allow_missing=True).missing == (r.Take("a", 0), r.Take("a", 2))
+
+
+# --- without a net
+
+
+def test_plain_keeps_names_shapes_and_types(given_model, out):
+    model = given_model(
+        e.v1("c", 4, e.legacy(1, 1, 1, 2) + e.chunk(5, e.floats([1, 2]))),
+        e.v1("d", 4, e.chunk(8, e.floats([0.1], "<d")) + e.shape((1,))),
+    )
+    report = convert(model, convert_plain(model), out)
+    tensors = load_file(out)
+    assert {k: (t.shape, str(t.dtype)) for k, t in tensors.items()} == {
+        "c.0": ((1, 1, 1, 2), "float32"),
+        "d.0": ((1,), "float64"),
+    }
+    assert tensors["d.0"][0] == 0.1
+    assert report.notes == ()
+
+
+def test_plain_makes_keys_unique(given_model, out):
+    layers = [e.v2(name, "C", e.blob((1,), [i])) for i, name in enumerate(["a", "a", "a#2", "a"])]
+    model = given_model(*layers)
+    report = convert(model, convert_plain(model), out)
+    assert {k: t.tolist() for k, t in load_file(out).items()} == {
+        "a.0": [0],
+        "a#3.0": [1],
+        "a#2.0": [2],
+        "a#4.0": [3],
+    }
+    assert [(n.code, n.severity) for n in report.notes] == [("weights-duplicate", "note")] * 2
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.weights], ids=lambda c: c.name)
+def test_conformance_weights_come_out_as_they_went_in(case, out):
+    model = read_caffemodel(case.weights)
+    convert(model, convert_plain(model), out)
+    tensors = load_file(out)
+    expected = {f"{layer.name}.{i}": b.array() for layer in model.layers for i, b in enumerate(layer.blobs)}
+    assert tensors.keys() == expected.keys()
+    for key, value in expected.items():
+        np.testing.assert_array_equal(tensors[key], value)
+    assert out.read_bytes() == save(tensors, {"format": "pt"})
+
+
+# --- types and arithmetic
+
+
+def test_types_are_converted(given_model, out):
+    values = np.array([1, 1.0039, 1.00390625, 3e38, -0.0, np.inf, np.nan, 1e-40], np.float32)
+    model = given_model(e.v2("c", "C", e.chunk(5, values.tobytes()) + e.shape((8,))))
+    for dtype in ("float16", "bfloat16", "float32", "float64"):
+        convert(model, convert_plain(model), out, dtype=dtype)
+        with safe_open(out, "pt") as file:
+            got = file.get_tensor("c.0")
+        expected = torch.from_numpy(values).to(getattr(torch, dtype))
+        assert torch.equal(got.isnan(), expected.isnan())
+        assert torch.equal(got.nan_to_num(7), expected.nan_to_num(7))
+
+
+@given(st.lists(st.floats(width=32), min_size=1, max_size=20))
+def test_bfloat16_rounds_as_torch_does(values):
+    from netcompile.caffemodel.convert import _bfloat16
+
+    array = np.array(values, np.float32)
+    ours = torch.from_numpy(_bfloat16(array).view(np.int16)).view(torch.bfloat16)
+    theirs = torch.from_numpy(array).to(torch.bfloat16)
+    assert torch.equal(ours.isnan(), theirs.isnan())
+    assert torch.equal(ours.nan_to_num(7).view(torch.int16), theirs.nan_to_num(7).view(torch.int16))
+
+
+def test_doubles_become_floats_as_in_caffe(given_model, out):
+    model = given_model(e.v2("c", "C", e.chunk(8, e.floats([0.1, 1e300], "<d")) + e.shape((2,))))
+    report = convert(model, simple(LayerSpec("c", ((2,),))), out)
+    assert load_file(out)["c.0"].tolist() == [float(np.float32(0.1)), float("inf")]
+    assert report.copied == ()
+
+
+def test_computed_tensors(given_model, out):
+    rng = np.random.default_rng(0)
+    weight, mean, factor = rng.random((40, 30), "f4"), rng.random(30, "f4"), np.array([7], "f4")
+    model = given_model(
+        e.v2("fc", "InnerProduct", e.chunk(5, weight.tobytes()) + e.shape(weight.shape)),
+        e.v2("bn", "BatchNorm", e.chunk(5, mean.tobytes()) + e.shape((30,)), e.blob((1,), [7])),
+    )
+    fc, bn = r.Take("fc", 0), r.Take("bn", 0)
+    plan = Plan(
+        (
+            Tensor("t", (30, 40), "float32", r.Transpose(fc, (1, 0))),
+            Tensor("folded", (40, 30), "float32", r.Multiply(fc, bn)),
+            Tensor("mean", (1, 30), "float32", r.Reshape(r.ScaledByFactor(bn, r.Take("bn", 1)), (1, 30))),
+            Tensor("n", (), "int64", r.Constant(0, (), "int64")),
+        ),
+        (LayerSpec("fc", ((40, 30),)), LayerSpec("bn", ((30,), (1,)))),
+    )
+    convert(model, plan, out)
+    in_file = load_file(out)
+    in_memory, report = load_tensors(model, plan)
+    assert list(in_memory) == ["t", "folded", "mean", "n"]
+    for tensors in (in_file, in_memory):
+        np.testing.assert_array_equal(tensors["t"], weight.T)
+        np.testing.assert_array_equal(tensors["folded"], weight * mean)
+        np.testing.assert_array_equal(tensors["mean"], (mean * (np.float32(1) / factor))[None])
+        assert tensors["n"].dtype == np.int64
+    assert report.copied == ()
+    assert all(array.flags.writeable for array in in_memory.values())
+    convert(model, plan, out, dtype="float64")
+    doubles = load_file(out)
+    np.testing.assert_array_equal(doubles["folded"], weight.astype("f8") * mean.astype("f8"))
+    assert doubles["n"].dtype == np.int64
+
+
+@pytest.mark.parametrize(("shape", "axes"), [((1200, 1500), (1, 0)), ((3, 2, 1 << 20), (1, 0, 2))])
+def test_large_results_are_written_in_parts(shape, axes, given_model, out):
+    weight = np.arange(np.prod(shape), dtype="<f4").reshape(shape)
+    model = given_model(e.v2("fc", "IP", e.chunk(5, weight.tobytes()) + e.shape(shape)))
+    recipe = r.Transpose(r.Take("fc", 0), axes)
+    expected = weight.transpose(axes)
+    plan = Plan((Tensor("t", expected.shape, "float32", recipe),), (LayerSpec("fc", (shape,)),))
+    convert(model, plan, out)
+    np.testing.assert_array_equal(load_file(out)["t"], expected)
+
+
+def test_a_plan_that_contradicts_itself_is_a_bug(given_model, out):
+    plan = Plan((Tensor("x", (7,), "float32", r.Take("conv", 1)),), (CONV_SPEC,))
+    with pytest.raises(ValueError, match="is to be"):
+        convert(given_model(CONV), plan, out)
+    double = Plan((Tensor("x", (2,), "float32", r.Take("conv", 1)),) * 2, (CONV_SPEC,))
+    with pytest.raises(ValueError, match="keys"):
+        convert(given_model(CONV), double, out)
+
+
+# --- the file
+
+
+def test_bytes_are_those_of_the_safetensors_package(out):
+    rng = np.random.default_rng(1)
+    arrays = {
+        'quote " and \\ and \n and é and \x7f': rng.random((2, 3)).astype("<f4"),
+        "z": rng.random(3).astype("<f8"),
+        "a": np.arange(4, dtype="<i8"),
+        "half": rng.random(5).astype("<f2"),
+        "scalar": np.array(1.5, "<f4"),
+        "none": np.zeros((0, 3), "<f4"),
+        "": np.ones(1, "<f4"),
+    }
+    entries = [
+        tensorfile.Entry(key, str(array.dtype), array.shape, lambda a=array: [a.tobytes()])
+        for key, array in arrays.items()
+    ]
+    size = tensorfile.write(str(out), entries, {"format": "pt"})
+    assert out.read_bytes() == save(arrays, {"format": "pt"})
+    assert size == out.stat().st_size
+
+
+def test_metadata_is_kept_and_output_is_the_same_every_time(given_model, out):
+    model = given_model(CONV)
+    digests = set()
+    for extra in ({"b": "2", "a": "1"}, {"a": "1", "b": "2"}):
+        convert(model, convert_plain(model), out, metadata=extra)
+        digests.add(hashlib.sha256(out.read_bytes()).hexdigest())
+    assert len(digests) == 1
+    with safe_open(out, "np") as file:
+        assert file.metadata() == {"format": "pt", "a": "1", "b": "2"}
+
+
+class Stop(BaseException):
+    """As KeyboardInterrupt, which pytest would take for its own."""
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), Stop()])
+def test_a_failure_leaves_the_old_output_and_no_litter(error, given_model, out, monkeypatch):
+    out.write_bytes(b"precious")
+    model = given_model(CONV)
+    write, calls = os.write, []
+
+    def failing(descriptor, data):
+        calls.append(len(data))
+        if len(calls) == 2:
+            raise error
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", failing)
+    with pytest.raises(type(error)):
+        convert(model, convert_plain(model), out)
+    assert len(calls) == 2
+    assert out.read_bytes() == b"precious"
+    assert sorted(p.name for p in out.parent.iterdir()) == ["out.safetensors", "w.caffemodel"]
+
+
+def test_short_writes_are_continued(given_model, out, monkeypatch):
+    model, write = given_model(CONV), os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:3]))
+    convert(model, convert_plain(model), out)
+    assert load_file(out)["conv.1"].tolist() == [10, 20]
+
+
+def test_outputs_that_cannot_be(given_model, tmp_path):
+    model = given_model(CONV)
+    with pytest.raises(NetError, match="is the caffemodel itself"):
+        convert(model, convert_plain(model), model.path)
+    with pytest.raises(NetError, match="is a folder or a device"):
+        convert(model, convert_plain(model), tmp_path)
+    with pytest.raises(FileNotFoundError):
+        convert(model, convert_plain(model), tmp_path / "absent" / "x")
+
+
+def test_a_link_stays_a_link(given_model, tmp_path):
+    real, link = tmp_path / "real", tmp_path / "link"
+    link.symlink_to(real)
+    model = given_model(CONV)
+    convert(model, convert_plain(model), link)
+    assert link.is_symlink()
+    assert "conv.0" in load_file(real)
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    """A child converts 64 MB and may not need 32 MB for it, nor NumPy."""
+    path = tmp_path / "w.caffemodel"
+    count = 1 << 24
+    body = e.shape((count,)) + e.varint(5 << 3 | 2) + e.varint(4 * count)
+    blob = e.varint(7 << 3 | 2) + e.varint(len(body) + 4 * count) + body
+    layer = e.chunk(1, "c") + blob
+    with path.open("wb") as file:
+        file.write(e.varint(100 << 3 | 2) + e.varint(len(layer) + 4 * count) + layer)
+        file.truncate(file.tell() + 4 * count)
+    code = (
+        "import resource, sys\n"
+        "from netcompile.caffemodel.reader import read_caffemodel\n"
+        "from netcompile.caffemodel.plan import convert_plain\n"
+        "from netcompile.caffemodel.convert import convert\n"
+        "open('/proc/self/clear_refs', 'w').write('5')\n"
+        "model = read_caffemodel(sys.argv[1])\n"
+        "convert(model, convert_plain(model), sys.argv[2])\n"
+        "peak = [l for l in open('/proc/self/status') if l.startswith('VmHWM')][0].split()[1]\n"
+        "print('numpy' in sys.modules, peak)\n"
+    )
+    if not os.path.exists("/proc/self/clear_refs"):
+        pytest.skip("peak memory is read from /proc")
+    command = [sys.executable, "-c", code, str(path), str(tmp_path / "o")]
+    numpy, peak = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert numpy == "False"
+    assert int(peak) < 32 * 1024
+    assert (tmp_path / "o").stat().st_size > 4 * count
+
+
+def test_no_warnings_from_torch_for_loaded_tensors(given_model):
+    tensors, _ = load_tensors(given_model(CONV), simple(CONV_SPEC))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.from_numpy(tensors["conv.1"]).tolist() == [10, 20]

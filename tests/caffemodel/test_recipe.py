@@ -1,0 +1,123 @@
+"""Recipes: what they say of themselves, and their arithmetic against plain NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netcompile.caffemodel import recipe as r
+
+BLOBS = {
+    r.Take("w", 0): np.arange(24, dtype=np.float32).reshape(2, 3, 4) - 7,
+    r.Take("v", 0): np.linspace(0.5, 3, 4, dtype=np.float32),
+    r.Take("bn", 0): np.array([1, -2, 3], np.float32),
+    r.Take("bn", 2): np.array([3], np.float32),
+    r.Take("zero", 0): np.array([0], np.float32),
+    r.Take("v", 0, 1): np.ones(4, np.float32),
+}
+W, V, MEAN, FACTOR, ZERO, LATER = BLOBS
+w, v, mean, *_ = BLOBS.values()
+third = np.float32(1) / np.float32(3)
+
+CASES = [
+    (W, w, "w.0"),
+    (LATER, np.ones(4, np.float32), "v#2.0"),
+    (r.Constant(2.5, (2, 2)), np.full((2, 2), 2.5, np.float32), "2.5 as 2x2"),
+    (r.Constant(7, (), "int64"), np.array(7), "7"),
+    (r.Reshape(W, (6, 4)), w.reshape(6, 4), "w.0 as 6x4"),
+    (r.Transpose(W, (2, 0, 1)), w.transpose(2, 0, 1), "w.0 axes 2,0,1"),
+    (r.Flip(W, (0, 2)), w[::-1, :, ::-1], "w.0 flipped 0,2"),
+    (r.Slice(W, 1, 1, 3), w[:, 1:3], "w.0[1:3 on axis 1]"),
+    (r.Concat((W, W), 1), np.concatenate([w, w], 1), "concat(w.0, w.0; axis 1)"),
+    (r.Add(W, V), w + v, "w.0 + v.0"),
+    (r.Subtract(V, W), v - w, "v.0 - w.0"),
+    (r.Multiply(W, r.Reshape(MEAN, (3, 1))), w * mean.reshape(3, 1), "w.0 * (bn.0 as 3x1)"),
+    (r.Divide(W, V), w / v, "w.0 / v.0"),
+    (r.ScaledByFactor(MEAN, FACTOR), mean * third, "bn.0 / bn.2"),
+    (r.ScaledByFactor(MEAN, ZERO), np.zeros(3, np.float32), "bn.0 / zero.0"),
+    (r.Rsqrt(V, 1e-5), np.float32(1) / np.sqrt(v + np.float32(1e-5)), "1/sqrt(v.0 + 1e-05)"),
+    (
+        r.Multiply(r.Add(V, r.Constant(1, ())), r.Rsqrt(V, 0)),
+        (v + np.float32(1)) * (np.float32(1) / np.sqrt(v)),
+        "(v.0 + (1)) * 1/sqrt(v.0 + 0)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("recipe", "expected", "text"), CASES, ids=[text for _, _, text in CASES])
+def test_values_shapes_and_texts(recipe, expected, text):
+    got = r.evaluate(recipe, BLOBS.__getitem__)
+    assert got.dtype == expected.dtype
+    np.testing.assert_array_equal(got, expected)
+    assert r.shape_of(recipe, lambda take: BLOBS[take].shape) == expected.shape
+    assert r.describe(recipe) == text
+    assert hash(recipe) == hash(recipe)
+
+
+def test_the_factor_is_inverted_before_it_multiplies():
+    """x·(1/f) and x/f differ in the last bit for some x; Caffe computes the former."""
+    values = np.linspace(1, 2, 1000, dtype=np.float32)
+    factor = np.array([999.98], np.float32)
+    blobs = {r.Take("b", 0): values, r.Take("b", 2): factor}
+    got = r.evaluate(r.ScaledByFactor(r.Take("b", 0), r.Take("b", 2)), blobs.__getitem__)
+    np.testing.assert_array_equal(got, values * (np.float32(1) / factor))
+    assert (got != values / factor).any()
+
+
+def test_a_reshaped_scalar_factor_keeps_the_shape_of_the_values():
+    blobs = {r.Take("b", 0): np.ones((2, 2), np.float32), r.Take("b", 2): np.ones((1, 1), np.float32)}
+    assert r.evaluate(r.ScaledByFactor(*blobs), blobs.__getitem__).shape == (2, 2)
+
+
+def test_sources_are_listed_once_in_order():
+    recipe = r.Concat((r.Add(V, W), r.Multiply(W, r.Slice(LATER, 0, 0, 1)), V), 0)
+    assert r.sources(recipe) == (V, W, LATER)
+    assert r.sources(r.Constant(1, ())) == ()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "source"),
+    [
+        (W, W),
+        (r.Reshape(r.Reshape(W, (24,)), (4, 6)), W),
+        (r.Transpose(W, (0, 1, 2)), None),
+        (r.Constant(0, ()), None),
+    ],
+)
+def test_plain_sources(recipe, source):
+    assert r.plain_source(recipe) == source
+
+
+@pytest.mark.parametrize(
+    ("recipe", "why"),
+    [
+        (r.Reshape(W, (5, 5)), "does not reshape"),
+        (r.Transpose(W, (0, 0, 1)), "do not permute"),
+        (r.Slice(W, 1, 1, 4), "is out of axis 1"),
+        (r.Concat((W, V), 0), "cannot be joined"),
+        (r.Add(W, MEAN), "do not broadcast"),
+        (r.ScaledByFactor(W, MEAN), "must be one number"),
+    ],
+)
+def test_recipes_that_do_not_fit(recipe, why):
+    with pytest.raises(ValueError, match=why):
+        r.shape_of(recipe, lambda take: BLOBS[take].shape)
+
+
+shapes = st.lists(st.sampled_from([1, 2, 3]), max_size=3).map(tuple)
+
+
+@given(shapes, shapes)
+def test_broadcasting_is_numpys(a, b):
+    blobs = {r.Take("a", 0): np.ones(a, np.float32), r.Take("b", 0): np.ones(b, np.float32)}
+    recipe = r.Add(*blobs)
+    try:
+        expected = np.broadcast_shapes(a, b)
+    except ValueError:
+        with pytest.raises(ValueError, match="broadcast"):
+            r.shape_of(recipe, lambda take: blobs[take].shape)
+    else:
+        assert r.shape_of(recipe, lambda take: blobs[take].shape) == expected
+        assert r.evaluate(recipe, blobs.__getitem__).shape == expected

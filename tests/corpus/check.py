@@ -1,0 +1,147 @@
+"""What netcompile makes of one net of the corpus, held against real Caffe's shapes and outputs."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import runpy
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from netcompile.ir.build import Options
+from netcompile.pipeline import Analysed, analyse
+from netcompile.prototxt.diagnostic import NetError
+from netcompile.prototxt.source import Source
+
+SHARED = Path(__file__).resolve().parents[3] / "shared"
+TOLERANCE = 1e-4  # of max|reference| over an output's samples
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: each verdict is "yes", "no", "-" (no reference) or "kept out"."""
+
+    file: str
+    loads: str
+    shapes: str = "-"
+    values: str = "-"
+    why: str = ""
+    error: float = 0.0
+
+
+@cache
+def index() -> tuple[dict[str, str], ...]:
+    """The corpus's INDEX.tsv as dicts."""
+    lines = (SHARED / "corpus" / "INDEX.tsv").read_text().splitlines()
+    head = lines[0].split("\t")
+    return tuple(dict(zip(head, line.split("\t"), strict=False)) for line in lines[1:])
+
+
+@cache
+def _tools() -> dict[str, Any]:
+    return runpy.run_path(str(SHARED / "tools" / "make_caffemodel.py"))
+
+
+def truth(file: str, inferred: bool = False) -> dict[str, Any] | None:
+    """Real Caffe's answer for a net of the corpus, or None."""
+    path = SHARED / "truth" / ("inferred" if inferred else "") / f"{file}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def load(file: str, shapes: dict[str, tuple[int, ...]] | None = None, **options: Any) -> Analysed:
+    source = Source.read(SHARED / "corpus" / file)
+    crop_offsets = options.pop("crop_offsets", "auto")
+    return analyse(source, Options(shapes=shapes or {}, **options), crop_offsets)
+
+
+def draw_inputs(reference: dict[str, Any]) -> dict[str, np.ndarray]:
+    """The inputs that the reference was computed from."""
+    random = np.random.RandomState(reference["seed"])
+    made = {}
+    for name in sorted(reference["inputs"]):
+        shape = reference["inputs"][name]
+        made[name] = (random.standard_normal(shape) * (30 if len(shape) == 4 else 1)).astype(np.float32)
+    return made
+
+
+def shape_differences(net: Analysed, reference: dict[str, Any]) -> list[str]:
+    """Blobs whose shape is not real Caffe's, or that only one side has."""
+    found = {blob: list(net.shapes[value]) for blob, value in net.graph.blobs.items()}
+    wanted = reference["blobs"]
+    differing = [f"{b}: {found[b]}, not {s}" for b, s in wanted.items() if b in found and found[b] != s]
+    return differing + [f"{b} is missing" for b in wanted if b not in found]
+
+
+def worst_error(net: Analysed, reference: dict[str, Any], level: int = 1) -> tuple[float, str]:
+    """The largest difference to the reference's samples, relative to each output's max|reference|."""
+    from netcompile.runtime.execute import run
+
+    descriptor, path = tempfile.mkstemp(suffix=".caffemodel")
+    os.close(descriptor)
+    try:
+        _tools()["write"](reference["params"], reference["seed"], path)
+        names = list(reference["outputs"])
+        found = run(
+            net, path if reference["params"] else None, draw_inputs(reference), level=level, blobs=names
+        )
+    finally:
+        os.unlink(path)
+    worst, where = 0.0, ""
+    for name, entry in reference["outputs"].items():
+        places, values = (np.array(column) for column in zip(*entry["samples"], strict=True))
+        got = found[name].ravel()[places.astype(np.int64)]
+        error = float(np.abs(got - values).max() / max(np.abs(values).max(), 1e-30))
+        error = error if np.isfinite(error) else float("inf")
+        if error >= worst:
+            worst, where = error, name
+    gc.collect()
+    return worst, where
+
+
+def check(file: str, values: bool = True, level: int = 1) -> Row:
+    """Load one net, compare its shapes, and (with `values`) its outputs where the reference has them."""
+    reference = truth(file)
+    given = {name: tuple(shape) for name, shape in (reference or {}).get("inputs", {}).items()}
+    try:
+        net = load(file, given)
+    except NetError as error:
+        return Row(file, "no", why=_first(error))
+    crops = "declared" if reference and "undeclared" in reference.get("note", "") else "auto"
+    try:
+        if crops == "declared":
+            net = load(file, given, crop_offsets="declared")
+        net.require()
+    except NetError as error:
+        return Row(file, "refused", why=_first(error))
+    if reference is None or "blobs" not in reference:
+        why = (reference or {}).get("error", "")
+        return Row(file, "yes", why=f"real Caffe: {why}" if why else "")
+    differing = shape_differences(net, reference)
+    if differing:
+        return Row(file, "yes", "no", why="; ".join(differing[:3]))
+    aligned = truth(file, inferred=True)
+    if aligned is not None:
+        reference, net = aligned, load(file, given).require()
+        differing = shape_differences(net, reference)
+        if differing:
+            return Row(file, "yes", "no", why="aligned: " + "; ".join(differing[:3]))
+    if not values or not reference.get("outputs"):
+        return Row(file, "yes", "yes", "-", reference.get("note", ""))
+    error, where = worst_error(net, reference, level)
+    verdict = "yes" if error <= TOLERANCE else "no"
+    return Row(
+        file, "yes", "yes", verdict, "" if verdict == "yes" else f"{where} differs by {error:.2g}", error
+    )
+
+
+def _first(error: NetError) -> str:
+    first = error.diagnostics[0]
+    place = f"{first.span.line}:{first.span.column}: " if first.span else ""
+    more = f" (and {len(error.diagnostics) - 1} more)" if len(error.diagnostics) > 1 else ""
+    return f"{place}{first.code}: {first.what}{more}"

@@ -1,0 +1,152 @@
+"""The emitted file: standalone, laid out as ruff would, harmless whatever the names, the same every time."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from netcompile.emit.module import Module
+from netcompile.ir.build import Options
+from netcompile.pipeline import analyse, compile_net
+from netcompile.prototxt.source import Source
+from tests.conftest import CASES, REPOSITORY, ConformanceCase
+
+BUNDLED = sorted(
+    str(p.relative_to(REPOSITORY / "prototxt")) for p in REPOSITORY.glob("prototxt/*/*.prototxt")
+)
+NETS = [path for path in BUNDLED if "solver" not in path]
+
+
+def compiled(text: str, level: int = 1, **options: object) -> Module:
+    return compile_net(analyse(Source(text, "test.prototxt"), Options(**options)), level)  # type: ignore[arg-type]
+
+
+def bundled(path: str, level: int = 1) -> Module:
+    return compile_net(analyse(Source.read(REPOSITORY / "prototxt" / path)), level)
+
+
+def ruff(*command: str, source: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "ruff", *command, "--isolated", "--stdin-filename", "net.py", "-"]
+    return subprocess.run(words, input=source, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_layout_is_ruffs(level: int, tmp_path: Path) -> None:
+    for path in NETS:
+        (tmp_path / f"{path.replace('/', '_')}.py").write_text(bundled(path, level).source)
+    for case in CASES:
+        net = analyse(
+            Source.read(case.net), Options(train=case.phase == "TRAIN", level=case.level, stages=case.stages)
+        )
+        (tmp_path / f"{case.name}.py").write_text(compile_net(net, level).source)
+    for command in (["format", "--diff"], ["check", "--select", "E,F,W"]):
+        words = [sys.executable, "-m", "ruff", *command, "--isolated", "--no-cache", str(tmp_path)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("path", NETS)
+def test_the_same_input_gives_the_same_bytes(path: str) -> None:
+    assert bundled(path).source == bundled(path).source
+
+
+def test_imports_are_torch_alone() -> None:
+    for path in NETS:
+        for node in ast.walk(ast.parse(bundled(path).source)):
+            if isinstance(node, ast.Import):
+                assert all(alias.name.split(".")[0] == "torch" for alias in node.names)
+            if isinstance(node, ast.ImportFrom):
+                assert node.module == "torch"
+
+
+EVIL = '\\"; import os; os.system(\\"x\\")  #'
+EVIL_NET = f"""
+name: "{EVIL}"
+layer {{ name: "in" type: "Input" top: "{EVIL}" input_param {{ shape {{ dim: 1 dim: 3 dim: 8 dim: 8 }} }} }}
+layer {{ name: "{EVIL}" type: "Convolution" bottom: "{EVIL}" top: "out{EVIL}"
+         convolution_param {{ num_output: 2 kernel_size: 3 }} }}
+layer {{ name: '\\"\\"\\"' type: "ReLU" bottom: "out{EVIL}" top: 'a\\nb' }}
+layer {{ name: "c" type: "ReLU" bottom: "out{EVIL}" top: "\\\\" }}
+"""
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_names_never_become_code(level: int) -> None:
+    module = compiled(EVIL_NET, level)
+    tree = ast.parse(module.source)
+    calls = {
+        node.func.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    }
+    assert calls <= {"Conv2d", "relu", "__init__", "n_____import_os__os_system__x______", "relu_"} | {
+        name for name in calls if name.endswith("import_os__os_system__x_____")
+    }
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    assert "os" not in names
+    docstring = ast.get_docstring(tree)
+    assert docstring is not None
+    assert len(tree.body) == 4  # docstring, two imports, the class
+
+
+def test_a_variable_never_hides_a_function() -> None:
+    text = """
+    layer { name: "d" type: "Input" top: "caffe_max_pool" input_param { shape { dim: 1 dim: 1 dim: 9 dim: 9 } } }
+    layer { name: "p" type: "Pooling" bottom: "caffe_max_pool" top: "F" pooling_param { kernel_size: 2 stride: 3 } }
+    layer { name: "r" type: "ReLU" bottom: "F" top: "torch" }
+    """
+    source = compiled(text).source
+    assert "def forward(self, caffe_max_pool_2):" in source
+    assert "F_2, _ = caffe_max_pool(caffe_max_pool_2, (2, 2), (3, 3), (0, 0))" in source
+    assert "torch_2 = F.relu(F_2)" in source
+
+
+def test_modules_load_and_run_by_themselves(tmp_path: Path) -> None:
+    """The file works where netcompile is not installed: only torch is imported, any batch, height and width."""
+    (tmp_path / "net.py").write_text(bundled("shapes-fcn8s/deploy.prototxt").source)
+    code = (
+        "import sys, torch; sys.path.insert(0, sys.argv[1]); import net; m = net.ShapesFcn8s().eval()\n"
+        "assert not any(name.startswith('netcompile') for name in sys.modules)\n"
+        "for n, h, w in ((1, 1, 1), (2, 33, 70), (1, 96, 128)):\n"
+        "    assert m(torch.zeros(n, 3, h, w)).shape == (n, 6, h, w)\n"
+    )
+    subprocess.run([sys.executable, "-I", "-c", code, str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+def test_other_number_types(dtype: str) -> None:
+    import numpy as np
+
+    from netcompile.runtime.execute import run
+
+    case = next(c for c in CASES if c.name == "fcn8s-narrow")
+    inputs, expected = case.arrays("inputs"), case.arrays("expected")
+    net = analyse(Source.read(case.net))
+    found = run(net, case.weights, inputs, dtype=dtype)["score"]
+    scale = np.abs(expected["blob:score"]).max()
+    bound = {"float64": 1e-5, "bfloat16": 3e-2}[dtype]
+    assert np.abs(found - expected["blob:score"]).max() <= bound * scale
+
+
+def graph_cases() -> list[ConformanceCase]:
+    return [case for case in CASES if case.phase == "TEST"]
+
+
+def test_whole_graph_capture() -> None:
+    """Every conformance net is one graph for torch.compile: no Python that depends on numbers."""
+    import torch
+
+    from netcompile.runtime.execute import load_source
+
+    for case in graph_cases():
+        net = analyse(
+            Source.read(case.net), Options(level=case.level, stages=case.stages, fed=frozenset(case.inputs))
+        )
+        module = load_source(compile_net(net, 1)).eval()
+        inputs = [torch.from_numpy(case.arrays("inputs")[v.blob]) for v in compile_net(net, 1).inputs]
+        torch._dynamo.reset()
+        torch.compile(module, fullgraph=True, backend="eager")(*inputs)

@@ -1,0 +1,66 @@
+"""Every code has a page, and the example on it gives the finding."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import netcompile
+from netcompile.prototxt.codes import all_codes, closest, explanation
+from netcompile.prototxt.diagnostic import NetError
+from netcompile.prototxt.load import load_net
+from netcompile.prototxt.parser import parse
+from netcompile.prototxt.source import Source
+
+PACKAGE = Path(netcompile.__file__).parent
+USED = re.compile(
+    r"""(?:\bDiagnostic|\breport|\b_junk)\(\s*\n?\s*"([a-z0-9-]+)"|\bcode\s*=\s*"([a-z0-9-]+)" """.strip()
+)
+HERE = {
+    m[1] or m[2] for p in PACKAGE.glob("prototxt/*.py") for m in USED.finditer(p.read_text(encoding="utf-8"))
+}
+NO_EXAMPLE = {"binary-file", "too-deep", "too-many-mistakes"}
+
+
+def test_the_codes_are_found() -> None:
+    assert len(HERE) > 40
+    assert {"unknown-field", "template", "upgraded-v0", "unexpected-text", "unclosed-list"} <= HERE
+
+
+@pytest.mark.parametrize("code", sorted(HERE))
+def test_page(code: str) -> None:
+    page = explanation(code)
+    assert page is not None, f"netcompile/explain/{code}.md is missing"
+    assert re.match(r"# .+\n\n\S.{40,}", page), "a title, then a paragraph"
+    example = re.search(r"```prototxt\n(.*?)\n```\n\n\S", page, re.DOTALL)
+    if example is None:
+        assert code in NO_EXAMPLE
+        return
+    try:
+        findings = load_net(Source(example[1])).notes
+    except NetError as error:
+        findings = error.diagnostics
+    notes = {"upgraded-input", "upgraded-v0", "upgraded-v1"}
+    assert {d.code for d in findings} - notes == {code} - notes
+    assert code in {d.code for d in findings}
+
+
+def test_codes_without_an_example() -> None:
+    deep = "x { " * 102
+    with pytest.raises(NetError) as caught:
+        parse(Source(deep))
+    assert [d.code for d in caught.value.diagnostics] == ["unknown-field", "too-deep"]
+    with pytest.raises(NetError) as caught:
+        parse(Source("x: 1 " * 60))
+    assert [d.code for d in caught.value.diagnostics] == ["unknown-field"] * 50 + ["too-many-mistakes"]
+
+
+def test_explanation_of_anything_else() -> None:
+    for code in ("no-such-code", "", "../../secret", "unknown-field.md", "Unknown-Field", "a/b", "a\0b"):
+        assert explanation(code) is None
+    assert closest("unknown_field") == "unknown-field"
+    assert closest("duplicate") == "duplicate-field"
+    assert closest("zzzzzzzz") is None
+    assert set(all_codes()) >= HERE

@@ -1,0 +1,116 @@
+"""The schema: complete, float32-exact, generated from its tables; descriptors built from it."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from netcompile.prototxt import generate
+from netcompile.prototxt.descriptors import message_class, pool
+from netcompile.prototxt.diagnostic import NetError
+from netcompile.prototxt.message import float32
+from netcompile.prototxt.parser import parse
+from netcompile.prototxt.schema import enum_names, enum_type, message_names, message_type
+from netcompile.prototxt.source import Source
+
+TABLES = Path(generate.__file__).parent / "tables"
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    with open(TABLES / name, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def test_generated_module_is_up_to_date() -> None:
+    assert generate.TARGET.read_text(encoding="utf-8") == generate.module_text()
+    assert generate.main(["--check"]) == 0
+
+
+@pytest.mark.parametrize(("table", "forks"), [("fields.tsv", False), ("fork-fields.tsv", True)])
+def test_every_row_is_there(table: str, forks: bool) -> None:
+    for row in rows(table):
+        field = message_type(row["message"]).fields[row["field"]]
+        assert field.number == (int(row["number"]) if row["number"] else None)
+        assert row["type"] == (field.message or field.enum or field.type)
+        assert (field.repeated, field.required) == (row["label"] == "repeated", row["label"] == "required")
+        assert field.packed == ("packed" in row["notes"])
+        assert (field.fork is not None) == forks
+        if row["default"]:
+            if field.type in ("float", "double"):
+                assert field.default == float32(float(row["default"]))
+            elif field.type == "bool":
+                assert field.default == (row["default"] == "true")
+            else:
+                assert str(field.default) == row["default"]
+
+
+def test_enums() -> None:
+    for row in rows("enums.tsv"):
+        enum = enum_type(row["enum"])
+        assert enum.numbers[row["value"]] == int(row["number"])
+        assert enum.names[int(row["number"])] == row["value"]
+        assert row["value"] not in enum.forks
+    for row in rows("fork-enums.tsv"):
+        assert enum_type(row["enum"]).forks[row["value"]] == row["fork"]
+
+
+def test_defaults_without_a_default() -> None:
+    state = message_type("NetStateRule").fields
+    assert (state["phase"].default, state["min_level"].default) == ("TRAIN", 0)
+    assert message_type("NetState").fields["phase"].default == "TEST"
+    assert message_type("Datum").fields["data"].default == b""
+    assert message_type("HingeLossParameter").fields["norm"].default == "L1"
+    assert message_type("SolverParameter").fields["momentum2"].default == 0.9990000128746033
+    assert message_type("LayerParameter").by_number[106].name == "convolution_param"
+
+
+def test_v1_numbers_of_forks() -> None:
+    enum = enum_type("V1LayerParameter.LayerType")
+    assert (enum.names[39], enum.numbers["DECONVOLUTION"], enum.numbers["CROP"]) == ("DECONVOLUTION", 39, 40)
+
+
+def test_forks_can_be_refused() -> None:
+    text = 'layer { name: "a" bn_param { eps: 1 } loss_param { normalization: PRE_FIXED } }'
+    layer = parse(Source(text)).get("layer")[0]
+    entry = layer.entry("bn_param")
+    assert entry is not None
+    assert entry.field.fork == "SegNet"
+    with pytest.raises(NetError) as caught:
+        parse(Source(text), forks=False)
+    assert [d.code for d in caught.value.diagnostics] == ["unknown-field", "unknown-enum-value"]
+
+
+def test_descriptors_agree() -> None:
+    for name in message_names():
+        descriptor = message_class(name).DESCRIPTOR
+        kind = message_type(name)
+        assert [f.name for f in descriptor.fields] == list(kind.fields)
+        for field in descriptor.fields:
+            ours = kind.fields[field.name]
+            if not ours.repeated and ours.message is None:
+                default = field.default_value
+                if ours.enum is not None:
+                    default = field.enum_type.values_by_number[default].name
+                assert default == ours.default, (name, field.name)
+    assert len(enum_names()) == len(set(enum_names()))
+    plain = pool(forks=False).FindMessageTypeByName("caffe.LayerParameter")
+    assert "bn_param" not in plain.fields_by_name
+
+
+def test_reading_imports_nothing_heavy() -> None:
+    """Reading a net starts quickly: none of these are needed for it."""
+    heavy = ["torch", "numpy", "networkx", "google.protobuf", "jinja2", "h5py"]
+    heavy += ["difflib", "json", "hashlib", "unicodedata"]
+    code = f"""
+import sys
+from netcompile.prototxt.load import load_net
+from netcompile.prototxt.source import Source
+load_net(Source('layer {{ name: "a" type: "ReLU" pooling_param {{ kernel_size: 3 }} }}'))
+print([m for m in {heavy!r} if m in sys.modules])
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
