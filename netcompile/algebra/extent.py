@@ -83,11 +83,18 @@ class Size:
     # arithmetic
 
     def _map(self, op: Callable[[Body], Body]) -> Size:
-        return Size(self.name, tuple((start, op(f)) for start, f in self.pieces))
+        return Size(self.name, [(start, op(f)) for start, f in self.pieces])
+
+    def _injectively(self, op: Callable[[Body], Body]) -> Size:
+        """As `_map`, for an op that keeps different values apart: the pieces stay canonical."""
+        made = Size.__new__(Size)
+        made.name = self.name
+        made.pieces = tuple([(start, op(f)) for start, f in self.pieces])
+        return made
 
     def __add__(self, other: Size | int) -> Size:
         if isinstance(other, int):
-            return self if other == 0 else self._map(lambda f: bodies.shift(f, other))
+            return self if other == 0 else self._injectively(lambda f: bodies.shift(f, other))
         pairs = self._aligned(other)
         return Size(self.name or other.name, [(lo, bodies.add(f, g)) for lo, f, g in pairs])
 
@@ -103,7 +110,9 @@ class Size:
         return -self + other
 
     def __mul__(self, by: int) -> Size:
-        return self if by == 1 else self._map(lambda f: bodies.scale(f, by))
+        if by == 1:
+            return self
+        return (self._injectively if by else self._map)(lambda f: bodies.scale(f, by))
 
     __rmul__ = __mul__
 
@@ -312,7 +321,7 @@ def _merged(pieces: Pieces) -> Pieces:
     while merged:
         lo, f = merged[-1]
         while start > lo and f.at(start - 1) == last.at(start - 1):
-            start -= 1
+            start = max(lo, bodies.run_start(f, start - 1, lo), bodies.run_start(last, start - 1, lo))
         if start > lo:
             break
         merged.pop()

@@ -238,6 +238,13 @@ def floor_div(f: Body, s: int) -> Body:
     return sample(period, f.rise * (period // f.period) // s, at)
 
 
+def run_start(f: Body, n: int, lo: int) -> int:
+    """The smallest number from which on f is plainly constant up to n; lo if it is constant everywhere."""
+    if isinstance(f, Table) or f.a != 0:
+        return n
+    return lo if f.m == 1 else n - (n + f.b) % f.m
+
+
 def is_monotone(f: Body) -> bool:
     """Does f never fall? (Decided without looking at tables, which count as not.)"""
     return isinstance(f, Staircase) and f.a >= 0 and f.a + f.q >= 0

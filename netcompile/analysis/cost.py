@@ -23,7 +23,7 @@ class Cost:
 
 
 def costs(graph: Graph, shapes: Shapes) -> tuple[Cost, ...]:
-    """The cost of every node, for the numbers in `shapes`; layers without a shape cost nothing that is known."""
+    """The cost of every node, for the numbers in `shapes`; a layer without a shape has no known cost."""
     owned: set[str] = set()
     return tuple(_cost(node, shapes, owned) for node in graph.nodes)
 

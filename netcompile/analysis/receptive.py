@@ -1,6 +1,7 @@
 """Receptive fields: which pixels of the input one pixel of a blob can see, exactly, along all paths.
 
-Along one axis, pixel i of a blob sees the input's pixels lo(i) … hi(i). A window of extent e, stride s and pad p makes
+Along one axis, pixel i of a blob sees the input's pixels lo(i) … hi(i). A window of extent e, stride s and
+pad p makes
 
     top pixel i  sees bottom pixels  s·i - p  …  s·i - p + e - 1,
 
@@ -8,9 +9,10 @@ its transpose (Deconvolution) the pixels j whose windows cover i:
 
     top pixel i  sees bottom pixels  ⌈(i + p - e + 1)/s⌉  …  ⌊(i + p)/s⌋.
 
-Both ends never fall as i rises, so a window's field runs from lo of its first pixel to hi of its last, and fields that
-meet (Eltwise, Concat) join to the least lo and the greatest hi. After an upsampling by s, pixels come in s kinds: lo
-and hi are kept for one period of pixels, and ``lo(i + period) = lo(i) + shift``. Padding is seen like any pixel.
+Both ends never fall as i rises, so a window's field runs from lo of its first pixel to hi of its last, and
+fields that meet (Eltwise, Concat) join to the least lo and the greatest hi. After an upsampling by s, pixels
+come in s kinds: lo and hi are kept for one period of pixels, and ``lo(i + period) = lo(i) + shift``. Padding
+is seen like any pixel.
 """
 
 from __future__ import annotations
@@ -55,7 +57,9 @@ class Sight:
     def centre(self) -> Fraction:
         """Where pixel 0's window is centred, on average over the kinds of pixels."""
         kinds = len(self.ends)
-        off = sum((Fraction(lo + hi, 2) - self.stride * i for i, (lo, hi) in enumerate(self.ends)), Fraction(0))
+        off = sum(
+            (Fraction(lo + hi, 2) - self.stride * i for i, (lo, hi) in enumerate(self.ends)), Fraction(0)
+        )
         return off / kinds
 
 
@@ -103,7 +107,7 @@ Sights = tuple[Sight, Sight]
 
 
 def fields(graph: Graph, shapes: Shapes) -> Mapping[Value, Sights]:
-    """What every value sees of the net's first input, for height and width; absent where that is not defined."""
+    """What every value sees of the net's first input (H, W); absent where that is not defined."""
     found: dict[Value, Sights] = {}
     if graph.inputs and len(graph.inputs[0].shape) == 4:
         found[graph.inputs[0].value] = (ONE, ONE)

@@ -1,7 +1,7 @@
-"""Compile a net: a standalone PyTorch module, its weights, the offset report and a manifest, all in one folder.
+"""Compile a net: a standalone PyTorch module, its weights, a report and a manifest, all in one folder.
 
-Writes NAME.py, NAME.safetensors (with --weights), offsets.json, report.html and manifest.json, all or nothing: where
-anything fails, the folder is as it was. Other files in it are left alone.
+Writes NAME.py, NAME.safetensors (with --weights), offsets.json, report.html and manifest.json, all or
+nothing: where anything fails, the folder is as it was. Other files in it are left alone.
 """
 
 from __future__ import annotations
@@ -27,8 +27,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_net(parser)
     parser.add_argument("--weights", metavar="F", help="the .caffemodel or .caffemodel.h5 to convert")
     parser.add_argument("-o", dest="out", metavar="DIR", help="the folder to write to, default ./NAME")
-    parser.add_argument("-O", dest="optimise", type=int, choices=(0, 1, 2), default=1, help="optimisation, default 1")
-    parser.add_argument("--allow-missing", action="store_true", help="weights that the file lacks become zeros")
+    parser.add_argument(
+        "-O", dest="optimise", type=int, choices=(0, 1, 2), default=1, help="optimisation, default 1"
+    )
+    parser.add_argument(
+        "--allow-missing", action="store_true", help="weights that the file lacks become zeros"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -39,8 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     from netcompile.report.as_html import page
     from netcompile.report.as_json import offsets_as_json
     from netcompile.report.as_text import offsets_as_text
+    from netcompile.report.layer_model import Report
     from netcompile.report.layers import layers_report
-    from netcompile.report.model import Report
     from netcompile.report.offsets import offsets_report
     from netcompile.report.words import bytes_text
 

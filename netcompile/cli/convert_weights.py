@@ -1,8 +1,9 @@
 """Convert weights of Caffe to .safetensors: .caffemodel, .caffemodel.h5, and .binaryproto means.
 
-With --net the tensors are those of the compiled module (its state dict); without it, every blob of the file under the
-key "<layer>.<index>". A mean's key is "mean". With --manifest, every caffemodel that the manifest lists and that lies
-beside it is converted against its net, and what is absent is listed with where to fetch it.
+With --net the tensors are those of the compiled module (its state dict); without it, every blob of the file
+under the key "<layer>.<index>". A mean's key is "mean". With --manifest, every caffemodel that the manifest
+lists and that lies beside it is converted against its net, and what is absent is listed with where to fetch
+it.
 """
 
 from __future__ import annotations
@@ -30,10 +31,16 @@ MEAN, SUFFIX = ".binaryproto", ".safetensors"
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", metavar="F", nargs="*", help="caffemodels, HDF5 caffemodels, means")
     parser.add_argument("--net", metavar="NET", help=f"the net that they belong to: {NET_HELP}")
-    parser.add_argument("-o", dest="out", metavar="OUT", help="a file for one F, a folder for several; default: beside F")
+    parser.add_argument(
+        "-o", dest="out", metavar="OUT", help="a file for one F, a folder for several; default: beside F"
+    )
     parser.add_argument("--manifest", metavar="FILE", help="convert what a manifest.toml lists")
-    parser.add_argument("--allow-missing", action="store_true", help="weights that the file lacks become zeros")
-    parser.add_argument("-O", dest="optimise", type=int, choices=(0, 1, 2), default=1, help="of the module, default 1")
+    parser.add_argument(
+        "--allow-missing", action="store_true", help="weights that the file lacks become zeros"
+    )
+    parser.add_argument(
+        "-O", dest="optimise", type=int, choices=(0, 1, 2), default=1, help="of the module, default 1"
+    )
     add_options(parser)
 
 

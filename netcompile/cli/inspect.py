@@ -1,5 +1,5 @@
-"""Layers of a net: exact shapes as functions of H and W, numbers with --input, parameters, cost, receptive field,
-stride and offset."""
+"""Layers of a net: exact shapes as functions of H and W, numbers with --input, parameters, cost, receptive
+field, stride and offset."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "check": "every finding about a net, each with its place in the file",
     "convert-weights": "caffemodels (.caffemodel, .caffemodel.h5) to .safetensors",
     "run": "compile in memory, run on arrays from an .npz file, save blobs",
+    "train": "train a net as Caffe's solvers do",
     "upgrade": "print a net of an old format (V0, V1) in the format of today (V2)",
     "explain": "what an error code means, with an example",
 }
@@ -32,11 +33,19 @@ exit codes: 0 done, 1 findings, 2 usage or bad input, 3 input or output failed, 
 def entry(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code and never raises, whatever the user or the disk does."""
     tolerate_any_text()
+    if arguments is None:
+        import gc
+
+        gc.set_threshold(
+            100_000, 50, 50
+        )  # a short command makes no garbage worth a search: a tenth of its time
     try:
         code = main(sys.argv[1:] if arguments is None else list(arguments))
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()  # here, where a full disk can still be reported
+        if arguments is None:
+            gc.freeze()  # nor is the end of the process the time to look for it
         return code
     except KeyboardInterrupt:
         say("interrupted")
@@ -85,9 +94,12 @@ def top_level(arguments: list[str]) -> int:
     from netcompile import __version__
 
     parser = parser_class()(
-        prog="netcompile", description="Compiles Caffe nets to PyTorch, without Caffe.", usage="netcompile COMMAND …",
-        epilog=FOOT, allow_abbrev=False,
-    )  # fmt: skip
+        prog="netcompile",
+        description="Compiles Caffe nets to PyTorch, without Caffe.",
+        usage="netcompile COMMAND …",
+        epilog=FOOT,
+        allow_abbrev=False,
+    )
     parser.add_argument("--version", action="version", version=f"netcompile {__version__}")
     commands = parser.add_argument_group("commands")
     for name, summary in COMMANDS.items():

@@ -30,9 +30,15 @@ def add_net(parser: argparse.ArgumentParser) -> None:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Which of a file's layers take part, the shapes of its inputs, and how crops are resolved."""
     group = parser.add_argument_group("how the net is read")
-    group.add_argument("--phase", type=str.lower, choices=("test", "train"), default="test", help="default: test")
-    group.add_argument("--stage", action="append", default=[], metavar="S", help="a stage that is on (repeatable)")
-    group.add_argument("--level", type=int, default=0, metavar="N", help="level of the net's state, default 0")
+    group.add_argument(
+        "--phase", type=str.lower, choices=("test", "train"), default="test", help="default: test"
+    )
+    group.add_argument(
+        "--stage", action="append", default=[], metavar="S", help="a stage that is on (repeatable)"
+    )
+    group.add_argument(
+        "--level", type=int, default=0, metavar="N", help="level of the net's state, default 0"
+    )
     group.add_argument(
         "--crop-offsets",
         choices=("auto", "declared", "inferred"),
@@ -49,7 +55,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--with-loss", action="store_true", help="keep labels, losses and metrics")
     group.add_argument("--allow-unknown", action="store_true", help="keep layers of unknown type as stubs")
-    group.add_argument("--round-crops", action="store_true", help="round crop offsets between two pixels down")
+    group.add_argument(
+        "--round-crops", action="store_true", help="round crop offsets between two pixels down"
+    )
 
 
 def named_shape(text: str) -> tuple[str, tuple[int, ...]]:
@@ -85,10 +93,10 @@ def read_source(name: str) -> Source:
         raise NetError(_folder(name))
     if os.path.lexists(name):
         return Source.read(name)
-    from netcompile.zoo.find import find_definition, near_definitions
+    bundled = _bundled(name)
+    if bundled is None:
+        from netcompile.zoo.find import near_definitions
 
-    path = find_definition(name) if name else None
-    if path is None:
         near = near_definitions(name) if name else []
         raise NetError(
             Diagnostic(
@@ -98,7 +106,20 @@ def read_source(name: str) -> Source:
             )
         )
     # Messages show the name that the user can type again, not where this machine keeps the file.
-    return Source.from_bytes(path.read_bytes(), f"{path.parent.name}/{path.name}")
+    with open(bundled[1], "rb") as file:
+        return Source.from_bytes(file.read(), bundled[0])
+
+
+def _bundled(name: str) -> tuple[str, str] | None:
+    """Name and path of a bundled definition; without pathlib, which takes long to import."""
+    from netcompile.zoo.find import bundled_folder, definitions
+
+    short = name.replace(os.sep, "/").removeprefix("prototxt/")
+    known = definitions()
+    for candidate in (short, f"{short}.prototxt"):
+        if candidate in known:
+            return candidate, os.path.join(bundled_folder(), "prototxt", candidate)
+    return None
 
 
 def _folder(name: str) -> Diagnostic:
@@ -139,4 +160,6 @@ def analyse_net(
     chosen = replace(options(arguments), fed=fed)
     if shapes is not None:
         chosen = replace(chosen, shapes={**shapes, **chosen.shapes})
-    return analyse(source or read_source(arguments.net), chosen, arguments.crop_offsets, arguments.round_crops)
+    return analyse(
+        source or read_source(arguments.net), chosen, arguments.crop_offsets, arguments.round_crops
+    )

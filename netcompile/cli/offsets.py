@@ -40,8 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
         write_json(offsets_as_json(report))
     elif arguments.html:
         from netcompile.report.as_html import page
+        from netcompile.report.layer_model import Report
         from netcompile.report.layers import layers_report
-        from netcompile.report.model import Report
 
         write_text(page(Report(report, layers_report(analysed))))
     else:
@@ -56,7 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def other_problems(analysed: Analysed) -> list[Diagnostic]:
     """Why the net is refused, without what the offsets of a misaligned crop cause: that is a finding."""
-    wrong = [report.node.message.span for report in analysed.reports if report.status not in ("ok", "undefined")]
+    wrong = [
+        report.node.message.span for report in analysed.reports if report.status not in ("ok", "undefined")
+    ]
     return [
         problem
         for problem in analysed.problems

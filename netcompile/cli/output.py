@@ -1,4 +1,4 @@
-"""Data on stdout: the same bytes whatever the terminal's encoding; and files that appear whole or not at all."""
+"""Data on stdout, the same bytes whatever the terminal's encoding; files that appear whole or not at all."""
 
 from __future__ import annotations
 

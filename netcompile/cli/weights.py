@@ -28,7 +28,9 @@ def converter(
 
     plan = weight_plan(analysed.graph, module)
     model = read_caffemodel(path)
-    errors = [problem for problem in match(model, plan, allow_missing).problems if problem.severity == "error"]
+    errors = [
+        problem for problem in match(model, plan, allow_missing).problems if problem.severity == "error"
+    ]
     if errors:
         raise NetError(errors)
 

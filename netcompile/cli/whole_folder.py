@@ -42,9 +42,9 @@ class Staged:
 def whole_folder(folder: str) -> Iterator[Staged]:
     """Stage files; when the block ends well they appear in `folder`, which is created if need be.
 
-    They are written into a hidden folder inside `folder`, so that they only have to be renamed at the end. If that
-    fails half-way, the files that were replaced come back. Whatever else lies in `folder` is not touched. Raises
-    OSError.
+    They are written into a hidden folder inside `folder`, so that they only have to be renamed at the end.
+    If that fails half-way, the files that were replaced come back. Whatever else lies in `folder` is not
+    touched. Raises OSError.
     """
     made = _make(folder)
     stage = os.path.join(folder, f".netcompile-{os.urandom(4).hex()}.tmp")

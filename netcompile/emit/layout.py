@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 WIDTH = 88
 _OPEN, _CLOSE = "([{", ")]}"
+_OPEN_BEFORE = re.compile(r"[(\[{]")
 
 
 def split_comment(line: str) -> tuple[str, str]:
@@ -85,12 +88,9 @@ def _break(code: str, indent: int) -> list[str]:
     head, inner, tail = code[: start + 1], code[start + 1 : end], code[end:]
     deeper = indent + 4
     parts = _arguments(inner)
-    subscript = head[-1] == "["
-    if (
-        deeper + len(inner) <= WIDTH
-        and not inner.endswith(",")
-        and not (subscript and len(parts) > 1 and False)
-    ):
+    # A collection gets a line for each entry; a call's arguments may share one.
+    called = start > 0 and (head[-2].isalnum() or head[-2] in "_)]")
+    if deeper + len(inner) <= WIDTH and not inner.endswith(",") and (called or len(parts) == 1):
         return [margin + head, " " * deeper + inner, margin + tail]
     lines = [margin + head]
     for part in parts:
@@ -121,12 +121,56 @@ def _break_forced(code: str, indent: int) -> list[str]:
     return [*lines, margin + code[end:]]
 
 
+# Binary operators from the loosest to the tightest; a broken expression opens at the loosest it has.
+_OPERATORS = ((" + ", " - "), (" * ", " / ", " // ", " @ ", " % "))
+
+
+def _operands(code: str) -> list[str]:
+    """Split an expression before its loosest binary operators; one part if it has none outside brackets."""
+    for group in _OPERATORS:
+        parts, depth, quote, begin, index = [], 0, "", 0, 0
+        while index < len(code):
+            c = code[index]
+            if quote:
+                if c == "\\":
+                    index += 1
+                elif c == quote:
+                    quote = ""
+            elif c in "\"'":
+                quote = c
+            elif c in _OPEN:
+                depth += 1
+            elif c in _CLOSE:
+                depth -= 1
+            elif depth == 0 and c == " " and any(code.startswith(op, index) for op in group):
+                parts.append(code[begin:index])
+                begin = index + 1
+            index += 1
+        if parts:
+            return [*parts, code[begin:]]
+    return [code]
+
+
+def _statement(code: str, indent: int) -> list[str]:
+    """One statement over as many lines as it needs; a long sum or product goes into parentheses."""
+    if indent + len(code) > WIDTH and " = " in code:
+        target, value = code.split(" = ", 1)
+        operands = _operands(value)
+        if len(operands) > 1 and not _OPEN_BEFORE.search(target):
+            margin, deeper = " " * indent, " " * (indent + 4)
+            if len(deeper) + len(value) <= WIDTH:
+                return [f"{margin}{target} = (", deeper + value, margin + ")"]
+            lines = [line for operand in operands for line in _break(operand, indent + 4)]
+            return [f"{margin}{target} = (", *lines, margin + ")"]
+    return _break(code, indent)
+
+
 def lay_out(line: str, indent: int) -> list[str]:
     """Lines of one statement; its trailing comment moves above it where it would not fit behind."""
     code, comment = split_comment(line)
     if not comment:
-        return _break(code, indent)
+        return _statement(code, indent)
     margin = " " * indent
     if indent + len(code) + 4 + len(comment) <= WIDTH:
         return [f"{margin}{code}  # {comment}"]
-    return [f"{margin}# {comment}", *_break(code, indent)]
+    return [f"{margin}# {comment}", *_statement(code, indent)]

@@ -207,7 +207,7 @@ class _Writer:
         dims = self.symbolic.get(node.tops[0]) or self.shapes.get(node.tops[0])
         if not dims or "#" in lines[-1]:
             return list(lines)
-        return [*lines[:-1], f"{lines[-1]}  # {_dims(dims[1:] if len(dims) > 2 else dims)}"]
+        return [*lines[:-1], f"{lines[-1]}  # {_dims(dims[1:] if len(dims) > 3 else dims)}"]
 
     # the file --------------------------------------------------------------------------------------------------
 

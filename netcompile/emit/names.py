@@ -149,5 +149,6 @@ def file_stem(name: str) -> str:
     ('voc_fcn8s', 'net')
     """
     text = identifier(name.strip().lower()).strip("_") if name.strip() else "net"
-    text = text or "net"
+    if not text or text[0].isdigit():
+        text = f"net_{text}" if text else "net"
     return text + "_" if text in _TAKEN else text

@@ -268,9 +268,9 @@ class _Builder:
         for index, value in enumerate(tops):
             given = self.options.shapes.get(value.blob)
             declared = shapes[index] if index < len(shapes) else None
-            shape = given or declared
+            shape = declared if given is None else given
             assumed = (1, 3, 500, 500) if index == 0 else (1, 1, 500, 500)
-            self.inputs.append(Input(value, tuple(shape or assumed), shape is not None, message, layer))
+            self.inputs.append(Input(value, assumed if shape is None else tuple(shape), shape is not None, message, layer))
 
     def param(self, message: Message, index: int, spec: Message) -> ParamSpec:
         shared = str(spec.get("name") or "")

@@ -75,7 +75,7 @@ class Dropout(Elementwise):
     def read(cls, p: Params) -> Self:
         s = p.sub("dropout_param")
         ratio = s.get("dropout_ratio")
-        # Only debug builds of Caffe insist on 0 < ratio < 1; its random generator refuses what is no probability.
+        # Only debug builds of Caffe insist on 0 < ratio < 1; its generator refuses what is no probability.
         if p.train and not 0 <= ratio <= 1:
             s.refuse("dropout_ratio", f"dropout_ratio {ratio:g} is not between 0 and 1", code="param-range")
         return cls(ratio)

@@ -23,7 +23,7 @@ from netcompile.layers.base import (
 from netcompile.layers.data import ForeignData
 from netcompile.layers.params import Params, Section
 
-FILLERS = frozenset("constant gaussian positive_unitball uniform xavier msra bilinear".split())
+FILLERS = frozenset(("constant", "gaussian", "positive_unitball", "uniform", "xavier", "msra", "bilinear"))
 
 
 def _extents(p: Params, dims: tuple[int, ...], at: str) -> IntShape:
@@ -152,7 +152,7 @@ class DummyData(Layer):
             for y, shape, value in zip(e.y, self.extents, self.values, strict=True)
         )
         anchor = f'self.register_buffer("{e.name}", torch.empty(0), persistent=False)'
-        return Emitted(lines, (f"{anchor}  # knows device and type",))
+        return Emitted(lines, (f"{anchor}  # device and type",))
 
 
 @layer("HDF5Output")
@@ -181,4 +181,4 @@ class HDF5Output(Layer):
         return ()
 
     def emit(self, e: Emission) -> Emitted:
-        return Emitted((f"# Caffe writes {' and '.join(dict.fromkeys(e.x))} to an HDF5 file here",))
+        return Emitted()

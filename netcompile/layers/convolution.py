@@ -113,6 +113,17 @@ class _Convolution(Layer):
         for value in dilation:
             if value < 1:
                 s.refuse("dilation", f"dilation {value} is less than 1", code="param-range")
+        holes = [field for field in ("hole", "hole_h", "hole_w") if s.has(field)]
+        if holes:  # DeepLab's name for dilation, before Caffe had one
+            if s.has("dilation"):
+                s.refuse(
+                    holes[0],
+                    f"{holes[0]} and dilation together",
+                    code="param-conflict",
+                    why="hole is DeepLab's old name of dilation",
+                    remedy="keep dilation",
+                )
+            dilation = window_field(s, "hole", 1, 1)
         return cls(
             int(outputs or 1),
             kernel,

@@ -36,7 +36,7 @@ def outputs(s: Section, field: str = "num_output") -> int:
 @layer("InnerProduct")
 @dataclass(frozen=True)
 class InnerProduct(Layer):
-    """All axes from `axis` on, as one vector, times a matrix; `transpose` has the matrix as inputs × outputs."""
+    """All axes from `axis` on, as one vector, times a matrix: outputs × inputs, or transposed."""
 
     outputs: int = 1
     axis: int = 1

@@ -53,7 +53,9 @@ class Eltwise(Layer):
                 why="Caffe wants none, or one for each bottom",
             )
         if coeff and operation == "PROD":
-            s.refuse("coeff", "coeff only with SUM", code="param-conflict", why="a product has no coefficients")
+            s.refuse(
+                "coeff", "coeff only with SUM", code="param-conflict", why="a product has no coefficients"
+            )
         return cls(operation, coeff if operation == "SUM" else ())
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
@@ -215,7 +217,7 @@ class Bias(_Broadcast):
 @layer("Scale")
 @dataclass(frozen=True)
 class Scale(_Broadcast):
-    """bottom[0] times a blob that lies on its axes from `axis` on, and plus a learned bias of the same shape."""
+    """bottom[0] times a blob that lies on its axes from `axis` on; and plus a learned bias of that shape."""
 
     bias: bool = False
     bias_filler: Message | None = None

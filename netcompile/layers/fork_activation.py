@@ -96,7 +96,9 @@ class CReLU(Layer):
 @layer("SeLu", "SELU")
 @dataclass(frozen=True)
 class SeLu(Elementwise):
-    """Scaled exponential unit: λx for x > 0, else λα(eˣ − 1); the paper's λ and α unless selu_param gives others."""
+    """Scaled exponential unit: λx for x > 0, else λα(eˣ − 1); the paper's λ and α unless selu_param gives
+    others.
+    """
 
     alpha: float = 1.67326324
     scale: float = 1.050700987
@@ -146,7 +148,7 @@ class SeLuDropout(Elementwise):
 @layer("Quantize")
 @dataclass(frozen=True)
 class Quantize(Elementwise):
-    """Scale labels of skeletons: 0 below 1 or from 200 up; 1, 2, 3, 4 from 1, 12, 36, 80 up (DeepSkeleton)."""
+    """Scales of skeletons: 0 below 1 and from 200 up; 1, 2, 3, 4 from 1, 12, 36, 80 up (DeepSkeleton)."""
 
     fork: ClassVar[str] = "DeepSkeleton"
 
@@ -168,7 +170,9 @@ def quantize(x):
 @layer("Rescale")
 @dataclass(frozen=True)
 class Rescale(Layer):
-    """2x/rf − 1 where 0.0001 < |x| and x < rf, else 0; a second top is 1 there and 0 elsewhere (DeepSkeleton)."""
+    """2x/rf − 1 where 0.0001 < |x| and x < rf, else 0; a second top is 1 there and 0 elsewhere
+    (DeepSkeleton).
+    """
 
     field: float = 1.0
     tops: int = 1

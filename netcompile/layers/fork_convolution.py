@@ -29,7 +29,9 @@ from netcompile.layers.params import Params, Section
 @layer("DepthwiseConvolution", "DepthwiseConvolutionLayer", "HoleConvolution")
 @dataclass(frozen=True)
 class OtherConvolution(Convolution):
-    """Caffe's convolution under a fork's name: a faster kernel for group = channels, or for holes; the same numbers."""
+    """Caffe's convolution under a fork's name: a faster kernel for group = channels, or for holes; the same
+    numbers.
+    """
 
     fork: ClassVar[str] = "MobileNet, PSPNet"
 
@@ -39,7 +41,7 @@ class OtherConvolution(Convolution):
 class ConvolutionDepthwise(Layer):
     """A convolution of each channel by itself: one group per channel, whatever the file says of groups."""
 
-    plain: Convolution = Convolution()
+    plain: Convolution
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     fork: ClassVar[str] = "ShuffleNet"
@@ -148,6 +150,12 @@ class Convolution3D(Convolution):
         _volume(bottoms[0], self.type)
         return Convolution.shapes(self, *bottoms)
 
+    def coords(self, *bottoms: Shape) -> None:
+        return None  # coordinates are those of planes
+
+    def reach(self, *bottoms: Shape) -> None:
+        return None
+
 
 @layer("Deconvolution3D")
 @dataclass(frozen=True)
@@ -177,11 +185,19 @@ class Deconvolution3D(Deconvolution):
         _volume(bottoms[0], self.type)
         return Deconvolution.shapes(self, *bottoms)
 
+    def coords(self, *bottoms: Shape) -> None:
+        return None  # coordinates are those of planes
+
+    def reach(self, *bottoms: Shape) -> None:
+        return None
+
 
 @layer("Pooling3D")
 @dataclass(frozen=True)
 class Pooling3D(Layer):
-    """Maximum or mean over windows of time, height and width, rounded up (C3D); pad is for means, in the plane."""
+    """Maximum or mean over windows of time, height and width, rounded up (C3D); pad is for means, in the
+    plane.
+    """
 
     method: str = "MAX"
     kernel: tuple[int, ...] = (1, 1, 1)
@@ -218,7 +234,9 @@ class Pooling3D(Layer):
             extent = -((k - n - 2 * p) // s) + 1
             if n + 2 * p >= k and (extent - 1) * s >= n + p:
                 raise Refused(
-                    "the last window lies beyond the bottom", at="bottom[0]", why="C3D leaves its value undefined"
+                    "the last window lies beyond the bottom",
+                    at="bottom[0]",
+                    why="C3D leaves its value undefined",
                 )
             out.append(extent if n + 2 * p >= k else 0)
         return ((*x[:2], *out),)

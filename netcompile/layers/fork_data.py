@@ -1,4 +1,6 @@
-"""Data layers of Caffe's forks whose tops' shapes the file tells; any other layer without bottoms is fed as well."""
+"""Data layers of Caffe's forks whose tops' shapes the file tells; any other layer without bottoms is fed as
+well.
+"""
 
 from __future__ import annotations
 
@@ -99,8 +101,8 @@ class AnnotatedData(_Images):
 class VideoData(_Images):
     """Three forks' layers under one name, told apart by their fields.
 
-    SSD: single frames, of resize_param's size. TSN (num_segments, modality, name_pattern): frames behind one another
-    along the channels. C3D: clips of new_length frames, N×3×T×H×W.
+    SSD: single frames, of resize_param's size. TSN (num_segments, modality, name_pattern): frames behind one
+    another along the channels. C3D: clips of new_length frames, N×3×T×H×W.
     """
 
     fork: ClassVar[str] = "SSD, TSN, C3D"
@@ -117,7 +119,9 @@ class VideoData(_Images):
             batch = max(int(p.message.get("data_param").get("batch_size") or 1), 1)
             return ((batch, 3, height, width), (batch,))
         frames = max(int(own.get("new_length") or 1), 1)
-        if name == "video_data_param" and any(own.has(f) for f in ("num_segments", "modality", "name_pattern")):
+        if name == "video_data_param" and any(
+            own.has(f) for f in ("num_segments", "modality", "name_pattern")
+        ):
             planes = 2 if own.get("modality") == "FLOW" else 3
             return ((batch, frames * int(own.get("num_segments")) * planes, height, width), (batch,))
         return ((batch, 3, frames, height, width), (batch,))

@@ -47,8 +47,8 @@ def _pair(s: Section, one: str, high: str, wide: str) -> tuple[float, float] | N
 class PriorBox(Layer):
     """Default boxes of every cell of bottom[0] on the image bottom[1]: 1 × 2 × (cells · boxes · 4).
 
-    Channel 0 holds xmin, ymin, xmax, ymax as parts of the image, channel 1 the variances. Sizes lose their fraction,
-    as in SSD's code.
+    Channel 0 holds xmin, ymin, xmax, ymax as parts of the image, channel 1 the variances. Sizes lose their
+    fraction, as in SSD's code.
     """
 
     boxes: tuple[tuple[float, float], ...] = ((1.0, 1.0),)  # (width, height) in pixels, in SSD's order
@@ -83,7 +83,9 @@ class PriorBox(Layer):
                 ratios += [ratio, 1 / ratio] if s.get("flip") else [ratio]
         variance = tuple(float(v) for v in s.all("variance")) or (0.1,)
         if len(variance) not in (1, 4):
-            s.refuse("variance", f"{len(variance)} variances", code="param-count", why="SSD wants none, 1 or 4")
+            s.refuse(
+                "variance", f"{len(variance)} variances", code="param-count", why="SSD wants none, 1 or 4"
+            )
             variance = (0.1,)
         if any(v <= 0 for v in variance):
             s.refuse("variance", "variance must be positive", code="param-range")
@@ -151,8 +153,8 @@ def prior_boxes(x, image, sizes, variances, step=None, offset=0.5, clip=False):
 class DetectionOutput(Layer):
     """SSD's boxes: location offsets, class scores and priors to 1 × 1 × K × 7.
 
-    A row is image, class, score, xmin, ymin, xmax, ymax. K depends on the numbers; without any box the top is one
-    row of −1 per image, with the image's number in front.
+    A row is image, class, score, xmin, ymin, xmax, ymax. K depends on the numbers; without any box the top is
+    one row of −1 per image, with the image's number in front.
     """
 
     classes: int = 2
@@ -200,7 +202,9 @@ class DetectionOutput(Layer):
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         location, scores, priors = bottoms[:3]
         if len(priors) != 3 or number(priors[2]) % 4:
-            raise Refused("bottom[2] is not made of prior boxes", at="bottom[2]", why="1 × 2 × 4n, as PriorBox makes")
+            raise Refused(
+                "bottom[2] is not made of prior boxes", at="bottom[2]", why="1 × 2 × 4n, as PriorBox makes"
+            )
         boxes = number(priors[2]) // 4
         each = 1 if self.shared else self.classes
         found = []

@@ -25,7 +25,9 @@ from netcompile.layers.unsupported import MEASURES
 @layer(*MEASURES)
 @dataclass(frozen=True)
 class ForeignMeasure(Layer):
-    """A loss or metric that is known by name: nothing of it is needed for inference, and nothing here computes it."""
+    """A loss or metric that is known by name: nothing of it is needed for inference, and nothing here
+    computes it.
+    """
 
     arity: ClassVar[Arity] = Arity(bottoms=(1, None), tops=(0, None))
     is_measure: ClassVar[bool] = True
@@ -74,7 +76,7 @@ class Sink(Layer):
 @layer("SoftmaxCrossEntropyLoss")
 @dataclass(frozen=True)
 class SoftmaxCrossEntropyLoss(Layer):
-    """Σ t · (log t − log softmax(x)) / N against a distribution t, over the channels (the colorization fork)."""
+    """Σ t · (log t − log softmax(x)) / N against a distribution t over the channels (colorization)."""
 
     arity: ClassVar[Arity] = Arity(bottoms=2, tops=(0, 1))
     is_measure: ClassVar[bool] = True
@@ -106,7 +108,8 @@ def softmax_cross_entropy(x, target):
 @layer("SmoothL1Loss")
 @dataclass(frozen=True)
 class SmoothL1Loss(Layer):
-    """Huber's loss of x − t, σ²/2 · d² up to 1/σ² and |d| − 1/(2σ²) beyond, summed over images / N (Fast R-CNN).
+    """Huber's loss of x − t, σ²/2 · d² up to 1/σ² and |d| − 1/(2σ²) beyond, summed over images / N (Fast
+    R-CNN).
 
     Further bottoms weigh d before (inside) and the loss after (outside).
     """

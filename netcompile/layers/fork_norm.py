@@ -16,8 +16,8 @@ from netcompile.layers.base import (
     Layer,
     Refused,
     Shape,
-    literal,
     layer,
+    literal,
     number,
 )
 from netcompile.layers.params import Params
@@ -36,15 +36,16 @@ SHARED_FIELDS = ("scale_filler", "shift_filler")  # SegNet's and the early PSPNe
 class BN(Layer):
     """Batch normalisation with a learned scale and shift, as two families of forks have it under one name.
 
-    `segnet` (SegNet, ENet, DeconvNet): blobs scale and shift, each 1×C×1×1. In mode LEARN every forward pass uses the
-    statistics of its own batch, at test too (ε 1e-9); in mode INFERENCE the statistics are folded into the blobs, and
-    the layer is scale · x + shift.
+    `segnet` (SegNet, ENet, DeconvNet): blobs scale and shift, each 1×C×1×1. In mode LEARN every forward pass
+    uses the statistics of its own batch, at test too (ε 1e-9); in mode INFERENCE the statistics are folded
+    into the blobs, and the layer is scale · x + shift.
 
-    `running` (PSPNet, TSN): blobs slope, bias, mean, variance. Running statistics at test, or always if `frozen`;
-    batch statistics in training, where both running blobs become momentum · old + (1 − momentum) · new.
+    `running` (PSPNet, TSN): blobs slope, bias, mean, variance. Running statistics at test, or always if
+    `frozen`; batch statistics in training, where both running blobs become momentum · old + (1 − momentum) ·
+    new.
 
-    `early` (an older PSPNet): the same blobs, under scale_filler and shift_filler, with var_eps and decay; running
-    statistics at test only if moving_average is set, else those of the batch.
+    `early` (an older PSPNet): the same blobs, under scale_filler and shift_filler, with var_eps and decay;
+    running statistics at test only if moving_average is set, else those of the batch.
     """
 
     kind: str = "segnet"
@@ -113,7 +114,12 @@ class BN(Layer):
         scale, shift = s.filler("scale_filler"), s.filler("shift_filler")
         if early:
             if s.get("axis") != 1:
-                s.refuse("axis", f"BN along axis {s.get('axis')}", code="unsupported", why="only axis 1 is known here")
+                s.refuse(
+                    "axis",
+                    f"BN along axis {s.get('axis')}",
+                    code="unsupported",
+                    why="only axis 1 is known here",
+                )
             decay, running = s.get("decay"), bool(s.get("moving_average"))
             return cls("early", "", s.get("var_eps"), 1 - decay, False, running, 1, scale, shift)
         return cls("segnet", s.get("bn_mode"), SEGNET_EPS, 0.9, False, False, p.tops, scale, shift)
@@ -142,33 +148,38 @@ class BN(Layer):
         from netcompile.caffemodel.recipe import Constant, Reshape
 
         c, rank = self.channels(e.bottoms[0]), len(e.bottoms[0])
-        me, x, y = f"self.{e.name}", e.x[0], e.y[0]
+        me, x, y, eps = f"self.{e.name}", e.x[0], e.y[0], literal(self.eps)
         lines, functions = [], ()
         affine = f"{me}.weight, {me}.bias"
-        keys = ["weight", "bias"] if self.kind == "segnet" else ["weight", "bias", "running_mean", "running_var"]
+        keys = (
+            ["weight", "bias"] if self.kind == "segnet" else ["weight", "bias", "running_mean", "running_var"]
+        )
         tensors = [(f"{e.name}.{key}", Reshape(e.take(i), (c,))) for i, key in enumerate(keys)]
         if self.kind == "segnet":
             make, functions = f"ScaleShift({c})", (SCALE_SHIFT,)
         elif e.train and not self.frozen:
-            make = f"RunningBN({c}, eps={self.eps!r}, momentum={literal(self.momentum)})"
+            make = f"RunningBN({c}, eps={eps}, momentum={literal(self.momentum)})"
             functions = (BATCH_NORM, RUNNING_BN)
         else:
-            make = f"nn.BatchNorm{2 if rank == 4 else 1}d({c}, eps={self.eps!r})"
+            make = f"nn.BatchNorm{2 if rank == 4 else 1}d({c}, eps={eps})"
             make += ".requires_grad_(False)" if e.train else ""
         if self.kind == "segnet" and self.mode == "INFERENCE":
             if self.tops > 1:
                 raise Refused(
-                    "BN in mode INFERENCE makes one top", code="arity", at="top[1]", why="it takes no statistics"
+                    "BN in mode INFERENCE makes one top",
+                    code="arity",
+                    at="top[1]",
+                    why="it takes no statistics",
                 )
             lines.append(f"{y} = {me}({x})")
         elif self.kind == "segnet" or (self.kind == "early" and not self.running and not e.train):
             dims = (0, *range(2, rank))
             for statistic, top in zip(("mean(%s)", "var(%s, correction=0)"), e.y[1:], strict=False):
                 lines.append(f"{top} = {x}.{statistic % str(dims)}.view(1, -1, 1, 1)")
-            lines.append(f"{y} = batch_norm({x}, {affine}, {self.eps!r})")
+            lines.append(f"{y} = batch_norm({x}, {affine}, {eps})")
             functions = (*functions, BATCH_NORM)
         elif e.train and self.frozen:
-            lines.append(f"{y} = F.batch_norm({x}, {me}.running_mean, {me}.running_var, {affine}, eps={self.eps!r})")
+            lines.append(f"{y} = F.batch_norm({x}, {me}.running_mean, {me}.running_var, {affine}, eps={eps})")
         else:
             lines.append(f"{y} = {me}({x})")
         extra = ()
@@ -251,7 +262,10 @@ class Normalize(Layer):
             )
         s = p.sub("norm_param")
         return cls(
-            bool(s.get("across_spatial")), bool(s.get("channel_shared")), s.get("eps"), s.filler("scale_filler")
+            bool(s.get("across_spatial")),
+            bool(s.get("channel_shared")),
+            s.get("eps"),
+            s.filler("scale_filler"),
         )
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
@@ -270,7 +284,7 @@ class Normalize(Layer):
         x, rank = e.x[0], len(e.bottoms[0])
         shape = "()" if self.channel_shared else f"{e.bottoms[0][1]}"
         init = f"self.{e.name}_scale = nn.Parameter(torch.ones({shape}))"
-        eps = repr(float(self.eps))
+        eps = literal(self.eps)
         dims = tuple(range(1, rank)) if self.across_spatial and rank > 2 else 1
         norm = f"({x}.pow(2).sum(dim={dims}, keepdim=True) + {eps}).sqrt()"
         view = "" if self.channel_shared or rank == 2 else ".view(-1" + ", 1" * (rank - 2) + ")"
@@ -281,7 +295,7 @@ class Normalize(Layer):
 @layer("LRNMap")
 @dataclass(frozen=True)
 class LRNMap(Elementwise):
-    """Local response normalisation within each map, as an early branch of Caffe had it: (1 + α·mean(x²))^−β."""
+    """Normalisation within each map, as an early branch of Caffe had it: x · (1 + α·mean(x²))^−β."""
 
     size: int = 5
     alpha: float = 1.0

@@ -26,14 +26,18 @@ from netcompile.layers.params import Params
 def _regions(rois: Shape) -> None:
     if count(rois, 1) != 5:
         raise Refused(
-            f"a region has {count(rois, 1)} numbers, not 5", at="bottom[1]", why="image, x1, y1, x2, y2 in pixels"
+            f"a region has {count(rois, 1)} numbers, not 5",
+            at="bottom[1]",
+            why="image, x1, y1, x2, y2 in pixels",
         )
 
 
 @layer("ROIPooling")
 @dataclass(frozen=True)
 class ROIPooling(Layer):
-    """The maximum of each cell of a grid laid over each region; bottom[1] holds image, x1, y1, x2, y2 per region."""
+    """The maximum of each cell of a grid laid over each region; bottom[1] holds image, x1, y1, x2, y2 per
+    region.
+    """
 
     height: int = 1
     width: int = 1
@@ -47,7 +51,9 @@ class ROIPooling(Layer):
         s = p.sub("roi_pooling_param")
         for field in ("pooled_h", "pooled_w"):
             if int(s.get(field)) < 1:
-                s.refuse(field, f"{field} must be > 0", code="param-missing" if not s.has(field) else "param-range")
+                s.refuse(
+                    field, f"{field} must be > 0", code="param-missing" if not s.has(field) else "param-range"
+                )
         return cls(max(int(s.get("pooled_h")), 1), max(int(s.get("pooled_w")), 1), s.get("spatial_scale"))
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:

@@ -40,7 +40,9 @@ class Permute(Layer):
         order = tuple(int(v) for v in s.all("order"))
         for index, axis in enumerate(order):
             if axis in order[:index]:
-                s.refuse("order", f"axis {axis} stands twice in order", code="param", remedy="name every axis once")
+                s.refuse(
+                    "order", f"axis {axis} stands twice in order", code="param", remedy="name every axis once"
+                )
                 return cls(tuple(dict.fromkeys(order)))
         return cls(order)
 
@@ -76,8 +78,8 @@ class Permute(Layer):
 class Reorg(Layer):
     """Blocks of pixels to channels as Darknet's YOLOv2 does it, with Darknet's order of the elements.
 
-    Darknet's loop reads the bottom as if it had the top's shape, so this is no plain space-to-depth: the elements are
-    those of a bottom viewed as (C/s², H·s, W·s). `reverse` is the way back.
+    Darknet's loop reads the bottom as if it had the top's shape, so this is no plain space-to-depth: the
+    elements are those of a bottom viewed as (C/s², H·s, W·s). `reverse` is the way back.
     """
 
     stride: int = 1
@@ -191,7 +193,9 @@ class Reverse(Layer):
         if axis < 0:
             s.refuse("axis", f"axis {axis} is negative", code="axis", why="Reverse counts axes from 0 up")
         if p.bottoms and p.tops and p.message.all("bottom")[0] == p.message.all("top")[0]:
-            p.refuse("top", "Reverse cannot work in place", code="in-place", remedy="give it a top of its own")
+            p.refuse(
+                "top", "Reverse cannot work in place", code="in-place", remedy="give it a top of its own"
+            )
         return cls(max(axis, 0))
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
@@ -239,7 +243,8 @@ class ContinuationIndicator(Layer):
 @layer("SpatialPyramidPooling")
 @dataclass(frozen=True)
 class SpatialPyramidPooling(Layer):
-    """Pooling on several grids, flattened and put behind one another (the SPP-net branch, before Caffe's own SPP).
+    """Pooling on several grids, flattened and put behind one another (the SPP-net branch, before Caffe's own
+    SPP).
 
     A bin count b pools with kernel and stride ⌊H/b⌋ × ⌊W/b⌋. One count alone keeps its plane.
     """
@@ -256,7 +261,12 @@ class SpatialPyramidPooling(Layer):
         s.ignore("scale", "pool")  # the branch reads pooling_param's `pool`
         bins = tuple(int(v) for v in s.all("spatial_bin"))
         if not bins:
-            s.refuse("", "no spatial_bin", code="param-missing", remedy="spatial_pyramid_pooling_param { spatial_bin: 1 }")
+            s.refuse(
+                "",
+                "no spatial_bin",
+                code="param-missing",
+                remedy="spatial_pyramid_pooling_param { spatial_bin: 1 }",
+            )
         if any(b < 1 for b in bins):
             s.refuse("spatial_bin", "spatial_bin must be at least 1", code="param-range")
         method = p.sub("pooling_param").get("pool")
@@ -272,7 +282,9 @@ class SpatialPyramidPooling(Layer):
         height, width, total = number(x[2]), number(x[3]), 0
         for b in self.bins:
             if min(height, width) < b:
-                raise Refused(f"{b} bins for {height}×{width} pixels", at="spatial_pyramid_pooling_param.spatial_bin")
+                raise Refused(
+                    f"{b} bins for {height}×{width} pixels", at="spatial_pyramid_pooling_param.spatial_bin"
+                )
             total += count((-(-height // (height // b)), -(-width // (width // b))))
         return ((x[0], number(x[1]) * total, 1, 1),)
 
@@ -282,7 +294,9 @@ class SpatialPyramidPooling(Layer):
     def emit(self, e: Emission) -> Emitted:
         x, y = e.x[0], e.y[0]
         if len(self.bins) == 1:
-            return Emitted((f"{y} = {x}.{'amax' if self.method == 'MAX' else 'mean'}(dim=(2, 3), keepdim=True)",))
+            return Emitted(
+                (f"{y} = {x}.{'amax' if self.method == 'MAX' else 'mean'}(dim=(2, 3), keepdim=True)",)
+            )
         pool = "F.max_pool2d" if self.method == "MAX" else "F.avg_pool2d"
         return Emitted((f"{y} = pyramid({x}, {self.bins}, {pool})",), functions=(PYRAMID,))
 

@@ -202,9 +202,10 @@ def caffe_class_accuracy(x, label, top_k=1, dim=1, ignore=None):
     """
     index, valid = caffe_labels(x, label, dim, ignore)
     better = (x >= x.gather(dim, index)).sum(dim, keepdim=True) - 1
+    hit = (better < top_k) & valid
     zero = torch.zeros(x.shape[dim], dtype=torch.float64, device=x.device)
     count = zero.index_add(0, index.flatten(), valid.flatten().double())
-    hits = zero.index_add(0, index.flatten(), ((better < top_k) & valid).flatten().double())
+    hits = zero.index_add(0, index.flatten(), hit.flatten().double())
     each = hits / count.clamp_min(1)
     return (hits.sum() / count.sum().clamp_min(1)).to(x.dtype), each.to(x.dtype)
 '''

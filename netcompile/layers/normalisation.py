@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar, Self
+from typing import Self
 
 from netcompile.caffemodel.recipe import Constant, ScaledByFactor
 from netcompile.layers.activation import Elementwise
@@ -31,9 +31,10 @@ MODULES = {2: "BatchNorm1d", 3: "BatchNorm1d", 4: "BatchNorm2d", 5: "BatchNorm3d
 class BatchNorm(Elementwise):
     """(x - mean) / sqrt(variance + eps) for each channel (axis 1), without scale and bias.
 
-    Blobs: sum of means, sum of variances, and the factor that divides both (0 where it is 0). They are what is used at
-    test; in training it is the batch's own mean and biased variance, and every pass decays the sums by
-    `moving_average_fraction` and adds to them, the variance times m / (m - 1). `use_global_stats` overrules the phase.
+    Blobs: sum of means, sum of variances, and the factor that divides both (0 where it is 0). They are what
+    is used at test; in training it is the batch's own mean and biased variance, and every pass decays the
+    sums by `moving_average_fraction` and adds to them, the variance times m / (m - 1). `use_global_stats`
+    overrules the phase.
     """
 
     eps: float = 1e-5
@@ -77,7 +78,9 @@ class BatchNorm(Elementwise):
             return self._train(e)
         x, y = e.x[0], e.y[0]
         if self.use_global_stats is False:
-            return Emitted((f"{y} = normalise_batch({x}, {literal(self.eps)})",), functions=(NORMALISE_BATCH,))
+            return Emitted(
+                (f"{y} = normalise_batch({x}, {literal(self.eps)})",), functions=(NORMALISE_BATCH,)
+            )
         rank, channels = len(e.bottoms[0]), e.bottoms[0][1]
         eps = None if self.eps == BatchNorm.eps or literal(self.eps) == "1e-05" else literal(self.eps)
         make = call(f"nn.{MODULES.get(rank, 'BatchNorm1d')}", channels, eps=eps, affine="False")
@@ -144,8 +147,8 @@ class BatchNorm(nn.Module):
         mean, variance = torch.zeros_like(self.mean), torch.zeros_like(self.variance)
         if x.numel() == x.shape[1]:  # one value is its own mean
             mean, y = x.detach().flatten(), x - x
-        else:  # momentum 1: the batch's mean and unbiased variance take the buffers' place
-            y = F.batch_norm(x, mean, variance, training=True, momentum=1.0, eps=self.eps)
+        else:  # with momentum 1 the batch's mean and unbiased variance are what is left
+            y = F.batch_norm(x, mean, variance, None, None, True, 1.0, self.eps)
         if self.training:
             with torch.no_grad():
                 self.mean.mul_(self.fraction).add_(mean)
@@ -158,9 +161,9 @@ class BatchNorm(nn.Module):
 @layer("LRN")
 @dataclass(frozen=True)
 class LRN(Elementwise):
-    """x · (k + alpha / n · Σx²)^-beta over n channels about each; or, within a channel, over a window of n × n.
+    """x · (k + alpha / n · Σx²)^-beta over n channels about each; or within a channel, over n × n pixels.
 
-    Within a channel k is ignored and 1 stands in its place; the window counts zeros outside the plane.
+    Within a channel the divisor is n², k is ignored and 1 stands in its place; outside the plane lie zeros.
     """
 
     size: int = 5
@@ -188,7 +191,9 @@ class LRN(Elementwise):
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         if len(bottoms[0]) != 4:
             raise Refused(
-                f"LRN wants 4 axes, not {len(bottoms[0])}", at="bottom[0]", why="(batch, channels, height, width)"
+                f"LRN wants 4 axes, not {len(bottoms[0])}",
+                at="bottom[0]",
+                why="(batch, channels, height, width)",
             )
         return (bottoms[0],)
 
@@ -202,14 +207,14 @@ class LRN(Elementwise):
         return f"{x} * ({self._mean(x, alpha)}) ** {literal(-self.beta)}"
 
     def _mean(self, x: str, alpha: str) -> str:
-        padding = self.size // 2 or None
-        return f"1 + {alpha} * {call('F.avg_pool2d', f'{x} * {x}', self.size, stride=1, padding=padding)}"
+        mean = call("F.avg_pool2d", f"{x} * {x}", self.size, stride=1, padding=self.size // 2 or None)
+        return f"1 + {mean}" if self.alpha == 1 else f"1 + {alpha} * {mean}"
 
 
 @layer("MVN")
 @dataclass(frozen=True)
 class MVN(Elementwise):
-    """Each plane, or each item, less its mean, and divided by its deviation + eps. The top has always 4 axes."""
+    """Each plane, or item, less its mean, and divided by its deviation + eps. The top always has 4 axes."""
 
     variance: bool = True
     across: bool = False
@@ -224,7 +229,9 @@ class MVN(Elementwise):
         x = bottoms[0]
         if len(x) > 4:
             raise Refused(
-                f"MVN wants up to 4 axes, not {len(x)}", at="bottom[0]", why="(batch, channels, height, width)"
+                f"MVN wants up to 4 axes, not {len(x)}",
+                at="bottom[0]",
+                why="(batch, channels, height, width)",
             )
         return ((*x, *(1,) * (4 - len(x))),)
 

@@ -117,9 +117,10 @@ class _Recurrent(Layer):
             high or have
         ):  # beyond the arity, the graph's builder says so
             return
+        wanted = f"{least} {kind}{'s' * (least > 1)}" if least == most else f"{least} or {most} {kind}s"
         p.refuse(
             f"{kind}[{most}]" if have > most else "",
-            f"{cls.type} takes {least if least == most else f'{least} or {most}'} {kind}s, not {have}",
+            f"{cls.type} takes {wanted}, not {have}",
             code="arity",
             why=f"expose_hidden is {str(expose).lower()}: the states are {'' if expose else 'no '}{kind}s",
         )

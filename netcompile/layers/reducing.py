@@ -1,4 +1,4 @@
-"""Layers that keep of many elements a few: Reduction, ArgMax, and the choice of items, Filter and BatchReindex."""
+"""Layers that keep a few of many elements: Reduction, ArgMax; Filter and BatchReindex, which choose items."""
 
 from __future__ import annotations
 
@@ -65,8 +65,9 @@ class Reduction(Layer):
 class ArgMax(Layer):
     """Indices (or values) of the `top_k` largest elements along an axis, or over each item of the batch.
 
-    Of equal elements the one with the larger index counts as larger: Caffe sorts pairs of value and index. Along an
-    axis `out_max_val` gives the values in place of the indices; over whole items it gives both, in two channels.
+    Of equal elements the one with the larger index counts as larger: Caffe sorts pairs of value and index.
+    Along an axis `out_max_val` gives the values in place of the indices; over whole items it gives both, in
+    two channels.
     """
 
     axis: int | None = None
@@ -155,7 +156,7 @@ def largest(x, dim, k=1):
 class Filter(Layer):
     """The items of each bottom for which the last bottom, the selector, is not 0.
 
-    How many they are is known when the net runs: the shapes here are those of Caffe's first reshaping, all items.
+    How many they are is known when the net runs; the shapes here are those of Caffe's first reshaping: all.
     """
 
     arity: ClassVar[Arity] = Arity(bottoms=(2, None), tops=(1, None))
@@ -177,7 +178,9 @@ class Filter(Layer):
         if not selector:
             raise Refused("the selector of a Filter has no axis", at=at)
         flat = Refused(
-            "the selector of a Filter has one number for each item", at=at, why=f"its shape is {show(selector)}"
+            "the selector of a Filter has one number for each item",
+            at=at,
+            why=f"its shape is {show(selector)}",
         )
         found = [Condition(d, "==", 1, flat) for d in selector[1:]]
         for index, shape in enumerate(data):

@@ -30,7 +30,6 @@ FAMILIES = (
     "softmax",
     "loss",
     "recurrent",
-    "forks",
 )
 
 
@@ -47,6 +46,15 @@ def load() -> dict[str, type[Layer]]:
 
 
 @cache
+def load_forks() -> dict[str, type[Layer]]:
+    """Every type, those of Caffe's forks included; most nets need none of them, so they are loaded when one asks."""
+    from importlib import import_module
+
+    import_module("netcompile.layers.forks")
+    return load()
+
+
+@cache
 def _plugins() -> None:
     from importlib.metadata import entry_points
 
@@ -55,8 +63,8 @@ def _plugins() -> None:
 
 
 def layer_class(name: str) -> type[Layer] | None:
-    """The class of a layer type, None if nobody has it. Plugins are asked only where no family knows the type."""
-    found = load().get(name)
+    """The class of a layer type, None if nobody has it: Caffe's own types first, then its forks', then plugins'."""
+    found = load().get(name) or load_forks().get(name)
     if found is None:
         _plugins()
         found = load().get(name)
@@ -67,7 +75,7 @@ def near_types(name: str) -> list[str]:
     """Known types spelt much like `name`."""
     from difflib import get_close_matches
 
-    known = {known_name.lower(): known_name for known_name in load()}
+    known = {known_name.lower(): known_name for known_name in load_forks()}
     return [known[match] for match in get_close_matches(name.lower(), known, 3)]
 
 
@@ -75,4 +83,6 @@ def unknown_class(name: str) -> type[Layer]:
     """A class that stands for an unknown layer (``--allow-unknown``); its code raises where it is reached."""
     from netcompile.layers.unknown import Unknown
 
-    return type(f"Unknown_{name}", (Unknown,), {"type": name, "__slots__": (), "arity": Arity((0, None), (0, None))})
+    return type(
+        f"Unknown_{name}", (Unknown,), {"type": name, "__slots__": (), "arity": Arity((0, None), (0, None))}
+    )

@@ -64,7 +64,7 @@ def _int(dim: Dim) -> int:
 @layer("Flatten")
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """The axes from `axis` to `end_axis`, both included, as one; an end just before the start inserts an axis."""
+    """The axes from `axis` to `end_axis`, both included, as one; an end before the start adds an axis."""
 
     axis: int = 1
     end_axis: int = -1
@@ -107,7 +107,7 @@ class Flatten(Layer):
 @layer("Reshape")
 @dataclass(frozen=True)
 class Reshape(Layer):
-    """`num_axes` axes from `axis` on replaced by others: 0 copies the bottom's extent, -1 takes what is left."""
+    """`num_axes` axes from `axis` on replaced: dim 0 copies the bottom's extent, -1 takes what is left."""
 
     dims: tuple[int, ...] = ()
     axis: int = 0
@@ -154,7 +154,9 @@ class Reshape(Layer):
         end = rank if self.num_axes == -1 else start + self.num_axes
         if end > rank:
             raise Refused(
-                f"{self.num_axes} axes from axis {start} on, of {rank}", code="axis", at="reshape_param.num_axes"
+                f"{self.num_axes} axes from axis {start} on, of {rank}",
+                code="axis",
+                at="reshape_param.num_axes",
             )
         return start, end
 
@@ -173,7 +175,7 @@ class Reshape(Layer):
         return found
 
     def elements(self, x: Shape) -> tuple[Dim, int]:
-        """Elements of the bottom over those of the extents that are given: their quotient is the dim that is -1."""
+        """Elements of the bottom, and of the extents that are given: the quotient is the dim that is -1."""
         start, end = self.span(len(x))
         copied = self.copied(len(x))
         given = [x[copied[i]] if i in copied else d for i, d in enumerate(self.dims) if d != -1]
@@ -182,17 +184,15 @@ class Reshape(Layer):
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         x = bottoms[0]
         have, given = self.elements(x)
-        # An extent of 0 cannot come from the file: there it copies.
-        whole = have if -1 not in self.dims else have // given * given
-        wanted = have if -1 in self.dims else given
+        inferred = -1 in self.dims
+        target = ["?" if d == -1 else d for d in self.dims] if inferred else self.target(x)
         refusal = Refused(
             "element count differs",
             at="reshape_param.shape",
-            why=f"{show(x)} does not divide by the extents given"
-            if -1 in self.dims
-            else f"{show(x)} has other elements than {show(self.target(x))}",
+            why=f"the bottom is {show(x)}, the top would be {'×'.join(map(str, target)) or 'scalar'}: "
+            + (f"{have} does not divide by {given}" if inferred else f"{have} elements against {given}"),
         )
-        return [Condition(whole, "==", wanted, refusal)]
+        return [Condition(have, "==", have // given * given if inferred else given, refusal)]
 
     def target(self, x: Shape) -> Shape:
         start, end = self.span(len(x))

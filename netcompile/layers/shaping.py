@@ -110,7 +110,11 @@ class Concat(Layer):
             )
             if len(other) != len(first):
                 raise refusal
-            found += [Condition(p, "==", q, refusal) for i, (p, q) in enumerate(zip(first, other, strict=True)) if i != axis]
+            found += [
+                Condition(p, "==", q, refusal)
+                for i, (p, q) in enumerate(zip(first, other, strict=True))
+                if i != axis
+            ]
         return found
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
@@ -162,7 +166,7 @@ class Slice(Layer):
                 "slice_param.slice_point",
                 f"{len(points)} slice point{'s' * (len(points) != 1)} for {p.tops} top{'s' * (p.tops != 1)}",
                 code="param-count",
-                why=f"{p.tops} pieces have {p.tops - 1} cuts between them; without any cut the pieces are equal",
+                why=f"{p.tops} pieces have {p.tops - 1} cuts between them; without any they are of one size",
             )
             points = ()
         for index, (before, point) in enumerate(zip((0, *points), points, strict=False)):

@@ -52,13 +52,17 @@ class Im2col(Layer):
                 why="a window needs kernel_size, or kernel_h and kernel_w",
                 remedy="convolution_param { kernel_size: … }",
             )
-        kernel = window_field(s, "kernel_size", 0 if s.has("kernel_h") or s.has("kernel_w") else 1, 1, "kernel")
+        kernel = window_field(
+            s, "kernel_size", 0 if s.has("kernel_h") or s.has("kernel_w") else 1, 1, "kernel"
+        )
         stride = window_field(s, "stride", 0 if s.has("stride_h") or s.has("stride_w") else 1, 1)
         dilation = tuple(int(v) for v in s.all("dilation")) or (1,)
         for value in dilation:
             if value < 1:
                 s.refuse("dilation", f"dilation {value} is less than 1", code="param-range")
-        pairs = tuple(f for stem in ("kernel", "stride", "pad") for f in (f"{stem}_h", f"{stem}_w") if s.has(f))
+        pairs = tuple(
+            f for stem in ("kernel", "stride", "pad") for f in (f"{stem}_h", f"{stem}_w") if s.has(f)
+        )
         return cls(
             kernel,
             stride,
@@ -106,33 +110,23 @@ class Im2col(Layer):
 
     def emit(self, e: Emission) -> Emitted:
         axis, windows = self.windows(len(e.bottoms[0]))
-        kernel, stride, pad, dilation = (tuple(column) for column in zip(*windows, strict=True))
-        ones = (1,) * len(windows)
-        make = call(
-            "im2col",
-            e.x[0],
-            repr(kernel),
-            stride=repr(stride) if stride != ones else None,
-            pad=repr(pad) if any(pad) else None,
-            dilation=repr(dilation) if dilation != ones else None,
-            channels=axis if axis != 1 else None,
-        )
+        kernel, stride, pad, dilation = (repr(tuple(column)) for column in zip(*windows, strict=True))
+        channels = axis if axis != 1 else None
+        make = call("im2col", e.x[0], kernel, stride, pad, dilation, channels=channels)
         return Emitted((f"{e.y[0]} = {make}",), functions=(IM2COL,))
 
 
 IM2COL = '''
-def im2col(x, kernel, stride=None, pad=None, dilation=None, channels=1):
-    """Each window's elements side by side on the axis `channels`; the axes behind it are spatial."""
+def im2col(x, kernel, stride, pad, dilation, channels=1):
+    """Each window's elements side by side as channels; the axes behind those are spatial."""
     rank, first = len(kernel), channels + 1
-    stride, pad = stride or (1,) * rank, pad or (0,) * rank
-    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation or (1,) * rank)]
+    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation)]
     edges = []
     for n, p, r in zip(x.shape[first:], pad, reach):
         edges = [p, p + max(r - n - 2 * p, 0), *edges]  # one window at least, cut off
     x = F.pad(x, edges)
-    for axis in range(rank):
-        step = dilation[axis] if dilation else 1
-        x = x.unfold(first + axis, reach[axis], stride[axis])[..., ::step]
+    for axis, (r, s, d) in enumerate(zip(reach, stride, dilation), first):
+        x = x.unfold(axis, r, s)[..., ::d]
     x = x.movedim(tuple(range(-rank, 0)), tuple(range(first, first + rank)))
     return x.flatten(channels, channels + rank)
 '''
@@ -143,8 +137,8 @@ def im2col(x, kernel, stride=None, pad=None, dilation=None, channels=1):
 class SPP(Layer):
     """Pooling into 1, 2×2, 4×4, … bins that cover the plane, each level flattened, one behind the other.
 
-    A level's window is the plane divided by its bins, rounded up; what the windows overhang is padded on both sides,
-    the larger half first. A pyramid of height 1 is not flattened.
+    A level's window is the plane divided by its bins, rounded up; what the windows overhang is padded on both
+    sides, the larger half first. A pyramid of height 1 is not flattened.
     """
 
     height: int = 1
@@ -164,7 +158,9 @@ class SPP(Layer):
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         x = bottoms[0]
         if len(x) != 4:
-            raise Refused(f"SPP wants 4 axes, not {len(x)}", at="bottom[0]", why="(batch, channels, height, width)")
+            raise Refused(
+                f"SPP wants 4 axes, not {len(x)}", at="bottom[0]", why="(batch, channels, height, width)"
+            )
         found = []
         for level in range(self.height):
             bins = 2**level
@@ -200,7 +196,12 @@ class SPP(Layer):
             make = call("pyramid", x, self.height, "weighted_mean")
             return Emitted((f"{y} = {make}",), functions=(WEIGHTED_MEAN, PYRAMID))
         if self.height == 1:
-            return Emitted((f"{y} = {x}.{'amax' if self.method == 'MAX' else 'mean'}(dim=(2, 3), keepdim=True)",))
+            whole = (
+                f"F.adaptive_max_pool2d({x}, 1)"
+                if self.method == "MAX"
+                else f"{x}.mean(dim=(2, 3), keepdim=True)"
+            )
+            return Emitted((f"{y} = {whole}",))
         pool, fill = ("F.max_pool2d", 'float("-inf")') if self.method == "MAX" else ("F.avg_pool2d", None)
         return Emitted((f"{y} = {call('pyramid', x, self.height, pool, fill=fill)}",), functions=(PYRAMID,))
 
@@ -217,7 +218,9 @@ def pyramid(x, height, pool, fill=0.0):
             over = k * bins - n
             edges = [(over + 1) // 2, over // 2, *edges]
         levels.append(pool(F.pad(x, edges, value=fill), kernel))
-    return levels[0] if height == 1 else torch.cat([y.flatten(1) for y in levels], dim=1)
+    if height == 1:
+        return levels[0]
+    return torch.cat([level.flatten(1) for level in levels], dim=1)
 '''
 
 WEIGHTED_MEAN = '''

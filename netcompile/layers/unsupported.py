@@ -40,7 +40,6 @@ KNOWN_UNSUPPORTED: dict[str, str] = {
     "BiasChannel": "it moves scores by image labels while DeepLab trains on weak labels",
     "BoxAnnotatorOHEM": "it picks hard examples from losses and labels, a part of R-FCN's training",
     "ColorConv": "a colour conversion of one fork whose source is not public",
-    "DataAugmentation": _RANDOM,
     "DenseCRF": "it runs Krähenbühl's dense CRF library, whose result depends on its build",
     "DominantChannel": "a step of DeepLab's training on weak labels",
     "Downsample": "FlowNet's weighted shrinking exists for the GPU only, to make training targets",

@@ -17,7 +17,8 @@ from netcompile.report.words import (
 )
 
 if TYPE_CHECKING:
-    from netcompile.report.model import Derivation, Maps, Report
+    from netcompile.report.layer_model import Report
+    from netcompile.report.model import Derivation, Maps
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
 MEANING = {
@@ -29,11 +30,15 @@ MEANING = {
     "stride-mismatch": "the two blobs have different strides",
     "undefined": "the two blobs have no common ancestor with pixels",
 }
-SIGNS = {"ok": "✓", "inferred": "✓", "undefined": "–"}  # a sign beside the colour, for those who do not see it
+SIGNS = {
+    "ok": "✓",
+    "inferred": "✓",
+    "undefined": "–",
+}  # a sign beside the colour, for those who do not see it
 
 
 def page(report: Report) -> str:
-    """The page; the same report gives the same text. Style is let in by its hash, everything else is shut out."""
+    """The page, the same text for the same report. Its policy lets in the style by hash, and nothing else."""
     from base64 import b64encode
     from hashlib import sha256
 
@@ -63,7 +68,7 @@ def page(report: Report) -> str:
     text = template.render(
         offsets=report.offsets,
         layers=report.layers,
-        style=Markup(style),  # noqa: S704 - our own file, not a user's text
+        style=Markup(style),  # our own file, not a user's text
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
         meaning=MEANING,
         signs=SIGNS,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from netcompile.algebra.nset import NSet
-    from netcompile.report.model import BlobLine, Field, LayerLine, Layers, Maps, Offsets
+    from netcompile.report.layer_model import Field, LayerLine, Layers
+    from netcompile.report.model import BlobLine, Maps, Offsets
 
 
 def offsets_as_json(report: Offsets) -> dict[str, Any]:
@@ -69,7 +70,11 @@ def layers_as_json(report: Layers) -> dict[str, Any]:
             for blob in report.blobs
         },
         "layers": [_layer(layer) for layer in report.layers],
-        "totals": {"parameters": report.parameters, "macs": report.macs, "activation_bytes": report.activations},
+        "totals": {
+            "parameters": report.parameters,
+            "macs": report.macs,
+            "activation_bytes": report.activations,
+        },
     }
 
 
@@ -82,7 +87,9 @@ def _layer(layer: LayerLine) -> dict[str, Any]:
         "tops": [top.blob for top in layer.tops],
         "blobs": [list(blob) for blob in layer.blobs],
         "shapes": [_list(top.shape) for top in layer.tops],
-        "symbolic": [None if top.symbolic is None else [str(dim) for dim in top.symbolic] for top in layer.tops],
+        "symbolic": [
+            None if top.symbolic is None else [str(dim) for dim in top.symbolic] for top in layer.tops
+        ],
         "fields": [_field(top.field) for top in layer.tops],
         "parameters": layer.parameters,
         "macs": layer.macs,

@@ -18,11 +18,12 @@ from netcompile.report.words import (
 )
 
 if TYPE_CHECKING:
-    from netcompile.report.model import Layers, Offsets
+    from netcompile.report.layer_model import Layers
+    from netcompile.report.model import Offsets
 
 
 def offsets_as_text(report: Offsets) -> str:
-    """One line per crop: where it is, what it declares, what alignment needs, what is used, when it is legal."""
+    """One line per crop: place, what it declares, what alignment needs, what is used, when it is legal."""
     title = f"{visible(report.net)} ({visible(report.file)}, phase {report.phase})"
     if not report.crops:
         body = "no crop layers"
@@ -61,7 +62,10 @@ def layers_as_text(report: Layers) -> str:
         row.append("; ".join(exact_text(t.symbolic, t.shape) for t in layer.tops))
         if report.numeric:
             row.append("; ".join(shape_text(t.shape) for t in layer.tops))
-        row += [count_text(layer.parameters) if layer.parameters else "", count_text(layer.macs) if layer.macs else ""]
+        row += [
+            count_text(layer.parameters) if layer.parameters else "",
+            count_text(layer.macs) if layer.macs else "",
+        ]
         row.append(pair_text(top.field.size if top is not None and top.field is not None else None))
         row.append(pair_text(strides(top.coordinates) if top is not None else None))
         row.append(pair_text(offsets(top.coordinates) if top is not None else None))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netcompile.report.model import Field, LayerLine, Layers, TopLine
+from netcompile.report.layer_model import Field, LayerLine, Layers, TopLine
 from netcompile.report.offsets import blob_lines, coordinates_of
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
-"""The report value: everything that any renderer shows, exact and unformatted.
+"""The report value: everything that any renderer shows, exact and unformatted. Here the alignment half.
 
-Coordinates are of pixel centres: *input coordinate = stride · index + offset*, per axis (height, width), exact.
+Coordinates are of pixel centres: *input coordinate = stride · index + offset*, per axis (height, width).
 Extents are ints, or `Size`s, exact functions of the input's height H or width W.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One link of a derivation: the blob, the layer that makes it, and its map to its bottom and to the ancestor."""
+    """One link of a derivation: a blob, the layer that makes it, its maps to its bottom and the ancestor."""
 
     blob: str
     layer: str
@@ -42,7 +42,7 @@ class Derivation:
 
 @dataclass(frozen=True, slots=True)
 class CropLine:
-    """One Crop layer. Offsets are in axis order from `axis` on; `inferred` for the cropped ones of H and W."""
+    """A Crop. Offsets are in axis order from `axis` on; `inferred` for the cropped ones of H and W."""
 
     layer: str
     line: int
@@ -60,7 +60,7 @@ class CropLine:
 
 @dataclass(frozen=True, slots=True)
 class BlobLine:
-    """A blob's final value: its shape, and its coordinates on the net's first input (None where undefined)."""
+    """A blob's final value: its shape, and its map to the net's first input (None where undefined)."""
 
     name: str
     shape: tuple[int, ...] | None
@@ -84,71 +84,3 @@ class Offsets:
     def mismatched(self) -> bool:
         """Whether some crop does not start where it should: what `offsets` exits with 1 for."""
         return any(crop.status not in ("ok", "inferred", "undefined") for crop in self.crops)
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """What one pixel of a blob sees of the input, per axis: the size of the window in pixels and its centre.
-
-    `size` is the largest over all pixels; pixel i's window is centred at ``stride · i + centre`` (on average, where
-    an upsampling makes windows of several kinds).
-    """
-
-    size: tuple[int, int]
-    stride: tuple[Fraction, Fraction]
-    centre: tuple[Fraction, Fraction]
-
-
-@dataclass(frozen=True, slots=True)
-class TopLine:
-    """What a layer writes: a blob, at that point of the net."""
-
-    blob: str
-    shape: tuple[int, ...] | None
-    symbolic: Dims | None
-    coordinates: Maps | None
-    field: Field | None
-
-
-@dataclass(frozen=True, slots=True)
-class LayerLine:
-    """One layer in its place; data layers have no bottoms. Counts are for the declared (or given) input shapes."""
-
-    name: str
-    type: str
-    line: int
-    bottoms: tuple[str, ...]
-    tops: tuple[TopLine, ...]
-    blobs: tuple[tuple[int, ...], ...]
-    parameters: int
-    macs: int
-    activations: int
-
-
-@dataclass(frozen=True, slots=True)
-class Layers:
-    """The other half: every layer in the file's order, and totals."""
-
-    net: str
-    file: str
-    phase: str
-    assumed: tuple[str, ...]  # inputs whose shape the file does not say
-    outputs: tuple[str, ...]
-    layers: tuple[LayerLine, ...]
-    blobs: tuple[BlobLine, ...]
-    parameters: int  # shared ones once
-    macs: int
-    activations: int
-
-    @property
-    def numeric(self) -> bool:
-        """Whether all shapes are known as numbers, because the file or the user gave the inputs'."""
-        return not self.assumed
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Both halves: what the HTML page shows."""
-
-    offsets: Offsets
-    layers: Layers

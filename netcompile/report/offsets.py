@@ -67,7 +67,7 @@ def coordinates_of(analysed: Analysed, value: Value) -> Axes | None:
 
 
 def net_valid(analysed: Analysed) -> tuple[NSet, NSet] | None:
-    """Heights and widths for which the whole net is legal; None where that is too complex to be written down."""
+    """Heights and widths for which the whole net is legal; None where that is too complex to write down."""
     from netcompile.algebra.nset import SizeTooComplex
 
     if not analysed.symbolic.spatial:

@@ -55,11 +55,13 @@ def with_weights(
                     )
                 ]
             )
+        from netcompile.caffemodel.blob import CaffeModel
         from netcompile.caffemodel.convert import load_tensors
         from netcompile.caffemodel.reader import read_caffemodel
 
-        assert weights is not None
-        arrays, _ = load_tensors(read_caffemodel(weights), plan, allow_missing=allow_missing)
+        # Without a file every tensor is a constant of the plan.
+        model = CaffeModel("", "V2", "", ()) if weights is None else read_caffemodel(weights)
+        arrays, _ = load_tensors(model, plan, allow_missing=allow_missing)
         net.load_state_dict({key: torch.from_numpy(array) for key, array in arrays.items()}, strict=True)
     return net.train(analysed.graph.train)
 

@@ -150,7 +150,7 @@ class _Reader:
             field = entry.field
             if getattr(field, "fork", None) is not None:
                 self.warn("solver-unused", f"{field.name} does nothing here", field.name, "only a fork of Caffe has it")
-            elif field.name in _ELSEWHERE:
+            elif field.name in _ELSEWHERE and not (field.name == "solver_mode" and entry.value == "CPU"):
                 self.say("note", "solver-elsewhere", f"{field.name} is not followed", field.name, _ELSEWHERE[field.name])
         if kind in ("AdaGrad", "RMSProp") and m.get("momentum"):
             self.error(

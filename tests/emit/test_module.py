@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -133,7 +134,12 @@ def test_other_number_types(dtype: str) -> None:
 
 
 def graph_cases() -> list[ConformanceCase]:
-    return [case for case in CASES if case.phase == "TEST"]
+    """One case for each combination of layer types: capture costs half a second."""
+    found: dict[frozenset[str], ConformanceCase] = {}
+    for case in CASES:
+        if case.phase == "TEST" and "narrow" not in case.name:
+            found.setdefault(frozenset(re.findall(r'type: "(\w+)"', case.net.read_text())), case)
+    return list(found.values())
 
 
 def test_whole_graph_capture() -> None:

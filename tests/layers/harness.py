@@ -1,4 +1,4 @@
-"""Small nets written inline: compiled, run with blobs at hand, compared with the NumPy oracles layer by layer."""
+"""Small nets written inline: compiled, run with blobs at hand, compared with the NumPy oracles."""
 
 from __future__ import annotations
 

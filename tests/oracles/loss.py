@@ -1,4 +1,4 @@
-"""Losses and accuracy in plain NumPy, number by number as in Caffe's loops; for losses also their gradients."""
+"""Losses and accuracy in plain NumPy, number by number as in Caffe's loops; also the losses' gradients."""
 
 from __future__ import annotations
 

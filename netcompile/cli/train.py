@@ -1,0 +1,99 @@
+"""Train a net as Caffe's solvers do: SGD, Nesterov, AdaGrad, RMSProp, AdaDelta, Adam, all learning-rate
+policies.
+
+Writes DIR/final.safetensors (Caffe's blobs as <layer>.<index>) and DIR/log.json ({"loss": [one per step]}),
+and snapshots where the solver asks for them. Lines of progress go to stderr, as Caffe writes them. An
+interrupt (Ctrl-C) writes a snapshot first. Under torchrun several processes train as one, with the same
+result:
+
+  torchrun --nproc-per-node 2 -m netcompile train solver.prototxt --data batches.npz -o DIR
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from netcompile.cli.codes import DONE, INTERRUPTED
+from netcompile.cli.messages import show_notes
+from netcompile.cli.netinput import read_source, read_weights_path
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from netcompile.prototxt.diagnostic import Diagnostic
+
+SHOWN = frozenset({"solver-elsewhere", "weights-drawn", "weights-unused"})
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("solver", metavar="SOLVER", help="a solver prototxt; its net is looked for beside it first")
+    parser.add_argument("-o", dest="out", metavar="DIR", default="train-out", help="the folder to write to, default ./train-out")
+    parser.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        metavar="F",
+        help="weights to start from, by layer name: .caffemodel, .caffemodel.h5, .safetensors (repeatable)",
+    )
+    parser.add_argument(
+        "--data",
+        metavar="D",
+        help="batches.npz (one array per data top, first axis the step), a folder in the layout of PASCAL VOC, or a "
+        "list of images and label maps; default: what the net's data layers say",
+    )
+    parser.add_argument("--split", default="train", metavar="S", help="list of the --data folder to train on, default train")
+    parser.add_argument("--mean", type=numbers, metavar="B,G,R", help="mean of --data images, default FCN's")
+    parser.add_argument("--resume", metavar="SNAPSHOT.json", help="go on where a snapshot was taken")
+    parser.add_argument("--seed", type=int, metavar="N", help="instead of the solver's random_seed")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="bfloat16: autocast")
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """``104,117,123`` as numbers."""
+    import argparse
+
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form B,G,R") from None
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The solver and its nets are checked before anything is computed or written."""
+    from netcompile.train.solver import read_solver
+
+    source = read_source(arguments.solver)
+    if arguments.solver != "-" and not os.path.exists(arguments.solver):
+        from netcompile.prototxt.source import Source
+        from netcompile.zoo.find import find_definition
+
+        bundled = find_definition(arguments.solver)
+        assert bundled is not None
+        source = Source(source.text, str(bundled))
+    solver = read_solver(source)
+    weights = tuple(read_weights_path(name) for name in arguments.weights)
+
+    from netcompile.cli.run import device
+    from netcompile.train.prepare import Wishes, prepare
+    from netcompile.train.session import train
+
+    wishes = Wishes(
+        weights, arguments.data, arguments.out, arguments.split, arguments.mean, device(arguments.device),
+        arguments.dtype, arguments.seed,
+    )  # fmt: skip
+    finished = train(lambda: prepare(solver, wishes, say, note), arguments.out, arguments.resume)
+    return DONE if finished else INTERRUPTED
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    if sys.stderr is not None:
+        print(text, file=sys.stderr, flush=True)
+
+
+def note(found: Sequence[Diagnostic]) -> None:
+    show_notes(found, SHOWN)

@@ -1,0 +1,157 @@
+"""The learnable blobs of a net as tensors in Caffe's shapes: the one storage that solver, nets and files share.
+
+The emitted module keeps its weights under its own names and shapes, each made from Caffe's blobs by a recipe. Training
+keeps Caffe's blobs instead and evaluates the recipes in every forward pass, differentiably: gradients, decay, histories
+and files then speak of Caffe's blobs, whatever a recipe does (gates of an LSTM in another order, BatchNorm's sums).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from netcompile.caffemodel.recipe import (
+    Add,
+    Concat,
+    Constant,
+    Divide,
+    Flip,
+    Multiply,
+    Recipe,
+    Reshape,
+    Rsqrt,
+    ScaledByFactor,
+    Slice,
+    Subtract,
+    Take,
+    Transpose,
+    sources,
+)
+from netcompile.emit.module import Module
+from netcompile.layers.base import BlobSpec, IntShape
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.prototxt.source import Span
+from netcompile.train import fillers
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """One learnable blob: whose it is, how it is drawn, and how it is learned."""
+
+    take: Take
+    layer_type: str
+    spec: BlobSpec
+    lr_mult: float
+    decay_mult: float
+
+    @property
+    def learned(self) -> bool:
+        """Caffe computes no gradient where lr_mult is 0."""
+        return self.lr_mult != 0
+
+
+@dataclass(frozen=True, slots=True)
+class LayerBlobs:
+    """A layer's blobs as a caffemodel has them: `owners` says which storage each is, for shared ones another layer's."""
+
+    name: str
+    type: str
+    occurrence: int
+    shapes: tuple[IntShape, ...]
+    owners: tuple[Take, ...]
+    span: Span
+
+    def key(self, index: int) -> str:
+        """The blob's name in files: ``<layer>.<index>``, ``<layer>#2.<index>`` for the second layer of a name."""
+        return f"{self.name}{f'#{self.occurrence + 1}' if self.occurrence else ''}.{index}"
+
+
+def layers_of(module: Module) -> tuple[LayerBlobs, ...]:
+    """Every layer with blobs, in net order."""
+    found = []
+    for blobs in module.blobs:
+        node = blobs.node
+        owners = tuple(sources(source)[0] for source in blobs.sources)
+        where = node.message.span_of("name") if node.message.has("name") else node.message.span
+        shapes = tuple(spec.shape for spec in blobs.specs)
+        found.append(LayerBlobs(node.name, node.type, node.occurrence, shapes, owners, where))
+    return tuple(found)
+
+
+def blobs_of(module: Module) -> tuple[Blob, ...]:
+    """The blobs that own their storage, in net order (Caffe's learnable_params)."""
+    owned: dict[Take, Blob] = {}
+    given: dict[Take, set[str]] = {}
+    for blobs in module.blobs:
+        node = blobs.node
+        specs = node.message.all("param")
+        for index, (spec, source) in enumerate(zip(blobs.specs, blobs.sources, strict=True)):
+            own, owner = Take(node.name, index, node.occurrence), sources(source)[0]
+            param = specs[index] if index < len(specs) else None
+            values = {"lr_mult": 1.0, "decay_mult": 1.0}
+            if owner == own:
+                given[own] = set()
+            else:  # a layer that shares a blob may set what the owner leaves open
+                values = {"lr_mult": owned[owner].lr_mult, "decay_mult": owned[owner].decay_mult}
+            for name in values:
+                if param is not None and param.has(name) and name not in given[owner]:
+                    values[name] = float(param.get(name))
+                    given[owner].add(name)
+            if node.type == "BatchNorm":  # running statistics are never learned
+                values["lr_mult"] = 0.0
+            kept = owned.get(owner)
+            owned[owner] = Blob(
+                owner, kept.layer_type if kept else node.type, kept.spec if kept else spec, **values
+            )
+    return tuple(owned.values())
+
+
+def draw(blobs: tuple[Blob, ...], generator: Generator) -> dict[Take, Tensor]:
+    """Every blob as its filler draws it, in net order, on the CPU. Raises NetError for fillers that cannot be."""
+    problems: list[Diagnostic] = []
+    for blob in blobs:
+        if blob.spec.filler is not None:
+            found = fillers.problem(blob.spec.filler, blob.spec.shape, blob.take.layer)
+            problems += [found] if found else []
+    if problems:
+        raise NetError(problems)
+    tensors = {}
+    for blob in blobs:
+        constant = fillers.default(blob.layer_type, blob.take.index)
+        tensors[blob.take] = fillers.fill(blob.spec.shape, blob.spec.filler, generator, constant)
+    return tensors
+
+
+def evaluate(recipe: Recipe, blobs: Mapping[Take, Tensor], device: torch.device) -> Tensor:
+    """A tensor of the module from Caffe's blobs, differentiable. A bare `Take` gives the blob itself, not a copy."""
+    match recipe:
+        case Take():
+            return blobs[recipe]
+        case Constant(value, shape, dtype):
+            return torch.full(shape, value, dtype=getattr(torch, dtype), device=device)
+        case Concat(parts, axis):
+            return torch.cat([evaluate(part, blobs, device) for part in parts], axis)
+        case Add(a, b):
+            return evaluate(a, blobs, device) + evaluate(b, blobs, device)
+        case Subtract(a, b):
+            return evaluate(a, blobs, device) - evaluate(b, blobs, device)
+        case Multiply(a, b):
+            return evaluate(a, blobs, device) * evaluate(b, blobs, device)
+        case Divide(a, b):
+            return evaluate(a, blobs, device) / evaluate(b, blobs, device)
+        case ScaledByFactor(of, factor):
+            number = evaluate(factor, blobs, device).reshape(())
+            return evaluate(of, blobs, device) * torch.where(number == 0, number, 1 / number)
+        case Reshape(of, shape):
+            return evaluate(of, blobs, device).reshape(shape)
+        case Transpose(of, axes):
+            return evaluate(of, blobs, device).permute(axes)
+        case Flip(of, axes):
+            return evaluate(of, blobs, device).flip(axes)
+        case Slice(of, axis, start, stop):
+            return evaluate(of, blobs, device).narrow(axis, start, stop - start)
+        case Rsqrt(of, eps):
+            return (evaluate(of, blobs, device) + eps).rsqrt()

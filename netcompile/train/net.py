@@ -1,0 +1,182 @@
+"""Nets as a solver uses them: built for their phase, emitted, and run on Caffe's blobs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from netcompile.caffemodel.recipe import Recipe, Take
+from netcompile.emit.module import Module
+from netcompile.ir.build import Options
+from netcompile.ir.graph import Graph, Node, Value
+from netcompile.layers.base import Arity, Emission, Emitted, IntShape, Layer, Shape
+from netcompile.pipeline import Analysed, analyse, compile_net
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.prototxt.source import Source
+from netcompile.runtime.execute import load_source
+from netcompile.train.blobs import evaluate
+from netcompile.train.in_place import as_in_caffe
+from netcompile.train.solver import NetRef
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A top that counts towards the loss, with its weight."""
+
+    blob: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class Net:
+    """An emitted net that takes its weights from a dictionary of Caffe's blobs."""
+
+    analysed: Analysed
+    module: Module
+    code: nn.Module
+    recipes: tuple[tuple[str, Recipe], ...]
+    losses: tuple[Loss, ...]
+    outputs: tuple[str, ...]  # blobs that Caffe prints
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The blobs that must be fed, in the order of the module's arguments."""
+        return tuple(value.blob for value in self.module.inputs)
+
+    def __call__(
+        self, blobs: Mapping[Take, Tensor], batch: Mapping[str, Tensor], device: torch.device
+    ) -> dict[str, Tensor]:
+        """One forward pass: every output and every loss top by blob name."""
+        tensors = {key: evaluate(recipe, blobs, device) for key, recipe in self.recipes}
+        arguments = tuple(batch[name] for name in self.inputs)
+        result = functional_call(self.code, tensors, arguments, tie_weights=False)
+        return result if isinstance(result, dict) else {self.module.outputs[0]: result}
+
+    def loss(self, tops: Mapping[str, Tensor]) -> Tensor:
+        """Σ loss_weight · Σ top, as Caffe's Net::ForwardBackward; a scalar."""
+        terms = [tops[loss.blob].float().sum() * loss.weight for loss in self.losses]
+        return torch.stack(terms).sum() if terms else torch.zeros(())
+
+
+def find_net(ref: NetRef, beside: str) -> Source | None:
+    """The text of a net that a solver names: beside the solver, else from the current folder, as in Caffe.
+
+    None for a net written into the solver. Raises NetError where there is no such file.
+    """
+    if ref.message is not None:
+        return None
+    candidates = [os.path.join(beside, ref.path), ref.path]
+    tail = os.path.join(beside, os.path.basename(ref.path))  # solvers name paths from their repository's root
+    for path in [*candidates, tail]:
+        if os.path.isfile(path):
+            return Source.read(path)
+    from netcompile.zoo.find import find_definition
+
+    bundled = find_definition(ref.path)
+    if bundled is not None:
+        return Source.read(bundled)
+    tried = ", ".join(dict.fromkeys(os.path.normpath(path) for path in candidates))
+    raise NetError(
+        Diagnostic(
+            "no-such-file", f"there is no net '{ref.path}'", ref.span, f"looked for {tried}",
+            "give its path from the solver's folder",
+        )
+    )  # fmt: skip
+
+
+def source_of(ref: NetRef, beside: str) -> Source:
+    """As `find_net`; a net written into the solver is printed as a text of its own."""
+    found = find_net(ref, beside)
+    if found is not None:
+        return found
+    from netcompile.prototxt.printer import to_text
+
+    assert ref.message is not None
+    return Source(to_text(ref.message), f"{ref.span.source.name}:{ref.field}")
+
+
+def read_net(source: Source, ref: NetRef, train: bool, shapes: Mapping[str, IntShape]) -> Analysed:
+    """The net for a phase, with its losses; `shapes` are those of the batches. Raises NetError."""
+    options = Options(train=train, level=ref.level, stages=ref.stages, shapes=dict(shapes), with_loss=True)
+    return analyse(source, options).require()
+
+
+def compiled(analysed: Analysed, prepare: Callable[[Analysed, tuple[str, ...]], Analysed] | None = None) -> Net:
+    """The net ready to run. `prepare` may rework it before it is emitted. Raises NetError."""
+    losses = []
+    graph = analysed.graph
+    blobs = dict(graph.blobs)
+    for node in graph.nodes:
+        for top, weight in zip(node.tops, loss_weights(node), strict=True):
+            if weight:
+                blobs.setdefault(top.blob, top)
+                if blobs[top.blob] != top:
+                    raise NetError(
+                        Diagnostic(
+                            "loss-overwritten",
+                            f"'{top.blob}' counts as a loss, and a later layer works on it in place",
+                            node.message.span_of("top"),
+                            remedy="give the later layer a top of its own",
+                        )
+                    )
+                losses.append(Loss(top.blob, weight))
+    analysed = as_in_caffe(without_blocked_gradients(replace(analysed, graph=graph.replace(blobs=blobs))))
+    wanted = tuple(dict.fromkeys([*graph.outputs, *(loss.blob for loss in losses)]))
+    final = prepare(analysed, wanted) if prepare is not None else analysed
+    module = compile_net(final, 0, wanted)
+    code = load_source(module).train(graph.train)
+    for parameter in code.parameters():
+        parameter.requires_grad_(False)  # Caffe's blobs are what is learned
+    recipes = tuple((weight.key, weight.recipe) for weight in module.weights)
+    return Net(analysed, module, code, recipes, tuple(losses), tuple(graph.outputs))
+
+
+def loss_weights(node: Node) -> tuple[float, ...]:
+    """The weight of each top in the loss: as given, else 1 for the first top of a loss layer and 0 elsewhere."""
+    if node.loss_weight:
+        return node.loss_weight
+    first = 1.0 if node.layer.auto_top or node.type.endswith("Loss") else 0.0
+    return tuple(first if index == 0 else 0.0 for index in range(len(node.tops)))
+
+
+@dataclass(frozen=True)
+class StopGradient(Layer):
+    """Passes its bottom on and no gradient back: what ``propagate_down: false`` says of a bottom."""
+
+    type: ClassVar[str] = "StopGradient"
+    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        return (bottoms[0],)
+
+    def emit(self, e: Emission) -> Emitted:
+        return Emitted((f"{e.y[0]} = {e.x[0]}.detach()",))
+
+
+def without_blocked_gradients(analysed: Analysed) -> Analysed:
+    """The net with a `StopGradient` before every bottom that its layer declares ``propagate_down: false``."""
+    nodes: list[Node] = []
+    shapes = dict(analysed.shapes)
+    for node in analysed.graph.nodes:
+        bottoms = list(node.bottoms)
+        for index, passes in enumerate(node.message.all("propagate_down")):
+            if not passes and index < len(bottoms):
+                value = Value(f"{bottoms[index].blob} (no gradient to {node.name} {index})")
+                shapes[value] = shapes[bottoms[index]]
+                stop = Node("", StopGradient(), (bottoms[index],), (value,), node.message)
+                nodes.append(stop)
+                bottoms[index] = value
+        nodes.append(replace(node, bottoms=tuple(bottoms)) if tuple(bottoms) != node.bottoms else node)
+    if len(nodes) == len(analysed.graph.nodes):
+        return analysed
+    graph: Graph = analysed.graph.replace(nodes=tuple(nodes))
+    return replace(analysed, graph=graph, shapes=shapes)

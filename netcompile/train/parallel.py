@@ -1,0 +1,288 @@
+"""Several processes under `torchrun` train as one: each computes its rows of every batch.
+
+How the result stays that of one process. Layers that treat every row by itself work on a process's own rows. Before
+any other layer (losses with their normalisation, BatchNorm's statistics, whatever mixes rows) the rows of all
+processes are gathered, so that the layer sees the whole batch and computes exactly what one process computes: the loss
+on every process is the loss of the whole batch. Its gradient with respect to the gathered blob is complete and the
+same everywhere, so a process keeps its own rows of it; gradients of weights used on own rows are then summed over the
+processes, those of weights used on whole batches are complete already. Dropout draws the mask of the whole batch and
+uses its rows, so that all processes, seeded alike, draw as one.
+
+Only torch.distributed is used: gloo on CPUs, NCCL on GPUs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from netcompile.caffemodel.recipe import Take, sources
+from netcompile.emit.module import Module
+from netcompile.ir.graph import Node, Value
+from netcompile.layers.base import Arity, Emission, Emitted, Layer, Shape
+from netcompile.pipeline import Analysed
+
+T = TypeVar("T")
+
+
+class WorkerLost(OSError):
+    """Another process of the training has ended, so this one cannot go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """This process among all that train together."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and messages."""
+        return self.rank == 0
+
+
+ALONE = Group()
+
+
+def join(device: str) -> Group:
+    """The group that `torchrun` has started, or this process alone. Raises WorkerLost where the others do not come."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world < 2 or "RANK" not in os.environ:
+        return ALONE
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    _guarded(lambda: dist.init_process_group("nccl" if device == "cuda" else "gloo"))
+    return Group(dist.get_rank(), dist.get_world_size())
+
+
+def leave() -> None:
+    """Close the group; nothing happens in a process alone."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _guarded(collective: Callable[[], T]) -> T:
+    """A collective; that another process is gone becomes a message of one line."""
+    try:
+        return collective()
+    except RuntimeError as error:
+        me = os.environ.get("RANK", "?")
+        reason = str(error).strip().splitlines()[0][:200]
+        raise WorkerLost(f"process {me} lost another process of the training, and ends too: {reason}") from error
+
+
+# --- collectives on rows
+
+
+def share(rows: int, rank: int, world: int) -> tuple[int, int]:
+    """First row and end of a process's share of a batch; as even as can be, the first ones larger.
+
+    >>> [share(5, rank, 3) for rank in range(3)]
+    [(0, 2), (2, 4), (4, 5)]
+    """
+    small, more = divmod(rows, world)
+    start = rank * small + min(rank, more)
+    return start, start + small + (rank < more)
+
+
+def _gather(own: Tensor, rows: int) -> Tensor:
+    """All rows of a batch from every process's share; a process without a share holds a row that does not count."""
+    world = dist.get_world_size()
+    shares = [share(rows, rank, world) for rank in range(world)]
+    height = max(end - start for start, end in shares)
+    padded = own.new_zeros((height, *own.shape[1:]))
+    mine = shares[dist.get_rank()][1] - shares[dist.get_rank()][0]
+    padded[:mine] = own[:mine]
+    parts = [torch.empty_like(padded) for _ in range(world)]
+    _guarded(lambda: dist.all_gather(parts, padded))
+    return torch.cat([part[: end - start] for part, (start, end) in zip(parts, shares, strict=True)])
+
+
+def _own(whole: Tensor) -> Tensor:
+    """A process's rows; where its share is empty the first row, so that every layer has something to work on."""
+    start, end = share(len(whole), dist.get_rank(), dist.get_world_size())
+    return whole[start:end] if end > start else whole[:1]
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, own: Tensor, rows: int) -> Tensor:
+        return _gather(own.contiguous(), rows)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        start, end = share(len(gradients[0]), dist.get_rank(), dist.get_world_size())
+        mine = gradients[0][start:end]
+        return (mine if end > start else torch.zeros_like(gradients[0][:1])), None
+
+
+class _Split(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, whole: Tensor) -> Tensor:
+        ctx.rows = len(whole)
+        return _own(whole).clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        return _gather(gradients[0].contiguous(), ctx.rows)
+
+
+def gather_rows(own: Tensor, rows: int) -> Tensor:
+    """The whole batch of `rows` rows from every process's own."""
+    found: Tensor = _Gather.apply(own, rows)  # type: ignore[no-untyped-call]
+    return found
+
+
+def split_rows(whole: Tensor) -> Tensor:
+    """A process's own rows of a batch that every process has whole."""
+    found: Tensor = _Split.apply(whole) if whole.requires_grad else _own(whole)  # type: ignore[no-untyped-call]
+    return found
+
+
+def dropout_rows(own: Tensor, rows: int, ratio: float) -> Tensor:
+    """Dropout of a process's own rows, with the mask that one process would draw for the whole batch."""
+    ones = own.new_ones((rows, *own.shape[1:]))
+    return own * _own(torch.nn.functional.dropout(ones, ratio, training=True))
+
+
+def sum_gradients(gradients: Sequence[Tensor]) -> None:
+    """Sum over all processes, in place, in one message."""
+    if not gradients:
+        return
+    flat = torch.cat([g.reshape(-1) for g in gradients])
+    _guarded(lambda: dist.all_reduce(flat))
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def broadcast(tensors: Sequence[Tensor]) -> None:
+    """The leading process's values to all, in place."""
+    for tensor in tensors:
+        _guarded(lambda tensor=tensor: dist.broadcast(tensor, 0))  # type: ignore[misc]
+
+
+def same_number(value: int) -> int:
+    """The leading process's number."""
+    boxed = torch.tensor([value], dtype=torch.int64)
+    if dist.get_backend() == "nccl":
+        boxed = boxed.cuda()
+    broadcast([boxed])
+    return int(boxed.item())
+
+
+# --- the net, spread over the processes
+
+_IMPORT = "from netcompile.train.parallel import dropout_rows, gather_rows, split_rows"
+
+
+@dataclass(frozen=True)
+class _Step(Layer):
+    """Rows gathered or split: a call of a function above."""
+
+    function: str = ""
+    arguments: tuple[Any, ...] = ()
+
+    type: ClassVar[str] = "Rows"
+    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        return (bottoms[0],)
+
+    def emit(self, e: Emission) -> Emitted:
+        call = ", ".join([e.x[0], *map(repr, self.arguments)])
+        return Emitted((f"{e.y[0]} = {self.function}({call})",), functions=(_IMPORT,))
+
+
+# Types that treat each row of a batch by itself, unless their axis is the batch's.
+BY_ROW = frozenset(
+    """AbsVal BNLL Clip Convolution Crop Deconvolution ELU Eltwise Exp Flatten Im2col InnerProduct LRN Log MVN PReLU
+    Pooling Power ReLU Sigmoid Softmax Split Swish TanH Threshold Concat Slice Dropout StopGradient Scale Bias
+    Interp Upsample""".split()
+)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A net for several processes, and its layers (name, occurrence) that work on own rows."""
+
+    analysed: Analysed
+    users: frozenset[tuple[str, int]]
+
+
+def by_row(node: Node, shapes: dict[Value, tuple[int, ...]], rows: int) -> bool:
+    """Whether a layer works on any subset of the batch's rows, each as in the whole batch."""
+    if node.type not in BY_ROW or any(not shapes[b] or shapes[b][0] != rows for b in node.bottoms):
+        return False
+    if node.type in ("Scale", "Bias") and len(node.bottoms) > 1:
+        return False
+    if any(not shapes[t] or shapes[t][0] != rows for t in node.tops):
+        return False
+    axis = getattr(node.layer, "axis", 1)
+    return not isinstance(axis, int) or axis % max(len(shapes[node.bottoms[0]]), 1) != 0
+
+
+def spread(analysed: Analysed, wanted: Sequence[str]) -> Spread:
+    """The net with rows split and gathered where they must be; the blobs in `wanted` come out whole."""
+    graph, shapes = analysed.graph, dict(analysed.shapes)
+    rows = next((entry.shape[0] for entry in graph.inputs if entry.shape), 0)
+    split = {id(node) for node in graph.nodes if by_row(node, shapes, rows)}
+    # A blob shared between a layer on own rows and one on the whole batch: both work on the whole batch.
+    mixed = True
+    while mixed:
+        whole = {s.name for n in graph.nodes if id(n) not in split for s in n.params if s.name}
+        bad = {id(n) for n in graph.nodes if id(n) in split and any(s.name in whole for s in n.params if s.name)}
+        split, mixed = split - bad, bool(bad)
+    own: dict[Value, Value] = {}  # whole value → its own rows
+    gathered: dict[Value, Value] = {}  # value of own rows → the whole
+    partial: set[Value] = set()
+    nodes: list[Node] = []
+
+    def step(value: Value, function: str, *arguments: Any) -> Value:
+        made = Value(f"{value.blob} ({function})", value.version)
+        shapes[made] = shapes[value]
+        nodes.append(Node("", _Step(function, arguments), (value,), (made,), graph.nodes[0].message))
+        return made
+
+    def rows_of(value: Value) -> Value:
+        if value not in partial and value not in own:
+            own[value] = step(value, "split_rows")
+        return value if value in partial else own[value]
+
+    def whole_of(value: Value) -> Value:
+        if value in partial and value not in gathered:
+            gathered[value] = step(value, "gather_rows", rows)
+        return gathered[value] if value in partial else value
+
+    for node in graph.nodes:
+        if id(node) in split:
+            bottoms = tuple(rows_of(bottom) for bottom in node.bottoms)
+            partial.update(node.tops)
+            if node.type == "Dropout":
+                layer = _Step("dropout_rows", (rows, float(getattr(node.layer, "ratio", 0.5))))
+                node = replace(node, layer=layer)
+        else:
+            bottoms = tuple(whole_of(bottom) for bottom in node.bottoms)
+        nodes.append(replace(node, bottoms=bottoms))
+    blobs = dict(graph.blobs)
+    for name in wanted:
+        blobs[name] = whole_of(blobs[name])
+    users = frozenset((node.name, node.occurrence) for node in graph.nodes if id(node) in split)
+    return Spread(replace(analysed, graph=graph.replace(nodes=tuple(nodes), blobs=blobs), shapes=shapes), users)
+
+
+def summed_blobs(module: Module, users: frozenset[tuple[str, int]]) -> frozenset[Take]:
+    """The owners of the blobs that layers on own rows use: their gradients are to be summed."""
+    return frozenset(
+        owner
+        for blobs in module.blobs
+        if (blobs.node.name, blobs.node.occurrence) in users
+        for source in blobs.sources
+        for owner in sources(source)
+    )

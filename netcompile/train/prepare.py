@@ -1,0 +1,204 @@
+"""From a solver and the user's wishes to a training that can run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from netcompile.caffemodel.recipe import Take
+from netcompile.pipeline import Analysed
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.train import parallel
+from netcompile.train.blobs import blobs_of, draw, layers_of
+from netcompile.train.data.arrays import read_arrays
+from netcompile.train.data.base import Batches
+from netcompile.train.data.sources import Wanted, feed
+from netcompile.train.in_place import noticed
+from netcompile.train.loop import TestNet, Training
+from netcompile.train.net import Net, compiled, read_net, source_of
+from netcompile.train.solver import NetRef, Solver
+from netcompile.train.weights import copy_weights
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What is asked for beside the solver."""
+
+    weights: tuple[str, ...] = ()
+    data: str | None = None
+    out: str = "."
+    split: str = "train"
+    mean: tuple[float, ...] | None = None
+    device: str = "cpu"
+    dtype: str = "float32"
+    seed: int | None = None
+    batches: Batches | None = None  # instead of `data`, from Python
+
+
+def prepare(
+    solver: Solver, wishes: Wishes, say: Callable[[str], None], note: Callable[[Sequence[Diagnostic]], None]
+) -> Training:
+    """The training, its weights drawn and copied. Raises NetError, OSError.
+
+    `say` takes lines of progress, `note` what was noticed.
+    """
+    group = parallel.join(wishes.device)
+    if not group.leads:
+        say, note = (lambda text: None), (lambda found: None)
+    device = torch.device("cuda", torch.cuda.current_device()) if wishes.device == "cuda" else torch.device("cpu")
+    beside = os.path.dirname(solver.source.name)
+    seed = wishes.seed if wishes.seed is not None else solver.random_seed
+    if seed < 0:
+        seed = int.from_bytes(os.urandom(4), "little")
+        if group.world > 1:
+            seed = parallel.same_number(seed)
+        say(f"random seed {seed}")
+
+    train, batches = _net(solver, solver.train_net, True, wishes, seed, beside)
+    note([*solver.notes, *train.notes, *noticed(train)])
+    users: list[frozenset[tuple[str, int]]] = []
+
+    def spread(analysed: Analysed, wanted: tuple[str, ...]) -> Analysed:
+        found = parallel.spread(analysed, wanted)
+        users.append(found.users)
+        return found.analysed
+
+    net = compiled(train, spread if group.world > 1 else None)
+    if not net.losses:
+        what = f"the net '{train.name}' has no loss to train on"
+        why = "no top of a loss layer, and no top with a loss_weight, takes part in phase TRAIN"
+        raise NetError(Diagnostic("no-loss", what, solver.train_net.span, why))
+    layers, infos = layers_of(net.module), blobs_of(net.module)
+    generator = torch.Generator().manual_seed(seed)
+    blobs = draw(infos, generator)
+    for path in (*wishes.weights, *(_beside(beside, path) for path in solver.weights)):
+        copied = copy_weights(path, layers, blobs)
+        note(_remarks(copied.path, copied.coerced, copied.drawn, copied.unused))
+    blobs = {take: tensor.to(device) for take, tensor in blobs.items()}
+    if group.world > 1:
+        parallel.broadcast(list(blobs.values()))
+    tests = tuple(
+        _test(solver, ref, count, wishes, seed, beside, blobs, generator, device)
+        for ref, count in zip(solver.test_nets, solver.test_iter, strict=False)
+    )
+    prefix = os.path.join(wishes.out, solver.snapshot_prefix or "snapshot")
+    return Training(
+        solver, net, batches, layers, infos, blobs, device, seed, say, tests,
+        {"float32": torch.float32, "bfloat16": torch.bfloat16}[wishes.dtype], group,
+        parallel.summed_blobs(net.module, users[0]) if users else frozenset(), prefix,
+    )  # fmt: skip
+
+
+def _beside(folder: str, path: str) -> str:
+    candidate = os.path.join(folder, path)
+    return candidate if os.path.isfile(candidate) else path
+
+
+def _net(
+    solver: Solver, ref: NetRef, train: bool, wishes: Wishes, seed: int, beside: str
+) -> tuple[Analysed, Batches]:
+    """The net, shaped for its batches, and where they come from."""
+    source = source_of(ref, beside)
+    analysed = read_net(source, ref, train, {})
+    consumed = {bottom for node in analysed.graph.nodes for bottom in node.bottoms}
+    wanted = tuple(entry for entry in analysed.graph.inputs if entry.value in consumed)
+    batches: Batches
+    if wishes.batches is not None:
+        batches = wishes.batches
+    elif wishes.data is not None and os.path.isfile(wishes.data) and not wishes.data.endswith((".txt", ".lst")):
+        names = [entry.value.blob for entry in wanted]
+        passes, steps = (solver.iter_size, solver.max_iter) if train else (1, 1)
+        batches = read_arrays(wishes.data, names, passes, steps)
+    else:
+        folders = (beside, os.path.dirname(source.name), ".")
+        batches = feed(wanted, Wanted(wishes.data, wishes.split, wishes.mean, seed, train, folders))
+    first = batches.batch(0)
+    missing = [entry for entry in wanted if entry.value.blob not in first]
+    if missing:
+        raise NetError(
+            [
+                Diagnostic(
+                    "missing-input", f"nothing feeds '{entry.value.blob}'", entry.message.span_of("type"),
+                    "it is an input of the net", "--data BATCHES.npz with an array for it",
+                )
+                for entry in missing
+            ]
+        )  # fmt: skip
+    shapes = {entry.value.blob: tuple(first[entry.value.blob].shape) for entry in wanted}
+    problems = [
+        Diagnostic(
+            "input-shape",
+            f"'{entry.value.blob}' has {len(shapes[entry.value.blob])} axes in the data, {len(entry.shape)} in the net",
+            entry.message.span_of("type"),
+            f"{_dims(shapes[entry.value.blob])} against {_dims(entry.shape)}",
+        )
+        for entry in wanted
+        if entry.declared and len(entry.shape) != len(shapes[entry.value.blob])
+    ]
+    if problems:
+        raise NetError(problems)
+    idle = {e.value.blob: e.shape for e in analysed.graph.inputs if e not in wanted}
+    if any(tuple(entry.shape) != shapes[entry.value.blob] for entry in wanted):
+        analysed = read_net(source, ref, train, shapes)
+    return analysed, _Filled(batches, idle) if idle else batches
+
+
+@dataclass(frozen=True, slots=True)
+class _Filled:
+    """Batches, with zeros for inputs that no layer reads."""
+
+    of: Batches
+    idle: Mapping[str, tuple[int, ...]]
+
+    def batch(self, index: int) -> dict[str, Any]:
+        import numpy as np
+
+        found = self.of.batch(index)
+        return {**{name: np.zeros(shape, np.float32) for name, shape in self.idle.items()}, **found}
+
+
+def _test(
+    solver: Solver, ref: NetRef, count: int, wishes: Wishes, seed: int, beside: str,
+    blobs: Mapping[Take, Tensor], generator: torch.Generator, device: torch.device,
+) -> TestNet:  # fmt: skip
+    """A test net; layers that the trained net has by name share its blobs (Net::ShareTrainedLayersWith)."""
+    analysed, batches = _net(solver, ref, False, replace(wishes, split="val"), seed, beside)
+    net = compiled(analysed)
+    shared: dict[tuple[str, int], Tensor] = {(take.layer, take.index): tensor for take, tensor in blobs.items()}
+    own = {}
+    for info in blobs_of(net.module):
+        tensor = shared.get((info.take.layer, info.take.index))
+        if tensor is None:
+            tensor = draw((info,), generator)[info.take].to(device)
+        elif tuple(tensor.shape) != info.spec.shape:
+            what = f"layer '{info.take.layer}' has blobs of other shapes in the test net than in the trained one"
+            why = f"{_dims(info.spec.shape)} against {_dims(tensor.shape)}"
+            raise NetError(Diagnostic("test-net", what, ref.span, why))
+        own[info.take] = tensor
+    return TestNet(net, batches, own, count)
+
+
+def _remarks(
+    path: str, coerced: Sequence[str], drawn: Sequence[str], unused: Sequence[str]
+) -> list[Diagnostic]:
+    found = []
+    if coerced:
+        why = "the same numbers in the same order, as where a fully connected layer becomes a convolution"
+        what = f"{path}: blobs taken over in another shape:\n" + "\n".join(coerced)
+        found.append(Diagnostic("weights-coerced", what.replace("\n", "; ").replace(":;", ":"), why=why, severity="warning"))
+    if drawn:
+        what = f"{path} has no weights for {', '.join(drawn)}"
+        found.append(Diagnostic("weights-drawn", what, why="they stay as their fillers draw them", severity="note"))
+    if unused:
+        what = f"{path} has weights for {', '.join(unused)}, which the net lacks"
+        found.append(Diagnostic("weights-unused", what, why="Caffe ignores them too", severity="note"))
+    return found
+
+
+def _dims(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "scalar"

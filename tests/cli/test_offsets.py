@@ -1,0 +1,154 @@
+"""The offset report: its numbers, its JSON contract, its exit codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+HEAD = """\
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 64 dim: 48 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 2 kernel_size: 3 pad: 100 stride: 1 } }
+"""
+CROP = 'layer { name: "score" type: "Crop" bottom: "conv" bottom: "data" top: "score" %s }\n'
+
+
+def net(folder: Path, crop: str, head: str = HEAD) -> Path:
+    path = folder / "crop.prototxt"
+    path.write_text(head + CROP % crop)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("voc-fcn32s/val.prototxt", [19]),
+        ("voc-fcn16s/val.prototxt", [5, 27]),
+        ("voc-fcn8s/val.prototxt", [5, 9, 31]),
+        ("voc-fcn8s/deploy.prototxt", [5, 9, 31]),
+        ("voc-fcn8s-atonce/train.prototxt", [5, 9, 31]),
+        ("voc-fcn-alexnet/val.prototxt", [18]),
+        ("shapes-fcn8s/deploy.prototxt", [5, 9, 31]),
+    ],
+)
+def test_published_offsets(netcompile, name, expected):
+    result = netcompile("offsets", name, "--json")
+    assert result.code == 0
+    crops = result.json["crops"]
+    assert [crop["used"] for crop in crops] == [[v, v] for v in expected]
+    assert [crop["inferred"] for crop in crops] == [[str(v), str(v)] for v in expected]
+    assert {crop["status"] for crop in crops} == {"ok"}
+    assert all(crop["valid"] == {"always": True, "from": 1, "invalid": []} for crop in crops)
+
+
+def test_json_is_the_contract(netcompile, tmp_path):
+    result = netcompile("offsets", net(tmp_path, "crop_param { axis: 2 offset: 99 }"), "--json")
+    assert result.code == 0
+    assert result.json == {
+        "net": "crop",
+        "crops": [
+            {
+                "layer": "score",
+                "line": 4,
+                "bottoms": ["conv", "data"],
+                "axis": 2,
+                "declared": [99, 99],
+                "inferred": ["99", "99"],
+                "used": [99, 99],
+                "status": "ok",
+                "why": "",
+                "valid": {"always": True, "from": 1, "invalid": []},
+            }
+        ],
+        "blobs": {
+            "data": {"stride": ["1", "1"], "offset": ["0", "0"], "size": ["H", "W"]},
+            "conv": {"stride": ["1", "1"], "offset": ["-99", "-99"], "size": ["H + 198", "W + 198"]},
+            "score": {"stride": ["1", "1"], "offset": ["0", "0"], "size": ["H", "W"]},
+        },
+    }
+
+
+def test_json_is_byte_stable(program):
+    first = program("offsets", "voc-fcn8s/val.prototxt", "--json", env={"PYTHONHASHSEED": "1"})
+    second = program("offsets", "voc-fcn8s/val.prototxt", "--json", env={"PYTHONHASHSEED": "2", "LC_ALL": "C"})
+    assert first.out == second.out
+    assert first.json["blobs"]["fc6"]["size"] == ["⌈(H+6)/32⌉", "⌈(W+6)/32⌉"]
+
+
+@pytest.mark.parametrize(
+    ("crop", "options", "code", "status", "used"),
+    [
+        ("crop_param { offset: 98 }", [], 1, "mismatch", [98, 98]),
+        ("crop_param { offset: 99 offset: 100 }", [], 1, "mismatch", [99, 100]),
+        ("crop_param { }", [], 1, "mismatch", [0, 0]),
+        ("", [], 0, "inferred", [99, 99]),
+        ("", ["--crop-offsets", "declared"], 1, "mismatch", [0, 0]),
+        ("crop_param { offset: 98 }", ["--crop-offsets", "inferred"], 1, "mismatch", [99, 99]),
+        # Out of bounds because it is misaligned: a finding, with the right offset beside it.
+        ("crop_param { offset: 300 }", [], 1, "mismatch", [300, 300]),
+    ],
+)
+def test_status_and_exit_code(netcompile, tmp_path, crop, options, code, status, used):
+    result = netcompile("offsets", net(tmp_path, crop), "--json", *options)
+    assert result.code == code
+    (found,) = result.json["crops"]
+    assert (found["status"], found["used"], found["inferred"]) == (status, used, ["99", "99"])
+
+
+def test_a_crop_that_is_out_of_bounds_for_another_reason_is_refused(netcompile, tmp_path):
+    other = HEAD.replace('bottom: "data"', 'bottom: "x"') + (
+        'layer { name: "ref" type: "Input" top: "ref" input_param { shape { dim: 1 dim: 3 dim: 999 dim: 9 } } }\n'
+    )
+    head = other.replace('top: "data"', 'top: "x"')
+    path = tmp_path / "net.prototxt"
+    path.write_text(head + (CROP % "crop_param { offset: 1 }").replace('"data"', '"ref"'))
+    result = netcompile("offsets", path)
+    assert result.code == 2
+    assert "error[crop-bounds]: layer 'score': offset 1 + size 999 > 262" in result.err
+    assert result.out == ""
+
+
+def test_half_pixels_are_a_finding_that_names_the_cause(netcompile, tmp_path):
+    head = HEAD.replace("kernel_size: 3", "kernel_size: 4")
+    result = netcompile("offsets", net(tmp_path, "", head))
+    assert result.code == 1
+    assert "noninteger" in result.out
+    assert "error[crop-half-pixel]: crop 'score': 'conv' over 'data' is 197/2 pixels off" in result.err
+
+
+def test_the_table(netcompile, tmp_path):
+    result = netcompile("offsets", net(tmp_path, "crop_param { offset: 98 }"))
+    assert result.code == 1
+    assert result.out == (
+        f"crop ({tmp_path}/crop.prototxt, phase test)\n"
+        "\n"
+        "crop   line  axis  declared  needed  used  status    legal for\n"
+        "─────  ────  ────  ────────  ──────  ────  ────────  ──────────\n"
+        "score     4     2        98      99    98  mismatch  every H, W\n"
+        "\n"
+        "the whole net is legal for every H, W\n"
+    )
+    assert result.err.splitlines()[0].endswith(
+        "crop.prototxt:4:91: error[crop-offset]: crop 'score' starts at 98, alignment needs 99"
+    )
+    assert result.err.splitlines()[-1] == "  fix: offset: 99"
+
+
+def test_blobs_without_coordinates_are_null(netcompile, tmp_path):
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        'layer { name: "a" type: "Input" top: "a" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 9 } } }\n'
+        'layer { name: "b" type: "Input" top: "b" input_param { shape { dim: 7 } } }\n'
+    )
+    blobs = netcompile("offsets", path, "--json").json["blobs"]
+    assert blobs == {
+        "a": {"stride": ["1", "1"], "offset": ["0", "0"], "size": ["H", "W"]},
+        "b": {"stride": None, "offset": None, "size": None},
+    }
+
+
+def test_without_crops(netcompile, tmp_path):
+    path = tmp_path / "net.prototxt"
+    path.write_text(HEAD)
+    assert "\nno crop layers\n" in netcompile("offsets", path).out
