@@ -80,11 +80,14 @@ def net_name(declared: str, path: str) -> str:
     return parts[-2] if stem in GENERIC and len(parts) > 1 else stem
 
 
+DEFAULTS = Options()
+
+
 def analyse(
     source: Source,
-    options: Options = Options(),
+    options: Options = DEFAULTS,
     crop_offsets: str = "auto",
-    round_crops: bool = False,  # noqa: B008
+    round_crops: bool = False,
 ) -> Analysed:
     """Parse, upgrade, build, infer shapes, resolve crops. Raises NetError where the file makes no net at all."""
     from netcompile.prototxt.load import load_net

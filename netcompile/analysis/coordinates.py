@@ -27,18 +27,24 @@ class Conflict:
     maps: tuple[Axes, Axes]
 
 
+@dataclass(frozen=True, slots=True)
+class CropNeed:
+    """What alignment asks of a crop: offsets for height and width (that of the first pixels where the strides
+    differ), None where there are none, and why."""
+
+    offsets: tuple[Fraction, Fraction] | None
+    why: str = ""
+    strides_agree: bool = True
+
+
 @dataclass(frozen=True)
 class Coordinates:
     """Per value its root and its map to it; the joins that disagree; what each crop would need."""
 
     frames: Mapping[Value, tuple[Value, Axes]]
     conflicts: tuple[Conflict, ...]
-    crops: Mapping[
-        int, tuple[Fraction, Fraction] | str
-    ]  # by node index: the offsets (H, W), or why there are none
-    local: Mapping[
-        Value, tuple[Value, Axes]
-    ]  # per value: the bottom that it follows, and the map to that bottom
+    crops: Mapping[int, CropNeed]  # by node index
+    local: Mapping[Value, tuple[Value, Axes]]  # per value: the bottom that it follows, and the map to that bottom
 
     def path(self, value: Value) -> list[tuple[Value, Axes]]:
         """From the root down to `value`: each value with its map to the value before it."""
@@ -94,7 +100,7 @@ def coordinates(graph: Graph, shapes: Mapping[Value, IntShape]) -> Coordinates:
     for value in order:
         frames.of[value] = (value, IDENTITY)
     conflicts: list[Conflict] = []
-    crops: dict[int, tuple[Fraction, Fraction] | str] = {}
+    crops: dict[int, CropNeed] = {}
     local: dict[Value, tuple[Value, Axes]] = {}
     for index, node in enumerate(graph.nodes):
         if any(b not in shapes for b in node.bottoms) or any(b not in frames.of for b in node.bottoms):
@@ -105,13 +111,14 @@ def coordinates(graph: Graph, shapes: Mapping[Value, IntShape]) -> Coordinates:
         if isinstance(node.layer, Crop):
             found = _crop_need(frames, node, bottoms)
             crops[index] = found
-            if not isinstance(found, str):
+            if found.offsets is not None and found.strides_agree:
                 # Downstream, the crop counts as aligned: a wrong offset is reported once, where it stands.
-                need = (AxisMap.crop(found[0]), AxisMap.crop(found[1]))
+                need = (AxisMap.crop(found.offsets[0]), AxisMap.crop(found.offsets[1]))
                 local[node.tops[0]] = (node.bottoms[0], need)
                 frames.of[node.tops[0]] = frames.find(node.bottoms[1])
                 continue
-        maps = node.layer.coords(*bottoms)
+        refused = any(top not in shapes for top in node.tops)
+        maps = None if refused else node.layer.coords(*bottoms)
         if maps is None:
             for top in node.tops:
                 frames.of[top] = (top, IDENTITY)
@@ -141,20 +148,23 @@ def coordinates(graph: Graph, shapes: Mapping[Value, IntShape]) -> Coordinates:
     return Coordinates(resolved, tuple(conflicts), crops, local)
 
 
-def _crop_need(frames: _Frames, node: Node, bottoms: tuple[IntShape, ...]) -> tuple[Fraction, Fraction] | str:
+def _crop_need(frames: _Frames, node: Node, bottoms: tuple[IntShape, ...]) -> CropNeed:
     if any(len(shape) != 4 for shape in bottoms):
-        return "alignment is defined for blobs with height and width only"
+        return CropNeed(None, "alignment is defined for blobs with height and width only")
     (root_a, a), (root_b, b) = frames.find(node.bottoms[0]), frames.find(node.bottoms[1])
     if root_a != root_b:
-        return (
+        return CropNeed(
+            None,
             f"'{node.bottoms[0].blob}' and '{node.bottoms[1].blob}' have no common ancestor "
-            "whose pixels both can be traced to"
+            "whose pixels both can be traced to",
         )
+    offsets = tuple((b[i].offset - a[i].offset) / a[i].stride for i in (0, 1))
     for axis, name in ((0, "height"), (1, "width")):
         if a[axis].stride != b[axis].stride:
-            return (
-                f"stride mismatch in {name}: '{node.bottoms[0].blob}' has stride {a[axis].stride}, "
-                f"'{node.bottoms[1].blob}' has {b[axis].stride}"
+            return CropNeed(
+                (offsets[0], offsets[1]),
+                f"strides differ in {name}: '{node.bottoms[0].blob}' has {a[axis].stride}, "
+                f"'{node.bottoms[1].blob}' has {b[axis].stride}, so at most their first pixels can be aligned",
+                strides_agree=False,
             )
-    needs = [(b[i].offset - a[i].offset) / a[i].stride for i in (0, 1)]
-    return (Fraction(needs[0]), Fraction(needs[1]))
+    return CropNeed((offsets[0], offsets[1]))

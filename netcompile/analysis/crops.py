@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
-from netcompile.analysis.coordinates import Coordinates, compose, coordinates
+from netcompile.analysis.coordinates import Coordinates, CropNeed, compose, coordinates
 from netcompile.analysis.shapes import Shapes, Symbolic, where
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IDENTITY, Axes, Condition, Refused
@@ -68,8 +68,8 @@ def resolve(graph: Graph, shapes: Shapes, mode: str = "auto", round_crops: bool 
     reports, nodes = [], []
     for index, node in enumerate(graph.nodes):
         if isinstance(node.layer, Crop) and all(b in shapes for b in node.bottoms):
-            chains = Chains(coords, makers, node)
-            report = _report(node, node.layer, chains, coords.crops.get(index, ""), shapes, mode, round_crops)
+            chains, need = Chains(coords, makers, node), coords.crops.get(index, CropNeed(None))
+            report = _report(node, node.layer, chains, need, shapes, mode, round_crops)
             reports.append(report)
             node = replace(node, layer=replace(node.layer, offsets=report.used))
         nodes.append(node)
@@ -80,7 +80,7 @@ def _report(
     node: Node,
     crop: Crop,
     chains: Chains,
-    need: tuple[Fraction, Fraction] | str,
+    need: CropNeed,
     shapes: Shapes,
     mode: str,
     round_crops: bool,
@@ -92,20 +92,21 @@ def _report(
     except Refused:  # reported with the shapes
         return CropReport(node, crop.axis, crop.declared, None, crop.declared, OK, "")
     zero = (0,) * (rank - first)
-    if isinstance(need, str):
-        why = need or "alignment is defined for blobs with height and width only"
+    if need.offsets is None:
+        why = need.why or "alignment is defined for blobs with height and width only"
         if declared is None:
             why += "; BVLC Caffe reads 0 where nothing is declared, and so does this"
-        status = STRIDE if need.startswith("stride") else UNDEFINED
-        return CropReport(node, first, declared, None, declared or zero, status, why)
+        return CropReport(node, first, declared, None, declared or zero, UNDEFINED, why)
     # Height and width may begin before the cropped axes (axis: 3), or other axes before them (axis: 1).
-    inferred, untouched = need[max(first - 2, 0) :], need[: max(first - 2, 0)]
+    inferred, untouched = need.offsets[max(first - 2, 0) :], need.offsets[: max(first - 2, 0)]
     leading = (declared or zero)[: max(2 - first, 0)]
     whole = None
     if min(inferred) >= 0 and (round_crops or all(v.denominator == 1 for v in inferred)):
         whole = (*leading, *(int(v // 1) for v in inferred))
     status, why = _verdict(chains, inferred, declared[len(leading) :] if declared else None)
-    if any(untouched) and status in (OK, INFERRED):
+    if not need.strides_agree:
+        status, why, whole = STRIDE, need.why, whole if round_crops else None
+    elif any(untouched) and status in (OK, INFERRED):
         status = MISMATCH
         why = f"axis {first} leaves the height as it is, though alignment needs offset {untouched[0]} there"
     if mode == "declared":
@@ -119,14 +120,10 @@ def _report(
         used = whole
     else:
         used = declared if declared is not None else whole
-    return CropReport(
-        node, first, declared, inferred, used, status, why, chains.text() if status != OK else ""
-    )
+    return CropReport(node, first, declared, inferred, used, status, why, chains.text() if status != OK else "")
 
 
-def _verdict(
-    chains: Chains, inferred: tuple[Fraction, ...], declared: tuple[int, ...] | None
-) -> tuple[str, str]:
+def _verdict(chains: Chains, inferred: tuple[Fraction, ...], declared: tuple[int, ...] | None) -> tuple[str, str]:
     pair = f"'{chains.node.bottoms[1].blob}' in '{chains.node.bottoms[0].blob}'"
     if any(v.denominator != 1 for v in inferred):
         causes = chains.half_pixels()
@@ -220,7 +217,7 @@ def with_validity(reports: tuple[CropReport, ...], sym: Symbolic) -> tuple[CropR
             for condition in layer.conditions(*(b for b in bottoms if b is not None)):
                 axis = _condition_axis(condition)
                 if axis is not None:
-                    sets[axis] = sets[axis] & where(condition)
+                    sets[axis] = sets[axis] & where(condition, sym.declared[axis])
                 elif not condition.holds():
                     sets = [NSet.none(), NSet.none()]
         found.append(replace(report, valid=(sets[0], sets[1])))

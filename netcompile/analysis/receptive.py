@@ -57,9 +57,7 @@ class Sight:
     def centre(self) -> Fraction:
         """Where pixel 0's window is centred, on average over the kinds of pixels."""
         kinds = len(self.ends)
-        off = sum(
-            (Fraction(lo + hi, 2) - self.stride * i for i, (lo, hi) in enumerate(self.ends)), Fraction(0)
-        )
+        off = sum((Fraction(lo + hi, 2) - self.stride * i for i, (lo, hi) in enumerate(self.ends)), Fraction(0))
         return off / kinds
 
 

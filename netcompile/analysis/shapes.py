@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from netcompile.algebra.nset import NSet, SizeTooComplex
@@ -77,9 +77,7 @@ def _empty(node: Node, index: int, shape: IntShape, bottoms: list[IntShape]) -> 
     )
 
 
-def _params(
-    node: Node, bottoms: list[IntShape], shared: dict[str, tuple[Node, BlobSpec]]
-) -> list[Diagnostic]:
+def _params(node: Node, bottoms: list[IntShape], shared: dict[str, tuple[Node, BlobSpec]]) -> list[Diagnostic]:
     """Check the layer's param specs against its blobs, and shared blobs against their owner's (Net::AppendParam)."""
     if not node.params:
         return []
@@ -135,12 +133,17 @@ class Limit:
 
 @dataclass(frozen=True)
 class Symbolic:
-    """Shapes as functions of H and W. `fixed` lists layers that tie the net to its declared size."""
+    """Shapes as functions of H and W; None where no `Size` can say it.
+
+    `limits` are the layers' own conditions. `pins` are values whose extents must stay as declared, because the layer
+    beside them needs the numbers: an InnerProduct's weights, a Reshape to fixed numbers.
+    """
 
     shapes: Mapping[Value, Shape | None]
     limits: tuple[Limit, ...]
-    fixed: tuple[Node, ...]
+    pins: tuple[tuple[Value, Node], ...]
     spatial: tuple[Value, ...]  # inputs whose extents are H and W
+    declared: tuple[int, int] = (1, 1)  # H and W as declared
 
 
 def symbolic(graph: Graph, known: Shapes) -> Symbolic:
@@ -150,54 +153,71 @@ def symbolic(graph: Graph, known: Shapes) -> Symbolic:
     extent as a number (InnerProduct), the net is tied to its declared size from there on. A shape that no `Size` can
     express (Flatten of a plane) is None.
     """
-    shapes: dict[Value, Shape | None] = {}
-    limits: list[Limit] = []
-    fixed: list[Node] = []
-    plane: IntShape | None = None
-    spatial = []
-    variables = (Size.variable("H"), Size.variable("W"))
-    for entry in graph.inputs:
-        shape = entry.shape
-        if len(shape) == 4 and plane in (None, shape[2:]) and min(shape[2:]) > 1:
-            plane = shape[2:]
-            spatial.append(entry.value)
-            shapes[entry.value] = (*shape[:2], *variables)
-        else:
-            shapes[entry.value] = shape
+    work = _Symbolic(graph, known)
     for node in graph.nodes:
-        bottoms = [shapes.get(b) for b in node.bottoms]
-        tops: tuple[Shape | None, ...]
-        if any(b is None for b in bottoms):
+        work.node(node)
+    return Symbolic(work.shapes, tuple(work.limits), tuple(work.pins), tuple(work.spatial), work.declared)
+
+
+class _Symbolic:
+    def __init__(self, graph: Graph, known: Shapes) -> None:
+        self.known = known
+        self.shapes: dict[Value, Shape | None] = {}
+        self.limits: list[Limit] = []
+        self.pins: list[tuple[Value, Node]] = []
+        self.spatial: list[Value] = []
+        self.makers: dict[Value, Node] = {}
+        self.declared = (1, 1)
+        plane: IntShape | None = None
+        for entry in graph.inputs:
+            shape = entry.shape
+            if len(shape) == 4 and plane in (None, shape[2:]) and min(shape[2:]) > 1:
+                plane = shape[2:]
+                self.declared = (shape[2], shape[3])
+                self.spatial.append(entry.value)
+                self.shapes[entry.value] = (*shape[:2], Size.variable("H"), Size.variable("W"))
+            else:
+                self.shapes[entry.value] = shape
+
+    def node(self, node: Node) -> None:
+        self.makers.update(dict.fromkeys(node.tops, node))
+        bottoms = [shape for b in node.bottoms if (shape := self.shapes.get(b)) is not None]
+        tops: tuple[Shape | None, ...] | None = None
+        if len(bottoms) == len(node.bottoms):
+            tops = self.rule(node, bottoms)
+        elif node.layer.any_size:
             tops = (None,) * len(node.tops)
-        else:
-            tops = _symbolic_tops(node, [b for b in bottoms if b is not None], limits, fixed, known)
-        shapes.update(zip(node.tops, tops, strict=False))
-    return Symbolic(shapes, tuple(limits), tuple(fixed), tuple(spatial))
+        if tops is None:  # the layer needs numbers: what feeds it stays as declared
+            self.pins += [(value, node) for value in self.frontier(node.bottoms)]
+            tops = tuple(self.known.get(top) for top in node.tops)
+        self.shapes.update(zip(node.tops, tops, strict=False))
 
+    def rule(self, node: Node, bottoms: list[Shape]) -> tuple[Shape | None, ...] | None:
+        """The tops' shapes; None where the layer's rule needs numbers."""
+        limits = []
+        try:
+            for condition in node.layer.conditions(*bottoms):
+                axis = _axis(condition.left, condition.right)
+                if axis is not None and not (condition.relation == "==" and condition.left == condition.right):
+                    limits.append(Limit(node, axis, condition))
+            tops = node.layer.shapes(*bottoms)
+            node.layer.blobs(*bottoms)
+        except (NeedsNumber, Refused, SizeTooComplex, ValueError):
+            return (None,) * len(node.tops) if node.layer.any_size else None
+        self.limits += limits
+        return tops
 
-def _symbolic_tops(
-    node: Node, bottoms: list[Shape], limits: list[Limit], fixed: list[Node], known: Shapes
-) -> tuple[Shape | None, ...]:
-    try:
-        for condition in node.layer.conditions(*bottoms):
-            axis = _axis(condition.left, condition.right)
-            if axis is not None and not (condition.relation == "==" and condition.left == condition.right):
-                limits.append(Limit(node, axis, condition))
-        tops = node.layer.shapes(*bottoms)
-        blobs = node.layer.blobs(*bottoms)
-    except NeedsNumber:
-        concrete = tuple(known.get(top) for top in node.tops)
-        numbers = [known[b] for b in node.bottoms]
-        if node.layer.blobs(*numbers):  # its blobs have the declared size: so must the input
-            fixed.append(node)
-            return concrete
-        if all(top is not None and all(d == 1 for d in top[2:]) for top in concrete) and len(concrete) == 1:
-            return concrete
-        return (None,) * len(node.tops)
-    except (Refused, SizeTooComplex, ValueError):
-        return (None,) * len(node.tops)
-    del blobs
-    return tops
+    def frontier(self, values: Sequence[Value]) -> list[Value]:
+        """The nearest values with known shapes from which `values` are made."""
+        found: dict[Value, None] = {}
+        work = list(values)
+        while work:
+            value = work.pop()
+            if self.shapes.get(value) is not None:
+                found[value] = None
+            elif value in self.makers:
+                work += self.makers[value].bottoms
+        return list(found)
 
 
 def _axis(*dims: Dim) -> int | None:
@@ -215,21 +235,24 @@ def valid_sizes(graph: Graph, sym: Symbolic, known: Shapes) -> tuple[NSet, NSet]
                 axis = "HW".index(dim.name)
                 sets[axis] = sets[axis] & dim.where_defined()
     for limit in sym.limits:
-        sets[limit.axis] = sets[limit.axis] & where(limit.condition)
-    for node in sym.fixed:
-        for bottom in node.bottoms:
-            for dim, number_ in zip(sym.shapes.get(bottom) or (), known[bottom], strict=False):
-                if isinstance(dim, Size) and dim.name in ("H", "W"):
-                    axis = "HW".index(dim.name)
-                    sets[axis] = sets[axis] & dim.fibre(number_)
+        sets[limit.axis] = sets[limit.axis] & where(limit.condition, sym.declared[limit.axis])
+    for value, _ in sym.pins:
+        for dim, extent in zip(sym.shapes[value] or (), known[value], strict=True):
+            if isinstance(dim, Size) and dim.name in ("H", "W"):
+                axis = "HW".index(dim.name)
+                sets[axis] = sets[axis] & dim.fibre(extent)
     return sets[0], sets[1]
 
 
-def where(condition: Condition) -> NSet:
-    """The input extents for which a condition on sizes holds."""
+def where(condition: Condition, declared: int) -> NSet:
+    """The input extents for which a condition on sizes holds.
+
+    Where the sizes are too complex to compare for all extents, only the declared one counts: it was checked.
+    """
     left = Size.of(condition.left)
-    return (
-        left.where_equal(condition.right)
-        if condition.relation == "=="
-        else left.where_at_least(condition.right)
-    )
+    try:
+        if condition.relation == "==":
+            return left.where_equal(condition.right)
+        return left.where_at_least(condition.right)
+    except SizeTooComplex:
+        return NSet.of([declared])

@@ -26,10 +26,11 @@ def read_npz(path: str, dtype: str) -> dict[str, Any]:
     kind = np.float64 if dtype == "float64" else np.float32
     arrays, problems = {}, []
     try:
-        archive = np.load(path, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            _refuse(path, "it holds one array without a name (.npy)", "np.savez(file, data=array) names it")
-        with archive:
+        # A file of our own: NumPy does not close one that turns out to be no archive.
+        with open(path, "rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                _refuse(path, "it holds one array without a name (.npy)", "np.savez(file, data=array) names it")
             for name in archive.files:
                 try:
                     array = archive[name]

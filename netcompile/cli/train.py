@@ -29,8 +29,16 @@ SHOWN = frozenset({"solver-elsewhere", "weights-drawn", "weights-unused"})
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("solver", metavar="SOLVER", help="a solver prototxt; its net is looked for beside it first")
-    parser.add_argument("-o", dest="out", metavar="DIR", default="train-out", help="the folder to write to, default ./train-out")
+    parser.add_argument(
+        "solver", metavar="SOLVER", help="a solver prototxt; its net is looked for beside it first"
+    )
+    parser.add_argument(
+        "-o",
+        dest="out",
+        metavar="DIR",
+        default="train-out",
+        help="the folder to write to, default ./train-out",
+    )
     parser.add_argument(
         "--weights",
         action="append",
@@ -44,12 +52,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="batches.npz (one array per data top, first axis the step), a folder in the layout of PASCAL VOC, or a "
         "list of images and label maps; default: what the net's data layers say",
     )
-    parser.add_argument("--split", default="train", metavar="S", help="list of the --data folder to train on, default train")
+    parser.add_argument(
+        "--split", default="train", metavar="S", help="list of the --data folder to train on, default train"
+    )
     parser.add_argument("--mean", type=numbers, metavar="B,G,R", help="mean of --data images, default FCN's")
+    parser.add_argument(
+        "--interp",
+        action="store_true",
+        help="bilinear kernels in every Deconvolution without a filler, as the FCN reference code sets them",
+    )
     parser.add_argument("--resume", metavar="SNAPSHOT.json", help="go on where a snapshot was taken")
     parser.add_argument("--seed", type=int, metavar="N", help="instead of the solver's random_seed")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="bfloat16: autocast")
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16"), default="float32", help="bfloat16: autocast"
+    )
 
 
 def numbers(text: str) -> tuple[float, ...]:
@@ -83,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     wishes = Wishes(
         weights, arguments.data, arguments.out, arguments.split, arguments.mean, device(arguments.device),
-        arguments.dtype, arguments.seed,
+        arguments.dtype, arguments.seed, arguments.interp,
     )  # fmt: skip
     finished = train(lambda: prepare(solver, wishes, say, note), arguments.out, arguments.resume)
     return DONE if finished else INTERRUPTED

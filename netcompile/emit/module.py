@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from netcompile.analysis.shapes import diagnose
@@ -57,15 +57,17 @@ def emit(
 ) -> Module:
     """Source of `graph`; `outputs` names blobs (by default the net's outputs).
 
-    Raises NetError where a layer has no counterpart in PyTorch.
+    Layers that no output needs have their parameters, so that one set of weights fits, and no code in ``forward``;
+    a net built for training runs them all. Raises NetError where a layer has no counterpart in PyTorch.
     """
     wanted = _outputs(graph, outputs)
+    live = _needed(graph, wanted.values())
     reserved: frozenset[str] = frozenset()
     while True:
         writer = _Writer(graph, shapes, symbolic or {})
         writer.variables(wanted, reserved)
         for index, node in enumerate(graph.nodes):
-            writer.node(index, node)
+            writer.node(index, node, index in live)
         if writer.problems:
             raise NetError(writer.problems)
         # A variable must not hide a function that the layers call: name the variables anew if one does.
@@ -75,6 +77,18 @@ def emit(
         if reserved >= called or called.isdisjoint(writer.local.values()):
             return writer.module(wanted, origin, notes)
         reserved |= called
+
+
+def _needed(graph: Graph, wanted: Iterable[Value]) -> set[int]:
+    """Indices of the layers that the wanted values are made by, directly or not; all of them in training."""
+    if graph.train:
+        return set(range(len(graph.nodes)))
+    values, found = set(wanted), set()
+    for index in reversed(range(len(graph.nodes))):
+        if not values.isdisjoint(graph.nodes[index].tops):
+            found.add(index)
+            values.update(graph.nodes[index].bottoms)
+    return found
 
 
 def _outputs(graph: Graph, names: Sequence[str] | None) -> dict[str, Value]:
@@ -142,7 +156,7 @@ class _Writer:
 
     # layers ----------------------------------------------------------------------------------------------------
 
-    def node(self, index: int, node: Node) -> None:
+    def node(self, index: int, node: Node, live: bool) -> None:
         bottoms = tuple(self.shapes[b] for b in node.bottoms)
         specs = node.layer.blobs(*bottoms)
         owners = self.owners(node, specs)
@@ -165,9 +179,10 @@ class _Writer:
             self.blobs.append(Blobs(node, specs, owners))
         self.init += emitted.init
         self.init += self.ties(node, specs, emitted)
-        self.functions.update(dict.fromkeys(emitted.functions))
+        if live or emitted.init:
+            self.functions.update(dict.fromkeys(emitted.functions))
         self.weights += [Weight(key, recipe, node.name) for key, recipe in emitted.tensors]
-        if emitted.forward:
+        if emitted.forward and live:
             same = node.bottoms and node.tops and self.shapes.get(node.tops[0]) == bottoms[0]
             lines = emitted.forward if same and not specs else self.comment(node, emitted.forward)
             self.forward.append((index, list(lines)))
@@ -215,7 +230,7 @@ class _Writer:
         name = class_name(self.graph.name)
         arguments = [self.local[entry.value] for entry in self.graph.inputs]
         init = [line for statement in self.init for line in lay_out(statement, 8)]
-        head, where = self.head(name, origin, notes, wanted)
+        head = self.head(name, origin, notes, wanted)
         body = [f"class {name}(nn.Module):", f'    """{_doc(self.graph.name or name)}"""', ""]
         body += ["    def __init__(self):", "        super().__init__()", *init, ""]
         body += lay_out(f"def forward({', '.join(['self', *arguments])}):", 4)
@@ -244,7 +259,7 @@ class _Writer:
 
     def head(
         self, name: str, origin: str, notes: Sequence[str], wanted: Mapping[str, Value]
-    ) -> tuple[list[str], int]:
+    ) -> list[str]:
         lines = [f'"""{_doc(self.graph.name or name)}: PyTorch, compiled from a Caffe net by netcompile.', ""]
         if origin:
             lines += [f"From {_doc(origin)}, phase {'TRAIN' if self.graph.train else 'TEST'}."]
@@ -261,7 +276,7 @@ class _Writer:
         if "F." in text:
             lines.append("import torch.nn.functional as F")
         lines += ["from torch import nn", *functions, "", ""]
-        return lines, len(lines)
+        return lines
 
     def shape_text(self, value: Value) -> str:
         dims = self.symbolic.get(value) or self.shapes.get(value)

@@ -7,6 +7,7 @@ from netcompile.caffemodel.recipe import Constant, Take, shape_of, sources
 from netcompile.emit.module import Module
 from netcompile.ir.graph import Graph
 from netcompile.layers.base import IntShape
+from netcompile.layers.unknown import Unknown
 
 
 def weight_plan(graph: Graph, module: Module) -> Plan:
@@ -26,8 +27,12 @@ def weight_plan(graph: Graph, module: Module) -> Plan:
         where = node.message.span_of("name") if node.message.has("name") else node.message.span
         key = (node.name, node.occurrence)
         specs[key] = LayerSpec(node.name, tuple(s.shape for s in blobs.specs), shared, where)
+    # What a layer of unknown type keeps in a caffemodel is unknown as well: as if the net had no such layer.
+    stubs = {node.name for node in graph.nodes if isinstance(node.layer, Unknown)}
     layers, seen = [], dict[str, int]()
     for name in graph.order:
+        if name in stubs and graph.order.count(name) == 1:
+            continue
         occurrence = seen.get(name, 0)
         seen[name] = occurrence + 1
         layers.append(specs.get((name, occurrence)) or LayerSpec(name))

@@ -15,6 +15,7 @@ from netcompile.layers.base import Arity, IntShape, Layer
 from netcompile.layers.data import ForeignData
 from netcompile.layers.params import Params, locate
 from netcompile.layers.registry import layer_class, near_types, unknown_class
+from netcompile.layers.unsupported import reason
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.prototxt.message import Message
 
@@ -131,17 +132,19 @@ class _Builder:
         elif cls is None and self.options.allow_unknown and type_name:
             cls = unknown_class(type_name)
         if cls is None:
-            near = near_types(type_name)
+            near, why = near_types(type_name), reason(type_name)
             self.report(
                 "unknown-layer",
-                f"unknown layer type '{type_name}'"
+                f"layer type '{type_name}' is known, and not supported"
+                if why
+                else f"unknown layer type '{type_name}'"
                 if type_name
                 else f"layer '{message.get('name')}' has no type",
                 message,
                 "type",
-                why="neither BVLC Caffe nor a fork or plugin known here has it",
+                why=why or "neither BVLC Caffe nor a fork or plugin known here has it",
                 remedy=f"did you mean '{near[0]}'?"
-                if near
+                if near and not why
                 else "install a plugin for it, or --allow-unknown",
             )
             return None

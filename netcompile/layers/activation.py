@@ -29,6 +29,8 @@ from netcompile.prototxt.message import Message
 class Elementwise(Layer):
     """One bottom, one top of the same shape and the same pixels."""
 
+    any_size: ClassVar[bool] = True
+
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
@@ -165,6 +167,8 @@ class BNLL(Elementwise):
 @dataclass(frozen=True)
 class PReLU(Elementwise):
     """max(x, 0) + slope · min(x, 0), the slope learned: one for each channel (axis 1), or one for all."""
+
+    any_size: ClassVar[bool] = False  # its blob has the channels
 
     shared: bool = False
     filler: Message | None = None

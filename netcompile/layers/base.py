@@ -140,6 +140,7 @@ class Layer:
     arity: ClassVar[Arity] = Arity()
     is_data: ClassVar[bool] = False  # produces its tops from outside: becomes an input of the module
     is_measure: ClassVar[bool] = False  # loss or metric: vanishes at inference with the labels that it needs
+    any_size: ClassVar[bool] = False  # legal for every extent of its bottoms, and its blobs do not depend on them
     auto_top: ClassVar[bool] = False  # Caffe invents a top where none is named (losses)
     keeps_state: ClassVar[bool] = False  # has attributes though no blobs: wants a unique name
     fork: ClassVar[str] = ""  # the fork that has this layer, "" for BVLC Caffe

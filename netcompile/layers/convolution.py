@@ -47,14 +47,16 @@ def window_field(s: Section, name: str, default: int, least: int, prefix: str = 
                 why="Caffe takes one form or the other",
                 remedy=f"keep {name}, or {high} and {wide}",
             )
-        pair = (int(s.get(high) or default), int(s.get(wide) or default))
+        fields: tuple[str, ...] = (high, wide)
+        extents: Extents = (int(s.get(high) or default), int(s.get(wide) or default))
     else:
-        value = s.all(name) if s.message.type.fields[name].repeated else (s.get(name),) if s.has(name) else ()
-        pair = tuple(int(v) for v in value) or (default,)
-    for value, field in zip(pair, (high, wide) if s.has(high) or s.has(wide) else (name,) * len(pair), strict=True):
+        values = s.all(name) if s.message.type.fields[name].repeated else (s.get(name),) if s.has(name) else ()
+        extents = tuple(int(v) for v in values) or (default,)
+        fields = (name,) * len(extents)
+    for value, field in zip(extents, fields, strict=True):
         if value < least:
             s.refuse(field, f"{field} {value} is less than {least}", code="param-range", remedy=f"{field}: {least}")
-    return tuple(max(v, least) for v in pair)
+    return tuple(max(v, least) for v in extents)
 
 
 def spread(extents: Extents, rank: int, what: str) -> Extents:

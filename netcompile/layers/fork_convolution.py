@@ -11,6 +11,7 @@ from netcompile.layers.base import (
     Arity,
     Axes,
     BlobSpec,
+    Condition,
     Emission,
     Emitted,
     IntShape,
@@ -146,9 +147,9 @@ class Convolution3D(Convolution):
         fillers = s.filler("weight_filler"), s.filler("bias_filler")
         return cls(max(outputs, 1), kernel, stride, pad, (1,), 1, bool(s.get("bias_term")), 1, *fillers)
 
-    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         _volume(bottoms[0], self.type)
-        return Convolution.shapes(self, *bottoms)
+        return ()
 
     def coords(self, *bottoms: Shape) -> None:
         return None  # coordinates are those of planes
@@ -181,9 +182,9 @@ class Deconvolution3D(Deconvolution):
             plain.bias_filler,
         )
 
-    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         _volume(bottoms[0], self.type)
-        return Deconvolution.shapes(self, *bottoms)
+        return ()
 
     def coords(self, *bottoms: Shape) -> None:
         return None  # coordinates are those of planes

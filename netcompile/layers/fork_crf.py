@@ -60,9 +60,7 @@ class MultiStageMeanfield(Layer):
         )
         iterations = int(s.get("num_iterations"))
         if iterations < 2:
-            s.refuse(
-                "num_iterations", f"num_iterations {iterations} must be greater than 1", code="param-range"
-            )
+            s.refuse("num_iterations", f"num_iterations {iterations} must be greater than 1", code="param-range")
         widths = []
         for field in ("theta_alpha", "theta_beta", "theta_gamma"):
             if not s.get(field) > 0:
@@ -91,9 +89,7 @@ class MultiStageMeanfield(Layer):
 
     def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
         labels = number(bottoms[0][1])
-        return tuple(
-            BlobSpec(name, (1, 1, labels, labels)) for name in ("spatial", "bilateral", "compatibility")
-        )
+        return tuple(BlobSpec(name, (1, 1, labels, labels)) for name in ("spatial", "bilateral", "compatibility"))
 
     def emit(self, e: Emission) -> Emitted:
         from netcompile.caffemodel.recipe import Reshape
@@ -164,7 +160,7 @@ class Lattice:
         grid = grid.index_add(1, self.vertex, splat)
         for before, after in self.neighbours:
             grid = grid + 0.5 * (grid[:, before] + grid[:, after])
-        slices = (grid[:, self.vertex] * self.weight).unflatten(1, (values.shape[1], -1))
+        slices = (grid[:, self.vertex] * self.weight).reshape(*values.shape, -1)
         return slices.sum(dim=2) / (1 + 2.0**-self.dimensions)
 '''
 
@@ -176,7 +172,8 @@ def mean_field(scores, start, image, weights, iterations, alpha, beta, gamma):
     labels × labels.
     """
     n, labels, h, w = scores.shape
-    options = {"device": scores.device, "dtype": torch.promote_types(image.dtype, torch.float32)}
+    dtype = torch.promote_types(image.dtype, torch.float32)
+    options = {"device": scores.device, "dtype": dtype}
     rows, columns = torch.meshgrid(
         torch.arange(h, **options), torch.arange(w, **options), indexing="ij"
     )
@@ -185,8 +182,9 @@ def mean_field(scores, start, image, weights, iterations, alpha, beta, gamma):
     spatial = Lattice(place / gamma)
     spatial_norm = 1 / (spatial.filter(ones) + 1e-20)
     results = []
-    for unary, belief, picture in zip(scores.flatten(2), start.flatten(2), image.flatten(2)):
-        colours = picture[:3].T.to(options["dtype"])
+    scores, start, image = scores.flatten(2), start.flatten(2), image.flatten(2)
+    for unary, belief, picture in zip(scores, start, image):
+        colours = picture[:3].T.to(dtype)
         bilateral = Lattice(torch.cat((place / alpha, colours / beta), dim=1))
         bilateral_norm = 1 / (bilateral.filter(ones) + 1e-20)
         for _ in range(iterations):

@@ -119,9 +119,7 @@ class VideoData(_Images):
             batch = max(int(p.message.get("data_param").get("batch_size") or 1), 1)
             return ((batch, 3, height, width), (batch,))
         frames = max(int(own.get("new_length") or 1), 1)
-        if name == "video_data_param" and any(
-            own.has(f) for f in ("num_segments", "modality", "name_pattern")
-        ):
+        if name == "video_data_param" and any(own.has(f) for f in ("num_segments", "modality", "name_pattern")):
             planes = 2 if own.get("modality") == "FLOW" else 3
             return ((batch, frames * int(own.get("num_segments")) * planes, height, width), (batch,))
         return ((batch, 3, frames, height, width), (batch,))

@@ -83,9 +83,7 @@ class PriorBox(Layer):
                 ratios += [ratio, 1 / ratio] if s.get("flip") else [ratio]
         variance = tuple(float(v) for v in s.all("variance")) or (0.1,)
         if len(variance) not in (1, 4):
-            s.refuse(
-                "variance", f"{len(variance)} variances", code="param-count", why="SSD wants none, 1 or 4"
-            )
+            s.refuse("variance", f"{len(variance)} variances", code="param-count", why="SSD wants none, 1 or 4")
             variance = (0.1,)
         if any(v <= 0 for v in variance):
             s.refuse("variance", "variance must be positive", code="param-range")
@@ -114,8 +112,8 @@ class PriorBox(Layer):
     def emit(self, e: Emission) -> Emitted:
         x, image = e.x
         size = f"{image}.shape[2:]" if self.image is None else literal2(self.image)
-        boxes = "(" + ", ".join(f"({w!r}, {h!r})" for w, h in self.boxes) + ",)"
-        variance = "(" + ", ".join(literal(v) for v in self.variance) + ",)"
+        boxes = "[" + ", ".join(f"({w!r}, {h!r})" for w, h in self.boxes) + "]"
+        variance = "[" + ", ".join(literal(v) for v in self.variance) + "]"
         extra = f", step={literal2(self.step)}" if self.step else ""
         extra += f", offset={literal(self.offset)}" if self.offset != 0.5 else ""
         extra += ", clip=True" if self.clip else ""
@@ -137,7 +135,9 @@ def prior_boxes(x, image, sizes, variances, step=None, offset=0.5, clip=False):
     """
     options = {"device": x.device, "dtype": x.dtype}
     step = step or [whole / n for whole, n in zip(image, x.shape[2:])]
-    cy, cx = ((torch.arange(n, **options) + offset) * s for n, s in zip(x.shape[2:], step))
+    cy, cx = (
+        (torch.arange(n, **options) + offset) * s for n, s in zip(x.shape[2:], step)
+    )
     centre = torch.stack(torch.meshgrid(cx, cy, indexing="xy"), dim=-1)[:, :, None]
     half = torch.tensor(sizes, **options) / 2
     corners = torch.cat((centre - half, centre + half), dim=-1)
@@ -202,9 +202,7 @@ class DetectionOutput(Layer):
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         location, scores, priors = bottoms[:3]
         if len(priors) != 3 or number(priors[2]) % 4:
-            raise Refused(
-                "bottom[2] is not made of prior boxes", at="bottom[2]", why="1 × 2 × 4n, as PriorBox makes"
-            )
+            raise Refused("bottom[2] is not made of prior boxes", at="bottom[2]", why="1 × 2 × 4n, as PriorBox makes")
         boxes = number(priors[2]) // 4
         each = 1 if self.shared else self.classes
         found = []

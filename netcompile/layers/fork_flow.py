@@ -59,9 +59,7 @@ class Correlation(Layer):
             int(s.get("single_direction")),
         )
         if kernel % 2 == 0:
-            s.refuse(
-                "kernel_size", f"kernel_size {kernel} is even", code="param-range", why="a patch has a middle"
-            )
+            s.refuse("kernel_size", f"kernel_size {kernel} is even", code="param-range", why="a patch has a middle")
             kernel = 1
         if s.get("do_abs"):
             s.refuse("do_abs", "do_abs is not known to do anything", code="unsupported")
@@ -130,7 +128,9 @@ def correlate(a, b, kernel, reach, pad, stride=1, step=1, subtract=False):
 '''
 
 CORRELATE_ROWS = '''
-def correlate_rows(a, b, kernel, reach, pad, stride=1, step=1, subtract=False, right=False):
+def correlate_rows(
+    a, b, kernel, reach, pad, stride=1, step=1, subtract=False, right=False
+):
     """Mean product of a's patches with b's, displaced by up to `reach` along the rows."""
     a, b = F.pad(a, (pad, pad)), F.pad(b, (pad, pad))
     w = a.shape[3] - 2 * reach
@@ -285,11 +285,7 @@ class DataAugmentation(Layer):
     def read(cls, p: Params) -> Self:
         s = p.sub("augmentation_param")
         s.ignore("max_multiplier", "write_augmented", "chromatic_eigvec", "write_mean")
-        random = [
-            entry.field.name
-            for entry in s.message.entries
-            if entry.field.message == "RandomGeneratorParameter"
-        ]
+        random = [entry.field.name for entry in s.message.entries if entry.field.message == "RandomGeneratorParameter"]
         s.ignore(*random)
         if p.has("coeff_schedule_param"):
             p.sub("coeff_schedule_param").ignore("half_life", "initial_coeff", "final_coeff")

@@ -151,9 +151,7 @@ class BN(Layer):
         me, x, y, eps = f"self.{e.name}", e.x[0], e.y[0], literal(self.eps)
         lines, functions = [], ()
         affine = f"{me}.weight, {me}.bias"
-        keys = (
-            ["weight", "bias"] if self.kind == "segnet" else ["weight", "bias", "running_mean", "running_var"]
-        )
+        keys = ["weight", "bias"] if self.kind == "segnet" else ["weight", "bias", "running_mean", "running_var"]
         tensors = [(f"{e.name}.{key}", Reshape(e.take(i), (c,))) for i, key in enumerate(keys)]
         if self.kind == "segnet":
             make, functions = f"ScaleShift({c})", (SCALE_SHIFT,)

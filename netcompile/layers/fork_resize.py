@@ -176,9 +176,9 @@ class Upsample(Layer):
         square = int(s.get("scale"))
         scale = (int(s.get("scale_h")), int(s.get("scale_w"))) if s.has("scale_h") else (square, square)
         short = (int(s.get("pad_out_h")), int(s.get("pad_out_w")))
+        if min(scale) < (2 if masked else 1) and s.has("scale_h") == s.has("scale_w"):
+            s.refuse("scale", f"scale {min(scale)} must be greater than {int(masked)}", code="param-range")
         for field, factor, less in zip(("pad_out_h", "pad_out_w"), scale, short, strict=True):
-            if factor < (2 if masked else 1):
-                s.refuse("scale", f"scale {factor} must be greater than 1", code="param-range")
             if less and factor != 2:
                 s.refuse(field, f"{field} needs scale 2, not {factor}", code="param-conflict")
             if less and not masked:
@@ -270,18 +270,14 @@ class Unpooling(Layer):
             if s.has(h) or s.has(w):
                 s.refuse(h if s.has(h) else w, f"{h} and {w} belong together", code="param-missing")
             elif not s.has(name) and default is None:
-                s.refuse(
-                    "", f"{name} missing", code="param-missing", remedy=f"unpooling_param {{ {name}: … }}"
-                )
+                s.refuse("", f"{name} missing", code="param-missing", remedy=f"unpooling_param {{ {name}: … }}")
             value = int(s.get(name)) if s.has(name) else default or 1
             return value, value
 
         kernel, stride = both("kernel_size", "kernel", None), both("stride", "stride", 1)
         size = both("unpool_size", "unpool", None)
         if both("pad", "pad", 0) not in ((0, 0), (1, 1)) or s.get("pad") or s.get("pad_h") or s.get("pad_w"):
-            s.refuse(
-                "pad", "Unpooling takes no padding", code="param-range", why="its layer refuses any but 0"
-            )
+            s.refuse("pad", "Unpooling takes no padding", code="param-range", why="its layer refuses any but 0")
         for name, pair in (("kernel_size", kernel), ("stride", stride), ("unpool_size", size)):
             if min(pair) < 1:
                 s.refuse(name, f"{name} must be at least 1", code="param-range")

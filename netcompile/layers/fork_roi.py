@@ -51,9 +51,7 @@ class ROIPooling(Layer):
         s = p.sub("roi_pooling_param")
         for field in ("pooled_h", "pooled_w"):
             if int(s.get(field)) < 1:
-                s.refuse(
-                    field, f"{field} must be > 0", code="param-missing" if not s.has(field) else "param-range"
-                )
+                s.refuse(field, f"{field} must be > 0", code="param-missing" if not s.has(field) else "param-range")
         return cls(max(int(s.get("pooled_h")), 1), max(int(s.get("pooled_w")), 1), s.get("spatial_scale"))
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
@@ -83,7 +81,10 @@ def roi_pool(x, rois, size, scale):
     rois = rois.reshape(-1, 5)
     x1, y1, x2, y2 = round_half_away(rois[:, 1:] * scale).unbind(1)
     bounds = []
-    for low, high, cells, extent in ((y1, y2, size[0], x.shape[2]), (x1, x2, size[1], x.shape[3])):
+    for low, high, cells, extent in (
+        (y1, y2, size[0], x.shape[2]),
+        (x1, x2, size[1], x.shape[3]),
+    ):
         step = (high - low + 1).clamp_min(1) / cells
         cell = torch.arange(cells, device=x.device, dtype=x.dtype)
         start = (cell * step[:, None]).floor() + low[:, None]
@@ -91,7 +92,8 @@ def roi_pool(x, rois, size, scale):
         edges = torch.stack((start, end)).clamp(0, extent)
         bounds.append(edges.permute(1, 2, 0).long().tolist())
     y = x.new_zeros(rois.shape[0], x.shape[1], *size)
-    for n, (image, rows, columns) in enumerate(zip(rois[:, 0].long().tolist(), *bounds)):
+    images = rois[:, 0].long().tolist()
+    for n, (image, rows, columns) in enumerate(zip(images, *bounds)):
         for i, (top, bottom) in enumerate(rows):
             if bottom <= top:
                 continue
@@ -165,7 +167,8 @@ def position_sensitive_pool(x, rois, k, scale):
         bounds.append(edges.permute(1, 2, 0).long().tolist())
     planes = x.unflatten(1, (-1, k, k))
     y = x.new_zeros(rois.shape[0], planes.shape[1], k, k)
-    for n, (image, rows, columns) in enumerate(zip(rois[:, 0].long().tolist(), *bounds)):
+    images = rois[:, 0].long().tolist()
+    for n, (image, rows, columns) in enumerate(zip(images, *bounds)):
         for i, (top, bottom) in enumerate(rows):
             for j, (left, right) in enumerate(columns):
                 if bottom > top and right > left:

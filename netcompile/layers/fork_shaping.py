@@ -40,9 +40,7 @@ class Permute(Layer):
         order = tuple(int(v) for v in s.all("order"))
         for index, axis in enumerate(order):
             if axis in order[:index]:
-                s.refuse(
-                    "order", f"axis {axis} stands twice in order", code="param", remedy="name every axis once"
-                )
+                s.refuse("order", f"axis {axis} stands twice in order", code="param", remedy="name every axis once")
                 return cls(tuple(dict.fromkeys(order)))
         return cls(order)
 
@@ -111,9 +109,7 @@ class Reorg(Layer):
             return ((x[0], number(x[1]) // block, x[2] * self.stride, x[3] * self.stride),)
         for axis, dim in zip(("height", "width"), x[2:], strict=True):
             if isinstance(dim, int) and dim % self.stride:
-                raise Refused(
-                    f"{axis} {dim} is not divisible by stride {self.stride}", at="reorg_param.stride"
-                )
+                raise Refused(f"{axis} {dim} is not divisible by stride {self.stride}", at="reorg_param.stride")
         return ((x[0], x[1] * block, x[2] // self.stride, x[3] // self.stride),)
 
     def emit(self, e: Emission) -> Emitted:
@@ -193,9 +189,7 @@ class Reverse(Layer):
         if axis < 0:
             s.refuse("axis", f"axis {axis} is negative", code="axis", why="Reverse counts axes from 0 up")
         if p.bottoms and p.tops and p.message.all("bottom")[0] == p.message.all("top")[0]:
-            p.refuse(
-                "top", "Reverse cannot work in place", code="in-place", remedy="give it a top of its own"
-            )
+            p.refuse("top", "Reverse cannot work in place", code="in-place", remedy="give it a top of its own")
         return cls(max(axis, 0))
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
@@ -282,9 +276,7 @@ class SpatialPyramidPooling(Layer):
         height, width, total = number(x[2]), number(x[3]), 0
         for b in self.bins:
             if min(height, width) < b:
-                raise Refused(
-                    f"{b} bins for {height}×{width} pixels", at="spatial_pyramid_pooling_param.spatial_bin"
-                )
+                raise Refused(f"{b} bins for {height}×{width} pixels", at="spatial_pyramid_pooling_param.spatial_bin")
             total += count((-(-height // (height // b)), -(-width // (width // b))))
         return ((x[0], number(x[1]) * total, 1, 1),)
 
@@ -294,9 +286,7 @@ class SpatialPyramidPooling(Layer):
     def emit(self, e: Emission) -> Emitted:
         x, y = e.x[0], e.y[0]
         if len(self.bins) == 1:
-            return Emitted(
-                (f"{y} = {x}.{'amax' if self.method == 'MAX' else 'mean'}(dim=(2, 3), keepdim=True)",)
-            )
+            return Emitted((f"{y} = {x}.{'amax' if self.method == 'MAX' else 'mean'}(dim=(2, 3), keepdim=True)",))
         pool = "F.max_pool2d" if self.method == "MAX" else "F.avg_pool2d"
         return Emitted((f"{y} = pyramid({x}, {self.bins}, {pool})",), functions=(PYRAMID,))
 

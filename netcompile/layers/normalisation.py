@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Self
+from typing import ClassVar, Self
 
 from netcompile.caffemodel.recipe import Constant, ScaledByFactor
 from netcompile.layers.activation import Elementwise
@@ -36,6 +36,8 @@ class BatchNorm(Elementwise):
     sums by `moving_average_fraction` and adds to them, the variance times m / (m - 1). `use_global_stats`
     overrules the phase.
     """
+
+    any_size: ClassVar[bool] = False  # its blobs have the channels
 
     eps: float = 1e-5
     fraction: float = 0.999
@@ -78,9 +80,7 @@ class BatchNorm(Elementwise):
             return self._train(e)
         x, y = e.x[0], e.y[0]
         if self.use_global_stats is False:
-            return Emitted(
-                (f"{y} = normalise_batch({x}, {literal(self.eps)})",), functions=(NORMALISE_BATCH,)
-            )
+            return Emitted((f"{y} = normalise_batch({x}, {literal(self.eps)})",), functions=(NORMALISE_BATCH,))
         rank, channels = len(e.bottoms[0]), e.bottoms[0][1]
         eps = None if self.eps == BatchNorm.eps or literal(self.eps) == "1e-05" else literal(self.eps)
         make = call(f"nn.{MODULES.get(rank, 'BatchNorm1d')}", channels, eps=eps, affine="False")

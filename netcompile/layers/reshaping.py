@@ -66,6 +66,8 @@ def _int(dim: Dim) -> int:
 class Flatten(Layer):
     """The axes from `axis` to `end_axis`, both included, as one; an end before the start adds an axis."""
 
+    any_size: ClassVar[bool] = True
+
     axis: int = 1
     end_axis: int = -1
 

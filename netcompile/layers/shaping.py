@@ -41,6 +41,8 @@ def refuse_in_place(p: Params) -> None:
 class Split(Layer):
     """The same blob under several names."""
 
+    any_size: ClassVar[bool] = True
+
     tops: int = 1
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=(1, None))
@@ -66,6 +68,8 @@ class Split(Layer):
 @dataclass(frozen=True)
 class Silence(Layer):
     """Takes blobs out of the outputs; computes nothing."""
+
+    any_size: ClassVar[bool] = True
 
     arity: ClassVar[Arity] = Arity(bottoms=(1, None), tops=0)
 
@@ -111,9 +115,7 @@ class Concat(Layer):
             if len(other) != len(first):
                 raise refusal
             found += [
-                Condition(p, "==", q, refusal)
-                for i, (p, q) in enumerate(zip(first, other, strict=True))
-                if i != axis
+                Condition(p, "==", q, refusal) for i, (p, q) in enumerate(zip(first, other, strict=True)) if i != axis
             ]
         return found
 

@@ -25,6 +25,8 @@ from netcompile.layers.params import Params
 class Softmax(Layer):
     """exp(x) / Σ exp(x) along one axis."""
 
+    any_size: ClassVar[bool] = True
+
     axis: int = 1
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from netcompile.layers.base import Emission, Emitted, Layer, Refused, Shape
 from netcompile.layers.params import Params
+from netcompile.layers.unsupported import reason
 
 
 @dataclass(frozen=True)
 class Unknown(Layer):
-    """Its shape rule is unknown: one bottom and one top are taken to be alike, anything else cannot be guessed."""
+    """A stub. Its shape rule is unknown: every top is taken to be like the first bottom."""
 
     tops: int = 1
+
+    keeps_state: ClassVar[bool] = True  # an attribute of its own, for the module that replaces it
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -26,13 +29,22 @@ class Unknown(Layer):
         return (bottoms[0],) * self.tops
 
     def emit(self, e: Emission) -> Emitted:
-        message = f"layer {e.layer_name!r}: no one here knows what a {self.type} layer does"
-        call = f"{', '.join(e.y) or '_'} = unknown_layer({message!r}, {', '.join(e.x)})"
-        return Emitted(forward=(call,), functions=(UNKNOWN,))
+        why = reason(self.type) or "nobody here knows what it does"
+        message = f"layer {e.layer_name!r} ({self.type}): {why}"
+        tops = ", ".join(e.y)
+        call = f"self.{e.name}({', '.join(e.x)})"
+        line = f"{tops} = {call}" if tops else call
+        return Emitted((line,), (f"self.{e.name} = UnknownLayer({message!r})",), (UNKNOWN,))
 
 
 UNKNOWN = '''
-def unknown_layer(message, *bottoms):
-    """Stand for a layer whose meaning is unknown: replace the call by your own code."""
-    raise NotImplementedError(message)
+class UnknownLayer(nn.Module):
+    """Stands for a layer whose meaning is unknown: put a module of your own in its place."""
+
+    def __init__(self, message):
+        super().__init__()
+        self.message = message
+
+    def forward(self, *bottoms):
+        raise NotImplementedError(self.message)
 '''

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _RANDOM = "it draws random augmentations for training; a deploy net does without it"
-_LOSS = "it is a training loss of a fork, and no stored source settles all of it"
+_LOSS = "it is a training loss of a fork; inference does without it"
 _METRIC = "it only counts hits against labels"
 
 # Losses and metrics: they vanish at inference; asked for all the same, they are refused with this reason.
@@ -16,10 +16,9 @@ MEASURES: dict[str, str] = {
     "DetectionEvaluate": "it compares boxes with labelled ones, to count hits",
     "EltwiseAccuracy": _METRIC,
     "EvalDetection": "it compares boxes with labelled ones, to count hits",
-    "L1Loss": "FlowNet's loss of flow fields has several forms, for the GPU only",
-    "LSLoss": _LOSS,
+    "L1Loss": _LOSS,
     "LabelsequenceAccuracy": _METRIC,
-    "LpqLoss": "FlowNet's loss of flow fields has several forms, for the GPU only",
+    "LpqLoss": _LOSS,
     "MultiBoxLoss": "it matches boxes with labels and mines negatives while it trains",
     "RedAccuracy": _METRIC,
     "RedSoftmaxLoss": _LOSS,
@@ -39,21 +38,19 @@ KNOWN_UNSUPPORTED: dict[str, str] = {
     "AdaptiveBiasChannel": "it moves scores by image labels while DeepLab trains on weak labels",
     "BiasChannel": "it moves scores by image labels while DeepLab trains on weak labels",
     "BoxAnnotatorOHEM": "it picks hard examples from losses and labels, a part of R-FCN's training",
-    "ColorConv": "a colour conversion of one fork whose source is not public",
-    "DenseCRF": "it runs Krähenbühl's dense CRF library, whose result depends on its build",
+    "ColorConv": "a colour conversion of one fork, whose source was not found",
+    "DenseCRF": "it runs a dense CRF library (Krähenbühl's), whose numbers are not settled here",
     "DominantChannel": "a step of DeepLab's training on weak labels",
     "Downsample": "FlowNet's weighted shrinking exists for the GPU only, to make training targets",
     "FlowAugmentation": _RANDOM,
     "GenerateAugmentationParameters": _RANDOM,
-    "LS": "a least-squares solver of one branch, which writes its own weights",
-    "LabelSpecificRescale": "a part of face training with labels at hand",
+    "LS": "a solver of one branch that trains by least squares; its source was not found",
     "MatRead": "it reads Matlab files that only their owner has",
-    "MultiStageCRF": "a fork's own mean-field inference, whose source is not public",
-    "Proposal": "a Python layer in most forks; the C++ ones differ in how they round and sort",
-    "SaliencyPooling": "a pooling of one branch, steered by a saliency map; its source is not public",
+    "Proposal": "its code is Python in most forks, and not in the file",
+    "SaliencyPooling": "a pooling of one branch, steered by a second blob; its source was not found",
     "SparseInnerProduct": "it multiplies sparse matrices, for which blobs have no place",
-    "TopK": "a sparse autoencoder's branch, whose source is not public",
-    "Transpose": "forks of this name differ; one transposes another layer's weights",
+    "TopK": "a sparse autoencoder's branch, whose source was not found",
+    "Transpose": "forks of this name differ, and one has neither bottoms nor tops",
     "UniqueLabel": "it gathers an image's labels while DeepLab trains on weak labels",
     "YoloDetectionOutput": "YOLO's boxes: forks of this name differ in their output",
 }

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
+
+from netcompile.runtime.palettes import voc_palette
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
+
+__all__ = [
+    "FCN_MEAN_BGR",
+    "overlay",
+    "png",
+    "read_image",
+    "read_labels",
+    "thumbnail",
+    "to_blob",
+    "voc_palette",
+    "write_labels",
+]
 
 # The mean of the FCN reference code's data layers, in BGR order.
 FCN_MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)
@@ -18,11 +32,14 @@ FCN_MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)
 
 def read_image(path: str | Path) -> Array:
     """An image as H×W×3 bytes, RGB: turned upright by its EXIF tag, grey and palette images expanded,
-    transparency laid over white. Raises OSError for what Pillow cannot read.
+    transparency laid over white, 16 bits a channel reduced to 8. Raises OSError for what Pillow cannot read.
     """
     with Image.open(path) as image:
         upright = ImageOps.exif_transpose(image)
-        if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
+        if upright.mode.startswith("I;16"):
+            grey = (np.asarray(upright).astype(np.uint16) >> 8).astype(np.uint8)
+            return np.repeat(grey[:, :, None], 3, axis=2)
+        if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
             rgba = upright.convert("RGBA")
             upright = Image.alpha_composite(Image.new("RGBA", rgba.size, (255, 255, 255, 255)), rgba)
         return np.asarray(upright.convert("RGB"))
@@ -34,23 +51,21 @@ def to_blob(rgb: Array, mean_bgr: Sequence[float] = FCN_MEAN_BGR) -> Array:
     return np.ascontiguousarray(bgr.transpose(2, 0, 1)[None])
 
 
-def voc_palette() -> Array:
-    """The PASCAL VOC colour map, 256×3: the bits of the label, spread over the high bits of R, G and B."""
-    palette = np.zeros((256, 3), np.uint8)
-    for label in range(256):
-        value = label
-        for bit in range(7, -1, -1):
-            for channel in range(3):
-                palette[label, channel] |= (value >> channel & 1) << bit
-            value >>= 3
-    return palette
+def png(file: BinaryIO, pixels: Array, palette: Array | None = None, made_by: str = "") -> None:
+    """Write a PNG: H×W labels with a palette (mode P), or H×W×3 bytes. `made_by` is kept in a text chunk."""
+    image = Image.fromarray(pixels.astype(np.uint8))
+    if palette is not None:
+        image.putpalette(palette.tobytes())
+    info = PngImagePlugin.PngInfo()
+    if made_by:
+        info.add_text("netcompile", made_by)
+    image.save(file, "PNG", pnginfo=info)
 
 
 def write_labels(path: str | Path, labels: Array, palette: Array | None = None) -> None:
     """Write an H×W label map as a palette PNG (mode P), as the VOC data set keeps them."""
-    image = Image.fromarray(labels.astype(np.uint8))
-    image.putpalette((voc_palette() if palette is None else palette).tobytes())
-    image.save(path)
+    with open(path, "wb") as file:
+        png(file, labels, voc_palette() if palette is None else palette)
 
 
 def overlay(rgb: Array, labels: Array, palette: Array | None = None, opacity: float = 0.6) -> Array:
@@ -60,7 +75,28 @@ def overlay(rgb: Array, labels: Array, palette: Array | None = None, opacity: fl
     return np.where(labels[:, :, None] > 0, mixed, rgb).astype(np.uint8)
 
 
-def read_labels(path: str | Path) -> Array:
-    """An H×W label map from a palette or grey PNG: the indices, not the colours."""
+def read_labels(path: str | Path, palette: Array | None = None) -> Array:
+    """An H×W label map from a palette or grey PNG: the indices, not the colours.
+
+    Of a colour image the colours are looked up in `palette` (by default VOC's). Raises OSError for what Pillow cannot
+    read, ValueError for a colour that is not in the palette.
+    """
     with Image.open(path) as image:
-        return np.asarray(image)
+        if image.mode not in ("RGB", "RGBA"):
+            return np.asarray(image.convert("L") if image.mode in ("LA", "1") else image)
+        rgb = np.asarray(image.convert("RGB")).astype(np.int64)
+    keys = (rgb[..., 0] << 16) + (rgb[..., 1] << 8) + rgb[..., 2]
+    table = (voc_palette() if palette is None else palette).astype(np.int64)
+    known = (table[:, 0] << 16) + (table[:, 1] << 8) + table[:, 2]
+    values, first = np.unique(known, return_index=True)
+    place = np.searchsorted(values, keys).clip(0, len(values) - 1)
+    strange = keys[values[place] != keys]
+    if strange.size:
+        raise ValueError(f"it has the colour #{int(strange[0]):06x}, which is not in the palette")
+    return first[place].astype(np.uint8)
+
+
+def thumbnail(pixels: Array, longest: int = 320) -> Array:
+    """H×W(×3) pixels with the longer side at most `longest`: every n-th pixel, so that labels stay labels."""
+    step = max(1, -(-max(pixels.shape[:2]) // longest))
+    return pixels[::step, ::step]

@@ -125,6 +125,29 @@ def draw(blobs: tuple[Blob, ...], generator: Generator) -> dict[Take, Tensor]:
     return tensors
 
 
+def interpolate(blobs: tuple[Blob, ...], tensors: Mapping[Take, Tensor]) -> tuple[str, ...]:
+    """Give every Deconvolution without a filler the kernels of bilinear interpolation, each channel to itself.
+
+    The FCN reference code does this from Python before it trains: its nets keep these kernels fixed and name no
+    filler, so that Caffe would leave them zero. Returns the names of the layers.
+    """
+    done = []
+    for blob in blobs:
+        shape = blob.spec.shape
+        if blob.layer_type != "Deconvolution" or blob.take.index or blob.spec.filler is not None:
+            continue
+        if len(shape) != 4 or shape[2] != shape[3] or shape[1] not in (1, shape[0]):
+            continue
+        kernel = fillers.bilinear((1, 1, *shape[2:]))[0, 0]
+        with torch.no_grad():
+            tensor = tensors[blob.take]
+            tensor.zero_()
+            for channel in range(shape[0]):
+                tensor[channel, channel if shape[1] > 1 else 0] = kernel
+        done.append(blob.take.layer)
+    return tuple(done)
+
+
 def evaluate(recipe: Recipe, blobs: Mapping[Take, Tensor], device: torch.device) -> Tensor:
     """A tensor of the module from Caffe's blobs, differentiable. A bare `Take` gives the blob itself, not a copy."""
     match recipe:

@@ -138,7 +138,13 @@ def noticed(analysed: Analysed) -> list[Diagnostic]:
                     "warning",
                 )
             )
-        if node.message.has("param") or node.type in ("Convolution", "InnerProduct", "Deconvolution", "Scale", "Embed"):
+        if node.message.has("param") or node.type in (
+            "Convolution",
+            "InnerProduct",
+            "Deconvolution",
+            "Scale",
+            "Embed",
+        ):
             learned.update(node.tops)
         elif any(bottom in learned for bottom in node.bottoms):
             learned.update(node.tops)

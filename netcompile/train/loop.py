@@ -69,7 +69,8 @@ class Training:
         self.learned = [info for info in self.infos if info.learned]
         count = UPDATES[self.solver.type].histories
         self.history = {
-            info.take: [torch.zeros_like(self.blobs[info.take]) for _ in range(count)] for info in self.learned
+            info.take: [torch.zeros_like(self.blobs[info.take]) for _ in range(count)]
+            for info in self.learned
         }
         for info in self.learned:
             self.blobs[info.take].requires_grad_(True)
@@ -93,8 +94,10 @@ class Training:
             if stop():
                 self.snapshot()
                 return
-        if solver.snapshot_after_train and solver.snapshot_prefix and not (
-            solver.snapshot and self.iteration % solver.snapshot == 0
+        if (
+            solver.snapshot_after_train
+            and solver.snapshot_prefix
+            and not (solver.snapshot and self.iteration % solver.snapshot == 0)
         ):
             self.snapshot()
         if solver.display and self.iteration % solver.display == 0:
@@ -130,7 +133,10 @@ class Training:
         return self._run(self.net, self.blobs, self.batches.batch(index))
 
     def _run(self, net: Net, blobs: Mapping[Take, Tensor], arrays: Mapping[str, Array]) -> dict[str, Tensor]:
-        batch = {name: torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(self.device) for name, a in arrays.items()}
+        batch = {
+            name: torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(self.device)
+            for name, a in arrays.items()
+        }
         autocast = self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype) if autocast else nullcontext():
             return net(blobs, batch, self.device)
@@ -171,7 +177,9 @@ class Training:
             f"{self.solver.display} iters), loss = {_number(self._smoothed())}"
         )
         self.clock, self.shown = now, self.iteration
-        for line in _outputs(self.net, {n: t.detach().float().reshape(-1).tolist() for n, t in tops.items()}, "Train"):
+        for line in _outputs(
+            self.net, {n: t.detach().float().reshape(-1).tolist() for n, t in tops.items()}, "Train"
+        ):
             self.say(line)
         self.say(f"Iteration {self.iteration}, lr = {rate:.6g}")
 
@@ -201,7 +209,10 @@ class Training:
                 sums[name] = values + sums[name] if name in sums else values
         self.tested[index] += test.iterations
         if group.world > 1:
-            shapes = {name: test.net.analysed.shapes[test.net.analysed.graph.blobs[name]] for name in test.net.outputs}
+            shapes = {
+                name: test.net.analysed.shapes[test.net.analysed.graph.blobs[name]]
+                for name in test.net.outputs
+            }
             for name, shape in shapes.items():
                 sums.setdefault(name, torch.zeros(int(np.prod(shape)), dtype=torch.float64))
             parallel.sum_gradients([total, *(sums[name] for name in test.net.outputs)])
@@ -257,7 +268,7 @@ class Training:
 def _outputs(net: Net, values: Mapping[str, Sequence[float]], kind: str) -> list[str]:
     """One line per number of every output, with its part in the loss."""
     weights = {loss.blob: loss.weight for loss in net.losses}
-    lines = []
+    lines: list[str] = []
     for name in net.outputs:
         for value in values[name]:
             weight = weights.get(name, 0.0)

@@ -110,7 +110,9 @@ def read_net(source: Source, ref: NetRef, train: bool, shapes: Mapping[str, IntS
     return analyse(source, options).require()
 
 
-def compiled(analysed: Analysed, prepare: Callable[[Analysed, tuple[str, ...]], Analysed] | None = None) -> Net:
+def compiled(
+    analysed: Analysed, prepare: Callable[[Analysed, tuple[str, ...]], Analysed] | None = None
+) -> Net:
     """The net ready to run. `prepare` may rework it before it is emitted. Raises NetError."""
     losses = []
     graph = analysed.graph

@@ -75,7 +75,9 @@ def _guarded(collective: Callable[[], T]) -> T:
     except RuntimeError as error:
         me = os.environ.get("RANK", "?")
         reason = str(error).strip().splitlines()[0][:200]
-        raise WorkerLost(f"process {me} lost another process of the training, and ends too: {reason}") from error
+        raise WorkerLost(
+            f"process {me} lost another process of the training, and ends too: {reason}"
+        ) from error
 
 
 # --- collectives on rows
@@ -158,7 +160,7 @@ def sum_gradients(gradients: Sequence[Tensor]) -> None:
         return
     flat = torch.cat([g.reshape(-1) for g in gradients])
     _guarded(lambda: dist.all_reduce(flat))
-    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+    for gradient, part in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
         gradient.copy_(part.view_as(gradient))
 
 
@@ -237,7 +239,9 @@ def spread(analysed: Analysed, wanted: Sequence[str]) -> Spread:
     mixed = True
     while mixed:
         whole = {s.name for n in graph.nodes if id(n) not in split for s in n.params if s.name}
-        bad = {id(n) for n in graph.nodes if id(n) in split and any(s.name in whole for s in n.params if s.name)}
+        bad = {
+            id(n) for n in graph.nodes if id(n) in split and any(s.name in whole for s in n.params if s.name)
+        }
         split, mixed = split - bad, bool(bad)
     own: dict[Value, Value] = {}  # whole value → its own rows
     gathered: dict[Value, Value] = {}  # value of own rows → the whole
@@ -274,7 +278,9 @@ def spread(analysed: Analysed, wanted: Sequence[str]) -> Spread:
     for name in wanted:
         blobs[name] = whole_of(blobs[name])
     users = frozenset((node.name, node.occurrence) for node in graph.nodes if id(node) in split)
-    return Spread(replace(analysed, graph=graph.replace(nodes=tuple(nodes), blobs=blobs), shapes=shapes), users)
+    return Spread(
+        replace(analysed, graph=graph.replace(nodes=tuple(nodes), blobs=blobs), shapes=shapes), users
+    )
 
 
 def summed_blobs(module: Module, users: frozenset[tuple[str, int]]) -> frozenset[Take]:

@@ -14,7 +14,7 @@ from netcompile.caffemodel.recipe import Take
 from netcompile.pipeline import Analysed
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.train import parallel
-from netcompile.train.blobs import blobs_of, draw, layers_of
+from netcompile.train.blobs import Blob, blobs_of, draw, interpolate, layers_of
 from netcompile.train.data.arrays import read_arrays
 from netcompile.train.data.base import Batches
 from netcompile.train.data.sources import Wanted, feed
@@ -37,6 +37,7 @@ class Wishes:
     device: str = "cpu"
     dtype: str = "float32"
     seed: int | None = None
+    interp: bool = False
     batches: Batches | None = None  # instead of `data`, from Python
 
 
@@ -50,7 +51,9 @@ def prepare(
     group = parallel.join(wishes.device)
     if not group.leads:
         say, note = (lambda text: None), (lambda found: None)
-    device = torch.device("cuda", torch.cuda.current_device()) if wishes.device == "cuda" else torch.device("cpu")
+    device = (
+        torch.device("cuda", torch.cuda.current_device()) if wishes.device == "cuda" else torch.device("cpu")
+    )
     beside = os.path.dirname(solver.source.name)
     seed = wishes.seed if wishes.seed is not None else solver.random_seed
     if seed < 0:
@@ -76,6 +79,10 @@ def prepare(
     layers, infos = layers_of(net.module), blobs_of(net.module)
     generator = torch.Generator().manual_seed(seed)
     blobs = draw(infos, generator)
+    if wishes.interp:
+        say(f"bilinear kernels: {', '.join(interpolate(infos, blobs)) or 'none'}")
+    else:
+        note(_idle(infos))
     for path in (*wishes.weights, *(_beside(beside, path) for path in solver.weights)):
         copied = copy_weights(path, layers, blobs)
         note(_remarks(copied.path, copied.coerced, copied.drawn, copied.unused))
@@ -110,7 +117,9 @@ def _net(
     batches: Batches
     if wishes.batches is not None:
         batches = wishes.batches
-    elif wishes.data is not None and os.path.isfile(wishes.data) and not wishes.data.endswith((".txt", ".lst")):
+    elif (
+        wishes.data is not None and os.path.isfile(wishes.data) and not wishes.data.endswith((".txt", ".lst"))
+    ):
         names = [entry.value.blob for entry in wanted]
         passes, steps = (solver.iter_size, solver.max_iter) if train else (1, 1)
         batches = read_arrays(wishes.data, names, passes, steps)
@@ -169,18 +178,37 @@ def _test(
     """A test net; layers that the trained net has by name share its blobs (Net::ShareTrainedLayersWith)."""
     analysed, batches = _net(solver, ref, False, replace(wishes, split="val"), seed, beside)
     net = compiled(analysed)
-    shared: dict[tuple[str, int], Tensor] = {(take.layer, take.index): tensor for take, tensor in blobs.items()}
+    shared: dict[tuple[str, int], Tensor] = {
+        (take.layer, take.index): tensor for take, tensor in blobs.items()
+    }
     own = {}
     for info in blobs_of(net.module):
         tensor = shared.get((info.take.layer, info.take.index))
         if tensor is None:
             tensor = draw((info,), generator)[info.take].to(device)
         elif tuple(tensor.shape) != info.spec.shape:
-            what = f"layer '{info.take.layer}' has blobs of other shapes in the test net than in the trained one"
+            what = (
+                f"layer '{info.take.layer}' has blobs of other shapes in the test net than in the trained one"
+            )
             why = f"{_dims(info.spec.shape)} against {_dims(tensor.shape)}"
             raise NetError(Diagnostic("test-net", what, ref.span, why))
         own[info.take] = tensor
     return TestNet(net, batches, own, count)
+
+
+def _idle(infos: Sequence[Blob]) -> list[Diagnostic]:
+    """A note for every deconvolution that starts at zero and stays there."""
+    return [
+        Diagnostic(
+            "deconvolution-zero",
+            f"the kernels of '{info.take.layer}' are zero and are not learned",
+            why="it has no filler and lr_mult 0; the FCN reference code fills such layers from Python",
+            remedy="--interp gives them bilinear kernels; weights that are loaded replace them",
+            severity="note",
+        )
+        for info in infos
+        if info.layer_type == "Deconvolution" and not info.learned and info.spec.filler is None
+    ]
 
 
 def _remarks(
@@ -190,10 +218,16 @@ def _remarks(
     if coerced:
         why = "the same numbers in the same order, as where a fully connected layer becomes a convolution"
         what = f"{path}: blobs taken over in another shape:\n" + "\n".join(coerced)
-        found.append(Diagnostic("weights-coerced", what.replace("\n", "; ").replace(":;", ":"), why=why, severity="warning"))
+        found.append(
+            Diagnostic(
+                "weights-coerced", what.replace("\n", "; ").replace(":;", ":"), why=why, severity="warning"
+            )
+        )
     if drawn:
         what = f"{path} has no weights for {', '.join(drawn)}"
-        found.append(Diagnostic("weights-drawn", what, why="they stay as their fillers draw them", severity="note"))
+        found.append(
+            Diagnostic("weights-drawn", what, why="they stay as their fillers draw them", severity="note")
+        )
     if unused:
         what = f"{path} has weights for {', '.join(unused)}, which the net lacks"
         found.append(Diagnostic("weights-unused", what, why="Caffe ignores them too", severity="note"))

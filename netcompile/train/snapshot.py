@@ -110,7 +110,9 @@ def read_snapshot(path: str) -> tuple[Progress, dict[str, Tensor], dict[str, Ten
     for name in (progress.weights, progress.state):
         part = os.path.join(folder, os.path.basename(name))
         if not os.path.isfile(part):
-            raise no(f"its file {os.path.basename(name)} is missing", "a snapshot is three files in one folder")
+            raise no(
+                f"its file {os.path.basename(name)} is missing", "a snapshot is three files in one folder"
+            )
         try:
             loaded.append(load_file(part))
         except SafetensorError as error:
@@ -126,7 +128,11 @@ def restore(
     if mine.keys() != tensors.keys():
         odd = sorted(mine.keys() ^ tensors.keys())
         raise NetError(
-            Diagnostic("snapshot", f"{path}: a snapshot of another net", why=f"only one of the two has {', '.join(odd[:5])}")
+            Diagnostic(
+                "snapshot",
+                f"{path}: a snapshot of another net",
+                why=f"only one of the two has {', '.join(odd[:5])}",
+            )
         )
     with torch.no_grad():
         for key, owner in mine.items():

@@ -100,7 +100,14 @@ class _Reader:
     # reports ---------------------------------------------------------------------------------------------------
 
     def say(
-        self, severity: Severity, code: str, what: str, field: str, why: str = "", remedy: str = "", index: int = 0
+        self,
+        severity: Severity,
+        code: str,
+        what: str,
+        field: str,
+        why: str = "",
+        remedy: str = "",
+        index: int = 0,
     ) -> None:
         has = bool(field) and self.message.has(field)
         span = self.message.span_of(field, index) if has else Span(self.message.source, 0, 0)
@@ -108,7 +115,9 @@ class _Reader:
             span = self.message.name_span_of(field, index)
         self.findings.append(Diagnostic(code, what, span, why, remedy, severity))
 
-    def error(self, code: str, what: str, field: str, why: str = "", remedy: str = "", index: int = 0) -> None:
+    def error(
+        self, code: str, what: str, field: str, why: str = "", remedy: str = "", index: int = 0
+    ) -> None:
         self.say("error", code, what, field, why, remedy, index)
 
     def warn(self, code: str, what: str, field: str, why: str = "", remedy: str = "") -> None:
@@ -119,7 +128,12 @@ class _Reader:
     def integer(self, field: str, least: int) -> int:
         value = int(self.message.get(field) or 0)
         if value < least and self.message.has(field):
-            self.error("solver-range", f"{field} must be at least {least}, not {value}", field, remedy=f"{field}: {least}")
+            self.error(
+                "solver-range",
+                f"{field} must be at least {least}, not {value}",
+                field,
+                remedy=f"{field}: {least}",
+            )
         return max(value, least)
 
     def number(self, field: str, low: float | None = None, below: float | None = None) -> float:
@@ -149,9 +163,20 @@ class _Reader:
         for entry in m.entries:
             field = entry.field
             if getattr(field, "fork", None) is not None:
-                self.warn("solver-unused", f"{field.name} does nothing here", field.name, "only a fork of Caffe has it")
+                self.warn(
+                    "solver-unused",
+                    f"{field.name} does nothing here",
+                    field.name,
+                    "only a fork of Caffe has it",
+                )
             elif field.name in _ELSEWHERE and not (field.name == "solver_mode" and entry.value == "CPU"):
-                self.say("note", "solver-elsewhere", f"{field.name} is not followed", field.name, _ELSEWHERE[field.name])
+                self.say(
+                    "note",
+                    "solver-elsewhere",
+                    f"{field.name} is not followed",
+                    field.name,
+                    _ELSEWHERE[field.name],
+                )
         if kind in ("AdaGrad", "RMSProp") and m.get("momentum"):
             self.error(
                 "solver-conflict", f"momentum cannot be used with {kind}", "momentum",
@@ -187,12 +212,20 @@ class _Reader:
             snapshot_prefix=str(m.get("snapshot_prefix") or ""),
             snapshot_after_train=bool(m.get("snapshot_after_train")),
             random_seed=int(m.get("random_seed")),
-            weights=tuple(part.strip() for text in m.all("weights") for part in text.split(",") if part.strip()),
+            weights=tuple(
+                part.strip() for text in m.all("weights") for part in text.split(",") if part.strip()
+            ),
         )
         if not (train and kind and rate):
             return None
         return Solver(
-            source=source, type=kind, rate=rate, train_net=train, test_nets=tests, notes=tuple(self.findings), **values
+            source=source,
+            type=kind,
+            rate=rate,
+            train_net=train,
+            test_nets=tests,
+            notes=tuple(self.findings),
+            **values,
         )
 
     def unknown(self, field: str, value: str, known: tuple[str, ...]) -> None:
@@ -239,7 +272,12 @@ class _Reader:
                 )  # fmt: skip
         stepsize = int(m.get("stepsize") or 0)
         if name == "step" and stepsize < 1:
-            self.error("solver-range", f"stepsize must be at least 1, not {stepsize}", "stepsize", "Caffe divides by it")
+            self.error(
+                "solver-range",
+                f"stepsize must be at least 1, not {stepsize}",
+                "stepsize",
+                "Caffe divides by it",
+            )
         for field in ("gamma", "power", "stepsize", "stepvalue"):
             if m.has(field) and field not in needs:
                 self.warn("solver-unused", f"{field} does nothing with lr_policy {name}", field)
@@ -258,7 +296,9 @@ class _Reader:
         is_message = self.message.type.fields[field].message is not None
         found = []
         for index, value in enumerate(self.message.all(field)):
-            span = self.message.name_span_of(field, index) if is_message else self.message.span_of(field, index)
+            span = (
+                self.message.name_span_of(field, index) if is_message else self.message.span_of(field, index)
+            )
             path = "" if is_message else str(value)
             if not is_message and not path:
                 self.error("solver-net", f"{field} is an empty path", field, index=index)
@@ -270,7 +310,9 @@ class _Reader:
         m = self.message
         trains = [ref for f in ("train_net_param", "train_net", "net_param", "net") for ref in self.refs(f)]
         if not trains:
-            self.error("solver-missing", "the solver names no net to train", "", remedy='net: "train_val.prototxt"')
+            self.error(
+                "solver-missing", "the solver names no net to train", "", remedy='net: "train_val.prototxt"'
+            )
         for extra in trains[1:]:
             self.error(
                 "solver-conflict", f"{extra.field} beside {trains[0].field}: two nets to train", extra.field,
@@ -290,7 +332,9 @@ class _Reader:
         tests = given + generic[:1] * max(0, len(iters) - len(given))
         for index, value in enumerate(iters):
             if value < 1:
-                self.error("solver-range", f"test_iter must be at least 1, not {value}", "test_iter", index=index)
+                self.error(
+                    "solver-range", f"test_iter must be at least 1, not {value}", "test_iter", index=index
+                )
         if states and len(states) != len(tests):
             self.error(
                 "solver-count", f"{len(states)} test_state for {len(tests)} test nets", "test_state",

@@ -74,7 +74,9 @@ def _read_safetensors(path: str) -> list[Stored]:
     try:
         arrays = load_file(path)
     except SafetensorError as error:
-        raise NetError(Diagnostic("weights-file", f"{path}: not a whole .safetensors file: {error}")) from None
+        raise NetError(
+            Diagnostic("weights-file", f"{path}: not a whole .safetensors file: {error}")
+        ) from None
     grouped: dict[str, dict[int, Array]] = {}
     for key, array in arrays.items():
         layer, _, index = key.rpartition(".")
@@ -135,7 +137,9 @@ def copy_weights(path: str, layers: Sequence[LayerBlobs], blobs: Mapping[Take, T
                 values[owner] = array.reshape(shape)
             elif _coercible(array.shape, shape):
                 values[owner] = array.reshape(shape)
-                coerced.append(f"{target.key(index)}: {_dims(_significant(array.shape))} taken over as {_dims(shape)}")
+                coerced.append(
+                    f"{target.key(index)}: {_dims(_significant(array.shape))} taken over as {_dims(shape)}"
+                )
             else:
                 problems.append(
                     Diagnostic(
@@ -166,7 +170,9 @@ def copy_weights(path: str, layers: Sequence[LayerBlobs], blobs: Mapping[Take, T
             numbers = np.ascontiguousarray(value, np.float32).reshape(tuple(tensor.shape))
             tensor.copy_(torch.from_numpy(numbers.copy()))
     drawn = tuple(layer.name for layer in layers if layer.shapes and layer.name not in done)
-    unused = tuple(dict.fromkeys(s.name for s in stored if s.name not in places and any(a is not None for a in s.arrays)))
+    unused = tuple(
+        dict.fromkeys(s.name for s in stored if s.name not in places and any(a is not None for a in s.arrays))
+    )
     return Copied(path, tuple(done), tuple(coerced), drawn, unused)
 
 

@@ -59,7 +59,7 @@ def test_input_replaces_the_declared_shape(netcompile):
 
 def test_assumed_shapes_are_said(netcompile):
     result = netcompile("inspect", "voc-fcn8s/val.prototxt")
-    assert "47 layers, 134,489,759 parameters" in result.out
+    assert "49 layers, 134,489,759 parameters" in result.out
     assert "with assumed shapes for data\noutputs: score\n" in result.out
     assert "note[assumed-shape]: the file does not say the shape of input 'data'" in result.err
     assert "1×500×500" not in result.out

@@ -29,8 +29,7 @@ def net(shapes: tuple[Shape, ...], kind: str, param: str = "", tops: int = 1) ->
     bottoms, outs = "abcd"[: len(shapes)], "yzw"[:tops]
     blobs = " ".join([f'bottom: "{b}"' for b in bottoms] + [f'top: "{t}"' for t in outs])
     return (
-        inputs_text(**dict(zip(bottoms, shapes, strict=True)))
-        + f'layer {{ name: "x" type: "{kind}" {blobs} {param} }}'
+        inputs_text(**dict(zip(bottoms, shapes, strict=True))) + f'layer {{ name: "x" type: "{kind}" {blobs} {param} }}'
     )
 
 
@@ -135,15 +134,13 @@ CASES: list[tuple[str, tuple[Shape, ...], str, int]] = [
     (
         "Convolution3D",
         (CLIP,),
-        "convolution3d_param { num_output: 2 kernel_size: 2 kernel_depth: 3 "
-        "temporal_stride: 2 bias_term: false }",
+        "convolution3d_param { num_output: 2 kernel_size: 2 kernel_depth: 3 temporal_stride: 2 bias_term: false }",
         1,
     ),
     (
         "Deconvolution3D",
         (CLIP,),
-        "convolution_param { num_output: 3 kernel_size: 4 kernel_depth: 2 "
-        "pad: 1 stride: 2 temporal_stride: 2 }",
+        "convolution_param { num_output: 3 kernel_size: 4 kernel_depth: 2 pad: 1 stride: 2 temporal_stride: 2 }",
         1,
     ),
     ("Pooling3D", (CLIP,), "pooling_param { kernel_size: 2 kernel_depth: 1 stride: 2 }", 1),
@@ -244,9 +241,7 @@ def test_unpooling_by_mask(kind: str, param: str, places: int) -> None:
     rng = np.random.default_rng(1)
     mask = rng.integers(0, places, size=(2, 3, 4, 3)).astype(float)
     mask[0, 0] = 5
-    check_text(
-        net(((2, 3, 4, 3),) * 2, kind, param), {"a": rng.normal(size=(2, 3, 4, 3)), "b": mask}, ORACLES
-    )
+    check_text(net(((2, 3, 4, 3),) * 2, kind, param), {"a": rng.normal(size=(2, 3, 4, 3)), "b": mask}, ORACLES)
 
 
 @pytest.mark.parametrize("method", ["MAX", "AVE", "TILE"])
@@ -292,9 +287,7 @@ PRIORS = [
 @pytest.mark.parametrize("param", PRIORS)
 def test_prior_boxes(param: str) -> None:
     shapes = (IMAGE, (2, 3, 21, 33))
-    check_text(
-        net(shapes, "PriorBox", f"prior_box_param {{ {param} }}"), draw(shapes), ORACLES, tolerance=1e-7
-    )
+    check_text(net(shapes, "PriorBox", f"prior_box_param {{ {param} }}"), draw(shapes), ORACLES, tolerance=1e-7)
 
 
 @pytest.mark.parametrize("code", ["CORNER", "CENTER_SIZE", "CORNER_SIZE"])
@@ -312,9 +305,7 @@ def test_detection_output(code: str, param: str) -> None:
     rng = np.random.default_rng(3)
     count, classes, labels = 12, 3, 3 if "share_location" in param else 1
     low = rng.uniform(0, 0.6, size=(count, 2))
-    priors = np.stack(
-        [np.hstack([low, low + rng.uniform(0.1, 0.5, size=(count, 2))]), np.full((count, 4), 0.1)]
-    )
+    priors = np.stack([np.hstack([low, low + rng.uniform(0.1, 0.5, size=(count, 2))]), np.full((count, 4), 0.1)])
     inputs = {
         "a": rng.normal(size=(2, count * labels * 4)),
         "b": rng.uniform(size=(2, count * classes)),
@@ -356,9 +347,7 @@ def test_position_sensitive_pooling() -> None:
 def test_mean_field(size: Shape) -> None:
     """The vectorised lattice against one of a dictionary of vertices, written from the paper."""
     image = (size[0], 3, *size[2:])
-    param = (
-        "num_iterations: 3 theta_alpha: 8 theta_beta: 3 theta_gamma: 2 spatial_filter_weight: 3 threshold: 2"
-    )
+    param = "num_iterations: 3 theta_alpha: 8 theta_beta: 3 theta_gamma: 2 spatial_filter_weight: 3 threshold: 2"
     inputs = draw((size, size, image))
     inputs["c"] = np.random.default_rng(5).uniform(-100, 100, size=image)
     check_text(
@@ -482,9 +471,7 @@ WITH_BLOBS = (
     ("kind", "shapes", "param", "tops"),
     [case for case in CASES if case[0] not in WITH_BLOBS],
 )
-def test_keeps_the_type(
-    kind: str, shapes: tuple[Shape, ...], param: str, tops: int, dtype: torch.dtype
-) -> None:
+def test_keeps_the_type(kind: str, shapes: tuple[Shape, ...], param: str, tops: int, dtype: torch.dtype) -> None:
     compiled, module = compile_text(net(shapes, kind, param, tops))
     result = module_of(compiled, module)(*(torch.from_numpy(v).to(dtype) for v in draw(shapes).values()))
     for tensor in result.values() if isinstance(result, dict) else [result]:

@@ -1,4 +1,4 @@
-"""Autograd of the emitted module against Caffe's backward pass, for layers that are neither losses nor recurrent."""
+"""Autograd of the emitted module against Caffe's backward pass; losses and recurrent layers stand elsewhere."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ CHECKED = [
 @pytest.mark.parametrize("case", CHECKED, ids=lambda case: case.name)
 def test_autograd_is_caffes_backward(case: ConformanceCase) -> None:
     inputs, gradients = case.arrays("inputs"), case.arrays("gradients")
-    options = Options(
-        train=case.phase == "TRAIN", level=case.level, stages=case.stages, fed=frozenset(inputs)
-    )
+    options = Options(train=case.phase == "TRAIN", level=case.level, stages=case.stages, fed=frozenset(inputs))
     net = analyse(Source.read(case.net), options).require()
     module = compile_net(net, 1, list(net.graph.blobs))
     made = with_weights(net, module, case.weights)

@@ -1,4 +1,4 @@
-"""Activations and functions of single elements in plain NumPy, element by element as Caffe's loops have them."""
+"""Activations and functions of single elements in plain NumPy, one by one as in Caffe's loops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BatchNorm, LRN, MVN in plain NumPy; also BatchNorm's running sums and the gradient of MVN as Caffe has it."""
+"""BatchNorm, LRN, MVN in plain NumPy; also BatchNorm's running sums, and MVN's gradient as Caffe has it."""
 
 from __future__ import annotations
 

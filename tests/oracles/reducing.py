@@ -19,12 +19,15 @@ def _reduction(p: Message, bottoms: list[Array], blobs: list[Array], train: bool
     y = np.empty(x.shape[:axis])
     for at in np.ndindex(*y.shape):
         values = [float(v) for v in x[at].ravel()]
-        y[at] = decimal(s, "coeff") * {
-            "SUM": sum(values),
-            "ASUM": sum(map(abs, values)),
-            "SUMSQ": sum(v * v for v in values),
-            "MEAN": sum(values) / len(values),
-        }[s.get("operation")]
+        y[at] = (
+            decimal(s, "coeff")
+            * {
+                "SUM": sum(values),
+                "ASUM": sum(map(abs, values)),
+                "SUMSQ": sum(v * v for v in values),
+                "MEAN": sum(values) / len(values),
+            }[s.get("operation")]
+        )
     return [y]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -33,7 +34,7 @@ def _slice(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) ->
     cuts = [0, *s.all("slice_point"), x.shape[axis]]
     if not s.all("slice_point"):
         cuts = [x.shape[axis] // tops * i for i in range(tops + 1)]
-    return [x.take(range(a, b), axis) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [x.take(range(a, b), axis) for a, b in pairwise(cuts)]
 
 
 def _tile(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
@@ -55,7 +56,7 @@ def _reshape(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) 
     start = s.get("axis") if s.get("axis") >= 0 else x.ndim + s.get("axis") + 1
     end = x.ndim if s.get("num_axes") == -1 else start + s.get("num_axes")
     dims = [x.shape[start + i] if d == 0 else d for i, d in enumerate(s.get("shape").all("dim"))]
-    return [x.reshape(*x.shape[:start], *dims, *x.shape[end:])]
+    return [x.reshape((*x.shape[:start], *dims, *x.shape[end:]))]
 
 
 ORACLES: dict[str, Oracle] = {

@@ -15,7 +15,7 @@ Array = np.ndarray[Any, Any]
 
 def _extents(s: Message, name: str, default: int, rank: int, stem: str = "") -> list[int]:
     stem = stem or name
-    if s.has(f"{stem}_h") or s.has(f"{stem}_w"):
+    if name != "dilation" and (s.has(f"{stem}_h") or s.has(f"{stem}_w")):
         return [s.get(f"{stem}_h"), s.get(f"{stem}_w")]
     found = list(s.all(name)) or [default]
     return found * rank if len(found) == 1 else found
@@ -39,9 +39,7 @@ def _im2col(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -
         for c in range(channels):
             for tap, at in enumerate(np.ndindex(*kernel)):
                 for o in np.ndindex(*out):
-                    place = tuple(
-                        i * t - q + a * d for i, t, q, a, d in zip(o, stride, pad, at, dilation, strict=True)
-                    )
+                    place = tuple(i * t - q + a * d for i, t, q, a, d in zip(o, stride, pad, at, dilation, strict=True))
                     if all(0 <= i < n for i, n in zip(place, size, strict=True)):
                         y[(*batch, c * prod(kernel) + tap, *o)] = x[(*batch, c, *place)]
     return [y]

@@ -46,7 +46,10 @@ def read_arrays(path: str, tops: Sequence[str], passes: int, steps: int) -> Arra
                     arrays[top] = np.asarray(archive[top], np.float32)
     except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
         raise NetError(
-            Diagnostic("data-file", f"{path}: not a readable .npz: {str(error).splitlines()[0] if str(error) else 'damaged'}")
+            Diagnostic(
+                "data-file",
+                f"{path}: not a readable .npz: {str(error).splitlines()[0] if str(error) else 'damaged'}",
+            )
         ) from None
     for top in tops:
         if top not in arrays:

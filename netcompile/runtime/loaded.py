@@ -1,0 +1,141 @@
+"""A net ready to compute, from a build's folder or from a prototxt and a caffemodel."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+
+if TYPE_CHECKING:
+    from netcompile.ir.graph import Graph
+    from netcompile.pipeline import Analysed
+
+MANIFEST = "manifest.json"
+Blob = tuple[str, tuple[int, ...]]  # name, shape
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An `nn.Module` and what is known about its inputs and outputs. `graph` is None for a build."""
+
+    net: nn.Module
+    name: str
+    inputs: tuple[Blob, ...]
+    outputs: tuple[str, ...]
+    identity: str  # changes whenever the net or its weights do
+    graph: Graph | None = None
+
+    def __call__(self, feed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One forward pass; every output by blob name."""
+        result = self.net(*(feed[name] for name, _ in self.inputs))
+        return result if isinstance(result, dict) else {self.outputs[0]: result}
+
+
+def is_build(path: str) -> bool:
+    """Whether the path is the folder of a build."""
+    return os.path.isfile(os.path.join(path, MANIFEST))
+
+
+def load_build(folder: str) -> Loaded:
+    """The module of a build's folder with its weights, in evaluation mode. This runs the module's file.
+
+    Raises NetError where the folder is no whole build, or its files are not those that its manifest was written for.
+    """
+    import json
+
+    try:
+        with open(os.path.join(folder, MANIFEST), encoding="utf-8") as file:
+            manifest = json.load(file)
+        inputs = tuple((str(i["name"]), tuple(int(n) for n in i["shape"])) for i in manifest["inputs"])
+        names = {key: str(manifest[key]) for key in ("net", "module", "class")}
+        hashes = dict(manifest["sha256"])
+        outputs = tuple(str(name) for name in manifest["outputs"])
+        weights = manifest["weights"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _broken(folder, f"its {MANIFEST} cannot be read: {type(error).__name__}: {error}") from None
+    needed = [names["module"], *([weights] if weights else [])]
+    for name in needed:
+        _check_file(folder, name, hashes)
+    with open(os.path.join(folder, names["module"]), encoding="utf-8") as file:
+        net = instance(file.read(), names["class"], names["module"])
+    if weights:
+        from safetensors.torch import load_file
+
+        net.load_state_dict(load_file(os.path.join(folder, weights)))
+    elif any(True for _ in net.parameters()):
+        raise _broken(folder, "it was built without weights", "netcompile build … --weights F.caffemodel")
+    identity = " ".join(str(hashes.get(name)) for name in needed)
+    return Loaded(net.train(manifest.get("phase") == "train"), names["net"], inputs, outputs, identity)
+
+
+def instance(source: str, class_name: str, origin: str) -> nn.Module:
+    """An instance of a class of emitted source."""
+    namespace: dict[str, Any] = {"__name__": "netcompile_build"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(compile(source, origin, "exec"), namespace)
+        net = namespace[class_name]()
+    assert isinstance(net, nn.Module)
+    return net
+
+
+def _check_file(folder: str, name: str, hashes: Mapping[str, Any]) -> None:
+    from hashlib import file_digest
+
+    path = os.path.join(folder, name)
+    if os.path.basename(name) != name or not os.path.isfile(path):
+        raise _broken(folder, f"'{name}' is not in it")
+    with open(path, "rb") as file:
+        found = file_digest(file, "sha256").hexdigest()
+    if name in hashes and found != hashes[name]:
+        raise _broken(folder, f"'{name}' is not the file that was built: its checksum differs from the manifest's")
+
+
+def _broken(folder: str, what: str, remedy: str = "build it again") -> NetError:
+    return NetError(Diagnostic("build-folder", f"{folder}: {what}", remedy=remedy))
+
+
+def load_net(
+    analysed: Analysed, weights: str | None, level: int = 1, outputs: Sequence[str] | None = None,
+    allow_missing: bool = False,
+) -> Loaded:  # fmt: skip
+    """The compiled net with its weights. Raises NetError."""
+    from hashlib import sha256
+
+    from netcompile.pipeline import compile_net
+    from netcompile.runtime.execute import with_weights
+
+    module = compile_net(analysed, level, outputs)
+    net = with_weights(analysed, module, weights, allow_missing)
+    digest = sha256(module.source.encode())
+    for key, tensor in sorted(net.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(memoryview(tensor.contiguous().numpy()).cast("B") if tensor.numel() else b"")
+    return Loaded(
+        net,
+        analysed.name,
+        tuple((value.blob, analysed.shapes[value]) for value in module.inputs),
+        tuple(module.outputs),
+        digest.hexdigest(),
+        analysed.graph,
+    )
+
+
+def to_device(loaded: Loaded, device: str, dtype: str = "float32") -> torch.device:
+    """Move the net to a device, with full float32 accuracy there, and say which device it is."""
+    from netcompile.runtime.execute import DTYPES
+
+    target = torch.device(device)
+    if target.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.cuda.set_device(target)
+    loaded.net.to(device=target, dtype=DTYPES[dtype])
+    return target

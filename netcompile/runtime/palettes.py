@@ -1,0 +1,145 @@
+"""Colours of label maps and names of classes: PASCAL VOC's, Cityscapes', those of the FCN data sets, or a file's."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+
+if TYPE_CHECKING:
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "classes")
+
+
+def voc_palette() -> Array:
+    """The PASCAL VOC colour map, 256×3: the bits of the label, spread over the high bits of R, G and B.
+
+    >>> voc_palette()[[1, 15, 255]].tolist()
+    [[128, 0, 0], [192, 128, 128], [224, 224, 192]]
+    """
+    palette = np.zeros((256, 3), np.uint8)
+    for label in range(256):
+        value = label
+        for bit in range(7, -1, -1):
+            for channel in range(3):
+                palette[label, channel] |= (value >> channel & 1) << bit
+            value >>= 3
+    return palette
+
+
+def cityscapes_palette() -> Array:
+    """The colours of Cityscapes' 19 training classes, 256×3; black beyond them."""
+    palette = np.zeros((256, 3), np.uint8)
+    for label, row in enumerate(_rows("cityscapes")):
+        palette[label] = [int(part) for part in row[1:4]]
+    return palette
+
+
+def palette(name: str) -> Array:
+    """A palette by name ("voc", "cityscapes") or from a file, 256×3 bytes; labels that it lacks are black.
+
+    Files: an image of mode P, a Photoshop table (.act, 768 bytes and up), or text with a colour a line: three numbers
+    0 … 255 or #rrggbb, with anything that is no number beside them. Raises NetError, OSError.
+    """
+    if name.lower() in ("voc", "pascal"):
+        return voc_palette()
+    if name.lower() == "cityscapes":
+        return cityscapes_palette()
+    if not os.path.isfile(name):
+        raise NetError(
+            Diagnostic("palette", f"there is no palette '{name}'", remedy="--palette voc, cityscapes, or a file")
+        )
+    with open(name, "rb") as file:
+        data = file.read(1 << 20)
+    colours = _colours_of_image(name) or _colours_of_text(data)
+    if colours is None and len(data) in (768, 770, 772):
+        colours = [list(data[i : i + 3]) for i in range(0, 768, 3)]
+    if not colours or len(colours) > 256:
+        raise NetError(
+            Diagnostic(
+                "palette",
+                f"{name}: no palette can be read from it",
+                why=f"it has {len(colours)} colours" if colours else "it is no image of mode P, no .act, no text",
+                remedy="write one colour a line: 128 64 128",
+            )
+        )
+    found = np.zeros((256, 3), np.uint8)
+    found[: len(colours)] = colours
+    return found
+
+
+def _colours_of_image(path: str) -> list[list[int]] | None:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            flat = image.getpalette() if image.mode == "P" else None
+    except (UnidentifiedImageError, OSError):
+        return None
+    return [flat[i : i + 3] for i in range(0, len(flat), 3)] if flat else None
+
+
+def _colours_of_text(data: bytes) -> list[list[int]] | None:
+    try:
+        lines = data.decode("utf-8").splitlines()
+    except UnicodeDecodeError:
+        return None
+    colours = []
+    for line in lines:
+        code = re.search(r"#([0-9a-fA-F]{6})\b", line)
+        if code:
+            colours.append(list(bytes.fromhex(code[1])))
+            continue
+        numbers = [int(text) for text in re.findall(r"(?<![\w.])\d{1,3}(?![\w.])", line)][-3:]
+        if len(numbers) == 3 and max(numbers) < 256:
+            colours.append(numbers)
+        elif line.strip() and not line.lstrip().startswith(("#", "//")):
+            return None
+    return colours
+
+
+def _rows(name: str) -> list[list[str]]:
+    with open(os.path.join(FOLDER, f"{name}.tsv"), encoding="utf-8") as file:
+        return [line.rstrip("\n").split("\t") for line in file if line.strip()]
+
+
+def class_sets() -> tuple[str, ...]:
+    """The names of the bundled lists of classes.
+
+    >>> class_sets()
+    ('cityscapes', 'nyud', 'pascal', 'pascal-context-59', 'sift-flow-geometric', 'sift-flow-semantic')
+    """
+    return tuple(sorted(name[:-4] for name in os.listdir(FOLDER) if name.endswith(".tsv")))
+
+
+def class_names(name: str) -> tuple[str, ...]:
+    """The classes of a bundled list, or of a text file with one a line ("7: car", "07 car" and "car" all name car).
+
+    Lines after the first empty one are remarks. Raises NetError, OSError.
+    """
+    if name in class_sets():
+        return tuple(row[0] for row in _rows(name))
+    if not os.path.isfile(name):
+        raise NetError(
+            Diagnostic(
+                "class-names",
+                f"there is no list of classes '{name}'",
+                remedy=f"--classes {', '.join(class_sets())}, or a file with one class a line",
+            )
+        )
+    with open(name, encoding="utf-8-sig", errors="replace") as file:
+        text = file.read(1 << 20).strip()
+    lines = [line.strip() for line in text.partition("\n\n")[0].splitlines()]
+    if len(lines) == 1 and lines[0].startswith("["):
+        import json
+
+        try:
+            return tuple(str(item) for item in json.loads(lines[0]))
+        except ValueError:
+            pass
+    return tuple(re.sub(r"^\d+\s*[:.)\t ]\s*(?=\S)", "", line) for line in lines)

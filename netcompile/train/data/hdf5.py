@@ -1,0 +1,107 @@
+"""HDF5Data: rows of the data sets named as the tops, from a list of files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from netcompile.ir.graph import Input
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.train.data.base import Batches, Order
+
+if TYPE_CHECKING:
+    from netcompile.train.data.sources import Wanted
+
+    Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Batches of rows. Shuffled, the files come in another order in every epoch, and so do the rows of each."""
+
+    files: tuple[str, ...]
+    counts: tuple[int, ...]
+    tops: tuple[str, ...]
+    size: int
+    shuffle: bool
+    seed: int
+
+    def batch(self, index: int) -> dict[str, Array]:
+        places = [self.place(k) for k in range(index * self.size, (index + 1) * self.size)]
+        parts: dict[str, list[Array]] = {top: [] for top in self.tops}
+        import h5py
+
+        opened: dict[int, Any] = {}
+        try:
+            for file, row in places:
+                if file not in opened:
+                    opened[file] = h5py.File(self.files[file], "r")
+                for top in self.tops:
+                    parts[top].append(np.asarray(opened[file][top][row], np.float32))
+        finally:
+            for handle in opened.values():
+                handle.close()
+        return {top: np.stack(rows) for top, rows in parts.items()}
+
+    def place(self, k: int) -> tuple[int, int]:
+        """File and row of item k."""
+        epoch, left = divmod(k, sum(self.counts))
+        files = Order(len(self.files), self.shuffle, self.seed)
+        for position in range(len(self.files)):
+            file = files(epoch * len(self.files) + position)
+            count = self.counts[file]
+            if left < count:
+                seed = self.seed * 1_000_003 + file + 1
+                return file, Order(count, self.shuffle, seed)(epoch * count + left)
+            left -= count
+        raise AssertionError("an item beyond its epoch")
+
+
+def hdf5_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
+    """The source of an HDF5Data layer. Raises NetError with every mistake of its files, OSError."""
+    import h5py
+
+    message = entries[0].message
+    section = message.get("hdf5_data_param")
+    size = int(section.get("batch_size") or 0)
+    if not section.has("source") or size < 1:
+        raise NetError(
+            Diagnostic("param-missing", "HDF5Data needs a source and a batch_size", message.span_of("type"))
+        )
+    listing = wanted.find(str(section.get("source")), "list", entries[0])
+    with open(listing, encoding="utf-8", errors="surrogateescape") as file:
+        names = [line.strip() for line in file if line.strip()]
+    folders = ("", *wanted.folders, os.path.dirname(listing))
+    files, counts, problems = [], [], []
+    tops = tuple(message.all("top"))
+    for name in names:
+        path = next((p for f in folders if os.path.isfile(p := os.path.join(f, name))), None)
+        if path is None:
+            problems.append(Diagnostic("no-such-file", f"{listing}: there is no file '{name}'"))
+            continue
+        try:
+            with h5py.File(path, "r") as handle:
+                lengths = {top: handle[top].shape[0] if top in handle else None for top in tops}
+        except OSError:
+            problems.append(Diagnostic("data-file", f"{path}: not a readable HDF5 file"))
+            continue
+        for top, length in lengths.items():
+            if length is None:
+                problems.append(Diagnostic("data-file", f"{path}: no data set '{top}', which is a top"))
+        if len(set(lengths.values())) > 1 and None not in lengths.values():
+            problems.append(
+                Diagnostic("data-file", f"{path}: its data sets have different numbers of rows: {lengths}")
+            )
+        files.append(path)
+        counts.append(next(iter(lengths.values())) or 0)
+    if not names:
+        problems.append(Diagnostic("list-file", f"{listing}: the list is empty"))
+    elif not problems and not sum(counts):
+        problems.append(Diagnostic("data-file", f"{listing}: its files hold no rows"))
+    if problems:
+        raise NetError(problems)
+    return Rows(tuple(files), tuple(counts), tops, size, bool(section.get("shuffle")), wanted.seed)

@@ -1,0 +1,219 @@
+"""`build`: what it writes, that it is the same every time, and that it is all or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import py_compile
+from html.parser import HTMLParser
+
+import pytest
+
+import netcompile.cli.whole_folder as whole_folder_module
+
+DEMO = ("shapes-fcn8s/deploy.prototxt", "--weights", "shapes-fcn8s.caffemodel")
+FILES = ["shapes_fcn8s.py", "offsets.json", "report.html", "shapes_fcn8s.safetensors", "manifest.json"]
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The demo net, built once."""
+    from netcompile.cli.main import entry
+
+    folder = tmp_path_factory.mktemp("build") / "deep" / "demo"
+    assert entry(["build", *DEMO, "-o", str(folder)]) == 0
+    return folder
+
+
+def test_files_and_manifest(demo):
+    assert sorted(path.name for path in demo.iterdir()) == sorted(FILES)
+    manifest = json.loads((demo / "manifest.json").read_text())
+    hashes = manifest.pop("sha256")
+    assert manifest == {
+        "net": "shapes-fcn8s",
+        "module": "shapes_fcn8s.py",
+        "class": "ShapesFcn8s",
+        "weights": "shapes_fcn8s.safetensors",
+        "inputs": [{"name": "data", "shape": [1, 3, 96, 128]}],
+        "outputs": ["score"],
+        "phase": "test",
+        "optimisation": 1,
+        "tool": "0.1.0",
+    }
+    assert hashes == {
+        name: hashlib.sha256((demo / name).read_bytes()).hexdigest() for name in FILES if name != "manifest.json"
+    }
+
+
+def test_the_module_runs_with_its_weights(demo):
+    import torch
+    from safetensors.torch import load_file
+
+    namespace: dict = {"__name__": "built"}
+    exec((demo / "shapes_fcn8s.py").read_text(), namespace)
+    module = namespace["ShapesFcn8s"]()
+    module.load_state_dict(load_file(demo / "shapes_fcn8s.safetensors"))
+    module.eval()
+    with torch.no_grad():
+        assert module(torch.zeros(2, 3, 50, 61)).shape == (2, 6, 50, 61)
+
+
+def test_offsets_json_is_that_of_the_command(netcompile, demo):
+    result = netcompile("offsets", DEMO[0], "--json")
+    assert (demo / "offsets.json").read_text() == result.out
+
+
+def test_html_is_that_of_the_command(netcompile, demo):
+    assert (demo / "report.html").read_text() == netcompile("offsets", DEMO[0], "--html").out
+
+
+def test_it_says_what_it_wrote(netcompile, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = netcompile("build", "voc-fcn8s/val.prototxt")
+    assert result.code == 0
+    lines = result.out.splitlines()
+    assert [line.split(" (")[0] for line in lines[:4]] == [
+        "wrote voc_fcn8s/voc_fcn8s.py",
+        "wrote voc_fcn8s/offsets.json",
+        "wrote voc_fcn8s/report.html",
+        "wrote voc_fcn8s/manifest.json",
+    ]
+    assert [line.split()[-4] for line in lines if line.startswith("score")] == ["ok"] * 3
+    assert sorted(os.listdir()) == ["voc_fcn8s"]
+    assert json.loads((tmp_path / "voc_fcn8s" / "manifest.json").read_text())["weights"] is None
+
+
+def test_builds_are_byte_identical(netcompile, demo, tmp_path):
+    assert netcompile("build", *DEMO, "-o", tmp_path / "again").code == 0
+    assert contents(tmp_path / "again") == contents(demo)
+
+
+def test_foreign_files_stay(netcompile, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "shapes_fcn8s.py").write_text("old")
+    assert netcompile("build", *DEMO, "-o", tmp_path).code == 0
+    assert sorted(os.listdir(tmp_path)) == sorted([*FILES, "notes.txt"])
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "shapes_fcn8s.py").read_text() != "old"
+
+
+@pytest.mark.parametrize("existing", [True, False])
+@pytest.mark.parametrize("failing", range(5))
+def test_a_failing_rename_undoes_everything(netcompile, tmp_path, monkeypatch, existing, failing):
+    folder = tmp_path / "a" / "b"
+    if existing:
+        folder.mkdir(parents=True)
+        for name in (*FILES, "foreign"):
+            (folder / name).write_text(f"old {name}")
+    before = contents(folder) if existing else None
+    real, count = os.replace, iter(range(100))
+
+    def replace(source, target):
+        if os.path.dirname(target) == str(folder) and next(count) == failing:
+            raise OSError(5, "Input/output error", target)
+        real(source, target)
+
+    monkeypatch.setattr(whole_folder_module.os, "replace", replace)
+    result = netcompile("build", *DEMO, "-o", folder)
+    assert result.code == 3
+    assert result.err.startswith("netcompile: error: ")
+    assert result.err.endswith(": Input/output error\n")
+    if existing:
+        assert contents(folder) == before
+    else:
+        assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(("error", "code"), [(OSError(28, "No space left on device"), 3), (KeyboardInterrupt(), 130)])
+def test_a_failing_write_leaves_the_old_build(netcompile, demo, tmp_path, monkeypatch, error, code):
+    folder = tmp_path / "out"
+    assert netcompile("build", *DEMO, "-o", folder).code == 0
+    before = contents(folder)
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("netcompile.caffemodel.tensorfile.header", fail)
+    assert netcompile("build", *DEMO, "-O", "0", "-o", folder).code == code
+    assert contents(folder) == before
+
+
+def test_a_refused_net_writes_nothing(netcompile, tmp_path):
+    net = tmp_path / "net.prototxt"
+    net.write_text('layer { name: "r" type: "ReLU" bottom: "x" top: "y" }')
+    result = netcompile("build", net, "-o", tmp_path / "out")
+    assert result.code == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_that_do_not_fit_write_nothing(netcompile, tmp_path):
+    result = netcompile("build", "voc-fcn8s/val", "--weights", "shapes-fcn8s.caffemodel", "-o", tmp_path / "out")
+    assert result.code == 2
+    assert "error[weights-shape]: layer 'conv1_1' blob 0 is " in result.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_output_is_a_file(netcompile, tmp_path):
+    (tmp_path / "out").write_text("x")
+    result = netcompile("build", *DEMO, "-o", tmp_path / "out")
+    assert result.code == 3
+    assert result.err == f"netcompile: error: {tmp_path}/out: this is a file, not a folder\n"
+
+
+def test_a_folder_is_in_the_way(netcompile, tmp_path):
+    (tmp_path / "report.html").mkdir()
+    result = netcompile("build", *DEMO, "-o", tmp_path)
+    assert result.code == 3
+    assert result.err == f"netcompile: error: {tmp_path}/report.html: there is a folder of that name\n"
+    assert os.listdir(tmp_path) == ["report.html"]
+
+
+EVIL = '"; import os; os.system("x")  #'
+MARKUP = "</script><img onerror=alert(1)>"
+EVIL_NET = r"""
+name: "%(name)s"
+layer { name: "in" type: "Input" top: "%(evil)s" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }
+layer { name: "%(evil)s" type: "Convolution" bottom: "%(evil)s" top: "%(markup)s"
+  convolution_param { num_output: 2 kernel_size: 3 pad: 9 } }
+layer { name: "%(markup)s" type: "Crop" bottom: "%(markup)s" bottom: "%(evil)s" top: "\n'''\\" }
+"""
+
+
+class Tags(HTMLParser):
+    """Every tag and attribute of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+def test_names_never_become_code_or_markup(netcompile, tmp_path):
+    quoted = EVIL.replace('"', '\\"')
+    net = tmp_path / "net.prototxt"
+    net.write_text(EVIL_NET % {"name": f"../{quoted}", "evil": quoted, "markup": MARKUP})
+    out = tmp_path / "out"
+    assert netcompile("build", net, "-o", out).code == 0
+    (module,) = [path for path in out.iterdir() if path.suffix == ".py"]
+    assert module.name == "import_os__os_system__x.py"
+    assert "os.system" not in module.read_text().replace('"""', "").split("class ")[1].split("def forward")[1]
+    py_compile.compile(str(module), cfile=str(tmp_path / "x.pyc"), doraise=True)
+    page = (out / "report.html").read_text()
+    assert MARKUP not in page
+    assert "&lt;/script&gt;&lt;img onerror=alert(1)&gt;" in page
+    tags = Tags(page)
+    assert tags.tags.isdisjoint({"script", "img", "link", "iframe"})
+    assert not any(name.startswith("on") or name in ("src", "href", "style") for name in tags.attributes)
+    report = json.loads((out / "offsets.json").read_text())
+    assert report["crops"][0]["bottoms"] == [MARKUP, EVIL]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.prototxt", "out", "x.pyc"]

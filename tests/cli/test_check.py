@@ -1,0 +1,111 @@
+"""`check`, `upgrade`, `explain`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import CONFORMANCE
+
+INPUT = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 4 dim: 8 dim: 8 } } }\n'
+
+
+@pytest.mark.parametrize(
+    ("layers", "code", "codes"),
+    [
+        ('layer { name: "r" type: "ReLU" bottom: "x" top: "y" }', 0, []),
+        ('layer { name: "r" type: "ReLU" bottom: "x" top: "y" pooling_param { } }', 1, ["unused-param"]),
+        (
+            'layer { name: "i" type: "Input" top: "z" input_param { shape { dim: 1 } } }\n'
+            'layer { name: "r" type: "ReLU" bottom: "x" top: "y" }',
+            1,
+            ["unused-input"],
+        ),
+        (
+            'layer { name: "p" type: "Pooling" bottom: "x" top: "y" top: "m" pooling_param { kernel_size: 2 } }\n'
+            'layer { name: "r" type: "ReLU" bottom: "y" top: "z" }',
+            0,
+            ["unused-blob"],
+        ),
+        (
+            'layer { name: "c" type: "Crop" bottom: "x" bottom: "x" top: "y" crop_param { offset: 1 } }',
+            1,
+            ["crop-bounds", "crop-bounds", "crop-offset"],
+        ),
+        (
+            'layer { name: "p" type: "Pooling" bottom: "x" top: "y" pooling_param { kernel_size: 20 stride: 1 } }',
+            2,
+            ["empty-output"],
+        ),
+        (
+            'layer { name: "a" type: "ReLU" bottom: "q" top: "y" }\nlayer { name: "b" type: "ReLU" bottom: "w" top: "v" }',
+            2,
+            ["unknown-bottom", "unknown-bottom"],
+        ),
+    ],
+)
+def test_findings(netcompile, tmp_path, layers, code, codes):
+    path = tmp_path / "net.prototxt"
+    path.write_text(INPUT + layers)
+    result = netcompile("check", path, "--json")
+    findings = result.json["findings"]
+    assert sorted(finding["code"] for finding in findings) == codes
+    assert result.code == code
+    assert result.json["version"] == 1
+    assert all(finding["line"] >= 2 for finding in findings)
+    assert [(f["line"], f["column"]) for f in findings] == sorted((f["line"], f["column"]) for f in findings)
+    text = netcompile("check", path)
+    assert text.code == code
+    assert [f"[{finding['code']}]" in text.err for finding in findings] == [True] * len(codes)
+
+
+def test_dead_layers_of_a_training_net(netcompile, tmp_path):
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        INPUT + 'layer { name: "r" type: "ReLU" bottom: "x" top: "y" }\n'
+        'layer { name: "dead" type: "ReLU" bottom: "x" top: "z" }\n'
+        'layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "x" top: "loss" }\n'
+    )
+    result = netcompile("check", path, "--phase", "train")
+    assert result.code == 0
+    assert "note[dead-layer]: no loss depends on layer 'dead'" in result.err
+    assert "dead-layer" not in netcompile("check", path).err
+
+
+def test_the_summary(netcompile, tmp_path):
+    path = tmp_path / "net.prototxt"
+    path.write_text(INPUT + 'layer { name: "r" type: "ReLU" bottom: "x" top: "y" }')
+    assert netcompile("check", path).out == "no findings\n"
+    assert netcompile("check", "voc-fcn8s/val").out == "2 notes\n"
+
+
+def test_bundled_nets_have_no_findings_but_notes(netcompile):
+    from netcompile.zoo.find import definitions
+
+    for name in definitions():
+        if name.endswith("solver.prototxt"):
+            continue
+        result = netcompile("check", name, "--json")
+        assert result.code == 0, (name, result.json)
+
+
+def test_upgrade_is_a_fixed_point(netcompile, tmp_path):
+    source = CONFORMANCE / "v1-net" / "net.prototxt"
+    first = netcompile("upgrade", source)
+    assert first.code == 0
+    assert "layers {" not in first.out
+    assert first.out.startswith('name: "v1-net"\nlayer {\n')
+    assert "note[upgraded-v1]" in first.err
+    path = tmp_path / "v2.prototxt"
+    path.write_text(first.out)
+    second = netcompile("upgrade", path)
+    assert (second.out, second.err) == (first.out, "")
+
+
+def test_explain(netcompile):
+    page = netcompile("explain", "crop-offset")
+    assert page.code == 0
+    assert page.out.startswith("# ")
+    assert netcompile("explain", "[crop-offset]").out == page.out
+    every = netcompile("explain").out.split()
+    assert "crop-offset" in every
+    assert every == sorted(every)

@@ -1,0 +1,57 @@
+"""What a command loads: torch where tensors are computed and nowhere else, and next to nothing for `offsets`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "numpy", "networkx", "google.protobuf", "jinja2", "tabulate", "h5py", "safetensors")
+LIGHT = ("offsets", "inspect", "check", "upgrade", "explain")
+
+CODE = """
+import sys
+from netcompile.cli.main import entry
+code = entry(sys.argv[1:])
+print(" ".join(m for m in {names!r} if m in sys.modules), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def loaded(folder, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-c", CODE.format(names=HEAVY), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("command", LIGHT)
+def test_light_commands(tmp_path, command):
+    argument = "crop-offset" if command == "explain" else "voc-fcn8s/val.prototxt"
+    assert loaded(tmp_path, command, argument) == set()
+
+
+def test_offsets_as_json(tmp_path):
+    assert loaded(tmp_path, "offsets", "voc-fcn8s/val.prototxt", "--json") == set()
+
+
+def test_html_needs_its_template_engine_only(tmp_path):
+    assert loaded(tmp_path, "offsets", "voc-fcn8s/val.prototxt", "--html") == {"jinja2"}
+
+
+@pytest.mark.parametrize("net", [[], ["--net", "shapes-fcn8s/deploy.prototxt"]])
+def test_conversion_needs_no_torch(tmp_path, repository, net):
+    weights = repository / "weights" / "shapes-fcn8s.caffemodel"
+    found = loaded(tmp_path, "convert-weights", weights, "-o", tmp_path / "out.safetensors", *net)
+    assert found <= {"numpy"}
+
+
+def test_build_needs_no_torch(tmp_path):
+    assert "torch" not in loaded(tmp_path, "build", "voc-fcn8s/val.prototxt")

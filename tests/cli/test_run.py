@@ -1,0 +1,182 @@
+"""`run`: blob for blob as Caffe, real shapes and labels from the inputs file, and what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.conftest import CONFORMANCE
+
+CASE = CONFORMANCE / "conv-basic"
+FCN = CONFORMANCE / "fcn8s-narrow"
+LABELLED = """\
+layer { name: "in" type: "Input" top: "data" input_param { shape { dim: 1 dim: 2 dim: 3 dim: 3 } } }
+layer { name: "side" type: "Python" top: "label" python_param { module: "m" layer: "L" } }
+layer { name: "relu" type: "ReLU" bottom: "data" top: "relu" }
+layer { name: "loss" type: "EuclideanLoss" bottom: "relu" bottom: "label" top: "loss" }
+"""
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_all_blobs_are_caffes(netcompile, tmp_path, level):
+    out = tmp_path / "out.npz"
+    weights = ["--weights", FCN / "weights.caffemodel", "-O", level]
+    inputs = ["--inputs", FCN / "inputs.npz", "--out", out, "--blobs", "all"]
+    result = netcompile("run", FCN / "net.prototxt", *weights, *inputs)
+    assert (result.code, result.out, result.err) == (0, "", "")
+    with np.load(out) as found, np.load(FCN / "expected.npz") as expected:
+        names = [key.removeprefix("blob:") for key in expected.files if key.startswith("blob:")]
+        assert found.files == names
+        for name in names:
+            want = expected[f"blob:{name}"]
+            assert found[name].shape == want.shape
+            assert np.abs(found[name] - want).max() <= 1e-5 * np.abs(want).max()
+
+
+def test_default_is_the_outputs_and_files_are_equal(netcompile, tmp_path):
+    paths = [tmp_path / "a.npz", tmp_path / "b.npz"]
+    for out in paths:
+        weights = ("--weights", CASE / "weights.caffemodel")
+        assert netcompile("run", CASE / "net.prototxt", *weights, "--inputs", CASE / "inputs.npz", "--out", out).code == 0
+    with np.load(paths[0]) as found:
+        assert found.files == ["out"]
+        assert found["out"].dtype == np.float32
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_float64(netcompile, tmp_path):
+    out = tmp_path / "a.npz"
+    options = ["--weights", CASE / "weights.caffemodel", "--inputs", CASE / "inputs.npz", "--dtype", "float64"]
+    assert netcompile("run", CASE / "net.prototxt", *options, "--out", out).code == 0
+    with np.load(out) as found:
+        assert found["out"].dtype == np.float64
+
+
+def relu(folder, **arrays):
+    path = folder / "in.npz"
+    np.savez(path, **arrays)
+    net = folder / "net.prototxt"
+    net.write_text(LABELLED)
+    return ["run", net, "--inputs", path, "--out", folder / "out.npz"]
+
+
+def test_labels_in_the_file_keep_the_loss(netcompile, tmp_path):
+    data = np.arange(18, dtype=np.float64).reshape(1, 2, 3, 3)
+    assert netcompile(*relu(tmp_path, data=data)).code == 0
+    with np.load(tmp_path / "out.npz") as found:
+        assert found.files == ["relu"]
+    assert netcompile(*relu(tmp_path, data=data, label=np.zeros((1, 2, 3, 3)))).code == 0
+    with np.load(tmp_path / "out.npz") as found:
+        assert found.files == ["loss"]
+        assert found["loss"] == pytest.approx((data**2).sum() / 2)
+
+
+def test_the_real_shape_counts(netcompile, tmp_path):
+    assert netcompile(*relu(tmp_path, data=np.ones((2, 5, 7, 4), np.int64))).code == 0
+    with np.load(tmp_path / "out.npz") as found:
+        assert found["relu"].shape == (2, 5, 7, 4)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "options", "message"),
+    [
+        ({}, [], "error[missing-input]: the inputs file has no array 'data'"),
+        ({"data": np.zeros((3, 3))}, [], "error[input-shape]: input 'data' has 2 axes in {in}, 4 in the net"),
+        ({"data": np.zeros((1, 2, 0, 3))}, [], "error[input-shape]: input 'data' is empty: 1x2x0x3 in {in}"),
+        ({"data": np.array(["x"])}, [], "error[inputs-file]: array 'data' of {in} cannot be read"),
+        ({"data": np.zeros((1, 2, 3, 3)) + 1j}, [], "error[inputs-file]: array 'data' of {in} cannot be read"),
+        ({"data": np.array([{}])}, [], "error[inputs-file]: array 'data' of {in} cannot be read"),
+        (
+            {"data": np.zeros((1, 2, 3, 3))},
+            ["--blobs", "rely"],
+            "error[unknown-blob]: the net has no blob 'rely'",
+        ),
+        (
+            {"data": np.zeros((1, 2, 3, 3)), "label": np.zeros((1, 2, 3, 4))},
+            [],
+            "error[shape]: layer 'loss': ",
+        ),
+    ],
+)
+def test_inputs_that_do_not_fit(netcompile, tmp_path, arrays, options, message):
+    result = netcompile(*relu(tmp_path, **arrays), *options)
+    assert result.code == 2
+    assert message.replace("{in}", str(tmp_path / "in.npz")) in result.err
+    assert not (tmp_path / "out.npz").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"\x93NUMPY\x01\x00", b"not a zip", b"\x80\x04K\x01."])
+def test_inputs_that_are_no_npz(netcompile, tmp_path, content):
+    arguments = relu(tmp_path, data=np.zeros(1))
+    (tmp_path / "in.npz").write_bytes(content)
+    result = netcompile(*arguments)
+    assert result.code == 2
+    assert f"error[inputs-file]: {tmp_path}/in.npz is no .npz file of arrays" in result.err
+
+
+def test_one_array_without_a_name(netcompile, tmp_path):
+    arguments = relu(tmp_path, data=np.zeros(1))
+    with open(tmp_path / "in.npz", "wb") as file:
+        np.save(file, np.zeros((1, 2, 3, 3)))
+    result = netcompile(*arguments)
+    assert result.code == 2
+    assert "  why: it holds one array without a name (.npy)\n" in result.err
+
+
+def test_an_array_that_is_no_input_is_a_warning(netcompile, tmp_path):
+    result = netcompile(*relu(tmp_path, data=np.zeros((1, 2, 3, 3)), lable=np.zeros(1)))
+    assert result.code == 0
+    assert f"warning[unused-array]: array 'lable' of {tmp_path}/in.npz is no input of the net" in result.err
+
+
+def test_weights_are_asked_for(netcompile, tmp_path):
+    arguments = ["--inputs", CASE / "inputs.npz", "--out", tmp_path / "o.npz"]
+    result = netcompile("run", CASE / "net.prototxt", *arguments)
+    assert result.code == 2
+    assert "error[weights-needed]" in result.err
+
+
+def test_a_blob_called_file_or_with_commas(netcompile, tmp_path):
+    net = tmp_path / "net.prototxt"
+    net.write_text(
+        'layer { name: "i" type: "Input" top: "file" input_param { shape { dim: 2 } } }\n'
+        'layer { name: "r" type: "ReLU" bottom: "file" top: "a,b" }\n'
+    )
+    np.savez(tmp_path / "in.npz", **{"x": np.zeros(1)})
+    from netcompile.cli.arrays import write_npz
+
+    write_npz(str(tmp_path / "in.npz"), {"file": np.array([-1, 2], np.float32)})
+    arguments = ["run", net, "--inputs", tmp_path / "in.npz", "--out", tmp_path / "out.npz"]
+    assert netcompile(*arguments, "--blobs", "a,b", "--blobs", "file").code == 0
+    with np.load(tmp_path / "out.npz") as found:
+        assert found.files == ["a,b", "file"]
+        assert found["a,b"].tolist() == [0, 2]
+
+
+def test_a_failed_write_leaves_the_old_file(netcompile, tmp_path, monkeypatch):
+    data = np.ones((1, 2, 3, 3))
+    out = tmp_path / "out.npz"
+    out.write_bytes(b"old")
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np.lib.format, "write_array", full)
+    result = netcompile(*relu_without_writing(tmp_path, data))
+    assert result.code == 3
+    assert result.err.endswith("\nnetcompile: error: No space left on device\n")
+    assert out.read_bytes() == b"old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.npz", "net.prototxt", "out.npz"]
+
+
+def relu_without_writing(folder, data):
+    """As `relu`, with the inputs written by hand, because NumPy's writer is broken in that test."""
+    import io
+    import zipfile
+
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "<f8", "fortran_order": False, "shape": data.shape})
+    with zipfile.ZipFile(folder / "in.npz", "w") as archive:
+        archive.writestr("data.npy", head.getvalue() + data.tobytes())
+    (folder / "net.prototxt").write_text(LABELLED)
+    return ["run", folder / "net.prototxt", "--inputs", folder / "in.npz", "--out", folder / "out.npz"]

@@ -1,0 +1,1 @@
+"""The layer type Swirl for netcompile."""
