@@ -70,8 +70,9 @@ def resolve(graph: Graph, shapes: Shapes, mode: str = "auto", round_crops: bool 
         if isinstance(node.layer, Crop) and all(b in shapes for b in node.bottoms):
             chains, need = Chains(coords, makers, node), coords.crops.get(index, CropNeed(None))
             report = _report(node, node.layer, chains, need, shapes, mode, round_crops)
-            reports.append(report)
-            node = replace(node, layer=replace(node.layer, offsets=report.used))
+            if report is not None:
+                reports.append(report)
+                node = replace(node, layer=replace(node.layer, offsets=report.used))
         nodes.append(node)
     return Crops(graph.replace(nodes=tuple(nodes)), tuple(reports), coords)
 
@@ -84,13 +85,13 @@ def _report(
     shapes: Shapes,
     mode: str,
     round_crops: bool,
-) -> CropReport:
+) -> CropReport | None:
     rank = len(shapes[node.bottoms[0]])
     try:
         first = crop.first(rank)
         declared = crop.full(rank)
     except Refused:  # reported with the shapes
-        return CropReport(node, crop.axis, crop.declared, None, crop.declared, OK, "")
+        return None
     zero = (0,) * (rank - first)
     if need.offsets is None:
         why = need.why or "alignment is defined for blobs with height and width only"

@@ -20,9 +20,7 @@ def read_npz(path: str, dtype: str) -> dict[str, Any]:
     import numpy as np
 
     if not os.path.lexists(path):
-        raise NetError(
-            Diagnostic("no-such-file", f"there is no file '{path}'", remedy="--inputs takes an .npz file")
-        )
+        raise NetError(Diagnostic("no-such-file", f"there is no file '{path}'", remedy="--inputs takes an .npz file"))
     kind = np.float64 if dtype == "float64" else np.float32
     arrays, problems = {}, []
     try:
@@ -52,9 +50,7 @@ def read_npz(path: str, dtype: str) -> dict[str, Any]:
 
 
 def _refuse(path: str, why: str, remedy: str) -> NoReturn:
-    raise NetError(
-        Diagnostic("inputs-file", f"{path} is no .npz file of arrays", why=why, remedy=remedy)
-    ) from None
+    raise NetError(Diagnostic("inputs-file", f"{path} is no .npz file of arrays", why=why, remedy=remedy)) from None
 
 
 def _problem(path: str, name: str, why: str) -> Diagnostic:
@@ -74,8 +70,6 @@ def write_npz(path: str, arrays: Mapping[str, Any]) -> None:
 
     with whole_file(path) as file, ZipFile(file, "w", allowZip64=True) as archive:
         for name, array in arrays.items():
-            member = ZipInfo(
-                name.encode("utf-8", "backslashreplace").decode() + ".npy", (1980, 1, 1, 0, 0, 0)
-            )
+            member = ZipInfo(name.encode("utf-8", "backslashreplace").decode() + ".npy", (1980, 1, 1, 0, 0, 0))
             with archive.open(member, "w", force_zip64=True) as out:
                 np.lib.format.write_array(out, np.asarray(array), allow_pickle=False)

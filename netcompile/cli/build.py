@@ -27,12 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_net(parser)
     parser.add_argument("--weights", metavar="F", help="the .caffemodel or .caffemodel.h5 to convert")
     parser.add_argument("-o", dest="out", metavar="DIR", help="the folder to write to, default ./NAME")
-    parser.add_argument(
-        "-O", dest="optimise", type=int, choices=(0, 1, 2), default=1, help="optimisation, default 1"
-    )
-    parser.add_argument(
-        "--allow-missing", action="store_true", help="weights that the file lacks become zeros"
-    )
+    parser.add_argument("-O", dest="optimise", type=int, choices=(0, 1, 2), default=1, help="optimisation, default 1")
+    parser.add_argument("--allow-missing", action="store_true", help="weights that the file lacks become zeros")
 
 
 def run(arguments: argparse.Namespace) -> int:

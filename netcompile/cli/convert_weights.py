@@ -35,12 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-o", dest="out", metavar="OUT", help="a file for one F, a folder for several; default: beside F"
     )
     parser.add_argument("--manifest", metavar="FILE", help="convert what a manifest.toml lists")
-    parser.add_argument(
-        "--allow-missing", action="store_true", help="weights that the file lacks become zeros"
-    )
-    parser.add_argument(
-        "-O", dest="optimise", type=int, choices=(0, 1, 2), default=1, help="of the module, default 1"
-    )
+    parser.add_argument("--allow-missing", action="store_true", help="weights that the file lacks become zeros")
+    parser.add_argument("-O", dest="optimise", type=int, choices=(0, 1, 2), default=1, help="of the module, default 1")
     add_options(parser)
 
 
@@ -77,9 +73,7 @@ def compiled(arguments: argparse.Namespace, name: str) -> tuple[Analysed, Module
     return analysed, compile_net(analysed, arguments.optimise)
 
 
-def convert_one(
-    arguments: argparse.Namespace, path: str, target: str, net: tuple[Analysed, Module] | None
-) -> None:
+def convert_one(arguments: argparse.Namespace, path: str, target: str, net: tuple[Analysed, Module] | None) -> None:
     """One file; says what was written. Raises NetError, OSError."""
     if sys.stderr is not None and sys.stderr.isatty():
         print(f"converting {path} …", end="\r", file=sys.stderr, flush=True)

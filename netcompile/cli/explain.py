@@ -12,9 +12,7 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "code", metavar="CODE", nargs="?", help="such as crop-offset; as messages show it in brackets"
-    )
+    parser.add_argument("code", metavar="CODE", nargs="?", help="such as crop-offset; as messages show it in brackets")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -29,10 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     text = explanation(code)
     if text is None:
         near = closest(code)
-        say(
-            f"error: no code {code!r}; "
-            + (f"did you mean '{near}'?" if near else "netcompile explain lists all")
-        )
+        say(f"error: no code {code!r}; " + (f"did you mean '{near}'?" if near else "netcompile explain lists all"))
         return USAGE
     write_text(text if text.endswith("\n") else text + "\n")
     return DONE

@@ -20,6 +20,12 @@ COMMANDS = {
     "check": "every finding about a net, each with its place in the file",
     "convert-weights": "caffemodels (.caffemodel, .caffemodel.h5) to .safetensors",
     "run": "compile in memory, run on arrays from an .npz file, save blobs",
+    "predict": "segment images: label maps, overlays, probabilities",
+    "evaluate": "score a net on a labelled data set, as the FCN reference code does",
+    "time": "forward and backward time of every layer",
+    "verify": "compare a net blob by blob with a reference",
+    "surgery": "rework nets and weights: convolutionalise, transplant, interp, expand-score",
+    "spec": "run a net.py written for pycaffe, which writes its prototxts",
     "train": "train a net as Caffe's solvers do",
     "upgrade": "print a net of an old format (V0, V1) in the format of today (V2)",
     "explain": "what an error code means, with an example",
@@ -36,9 +42,7 @@ def entry(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         import gc
 
-        gc.set_threshold(
-            100_000, 50, 50
-        )  # a short command makes no garbage worth a search: a tenth of its time
+        gc.set_threshold(100_000, 50, 50)  # a short command makes no garbage worth a search: a tenth of its time
     try:
         code = main(sys.argv[1:] if arguments is None else list(arguments))
         for stream in (sys.stdout, sys.stderr):

@@ -32,9 +32,7 @@ def read_manifest(path: str) -> tuple[Listed, ...]:
 
     if not os.path.lexists(path):
         raise NetError(
-            Diagnostic(
-                "no-such-file", f"there is no file '{path}'", remedy="--manifest weights/manifest.toml"
-            )
+            Diagnostic("no-such-file", f"there is no file '{path}'", remedy="--manifest weights/manifest.toml")
         )
     with open(path, "rb") as file:
         try:
@@ -48,9 +46,7 @@ def read_manifest(path: str) -> tuple[Listed, ...]:
     for number, row in enumerate(rows, 1):
         values = [row.get(key, "" if key == "source" else None) for key in ("name", "net", "file", "source")]
         wrong = [
-            key
-            for key, v in zip(("name", "net", "file", "source"), values, strict=True)
-            if not isinstance(v, str)
+            key for key, v in zip(("name", "net", "file", "source"), values, strict=True) if not isinstance(v, str)
         ]
         if wrong:
             what = f"{path}: [[weights]] number {number} has no text for {', '.join(wrong)}"
@@ -75,18 +71,14 @@ def convert_manifest(arguments: argparse.Namespace) -> int:
             continue
         present += 1
         try:
-            convert_one(
-                arguments, path, os.path.join(folder, target_name(path)), compiled(arguments, row.net)
-            )
+            convert_one(arguments, path, os.path.join(folder, target_name(path)), compiled(arguments, row.net))
         except NetError as error:
             print(f"{row.name} ({path}) was not converted:", file=sys.stderr)
             show(error.diagnostics)
             code = USAGE
     lines = []
     if absent:
-        lines.append(
-            f"{len(absent)} of {len(absent) + present} caffemodels are absent. To convert one, fetch it:"
-        )
+        lines.append(f"{len(absent)} of {len(absent) + present} caffemodels are absent. To convert one, fetch it:")
         for row, path in absent:
             lines.append(f"  {row.name}: {row.source or 'no source is known'}\n    save as {path}")
         lines.append("and run this again.")

@@ -30,15 +30,9 @@ def add_net(parser: argparse.ArgumentParser) -> None:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Which of a file's layers take part, the shapes of its inputs, and how crops are resolved."""
     group = parser.add_argument_group("how the net is read")
-    group.add_argument(
-        "--phase", type=str.lower, choices=("test", "train"), default="test", help="default: test"
-    )
-    group.add_argument(
-        "--stage", action="append", default=[], metavar="S", help="a stage that is on (repeatable)"
-    )
-    group.add_argument(
-        "--level", type=int, default=0, metavar="N", help="level of the net's state, default 0"
-    )
+    group.add_argument("--phase", type=str.lower, choices=("test", "train"), default="test", help="default: test")
+    group.add_argument("--stage", action="append", default=[], metavar="S", help="a stage that is on (repeatable)")
+    group.add_argument("--level", type=int, default=0, metavar="N", help="level of the net's state, default 0")
     group.add_argument(
         "--crop-offsets",
         choices=("auto", "declared", "inferred"),
@@ -55,9 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--with-loss", action="store_true", help="keep labels, losses and metrics")
     group.add_argument("--allow-unknown", action="store_true", help="keep layers of unknown type as stubs")
-    group.add_argument(
-        "--round-crops", action="store_true", help="round crop offsets between two pixels down"
-    )
+    group.add_argument("--round-crops", action="store_true", help="round crop offsets between two pixels down")
 
 
 def named_shape(text: str) -> tuple[str, tuple[int, ...]]:
@@ -160,6 +152,4 @@ def analyse_net(
     chosen = replace(options(arguments), fed=fed)
     if shapes is not None:
         chosen = replace(chosen, shapes={**shapes, **chosen.shapes})
-    return analyse(
-        source or read_source(arguments.net), chosen, arguments.crop_offsets, arguments.round_crops
-    )
+    return analyse(source or read_source(arguments.net), chosen, arguments.crop_offsets, arguments.round_crops)

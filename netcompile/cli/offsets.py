@@ -56,9 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def other_problems(analysed: Analysed) -> list[Diagnostic]:
     """Why the net is refused, without what the offsets of a misaligned crop cause: that is a finding."""
-    wrong = [
-        report.node.message.span for report in analysed.reports if report.status not in ("ok", "undefined")
-    ]
+    wrong = [report.node.message.span for report in analysed.reports if report.status not in ("ok", "undefined")]
     return [
         problem
         for problem in analysed.problems

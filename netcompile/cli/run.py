@@ -28,9 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="A,B|all",
         help="which blobs: names, or all for every blob's final value; default: the net's outputs",
     )
-    parser.add_argument(
-        "-O", dest="optimise", type=int, choices=(0, 1, 2), default=1, help="optimisation, default 1"
-    )
+    parser.add_argument("-O", dest="optimise", type=int, choices=(0, 1, 2), default=1, help="optimisation, default 1")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float64"), default="float32")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
 
@@ -61,9 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
             device=device(arguments.device),
         )
     except NotImplementedError as error:  # the stub of an unknown layer was reached
-        raise NetError(
-            Diagnostic("unknown-layer", str(error), remedy="ask for blobs before it: --blobs")
-        ) from None
+        raise NetError(Diagnostic("unknown-layer", str(error), remedy="ask for blobs before it: --blobs")) from None
     except RuntimeError as error:
         if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
             raise

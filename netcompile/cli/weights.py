@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from netcompile.pipeline import Analysed
 
 
-def converter(
-    path: str, analysed: Analysed, module: Module, allow_missing: bool
-) -> Callable[[str], list[Diagnostic]]:
+def converter(path: str, analysed: Analysed, module: Module, allow_missing: bool) -> Callable[[str], list[Diagnostic]]:
     """A function that writes the weights to a path, and returns what is worth saying about them.
 
     The caffemodel is opened and checked here, before anything is written. Raises NetError, OSError.
@@ -28,9 +26,7 @@ def converter(
 
     plan = weight_plan(analysed.graph, module)
     model = read_caffemodel(path)
-    errors = [
-        problem for problem in match(model, plan, allow_missing).problems if problem.severity == "error"
-    ]
+    errors = [problem for problem in match(model, plan, allow_missing).problems if problem.severity == "error"]
     if errors:
         raise NetError(errors)
 

@@ -240,7 +240,8 @@ class _Builder:
                 if consumer is not None and consumer is not message:
                     self.report(
                         "in-place",
-                        f"'{blob}' cannot be worked on in place: layer '{consumer.get('name')}' consumes it as well",
+                        f"in-place {message.get('type')} on '{blob}' after '{blob}' has another consumer, "
+                        f"layer '{consumer.get('name')}'",
                         message,
                         f"top[{index}]",
                         why=f"the other consumer stands at {consumer.span}; Caffe splits the blob, and refuses this",

@@ -7,6 +7,7 @@ metrics or Silence. Input layers are never touched: who writes one means it.
 from __future__ import annotations
 
 from netcompile.ir.graph import Graph, Node, Value
+from netcompile.layers.base import Layer
 from netcompile.prototxt.diagnostic import Diagnostic
 
 
@@ -56,7 +57,7 @@ def _only_measured(source: Value, consumers: dict[Value, list[Node]]) -> set[int
             if id(node) in found:
                 continue
             ends = node.layer.is_measure or not node.tops
-            if not ends and (len(node.bottoms) > 1 or node.params or node.message.has("param")):
+            if not ends and (len(node.bottoms) > 1 or type(node.layer).blobs is not Layer.blobs):
                 return None
             if ends and any(consumers.get(top) for top in node.tops):
                 return None

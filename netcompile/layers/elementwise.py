@@ -53,9 +53,7 @@ class Eltwise(Layer):
                 why="Caffe wants none, or one for each bottom",
             )
         if coeff and operation == "PROD":
-            s.refuse(
-                "coeff", "coeff only with SUM", code="param-conflict", why="a product has no coefficients"
-            )
+            s.refuse("coeff", "coeff only with SUM", code="param-conflict", why="a product has no coefficients")
         return cls(operation, coeff if operation == "SUM" else ())
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
@@ -151,9 +149,7 @@ class _Broadcast(Layer):
             return ()
         refusal = self.mismatch(start, *bottoms)
         return [
-            Condition(p, "==", q, refusal)
-            for p, q in zip(bottoms[0][start:end], bottoms[1], strict=True)
-            if p is not q
+            Condition(p, "==", q, refusal) for p, q in zip(bottoms[0][start:end], bottoms[1], strict=True) if p is not q
         ]
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
@@ -181,9 +177,7 @@ class _Broadcast(Layer):
 
 def parameters(name: str, shapes: dict[str, IntShape]) -> str:
     """Source that makes ``self.name`` hold parameters by these names."""
-    made = ", ".join(
-        f'"{key}": torch.empty({", ".join(map(str, shape)) or "()"})' for key, shape in shapes.items()
-    )
+    made = ", ".join(f'"{key}": torch.empty({", ".join(map(str, shape)) or "()"})' for key, shape in shapes.items())
     return f"self.{name} = nn.ParameterDict({{{made}}})"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from netcompile.layers.base import (
     Arity,
@@ -25,6 +25,9 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.fork_resize import four_axes
 from netcompile.layers.params import Params
+
+if TYPE_CHECKING:
+    from netcompile.caffemodel.recipe import Recipe
 
 
 @layer("Correlation", "Correlation1D")
@@ -351,7 +354,10 @@ class DataAugmentation(Layer):
 
     def emit(self, e: Emission) -> Emitted:
         x, y = e.x[0], e.y[0]
-        lines, functions, init, tensors = [], (), (), ()
+        lines: list[str] = []
+        functions: tuple[str, ...] = ()
+        init: tuple[str, ...] = ()
+        tensors: tuple[tuple[str, Recipe], ...] = ()
         if self.crop is not None:
             lines, x = [f"{y} = middle({x}, {self.crop})"], y
             functions = (MIDDLE,)

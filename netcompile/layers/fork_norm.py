@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from netcompile.layers.activation import Elementwise
 from netcompile.layers.base import (
@@ -22,6 +22,9 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.params import Params
 from netcompile.prototxt.message import Message
+
+if TYPE_CHECKING:
+    from netcompile.caffemodel.recipe import Recipe
 
 SEGNET_EPS = 1e-9
 # Fields that only one fork's bn_param has; they tell the forks apart.
@@ -149,10 +152,13 @@ class BN(Layer):
 
         c, rank = self.channels(e.bottoms[0]), len(e.bottoms[0])
         me, x, y, eps = f"self.{e.name}", e.x[0], e.y[0], literal(self.eps)
-        lines, functions = [], ()
+        lines: list[str] = []
+        functions: tuple[str, ...] = ()
         affine = f"{me}.weight, {me}.bias"
         keys = ["weight", "bias"] if self.kind == "segnet" else ["weight", "bias", "running_mean", "running_var"]
-        tensors = [(f"{e.name}.{key}", Reshape(e.take(i), (c,))) for i, key in enumerate(keys)]
+        tensors: list[tuple[str, Recipe]] = [
+            (f"{e.name}.{key}", Reshape(e.take(i), (c,))) for i, key in enumerate(keys)
+        ]
         if self.kind == "segnet":
             make, functions = f"ScaleShift({c})", (SCALE_SHIFT,)
         elif e.train and not self.frozen:
@@ -180,10 +186,9 @@ class BN(Layer):
             lines.append(f"{y} = F.batch_norm({x}, {me}.running_mean, {me}.running_var, {affine}, eps={eps})")
         else:
             lines.append(f"{y} = {me}({x})")
-        extra = ()
         if make.startswith("nn.BatchNorm"):
-            extra = ((f"{e.name}.num_batches_tracked", Constant(0, (), "int64")),)
-        return Emitted(tuple(lines), (f"{me} = {make}",), functions, (*tensors, *extra))
+            tensors.append((f"{e.name}.num_batches_tracked", Constant(0, (), "int64")))
+        return Emitted(tuple(lines), (f"{me} = {make}",), functions, tuple(tensors))
 
 
 SCALE_SHIFT = '''

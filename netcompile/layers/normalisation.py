@@ -203,12 +203,23 @@ class LRN(Elementwise):
     def expression(self, x: str) -> str:
         alpha, beta = literal(self.alpha), literal(self.beta)
         if not self.within:
-            return call("F.local_response_norm", x, self.size, alpha=alpha, beta=beta, k=literal(self.k))
+            return call("lrn", x, self.size, alpha=alpha, beta=beta, k=literal(self.k))
         return f"{x} * ({self._mean(x, alpha)}) ** {literal(-self.beta)}"
+
+    def emit(self, e: Emission) -> Emitted:
+        return Emitted(super().emit(e).forward, functions=() if self.within else (ACROSS,))
 
     def _mean(self, x: str, alpha: str) -> str:
         mean = call("F.avg_pool2d", f"{x} * {x}", self.size, stride=1, padding=self.size // 2 or None)
         return f"1 + {mean}" if self.alpha == 1 else f"1 + {alpha} * {mean}"
+
+
+ACROSS = '''
+def lrn(x, size, alpha, beta, k):
+    """F.local_response_norm in all float types: that one lacks bfloat16 on a CPU."""
+    mean = F.avg_pool2d(x.square().flatten(2), (size, 1), 1, (size // 2, 0))
+    return x * (k + alpha * mean).pow(-beta).view_as(x)
+'''
 
 
 @layer("MVN")

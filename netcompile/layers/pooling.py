@@ -144,6 +144,15 @@ class Pooling(Layer):
         covered = self.clip or all(k >= s for k, s in zip(self.kernel, self.stride, strict=True))
         return half and (covered or self.round_mode == "FLOOR")
 
+    def _end(self) -> Pair:
+        """The padding behind with which windows that fit are all of Caffe's: `pool_size` for any input size."""
+        assert self.kernel is not None
+        up = [0, 0]
+        if self.round_mode == "CEIL":
+            windows = zip(self.kernel, self.stride, self.pad, strict=True)
+            up = [min(s - 1, k - p - 1) if self.clip else s - 1 for k, s, p in windows]
+        return self.pad[0] + up[0], self.pad[1] + up[1]
+
     def emit(self, e: Emission) -> Emitted:
         x, y = e.x[0], e.y[0]
         if self.kernel is None:
@@ -151,14 +160,14 @@ class Pooling(Layer):
                 make = call("global_max_pool", x)
                 return Emitted((f"{y}, {e.y[1]} = {make}",), functions=(GLOBAL_MAX,))
             if self.method == "STOCHASTIC":
-                return Emitted((f"{y} = {call('stochastic_pool', x, f'tuple({x}.shape[2:])', '(1, 1)')}",), functions=(STOCHASTIC,))
+                return Emitted((f"{y} = {call('stochastic_pool', x, f'tuple({x}.shape[2:])', '(1, 1)', '(0, 0)')}",), functions=(STOCHASTIC,))
             reduce = "amax" if self.method == "MAX" else "mean"
             return Emitted((f"{y} = {x}.{reduce}(dim=(2, 3), keepdim=True)",))
         kernel, stride, pad = literal(self.kernel), literal(self.stride), literal(self.pad)
         ceil = "True" if self.round_mode == "CEIL" else None
         padding = pad if self.clip else None
         if self.method == "STOCHASTIC":
-            make = call("stochastic_pool", x, repr(self.kernel), repr(self.stride), None if ceil else "False")
+            make = call("stochastic_pool", x, repr(self.kernel), repr(self.stride), repr(self._end()))
             return Emitted((f"{y} = {make}",), functions=(STOCHASTIC,))
         if self._plain():
             function = "F.max_pool2d" if self.method == "MAX" else "F.avg_pool2d"
@@ -173,60 +182,44 @@ class Pooling(Layer):
             repr(self.kernel),
             repr(self.stride),
             repr(self.pad),
-            ceil="False" if ceil is None else None,
+            repr(self._end()),
         )
         if self.method == "MAX":
             target = f"{y}, {e.y[1]}" if self.mask else f"{y}, _"
-            return Emitted((f"{target} = {make}",), functions=(EXTENT, MAX))
-        return Emitted((f"{y} = {make}",), functions=(EXTENT, AVE))
+            return Emitted((f"{target} = {make}",), functions=(MAX,))
+        return Emitted((f"{y} = {make}",), functions=(AVE,))
 
-
-EXTENT = '''
-def caffe_pool_extent(n, kernel, stride, pad, clip, ceil):
-    """Output extent of Caffe's pooling: ceil, and one less if the last window is padding."""
-    out = (n + 2 * pad - kernel + (stride - 1 if ceil else 0)) // stride + 1
-    if clip and (out - 1) * stride >= n + pad:
-        out -= 1
-    return out
-'''
 
 MAX = '''
-def caffe_max_pool(x, kernel, stride, pad, ceil=True):
+def caffe_max_pool(x, kernel, stride, pad, end):
     """Caffe's max pooling where PyTorch has no equal: any pad < kernel, empty windows.
 
-    Returns the maxima and their flat indices h * W + w; an empty window gives -FLT_MAX, -1.
+    `end` is the padding behind: `pad`, and what makes rounding down round up. Returns the maxima and their
+    flat indices h * W + w; an empty window gives -FLT_MAX, -1.
     """
     n = x.shape[2:]
-    clip = pad != (0, 0)
-    spec = zip(n, kernel, stride, pad)
-    out = [caffe_pool_extent(m, k, s, p, clip, ceil) for m, k, s, p in spec]
-    spec = zip(out, n, kernel, stride, pad)
-    end = [max((o - 1) * s + k - p - m, 0) for o, m, k, s, p in spec]
     lowest = -torch.finfo(torch.float32).max
     padded = F.pad(x, (pad[1], end[1], pad[0], end[0]), value=lowest)
     y, at = F.max_pool2d(padded, kernel, stride, return_indices=True)
     width = padded.shape[3]
     row, column = at // width - pad[0], at % width - pad[1]
     inside = (row >= 0) & (row < n[0]) & (column >= 0) & (column < n[1])
-    index = torch.where(inside, row * n[1] + column, -1).to(x.dtype)
-    return y[:, :, : out[0], : out[1]], index[:, :, : out[0], : out[1]]
+    return y, torch.where(inside, row * n[1] + column, -1).to(x.dtype)
 '''
 
 AVE = '''
-def caffe_ave_pool(x, kernel, stride, pad, ceil=True):
-    """Caffe's mean pooling where PyTorch has no equal: padding counts, overhang does not."""
-    n = x.shape[2:]
-    clip = pad != (0, 0)
-    out, end, size = [], [], []
-    for m, k, s, p in zip(n, kernel, stride, pad):
-        o = caffe_pool_extent(m, k, s, p, clip, ceil)
-        start = torch.arange(o, device=x.device) * s - p
-        size.append((torch.clamp(start + k, max=m + p) - start).to(x.dtype))
-        out.append(o)
-        end.append(max((o - 1) * s + k - p - m, 0))
+def caffe_ave_pool(x, kernel, stride, pad, end):
+    """Caffe's mean pooling where PyTorch has no equal: padding counts, overhang does not.
+
+    `end` is the padding behind: `pad`, and what makes rounding down round up.
+    """
     padded = F.pad(x, (pad[1], end[1], pad[0], end[0]))
     total = F.avg_pool2d(padded, kernel, stride, divisor_override=1)
-    return total[:, :, : out[0], : out[1]] / (size[0][:, None] * size[1])
+    size = []
+    for m, o, k, s, p in zip(x.shape[2:], total.shape[2:], kernel, stride, pad):
+        start = torch.arange(o, device=x.device) * s - p
+        size.append((torch.clamp(start + k, max=m + p) - start).to(x.dtype))
+    return total / (size[0][:, None] * size[1])
 '''
 
 GLOBAL_MAX = '''
@@ -237,12 +230,8 @@ def global_max_pool(x):
 '''
 
 STOCHASTIC = '''
-def stochastic_pool(x, kernel, stride, ceil=True):
+def stochastic_pool(x, kernel, stride, end):
     """Caffe's stochastic pooling at test: each window's mean, weighted by the activations."""
-    end = []
-    for n, k, s in zip(x.shape[2:], kernel, stride):
-        out = (n - k + (s - 1 if ceil else 0)) // s + 1
-        end.append(max((out - 1) * s + k - n, 0))
     x = F.pad(x, (0, end[1], 0, end[0]))
     total = F.avg_pool2d(x, kernel, stride, divisor_override=1)
     squares = F.avg_pool2d(x * x, kernel, stride, divisor_override=1)

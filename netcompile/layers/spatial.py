@@ -52,17 +52,13 @@ class Im2col(Layer):
                 why="a window needs kernel_size, or kernel_h and kernel_w",
                 remedy="convolution_param { kernel_size: … }",
             )
-        kernel = window_field(
-            s, "kernel_size", 0 if s.has("kernel_h") or s.has("kernel_w") else 1, 1, "kernel"
-        )
+        kernel = window_field(s, "kernel_size", 0 if s.has("kernel_h") or s.has("kernel_w") else 1, 1, "kernel")
         stride = window_field(s, "stride", 0 if s.has("stride_h") or s.has("stride_w") else 1, 1)
         dilation = tuple(int(v) for v in s.all("dilation")) or (1,)
         for value in dilation:
             if value < 1:
                 s.refuse("dilation", f"dilation {value} is less than 1", code="param-range")
-        pairs = tuple(
-            f for stem in ("kernel", "stride", "pad") for f in (f"{stem}_h", f"{stem}_w") if s.has(f)
-        )
+        pairs = tuple(f for stem in ("kernel", "stride", "pad") for f in (f"{stem}_h", f"{stem}_w") if s.has(f))
         return cls(
             kernel,
             stride,
@@ -77,9 +73,7 @@ class Im2col(Layer):
         axis = canonical_axis(self.axis, rank, "convolution_param.axis")
         spatial = rank - axis - 1
         if spatial < 1:
-            raise Refused(
-                f"no spatial axis after axis {axis} of {rank}", code="axis", at="convolution_param.axis"
-            )
+            raise Refused(f"no spatial axis after axis {axis} of {rank}", code="axis", at="convolution_param.axis")
         if self.pairs and spatial != 2:
             raise Refused(
                 f"{self.pairs[0]} for {spatial} spatial axes",
@@ -158,9 +152,7 @@ class SPP(Layer):
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         x = bottoms[0]
         if len(x) != 4:
-            raise Refused(
-                f"SPP wants 4 axes, not {len(x)}", at="bottom[0]", why="(batch, channels, height, width)"
-            )
+            raise Refused(f"SPP wants 4 axes, not {len(x)}", at="bottom[0]", why="(batch, channels, height, width)")
         found = []
         for level in range(self.height):
             bins = 2**level
@@ -196,11 +188,7 @@ class SPP(Layer):
             make = call("pyramid", x, self.height, "weighted_mean")
             return Emitted((f"{y} = {make}",), functions=(WEIGHTED_MEAN, PYRAMID))
         if self.height == 1:
-            whole = (
-                f"F.adaptive_max_pool2d({x}, 1)"
-                if self.method == "MAX"
-                else f"{x}.mean(dim=(2, 3), keepdim=True)"
-            )
+            whole = f"F.adaptive_max_pool2d({x}, 1)" if self.method == "MAX" else f"{x}.mean(dim=(2, 3), keepdim=True)"
             return Emitted((f"{y} = {whole}",))
         pool, fill = ("F.max_pool2d", 'float("-inf")') if self.method == "MAX" else ("F.avg_pool2d", None)
         return Emitted((f"{y} = {call('pyramid', x, self.height, pool, fill=fill)}",), functions=(PYRAMID,))

@@ -87,9 +87,7 @@ def _layer(layer: LayerLine) -> dict[str, Any]:
         "tops": [top.blob for top in layer.tops],
         "blobs": [list(blob) for blob in layer.blobs],
         "shapes": [_list(top.shape) for top in layer.tops],
-        "symbolic": [
-            None if top.symbolic is None else [str(dim) for dim in top.symbolic] for top in layer.tops
-        ],
+        "symbolic": [None if top.symbolic is None else [str(dim) for dim in top.symbolic] for top in layer.tops],
         "fields": [_field(top.field) for top in layer.tops],
         "parameters": layer.parameters,
         "macs": layer.macs,

@@ -35,9 +35,7 @@ def layers_report(analysed: Analysed) -> Layers:
             spent: Cost = cost[id(entry)]
             numbers = (spent.parameters, spent.macs, spent.activations)
             bottoms = tuple(bottom.blob for bottom in entry.bottoms)
-            lines.append(
-                _line(analysed, sights, entry.name, entry.message, bottoms, entry.tops, spent.blobs, numbers)
-            )
+            lines.append(_line(analysed, sights, entry.name, entry.message, bottoms, entry.tops, spent.blobs, numbers))
     return Layers(
         analysed.name,
         analysed.source.name,

@@ -37,7 +37,8 @@ INPUT = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 
             ["empty-output"],
         ),
         (
-            'layer { name: "a" type: "ReLU" bottom: "q" top: "y" }\nlayer { name: "b" type: "ReLU" bottom: "w" top: "v" }',
+            'layer { name: "a" type: "ReLU" bottom: "q" top: "y" }\n'
+            'layer { name: "b" type: "ReLU" bottom: "w" top: "v" }',
             2,
             ["unknown-bottom", "unknown-bottom"],
         ),

@@ -10,7 +10,7 @@ import pytest
 import netcompile as package
 from netcompile.prototxt.codes import explanation
 
-FOLDERS = ("analysis", "caffemodel", "cli", "emit", "ir", "layers", "runtime")
+FOLDERS = ("analysis", "caffemodel", "cli", "emit", "ir", "layers")
 USED = re.compile(r'\b(?:Diagnostic|report)\(\s*"([a-z0-9-]+)"|\bcode\s*(?:: str )?=\s*"([a-z0-9-]+)"')
 ROOT = Path(package.__file__).parent
 

@@ -37,7 +37,9 @@ def test_default_is_the_outputs_and_files_are_equal(netcompile, tmp_path):
     paths = [tmp_path / "a.npz", tmp_path / "b.npz"]
     for out in paths:
         weights = ("--weights", CASE / "weights.caffemodel")
-        assert netcompile("run", CASE / "net.prototxt", *weights, "--inputs", CASE / "inputs.npz", "--out", out).code == 0
+        assert (
+            netcompile("run", CASE / "net.prototxt", *weights, "--inputs", CASE / "inputs.npz", "--out", out).code == 0
+        )
     with np.load(paths[0]) as found:
         assert found.files == ["out"]
         assert found["out"].dtype == np.float32

@@ -17,7 +17,7 @@ FLT_MAX = float(np.finfo(np.float32).max)
 
 def extents(s: Message, name: str, stem: str, default: int, rank: int) -> list[int]:
     """One number for each spatial axis: the repeated field, or the fields for height and width."""
-    if s.has(f"{stem}_h") or s.has(f"{stem}_w"):
+    if stem and (s.has(f"{stem}_h") or s.has(f"{stem}_w")):
         return [s.get(f"{stem}_h"), s.get(f"{stem}_w")]
     given = list(s.all(name))
     if not given:
@@ -40,7 +40,7 @@ def _windows(p: Message, x: Array) -> tuple[int, list[int], list[int], list[int]
         extents(s, "kernel_size", "kernel", 0, rank),
         extents(s, "stride", "stride", 1, rank),
         extents(s, "pad", "pad", 0, rank),
-        extents(s, "dilation", "dilation", 1, rank),
+        extents(s, "dilation", "", 1, rank),
     )
 
 

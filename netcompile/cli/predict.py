@@ -1,0 +1,62 @@
+"""Segment images: label maps as palette PNGs, overlays, and on request the probabilities.
+
+Writes DIR/labels/NAME.png (mode P), DIR/overlays/NAME.png, and with --softmax DIR/softmax/NAME.npz (array "prob",
+classes × height × width); a folder for each output where the net has several. Files appear whole or not at all. Run
+again, it goes on where it was stopped: outputs that the same net made with the same settings are kept.
+
+Under torchrun every process takes its share of the images. A broken image is reported, skipped, and makes the exit
+code 1. A build's module is Python code, and is run.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from netcompile.cli.codes import DONE, FINDINGS
+from netcompile.cli.messages import show
+from netcompile.cli.output import write_text
+from netcompile.cli.segmenting import add_segmenting, open_job
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "netcompile predict NET|BUILD [--weights F] IMAGES… -o DIR [options]"
+    add_segmenting(parser, batch=4)
+    parser.add_argument("images", metavar="IMAGES", nargs="+", help="images, folders of images, globs")
+    parser.add_argument("-o", dest="out", metavar="DIR", required=True, help="the folder to write to")
+    parser.add_argument("--palette", default="voc", metavar="P", help="voc (default), cityscapes, or a file")
+    parser.add_argument("--no-overlays", action="store_true", help="write the label maps alone")
+    parser.add_argument("--opacity", type=float, default=0.6, help="of an overlay's colours, default 0.6")
+    parser.add_argument("--softmax", action="store_true", help="write the probabilities as well")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from netcompile.runtime.palettes import palette
+    from netcompile.runtime.predict import Wanted, predict
+    from netcompile.runtime.ranks import ranks
+    from netcompile.runtime.sources import pictures
+
+    if not 0 <= arguments.opacity <= 1:
+        raise NetError(Diagnostic("usage", f"--opacity {arguments.opacity:g} is not between 0 and 1"))
+    if arguments.with_loss:
+        raise NetError(Diagnostic("usage", "--with-loss needs labels: netcompile evaluate has them"))
+    images = pictures(arguments.images)
+    wanted = Wanted(palette(arguments.palette), not arguments.no_overlays, arguments.softmax, arguments.opacity)
+    with ranks() as group:
+        job = open_job(arguments, group.leads)
+        counts = predict(
+            replace(job.loaded, outputs=job.heads), images, arguments.out, job.prepare, wanted, device=job.device,
+            group=group, batch=arguments.batch, legal=job.legal, report=lambda found: show([found]),
+        )  # fmt: skip
+    if group.leads:
+        before = f", {counts.found} were there before" if counts.found else ""
+        broken = f", {counts.broken} broken" if counts.broken else ""
+        write_text(f"wrote {counts.made} of {len(images)} images to {arguments.out}{before}{broken}\n")
+        sys.stdout.flush()
+    return FINDINGS if counts.broken else DONE
+

@@ -1,0 +1,146 @@
+"""Calls of emitted code in forms that torch.export traces without a guard on the input's size.
+
+Tracing keeps H and W as symbols. A call whose result depends on a comparison of sizes is then decided by the example
+input and holds for its like alone. Three of the emitted calls are such; each has an equal without a comparison:
+
+- Pooling that rounds up. Its extent is (n + 2·pad - kernel + t) // stride + 1 with a constant t, as the size algebra
+  has it, so padding t rows at the end and rounding down gives the same windows.
+- A slice ``x[:, :, a : a + n]``, which Python clamps to x; ``narrow`` is not clamped: it asserts when it runs.
+- ``divisor_override`` is no guard, but ONNX has nothing of the kind and the converter drops it without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+Pair = tuple[int, int]
+
+
+class GuardFree(TorchFunctionMode):
+    """While active, replaces such calls. Meant for evaluation: the replacements are slower."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        replacement = _REPLACED.get(_name(func))
+        if replacement is not None:
+            return replacement(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def _name(func: Callable[..., Any]) -> str:
+    return getattr(func, "__name__", "")
+
+
+def _pair(value: Any) -> Pair:
+    if isinstance(value, int):
+        return value, value
+    first, *rest = value
+    return first, rest[0] if rest else first
+
+
+def rounding_up(kernel: int, stride: int, pad: int, clip: bool) -> int:
+    """How many rows at the end make pooling that rounds down give what rounding up gives.
+
+    `clip`: no window may begin beyond the input and its leading pad.
+    """
+    return min(stride - 1, kernel - pad - 1) if clip else stride - 1
+
+
+def _overhang(kernel: Pair, stride: Pair, pad: Pair) -> tuple[int, int, int, int]:
+    """F.pad's argument: PyTorch always clips."""
+    h, w = (rounding_up(k, s, p, True) for k, s, p in zip(kernel, stride, pad, strict=True))
+    return 0, w, 0, h
+
+
+def max_pool2d(
+    x: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """F.max_pool2d without ceil_mode."""
+    kernel, pad = _pair(kernel_size), _pair(padding)
+    steps = _pair(stride or kernel_size)
+    if not ceil_mode:
+        return F.max_pool2d(x, kernel, steps, pad, dilation, False, return_indices)
+    assert _pair(dilation) == (1, 1), "Caffe pools without dilation"
+    overhang = _overhang(kernel, steps, pad)
+    padded = F.pad(x, overhang, value=-torch.inf) if any(overhang) else x
+    found = F.max_pool2d(padded, kernel, steps, pad, 1, False, return_indices)
+    if not return_indices:
+        return found
+    y, index = found
+    width = padded.shape[3]  # the maximum never lies in the padding, so its place only has to be renumbered
+    return y, index // width * x.shape[3] + index % width
+
+
+def avg_pool2d(
+    x: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """F.avg_pool2d without ceil_mode and divisor_override."""
+    kernel, pad = _pair(kernel_size), _pair(padding)
+    steps = _pair(stride or kernel_size)
+    area = kernel[0] * kernel[1]
+    if not ceil_mode:
+        y = F.avg_pool2d(x, kernel, steps, pad, False, count_include_pad)
+        return y if divisor_override in (None, area) else y * (area / divisor_override)
+    assert count_include_pad, "Caffe counts the padding"
+    overhang = _overhang(kernel, steps, pad)
+    if not any(overhang):
+        return avg_pool2d(x, kernel, steps, pad, False, True, divisor_override)
+    y = F.avg_pool2d(F.pad(x, overhang), kernel, steps, pad)
+    if divisor_override is not None:
+        return y if divisor_override == area else y * (area / divisor_override)
+    rows, columns = (
+        _inside(x.shape[axis], y.shape[axis], *window, x)
+        for axis, window in zip((2, 3), zip(kernel, steps, pad, strict=True), strict=True)
+    )
+    return y * (area / (rows[:, None] * columns))
+
+
+def _inside(n: int, out: int, kernel: int, stride: int, pad: int, like: Tensor) -> Tensor:
+    """For each of `out` windows, how many of its rows lie in the input and its padding."""
+    start = torch.arange(out, device=like.device) * stride - pad
+    return ((start + kernel).clamp(max=n + pad) - start).to(like.dtype)
+
+
+def getitem(x: Any, index: Any) -> Any:
+    """A slice of symbolic length without clamping; all else as it is."""
+    if isinstance(x, Tensor) and isinstance(index, tuple) and all(isinstance(part, slice) for part in index):
+        for axis, part in enumerate(index):
+            if part.step is None and isinstance(part.stop, torch.SymInt):
+                start = part.start or 0
+                x = x.narrow(axis, start, part.stop - start)
+            else:
+                x = x[(slice(None),) * axis + (part,)] if part != slice(None) else x
+        return x
+    return x[index]
+
+
+_REPLACED: dict[str, Callable[..., Any]] = {
+    "boolean_dispatch": max_pool2d,
+    "max_pool2d": max_pool2d,
+    "max_pool2d_with_indices": max_pool2d,
+    "avg_pool2d": avg_pool2d,
+    "__getitem__": getitem,
+}

@@ -1,0 +1,138 @@
+"""Label maps, overlays and probabilities of many images, safe against being stopped at any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.runtime.images import overlay, png
+from netcompile.runtime.outputs import Outputs, claimed, npz
+from netcompile.runtime.progress import Progress
+from netcompile.runtime.ranks import Ranks
+from netcompile.runtime.segment import Broken, Segmented, labels_of, probabilities, read_all, segment
+
+if TYPE_CHECKING:
+    from netcompile.runtime.loaded import Loaded
+    from netcompile.runtime.prepare import Preparation
+    from netcompile.runtime.sources import Picture
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is written for each image: label maps always, overlays and probabilities on request."""
+
+    palette: Array
+    overlays: bool = True
+    softmax: bool = False
+    opacity: float = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a run did, over all processes: images done now, done before, and broken."""
+
+    made: int
+    found: int
+    broken: int
+
+
+def predict(
+    loaded: Loaded, images: Sequence[Picture], folder: str, prepare: Preparation, wanted: Wanted, *,
+    device: torch.device, group: Ranks = Ranks(), batch: int = 4, legal: Callable[[int, int], str] | None = None,  # noqa: B008
+    report: Callable[[Diagnostic], None],
+) -> Counts:  # fmt: skip
+    """Write ``DIR/labels/NAME.png`` and so on for every image; `report` is told of every broken one.
+
+    With several outputs there is a folder for each: ``DIR/labels/BLOB/NAME.png``. An image whose outputs are whole,
+    made by the same net with the same settings and not older than it, is left alone. Raises NetError, OSError.
+    """
+    out = Outputs(folder, settings(loaded, prepare, wanted), group.rank)
+    with claimed(folder, group.leads, group.wait):
+        mine = [images[index] for index in group.share(len(images))]
+        todo = [p for p in mine if not all(out.is_done(path, p.path) for path in paths(out, loaded, p, wanted))]
+        progress = Progress(len(todo), "images", group.leads)
+        made = broken = 0
+        reads = read_all((picture, picture.path) for picture in todo)
+        for result in segment(reads, loaded, prepare, device, batch=batch, legal=legal):
+            progress.clear()
+            if isinstance(result, Broken):
+                report(broken_image(result.key.path, result.why))
+                broken += 1
+            else:
+                write(out, loaded, result, wanted)
+                made += 1
+            progress.step()
+        progress.clear()
+    total = group.sum(np.array([made, len(mine) - len(todo), broken]))
+    return Counts(*(int(count) for count in total))
+
+
+def broken_image(path: str, why: str) -> Diagnostic:
+    """The warning about an image that is skipped."""
+    return Diagnostic("image-broken", f"{path} is skipped", why=why, severity="warning")
+
+
+def settings(loaded: Loaded, prepare: Preparation, wanted: Wanted) -> str:
+    """A short text that differs whenever the outputs could: net, weights, preparation, colours."""
+    digest = sha256(f"{loaded.identity}\n{prepare.words()}\n{wanted.opacity}\n{loaded.outputs}\n".encode())
+    digest.update(wanted.palette.tobytes())
+    if prepare.image is not None:
+        digest.update(prepare.image.tobytes())
+    return digest.hexdigest()[:32]
+
+
+def paths(out: Outputs, loaded: Loaded, picture: Picture, wanted: Wanted) -> list[str]:
+    """Every file that belongs to an image."""
+    kinds = [("labels", "png"), *([("overlays", "png")] if wanted.overlays else [])]
+    kinds += [("softmax", "npz")] if wanted.softmax else []
+    return [
+        out.path(kind, f"{blob_folder(loaded, blob)}{picture.name}.{extension}")
+        for blob in loaded.outputs
+        for kind, extension in kinds
+    ]
+
+
+def blob_folder(loaded: Loaded, blob: str) -> str:
+    """"" for the only output; of several, a folder name for each."""
+    if len(loaded.outputs) == 1:
+        return ""
+    from netcompile.emit.names import identifier
+
+    return f"{identifier(blob)}/"
+
+
+def write(out: Outputs, loaded: Loaded, result: Segmented, wanted: Wanted) -> None:
+    """The files of one image. The label map comes last, so that it stands for the whole set."""
+    for blob in loaded.outputs:
+        score = result.scores[blob]
+        labels = labels_of(score)
+        stem = f"{blob_folder(loaded, blob)}{result.key.name}"
+        if wanted.softmax:
+            if score.ndim != 3:
+                raise NetError(Diagnostic("score-map", f"output '{blob}' holds labels: there are no probabilities"))
+            prob = probabilities(score)
+            out.write(out.path("softmax", f"{stem}.npz"), lambda file, p=prob: npz(file, "prob", p, out.settings))
+        if wanted.overlays:
+            tinted = overlay(result.rgb, fitted(labels, result.rgb.shape), wanted.palette, wanted.opacity)
+            out.write(out.path("overlays", f"{stem}.png"), lambda file, t=tinted: png(file, t, None, out.settings))
+        out.write(
+            out.path("labels", f"{stem}.png"),
+            lambda file, m=labels: png(file, m, wanted.palette, out.settings),
+        )
+
+
+def fitted(labels: Array, shape: tuple[int, ...]) -> Array:
+    """Labels of a coarser map at the image's size, by the nearest pixel."""
+    if labels.shape == shape[:2]:
+        return labels
+    rows = np.arange(shape[0]) * labels.shape[0] // shape[0]
+    columns = np.arange(shape[1]) * labels.shape[1] // shape[1]
+    return labels[rows[:, None], columns[None, :]]

@@ -1,0 +1,105 @@
+"""Words, tables and the page."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from fractions import Fraction
+from hashlib import sha256
+
+import pytest
+
+from netcompile.algebra.nset import NSet
+from netcompile.algebra.size import Size
+from netcompile.pipeline import analyse
+from netcompile.prototxt.source import Source
+from netcompile.report.as_html import conclusion, filter_pairs, page
+from netcompile.report.layer_model import Report
+from netcompile.report.layers import layers_report
+from netcompile.report.offsets import offsets_report
+from netcompile.report.table import table
+from netcompile.report.words import count_text, offsets_text, pair_text, shape_text, sizes_text
+from netcompile.zoo.find import find_definition
+
+
+@pytest.mark.parametrize(
+    ("valid", "text"),
+    [
+        ((NSet.all(), NSet.all()), "every H, W"),
+        ((NSet.between(7), NSet.between(7)), "every H, W >= 7"),
+        ((NSet.all(), NSet.between(7)), "every H; every W >= 7"),
+        ((NSet.of([500]), NSet.of([375])), "only H = 500; only W = 375"),
+        ((NSet.none(), NSet.none()), "no H, W"),
+        (None, "not known"),
+    ],
+)
+def test_sizes(valid, text):
+    assert sizes_text(valid) == text
+
+
+def test_numbers():
+    assert offsets_text(None) == "-"
+    assert offsets_text(()) == "-"
+    assert offsets_text((5, 5)) == "5"
+    assert offsets_text((Fraction(7, 2), Fraction(5))) == "7/2, 5"
+    assert pair_text((3, 3)) == "3"
+    assert pair_text((3, 4)) == "3, 4"
+    assert shape_text(()) == "scalar"
+    assert shape_text(None) == "?"
+    size = Size.variable("H")
+    assert shape_text((1, size + 6, size)) == "1×(H + 6)×H"
+    assert count_text(1000) == "1.0 k"
+
+
+def test_table_pads_by_what_a_terminal_shows():
+    text = table(("name", "n"), [("a\x1b[31m", 1), ("漢字", 100), (None, None)], right=(1,))
+    assert text.splitlines() == [
+        "name         n",
+        "─────────  ───",
+        "a\\x1b[31m    1",
+        "漢字       100",
+    ]
+    assert "\x1b" not in text
+
+
+@pytest.fixture(scope="module")
+def report():
+    analysed = analyse(Source.read(find_definition("voc-fcn8s/val.prototxt")))
+    return Report(offsets_report(analysed), layers_report(analysed))
+
+
+def test_derivation_of_the_last_crop(report):
+    """The chain of the seed's tables: data to upscore8 has stride 1 and offset -31."""
+    crop = report.offsets.crops[-1]
+    assert crop.derivation.ancestor == "data"
+    assert crop.derivation.reference == ()
+    steps = crop.derivation.cropped
+    assert steps[0].layer == "conv1_1"
+    assert filter_pairs(steps[0].local) == "(1, -99)"
+    assert [step.blob for step in steps][-1] == "upscore8"
+    assert filter_pairs(steps[-1].compound) == "(1, -31)"
+    assert conclusion(crop.derivation) == "(0 − (-31)) / 1 = 31"
+
+
+def test_every_derivation_ends_in_the_inferred_offset(report):
+    for crop in report.offsets.crops:
+        assert conclusion(crop.derivation).endswith(f"= {crop.inferred[0]}")
+
+
+def test_the_page_is_closed_to_the_outside(report):
+    text = page(report)
+    assert page(report) == text
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1].replace("&#39;", "'")
+    style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)[1]
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    assert not re.search(r"https?:|<script|<link|<img|@import|url\(|style=", text)
+    assert len(text) < 500_000
+    assert "prefers-color-scheme: dark" in style
+
+
+def test_the_page_shows_the_offsets_and_the_formulas(report):
+    text = page(report)
+    assert "Why score has to start at 31" in text
+    assert "⌈(H+6)/32⌉" in text
+    assert text.count('class="chip ok"') == 3
