@@ -45,25 +45,27 @@ def infer(graph: Graph) -> tuple[dict[Value, IntShape], list[Diagnostic]]:
         bottoms = [known[b] for b in node.bottoms if b in known]
         if len(bottoms) < len(node.bottoms):
             continue
+        broken = False
         try:
             for condition in node.layer.conditions(*bottoms):
                 if not condition.holds():
                     problems.append(diagnose(node, condition.refusal))
                     if condition.refusal.code != "crop-bounds":
+                        broken = True
                         break
-            else:
+            if not broken:
                 problems += _params(node, bottoms, shared)
             tops = node.layer.shapes(*bottoms)
         except Refused as refused:
-            problems.append(diagnose(node, refused))
+            if not broken:
+                problems.append(diagnose(node, refused))
             continue
         numbers = tuple(tuple(number(d) for d in top) for top in tops)
-        for index, shape in enumerate(numbers):
-            if any(d < 1 for d in shape):
-                problems.append(diagnose(node, _empty(node, index, shape, bottoms)))
-                break
-        else:
+        empty = [(index, shape) for index, shape in enumerate(numbers) if any(d < 1 for d in shape)]
+        if not empty:
             known.update(zip(node.tops, numbers, strict=False))
+        elif not broken:
+            problems.append(diagnose(node, _empty(node, *empty[0], bottoms)))
     return known, problems
 
 

@@ -151,7 +151,7 @@ class _Builder:
         params = Params(message, self.state.train)
         layer = cls.read(params)
         self.problems += params.problems
-        self.notes += params.unread()
+        self.notes += [*params.notes, *params.unread()]
         return layer
 
     def check_arity(self, message: Message, layer: Layer) -> None:

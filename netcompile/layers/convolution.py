@@ -35,7 +35,10 @@ Extents = tuple[int, ...]  # one number for all spatial axes, or one for each
 
 
 def window_field(s: Section, name: str, default: int, least: int, prefix: str = "") -> Extents:
-    """Read ``kernel_size``-like fields: the repeated form, or the ``_h``/``_w`` pair (h and w, never both forms)."""
+    """Read ``kernel_size``-like fields: the repeated form, or the ``_h``/``_w`` pair, never both forms.
+
+    Of the pair, what is not set is 0, which only ``pad`` may be (BaseConvolutionLayer::LayerSetUp).
+    """
     stem = prefix or name
     high, wide = f"{stem}_h", f"{stem}_w"
     if s.has(high) or s.has(wide):
@@ -48,14 +51,19 @@ def window_field(s: Section, name: str, default: int, least: int, prefix: str = 
                 remedy=f"keep {name}, or {high} and {wide}",
             )
         fields: tuple[str, ...] = (high, wide)
-        extents: Extents = (int(s.get(high) or default), int(s.get(wide) or default))
+        extents: Extents = tuple(int(s.get(field)) if s.has(field) else 0 for field in fields)
     else:
         values = s.all(name) if s.message.type.fields[name].repeated else (s.get(name),) if s.has(name) else ()
         extents = tuple(int(v) for v in values) or (default,)
         fields = (name,) * len(extents)
-    for value, field in zip(extents, fields, strict=True):
-        if value < least:
-            s.refuse(field, f"{field} {value} is less than {least}", code="param-range", remedy=f"{field}: {least}")
+    for index, (value, field) in enumerate(zip(extents, fields, strict=True)):
+        if value >= least:
+            continue
+        if len(set(fields)) == 2 and not s.has(field):
+            other = fields[1 - index]
+            s.refuse(other, f"{other} without {field}", code="param-missing", why=f"Caffe reads {field} as 0 then")
+        else:
+            s.refuse(field, f"{stem} {value} is less than {least}", code="param-range", remedy=f"{field}: {least}")
     return tuple(max(v, least) for v in extents)
 
 

@@ -25,6 +25,8 @@ COMMON = frozenset(
     ]
 )
 
+FILLERS = ("constant", "uniform", "gaussian", "positive_unitball", "xavier", "msra", "bilinear")
+
 
 class Section:
     """One parameter message of a layer (``convolution_param``), set or not."""
@@ -53,8 +55,22 @@ class Section:
         self.read.update(fields)
 
     def filler(self, field: str) -> Message | None:
-        """The filler message, if the file has one."""
-        return cast(Message, self.get(field)) if self.has(field) else None
+        """The filler message, if the file has one; a type that Caffe does not know is reported."""
+        if not self.has(field):
+            return None
+        found = cast(Message, self.get(field))
+        if found.get("type") not in FILLERS:
+            from difflib import get_close_matches
+
+            near = get_close_matches(str(found.get("type")), FILLERS, 1)
+            self._owner.report(
+                found.span_of("type"),
+                f"unknown filler type '{found.get('type')}'",
+                code="filler",
+                why=f"Caffe has {', '.join(FILLERS)}",
+                remedy=f"did you mean '{near[0]}'?" if near else "",
+            )
+        return found
 
     def positive(self, field: str, default: int = 1) -> int:
         """An integer ≥ 1; anything less is reported."""
@@ -94,6 +110,7 @@ class Params:
         self.type: str = message.get("type")
         self.bottoms, self.tops = len(message.all("bottom")), len(message.all("top"))
         self.problems: list[Diagnostic] = []
+        self.notes: list[Diagnostic] = []
         self.sections: dict[str, Section] = {}
         self.ignored: set[str] = set()
 
@@ -126,6 +143,10 @@ class Params:
     def refuse(self, at: str, what: str, *, code: str = "param", why: str = "", remedy: str = "") -> None:
         """Report a mistake at a field of the layer itself."""
         self.report(locate(self.message, at), what, code=code, why=why, remedy=remedy)
+
+    def note(self, at: str, what: str, *, code: str, why: str = "", remedy: str = "") -> None:
+        """Say something that is no mistake."""
+        self.notes.append(Diagnostic(code, what, locate(self.message, at), why=why, remedy=remedy, severity="warning"))
 
     def unread(self) -> list[Diagnostic]:
         """Fields that are set and that the layer's class never looked at: reported, since they do nothing."""

@@ -24,14 +24,39 @@ from netcompile.layers.base import (
     layer,
     literal,
 )
-from netcompile.layers.convolution import window_field
-from netcompile.layers.params import Params
+from netcompile.layers.params import Params, Section
 
 Pair = tuple[int, int]
 
 
-def pair(extents: tuple[int, ...]) -> Pair:
-    return (extents[0], extents[-1])
+def window(s: Section, name: str, stem: str, least: int) -> Pair | None:
+    """A pooling's kernel, stride or pad: `name`, or both ``_h`` and ``_w``, None where neither is set.
+
+    Caffe takes ``kernel_size`` beside one of the pair and ignores that one; it is reported as unused.
+    """
+    high, wide = f"{stem}_h", f"{stem}_w"
+    both, either = s.has(high) and s.has(wide), s.has(high) or s.has(wide)
+    if s.has(name) and (both or (either and stem != "kernel")):
+        s.refuse(
+            name,
+            f"{name} and {high}/{wide} together",
+            code="param-conflict",
+            why="Caffe takes one form or the other",
+            remedy=f"keep {name}, or {high} and {wide}",
+        )
+    if either and not both and not s.has(name):
+        field, missing = (high, wide) if s.has(high) else (wide, high)
+        what = f"no kernel size: {field} without {missing}" if stem == "kernel" else f"{field} without {missing}"
+        s.refuse(field, what, code="param-missing", why="Caffe wants both", remedy=f"give {missing} too")
+        return (1, 1)
+    if not s.has(name) and not both:
+        return None
+    fields = (high, wide) if both else (name, name)
+    values = tuple(int(s.get(field)) for field in fields)
+    for field, value in dict(zip(fields, values, strict=True)).items():
+        if value < least:
+            s.refuse(field, f"{stem} {value} is less than {least}", code="param-range", remedy=f"{field}: {least}")
+    return (max(values[0], least), max(values[1], least))
 
 
 @layer("Pooling")
@@ -53,7 +78,7 @@ class Pooling(Layer):
         s = p.sub("pooling_param")
         s.ignore("engine")
         method, whole = s.get("pool"), bool(s.get("global_pooling"))
-        kernel: Pair | None = None
+        kernel = None if whole else window(s, "kernel_size", "kernel", 1)
         if whole:
             for field in ("kernel_size", "kernel_h", "kernel_w"):
                 if s.has(field):
@@ -64,7 +89,7 @@ class Pooling(Layer):
                         why="a global pooling's kernel is its bottom's size",
                         remedy=f"remove {field}",
                     )
-        elif not s.has("kernel_size") and not (s.has("kernel_h") and s.has("kernel_w")):
+        elif kernel is None:
             s.refuse(
                 "",
                 "no kernel size",
@@ -72,9 +97,7 @@ class Pooling(Layer):
                 why="a window needs kernel_size, or both kernel_h and kernel_w",
                 remedy="pooling_param { kernel_size: … }",
             )
-        else:
-            kernel = pair(window_field(s, "kernel_size", 1, 1, prefix="kernel"))
-        stride, pad = pair(window_field(s, "stride", 1, 1)), pair(window_field(s, "pad", 0, 0))
+        stride, pad = window(s, "stride", "stride", 1) or (1, 1), window(s, "pad", "pad", 0) or (0, 0)
         if whole and (stride != (1, 1) or pad != (0, 0)):
             s.refuse(
                 "pad" if pad != (0, 0) else "stride",
@@ -161,8 +184,9 @@ class Pooling(Layer):
                 return Emitted((f"{y}, {e.y[1]} = {make}",), functions=(GLOBAL_MAX,))
             if self.method == "STOCHASTIC":
                 return Emitted((f"{y} = {call('stochastic_pool', x, f'tuple({x}.shape[2:])', '(1, 1)', '(0, 0)')}",), functions=(STOCHASTIC,))
-            reduce = "amax" if self.method == "MAX" else "mean"
-            return Emitted((f"{y} = {x}.{reduce}(dim=(2, 3), keepdim=True)",))
+            # Not amax: of equal maxima the first gets the whole gradient, as in Caffe.
+            whole = call("F.adaptive_max_pool2d", x, 1)
+            return Emitted((f"{y} = {whole if self.method == 'MAX' else f'{x}.mean(dim=(2, 3), keepdim=True)'}",))
         kernel, stride, pad = literal(self.kernel), literal(self.stride), literal(self.pad)
         ceil = "True" if self.round_mode == "CEIL" else None
         padding = pad if self.clip else None
@@ -198,7 +222,7 @@ def caffe_max_pool(x, kernel, stride, pad, end):
     flat indices h * W + w; an empty window gives -FLT_MAX, -1.
     """
     n = x.shape[2:]
-    lowest = -torch.finfo(torch.float32).max
+    lowest = max(torch.finfo(torch.float32).min, torch.finfo(x.dtype).min)
     padded = F.pad(x, (pad[1], end[1], pad[0], end[0]), value=lowest)
     y, at = F.max_pool2d(padded, kernel, stride, return_indices=True)
     width = padded.shape[3]

@@ -68,12 +68,13 @@ def score_lines(found: Scores, now: datetime, iteration: int = 0, loss: float | 
     Numbers have the 12 digits of Python 2's ``print``. The loss line appears where there is a loss.
 
     >>> from datetime import datetime
-    >>> print(score_lines(scores(np.array([[3, 1], [0, 4]])), datetime(2016, 5, 1, 12), 100), end="")
-    >>> 2016-05-01 12:00:00 Begin seg tests
-    >>> 2016-05-01 12:00:00 Iteration 100 overall accuracy 0.875
-    >>> 2016-05-01 12:00:00 Iteration 100 mean accuracy 0.875
-    >>> 2016-05-01 12:00:00 Iteration 100 mean IU 0.775
-    >>> 2016-05-01 12:00:00 Iteration 100 fwavacc 0.775
+    >>> lines = score_lines(scores(np.array([[3, 1], [0, 4]])), datetime(2016, 5, 1, 12), 100)
+    >>> print(lines.replace(">>> ", ""), end="")
+    2016-05-01 12:00:00 Begin seg tests
+    2016-05-01 12:00:00 Iteration 100 overall accuracy 0.875
+    2016-05-01 12:00:00 Iteration 100 mean accuracy 0.9
+    2016-05-01 12:00:00 Iteration 100 mean IU 0.775
+    2016-05-01 12:00:00 Iteration 100 fwavacc 0.775
     """
     rows = [("loss", loss)] if loss is not None else []
     rows += [

@@ -1,0 +1,91 @@
+"""Score a net on labelled images: the lines that the FCN repository's score.py prints, and a table per class.
+
+With -o writes DIR/scores.json, DIR/confusion.npz (an int64 matrix per output, true class × predicted class) and
+DIR/report.html with the worst images, all or nothing. Pixels labelled 255 do not count.
+
+Under torchrun every process takes its share of the images; the sums are exact. A broken image is reported, left out,
+and makes the exit code 1. A build's module is Python code, and is run.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from netcompile.cli.codes import DONE, FINDINGS
+from netcompile.cli.messages import show
+from netcompile.cli.output import json_text, write_json, write_text
+from netcompile.cli.segmenting import add_segmenting, open_job
+
+if TYPE_CHECKING:
+    import argparse
+
+    from netcompile.runtime.evaluate import Evaluation
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_segmenting(parser, batch=1)
+    parser.add_argument(
+        "--data",
+        metavar="DATA",
+        required=True,
+        help="the folder of a data set (VOC, SIFT Flow, NYUDv2), or a list: an image and its label maps a line",
+    )
+    parser.add_argument("--split", metavar="S", help="which images: a list of the data set, or a file; default: val")
+    parser.add_argument("--root", metavar="DIR", help="what the paths of a list are relative to; default: its folder")
+    parser.add_argument(
+        "--classes", action="append", metavar="C", default=[], help="names of classes: pascal, nyud, …, or a file"
+    )
+    parser.add_argument("--palette", default="voc", metavar="P", help="colours: voc (default), cityscapes, or a file")
+    parser.add_argument("--iteration", type=int, metavar="N", help="what the lines say; default: from the weights' name")
+    parser.add_argument("--worst", type=int, default=12, metavar="N", help="images on the page, default 12")
+    parser.add_argument("-o", dest="out", metavar="DIR", help="write scores.json, confusion.npz and report.html")
+    parser.add_argument("--json", action="store_true", help="print the scores as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from datetime import datetime
+
+    from netcompile.runtime.dataset import open_data
+    from netcompile.runtime.evaluate import evaluate, iteration_of
+    from netcompile.runtime.evaluation_text import evaluation_as_json, evaluation_as_text
+    from netcompile.runtime.palettes import class_names, palette
+    from netcompile.runtime.ranks import ranks
+
+    for name in arguments.classes:
+        class_names(name)
+    colours = palette(arguments.palette)
+    data = replace(open_data(arguments.data, arguments.split, arguments.root), palette=colours)
+    iteration = arguments.iteration if arguments.iteration is not None else iteration_of(arguments.weights)
+    with ranks() as group:
+        job = open_job(arguments, group.leads)
+        found = evaluate(
+            job.loaded, job.heads, data, job.prepare, device=job.device, group=group, batch=arguments.batch,
+            keep=max(0, arguments.worst) if arguments.out else 0, legal=job.legal, classes=tuple(arguments.classes),
+            report=lambda problem: show([problem]),
+        )  # fmt: skip
+        if group.leads:
+            if arguments.out is not None:
+                _write(arguments, found, job.loaded.name, data.name, iteration, colours)
+            if arguments.json:
+                write_json(evaluation_as_json(found, job.loaded.name, data.name, iteration))
+            else:
+                write_text(evaluation_as_text(found, datetime.now(), iteration))
+            sys.stdout.flush()
+        group.wait()
+    return FINDINGS if found.broken else DONE
+
+
+def _write(
+    arguments: argparse.Namespace, found: Evaluation, net: str, data: str, iteration: int, colours: object
+) -> None:
+    from netcompile.cli.arrays import write_npz
+    from netcompile.cli.whole_folder import whole_folder
+    from netcompile.runtime.evaluation_page import evaluation_page
+    from netcompile.runtime.evaluation_text import evaluation_as_json
+
+    with whole_folder(arguments.out) as staged:
+        staged.write("scores.json", json_text(evaluation_as_json(found, net, data, iteration)).encode())
+        write_npz(staged.add("confusion.npz"), {head.blob: head.matrix for head in found.heads})
+        staged.write("report.html", evaluation_page(found, net, data, colours).encode())

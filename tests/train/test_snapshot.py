@@ -1,0 +1,102 @@
+"""Snapshots: a training that stops and goes on is the training that never stopped, to the bit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from netcompile.prototxt.diagnostic import NetError
+from netcompile.train.loop import Training
+
+Begin = Callable[..., Training]
+KINDS = ["SGD", "Nesterov", "AdaDelta", "Adam"]
+MORE = ' snapshot: 3 snapshot_prefix: "snap/s" average_loss: 3 test_iter: 2 test_interval: 2'
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_resumes_to_the_bit(kind: str, begin: Begin, folder: Path) -> None:
+    """Dropout's masks, BatchNorm's sums, histories, the averaged losses and the tests go on where they were."""
+    more = f'type: "{kind}"{MORE} display: 1'
+    said: list[str] = []
+    whole = begin(more, said)
+    whole.run()
+    again: list[str] = []
+    resumed = begin(more, again)
+    torch.manual_seed(99)
+    resumed.resume(str(folder / "out" / "snap" / "s_iter_3.json"))
+    assert resumed.iteration == 3
+    resumed.run()
+    assert resumed.losses == whole.losses
+    for take, tensor in whole.blobs.items():
+        assert torch.equal(tensor, resumed.blobs[take]), take
+    for take, history in whole.history.items():
+        assert all(torch.equal(a, b) for a, b in zip(history, resumed.history[take], strict=True))
+
+    def numbers(lines: list[str]) -> list[str]:
+        return [line for line in lines if "net output" in line or "lr =" in line]
+
+    assert numbers(said)[-len(numbers(again)) :] == numbers(again)
+
+
+def test_files_of_a_snapshot(begin: Begin, folder: Path) -> None:
+    begin(MORE).run()
+    names = sorted(path.name for path in (folder / "out" / "snap").iterdir())
+    assert names == [
+        f"s_iter_{k}.{ending}" for k in (3, 6) for ending in ("json", "safetensors", "state.safetensors")
+    ]  # fmt: skip
+    values = json.loads((folder / "out" / "snap" / "s_iter_6.json").read_text())
+    assert (values["iteration"], values["type"], values["seed"], values["step"]) == (6, "SGD", 7, 1)
+    assert len(values["losses"]) == 6
+
+
+def spoil(path: Path, how: str) -> None:
+    if how == "text":
+        path.write_text("hello")
+    elif how == "format":
+        path.write_text('{"format": 99}')
+    elif how == "fields":
+        path.write_text('{"format": 1, "recent": [], "losses": [], "tested": []}')
+    elif how == "gone":
+        (path.parent / "s_iter_3.state.safetensors").unlink()
+    else:
+        (path.parent / "s_iter_3.safetensors").write_bytes(b"1234567890")
+
+
+@pytest.mark.parametrize(
+    ("how", "what"),
+    [
+        ("text", "not a snapshot"),
+        ("format", "not a snapshot"),
+        ("fields", "not a snapshot"),
+        ("gone", "its file s_iter_3.state.safetensors is missing"),
+        ("damaged", "its file s_iter_3.safetensors is damaged"),
+    ],
+)
+def test_spoilt_snapshots(how: str, what: str, begin: Begin, folder: Path) -> None:
+    begin(MORE).run()
+    path = folder / "out" / "snap" / "s_iter_3.json"
+    spoil(path, how)
+    with pytest.raises(NetError) as caught:
+        begin(MORE).resume(str(path))
+    [diagnostic] = caught.value.diagnostics
+    assert (diagnostic.code, diagnostic.what) == ("snapshot", f"{path}: {what}")
+
+
+def test_a_snapshot_of_another_solver(begin: Begin, folder: Path) -> None:
+    begin(MORE).run()
+    path = folder / "out" / "snap" / "s_iter_3.json"
+    with pytest.raises(NetError, match="a snapshot of SGD, the solver is Adam"):
+        begin('type: "Adam"' + MORE).resume(str(path))
+
+
+def test_a_snapshot_of_another_net(begin: Begin, folder: Path) -> None:
+    begin(MORE).run()
+    net = folder / "net.prototxt"
+    net.write_text(net.read_text().replace('name: "ip"', 'name: "dense"'))
+    path = folder / "out" / "snap" / "s_iter_3.json"
+    with pytest.raises(NetError, match="a snapshot of another net"):
+        begin(MORE).resume(str(path))
