@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,6 +14,8 @@ from netcompile.ir.build import Options, build
 from netcompile.ir.graph import Graph, Value
 from netcompile.layers.base import IntShape
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.prototxt.message import Message
+from netcompile.prototxt.upgrade import Upgraded
 
 if TYPE_CHECKING:
     from netcompile.algebra.nset import NSet
@@ -92,9 +95,15 @@ def analyse(
     """Parse, upgrade, build, infer shapes, resolve crops. Raises NetError where the file makes no net at all."""
     from netcompile.prototxt.load import load_net
 
-    loaded = load_net(source)
+    try:
+        loaded = load_net(source)
+    except NetError as error:
+        raise _and_the_next(error, options) from None
     name = net_name(str(loaded.net.get("name") or ""), source.name)
-    built = build(loaded.net, options, name)
+    try:
+        built = build(loaded.net, options, name)
+    except NetError as error:
+        raise _and_the_next(error, options) from None
     shapes, problems = infer(built.graph)
     crops = resolve(built.graph, shapes, crop_offsets, round_crops)
     if crops.reports:
@@ -103,6 +112,26 @@ def analyse(
         problems += crops.problems()
         problems = [_suggest(problem, crops) for problem in problems]
     return Analysed(name, source, crops.graph, shapes, crops, (*loaded.notes, *built.notes), tuple(problems))
+
+
+def _and_the_next(error: NetError, options: Options) -> NetError:
+    """The mistakes of one stage together with those of the next ones, over what is well so far."""
+    found, partial = list(error.diagnostics), error.partial
+    if isinstance(partial, Upgraded):
+        places = sorted(d.span.start for d in found if d.span)
+
+        def faulty(layer: Message) -> bool:
+            at = bisect_left(places, layer.start)
+            return at < len(places) and places[at] < layer.end
+
+        try:
+            partial = build(partial.net, options, faulty=faulty).graph
+        except NetError as more:
+            found += more.diagnostics
+            partial = more.partial
+    if isinstance(partial, Graph):
+        found += infer(partial)[1]
+    return NetError(dict.fromkeys(found))
 
 
 def _suggest(problem: Diagnostic, crops: Crops) -> Diagnostic:

@@ -29,9 +29,7 @@ SHOWN = frozenset({"solver-elsewhere", "weights-drawn", "weights-unused"})
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "solver", metavar="SOLVER", help="a solver prototxt; its net is looked for beside it first"
-    )
+    parser.add_argument("solver", metavar="SOLVER", help="a solver prototxt; its net is looked for beside it first")
     parser.add_argument(
         "-o",
         dest="out",
@@ -64,9 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", metavar="SNAPSHOT.json", help="go on where a snapshot was taken")
     parser.add_argument("--seed", type=int, metavar="N", help="instead of the solver's random_seed")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument(
-        "--dtype", choices=("float32", "bfloat16"), default="float32", help="bfloat16: autocast"
-    )
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="bfloat16: autocast")
 
 
 def numbers(text: str) -> tuple[float, ...]:

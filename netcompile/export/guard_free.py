@@ -12,7 +12,8 @@ input and holds for its like alone. Three of the emitted calls are such; each ha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +33,11 @@ class GuardFree(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        replacement = _REPLACED.get(_name(func))
+        name = _name(func)
+        if name in _PROVED:
+            with _unguarded(args[0] if args else None):
+                return func(*args, **(kwargs or {}))
+        replacement = _REPLACED.get(name)
         if replacement is not None:
             return replacement(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
@@ -124,18 +129,33 @@ def _inside(n: int, out: int, kernel: int, stride: int, pad: int, like: Tensor) 
     return ((start + kernel).clamp(max=n + pad) - start).to(like.dtype)
 
 
+def _unguarded(value: Any) -> AbstractContextManager[None]:
+    """No comparison of sizes becomes a guard in here: they are proved elsewhere, or about memory layout alone."""
+    symbols = (value,) if isinstance(value, torch.SymInt) else getattr(value, "shape", ())
+    for symbol in symbols:
+        if isinstance(symbol, torch.SymInt):
+            return cast("AbstractContextManager[None]", symbol.node.shape_env.suppress_guards())
+    return nullcontext()
+
+
 def getitem(x: Any, index: Any) -> Any:
     """A slice of symbolic length without clamping; all else as it is."""
     if isinstance(x, Tensor) and isinstance(index, tuple) and all(isinstance(part, slice) for part in index):
         for axis, part in enumerate(index):
             if part.step is None and isinstance(part.stop, torch.SymInt):
                 start = part.start or 0
-                x = x.narrow(axis, start, part.stop - start)
+                with _unguarded(part.stop):
+                    x = x.narrow(axis, start, part.stop - start)
             else:
                 x = x[(slice(None),) * axis + (part,)] if part != slice(None) else x
         return x
     return x[index]
 
+
+# Their windows fit for every exported size; what they still compare is strides, to choose a memory layout.
+_PROVED = frozenset(
+    ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "unfold", "im2col"]
+)
 
 _REPLACED: dict[str, Callable[..., Any]] = {
     "boolean_dispatch": max_pool2d,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from netcompile.ir.graph import Value
     from netcompile.pipeline import Analysed
 
-TRIED = 256  # sizes for which every assertion of the program is evaluated
+GUARDED, RUN = 256, 48  # for so many sizes a program's guards are evaluated, and its deferred assertions
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,16 @@ class Exported:
         if self.batch and value in batched(self.shapes, self.inputs):
             shape = (batch, *shape[1:])
         return (*shape[:2], height, width) if value in self.spatial else shape
+
+    def sizes(self, count: int) -> Iterator[tuple[int, int, int]]:
+        """Up to `count` legal (batch, height, width), the smallest first; H and W run through all residues apart."""
+        if not self.axes:
+            yield from ((batch, 0, 0) for batch in (1, 2, 3)[:count])
+            return
+        heights, widths = (one.first(count) for one in self.axes)
+        for index in range(min(count, max(len(heights), len(widths)))):
+            other = index if index == 0 else index * 7 + 3
+            yield 1 + index % 2, heights[index % len(heights)], widths[other % len(widths)]
 
 
 def refused(net: Analysed, what: str, why: str = "", remedy: str = "") -> NetError:
@@ -64,7 +74,7 @@ def export_program(net: Analysed, module: Module, made: nn.Module) -> Exported:
     if net.graph.train:
         raise refused(net, "cannot be exported for training", remedy="--phase test")
     axes = _axes(net)
-    spatial = frozenset(net.symbolic.spatial) if axes else frozenset[Value]()
+    spatial = frozenset(net.symbolic.spatial if axes else ())
     errors = []
     for batch, defer in product((True, False), (False, True)):
         exported = _attempt(net, module, made.eval(), axes, spatial, batch, defer)
@@ -108,8 +118,7 @@ def _attempt(
     except Exception as error:  # torch.export raises what the traced code does, besides its own errors
         return _first_lines(error)
     exported = Exported(program, axes, batch, module.inputs, shapes, spatial)
-    broken = _broken_assertion(exported) if defer else ""
-    return broken or exported
+    return _refusal(exported, defer) or exported
 
 
 def _example(net: Analysed, axes: tuple[Axis, ...]) -> tuple[int, int]:
@@ -145,6 +154,8 @@ def _dynamic_shapes(draft: Exported) -> tuple[Any, ...]:
 @contextmanager
 def _traceable(made: nn.Module) -> Iterator[None]:
     """`made`, in guard-free form, its parameters' names as ever."""
+    import logging
+
     import torch.fx.experimental._config as config
 
     forward = made.forward
@@ -154,13 +165,18 @@ def _traceable(made: nn.Module) -> Iterator[None]:
         with GuardFree():
             return forward(*inputs)
 
-    # Without this flag a memory layout that is the same for extent 1 and for all others is a guard too.
-    with config.patch(backed_size_oblivious=True), warnings.catch_warnings(), torch.no_grad():  # type: ignore[attr-defined]
-        warnings.simplefilter("ignore")
+    # Without this flag an extent that may be 1 is a guard wherever it could be broadcast.
+    with (
+        warnings.catch_warnings(action="ignore"),
+        config.patch(backed_size_oblivious=True),  # type: ignore[attr-defined]
+        torch.no_grad(),
+    ):
         made.forward = guard_free  # type: ignore[method-assign]
+        logging.disable(logging.WARNING)  # a constraint that torch cannot solve: what it raises says enough
         try:
             yield
         finally:
+            logging.disable(logging.NOTSET)
             del made.forward
 
 
@@ -169,50 +185,28 @@ def _first_lines(error: Exception, count: int = 4) -> str:
     return "\n".join(lines[:count]) or type(error).__name__
 
 
-def _broken_assertion(exported: Exported) -> str:
-    """The first assertion of the program that fails for a legal size, in words; "" if all hold for those tried."""
-    from torch.utils._sympy.interp import sympy_interp
-    from torch.utils._sympy.reference import PythonReferenceAnalysis
+def _refusal(exported: Exported, deferred: bool) -> str:
+    """A legal size that the program would refuse, and why; "" if it takes all that were tried.
 
-    symbols = _symbols(exported)
-    for condition in _assertions(exported.program):
-        names = sorted(condition.free_symbols, key=str)
-        if any(name not in symbols for name in names):
-            continue
-        for values in zip(*(symbols[name] for name in names), strict=False):
-            if not sympy_interp(PythonReferenceAnalysis, dict(zip(names, values, strict=True)), condition):
-                return f"it would be refused at {values}: {condition}"
+    Its guards are a function of the inputs' shapes. Deferred assertions lie among the layers, so those are run
+    without values.
+    """
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    program = exported.program.module()
+    guards = getattr(program, "_guards_fn", None)
+    for batch, height, width in exported.sizes(GUARDED if guards is not None else 0):
+        shapes = [exported.shape(value, batch, height, width) for value in exported.inputs]
+        try:
+            guards(*(torch.empty(shape, device="meta") for shape in shapes))  # type: ignore[misc]
+        except AssertionError as error:
+            return f"{height}x{width}: {error}"
+    if deferred:
+        for batch, height, width in exported.sizes(RUN):
+            shapes = [exported.shape(value, batch, height, width) for value in exported.inputs]
+            try:
+                with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+                    program(*map(torch.empty, shapes))
+            except RuntimeError as error:
+                return f"{height}x{width}: {_first_lines(error, 1)}"
     return ""
-
-
-def _symbols(exported: Exported) -> dict[Any, tuple[int, ...]]:
-    """For every symbol of the program values that it may take; those of H and W are shuffled against each other."""
-    found: dict[Any, tuple[int, ...]] = {}
-    names = exported.program.graph_signature.user_inputs
-    nodes = {node.name: node for node in exported.program.graph.nodes if node.op == "placeholder"}
-    for name, value in zip(names, exported.inputs, strict=True):
-        for index, extent in enumerate(nodes[name].meta["val"].shape):
-            expression = getattr(getattr(extent, "node", None), "expr", None)
-            if expression is None or len(expression.free_symbols) != 1:
-                continue
-            (symbol,) = expression.free_symbols
-            if index == 0 or value not in exported.spatial:
-                found[symbol] = tuple(range(1, TRIED + 1))
-                continue
-            slope, rest = expression.coeff(symbol), expression.subs(symbol, 0)
-            legal = exported.axes[index - 2].first(TRIED)
-            taken = tuple(int((n - rest) / slope) for n in legal)
-            found[symbol] = taken if index == 2 else taken[::-1] if len(taken) < TRIED else taken
-    return found
-
-
-def _assertions(program: ExportedProgram) -> list[Any]:
-    """The conditions on symbols that the program checks when it runs."""
-    found: dict[Any, None] = {}
-    for node in program.graph.nodes:
-        if node.op == "call_function" and node.target is torch.ops.aten._assert_scalar.default:
-            value = node.args[0].meta.get("val") if isinstance(node.args[0], torch.fx.Node) else None
-            expression = getattr(getattr(value, "node", None), "expr", None)
-            if expression is not None and getattr(expression, "free_symbols", None):
-                found[expression] = None
-    return list(found)

@@ -5,7 +5,7 @@ The rules are those of Caffe's Net::Init and InsertSplits. Every mistake of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from netcompile.ir.graph import Graph, Input, Node, ParamSpec, Value
@@ -33,6 +33,9 @@ class Options:
     allow_unknown: bool = False
 
 
+DEFAULTS = Options()
+
+
 @dataclass(frozen=True)
 class Built:
     """A graph and what was noticed on the way (warnings and notes)."""
@@ -41,8 +44,17 @@ class Built:
     notes: tuple[Diagnostic, ...]
 
 
-def build(net: Message, options: Options = Options(), name: str = "") -> Built:
-    """Build the graph of a V2 `NetParameter`. Raises NetError with every mistake found."""
+def build(
+    net: Message,
+    options: Options = DEFAULTS,
+    name: str = "",
+    faulty: Callable[[Message], bool] | None = None,
+) -> Built:
+    """Build the graph of a V2 `NetParameter`.
+
+    `faulty` tells layers that were not read whole: their tops exist, and nothing more is said of them. Raises NetError
+    with every mistake found; its `partial` is then the graph of the layers that are well.
+    """
     state = net.get("state") if net.has("state") else None
     stages = frozenset(options.stages) | frozenset(state.all("stage") if state else ())
     builder = _Builder(options, State(options.train, options.level, stages))
@@ -59,7 +71,10 @@ def build(net: Message, options: Options = Options(), name: str = "") -> Built:
         )
     later = {top: layer for layer in reversed(layers) for top in layer.all("top")}
     for layer in layers:
-        builder.add(layer, later)
+        if faulty is not None and faulty(layer):
+            builder.tops(layer, None)
+        else:
+            builder.add(layer, later)
     return builder.finish(str(net.get("name") or "") or name)
 
 
@@ -77,15 +92,13 @@ class _Builder:
         self.order: list[str] = []
         self.owners: dict[str, tuple[Message, int]] = {}
 
-    def report(
-        self, code: str, what: str, message: Message, at: str, why: str = "", remedy: str = ""
-    ) -> None:
+    def report(self, code: str, what: str, message: Message, at: str, why: str = "", remedy: str = "") -> None:
         self.problems.append(Diagnostic(code, what, locate(message, at), why=why, remedy=remedy))
 
     # one layer -------------------------------------------------------------------------------------------------
 
     def add(self, message: Message, later: Mapping[str, Message]) -> None:
-        name = message.get("name") or ""
+        name, before = message.get("name") or "", len(self.problems)
         bottoms = [self.bottom(message, i, blob, later) for i, blob in enumerate(message.all("bottom"))]
         layer = self.read(message)
         if layer is not None:
@@ -94,7 +107,7 @@ class _Builder:
         self.order.append(name)
         occurrence = self.names.get(name, 0)
         self.names[name] = occurrence + 1
-        if layer is None or any(b is None for b in bottoms):
+        if layer is None or len(self.problems) > before:  # what it makes stays unknown
             return
         values = tuple(b for b in bottoms if b is not None)
         for value in values:
@@ -161,13 +174,7 @@ class _Builder:
             if kind == "top" and layer.auto_top and have < least:
                 continue
             if have < least or (most is not None and have > most):
-                wanted = (
-                    str(least)
-                    if least == most
-                    else f"{least} or more"
-                    if most is None
-                    else f"{least} to {most}"
-                )
+                wanted = str(least) if least == most else f"{least} or more" if most is None else f"{least} to {most}"
                 plural = "" if wanted == "1" else "s"
                 self.report(
                     "arity",
@@ -274,13 +281,13 @@ class _Builder:
             declared = shapes[index] if index < len(shapes) else None
             shape = declared if given is None else given
             assumed = (1, 3, 500, 500) if index == 0 else (1, 1, 500, 500)
-            self.inputs.append(Input(value, assumed if shape is None else tuple(shape), shape is not None, message, layer))
+            self.inputs.append(
+                Input(value, assumed if shape is None else tuple(shape), shape is not None, message, layer)
+            )
 
     def param(self, message: Message, index: int, spec: Message) -> ParamSpec:
         shared = str(spec.get("name") or "")
-        result = ParamSpec(
-            shared, spec.get("lr_mult"), spec.get("decay_mult"), spec.get("share_mode") == "PERMISSIVE"
-        )
+        result = ParamSpec(shared, spec.get("lr_mult"), spec.get("decay_mult"), spec.get("share_mode") == "PERMISSIVE")
         if shared and shared in self.owners:
             owner, position = self.owners[shared]
             other = owner.all("param")[position]
@@ -309,8 +316,6 @@ class _Builder:
                         why="inputs are: " + (", ".join(entry.value.blob for entry in self.inputs) or "none"),
                     )
                 )
-        if self.problems:
-            raise NetError(self.problems)
         consumed = {bottom for node in self.nodes for bottom in node.bottoms}
         live = {value: None for value in self.current.values() if value not in consumed}
         graph = Graph(
@@ -322,6 +327,8 @@ class _Builder:
             dict(self.current),
             tuple(self.order),
         )
+        if self.problems:
+            raise NetError(self.problems, graph)
         keep = frozenset(self.options.shapes) | self.options.fed
         if not self.options.with_loss:
             graph, dropped = without_labels(graph, keep)

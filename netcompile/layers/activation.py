@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from netcompile.caffemodel.recipe import Reshape
 from netcompile.layers.base import (
     IDENTITY,
     Arity,
@@ -192,6 +191,8 @@ class PReLU(Elementwise):
         return (BlobSpec("weight", () if self.shared else (number(bottoms[0][1]),), self.filler),)
 
     def emit(self, e: Emission) -> Emitted:
+        from netcompile.caffemodel.recipe import Reshape
+
         slope = Reshape(e.take(0), (1,)) if self.shared else e.take(0)
         return Emitted(
             (f"{e.y[0]} = self.{e.name}({e.x[0]})",),

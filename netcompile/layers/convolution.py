@@ -201,15 +201,22 @@ class _Convolution(Layer):
         h, w = (Reach(d * (k - 1) + 1, s, p, transposed) for k, s, p, d in windows)
         return ((h, w),)
 
-    def _emit(self, e: Emission, module: str, function: str) -> Emitted:
+    def _emit(self, e: Emission, module: str) -> Emitted:
         axis, windows = self.windows(e.bottoms[0])
-        if axis != 1 or not 1 <= len(windows) <= 3:
+        rank = len(windows)
+        if rank > 3:
             raise Refused(
-                f"a {self.type} over {len(windows)} axes after axis {axis} has no counterpart in PyTorch",
+                f"a {self.type} over {rank} axes has no counterpart in PyTorch",
                 code="unsupported",
                 at="convolution_param",
-                why="PyTorch convolves one, two or three axes after the channels",
+                why="PyTorch convolves up to three axes after the channels",
             )
+        weight = e.take(0)
+        if not rank:  # a matrix for each item: one window of one element
+            windows = ((1, 1, 0, 1),)
+            from netcompile.caffemodel.recipe import Reshape
+
+            weight = Reshape(weight, (*self.weight_shape(self.channels(e.bottoms[0]), ()), 1))
         kernel, stride, pad, dilation = (tuple(column) for column in zip(*windows, strict=True))
         make = call(
             f"nn.{module}{len(windows)}d",
@@ -222,19 +229,24 @@ class _Convolution(Layer):
             groups=self.group if self.group > 1 else None,
             bias=None if self.bias else "False",
         )
-        tensors = [(f"{e.name}.weight", e.take(0))] + ([(f"{e.name}.bias", e.take(1))] if self.bias else [])
-        lines, functions = [], ()
+        tensors = [(f"{e.name}.weight", weight)] + ([(f"{e.name}.bias", e.take(1))] if self.bias else [])
+        lines = []
         for x, y, shape in zip(e.x, e.y, e.bottoms, strict=True):
             argument = x
-            short = self.shortfall(shape, windows)
+            short = self.shortfall(shape[axis + 1 :], windows[:rank])
             if any(short):
                 pads = ", ".join(f"0, {n}" for n in reversed(short))
                 lines.append(f"{y} = F.pad({x}, ({pads}))  # Caffe divides towards zero: one window, cut off")
                 argument = y
-            lines.append(f"{y} = self.{e.name}({argument})")
-        return Emitted(tuple(lines), (f"self.{e.name} = {make}",), functions, tuple(tensors))
+            # PyTorch wants one axis of items before the channels, and an axis to convolve behind them.
+            before = "[None]" if axis == 0 else f".flatten(0, {axis - 1})" if axis > 1 else ""
+            after = "[0]" if axis == 0 else f".unflatten(0, {x}.shape[:{axis}])" if axis > 1 else ""
+            if not rank:
+                before, after = f"{before}[..., None]", f"[..., 0]{after}"
+            lines.append(f"{y} = self.{e.name}({argument}{before}){after}")
+        return Emitted(tuple(lines), (f"self.{e.name} = {make}",), (), tuple(tensors))
 
-    def shortfall(self, shape: IntShape, windows: Sequence[tuple[int, int, int, int]]) -> list[int]:
+    def shortfall(self, spatial: IntShape, windows: Sequence[tuple[int, int, int, int]]) -> list[int]:
         return [0] * len(windows)
 
 
@@ -265,11 +277,11 @@ class Convolution(_Convolution):
         return sum(prod(top[:axis]) * prod(top[axis + 1 :]) * prod(weight) for top in tops)
 
     def emit(self, e: Emission) -> Emitted:
-        return self._emit(e, "Conv", "conv")
+        return self._emit(e, "Conv")
 
-    def shortfall(self, shape: IntShape, windows: Sequence[tuple[int, int, int, int]]) -> list[int]:
+    def shortfall(self, spatial: IntShape, windows: Sequence[tuple[int, int, int, int]]) -> list[int]:
         return [
-            max(0, d * (k - 1) + 1 - n - 2 * p) for n, (k, _, p, d) in zip(shape[2:], windows, strict=True)
+            max(0, d * (k - 1) + 1 - n - 2 * p) for n, (k, _, p, d) in zip(spatial, windows, strict=True)
         ]
 
 
@@ -300,4 +312,4 @@ class Deconvolution(_Convolution):
         return sum(prod(x[:axis]) * prod(x[axis + 1 :]) * prod(weight) for x in bottoms)
 
     def emit(self, e: Emission) -> Emitted:
-        return self._emit(e, "ConvTranspose", "conv_transpose")
+        return self._emit(e, "ConvTranspose")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, Self
 
-from netcompile.caffemodel.recipe import Constant, ScaledByFactor
 from netcompile.layers.activation import Elementwise
 from netcompile.layers.base import (
     BlobSpec,
@@ -76,6 +75,8 @@ class BatchNorm(Elementwise):
         return prod(tops[0])
 
     def emit(self, e: Emission) -> Emitted:
+        from netcompile.caffemodel.recipe import Constant, ScaledByFactor
+
         if e.train:
             return self._train(e)
         x, y = e.x[0], e.y[0]

@@ -169,16 +169,22 @@ class Params:
                 continue
             section = self.sections[name]
             for inner in section.message.entries:
-                if inner.field.name not in section.read:
-                    found.append(
-                        Diagnostic(
-                            "unused-param",
-                            f"{inner.field.name} does nothing here",
-                            section.message.name_span_of(inner.field.name),
-                            severity="warning",
-                            why=f"a {self.type} layer does not read it",
-                        )
+                field = inner.field
+                if field.name in section.read:
+                    continue
+                found.append(
+                    Diagnostic(
+                        "unused-param",
+                        f"{field.name} of {field.fork}'s Caffe is not carried out"
+                        if field.fork
+                        else f"{field.name} does nothing here",
+                        section.message.name_span_of(field.name),
+                        severity="warning",
+                        why=f"what that fork's {self.type} layer makes of it may differ from what is computed here"
+                        if field.fork
+                        else f"a {self.type} layer does not read it",
                     )
+                )
         return found
 
 

@@ -255,9 +255,12 @@ def global_max_pool(x):
 
 STOCHASTIC = '''
 def stochastic_pool(x, kernel, stride, end):
-    """Caffe's stochastic pooling at test: each window's mean, weighted by the activations."""
+    """Caffe's stochastic pooling at test: each window's mean, weighted by the activations.
+
+    Where they do not sum to more than 0 it gives 0.
+    """
     x = F.pad(x, (0, end[1], 0, end[0]))
     total = F.avg_pool2d(x, kernel, stride, divisor_override=1)
     squares = F.avg_pool2d(x * x, kernel, stride, divisor_override=1)
-    return squares / total.clamp_min(torch.finfo(torch.float32).tiny)
+    return squares / total.masked_fill(total <= 0, float("inf"))
 '''

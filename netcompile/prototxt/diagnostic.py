@@ -127,11 +127,16 @@ def sorted_by_position(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, .
 
 
 class NetError(Exception):
-    """Mistakes of a net's author: every one found, sorted by position. ``str()`` shows them all."""
+    """Mistakes of a net's author: every one found, sorted by position. ``str()`` shows them all.
+
+    ``partial`` is what could be made all the same, for whoever looks for the mistakes of the next stage too.
+    """
 
     diagnostics: tuple[Diagnostic, ...]
+    partial: object
 
-    def __init__(self, diagnostics: Diagnostic | Iterable[Diagnostic]) -> None:
+    def __init__(self, diagnostics: Diagnostic | Iterable[Diagnostic], partial: object = None) -> None:
+        self.partial = partial
         found = (diagnostics,) if isinstance(diagnostics, Diagnostic) else diagnostics
         self.diagnostics = sorted_by_position(found)
         super().__init__(self.diagnostics)

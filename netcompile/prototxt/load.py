@@ -6,6 +6,7 @@ import gc
 import re
 
 from netcompile.prototxt.diagnostic import Diagnostic, NetError, sorted_by_position
+from netcompile.prototxt.message import Message
 from netcompile.prototxt.parser import parse
 from netcompile.prototxt.recognise import recognised
 from netcompile.prototxt.source import Source, Span
@@ -22,18 +23,18 @@ def load_net(source: Source) -> Upgraded:
     other = recognised(source)
     if other is not None:
         raise NetError(other)
-    net = parse(source)
+    try:
+        net = parse(source)
+    except NetError as error:
+        _go_on(error)
+        raise
     here = Span(source, 0, 0)
     if not net.entries:
         blank = not source.text.strip()
         what = "the file is empty" if blank else "the file holds comments only"
-        raise NetError(
-            Diagnostic("empty-file", what, here, "a net has layers", 'layer { name: "…" type: "…" }')
-        )
+        raise NetError(Diagnostic("empty-file", what, here, "a net has layers", 'layer { name: "…" type: "…" }'))
     if not (net.has("layer") or net.has("layers") or net.has("input")):
-        raise NetError(
-            Diagnostic("no-layers", "a net without layers", here, "", 'layer { name: "…" type: "…" }')
-        )
+        raise NetError(Diagnostic("no-layers", "a net without layers", here, "", 'layer { name: "…" type: "…" }'))
     collecting = gc.isenabled()
     gc.disable()  # as in parse: many objects, no cycles
     try:
@@ -46,7 +47,26 @@ def load_net(source: Source) -> Upgraded:
         return result
     what = "a byte that is not UTF-8, in a comment"
     why = "it is not needed to read the net; the file is probably in Latin-1"
-    note = Diagnostic(
-        "not-utf8", what, Span(source, *odd.span()), why, "save the file as UTF-8", severity="note"
-    )
+    note = Diagnostic("not-utf8", what, Span(source, *odd.span()), why, "save the file as UTF-8", severity="note")
     return Upgraded(result.net, sorted_by_position([*result.notes, note]))
+
+
+# Mistakes that leave the rest of the text as it was meant: one field is lost, no brace.
+_LOCAL = frozenset(
+    "unknown-field unknown-enum-value wrong-type out-of-range duplicate-field equals-sign missing-quotes bad-number "
+    "bad-escape smart-quotes template".split()
+)
+
+
+def _go_on(error: NetError) -> None:
+    """Upgrade what was read of a text with mistakes in single fields, so that the next stages can look too.
+
+    ``error`` then carries the net as its ``partial``, and the upgrade's mistakes among its own.
+    """
+    net, error.partial = error.partial, None
+    if not isinstance(net, Message) or any(d.code not in _LOCAL for d in error.diagnostics):
+        return
+    try:
+        error.partial = upgrade(net)
+    except NetError as more:
+        error.diagnostics = sorted_by_position([*error.diagnostics, *more.diagnostics])

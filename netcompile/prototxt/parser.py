@@ -52,14 +52,16 @@ def _parsed(source: Source, root: str, forks: bool, fast: bool) -> Message:
     try:
         if not careful.found:
             _read(careful, fast)
+        whole = True
     except Stop:
-        pass
+        whole = False
     finally:
         if collecting:
             gc.enable()
+    read = Message(message_type(root), tuple(careful.frame.entries), source, 0, 0, len(source.text))
     if careful.found:
-        raise NetError(careful.found)
-    return Message(message_type(root), tuple(careful.frame.entries), source, 0, 0, len(source.text))
+        raise NetError(careful.found, read if whole and careful.frame.parent is None else None)
+    return read
 
 
 def _read(careful: Careful, fast: bool) -> None:

@@ -55,7 +55,7 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class LayerBlobs:
-    """A layer's blobs as a caffemodel has them: `owners` says which storage each is, for shared ones another layer's."""
+    """A layer's blobs as a caffemodel has them; `owners`: which storage each is, for shared ones another layer's."""
 
     name: str
     type: str
@@ -103,9 +103,7 @@ def blobs_of(module: Module) -> tuple[Blob, ...]:
             if node.type == "BatchNorm":  # running statistics are never learned
                 values["lr_mult"] = 0.0
             kept = owned.get(owner)
-            owned[owner] = Blob(
-                owner, kept.layer_type if kept else node.type, kept.spec if kept else spec, **values
-            )
+            owned[owner] = Blob(owner, kept.layer_type if kept else node.type, kept.spec if kept else spec, **values)
     return tuple(owned.values())
 
 

@@ -113,5 +113,5 @@ def main(folder: str, plan: Plan, every: int = 50) -> Scores:
 if __name__ == "__main__":
     here = Path(__file__).resolve().parents[2] / "tests" / "data" / "shapes" / "VOC"
     images = os.environ.get("SHAPES", str(here))
-    iterations = int(sys.argv[1]) if len(sys.argv) > 1 else Plan.iterations
+    iterations = int(sys.argv[1]) if len(sys.argv) > 1 else Plan().iterations
     main(images, Plan(iterations=iterations))

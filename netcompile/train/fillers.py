@@ -77,9 +77,7 @@ def bilinear(shape: tuple[int, ...]) -> Tensor:
     return (ramp[:, None] * ramp[None, :]).expand(shape).contiguous()
 
 
-def fill(
-    shape: tuple[int, ...], filler: Message | None, generator: Generator, constant: float = 0.0
-) -> Tensor:
+def fill(shape: tuple[int, ...], filler: Message | None, generator: Generator, constant: float = 0.0) -> Tensor:
     """A float32 tensor as `filler` draws it; without a filler, `constant` everywhere."""
     out = torch.empty(shape)
     if filler is None:

@@ -138,14 +138,17 @@ def noticed(analysed: Analysed) -> list[Diagnostic]:
                     "warning",
                 )
             )
-        if node.message.has("param") or node.type in (
-            "Convolution",
-            "InnerProduct",
-            "Deconvolution",
-            "Scale",
-            "Embed",
+        if (
+            node.message.has("param")
+            or node.type
+            in (
+                "Convolution",
+                "InnerProduct",
+                "Deconvolution",
+                "Scale",
+                "Embed",
+            )
+            or any(bottom in learned for bottom in node.bottoms)
         ):
-            learned.update(node.tops)
-        elif any(bottom in learned for bottom in node.bottoms):
             learned.update(node.tops)
     return found

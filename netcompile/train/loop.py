@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TestNet:
-    """A net that is tested: its feed, the blobs that it shares with the trained net, and how many batches a test has."""
+    """A net that is tested: its feed, its blobs (mostly the trained net's), and how many batches a test has."""
 
     net: Net
     batches: Batches
@@ -69,8 +69,7 @@ class Training:
         self.learned = [info for info in self.infos if info.learned]
         count = UPDATES[self.solver.type].histories
         self.history = {
-            info.take: [torch.zeros_like(self.blobs[info.take]) for _ in range(count)]
-            for info in self.learned
+            info.take: [torch.zeros_like(self.blobs[info.take]) for _ in range(count)] for info in self.learned
         }
         for info in self.learned:
             self.blobs[info.take].requires_grad_(True)
@@ -134,8 +133,7 @@ class Training:
 
     def _run(self, net: Net, blobs: Mapping[Take, Tensor], arrays: Mapping[str, Array]) -> dict[str, Tensor]:
         batch = {
-            name: torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(self.device)
-            for name, a in arrays.items()
+            name: torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(self.device) for name, a in arrays.items()
         }
         autocast = self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype) if autocast else nullcontext():
@@ -177,9 +175,7 @@ class Training:
             f"{self.solver.display} iters), loss = {_number(self._smoothed())}"
         )
         self.clock, self.shown = now, self.iteration
-        for line in _outputs(
-            self.net, {n: t.detach().float().reshape(-1).tolist() for n, t in tops.items()}, "Train"
-        ):
+        for line in _outputs(self.net, {n: t.detach().float().reshape(-1).tolist() for n, t in tops.items()}, "Train"):
             self.say(line)
         self.say(f"Iteration {self.iteration}, lr = {rate:.6g}")
 
@@ -209,10 +205,7 @@ class Training:
                 sums[name] = values + sums[name] if name in sums else values
         self.tested[index] += test.iterations
         if group.world > 1:
-            shapes = {
-                name: test.net.analysed.shapes[test.net.analysed.graph.blobs[name]]
-                for name in test.net.outputs
-            }
+            shapes = {name: test.net.analysed.shapes[test.net.analysed.graph.blobs[name]] for name in test.net.outputs}
             for name, shape in shapes.items():
                 sums.setdefault(name, torch.zeros(int(np.prod(shape)), dtype=torch.float64))
             parallel.sum_gradients([total, *(sums[name] for name in test.net.outputs)])
@@ -237,7 +230,8 @@ class Training:
         if self.device.type == "cuda":
             state["random.cuda"] = torch.cuda.get_rng_state(self.device)
         progress = Progress(
-            self.iteration, self.step, self.solver.type, self.seed, tuple(self.recent), tuple(self.losses), tuple(self.tested)
+            self.iteration, self.step, self.solver.type, self.seed,
+            tuple(self.recent), tuple(self.losses), tuple(self.tested),
         )  # fmt: skip
         path = write_snapshot(self.prefix, progress, caffe_blobs(self.layers, self.blobs), state)
         self.say(f"Snapshotting to {os.path.relpath(path)}")

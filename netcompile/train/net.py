@@ -13,11 +13,12 @@ from torch.func import functional_call
 
 from netcompile.caffemodel.recipe import Recipe, Take
 from netcompile.emit.module import Module
-from netcompile.ir.build import Options
+from netcompile.ir.build import Options, build
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import Arity, Emission, Emitted, IntShape, Layer, Shape
 from netcompile.pipeline import Analysed, analyse, compile_net
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.prototxt.load import load_net
 from netcompile.prototxt.source import Source
 from netcompile.runtime.execute import load_source
 from netcompile.train.blobs import evaluate
@@ -63,8 +64,13 @@ class Net:
 
     def loss(self, tops: Mapping[str, Tensor]) -> Tensor:
         """Σ loss_weight · Σ top, as Caffe's Net::ForwardBackward; a scalar."""
-        terms = [tops[loss.blob].float().sum() * loss.weight for loss in self.losses]
+        terms = [_exact(tops[loss.blob]).sum() * loss.weight for loss in self.losses]
         return torch.stack(terms).sum() if terms else torch.zeros(())
+
+
+def _exact(top: Tensor) -> Tensor:
+    """A top of reduced precision as float32."""
+    return top.float() if top.dtype in (torch.bfloat16, torch.float16) else top
 
 
 def find_net(ref: NetRef, beside: str) -> Source | None:
@@ -104,15 +110,21 @@ def source_of(ref: NetRef, beside: str) -> Source:
     return Source(to_text(ref.message), f"{ref.span.source.name}:{ref.field}")
 
 
+def _options(ref: NetRef, train: bool, shapes: Mapping[str, IntShape]) -> Options:
+    return Options(train=train, level=ref.level, stages=ref.stages, shapes=dict(shapes), with_loss=True)
+
+
+def graph_of(source: Source, ref: NetRef, train: bool) -> Graph:
+    """The net's graph before the shapes of its batches are known. Raises NetError."""
+    return build(load_net(source).net, _options(ref, train, {})).graph
+
+
 def read_net(source: Source, ref: NetRef, train: bool, shapes: Mapping[str, IntShape]) -> Analysed:
     """The net for a phase, with its losses; `shapes` are those of the batches. Raises NetError."""
-    options = Options(train=train, level=ref.level, stages=ref.stages, shapes=dict(shapes), with_loss=True)
-    return analyse(source, options).require()
+    return analyse(source, _options(ref, train, shapes)).require()
 
 
-def compiled(
-    analysed: Analysed, prepare: Callable[[Analysed, tuple[str, ...]], Analysed] | None = None
-) -> Net:
+def compiled(analysed: Analysed, prepare: Callable[[Analysed, tuple[str, ...]], Analysed] | None = None) -> Net:
     """The net ready to run. `prepare` may rework it before it is emitted. Raises NetError."""
     losses = []
     graph = analysed.graph

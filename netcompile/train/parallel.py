@@ -74,10 +74,8 @@ def _guarded(collective: Callable[[], T]) -> T:
         return collective()
     except RuntimeError as error:
         me = os.environ.get("RANK", "?")
-        reason = str(error).strip().splitlines()[0][:200]
-        raise WorkerLost(
-            f"process {me} lost another process of the training, and ends too: {reason}"
-        ) from error
+        reason = str(error).strip().splitlines()[0].rpartition("] ")[2].partition(". ")[0][:200]
+        raise WorkerLost(f"process {me} lost another process of the training, and ends too: {reason}") from error
 
 
 # --- collectives on rows
@@ -99,12 +97,13 @@ def _gather(own: Tensor, rows: int) -> Tensor:
     world = dist.get_world_size()
     shares = [share(rows, rank, world) for rank in range(world)]
     height = max(end - start for start, end in shares)
-    padded = own.new_zeros((height, *own.shape[1:]))
+    reduced = own.dtype in (torch.bfloat16, torch.float16)  # which gloo does not carry
+    padded = torch.zeros((height, *own.shape[1:]), dtype=torch.float32 if reduced else own.dtype, device=own.device)
     mine = shares[dist.get_rank()][1] - shares[dist.get_rank()][0]
     padded[:mine] = own[:mine]
     parts = [torch.empty_like(padded) for _ in range(world)]
     _guarded(lambda: dist.all_gather(parts, padded))
-    return torch.cat([part[: end - start] for part, (start, end) in zip(parts, shares, strict=True)])
+    return torch.cat([p[: end - start] for p, (start, end) in zip(parts, shares, strict=True)]).to(own.dtype)
 
 
 def _own(whole: Tensor) -> Tensor:
@@ -204,9 +203,41 @@ class _Step(Layer):
 
 # Types that treat each row of a batch by itself, unless their axis is the batch's.
 BY_ROW = frozenset(
-    """AbsVal BNLL Clip Convolution Crop Deconvolution ELU Eltwise Exp Flatten Im2col InnerProduct LRN Log MVN PReLU
-    Pooling Power ReLU Sigmoid Softmax Split Swish TanH Threshold Concat Slice Dropout StopGradient Scale Bias
-    Interp Upsample""".split()
+    [
+        "AbsVal",
+        "BNLL",
+        "Clip",
+        "Convolution",
+        "Crop",
+        "Deconvolution",
+        "ELU",
+        "Eltwise",
+        "Exp",
+        "Flatten",
+        "Im2col",
+        "InnerProduct",
+        "LRN",
+        "Log",
+        "MVN",
+        "PReLU",
+        "Pooling",
+        "Power",
+        "ReLU",
+        "Sigmoid",
+        "Softmax",
+        "Split",
+        "Swish",
+        "TanH",
+        "Threshold",
+        "Concat",
+        "Slice",
+        "Dropout",
+        "StopGradient",
+        "Scale",
+        "Bias",
+        "Interp",
+        "Upsample",
+    ]
 )
 
 
@@ -239,9 +270,7 @@ def spread(analysed: Analysed, wanted: Sequence[str]) -> Spread:
     mixed = True
     while mixed:
         whole = {s.name for n in graph.nodes if id(n) not in split for s in n.params if s.name}
-        bad = {
-            id(n) for n in graph.nodes if id(n) in split and any(s.name in whole for s in n.params if s.name)
-        }
+        bad = {id(n) for n in graph.nodes if id(n) in split and any(s.name in whole for s in n.params if s.name)}
         split, mixed = split - bad, bool(bad)
     own: dict[Value, Value] = {}  # whole value → its own rows
     gathered: dict[Value, Value] = {}  # value of own rows → the whole
@@ -278,9 +307,7 @@ def spread(analysed: Analysed, wanted: Sequence[str]) -> Spread:
     for name in wanted:
         blobs[name] = whole_of(blobs[name])
     users = frozenset((node.name, node.occurrence) for node in graph.nodes if id(node) in split)
-    return Spread(
-        replace(analysed, graph=graph.replace(nodes=tuple(nodes), blobs=blobs), shapes=shapes), users
-    )
+    return Spread(replace(analysed, graph=graph.replace(nodes=tuple(nodes), blobs=blobs), shapes=shapes), users)
 
 
 def summed_blobs(module: Module, users: frozenset[tuple[str, int]]) -> frozenset[Take]:

@@ -20,7 +20,7 @@ from netcompile.train.data.base import Batches
 from netcompile.train.data.sources import Wanted, feed
 from netcompile.train.in_place import noticed
 from netcompile.train.loop import TestNet, Training
-from netcompile.train.net import Net, compiled, read_net, source_of
+from netcompile.train.net import compiled, graph_of, read_net, source_of
 from netcompile.train.solver import NetRef, Solver
 from netcompile.train.weights import copy_weights
 
@@ -51,9 +51,7 @@ def prepare(
     group = parallel.join(wishes.device)
     if not group.leads:
         say, note = (lambda text: None), (lambda found: None)
-    device = (
-        torch.device("cuda", torch.cuda.current_device()) if wishes.device == "cuda" else torch.device("cpu")
-    )
+    device = torch.device("cuda", torch.cuda.current_device()) if wishes.device == "cuda" else torch.device("cpu")
     beside = os.path.dirname(solver.source.name)
     seed = wishes.seed if wishes.seed is not None else solver.random_seed
     if seed < 0:
@@ -106,20 +104,16 @@ def _beside(folder: str, path: str) -> str:
     return candidate if os.path.isfile(candidate) else path
 
 
-def _net(
-    solver: Solver, ref: NetRef, train: bool, wishes: Wishes, seed: int, beside: str
-) -> tuple[Analysed, Batches]:
+def _net(solver: Solver, ref: NetRef, train: bool, wishes: Wishes, seed: int, beside: str) -> tuple[Analysed, Batches]:
     """The net, shaped for its batches, and where they come from."""
     source = source_of(ref, beside)
-    analysed = read_net(source, ref, train, {})
-    consumed = {bottom for node in analysed.graph.nodes for bottom in node.bottoms}
-    wanted = tuple(entry for entry in analysed.graph.inputs if entry.value in consumed)
+    graph = graph_of(source, ref, train)
+    consumed = {bottom for node in graph.nodes for bottom in node.bottoms}
+    wanted = tuple(entry for entry in graph.inputs if entry.value in consumed)
     batches: Batches
     if wishes.batches is not None:
         batches = wishes.batches
-    elif (
-        wishes.data is not None and os.path.isfile(wishes.data) and not wishes.data.endswith((".txt", ".lst"))
-    ):
+    elif wishes.data is not None and os.path.isfile(wishes.data) and not wishes.data.endswith((".txt", ".lst")):
         names = [entry.value.blob for entry in wanted]
         passes, steps = (solver.iter_size, solver.max_iter) if train else (1, 1)
         batches = read_arrays(wishes.data, names, passes, steps)
@@ -151,9 +145,8 @@ def _net(
     ]
     if problems:
         raise NetError(problems)
-    idle = {e.value.blob: e.shape for e in analysed.graph.inputs if e not in wanted}
-    if any(tuple(entry.shape) != shapes[entry.value.blob] for entry in wanted):
-        analysed = read_net(source, ref, train, shapes)
+    idle = {e.value.blob: e.shape for e in graph.inputs if e not in wanted}
+    analysed = read_net(source, ref, train, shapes)
     return analysed, _Filled(batches, idle) if idle else batches
 
 
@@ -178,18 +171,14 @@ def _test(
     """A test net; layers that the trained net has by name share its blobs (Net::ShareTrainedLayersWith)."""
     analysed, batches = _net(solver, ref, False, replace(wishes, split="val"), seed, beside)
     net = compiled(analysed)
-    shared: dict[tuple[str, int], Tensor] = {
-        (take.layer, take.index): tensor for take, tensor in blobs.items()
-    }
+    shared: dict[tuple[str, int], Tensor] = {(take.layer, take.index): tensor for take, tensor in blobs.items()}
     own = {}
     for info in blobs_of(net.module):
         tensor = shared.get((info.take.layer, info.take.index))
         if tensor is None:
             tensor = draw((info,), generator)[info.take].to(device)
         elif tuple(tensor.shape) != info.spec.shape:
-            what = (
-                f"layer '{info.take.layer}' has blobs of other shapes in the test net than in the trained one"
-            )
+            what = f"layer '{info.take.layer}' has blobs of other shapes in the test net than in the trained one"
             why = f"{_dims(info.spec.shape)} against {_dims(tensor.shape)}"
             raise NetError(Diagnostic("test-net", what, ref.span, why))
         own[info.take] = tensor
@@ -211,23 +200,17 @@ def _idle(infos: Sequence[Blob]) -> list[Diagnostic]:
     ]
 
 
-def _remarks(
-    path: str, coerced: Sequence[str], drawn: Sequence[str], unused: Sequence[str]
-) -> list[Diagnostic]:
+def _remarks(path: str, coerced: Sequence[str], drawn: Sequence[str], unused: Sequence[str]) -> list[Diagnostic]:
     found = []
     if coerced:
         why = "the same numbers in the same order, as where a fully connected layer becomes a convolution"
         what = f"{path}: blobs taken over in another shape:\n" + "\n".join(coerced)
         found.append(
-            Diagnostic(
-                "weights-coerced", what.replace("\n", "; ").replace(":;", ":"), why=why, severity="warning"
-            )
+            Diagnostic("weights-coerced", what.replace("\n", "; ").replace(":;", ":"), why=why, severity="warning")
         )
     if drawn:
         what = f"{path} has no weights for {', '.join(drawn)}"
-        found.append(
-            Diagnostic("weights-drawn", what, why="they stay as their fillers draw them", severity="note")
-        )
+        found.append(Diagnostic("weights-drawn", what, why="they stay as their fillers draw them", severity="note"))
     if unused:
         what = f"{path} has weights for {', '.join(unused)}, which the net lacks"
         found.append(Diagnostic("weights-unused", what, why="Caffe ignores them too", severity="note"))

@@ -38,11 +38,7 @@ class Policy:
         """
         if self.name == "step":
             return iteration // self.stepsize
-        if (
-            self.name == "multistep"
-            and current < len(self.stepvalues)
-            and iteration >= self.stepvalues[current]
-        ):
+        if self.name == "multistep" and current < len(self.stepvalues) and iteration >= self.stepvalues[current]:
             return current + 1
         return current
 
@@ -60,15 +56,9 @@ class Policy:
             case "exp":
                 return float32(self.base * _power(self.gamma, iteration))
             case "inv":
-                return float32(
-                    self.base * float32(_power(float32(1.0 + float32(self.gamma * iteration)), -self.power))
-                )
+                return float32(self.base * float32(_power(float32(1.0 + float32(self.gamma * iteration)), -self.power)))
             case "poly":
-                left = (
-                    float32(1.0 - float32(float32(iteration) / float32(self.max_iter)))
-                    if self.max_iter
-                    else 1.0
-                )
+                left = float32(1.0 - float32(float32(iteration) / float32(self.max_iter))) if self.max_iter else 1.0
                 return float32(self.base * float32(_power(left, self.power)))
             case _:  # sigmoid
                 slope = float32(-self.gamma * (iteration - self.stepsize))

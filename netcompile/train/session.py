@@ -29,9 +29,7 @@ def train(prepare: Callable[[], Training], out: str, resume: str | None = None) 
             if stopped() and training.iteration < training.solver.max_iter:
                 return False
         if training.group.leads:
-            write_tensors(
-                os.path.join(out, "final.safetensors"), caffe_blobs(training.layers, training.blobs)
-            )
+            write_tensors(os.path.join(out, "final.safetensors"), caffe_blobs(training.layers, training.blobs))
             write_json(os.path.join(out, "log.json"), {"loss": training.losses})
         return True
     finally:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CLASSES = ("background", "circle", "square", "triangle", "cross", "ring")
 IGNORED = 255
+_AREA = 96 * 128  # pixels that hold one to four shapes
 _FINE = 3  # drawn so many times finer, then averaged
 
 
@@ -41,11 +42,12 @@ def draw_scene(random: np.random.Generator, height: int, width: int) -> tuple[Ar
     """An H×W×3 byte image, RGB, and its H×W byte labels, 255 along the outlines of the shapes."""
     from io import BytesIO
 
-    from PIL import Image, ImageDraw
+    from PIL import Image
 
     image = _ground(random, height, width)
     label = np.zeros((height, width), np.uint8)
-    for _ in range(int(random.integers(1, 5))):
+    scenes = max(1, round(height * width / _AREA))
+    for _ in range(int(random.integers(1, 5, scenes).sum())):
         kind = int(random.integers(1, len(CLASSES)))
         mask = _mask(random, kind, height, width)
         colour = random.uniform(0, 255, 3)
@@ -56,7 +58,6 @@ def draw_scene(random: np.random.Generator, height: int, width: int) -> tuple[Ar
     image = image + random.normal(0, random.uniform(2, 14), image.shape)
     buffer = BytesIO()
     Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
-    assert ImageDraw is not None
     return np.asarray(Image.open(buffer)), label
 
 

@@ -35,7 +35,7 @@ class Progress:
 
 
 def caffe_blobs(layers: Sequence[LayerBlobs], blobs: Mapping[Take, Tensor]) -> dict[str, Tensor]:
-    """Copies of all blobs under ``<layer>.<index>``, shared ones with every layer that has them, as Caffe writes them."""
+    """Copies of all blobs under ``<layer>.<index>``; as Caffe writes them, shared ones with every layer of theirs."""
     return {
         layer.key(index): blobs[owner].detach().to("cpu", torch.float32).reshape(shape).clone()
         for layer in layers
@@ -69,10 +69,8 @@ def _write(path: str, data: bytes) -> None:
         raise
 
 
-def write_snapshot(
-    prefix: str, progress: Progress, weights: Mapping[str, Tensor], state: Mapping[str, Tensor]
-) -> str:
-    """``PREFIX_iter_N.safetensors`` (the blobs), ``….state.safetensors`` and last ``….json``, whose path is returned."""
+def write_snapshot(prefix: str, progress: Progress, weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+    """``PREFIX_iter_N.safetensors`` (the blobs), ``….state.safetensors`` and last ``….json``: its path is returned."""
     stem = f"{prefix}_iter_{progress.iteration}"
     write_tensors(f"{stem}.safetensors", weights)
     write_tensors(f"{stem}.state.safetensors", state)
@@ -110,9 +108,7 @@ def read_snapshot(path: str) -> tuple[Progress, dict[str, Tensor], dict[str, Ten
     for name in (progress.weights, progress.state):
         part = os.path.join(folder, os.path.basename(name))
         if not os.path.isfile(part):
-            raise no(
-                f"its file {os.path.basename(name)} is missing", "a snapshot is three files in one folder"
-            )
+            raise no(f"its file {os.path.basename(name)} is missing", "a snapshot is three files in one folder")
         try:
             loaded.append(load_file(part))
         except SafetensorError as error:

@@ -86,9 +86,7 @@ def _parse(source: Source) -> Message:
     if first is not None and not re.search(r"net_param\s*:?\s*[{<]", source.text):
         why = "its layers say what is computed; a solver says how it is trained"
         span = Span(source, *first.span(1))
-        raise NetError(
-            Diagnostic("solver-net", "this is a net, not a solver", span, why, "give the solver's prototxt")
-        )
+        raise NetError(Diagnostic("solver-net", "this is a net, not a solver", span, why, "give the solver's prototxt"))
     return parse(source, "SolverParameter")
 
 
@@ -115,9 +113,7 @@ class _Reader:
             span = self.message.name_span_of(field, index)
         self.findings.append(Diagnostic(code, what, span, why, remedy, severity))
 
-    def error(
-        self, code: str, what: str, field: str, why: str = "", remedy: str = "", index: int = 0
-    ) -> None:
+    def error(self, code: str, what: str, field: str, why: str = "", remedy: str = "", index: int = 0) -> None:
         self.say("error", code, what, field, why, remedy, index)
 
     def warn(self, code: str, what: str, field: str, why: str = "", remedy: str = "") -> None:
@@ -192,30 +188,28 @@ class _Reader:
                 "Caffe asks for it before it trains", 'snapshot_prefix: "snapshot/train"',
             )  # fmt: skip
         rms_decay = self.number("rms_decay", 0.0, 1.0) if kind == "RMSProp" else float(m.get("rms_decay"))
-        values: dict[str, Any] = dict(
-            max_iter=self.integer("max_iter", 0),
-            momentum=self.number("momentum"),
-            momentum2=self.number("momentum2"),
-            delta=self.number("delta"),
-            rms_decay=rms_decay,
-            weight_decay=self.number("weight_decay"),
-            regularization=regularization,
-            clip_gradients=self.number("clip_gradients"),
-            iter_size=self.integer("iter_size", 1),
-            display=self.integer("display", 0),
-            average_loss=self.integer("average_loss", 1),
-            test_iter=tuple(int(v) for v in m.all("test_iter")),
-            test_interval=self.integer("test_interval", 0),
-            test_initialization=bool(m.get("test_initialization")),
-            test_compute_loss=bool(m.get("test_compute_loss")),
-            snapshot=snapshot,
-            snapshot_prefix=str(m.get("snapshot_prefix") or ""),
-            snapshot_after_train=bool(m.get("snapshot_after_train")),
-            random_seed=int(m.get("random_seed")),
-            weights=tuple(
-                part.strip() for text in m.all("weights") for part in text.split(",") if part.strip()
-            ),
-        )
+        values: dict[str, Any] = {
+            "max_iter": self.integer("max_iter", 0),
+            "momentum": self.number("momentum"),
+            "momentum2": self.number("momentum2"),
+            "delta": self.number("delta"),
+            "rms_decay": rms_decay,
+            "weight_decay": self.number("weight_decay"),
+            "regularization": regularization,
+            "clip_gradients": self.number("clip_gradients"),
+            "iter_size": self.integer("iter_size", 1),
+            "display": self.integer("display", 0),
+            "average_loss": self.integer("average_loss", 1),
+            "test_iter": tuple(int(v) for v in m.all("test_iter")),
+            "test_interval": self.integer("test_interval", 0),
+            "test_initialization": bool(m.get("test_initialization")),
+            "test_compute_loss": bool(m.get("test_compute_loss")),
+            "snapshot": snapshot,
+            "snapshot_prefix": str(m.get("snapshot_prefix") or ""),
+            "snapshot_after_train": bool(m.get("snapshot_after_train")),
+            "random_seed": int(m.get("random_seed")),
+            "weights": tuple(part.strip() for text in m.all("weights") for part in text.split(",") if part.strip()),
+        }
         if not (train and kind and rate):
             return None
         return Solver(
@@ -296,9 +290,7 @@ class _Reader:
         is_message = self.message.type.fields[field].message is not None
         found = []
         for index, value in enumerate(self.message.all(field)):
-            span = (
-                self.message.name_span_of(field, index) if is_message else self.message.span_of(field, index)
-            )
+            span = self.message.name_span_of(field, index) if is_message else self.message.span_of(field, index)
             path = "" if is_message else str(value)
             if not is_message and not path:
                 self.error("solver-net", f"{field} is an empty path", field, index=index)
@@ -310,9 +302,7 @@ class _Reader:
         m = self.message
         trains = [ref for f in ("train_net_param", "train_net", "net_param", "net") for ref in self.refs(f)]
         if not trains:
-            self.error(
-                "solver-missing", "the solver names no net to train", "", remedy='net: "train_val.prototxt"'
-            )
+            self.error("solver-missing", "the solver names no net to train", "", remedy='net: "train_val.prototxt"')
         for extra in trains[1:]:
             self.error(
                 "solver-conflict", f"{extra.field} beside {trains[0].field}: two nets to train", extra.field,
@@ -325,26 +315,25 @@ class _Reader:
         iters, states = m.all("test_iter"), m.all("test_state")
         if len(iters) < len(given) or (len(iters) > len(given) and not generic):
             self.error(
-                "solver-count", f"{len(iters)} test_iter for {len(given)} test nets",
+                "solver-conflict", f"{len(iters)} test_iter for {len(given)} test nets",
                 "test_iter" if iters else given[0].field,
                 "every test net has its test_iter; further ones test the net that `net` names",
             )  # fmt: skip
         tests = given + generic[:1] * max(0, len(iters) - len(given))
         for index, value in enumerate(iters):
             if value < 1:
-                self.error(
-                    "solver-range", f"test_iter must be at least 1, not {value}", "test_iter", index=index
-                )
+                self.error("solver-range", f"test_iter must be at least 1, not {value}", "test_iter", index=index)
         if states and len(states) != len(tests):
             self.error(
-                "solver-count", f"{len(states)} test_state for {len(tests)} test nets", "test_state",
+                "solver-conflict", f"{len(states)} test_state for {len(tests)} test nets", "test_state",
                 "Caffe wants none, or one for each test net",
             )  # fmt: skip
         elif states:
             tests = [_with_state(ref, state) for ref, state in zip(tests, states, strict=True)]
         if tests and int(m.get("test_interval") or 0) < 1:
+            at = "test_interval" if m.has("test_interval") else "test_iter"
             self.error(
-                "solver-missing", "test nets without a test_interval", "test_interval" if m.has("test_interval") else "test_iter",
+                "solver-missing", "test nets without a test_interval", at,
                 "Caffe asks how often they are to be run", "test_interval: 1000",
             )  # fmt: skip
         if m.get("test_interval") and not tests:

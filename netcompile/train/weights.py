@@ -74,9 +74,7 @@ def _read_safetensors(path: str) -> list[Stored]:
     try:
         arrays = load_file(path)
     except SafetensorError as error:
-        raise NetError(
-            Diagnostic("weights-file", f"{path}: not a whole .safetensors file: {error}")
-        ) from None
+        raise NetError(Diagnostic("weights-file", f"{path}: not a whole .safetensors file: {error}")) from None
     grouped: dict[str, dict[int, Array]] = {}
     for key, array in arrays.items():
         layer, _, index = key.rpartition(".")
@@ -137,9 +135,7 @@ def copy_weights(path: str, layers: Sequence[LayerBlobs], blobs: Mapping[Take, T
                 values[owner] = array.reshape(shape)
             elif _coercible(array.shape, shape):
                 values[owner] = array.reshape(shape)
-                coerced.append(
-                    f"{target.key(index)}: {_dims(_significant(array.shape))} taken over as {_dims(shape)}"
-                )
+                coerced.append(f"{target.key(index)}: {_dims(_significant(array.shape))} taken over as {_dims(shape)}")
             else:
                 problems.append(
                     Diagnostic(

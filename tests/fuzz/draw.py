@@ -263,7 +263,7 @@ class Gen:
 
     def _rules(self) -> str:
         phase, other = ("TRAIN", "TEST") if self.net.train else ("TEST", "TRAIN")
-        if self.chance(94):
+        if not self.chance(6):
             return ""
         return str(
             self.choice(

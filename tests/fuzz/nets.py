@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.fuzz import elements, losses, structure, windows
+from tests.fuzz import elements, forks, losses, structure, windows
 from tests.fuzz.draw import Drawn, Gen, Layer, Unsuitable
 
 DRAWS: dict[str, Callable[[Gen], Layer]] = {
@@ -19,6 +19,8 @@ DRAWS: dict[str, Callable[[Gen], Layer]] = {
 # What nets are made of most; the rest of the types share the other half of the draws.
 COMMON = ("Convolution", "ReLU", "Pooling", "Eltwise", "Concat", "Deconvolution", "Crop", "Scale", "InnerProduct")
 TYPES = tuple(DRAWS)
+DRAWS.update(forks.DRAWS)
+FORKS = tuple(forks.DRAWS)
 
 
 @st.composite
@@ -27,7 +29,7 @@ def nets(draw: Callable[[st.SearchStrategy[Any]], Any], only: tuple[str, ...] = 
     g = Gen(draw, draw(st.integers(0, 9)) == 9)
     for _ in range(g.int(1, 8)):
         for _attempt in range(3):
-            name = g.choice(only or TYPES) if only or g.chance(70) else g.choice(COMMON)
+            name = g.choice(only or g.choice((TYPES, TYPES, TYPES, COMMON, FORKS)))
             before = g.snapshot()
             try:
                 g.add(DRAWS[name](g))

@@ -10,17 +10,17 @@ from tests.oracles.base import toward_zero
 
 def per_axis(g: Gen, name: str, stem: str, values: list[int], default: int | None) -> str:
     """A field of a window: once, once for each axis, or as height and width."""
-    if len(set(values)) == 1 and values[0] == default and g.chance(70):
+    if len(set(values)) == 1 and values[0] == default and not g.chance(30):
         return ""
     if len(values) == 2 and stem and g.chance(30):
         return f"{stem}_h: {values[0]} {stem}_w: {values[1]} "
-    if len(set(values)) == 1 and (not values or g.chance(70)):
+    if len(set(values)) == 1 and (not values or not g.chance(30)):
         return f"{name}: {values[0]} "
     return "".join(f"{name}: {v} " for v in values)
 
 
 def same_or_each(g: Gen, rank: int, least: int, most: int) -> list[int]:
-    if g.chance(60):
+    if not g.chance(40):
         return [g.int(least, most)] * rank
     return [g.int(least, most) for _ in range(rank)]
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from netcompile.emit.weights import weight_plan
-from netcompile.layers.registry import load_forks
+from netcompile.layers.registry import load
 from netcompile.layers.unsupported import KNOWN_UNSUPPORTED, MEASURES, reason
 from tests.layers.harness import compile_text, inputs_text, module_of, refusals, run_text
 
@@ -90,7 +90,7 @@ def test_layers_that_no_output_needs_do_not_run() -> None:
 
 
 def test_reasons_are_for_types_that_nobody_has() -> None:
-    known = load_forks()
+    known = load()
     assert not set(KNOWN_UNSUPPORTED) & set(known)
     assert set(MEASURES) <= set(known)
     assert all(reason(name) for name in (*KNOWN_UNSUPPORTED, *MEASURES))

@@ -26,7 +26,8 @@ layer { name: "bn" type: "BatchNorm" bottom: "c2" top: "c2" }
 layer { name: "sc" type: "Scale" bottom: "c2" top: "c2" scale_param { bias_term: true } }
 layer { name: "relu" type: "ReLU" bottom: "c2" top: "c2" }
 layer { name: "drop" type: "Dropout" bottom: "c2" top: "c2" dropout_param { dropout_ratio: 0.3 } }
-layer { name: "score" type: "Convolution" bottom: "c2" top: "score" param { lr_mult: 1 } param { lr_mult: 2 decay_mult: 0 }
+layer { name: "score" type: "Convolution" bottom: "c2" top: "score"
+  param { lr_mult: 1 } param { lr_mult: 2 decay_mult: 0 }
   convolution_param { num_output: 3 kernel_size: 1 weight_filler { type: "msra" } } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "score" bottom: "label" top: "loss"
   loss_param { ignore_label: 255 normalize: true } }

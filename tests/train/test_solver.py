@@ -10,6 +10,8 @@ from netcompile.train.solver import Solver, read_solver
 
 GOOD = 'net: "n.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 10 '
 
+MULTISTEP = GOOD.replace("fixed", "multistep") + "gamma: 1 "
+
 
 def read(text: str) -> Solver:
     return read_solver(Source(text, "s.prototxt"))
@@ -73,8 +75,8 @@ MISTAKES = [
     (GOOD + "snapshot: 5", "solver-missing", "snapshot is given, snapshot_prefix is not"),
     (GOOD + "test_iter: 1", "solver-missing", "test nets without a test_interval"),
     (GOOD + "test_iter: 0 test_interval: 1", "solver-range", "test_iter must be at least 1, not 0"),
-    (GOOD + 'test_net: "t"', "solver-count", "0 test_iter for 1 test nets"),
-    (GOOD + "test_iter: 1 test_interval: 1 test_state { } test_state { }", "solver-count", "2 test_state for 1 test nets"),
+    (GOOD + 'test_net: "t"', "solver-conflict", "0 test_iter for 1 test nets"),
+    (GOOD + "test_iter: 1 test_interval: 1" + " test_state { }" * 2, "solver-conflict", "2 test_state for 1 test nets"),
     ('layer { name: "x" type: "ReLU" }', "solver-net", "this is a net, not a solver"),
 ]  # fmt: skip
 
@@ -120,7 +122,11 @@ def test_all_mistakes_are_told_at_once() -> None:
 WARNINGS = [
     (GOOD + "gamma: 0.5", "solver-unused", "gamma does nothing with lr_policy fixed"),
     (GOOD.replace("fixed", "exp"), "solver-rate", "lr_policy exp without gamma"),
-    (GOOD.replace("fixed", "multistep") + "gamma: 1 stepvalue: 4 stepvalue: 2", "solver-rate", "stepvalue does not ascend"),
+    (
+        GOOD.replace("fixed", "multistep") + "gamma: 1 stepvalue: 4 stepvalue: 2",
+        "solver-rate",
+        "stepvalue does not ascend",
+    ),
     (GOOD + "test_interval: 4", "solver-unused", "test_interval does nothing: there is no test net"),
     (GOOD + "solver_mode: GPU", "solver-elsewhere", "solver_mode is not followed"),
     (GOOD + "debug_info: true", "solver-elsewhere", "debug_info is not followed"),

@@ -39,7 +39,7 @@ def read_arrays(path: str, tops: Sequence[str], passes: int, steps: int) -> Arra
     problems = []
     arrays: dict[str, Array] = {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             names = list(archive.files)
             for top in tops:
                 if top in names:

@@ -46,12 +46,10 @@ def dummy_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
     if len(shapes) not in (1, len(tops)) or len(fillers) not in (0, 1, len(tops)):
         what = f"{len(shapes)} shapes and {len(fillers)} fillers for {len(tops)} tops"
         raise NetError(
-            Diagnostic(
-                "param-count", what, message.span_of("type"), "Caffe wants one for all, or one for each"
-            )
+            Diagnostic("param-count", what, message.span_of("type"), "Caffe wants one for all, or one for each")
         )
     shapes = shapes * len(tops) if len(shapes) == 1 else shapes
-    chosen: list[Message | None] = [None] * len(tops) if not fillers else fillers
+    chosen: list[Message | None] = list(fillers) if fillers else [None] * len(tops)
     chosen = chosen * len(tops) if len(chosen) == 1 else chosen
     rows = tuple(zip(tops, shapes, chosen, strict=True))
     found = [problem(f, shape, str(message.get("name"))) for _, shape, f in rows if f is not None]

@@ -58,9 +58,7 @@ class Pairs:
                 labels.append(read_labels(label))
                 if labels[-1].shape[1:] != values.shape[1:]:
                     what = f"{label}: {labels[-1].shape[1:]}, its image is {values.shape[1:]}"
-                    raise NetError(
-                        Diagnostic("label-size", what, why="a label map has a label for every pixel")
-                    )
+                    raise NetError(Diagnostic("label-image", what, why="a label map has a label for every pixel"))
         found = {self.tops[0]: stacked(images)}
         if len(self.tops) > 1:
             found[self.tops[1]] = stacked(labels)
@@ -79,12 +77,8 @@ def read_labels(path: str) -> Array:
     try:
         with Image.open(path) as image:
             if image.mode not in ("P", "L", "I", "I;16", "1"):
-                what = (
-                    f"{path}: a label map holds one number per pixel, this is an image of mode {image.mode}"
-                )
-                raise NetError(
-                    Diagnostic("label-image", what, remedy="a palette or grey PNG of class indices")
-                )
+                what = f"{path}: a label map holds one number per pixel, this is an image of mode {image.mode}"
+                raise NetError(Diagnostic("label-image", what, remedy="a palette or grey PNG of class indices"))
             return np.asarray(image).astype(np.float32)[None]
     except UnidentifiedImageError:
         raise NetError(Diagnostic("image", f"{path}: not a readable image")) from None
@@ -96,7 +90,7 @@ def pairs_for(entries: Sequence[Input], wanted: Wanted) -> Batches:
     tops = tuple(entry.value.blob for entry in entries)
     if len(tops) > 2:
         what = f"--data {wanted.data} feeds an image and a label map, the net has {len(tops)} inputs"
-        raise NetError(Diagnostic("data-tops", what, why=", ".join(tops), remedy="--data BATCHES.npz"))
+        raise NetError(Diagnostic("no-data", what, why=", ".join(tops), remedy="--data BATCHES.npz"))
     if not os.path.exists(wanted.data):
         raise NetError(Diagnostic("no-such-file", f"there is no file or folder '{wanted.data}'"))
     if os.path.isdir(wanted.data):
@@ -109,7 +103,7 @@ def pairs_for(entries: Sequence[Input], wanted: Wanted) -> Batches:
 
 
 def list_items(path: str) -> tuple[tuple[str, str], ...]:
-    """Pairs from a list file: an image and its label map on each line, from the list's folder. Raises NetError, OSError."""
+    """Pairs from a list: an image and its label map on each line, from the list's folder. Raises NetError, OSError."""
     folder = os.path.dirname(path)
     items = []
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
@@ -118,7 +112,7 @@ def list_items(path: str) -> tuple[tuple[str, str], ...]:
             if not words:
                 continue
             if len(words) != 2:
-                raise NetError(Diagnostic("list-file", f"{path}:{number}: not of the form 'image labels'"))
+                raise NetError(Diagnostic("data-file", f"{path}:{number}: not of the form 'image labels'"))
             items.append((os.path.join(folder, words[0]), os.path.join(folder, words[1])))
     return _all_there(path, items)
 
@@ -131,12 +125,10 @@ def voc_items(folder: str, split: str) -> tuple[tuple[str, str], ...]:
     if os.path.isdir(os.path.join(folder, "img")):
         return _split(os.path.join(folder, f"{split}.txt"), (folder, "img", ".jpg"), (folder, "cls", ".mat"))
     why = "it has neither JPEGImages/ (PASCAL VOC) nor img/ (SBD)"
-    raise NetError(Diagnostic("data-folder", f"'{folder}' is no folder of images that is known", why=why))
+    raise NetError(Diagnostic("data-file", f"'{folder}' is no folder of images that is known", why=why))
 
 
-def _split(
-    listing: str, image: tuple[str, str, str], label: tuple[str, str, str]
-) -> tuple[tuple[str, str], ...]:
+def _split(listing: str, image: tuple[str, str, str], label: tuple[str, str, str]) -> tuple[tuple[str, str], ...]:
     if not os.path.isfile(listing):
         folder = os.path.dirname(listing)
         have = (
@@ -162,14 +154,12 @@ def _split(
 
 def _all_there(listing: str, items: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     if not items:
-        raise NetError(Diagnostic("list-file", f"{listing}: the list is empty"))
+        raise NetError(Diagnostic("data-file", f"{listing}: the list is empty"))
     missing = [path for pair in items for path in pair if not os.path.exists(path)]
     if missing:
         more = f", and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise NetError(
-            Diagnostic(
-                "no-such-file", f"{listing} names files that do not exist: {', '.join(missing[:3])}{more}"
-            )
+            Diagnostic("no-such-file", f"{listing} names files that do not exist: {', '.join(missing[:3])}{more}")
         )
     return tuple(items)
 
@@ -184,7 +174,7 @@ def python_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
         raise NetError(
             Diagnostic(
                 "python-data", f"data layer {section.get('module')}.{name} is user code",
-                section.span_of("layer"), f"known are {', '.join(layouts)}, whose folders are read without running code",
+                section.span_of("layer"), f"known are {', '.join(layouts)}: their folders are read, no code is run",
                 "--data BATCHES.npz, --data FOLDER in the layout of PASCAL VOC, or --data LIST.txt",
             )
         )  # fmt: skip
@@ -205,7 +195,7 @@ def python_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
     ) as error:
         raise NetError(
             Diagnostic(
-                "param-str", f"param_str of {name} is not what it wants", section.span_of("param_str"),
+                "python-data", f"param_str of {name} is not what it wants", section.span_of("param_str"),
                 f"{type(error).__name__}: {str(error)[:100]}; it is read as a Python literal",
                 f"\"{{'{layouts[name]}': 'DIR', 'split': 'train', 'mean': (104.0, 116.7, 122.7)}}\"",
             )

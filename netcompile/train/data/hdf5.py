@@ -69,9 +69,7 @@ def hdf5_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
     section = message.get("hdf5_data_param")
     size = int(section.get("batch_size") or 0)
     if not section.has("source") or size < 1:
-        raise NetError(
-            Diagnostic("param-missing", "HDF5Data needs a source and a batch_size", message.span_of("type"))
-        )
+        raise NetError(Diagnostic("param-missing", "HDF5Data needs a source and a batch_size", message.span_of("type")))
     listing = wanted.find(str(section.get("source")), "list", entries[0])
     with open(listing, encoding="utf-8", errors="surrogateescape") as file:
         names = [line.strip() for line in file if line.strip()]
@@ -93,13 +91,11 @@ def hdf5_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
             if length is None:
                 problems.append(Diagnostic("data-file", f"{path}: no data set '{top}', which is a top"))
         if len(set(lengths.values())) > 1 and None not in lengths.values():
-            problems.append(
-                Diagnostic("data-file", f"{path}: its data sets have different numbers of rows: {lengths}")
-            )
+            problems.append(Diagnostic("data-file", f"{path}: its data sets have different numbers of rows: {lengths}"))
         files.append(path)
         counts.append(next(iter(lengths.values())) or 0)
     if not names:
-        problems.append(Diagnostic("list-file", f"{listing}: the list is empty"))
+        problems.append(Diagnostic("data-file", f"{listing}: the list is empty"))
     elif not problems and not sum(counts):
         problems.append(Diagnostic("data-file", f"{listing}: its files hold no rows"))
     if problems:

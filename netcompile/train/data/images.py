@@ -107,14 +107,14 @@ def image_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
             if not path:
                 raise NetError(
                     Diagnostic(
-                        "list-file",
+                        "data-file",
                         f"{listing}:{number}: not of the form 'image label'",
                         why=line.strip()[:100],
                     )
                 )
             items.append((_rooted(root, path.strip(), wanted, listing), value))
     if not items:
-        raise NetError(Diagnostic("list-file", f"{listing}: the list is empty"))
+        raise NetError(Diagnostic("data-file", f"{listing}: the list is empty"))
     skip = 0
     if int(section.get("rand_skip")):
         skip = int(np.random.default_rng(wanted.seed & (2**63 - 1)).integers(int(section.get("rand_skip"))))

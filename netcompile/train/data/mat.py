@@ -33,15 +33,13 @@ def read_mat(path: str) -> dict[str, Any]:
         data = file.read()
     if len(data) < 128 or data[126:128] not in (b"IM", b"MI"):
         raise NetError(
-            Diagnostic(
-                "mat-file", f"{path}: not a MATLAB level 5 file", remedy="save it with -v7, or as a PNG"
-            )
+            Diagnostic("data-file", f"{path}: not a MATLAB level 5 file", remedy="save it with -v7, or as a PNG")
         )
     order = "<" if data[126:128] == b"IM" else ">"
     found: dict[str, Any] = {}
     try:
         at = 128
-        while at + 8 <= len(data):
+        while at < len(data):
             kind, body, at = _element(data, at, order)
             if kind == _COMPRESSED:
                 kind, body, _ = _element(zlib.decompress(body), 0, order)
@@ -49,9 +47,7 @@ def read_mat(path: str) -> dict[str, Any]:
                 name, value = _matrix(body, order, 0)
                 found[name] = value
     except (struct.error, zlib.error, ValueError, IndexError, KeyError) as error:
-        raise NetError(
-            Diagnostic("mat-file", f"{path}: damaged, or of a kind that is not read: {error}")
-        ) from None
+        raise NetError(Diagnostic("data-file", f"{path}: damaged, or of a kind that is not read: {error}")) from None
     return found
 
 

@@ -32,24 +32,18 @@ class Transform:
         Raises NetError where the image is smaller than the crop, or the mean image has another size.
         """
         values = image.astype(np.float32)
-        if self.mean is not None and self.mean.ndim == 3 and self.mean.shape[1:] != (1, 1):
-            if self.mean.shape != values.shape:
-                raise NetError(
-                    Diagnostic("mean", f"the mean image is {self.mean.shape}, an image {values.shape}")
-                )
+        whole = self.mean is not None and self.mean.shape[1:] != (1, 1)
+        if self.mean is not None and whole and self.mean.shape != values.shape:
+            raise NetError(Diagnostic("data-file", f"the mean image is {self.mean.shape}, an image {values.shape}"))
         top = left = 0
         height, width = values.shape[1:]
         if self.crop:
             if min(height, width) < self.crop:
                 raise NetError(
-                    Diagnostic(
-                        "crop-size", f"an image of {height}x{width} is smaller than crop_size {self.crop}"
-                    )
+                    Diagnostic("batch-size", f"an image of {height}x{width} is smaller than crop_size {self.crop}")
                 )
             spare = (height - self.crop, width - self.crop)
-            top, left = (
-                (int(random.integers(s + 1)) for s in spare) if self.train else (s // 2 for s in spare)
-            )
+            top, left = (int(random.integers(s + 1)) for s in spare) if self.train else (s // 2 for s in spare)
         flip = self.mirror and bool(random.integers(2))
         if self.mean is not None:
             values = values - self.mean

@@ -1,0 +1,72 @@
+"""Whether a deconvolution can be an exact bilinear upsampling.
+
+By a factor f, bilinear interpolation is the deconvolution of stride f whose kernel is the triangle
+``w(x) = max(0, 1 - |x - centre|/f)``. It is exact where the weights that meet in each output pixel, every f-th of
+the kernel, sum to 1: constant planes stay constant. The least kernel that has room for the triangle's taps on both
+sides alike has ``2f - f mod 2`` of them: even for even f, where the triangle's tip lies between two taps.
+
+Caffe's filler "bilinear" knows the kernel's size K only, and draws the triangle of factor ⌈K/2⌉ with its tip at
+``c·⌈K/2⌉``, ``c = (2⌈K/2⌉ - 1 - ⌈K/2⌉ mod 2) / 2⌈K/2⌉``: right where K = 2f - f mod 2, and ripples otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+def exact_kernel(factor: int) -> int:
+    """The bilinear kernel's size for a factor: 2f - f mod 2."""
+    return 2 * factor - factor % 2
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """What a kernel of this size is to bilinear upsampling by its stride, along one axis."""
+
+    size: int
+    factor: int
+
+    @property
+    def wanted(self) -> int:
+        return exact_kernel(self.factor)
+
+    @property
+    def exact(self) -> bool:
+        """Whether Caffe's filler makes it exactly bilinear."""
+        return self.size == self.wanted
+
+    @property
+    def centred(self) -> bool:
+        """Whether a triangle around the middle tap is exact, though Caffe's filler is not: 2f - 1 taps, f even."""
+        return not self.exact and self.size == 2 * self.factor - 1
+
+    def filler(self) -> tuple[Fraction, ...]:
+        """The taps that Caffe's filler "bilinear" writes."""
+        half = -(-self.size // 2)
+        centre = Fraction(2 * half - 1 - half % 2, 2 * half)
+        return tuple(1 - abs(Fraction(i, half) - centre) for i in range(self.size))
+
+    def gain(self) -> tuple[Fraction, Fraction]:
+        """The least and the greatest sum of the filler's weights that meet in one pixel: (1, 1) is exact."""
+        taps = self.filler()
+        sums = [sum(taps[phase :: self.factor], Fraction(0)) for phase in range(self.factor)]
+        return min(sums), max(sums)
+
+    def shift(self) -> Fraction:
+        """By how much of an output pixel the filler's tip lies off the kernel's middle, where coordinates have it."""
+        half = -(-self.size // 2)
+        return Fraction(2 * half - 1 - half % 2, 2) - Fraction(self.size - 1, 2)
+
+    def __str__(self) -> str:
+        rule = f"2·{self.factor} − {self.factor} mod 2"
+        if self.exact:
+            return f"kernel {self.size} = {rule}: exactly bilinear for stride {self.factor}"
+        text = f"kernel {self.size}, not {rule} = {self.wanted}"
+        if self.centred:
+            return f"{text}: bilinear with the triangle around its middle tap, not with Caffe's filler"
+        low, high = self.gain()
+        if low == high == 1 and self.shift() == 0:
+            return f"{text}: Caffe's filler interpolates over {-(-self.size // 2)} pixels, not {self.factor}"
+        sums = f"{low}" if low == high else f"{low} to {high}"
+        return f"{text}: not bilinear for stride {self.factor} (the weights of Caffe's filler sum to {sums}, not 1)"

@@ -1,0 +1,95 @@
+"""What is proved of a crop for all input sizes at once: how much it leaves over, and what the smallest input gives.
+
+A crop along an axis takes ``reference`` pixels from ``offset`` on. It leaves ``offset`` pixels before its window and
+``cropped - reference - offset`` behind, both exact functions of the input's extent n. So "legal for every n", the
+least and the greatest slack are read off one period and hold for all n.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netcompile.algebra.nset import NSet, SizeTooComplex
+from netcompile.algebra.size import Size, crop_slack
+from netcompile.analysis.crops import CropReport
+from netcompile.analysis.shapes import Symbolic
+from netcompile.layers.base import Dim
+
+
+@dataclass(frozen=True, slots=True)
+class Smallest:
+    """The crop at the smallest legal input extent: ``cropped = before + reference + after``."""
+
+    n: int
+    cropped: int
+    reference: int
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a crop leaves over along height (axis 0) or width (1).
+
+    `least` and `greatest` bound `after` over every n for which both blobs exist; None: it has no bound there, or
+    none that can be written down.
+    """
+
+    axis: int
+    cropped: Size
+    reference: Size
+    before: int
+    after: Size
+    least: int | None
+    greatest: int | None
+    smallest: Smallest | None
+
+    @property
+    def needless(self) -> bool:
+        """Whether the crop cuts nothing here, for any input."""
+        return self.before == 0 and self.after.as_int() == 0
+
+
+def rooms(report: CropReport, sym: Symbolic, valid: tuple[NSet, NSet] | None) -> tuple[Room | None, Room | None]:
+    """Height's and width's; None for an axis that is not cropped, or whose extents no `Size` can say.
+
+    `valid` are the extents that are legal for the whole net.
+    """
+    shapes = [sym.shapes.get(bottom) for bottom in report.node.bottoms]
+    if report.used is None or any(shape is None or len(shape) != 4 for shape in shapes):
+        return None, None
+    cropped, reference = (shape for shape in shapes if shape is not None)
+    found: list[Room | None] = []
+    for axis in (0, 1):
+        position = axis + 2 - report.axis
+        if position < 0:
+            found.append(None)
+            continue
+        legal = None if valid is None else valid[axis]
+        found.append(_room(axis, cropped[axis + 2], reference[axis + 2], report.used[position], legal))
+    return found[0], found[1]
+
+
+def _room(axis: int, cropped: Dim, reference: Dim, offset: int, legal: NSet | None) -> Room | None:
+    a, b = Size.of(cropped), Size.of(reference)
+    try:
+        after = crop_slack(a, b, offset)
+    except (SizeTooComplex, ValueError):
+        return None
+    bounds: list[int | None] = []
+    for find in (after.minimum, after.maximum):
+        try:
+            bounds.append(find())
+        except SizeTooComplex:
+            bounds.append(None)
+    return Room(axis, a, b, offset, after, bounds[0], bounds[1], _smallest(a, b, offset, legal))
+
+
+def _smallest(cropped: Size, reference: Size, offset: int, legal: NSet | None) -> Smallest | None:
+    n = None if legal is None else legal.first()
+    if n is None:
+        return None
+    a, b = cropped.at(n), reference.at(n)
+    if a is None or b is None:
+        return None
+    return Smallest(n, a, b, offset, a - b - offset)

@@ -1,0 +1,184 @@
+"""Deconvolutions that undo a pooling or a strided convolution: what they undo, and which input sizes they mix up.
+
+Rounding makes several input extents share one extent downstream, and no deconvolution can tell them apart again: its
+output size is ambiguous. `fibre` is such a set of inputs. What follows resolves it, or not: a Crop to a blob whose
+extent still tells all inputs apart (the input itself, mostly).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from netcompile.algebra.nset import NSet, SizeTooComplex
+from netcompile.algebra.size import Size
+from netcompile.analysis.bilinear import Kernel
+from netcompile.analysis.coordinates import Coordinates
+from netcompile.analysis.shapes import Shapes, Symbolic
+from netcompile.analysis.windows import windows
+from netcompile.ir.graph import Graph, Node, Value
+from netcompile.layers.base import IDENTITY
+from netcompile.layers.convolution import Deconvolution
+from netcompile.layers.crop import Crop
+
+CUT, REFERENCE, OUTPUT = "cut", "reference", "output"
+
+
+@dataclass(frozen=True, slots=True)
+class Fibre:
+    """Along one axis: `most` input extents share an output extent at most (None: no limit); one such set."""
+
+    most: int | None
+    value: int  # the output extent that `members` share
+    members: NSet
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What becomes of the upsampled blob: cut by a crop, the reference of one, or an output of the net.
+
+    `resolved`, of a cut: the reference's extents tell all input extents apart again.
+    """
+
+    kind: str
+    node: Node | None = None
+    resolved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Upsampling:
+    """One Deconvolution of a stride above 1. `undone` are the layers that it undoes, the last one first.
+
+    `left` is the part of its stride that no whole layer accounts for: 1 where it undoes whole layers.
+    """
+
+    node: Node
+    factor: tuple[int, int]
+    kernels: tuple[Kernel, Kernel]
+    undone: tuple[Node, ...]
+    left: Fraction
+    sizes: tuple[Size, Size] | None
+    fibres: tuple[Fibre | None, Fibre | None]
+    resolutions: tuple[Resolution, ...]
+
+
+def upsamplings(
+    graph: Graph, shapes: Shapes, sym: Symbolic, coordinates: Coordinates, valid: tuple[NSet, NSet] | None
+) -> tuple[Upsampling, ...]:
+    """Every Deconvolution with a stride above 1, in file order."""
+    candidates = [node for node in graph.nodes if isinstance(node.layer, Deconvolution)]
+    if not candidates:
+        return ()
+    producers, consumers = graph.producers(), graph.consumers()
+    found = []
+    for node in candidates:
+        pair = windows(node, shapes)
+        if pair is None or max(w.stride for w in pair) == 1:
+            continue
+        undone, left = _undone(node, coordinates, producers, shapes)
+        sizes = _sizes(node.tops[0], sym)
+        fibres = (None, None) if sizes is None else (_fibre(sizes[0], sym, valid, 0), _fibre(sizes[1], sym, valid, 1))
+        found.append(
+            Upsampling(
+                node,
+                (pair[0].stride, pair[1].stride),
+                (Kernel(pair[0].extent, pair[0].stride), Kernel(pair[1].extent, pair[1].stride)),
+                undone,
+                left,
+                sizes,
+                fibres,
+                _resolutions(node.tops[0], graph, consumers, sym, shapes),
+            )
+        )
+    return tuple(found)
+
+
+def _undone(
+    node: Node, coordinates: Coordinates, producers: Mapping[Value, Node], shapes: Shapes
+) -> tuple[tuple[Node, ...], Fraction]:
+    """Walk down to the deconvolution; each one on the way takes the latest strides back."""
+    open_: list[tuple[Node, Fraction]] = []
+    for value, axes in coordinates.path(node.bottoms[0]):
+        here = producers[value]
+        if axes[0].stride > 1:
+            open_.append((here, axes[0].stride))
+        elif axes[0].stride < 1:
+            _take(open_, 1 / axes[0].stride)
+    own = windows(node, shapes)
+    assert own is not None
+    return _take(open_, Fraction(own[0].stride))
+
+
+def _take(open_: list[tuple[Node, Fraction]], factor: Fraction) -> tuple[tuple[Node, ...], Fraction]:
+    """Remove the last layers whose strides multiply to `factor`; the layers and what is left of the factor."""
+    taken = []
+    while open_ and open_[-1][1] <= factor and (factor / open_[-1][1]).denominator == 1:
+        layer, stride = open_.pop()
+        taken.append(layer)
+        factor /= stride
+        if factor == 1:
+            break
+    if factor > 1 and open_:  # a part of a layer's stride
+        layer, stride = open_.pop()
+        if stride > factor:
+            open_.append((layer, stride / factor))
+    return tuple(taken), factor
+
+
+def _sizes(value: Value, sym: Symbolic) -> tuple[Size, Size] | None:
+    shape = sym.shapes.get(value)
+    return None if shape is None or len(shape) != 4 else (Size.of(shape[2]), Size.of(shape[3]))
+
+
+def _fibre(size: Size, sym: Symbolic, valid: tuple[NSet, NSet] | None, axis: int) -> Fibre | None:
+    """For the declared extent, or the smallest legal one."""
+    if not size.name or not sym.spatial:
+        return None
+    n: int | None = sym.declared[axis]
+    if valid is not None and n not in valid[axis]:
+        n = valid[axis].first()
+    value = None if n is None else size.at(n)
+    if value is None:
+        return None
+    try:
+        members = size.fibre(value)
+        return Fibre(size.largest_fibre(), value, members if valid is None else members & valid[axis])
+    except SizeTooComplex:
+        return None
+
+
+def _resolutions(
+    top: Value, graph: Graph, consumers: Mapping[Value, Sequence[Node]], sym: Symbolic, shapes: Shapes
+) -> tuple[Resolution, ...]:
+    """Follow the blob through layers that keep its grid to the crops that use it, or out of the net."""
+    found: list[Resolution] = []
+    work, seen = [top], {top}
+    while work:
+        value = work.pop()
+        users = consumers.get(value, [])
+        if not users and value.blob in graph.outputs:
+            found.append(Resolution(OUTPUT))
+        for node in users:
+            if isinstance(node.layer, Crop):
+                cut = node.bottoms[0] == value
+                found.append(Resolution(CUT if cut else REFERENCE, node, cut and _tells_apart(node.bottoms[1], sym)))
+                continue
+            bottoms = [shapes.get(b) for b in node.bottoms]
+            maps = node.layer.coords(*(b for b in bottoms if b is not None)) if None not in bottoms else None
+            if maps is None or maps[node.bottoms.index(value)] != IDENTITY:
+                continue
+            for following in node.tops:
+                if following not in seen:
+                    seen.add(following)
+                    work.append(following)
+    return tuple(dict.fromkeys(found))
+
+
+def _tells_apart(value: Value, sym: Symbolic) -> bool:
+    """Whether different input extents give the value different extents, on both axes."""
+    sizes = _sizes(value, sym)
+    try:
+        return sizes is not None and all(size.name and size.largest_fibre() == 1 for size in sizes)
+    except SizeTooComplex:
+        return False

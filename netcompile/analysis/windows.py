@@ -1,0 +1,56 @@
+"""The windows that layers work in, one form for convolution, pooling and their transposes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from netcompile.ir.graph import Node, Value
+from netcompile.layers.base import IntShape
+from netcompile.layers.convolution import Convolution, Deconvolution
+from netcompile.layers.pooling import Pooling
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Along one axis. A transposed window (Deconvolution) is that of the convolution it is the transpose of."""
+
+    kernel: int
+    stride: int
+    pad: int
+    dilation: int = 1
+    transposed: bool = False
+
+    @property
+    def extent(self) -> int:
+        """From the first to the last element: K of the size rules."""
+        return self.dilation * (self.kernel - 1) + 1
+
+    @property
+    def down(self) -> int:
+        """By how much a blob shrinks: the stride, or 1 where it grows."""
+        return 1 if self.transposed else self.stride
+
+
+Windows = tuple[Window, Window]  # (H, W)
+
+
+def windows(node: Node, shapes: Mapping[Value, IntShape]) -> Windows | None:
+    """A layer's windows over height and width; None for a layer that has none, or that works on other axes."""
+    layer = node.layer
+    if isinstance(layer, Pooling):
+        if layer.kernel is None:
+            return None
+        h, w = (Window(*column) for column in zip(layer.kernel, layer.stride, layer.pad, strict=True))
+        return h, w
+    if not isinstance(layer, Convolution | Deconvolution) or not node.bottoms:
+        return None
+    shape = shapes.get(node.bottoms[0])
+    if shape is None or len(shape) != 4:
+        return None
+    axis, found = layer.windows(shape)
+    if axis != 1 or len(found) != 2:
+        return None
+    transposed = isinstance(layer, Deconvolution)
+    h, w = (Window(k, s, p, d, transposed) for k, s, p, d in found)
+    return h, w

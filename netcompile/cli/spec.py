@@ -1,0 +1,41 @@
+"""Run a net.py written for pycaffe (NetSpec, layers, params, to_proto, coord_map), unchanged, without Caffe.
+
+It is run in the current folder, so the files that it opens for writing appear here. This executes the code of the
+file, with your rights: run only files that you trust.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netcompile.cli.codes import DONE, USAGE
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", metavar="NET.PY", nargs="+", help="run in this order, each in its own namespace")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """A script's own non-zero sys.exit is the exit code; what it says with it goes to stderr, as in Python."""
+    import os
+
+    from netcompile.cli.main import say
+    from netcompile.prototxt.diagnostic import Diagnostic, NetError
+    from netcompile.spec.run import run_file
+
+    for path in arguments.files:
+        if os.path.isdir(path) or not os.path.lexists(path):
+            what = f"'{path}' is a folder" if os.path.isdir(path) else f"there is no file '{path}'"
+            raise NetError(Diagnostic("no-such-file", what, remedy="give the path of a net.py"))
+        try:
+            run_file(path)
+        except SystemExit as stop:
+            if isinstance(stop.code, int):
+                return stop.code
+            if stop.code is not None:
+                say(str(stop.code))
+                return USAGE
+    return DONE

@@ -1,0 +1,112 @@
+"""Forward and backward time of every layer, and of every group that the optimisation fused, as caffe time.
+
+Each layer runs alone on the blobs that it gets in the net; inputs are drawn, and weights where none are given. The
+share is that of the machine's peak, measured just before: multiply-accumulates a second in the forward pass.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from netcompile.cli.codes import DONE
+from netcompile.cli.messages import show_notes
+from netcompile.cli.netinput import add_net, analyse_net, read_weights_path
+from netcompile.cli.output import write_json, write_text
+from netcompile.cli.segmenting import positive
+
+if TYPE_CHECKING:
+    import argparse
+
+    from netcompile.runtime.timing import Timing
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_net(parser)
+    parser.add_argument("--weights", metavar="F", help="the .caffemodel or .caffemodel.h5; default: drawn numbers")
+    parser.add_argument("--iterations", type=positive, default=10, metavar="N", help="runs that count, default 10")
+    parser.add_argument("-O", dest="optimise", type=int, choices=(0, 1, 2), default=1, help="optimisation, default 1")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float64"), default="float32")
+    parser.add_argument("--json", action="store_true", help="the times as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from netcompile.cli.run import device
+
+    analysed = analyse_net(arguments).require()
+    weights = read_weights_path(arguments.weights) if arguments.weights is not None else None
+    show_notes(analysed.notes, frozenset({"assumed-shape"}))
+    target = device(arguments.device)
+    from netcompile.runtime.timing import time_net
+
+    found = time_net(
+        analysed, weights, iterations=arguments.iterations, level=arguments.optimise, device=target,
+        dtype=arguments.dtype,
+    )  # fmt: skip
+    if arguments.json:
+        write_json(as_json(found))
+    else:
+        write_text(as_text(found))
+    return DONE
+
+
+def as_text(found: Timing) -> str:
+    """A table of layers, then the sums in the words of caffe time."""
+    from netcompile.report.table import table
+    from netcompile.report.words import count_text
+
+    total = found.forward or 1.0
+    rows = [
+        (t.name, t.type, _ms(t.forward), _ms(t.backward), f"{100 * t.forward / total:.1f}",
+         count_text(t.macs) if t.macs else "", _percent(t.share(found.peak)))
+        for t in found.layers
+    ]  # fmt: skip
+    header = ("layer", "type", "forward ms", "backward ms", "% of forward", "MACs", "% of peak")
+    macs = sum(t.macs for t in found.layers)
+    where = f"{found.threads} threads" if found.threads else found.device
+    lines = [
+        table(header, rows, right=(2, 3, 4, 5, 6)),
+        "",
+        f"Average Forward pass: {found.forward:.4f} ms.",
+        f"Average Backward pass: {found.backward:.4f} ms.",
+        f"Average Forward-Backward: {found.forward + found.backward:.4f} ms.",
+        f"Total Time: {(found.forward + found.backward) * found.iterations:.4f} ms.",
+        "",
+        f"the module in one piece: forward {_ms(found.whole_forward)} ms, backward {_ms(found.whole_backward) or '-'} ms",
+        f"{count_text(macs)} MACs, {100 * macs / (found.whole_forward * 1e-3) / found.peak:.1f} % of the peak "
+        f"({', '.join(f'{name} {count_text(int(rate))}MAC/s' for name, rate in found.peaks.items())})",
+        f"{found.iterations} runs on {where}, {found.dtype}, -O{found.level}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _ms(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f}"
+
+
+def as_json(found: Timing) -> dict[str, Any]:
+    """Times in milliseconds; null where there is no backward pass or there are no multiply-accumulates."""
+    return {
+        "version": 1,
+        "net": found.net,
+        "device": found.device,
+        "dtype": found.dtype,
+        "threads": found.threads or None,
+        "iterations": found.iterations,
+        "optimisation": found.level,
+        "peak": dict(found.peaks),
+        "forward": found.forward,
+        "backward": found.backward,
+        "whole": {"forward": found.whole_forward, "backward": found.whole_backward},
+        "layers": [
+            {
+                "name": t.name, "type": t.type, "line": t.line, "forward": t.forward, "backward": t.backward,
+                "macs": t.macs, "share": t.share(found.peak),
+            }
+            for t in found.layers
+        ],
+    }  # fmt: skip

@@ -1,0 +1,182 @@
+"""Compare a net blob by blob with a reference, and name the first layer that differs.
+
+The reference is an .npz of arrays by blob name (NAME or blob:NAME for final values, top:LAYER:NAME for the value right
+after a layer: a dump of Caffe's, or ONNX Runtime's outputs), or the folder of another build. Inputs come from --inputs,
+else from the reference, which has them by name. --self compares -O0 with the other levels; without --weights it draws
+them. A build's module is Python code, and is run. Exit code 1 where something differs.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from netcompile.cli.codes import DONE, FINDINGS
+from netcompile.cli.messages import show, show_notes
+from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_source, read_weights_path
+from netcompile.cli.output import write_json, write_text
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from netcompile.pipeline import Analysed
+    from netcompile.runtime.blobs import Blobs
+    from netcompile.runtime.verify import Verification
+
+    Arrays = dict[str, Any]
+    Result = tuple[str, Verification, Blobs, Arrays]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("net", metavar="NET|BUILD", help=f"{NET_HELP}; or the folder of a build")
+    parser.add_argument("--weights", metavar="F", help="the .caffemodel or .caffemodel.h5 (a build has its own)")
+    parser.add_argument("--reference", metavar="REF", help="an .npz of blobs, or the folder of a build")
+    parser.add_argument("--inputs", metavar="IN.npz", help="one array per input, by blob name")
+    parser.add_argument("--self", dest="own", action="store_true", help="compare -O0 with -O1 and -O2")
+    parser.add_argument("--seed", type=int, default=1, help="of drawn inputs and weights (--self), default 1")
+    parser.add_argument("--tolerance", type=float, default=1e-4, metavar="T", help="relative error, default 1e-4")
+    parser.add_argument("-O", dest="optimise", type=int, choices=(0, 1, 2), default=1, help="optimisation, default 1")
+    parser.add_argument("--json", action="store_true", help="the comparison as JSON")
+    parser.add_argument("--html", metavar="PAGE.html", help="write a page with heat maps")
+    add_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from netcompile.runtime.verify_report import verification_as_json, verification_as_text
+
+    if arguments.own == (arguments.reference is not None):
+        raise NetError(Diagnostic("usage", "give --reference REF, or --self"))
+    if not arguments.tolerance >= 0:
+        raise NetError(Diagnostic("usage", f"--tolerance {arguments.tolerance:g} is no tolerance"))
+    name, results = _with_itself(arguments) if arguments.own else _with_reference(arguments)
+    if arguments.json:
+        parts = [verification_as_json(found, name, title) for title, found, _, _ in results]
+        write_json(parts[0] if not arguments.own else {"version": 1, "net": name, "levels": parts})
+    else:
+        texts = [verification_as_text(found, f"{name}: {title}") for title, found, _, _ in results]
+        write_text("\n".join(texts))
+    if arguments.html is not None:
+        _write_page(arguments.html, results, name)
+    sys.stdout.flush()
+    return DONE if all(found.first is None for _, found, _, _ in results) else FINDINGS
+
+
+def _write_page(path: str, results: list[Result], name: str) -> None:
+    from netcompile.cli.output import whole_file
+    from netcompile.runtime.verify_report import verification_page
+
+    with whole_file(path) as file:
+        file.write(verification_page(list(results), name).encode())
+
+
+def _with_reference(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
+    from netcompile.cli.arrays import read_npz
+    from netcompile.runtime.blobs import blobs_of_build, blobs_of_net
+    from netcompile.runtime.loaded import is_build, load_build
+    from netcompile.runtime.verify import verify
+
+    given = read_npz(arguments.inputs, "float32") if arguments.inputs is not None else {}
+    reference: Arrays = {}
+    if not is_build(arguments.reference):
+        reference = read_npz(arguments.reference, "float64")
+    feed = {**{_plain(key): array.astype("float32") for key, array in reference.items()}, **given}
+    if is_build(arguments.net):
+        loaded = load_build(arguments.net)
+        name, feed = loaded.name, _feed(loaded.inputs, feed, arguments)
+        reference = {key: array for key, array in reference.items() if not key.startswith("top:")}  # not kept there
+        names = tuple(_plain(key) for key in reference)
+        found = blobs_of_build(arguments.net, feed, names)
+    else:
+        analysed, feed = _analysed(arguments, feed)
+        name = analysed.name
+        found = blobs_of_net(analysed, _weights(arguments), feed, arguments.optimise)
+    if is_build(arguments.reference):
+        other = load_build(arguments.reference)
+        _feed(other.inputs, feed, arguments)
+        reference = blobs_of_build(arguments.reference, feed, tuple(found.arrays)).arrays
+    result = verify(found, reference, arguments.tolerance)
+    _remarks(result, arguments.reference)
+    return name, [(f"against {arguments.reference}", result, found, reference)]
+
+
+def _plain(key: str) -> str:
+    return key.removeprefix("blob:")
+
+
+def _remarks(result: Verification, path: str) -> None:
+    """What could not be compared; NetError where nothing could."""
+    listed = ", ".join(result.unknown[:8]) + (", …" if len(result.unknown) > 8 else "")
+    if not result.compared:
+        raise NetError(
+            Diagnostic(
+                "reference",
+                f"the net has none of the blobs of {path}",
+                why=f"the reference has {listed}" if listed else "it is empty",
+                remedy="name its arrays after the net's blobs",
+            )
+        )
+    if result.unknown:
+        count = len(result.unknown)
+        what = f"{count} array{'s' * (count > 1)} of {path} {'are' if count > 1 else 'is'} no blob of the net: {listed}"
+        show([Diagnostic("reference", what, severity="note")])
+
+
+def _with_itself(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
+    import numpy as np
+
+    from netcompile.cli.arrays import read_npz
+    from netcompile.runtime.blobs import blobs_as_compiled, blobs_of_net
+    from netcompile.runtime.loaded import is_build
+    from netcompile.runtime.verify import verify
+
+    if is_build(arguments.net):
+        raise NetError(Diagnostic("usage", "--self needs the prototxt: a build has one level only"))
+    given = read_npz(arguments.inputs, "float32") if arguments.inputs is not None else {}
+    source = read_source(arguments.net)
+    analysed = analyse_net(arguments, source, fed=frozenset(given)).require()
+    random = np.random.RandomState(arguments.seed)
+    for entry in sorted(analysed.graph.inputs, key=lambda entry: entry.value.blob):
+        if entry.value.blob not in given:
+            given[entry.value.blob] = 30 * random.standard_normal(entry.shape).astype(np.float32)
+    analysed, feed = _analysed(arguments, given)
+    weights = _weights(arguments)
+    literal = blobs_of_net(analysed, weights, feed, 0, arguments.seed if weights is None else None)
+    results = []
+    for level in (1, 2):
+        found = blobs_as_compiled(analysed, weights, feed, level, arguments.seed if weights is None else None)
+        results.append((f"-O{level} against -O0", verify(found, literal.arrays, arguments.tolerance), found, literal.arrays))
+    return analysed.name, results
+
+
+def _weights(arguments: argparse.Namespace) -> str | None:
+    return read_weights_path(arguments.weights) if arguments.weights is not None else None
+
+
+def _analysed(arguments: argparse.Namespace, feed: Arrays) -> tuple[Analysed, Arrays]:
+    """The net at the sizes of its inputs."""
+    from netcompile.cli.run import shapes_of
+
+    source = read_source(arguments.net)
+    analysed = analyse_net(arguments, source, fed=frozenset(feed))
+    inputs = [(entry.value.blob, entry.shape) for entry in analysed.graph.inputs]
+    feed = _feed(tuple(inputs), feed, arguments)
+    shapes = shapes_of(analysed, feed, arguments.inputs or arguments.reference or "")
+    if any(shapes[name] != shape for name, shape in inputs):
+        analysed = analyse_net(arguments, source, shapes=shapes, fed=frozenset(feed))
+    show_notes(analysed.notes, frozenset())
+    return analysed.require(), feed
+
+
+def _feed(inputs: tuple[tuple[str, tuple[int, ...]], ...], feed: Arrays, arguments: argparse.Namespace) -> Arrays:
+    missing = [name for name, _ in inputs if name not in feed]
+    if missing:
+        raise NetError(
+            Diagnostic(
+                "missing-input",
+                f"there is no array for input '{missing[0]}'",
+                why=f"neither --inputs nor {arguments.reference} has it",
+                remedy="--inputs IN.npz",
+            )
+        )
+    return {name: feed[name] for name, _ in inputs}

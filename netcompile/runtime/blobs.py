@@ -1,0 +1,172 @@
+"""Every blob that a net computes, not its outputs alone: of a prototxt by asking for them, of a build by its variables."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from netcompile.emit.names import identifier
+from netcompile.ir.graph import Graph, Value
+from netcompile.pipeline import Analysed, compile_net
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.runtime.drawn import draw
+from netcompile.runtime.loaded import MANIFEST, instance, load_build
+
+if TYPE_CHECKING:
+    from netcompile.emit.module import Module
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a blob comes from: its layer's position, name, type and line; position -1 for an input."""
+
+    position: int
+    layer: str
+    type: str
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Blobs:
+    """Blobs by key: NAME for a blob's final value, ``top:LAYER:NAME`` for the value right after a layer."""
+
+    arrays: dict[str, Array]
+    places: dict[str, Place]
+
+
+def keys_of(graph: Graph) -> dict[str, Value]:
+    """Every value of the net under its key; a blob's final value under its name as well."""
+    found: dict[str, Value] = dict(graph.blobs)
+    for entry in graph.inputs:
+        found.setdefault(f"top:{entry.message.get('name')}:{entry.value.blob}", entry.value)
+    for node in graph.nodes:
+        for top in node.tops:
+            found.setdefault(f"top:{node.name}:{top.blob}", top)
+    return found
+
+
+def places_of(graph: Graph) -> dict[str, Place]:
+    """The layer behind every key of `keys_of`; of a blob that layers work on in place the last of them."""
+    made = {entry.value: Place(-1, entry.value.blob, entry.layer.type) for entry in graph.inputs}
+    for index, node in enumerate(graph.nodes):
+        made.update((top, Place(index, node.name, node.type, node.line)) for top in node.tops)
+    return {key: made[value] for key, value in keys_of(graph).items()}
+
+
+def ready(analysed: Analysed, module: Module, weights: str | None, seed: int | None) -> nn.Module:
+    """The module with weights from a file, or drawn where there is a `seed`. Raises NetError."""
+    from netcompile.runtime.execute import with_weights
+
+    return with_weights(analysed, module, weights) if seed is None else draw(analysed, module, seed)
+
+
+def blobs_of_net(
+    analysed: Analysed, weights: str | None, feed: Mapping[str, Array], level: int, seed: int | None = None
+) -> Blobs:
+    """Run a net and keep every value that it computes. Raises NetError."""
+    graph = analysed.require().graph
+    keys = keys_of(graph)
+    whole = replace(analysed, graph=graph.replace(blobs=keys))
+    module = compile_net(whole, level, list(keys))
+    found = _run(ready(whole, module, weights, seed), [feed[value.blob] for value in module.inputs])
+    arrays = _arrays(found if isinstance(found, dict) else {module.outputs[0]: found})
+    return Blobs(arrays, places_of(graph))
+
+
+def blobs_as_compiled(
+    analysed: Analysed, weights: str | None, feed: Mapping[str, Array], level: int, seed: int | None = None
+) -> Blobs:
+    """Run a net as it is compiled for use, asked for nothing but its outputs, and keep what blobs are left in it."""
+    module = compile_net(analysed.require(), level)
+    net = ready(analysed, module, weights, seed)
+    source, _ = with_variables(module.source, module.class_name)
+    observed = instance(source, module.class_name, "<compiled>")
+    observed.load_state_dict(net.state_dict())
+    observed.train(net.training)
+    inputs = [feed[value.blob] for value in module.inputs]
+    arrays = _named(_run(observed, inputs), analysed.graph.blobs)
+    outputs = _run(net, inputs)
+    arrays.update(_arrays(outputs if isinstance(outputs, dict) else {module.outputs[0]: outputs}))
+    places = places_of(analysed.graph)
+    return Blobs(arrays, {key: places[key] for key in arrays})
+
+
+def blobs_of_build(folder: str, feed: Mapping[str, Array], names: Iterable[str] = ()) -> Blobs:
+    """Run a build's module and keep the variables of its `forward`, which are named after the blobs.
+
+    `names` are blob names to look for where a variable's name had to become a Python identifier. What passes fused
+    away is not there.
+    """
+    loaded = load_build(folder)
+    with open(os.path.join(folder, MANIFEST), encoding="utf-8") as file:
+        manifest = json.load(file)
+    with open(os.path.join(folder, manifest["module"]), encoding="utf-8") as file:
+        source, order = with_variables(file.read(), manifest["class"])
+    net = instance(source, manifest["class"], manifest["module"])
+    net.load_state_dict(loaded.net.state_dict())
+    net.train(loaded.net.training)
+    inputs = [feed[name] for name, _ in loaded.inputs]
+    variables = _run(net, inputs)
+    known = _named(variables, names)
+    spelled = {identifier(name) for name in known}
+    rest = {name: value for name, value in variables.items() if name not in spelled}
+    outputs = _run(loaded.net, inputs)
+    arrays = {**_arrays(rest), **known}
+    arrays.update(_arrays(outputs if isinstance(outputs, dict) else {loaded.outputs[0]: outputs}))
+    fed = {identifier(name) for name, _ in loaded.inputs}
+    places = {
+        key: Place(-1 if identifier(key) in fed else order.get(identifier(key), len(order)), key, "")
+        for key in arrays
+    }
+    return Blobs(arrays, places)
+
+
+def with_variables(source: str, class_name: str) -> tuple[str, dict[str, int]]:
+    """The module with a `forward` that returns all its variables, and the order in which they get their final values."""
+    tree = ast.parse(source)
+    for item in tree.body:
+        if not isinstance(item, ast.ClassDef) or item.name != class_name:
+            continue
+        for method in item.body:
+            if isinstance(method, ast.FunctionDef) and method.name == "forward":
+                order: dict[str, int] = {}
+                for number, statement in enumerate(method.body):
+                    for part in ast.walk(statement):
+                        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+                            order[part.id] = number
+                result = ast.parse("dict(locals())", mode="eval").body
+                method.body[-1] = ast.copy_location(ast.Return(result), method.body[-1])
+                return ast.unparse(ast.fix_missing_locations(tree)), order
+    raise NetError(Diagnostic("build-folder", f"the module has no class {class_name} with a forward method"))
+
+
+def _run(net: nn.Module, inputs: Iterable[Array]) -> Any:
+    with torch.no_grad():
+        return net(*(torch.from_numpy(np.array(array, np.float32)) for array in inputs))
+
+
+def _arrays(tensors: Mapping[str, Any]) -> dict[str, Array]:
+    return {
+        name: (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+        for name, value in tensors.items()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def _named(variables: Mapping[str, Any], names: Iterable[str]) -> dict[str, Array]:
+    """Variables under the names of their blobs; where two blobs have one identifier, nobody can tell them apart."""
+    names = list(names)
+    counts = Counter(identifier(name) for name in names)
+    found = {name: variables[key] for name in names if counts[key := identifier(name)] == 1 and key in variables}
+    return _arrays(found)

@@ -1,0 +1,299 @@
+"""Forward and backward time of every layer, each run alone on the blobs that it gets in the net, as ``caffe time``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from netcompile.analysis.cost import costs
+from netcompile.caffemodel.recipe import Take, evaluate
+from netcompile.emit.module import Module, emit
+from netcompile.emit.weights import weight_plan
+from netcompile.ir.graph import Graph, Input, Node, Value
+from netcompile.layers.data import Input as InputLayer
+from netcompile.passes import optimise
+from netcompile.pipeline import Analysed, compile_net
+from netcompile.runtime.drawn import draw, numbers
+from netcompile.runtime.execute import DTYPES, load_source
+from netcompile.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+_BEST_OF = 5  # a peak is the best of some tries
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTime:
+    """Mean milliseconds of one layer, or of a group that a pass fused; `backward` is None where nothing flows back."""
+
+    name: str
+    type: str
+    line: int
+    forward: float
+    backward: float | None
+    macs: int
+
+    def share(self, peak: float) -> float | None:
+        """Multiply-accumulates a second in the forward pass, as a share of `peak`; None for layers without any."""
+        return self.macs / (self.forward * 1e-3) / peak if self.macs and self.forward > 0 and peak else None
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The times of a net. `whole_*`: the compiled module in one piece, without the overhead of timing layers."""
+
+    net: str
+    device: str
+    dtype: str
+    threads: int
+    iterations: int
+    level: int
+    layers: tuple[LayerTime, ...]
+    whole_forward: float
+    whole_backward: float | None
+    peaks: Mapping[str, float]  # multiply-accumulates a second, by kind of work
+
+    @property
+    def forward(self) -> float:
+        return sum(layer.forward for layer in self.layers)
+
+    @property
+    def backward(self) -> float:
+        return sum(layer.backward or 0.0 for layer in self.layers)
+
+    @property
+    def peak(self) -> float:
+        return max(self.peaks.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A layer as a module of its own."""
+
+    node: Node
+    net: nn.Module
+    feeds: tuple[Value, ...]
+    tops: tuple[Value, ...]
+    keys: tuple[str, ...]  # names of the tops in the module's result
+
+
+def time_net(
+    analysed: Analysed, weights: str | None = None, *, iterations: int = 10, level: int = 1, device: str = "cpu",
+    dtype: str = "float32", seed: int = 1,
+) -> Timing:  # fmt: skip
+    """Time a net on drawn inputs at the shapes that it was analysed with; weights are drawn where none are given.
+
+    One run that does not count comes first. Raises NetError where the net cannot be compiled or weights do not fit.
+    """
+    target, kind = torch.device(device), DTYPES[dtype]
+    graph = optimise(analysed.require().graph, level)
+    module = compile_net(analysed, level)
+    blobs = _blobs_of(analysed, module, weights)
+    steps = [_step(graph, node, analysed, blobs, seed) for node in graph.nodes if node.tops]
+    for step in steps:
+        step.net.to(device=target, dtype=kind)
+    feed = inputs_of(analysed, seed)
+    start = {value: torch.from_numpy(array).to(target, kind) for value, array in feed.items()}
+    clock = _Clock(target)
+    learned = _learned(steps)
+    forward = np.zeros(len(steps))
+    backward = np.zeros(len(steps))
+    flows = [False] * len(steps)
+    progress = Progress(iterations + 1, "runs")
+    for run in range(iterations + 1):
+        times = _one_run(steps, start, learned, clock)
+        progress.step()
+        if run:
+            forward += [t[0] for t in times]
+            backward += [t[1] or 0.0 for t in times]
+        flows = [t[1] is not None for t in times]
+    progress.clear()
+    found = {id(node): cost.macs for node, cost in zip(graph.nodes, costs(graph, analysed.shapes), strict=True)}
+    layers = tuple(
+        LayerTime(
+            step.node.name, step.node.type, step.node.line, float(forward[i] / iterations * 1e3),
+            float(backward[i] / iterations * 1e3) if flows[i] else None, found[id(step.node)],
+        )
+        for i, step in enumerate(steps)
+    )  # fmt: skip
+    net = _whole(analysed, module, weights, seed).to(target, kind)
+    whole = _time_whole(net, [start[value] for value in module.inputs], iterations, clock)
+    threads = torch.get_num_threads() if target.type == "cpu" else 0
+    return Timing(
+        analysed.name, str(target), dtype, threads, iterations, level, layers, *whole, peaks(target, kind, clock)
+    )
+
+
+def inputs_of(analysed: Analysed, seed: int) -> dict[Value, Array]:
+    """Drawn inputs, float32: normal numbers as of an image; zeros, a class that exists, for labels."""
+    random = np.random.RandomState(seed)
+    found = {}
+    for entry in analysed.graph.inputs:
+        measures = [n for n in analysed.graph.consumers().get(entry.value, []) if n.layer.is_measure]
+        drawn = 30 * random.standard_normal(analysed.shapes[entry.value])
+        found[entry.value] = (np.zeros_like(drawn) if measures else drawn).astype(np.float32)
+    return found
+
+
+def _step(
+    graph: Graph, node: Node, analysed: Analysed, blobs: Mapping[Take, Array], seed: int
+) -> _Step:
+    """The node as a net of one layer."""
+    feeds = tuple(dict.fromkeys(node.bottoms))
+    inputs = tuple(
+        Input(value, analysed.shapes[value], True, node.message, InputLayer()) for value in feeds
+    )
+    names = {f"top {index}": top for index, top in enumerate(node.tops)}
+    alone = graph.replace(
+        inputs=inputs, nodes=(node,), outputs=tuple(names), blobs=names, order=(node.name,) * (node.occurrence + 1)
+    )
+    module = emit(alone, analysed.shapes)
+    net = load_source(module)
+    state = net.state_dict()
+    shapes = {
+        Take(entry.node.name, index, entry.node.occurrence): spec.shape
+        for entry in module.blobs
+        for index, spec in enumerate(entry.specs)
+    }
+
+    def blob(take: Take) -> Array:
+        known = blobs.get(take)
+        return known if known is not None else numbers(take, node.type, shapes[take], seed)
+
+    for weight in module.weights:
+        values = torch.from_numpy(np.array(evaluate(weight.recipe, blob)))
+        state[weight.key] = values.to(state[weight.key].dtype).reshape(state[weight.key].shape)
+    net.load_state_dict(state)
+    net.train(graph.train)
+    return _Step(node, net, tuple(module.inputs), node.tops, tuple(module.outputs))
+
+
+def _blobs_of(analysed: Analysed, module: Module, weights: str | None) -> dict[Take, Array]:
+    if weights is None:
+        return {}
+    from netcompile.caffemodel.plan import match
+    from netcompile.caffemodel.reader import read_caffemodel
+    from netcompile.prototxt.diagnostic import NetError
+
+    found = match(read_caffemodel(weights), weight_plan(analysed.graph, module))
+    errors = [problem for problem in found.problems if problem.severity == "error"]
+    if errors:
+        raise NetError(errors)
+    return {
+        take: np.asarray(blob.array(), np.float32).reshape(found.shapes[take])
+        for take, blob in found.blobs.items()
+        if take in found.shapes
+    }
+
+
+def _whole(analysed: Analysed, module: Module, weights: str | None, seed: int) -> nn.Module:
+    from netcompile.runtime.execute import with_weights
+
+    return with_weights(analysed, module, weights) if weights is not None else draw(analysed, module, seed)
+
+
+def _learned(steps: list[_Step]) -> set[Value]:
+    """Values that a gradient flows to: those that come after a layer with parameters, as Caffe decides it."""
+    found: set[Value] = set()
+    for step in steps:
+        if any(value in found for value in step.feeds) or any(True for _ in step.net.parameters()):
+            found.update(step.tops)
+    return found
+
+
+class _Clock:
+    """Seconds, after everything that was asked of the device is done."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.wait: Callable[[], object] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+
+    def __call__(self) -> float:
+        self.wait()
+        return perf_counter()
+
+
+def _one_run(
+    steps: list[_Step], start: Mapping[Value, Tensor], learned: set[Value], clock: _Clock
+) -> list[tuple[float, float | None]]:
+    values = dict(start)
+    kept: list[tuple[list[Tensor], list[Tensor]]] = []
+    forward: list[float] = []
+    for step in steps:
+        bottoms = [values[value].detach() for value in step.feeds]
+        for value, bottom in zip(step.feeds, bottoms, strict=True):
+            bottom.requires_grad_(value in learned and bottom.is_floating_point())
+        began = clock()
+        result = step.net(*bottoms)
+        forward.append(clock() - began)
+        tops = [result[key] for key in step.keys] if isinstance(result, dict) else [result]
+        values.update(zip(step.tops, tops, strict=True))
+        kept.append((bottoms, tops))
+    backward: list[float | None] = []
+    for step, (bottoms, tops) in zip(reversed(steps), reversed(kept), strict=True):
+        ends = [top for top in tops if top.requires_grad]
+        sources = [bottom for bottom in bottoms if bottom.requires_grad]
+        sources += [parameter for parameter in step.net.parameters() if parameter.requires_grad]
+        if not ends or not sources:
+            backward.append(None)
+            continue
+        gradients = [torch.ones_like(top) for top in ends]
+        began = clock()
+        torch.autograd.grad(ends, sources, gradients, allow_unused=True)
+        backward.append(clock() - began)
+    return list(zip(forward, reversed(backward), strict=True))
+
+
+def _time_whole(
+    net: nn.Module, inputs: list[Tensor], iterations: int, clock: _Clock
+) -> tuple[float, float | None]:
+    forward = backward = 0.0
+    flows = False
+    for run in range(iterations + 1):
+        began = clock()
+        with torch.inference_mode():
+            net(*inputs)
+        middle = clock()
+        result = net(*inputs)
+        ends = [t for t in (result.values() if isinstance(result, dict) else [result]) if t.requires_grad]
+        sources = [parameter for parameter in net.parameters() if parameter.requires_grad]
+        flows = bool(ends and sources)
+        turned = clock()
+        if flows:
+            torch.autograd.grad(ends, sources, [torch.ones_like(top) for top in ends], allow_unused=True)
+        if run:
+            forward += middle - began
+            backward += clock() - turned
+    return forward / iterations * 1e3, backward / iterations * 1e3 if flows else None
+
+
+def peaks(device: torch.device, dtype: torch.dtype, clock: _Clock | None = None) -> dict[str, float]:
+    """The best rates that this machine reaches, in multiply-accumulates a second: a large matrix product, and a
+    3×3 convolution. A fraction of a second."""
+    clock = clock or _Clock(device)
+    size = 4096 if device.type == "cuda" else 1024
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    channels, side = (256, 128) if device.type == "cuda" else (64, 112)
+    image = torch.randn(1, channels, side, side, device=device, dtype=dtype)
+    kernel = torch.randn(channels, channels, 3, 3, device=device, dtype=dtype)
+    work: dict[str, tuple[Callable[[], Tensor], int]] = {
+        "matmul": (lambda: a @ b, size**3),
+        "convolution": (lambda: nn.functional.conv2d(image, kernel, padding=1), channels**2 * 9 * side**2),
+    }
+    found = {}
+    with torch.inference_mode():
+        for name, (function, macs) in work.items():
+            best = float("inf")
+            for _ in range(_BEST_OF):
+                began = clock()
+                function()
+                best = min(best, clock() - began)
+            found[name] = macs / best
+    return found
+

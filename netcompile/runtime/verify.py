@@ -1,0 +1,129 @@
+"""Compare blobs with a reference, in the order in which the net computes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from netcompile.emit.names import identifier
+
+if TYPE_CHECKING:
+    from netcompile.runtime.blobs import Blobs, Place
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One blob against its reference. `error` is max |a − b|, `relative` the same over max |reference|.
+
+    Where the shapes differ, or one has NaN or infinity where the other has not, both are infinite and `why` says so.
+    """
+
+    key: str
+    place: Place
+    shape: tuple[int, ...]
+    error: float
+    relative: float
+    mean: float
+    worst: tuple[int, ...]
+    same: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """All comparisons, in the net's order; keys of the reference that the net has not, and blobs without reference."""
+
+    compared: tuple[Compared, ...]
+    unknown: tuple[str, ...]
+    uncompared: tuple[str, ...]
+    tolerance: float
+
+    @property
+    def first(self) -> Compared | None:
+        """The first blob that differs, if one does: where a fault begins."""
+        return next((entry for entry in self.compared if not entry.same), None)
+
+
+def verify(blobs: Blobs, reference: Mapping[str, Array], tolerance: float = 1e-4) -> Verification:
+    """Compare every blob that the reference has; equal within `tolerance` of the reference's largest magnitude.
+
+    Keys of a reference: NAME or ``blob:NAME`` for final values, ``top:LAYER:NAME`` for the value after a layer; names
+    that a tool changed to identifiers are found as well.
+    """
+    find = _finder(blobs)
+    compared, unknown, seen = [], [], set()
+    for name, array in reference.items():
+        key = find(name)
+        if key is None:
+            unknown.append(name)
+        elif key not in seen:
+            seen.add(key)
+            compared.append(compare(key, blobs.places[key], blobs.arrays[key], array, tolerance))
+    compared.sort(key=lambda entry: entry.place.position)
+    rest = tuple(key for key in blobs.arrays if key not in seen and not key.startswith("top:"))
+    return Verification(tuple(compared), tuple(unknown), rest, tolerance)
+
+
+def _finder(blobs: Blobs) -> Callable[[str], str | None]:
+    spelled: dict[str, list[str]] = {}
+    for key in blobs.arrays:
+        if not key.startswith("top:"):
+            spelled.setdefault(identifier(key), []).append(key)
+
+    def find(name: str) -> str | None:
+        for candidate in (name, name.removeprefix("blob:")):
+            if candidate in blobs.arrays:
+                return candidate
+        near = spelled.get(identifier(name.removeprefix("blob:")), []) if not name.startswith("top:") else []
+        return near[0] if len(near) == 1 else None
+
+    return find
+
+
+def compare(key: str, place: Place, found: Array, reference: Array, tolerance: float) -> Compared:
+    """One blob; numbers are compared in float64, NaN equals NaN and infinity itself."""
+    shape = tuple(int(extent) for extent in found.shape)
+    infinite = (float("inf"), float("inf"), float("inf"), ())
+    if found.shape != reference.shape:
+        if _squeezed(found) != _squeezed(reference):
+            why = f"its shape is {_dims(found)}, the reference's {_dims(reference)}"
+            return Compared(key, place, shape, *infinite, same=False, why=why)
+        reference = reference.reshape(found.shape)
+    a, b = found.astype(np.float64), reference.astype(np.float64)
+    if not a.size:
+        return Compared(key, place, shape, 0.0, 0.0, 0.0, (), same=True)
+    special = ~np.isfinite(a) | ~np.isfinite(b)
+    strange = special & ~((a == b) | (np.isnan(a) & np.isnan(b)))
+    if strange.any():
+        at = tuple(int(i) for i in np.argwhere(strange)[0])
+        why = f"it is {a[at]} where the reference is {b[at]}, at {at}"
+        return Compared(key, place, shape, *infinite[:3], at, same=False, why=why)
+    with np.errstate(invalid="ignore"):
+        difference = np.where(special, 0.0, np.abs(a - b))
+    largest = float(np.abs(b[~special]).max(initial=0.0))
+    error = float(difference.max())
+    relative = error / largest if largest else (0.0 if error == 0 else float("inf"))
+    at = tuple(int(i) for i in np.unravel_index(int(difference.argmax()), shape)) if shape else ()
+    return Compared(key, place, shape, error, relative, float(difference.mean()), at, same=relative <= tolerance)
+
+
+def _squeezed(array: Array) -> tuple[int, ...]:
+    return tuple(extent for extent in array.shape if extent != 1)
+
+
+def _dims(array: Array) -> str:
+    return "×".join(map(str, array.shape)) or "scalar"
+
+
+def error_plane(found: Array, reference: Array) -> Array | None:
+    """H×W: the largest |a − b| over batch and channels; None where the blobs are no maps of equal shape."""
+    if found.shape != reference.shape or found.ndim < 2 or not found.size:
+        return None
+    difference = np.abs(found.astype(np.float64) - reference.astype(np.float64))
+    difference = np.nan_to_num(difference, nan=np.inf)
+    return np.asarray(difference.reshape(-1, *found.shape[-2:]).max(0) if found.ndim > 2 else difference)

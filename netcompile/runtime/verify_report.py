@@ -1,0 +1,141 @@
+"""A comparison as text, as JSON, and as a page with heat maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from netcompile.report.table import table
+from netcompile.report.words import shape_text
+from netcompile.runtime.html import page, picture
+from netcompile.runtime.images import thumbnail
+from netcompile.runtime.verify import error_plane
+
+if TYPE_CHECKING:
+    from netcompile.runtime.blobs import Blobs
+    from netcompile.runtime.verify import Compared, Verification
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+MAPS = 200  # heat maps on a page
+
+
+def verification_as_text(found: Verification, title: str) -> str:
+    """A table in the net's order, and what it comes to."""
+    rows = [
+        (_layer(c), c.place.type, c.key, shape_text(c.shape), number(c.error), number(c.relative), _verdict(c))
+        for c in found.compared
+    ]
+    header = ("layer", "type", "blob", "shape", "max error", "relative", "")
+    return f"{title}\n{table(header, rows, right=(4, 5))}\n{conclusion(found)}\n"
+
+
+def conclusion(found: Verification) -> str:
+    """What the comparison comes to, in one line."""
+    count, bad = len(found.compared), sum(not c.same for c in found.compared)
+    if found.first is None:
+        largest = max((c.relative for c in found.compared), default=0.0)
+        return f"all {count} blobs agree within {found.tolerance:g}; the largest relative error is {number(largest)}"
+    first = found.first
+    line = f", line {first.place.line}" if first.place.line else ""
+    why = first.why or f"relative error {number(first.relative)}"
+    kind = f" ({first.place.type}{line})" if first.place.type else ""
+    return f"{bad} of {count} blobs differ; the first is '{first.key}' of layer '{_layer(first)}'{kind}: {why}"
+
+
+def _layer(entry: Compared) -> str:
+    return entry.place.layer or "(input)"
+
+
+def _verdict(entry: Compared) -> str:
+    return "ok" if entry.same else entry.why or "differs"
+
+
+def number(value: float) -> str:
+    """An error as people read it.
+
+    >>> number(0.0), number(1.23456e-7), number(float("inf"))
+    ('0', '1.2e-07', 'inf')
+    """
+    return f"{value:.2g}" if value else "0"
+
+
+def verification_as_json(found: Verification, net: str, reference: str) -> dict[str, Any]:
+    """``{"version", "net", "reference", "tolerance", "same", "first", "blobs": […], "unknown", "uncompared"}``.
+
+    Errors are null where they are infinite; then "why" says what is wrong.
+    """
+    return {
+        "version": 1,
+        "net": net,
+        "reference": reference,
+        "tolerance": found.tolerance,
+        "same": found.first is None,
+        "first": _first(found),
+        "blobs": [
+            {
+                "blob": c.key,
+                "layer": c.place.layer,
+                "type": c.place.type,
+                "line": c.place.line or None,
+                "shape": list(c.shape),
+                "max": _finite(c.error),
+                "relative": _finite(c.relative),
+                "mean": _finite(c.mean),
+                "worst": list(c.worst),
+                "same": c.same,
+                "why": c.why,
+            }
+            for c in found.compared
+        ],
+        "unknown": list(found.unknown),
+        "uncompared": list(found.uncompared),
+    }
+
+
+def _first(found: Verification) -> dict[str, Any] | None:
+    first = found.first
+    return None if first is None else {"blob": first.key, "layer": first.place.layer, "type": first.place.type}
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def verification_page(
+    results: list[tuple[str, Verification, Blobs, Mapping[str, Array]]], net: str
+) -> str:
+    """One self-contained page: for each comparison a table with bars on a logarithmic scale, and heat maps.
+
+    A heat map shows where a blob differs: the largest error over its channels, black for none, white for the largest.
+    """
+    sections = []
+    for title, found, blobs, reference in results:
+        maps = {}
+        for entry in [*(c for c in found.compared if not c.same), *(c for c in found.compared if c.same)][:MAPS]:
+            other = next((reference[k] for k in (entry.key, f"blob:{entry.key}") if k in reference), None)
+            plane = error_plane(blobs.arrays[entry.key], other) if other is not None else None
+            if plane is not None and np.isfinite(plane).all() and plane.max() > 0 and min(plane.shape) > 1:
+                maps[entry.key] = picture(heat(plane))
+        sections.append((title, found, conclusion(found), maps))
+    return page("verification.html", net=net, sections=sections, number=number, shape=shape_text, bar=bar)
+
+
+def bar(relative: float) -> float:
+    """Length in percent of an error's bar: 0 at 1e-9, 100 at 1.
+
+    >>> bar(0.0), bar(1e-9), round(bar(1e-3), 3), bar(7.0)
+    (0.0, 0.0, 66.667, 100.0)
+    """
+    if relative <= 1e-9:
+        return 0.0
+    return float(min(100.0, 100 * (np.log10(min(relative, 1.0)) + 9) / 9))
+
+
+def heat(plane: Array) -> Array:
+    """H×W×3 bytes: black, red, yellow, white."""
+    level = thumbnail(plane, 240) / plane.max()
+    parts = [np.clip(3 * level - shift, 0, 1) for shift in (0, 1, 2)]
+    return (255 * np.stack(parts, axis=2)).astype(np.uint8)

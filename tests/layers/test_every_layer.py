@@ -1,0 +1,32 @@
+"""No layer type without a case: real Caffe's numbers, or a plain NumPy oracle, or a reason."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from netcompile.layers.base import Arity
+from netcompile.layers.registry import load
+from tests.conftest import CASES
+from tests.fuzz.oracles import ORACLES
+
+WITHOUT_NUMBERS = {"Recurrent": "abstract, refused"}
+
+
+def in_conformance() -> set[str]:
+    found: set[str] = set()
+    for case in CASES:
+        found.update(re.findall(r'type: "(\w+)"', case.net.read_text()))
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(load()))
+def test_every_type_has_a_case(name: str) -> None:
+    """Under any of its names; sources and sinks compute nothing, and forks' losses vanish at inference."""
+    cls = load()[name]
+    sink = Arity.range(cls.arity.tops)[1] == 0
+    if cls.is_data or sink or (cls.is_measure and cls.fork) or name in WITHOUT_NUMBERS:
+        return
+    names = {other for other, same in load().items() if same is cls}
+    assert names & (in_conformance() | set(ORACLES)), "add a conformance case, or an oracle"

@@ -1,0 +1,195 @@
+"""What a solver does to a net: who learns, what counts as loss, which weights come from where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from netcompile.caffemodel.recipe import Take
+from netcompile.prototxt.diagnostic import NetError
+from netcompile.train.blobs import blobs_of
+from netcompile.train.loop import Training
+from netcompile.train.snapshot import write_tensors
+
+Begin = Callable[..., Training]
+
+
+def edit(folder: Path, old: str, new: str) -> None:
+    net = folder / "net.prototxt"
+    text = net.read_text()
+    assert old in text
+    net.write_text(text.replace(old, new))
+
+
+def test_blobs_and_their_multipliers(begin: Begin) -> None:
+    infos = {(i.take.layer, i.take.index): (i.lr_mult, i.decay_mult) for i in begin().infos}
+    assert infos == {
+        ("c1", 0): (1, 1), ("bn", 0): (0, 1), ("bn", 1): (0, 1), ("bn", 2): (0, 1), ("sc", 0): (1, 1),
+        ("sc", 1): (1, 1), ("score", 0): (1, 1), ("score", 1): (2, 0), ("ip", 0): (1, 1), ("ip", 1): (1, 1),
+    }  # fmt: skip
+
+
+def test_a_sharing_layer_sets_what_its_owner_leaves_open(begin: Begin, folder: Path) -> None:
+    edit(folder, 'param { name: "w" lr_mult: 1 decay_mult: 1 }', 'param { name: "w" }')
+    edit(folder, 'top: "c2" param { name: "w" }', 'top: "c2" param { name: "w" lr_mult: 3 }')
+    [info] = [i for i in blobs_of(begin().net.module) if i.take.layer == "c1"]
+    assert (info.lr_mult, info.decay_mult) == (3, 1)
+
+
+def test_shared_blobs_have_one_storage_and_are_written_twice(begin: Begin, folder: Path) -> None:
+    from netcompile.train.snapshot import caffe_blobs
+
+    training = begin()
+    training.run()
+    assert Take("c2", 0) not in training.blobs
+    written = caffe_blobs(training.layers, training.blobs)
+    assert torch.equal(written["c1.0"], written["c2.0"])
+
+
+def test_batchnorm_sums_are_caffes(begin: Begin) -> None:
+    """The factor counts the passes, each weighing 0.999 of the one after it; tests leave the sums alone."""
+    training = begin("test_iter: 2 test_interval: 1")
+    training.run()
+    passes = training.solver.max_iter * training.solver.iter_size
+    factor = training.blobs[Take("bn", 2)]
+    assert factor.item() == pytest.approx(sum(0.999**k for k in range(passes)), rel=1e-5)
+
+
+def test_loss_weights(begin: Begin) -> None:
+    training = begin()
+    assert [(loss.blob, round(loss.weight, 6)) for loss in training.net.losses] == [("loss", 1), ("away", 0.1)]
+
+
+def test_a_net_without_a_loss(begin: Begin, folder: Path) -> None:
+    edit(folder, 'top: "loss"\n', 'top: "loss" loss_weight: 0\n')
+    edit(folder, "loss_weight: 0.1", "loss_weight: 0")
+    with pytest.raises(NetError, match="has no loss to train on"):
+        begin()
+
+
+def test_propagate_down_false_stops_the_gradient(begin: Begin, folder: Path) -> None:
+    edit(folder, 'bottom: "score" top: "ip"', 'bottom: "score" top: "ip" propagate_down: false')
+    edit(folder, 'top: "loss"\n', 'top: "loss" loss_weight: 0\n')
+    training = begin()
+    before = {take: tensor.detach().clone() for take, tensor in training.blobs.items()}
+    training._train_step()
+    assert training.blobs[Take("score", 0)].grad is None
+    assert not torch.equal(training.blobs[Take("ip", 0)], before[Take("ip", 0)])
+
+
+def test_lr_mult_zero_is_not_learned(begin: Begin, folder: Path) -> None:
+    edit(folder, "param { lr_mult: 1 } param { lr_mult: 2 decay_mult: 0 }", "param { lr_mult: 0 } param { lr_mult: 2 }")
+    training = begin()
+    before = training.blobs[Take("score", 0)].clone()
+    training.run()
+    assert torch.equal(training.blobs[Take("score", 0)], before)
+    assert training.blobs[Take("score", 1)].abs().sum() > 0
+
+
+def test_lines_are_caffes(begin: Begin) -> None:
+    said: list[str] = []
+    begin("display: 4 test_iter: 1 test_interval: 3", said).run()
+    shapes = [line.split(" = ")[0].split(" (")[0] for line in said]
+    train = ["    Train net output #0: loss", "    Train net output #1: away"]
+    test = ["    Test net output #0: loss", "    Test net output #1: away", "    Test net output #2: acc"]
+    assert shapes == [
+        "Solving small", "Learning Rate Policy: step",
+        "Iteration 0, Testing net", *test, "Iteration 0", *train, "Iteration 0, lr",
+        "Iteration 3, Testing net", *test, "Iteration 4", *train, "Iteration 4, lr",
+        "Iteration 6, Testing net", *test, "Optimization Done.",
+    ]  # fmt: skip
+
+
+def save(path: Path, **arrays: np.ndarray) -> str:
+    write_tensors(str(path), {k.replace("__", "."): torch.from_numpy(v.astype(np.float32)) for k, v in arrays.items()})
+    return str(path)
+
+
+def test_fully_connected_weights_become_a_convolutions(begin: Begin, folder: Path) -> None:
+    """A 3×2 matrix is the score layer's 3×2×1×1 blob; a 1×1×1×3 bias of the old form is its bias."""
+    matrix = np.arange(6).reshape(3, 2)
+    path = save(folder / "w.safetensors", score__0=matrix, score__1=np.arange(3).reshape(1, 1, 1, 3))
+    found: list[str] = []
+    from netcompile.train.weights import copy_weights
+
+    training = begin()
+    for tensor in training.blobs.values():
+        tensor.requires_grad_(False)
+    copied = copy_weights(path, training.layers, training.blobs)
+    found += copied.coerced
+    assert found == ["score.0: 3x2 taken over as 3x2x1x1"]
+    assert training.blobs[Take("score", 0)].flatten().tolist() == list(range(6))
+    assert training.blobs[Take("score", 1)].tolist() == [0, 1, 2]
+    assert set(copied.drawn) == {"c1", "c2", "bn", "sc", "ip"}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "code", "what"),
+    [
+        ({"score__0": np.zeros((4, 2)), "score__1": np.zeros(3)}, "weights-shape", "is 3x2x1x1 in the net, 4x2"),
+        ({"score__0": np.zeros((2, 3)), "score__1": np.zeros(3)}, "weights-shape", "is 3x2x1x1 in the net, 2x3"),
+        ({"score__0": np.zeros((3, 2))}, "weights-count", "layer 'score' has 2 blobs in the net, 1"),
+        ({"other__0": np.zeros(3)}, "weights-unrelated", "no layer of"),
+        ({"conv__weight": np.zeros(3)}, "weights-file", "'conv.weight' is no blob of a layer"),
+    ],
+)  # fmt: skip
+def test_weights_that_do_not_fit(
+    arrays: dict[str, np.ndarray], code: str, what: str, begin: Begin, folder: Path
+) -> None:
+    path = save(folder / "w.safetensors", **arrays)
+    with pytest.raises(NetError) as caught:
+        begin(weights=(path,))
+    [diagnostic] = caught.value.diagnostics
+    assert diagnostic.code == code
+    assert what in diagnostic.what
+
+
+def test_weights_of_the_solver_are_found_beside_it(begin: Begin, folder: Path) -> None:
+    save(folder / "w.safetensors", score__0=np.full((3, 2, 1, 1), 0.5), score__1=np.full(3, 0.25))
+    training = begin('weights: "w.safetensors"')
+    assert training.blobs[Take("score", 1)].tolist() == [0.25] * 3
+
+
+def test_bfloat16_is_near_float32(begin: Begin) -> None:
+    exact, rough = begin(), begin(dtype="bfloat16")
+    exact._train_step()
+    rough._train_step()
+    assert rough.losses != exact.losses
+    assert rough.losses[0] == pytest.approx(exact.losses[0], rel=0.05)
+    assert all(tensor.dtype == torch.float32 for tensor in rough.blobs.values())
+
+
+def test_a_net_that_is_not_there(begin: Begin, folder: Path) -> None:
+    (folder / "net.prototxt").unlink()
+    with pytest.raises(NetError, match=r"there is no net 'net\.prototxt'"):
+        begin()
+
+
+def test_an_unknown_filler(begin: Begin, folder: Path) -> None:
+    edit(folder, '"msra"', '"mrsa"')
+    with pytest.raises(NetError) as caught:
+        begin()
+    [diagnostic] = caught.value.diagnostics
+    assert diagnostic.what.startswith("unknown filler")
+    assert "'mrsa'" in diagnostic.what
+    assert "msra" in diagnostic.remedy
+
+
+def test_interp_gives_bilinear_kernels(begin: Begin, folder: Path) -> None:
+    edit(
+        folder, 'layer { name: "loss"',
+        'layer { name: "up" type: "Deconvolution" bottom: "score" top: "up" param { lr_mult: 0 }\n'
+        "  convolution_param { num_output: 3 kernel_size: 4 stride: 2 pad: 1 bias_term: false } }\n"
+        'layer { name: "loss"',
+    )  # fmt: skip
+    kernel = begin(interp=True).blobs[Take("up", 0)]
+    ramp = torch.tensor([0.25, 0.75, 0.75, 0.25])
+    wanted = torch.zeros(3, 3, 4, 4)
+    for channel in range(3):
+        wanted[channel, channel] = ramp[:, None] * ramp
+    assert torch.equal(kernel, wanted)
+    assert begin().blobs[Take("up", 0)].abs().sum() == 0

@@ -1,0 +1,97 @@
+"""Several processes train as one; when one is killed, all end and say why."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from netcompile.train.loop import Training
+from netcompile.train.parallel import share
+from tests.train.conftest import SOLVER
+
+TESTED = SOLVER + "test_iter: 3 test_interval: 4\n"
+
+
+def torchrun(processes: int, *arguments: str) -> list[str]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    return [*launcher, "-m", "netcompile", "train", *arguments]
+
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_same_training_as_one_process(processes: int, folder: Path, begin: Callable[..., Training]) -> None:
+    """Five rows on two or three processes, with BatchNorm, Dropout, shared weights, losses over the whole batch."""
+    from safetensors.numpy import load_file
+
+    (folder / "solver.prototxt").write_text(TESTED)
+    said: list[str] = []
+    alone = begin("", said)
+    alone.run()
+    out = folder / "several"
+    arguments = [str(folder / "solver.prototxt"), "--data", str(folder / "batches.npz"), "-o", str(out)]
+    done = subprocess.run(
+        torchrun(processes, *arguments), env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    losses = json.loads((out / "log.json").read_text())["loss"]
+    np.testing.assert_allclose(losses, alone.losses, rtol=1e-6)
+    assert done.stderr.count("Optimization Done.") == 1
+    wanted = [line for line in said if "Test net output" in line]
+    assert len(wanted) == 2 * 3
+    found = [line for line in done.stderr.splitlines() if "Test net output" in line]
+    for a, b in zip(found, wanted, strict=True):
+        assert a.split(" = ")[0] == b.split(" = ")[0]
+        assert float(a.split(" = ")[1].split()[0]) == pytest.approx(float(b.split(" = ")[1].split()[0]), rel=1e-4)
+    weights = load_file(out / "final.safetensors")
+    for layer in alone.layers:
+        for index, owner in enumerate(layer.owners):
+            reference = alone.blobs[owner].detach().numpy()
+            scale = np.abs(reference).max(initial=1e-9)
+            np.testing.assert_allclose(weights[layer.key(index)], reference, rtol=0, atol=2e-6 * scale)
+
+
+def test_killing_one_process_ends_all(folder: Path) -> None:
+    (folder / "solver.prototxt").write_text(SOLVER.replace("max_iter: 6", "max_iter: 5000 display: 10"))
+    random = np.random.default_rng(0)
+    shapes = {"data": (5000, 5, 2, 9, 8), "label": (5000, 5, 1, 9, 8)}
+    np.savez(folder / "long.npz", **{k: random.integers(0, 2, s).astype(np.float32) for k, s in shapes.items()})  # type: ignore[arg-type]
+    arguments = [str(folder / "solver.prototxt"), "--data", str(folder / "long.npz"), "-o", str(folder / "out")]
+    log = folder / "log"
+    with log.open("wb") as file:
+        launcher = subprocess.Popen(torchrun(2, *arguments), env=ENVIRONMENT, stderr=file, stdout=file)
+        try:
+            deadline = time.monotonic() + 90
+            while b"Iteration 10 " not in log.read_bytes() and time.monotonic() < deadline:
+                time.sleep(0.1)
+            tasks = Path(f"/proc/{launcher.pid}/task")
+            if not tasks.is_dir():
+                pytest.skip("no /proc here to find the processes in")
+            workers = [int(p) for task in tasks.iterdir() for p in (task / "children").read_text().split()]
+            assert len(workers) == 2
+            os.kill(workers[1], signal.SIGKILL)
+            assert launcher.wait(60) != 0
+        finally:
+            launcher.kill()
+    text = log.read_text()
+    assert "Signal 9 (SIGKILL)" in text
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    assert not (folder / "out" / "final.safetensors").exists()
+
+
+@pytest.mark.parametrize(("rows", "world"), [(1, 1), (1, 3), (5, 2), (6, 3), (7, 4)])
+def test_shares_cover_a_batch_once(rows: int, world: int) -> None:
+    shares = [share(rows, rank, world) for rank in range(world)]
+    assert [i for start, end in shares for i in range(start, end)] == list(range(rows))
+    sizes = [end - start for start, end in shares]
+    assert max(sizes) - min(sizes) <= 1
