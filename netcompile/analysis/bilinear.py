@@ -65,6 +65,8 @@ class Kernel:
         text = f"kernel {self.size}, not {rule} = {self.wanted}"
         if self.centred:
             return f"{text}: bilinear with the triangle around its middle tap, not with Caffe's filler"
+        if self.size <= self.factor:
+            return f"{text}: not bilinear, every pixel becomes a block of its own"
         low, high = self.gain()
         if low == high == 1 and self.shift() == 0:
             return f"{text}: Caffe's filler interpolates over {-(-self.size // 2)} pixels, not {self.factor}"

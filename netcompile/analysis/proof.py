@@ -7,12 +7,13 @@ least and the greatest slack are read off one period and hold for all n.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netcompile.algebra.nset import NSet, SizeTooComplex
 from netcompile.algebra.size import Size, crop_slack
 from netcompile.analysis.crops import CropReport
-from netcompile.analysis.shapes import Symbolic
+from netcompile.analysis.shapes import Shapes, Symbolic, infer
+from netcompile.ir.graph import Graph
 from netcompile.layers.base import Dim
 
 
@@ -93,3 +94,56 @@ def _smallest(cropped: Size, reference: Size, offset: int, legal: NSet | None) -
     if a is None or b is None:
         return None
     return Smallest(n, a, b, offset, a - b - offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An input extent that is not legal, and what refuses it: the layer, and its words."""
+
+    axis: int
+    n: int
+    layer: str
+    line: int
+    what: str
+
+
+def refusals(graph: Graph, known: Shapes, sym: Symbolic, valid: tuple[NSet, NSet] | None) -> tuple[Refusal, ...]:
+    """Per axis: the greatest extent below the smallest legal one, and the least illegal one above it."""
+    if valid is None:
+        return ()
+    found = []
+    for axis in (0, 1):
+        first = valid[axis].first()
+        if first is None:
+            continue
+        wanted = [first - 1] if first > 1 else []
+        wanted += (NSet.between(first) - valid[axis]).members(1)
+        found += [refusal for n in wanted if (refusal := _refusal(graph, known, sym, axis, n)) is not None]
+    return tuple(found)
+
+
+def _refusal(graph: Graph, known: Shapes, sym: Symbolic, axis: int, n: int) -> Refusal | None:
+    shapes, problems = infer(resized(graph, sym, {axis: n}))
+    for problem in problems:
+        for node in graph.nodes:
+            span = node.message.span
+            if problem.span is not None and span.start <= problem.span.start < span.end:
+                what = problem.what.removeprefix(f"layer '{node.name}': ")
+                return Refusal(axis, n, node.name, node.line, what)
+    for value, node in sym.pins:
+        if shapes.get(value) != known.get(value):
+            return Refusal(axis, n, node.name, node.line, "its weights are made for the declared size")
+    return None
+
+
+def resized(graph: Graph, sym: Symbolic, extents: dict[int, int]) -> Graph:
+    """The graph with other heights (axis 0) or widths (1) of the inputs that vary with H and W."""
+    inputs = []
+    for entry in graph.inputs:
+        if entry.value in sym.spatial:
+            shape = list(entry.shape)
+            for axis, n in extents.items():
+                shape[axis + 2] = n
+            entry = replace(entry, shape=tuple(shape))
+        inputs.append(entry)
+    return graph.replace(inputs=tuple(inputs))

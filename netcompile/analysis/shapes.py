@@ -207,7 +207,8 @@ class _Symbolic:
         except (NeedsNumber, Refused, SizeTooComplex, ValueError):
             return (None,) * len(node.tops) if node.layer.any_size else None
         self.limits += limits
-        return tops
+        # A rule that adds and subtracts may go below 1 at some sizes, where the layer is refused.
+        return tuple(tuple(d.where_positive() if isinstance(d, Size) else d for d in top) for top in tops)
 
     def frontier(self, values: Sequence[Value]) -> list[Value]:
         """The nearest values with known shapes from which `values` are made."""

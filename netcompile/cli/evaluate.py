@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import argparse
 
     from netcompile.runtime.evaluate import Evaluation
+    from netcompile.runtime.images import Array
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +39,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--classes", action="append", metavar="C", default=[], help="names of classes: pascal, nyud, …, or a file"
     )
     parser.add_argument("--palette", default="voc", metavar="P", help="colours: voc (default), cityscapes, or a file")
-    parser.add_argument("--iteration", type=int, metavar="N", help="what the lines say; default: from the weights' name")
+    parser.add_argument(
+        "--iteration", type=int, metavar="N", help="what the lines say; default: from the weights' name"
+    )
     parser.add_argument("--worst", type=int, default=12, metavar="N", help="images on the page, default 12")
     parser.add_argument("-o", dest="out", metavar="DIR", help="write scores.json, confusion.npz and report.html")
     parser.add_argument("--json", action="store_true", help="print the scores as JSON")
@@ -78,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _write(
-    arguments: argparse.Namespace, found: Evaluation, net: str, data: str, iteration: int, colours: object
+    arguments: argparse.Namespace, found: Evaluation, net: str, data: str, iteration: int, colours: Array
 ) -> None:
     from netcompile.cli.arrays import write_npz
     from netcompile.cli.whole_folder import whole_folder

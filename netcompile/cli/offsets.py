@@ -22,6 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_net(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="the report as JSON")
+    form.add_argument("--explain", action="store_true", help="derivation and proof of each crop, to follow by hand")
     form.add_argument("--html", action="store_true", help="the report as one self-contained HTML page")
 
 
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     refused = other_problems(analysed)
     if refused:
         raise NetError(refused)
-    report = offsets_report(analysed)
+    report = offsets_report(analysed, prove=arguments.json or arguments.explain)
     if arguments.json:
         from netcompile.report.as_json import offsets_as_json
 
@@ -45,9 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
 
         write_text(page(Report(report, layers_report(analysed))))
     else:
-        from netcompile.report.as_text import offsets_as_text
-
-        write_text(offsets_as_text(report))
+        if arguments.explain:
+            from netcompile.report.as_explanation import explanation_as_text as text
+        else:
+            from netcompile.report.as_text import offsets_as_text as text
+        write_text(text(report))
         sys.stdout.flush()
         show_notes(analysed.notes, frozenset())
         show(crop.finding for crop in report.crops if crop.finding is not None)

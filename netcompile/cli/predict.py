@@ -59,4 +59,3 @@ def run(arguments: argparse.Namespace) -> int:
         write_text(f"wrote {counts.made} of {len(images)} images to {arguments.out}{before}{broken}\n")
         sys.stdout.flush()
     return FINDINGS if counts.broken else DONE
-

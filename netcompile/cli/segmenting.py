@@ -71,7 +71,9 @@ def open_job(arguments: argparse.Namespace, leads: bool = True) -> Job:
     legal = analysed = None
     if is_build(arguments.net):
         if arguments.weights is not None:
-            raise NetError(Diagnostic("usage", "a build has its own weights: leave --weights out, or give the prototxt"))
+            raise NetError(
+                Diagnostic("usage", "a build has its own weights: leave --weights out, or give the prototxt")
+            )
         loaded = load_build(arguments.net)
         heads = _chosen(loaded.outputs, arguments.output)
         notes: list[Diagnostic] = []

@@ -72,7 +72,7 @@ def as_text(found: Timing) -> str:
         f"Average Forward-Backward: {found.forward + found.backward:.4f} ms.",
         f"Total Time: {(found.forward + found.backward) * found.iterations:.4f} ms.",
         "",
-        f"the module in one piece: forward {_ms(found.whole_forward)} ms, backward {_ms(found.whole_backward) or '-'} ms",
+        f"in one piece: forward {_ms(found.whole_forward)} ms, backward {_ms(found.whole_backward) or '-'} ms",
         f"{count_text(macs)} MACs, {100 * macs / (found.whole_forward * 1e-3) / found.peak:.1f} % of the peak "
         f"({', '.join(f'{name} {count_text(int(rate))}MAC/s' for name, rate in found.peaks.items())})",
         f"{found.iterations} runs on {where}, {found.dtype}, -O{found.level}",

@@ -88,6 +88,11 @@ def run(arguments: argparse.Namespace) -> int:
         assert bundled is not None
         source = Source(source.text, str(bundled))
     solver = read_solver(source)
+    if arguments.resume is not None and arguments.weights:
+        from netcompile.prototxt.diagnostic import Diagnostic, NetError
+
+        what, why = "--resume and --weights together", "a snapshot has its own weights, and Caffe refuses both too"
+        raise NetError(Diagnostic("usage", what, why=why, remedy="give one of them"))
     weights = tuple(read_weights_path(name) for name in arguments.weights)
 
     from netcompile.cli.run import device

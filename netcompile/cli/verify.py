@@ -145,7 +145,9 @@ def _with_itself(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
     results = []
     for level in (1, 2):
         found = blobs_as_compiled(analysed, weights, feed, level, arguments.seed if weights is None else None)
-        results.append((f"-O{level} against -O0", verify(found, literal.arrays, arguments.tolerance), found, literal.arrays))
+        results.append(
+            (f"-O{level} against -O0", verify(found, literal.arrays, arguments.tolerance), found, literal.arrays)
+        )
     return analysed.name, results
 
 

@@ -92,17 +92,25 @@ def _break(code: str, indent: int) -> list[str]:
     called = start > 0 and (head[-2].isalnum() or head[-2] in "_)]")
     if deeper + len(inner) <= WIDTH and not inner.endswith(",") and (called or len(parts) == 1):
         return [margin + head, " " * deeper + inner, margin + tail]
+    # Parentheses about a single operand only group it: a comma would make a tuple of it.
+    comma = "" if _groups(code, start, inner) else ","
     lines = [margin + head]
     for part in parts:
         broken = _break(part, deeper)
-        broken[-1] += ","
+        broken[-1] += comma
         if len(broken[-1]) > WIDTH and len(broken) == 1:
             pair_again = _brackets(part)
             if pair_again is not None:
                 broken = _break_forced(part, deeper)
-                broken[-1] += ","
+                broken[-1] += comma
         lines += broken
     return [*lines, margin + tail]
+
+
+def _groups(code: str, start: int, inner: str) -> bool:
+    """Whether the parentheses at `start` hold one operand, being neither a call's nor a tuple's."""
+    called = start > 0 and (code[start - 1].isalnum() or code[start - 1] in "_)]")
+    return code[start] == "(" and not called and not inner.endswith(",") and len(_arguments(inner)) == 1
 
 
 def _break_forced(code: str, indent: int) -> list[str]:
@@ -113,10 +121,11 @@ def _break_forced(code: str, indent: int) -> list[str]:
     inner = code[start + 1 : end]
     if indent + 4 + len(inner) <= WIDTH:
         return [margin + code[: start + 1], " " * (indent + 4) + inner, margin + code[end:]]
+    comma = "" if _groups(code, start, inner) else ","
     lines = [margin + code[: start + 1]]
     for part in _arguments(inner):
         broken = _break(part, indent + 4)
-        broken[-1] += ","
+        broken[-1] += comma
         lines += broken
     return [*lines, margin + code[end:]]
 

@@ -54,6 +54,14 @@ class Exported:
             other = index if index == 0 else index * 7 + 3
             yield 1 + index % 2, heights[index % len(heights)], widths[other % len(widths)]
 
+    def five_sizes(self) -> tuple[tuple[int, int, int], ...]:
+        """Legal (batch, height, width) to compare results at: the smallest, odd ones, none square but the first."""
+        if not self.axes:
+            return tuple((batch, 0, 0) for batch in (1, 2, 3, 4, 5))
+        heights, widths = (one.first(48) for one in self.axes)
+        places = ((1, 0, 0), (2, 1, 6), (1, 12, 3), (3, 23, 17), (1, 40, 33))
+        return tuple((n, heights[i % len(heights)], widths[j % len(widths)]) for n, i, j in places)
+
 
 def refused(net: Analysed, what: str, why: str = "", remedy: str = "") -> NetError:
     return NetError([Diagnostic("export", f"{net.name} {what}", why=why, remedy=remedy)])
@@ -116,7 +124,7 @@ def _attempt(
                 prefer_deferred_runtime_asserts_over_guards=defer,
             )
     except Exception as error:  # torch.export raises what the traced code does, besides its own errors
-        return _first_lines(error)
+        return first_lines(error)
     exported = Exported(program, axes, batch, module.inputs, shapes, spatial)
     return _refusal(exported, defer) or exported
 
@@ -180,7 +188,8 @@ def _traceable(made: nn.Module) -> Iterator[None]:
             del made.forward
 
 
-def _first_lines(error: Exception, count: int = 4) -> str:
+def first_lines(error: BaseException, count: int = 4) -> str:
+    """The first lines of what an error says that are not empty."""
     lines = [line.strip() for line in str(error).split("\n") if line.strip()]
     return "\n".join(lines[:count]) or type(error).__name__
 
@@ -208,5 +217,5 @@ def _refusal(exported: Exported, deferred: bool) -> str:
                 with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
                     program(*map(torch.empty, shapes))
             except RuntimeError as error:
-                return f"{height}x{width}: {_first_lines(error, 1)}"
+                return f"{height}x{width}: {first_lines(error, 1)}"
     return ""

@@ -90,6 +90,7 @@ class _Builder:
         self.writer: dict[str, Message] = {}
         self.names: dict[str, int] = {}
         self.order: list[str] = []
+        self.automatic: list[Value] = []
         self.owners: dict[str, tuple[Message, int]] = {}
 
     def report(self, code: str, what: str, message: Message, at: str, why: str = "", remedy: str = "") -> None:
@@ -272,6 +273,7 @@ class _Builder:
         if layer is not None and layer.auto_top:
             least, _ = Arity.range(layer.arity.tops)
             made += [Value(f"(automatic) {message.get('name')} {i}") for i in range(len(made), least)]
+            self.automatic += made[len(message.all("top")) :]
         return tuple(made)
 
     def feed(self, message: Message, layer: Layer, tops: tuple[Value, ...]) -> None:
@@ -324,7 +326,8 @@ class _Builder:
             tuple(self.inputs),
             tuple(self.nodes),
             tuple(value.blob for value in live),
-            dict(self.current),
+            # Caffe calls every top that it invents "(automatic)": the last one is what the name finds.
+            {**self.current, **{"(automatic)": value for value in self.automatic[-1:]}},
             tuple(self.order),
         )
         if self.problems:

@@ -251,7 +251,7 @@ class Scale(_Broadcast):
 
 MAX = '''
 def caffe_max(first, *others):
-    """The largest of several tensors; of equal elements one alone gets the gradient, as in Caffe."""
+    """The largest of several tensors; one alone of equal elements gets the gradient."""
     y = first
     for index, x in enumerate(others):
         y = torch.where(x > y, x, y) if index else torch.where(y > x, y, x)

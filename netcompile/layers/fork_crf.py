@@ -107,9 +107,10 @@ class MultiStageMeanfield(Layer):
 
 LATTICE = '''
 class Lattice:
-    """A Gaussian filter of deviation 1 over scattered points, on the permutohedral lattice.
+    """A Gaussian filter of deviation 1 over points, on the permutohedral lattice.
 
-    `features` is points × dimensions. The lattice has the vertices of the simplices that
+    `features` is points × dimensions. The lattice has the vertices of the simplices
+    that
     the points lie in, and no others.
     """
 
@@ -140,7 +141,8 @@ class Lattice:
         place = torch.cat((span.new_ones(1), span[:-1].cumprod(0)))
         codes = ((keys - low) * place).sum(dim=2)
         vertices, self.vertex = codes.flatten().unique(return_inverse=True)
-        # Along each of the d + 1 axes a vertex has two neighbours; a missing one is the last, 0.
+        # Along each of the d + 1 axes a vertex has two neighbours; a missing
+        # one is the last, 0.
         self.size = len(vertices)
         self.neighbours = []
         for j in range(d + 1):

@@ -287,7 +287,7 @@ def detect(
     keep=-1,
     eta=1.0,
 ):
-    """SSD's detections: 1 × 1 × K × 7 rows of image, class, score, xmin, ymin, xmax, ymax.
+    """SSD's detections, 1 × 1 × K × 7: image, class, score, xmin, ymin, xmax, ymax.
 
     For each class the boxes above `threshold`, at most the `most` best, are suppressed
     where they overlap; of an image the `keep` best stay. K depends on the numbers.

@@ -134,7 +134,7 @@ CORRELATE_ROWS = '''
 def correlate_rows(
     a, b, kernel, reach, pad, stride=1, step=1, subtract=False, right=False
 ):
-    """Mean product of a's patches with b's, displaced by up to `reach` along the rows."""
+    """Mean product of a's patches with b's, displaced along the rows up to `reach`."""
     a, b = F.pad(a, (pad, pad)), F.pad(b, (pad, pad))
     w = a.shape[3] - 2 * reach
     a = a[:, :, :, reach : reach + w]
@@ -181,7 +181,7 @@ class FlowWarp(Layer):
 
 WARP = '''
 def flow_warp(x, flow, fill=0.0):
-    """x at the places that the flow points to, bilinearly; `fill` where they lie outside."""
+    """x where the flow points to, bilinearly; `fill` where that lies outside."""
     h, w = x.shape[2:]
     columns = torch.arange(w, device=x.device, dtype=x.dtype) + flow[:, 0]
     rows = torch.arange(h, device=x.device, dtype=x.dtype)[:, None] + flow[:, 1]
@@ -242,7 +242,7 @@ class Resample(Layer):
 
 RESAMPLE = '''
 def resample(x, size, method="linear", antialias=True):
-    """FlowNet's resizing. Where the factors differ, its code shifts an axis by the other's."""
+    """FlowNet's resizing; where the factors differ, each axis has the other's shift."""
     factors = [n / m for n, m in zip(x.shape[2:], size)]
     wide = antialias and max(factors) > 1
     weights = []

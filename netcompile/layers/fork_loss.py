@@ -97,7 +97,7 @@ class SoftmaxCrossEntropyLoss(Layer):
 
 CROSS_ENTROPY = '''
 def softmax_cross_entropy(x, target):
-    """Mean over the batch of the divergence of softmax(x) from a target distribution."""
+    """Batch mean of the divergence of softmax(x) from a target distribution."""
     target = target.reshape(x.shape)
     log_target = torch.where(target > 0, target, 1).log()
     divergence = target.clamp_min(0) * (log_target - F.log_softmax(x, dim=1))
@@ -151,7 +151,7 @@ class SmoothL1Loss(Layer):
 
 SMOOTH_L1 = '''
 def smooth_l1(d, sigma, weight=1):
-    """Fast R-CNN's loss of the differences d, divided by the number of images (or boxes)."""
+    """Fast R-CNN's loss of the differences d, per image (or per box)."""
     size = d.abs()
     near = size < 1 / sigma**2
     loss = torch.where(near, 0.5 * (sigma * d) ** 2, size - 0.5 / sigma**2)

@@ -207,7 +207,7 @@ class ScaleShift(nn.Module):
 
 BATCH_NORM = '''
 def batch_norm(x, weight, bias, eps):
-    """Normalisation by the batch's own mean and biased variance, then scale and shift."""
+    """Normalise by the batch's mean and biased variance, then scale and shift."""
     dims, shape = (0, *range(2, x.dim())), (-1,) + (1,) * (x.dim() - 2)
     var, mean = torch.var_mean(x, dims, correction=0, keepdim=True)
     return (x - mean) / (var + eps).sqrt() * weight.view(shape) + bias.view(shape)

@@ -85,11 +85,14 @@ class Interp(Layer):
             dim = (dim - 1) // self.shrink + 1
         return dim if self.zoom is None else dim + (dim - 1) * (self.zoom - 1)
 
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        four_axes(bottoms[0], "Interp")
+        refusal = Refused("pad_beg and pad_end cut everything away", at="interp_param.pad_beg")
+        return [Condition(d, ">=", 1 - sum(self.pad), refusal) for d in bottoms[0][2:]] if any(self.pad) else ()
+
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         x = bottoms[0]
         four_axes(x, "Interp")
-        if any(isinstance(d, int) and d + sum(self.pad) < 1 for d in x[2:]):
-            raise Refused("pad_beg and pad_end cut everything away", at="interp_param.pad_beg")
         if self.size is not None:
             return ((*x[:2], *self.size),)
         if self.zoom is None and self.shrink is None:
@@ -311,7 +314,7 @@ class Unpooling(Layer):
 
 CORNERS = '''
 def corner_mask(x, stride, size):
-    """The first place of every window, within the plane: where a value without a mask goes."""
+    """The first place of every window: where a value without a mask goes."""
     rows, columns = (
         (torch.arange(n, device=x.device) * s).clamp_max(m - 1)
         for n, s, m in zip(x.shape[2:], stride, size)

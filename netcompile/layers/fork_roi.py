@@ -74,7 +74,7 @@ def round_half_away(x):
 
 ROI_POOL = '''
 def roi_pool(x, rois, size, scale):
-    """The maximum of each cell of a grid of `size` on each region; 0 where a cell is empty.
+    """The maximum of each cell of a grid of `size` on each region; 0 if empty.
 
     A row of `rois` is image, x1, y1, x2, y2 in pixels, both corners included.
     """
@@ -150,7 +150,7 @@ class PSROIPooling(Layer):
 
 PSROI_POOL = '''
 def position_sensitive_pool(x, rois, k, scale):
-    """The mean of each cell of a k × k grid on each region, cell (i, j) from its own channels.
+    """Means over a k × k grid on each region, cell (i, j) from its own channels.
 
     A row of `rois` is image, x1, y1, x2, y2 in pixels; an empty cell gives 0.
     """

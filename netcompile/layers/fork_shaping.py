@@ -10,6 +10,7 @@ from netcompile.layers.base import (
     IDENTITY,
     Arity,
     Axes,
+    Condition,
     Emission,
     Emitted,
     Layer,
@@ -95,6 +96,14 @@ class Reorg(Layer):
             s.refuse("stride", f"stride {stride} is less than 1", code="param-range")
         return cls(max(stride, 1), bool(s.get("reverse")))
 
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        four_axes(bottoms[0], "Reorg")
+        found = []
+        for axis, dim in zip(("height", "width"), bottoms[0][2:], strict=True):
+            refusal = Refused(f"{axis} {dim} is not divisible by stride {self.stride}", at="reorg_param.stride")
+            found.append(Condition(dim, "==", dim if self.reverse else dim // self.stride * self.stride, refusal))
+        return found
+
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         x = bottoms[0]
         four_axes(x, "Reorg")
@@ -107,9 +116,6 @@ class Reorg(Layer):
             )
         if self.reverse:
             return ((x[0], number(x[1]) // block, x[2] * self.stride, x[3] * self.stride),)
-        for axis, dim in zip(("height", "width"), x[2:], strict=True):
-            if isinstance(dim, int) and dim % self.stride:
-                raise Refused(f"{axis} {dim} is not divisible by stride {self.stride}", at="reorg_param.stride")
         return ((x[0], x[1] * block, x[2] // self.stride, x[3] // self.stride),)
 
     def emit(self, e: Emission) -> Emitted:
@@ -120,7 +126,7 @@ class Reorg(Layer):
 
 REORG = '''
 def reorg(x, s):
-    """Darknet's reorg: n × c × h × w to n × c·s² × h/s × w/s, in Darknet's element order."""
+    """Darknet's reorg, n × c × h × w to n × c·s² × h/s × w/s, in its element order."""
     n, c, h, w = x.shape
     blocks = x.reshape(n, c // s**2, h, s, w, s).permute(0, 3, 5, 1, 2, 4)
     return blocks.reshape(n, c * s**2, h // s, w // s)

@@ -327,7 +327,7 @@ def caffe_multinomial_loss(prob, label):
 
 HINGE = '''
 def caffe_hinge_loss(x, label, squared=False):
-    """Caffe's HingeLoss: the label's score should exceed 1, all others stay below -1."""
+    """Caffe's HingeLoss: the label's score should exceed 1, the others be below -1."""
     x = x.reshape(x.shape[0], -1)
     own = label.long().flatten()[: x.shape[0], None]
     own = own == torch.arange(x.shape[1], device=x.device)

@@ -163,13 +163,13 @@ class Accuracy(Measure):
 
 FLOOR = '''
 def caffe_floor(x, floor):
-    """max(x, floor), whose gradient passes as if there were no floor, as Caffe's does."""
+    """max(x, floor), whose gradient passes as if there were no floor, as in Caffe."""
     return torch.where(x < floor, (x - x.detach()).nan_to_num() + floor, x)
 '''
 
 VALID = '''
 def caffe_labels(x, label, dim, ignore):
-    """Labels as indices along `dim` of x, and which of them count; others read class 0."""
+    """Labels as indices along `dim` of x, and which of them count (others are 0)."""
     index = label.long().reshape(*x.shape[:dim], 1, *x.shape[dim + 1 :])
     if ignore is None:
         return index, torch.ones_like(index, dtype=torch.bool)
@@ -179,7 +179,7 @@ def caffe_labels(x, label, dim, ignore):
 
 NORMALIZER = '''
 def caffe_normalizer(valid, outer, normalization):
-    """What a loss is divided by: all, the valid, or the outer axes' items; 1 at least."""
+    """What divides a loss: all, the valid, or the outer axes' items; at least 1."""
     if normalization == "VALID":
         return valid.sum().clamp_min(1)
     return {"FULL": valid.numel(), "BATCH_SIZE": outer, "NONE": 1}[normalization]

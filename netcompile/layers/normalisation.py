@@ -127,7 +127,8 @@ BATCH_NORM = '''
 class BatchNorm(nn.Module):
     """Caffe's BatchNorm: in training by the batch's statistics, else by running ones.
 
-    The running ones are sums that decay by `fraction`; `factor`, summed alike, divides them.
+    The running ones are sums that decay by `fraction`; `factor`, summed alike, divides
+    them.
     """
 
     def __init__(self, channels, eps=1e-5, fraction=0.999, use_global_stats=None):
@@ -266,7 +267,7 @@ class MVN(Elementwise):
 
 MEAN_VARIANCE = '''
 def mvn(x, dim, eps):
-    """Mean 0 and deviation 1 over some axes; eps is added to the deviation, outside the root.
+    """Mean 0 and deviation 1 over some axes; eps is added outside the root.
 
     The derivative is Caffe's own, in which eps does not weaken the variance's part.
     """

@@ -218,7 +218,8 @@ MAX = '''
 def caffe_max_pool(x, kernel, stride, pad, end):
     """Caffe's max pooling where PyTorch has no equal: any pad < kernel, empty windows.
 
-    `end` is the padding behind: `pad`, and what makes rounding down round up. Returns the maxima and their
+    `end` is the padding behind: `pad`, and what makes rounding down round up. Returns
+    the maxima and their
     flat indices h * W + w; an empty window gives -FLT_MAX, -1.
     """
     n = x.shape[2:]
@@ -233,7 +234,7 @@ def caffe_max_pool(x, kernel, stride, pad, end):
 
 AVE = '''
 def caffe_ave_pool(x, kernel, stride, pad, end):
-    """Caffe's mean pooling where PyTorch has no equal: padding counts, overhang does not.
+    """Caffe's mean pooling where PyTorch has no equal: padding counts, not overhang.
 
     `end` is the padding behind: `pad`, and what makes rounding down round up.
     """
@@ -255,7 +256,7 @@ def global_max_pool(x):
 
 STOCHASTIC = '''
 def stochastic_pool(x, kernel, stride, end):
-    """Caffe's stochastic pooling at test: each window's mean, weighted by the activations.
+    """Stochastic pooling at test: each window's mean, weighted by itself.
 
     Where they do not sum to more than 0 it gives 0.
     """

@@ -33,7 +33,7 @@ from netcompile.prototxt.message import Message
 
 UNIT = '''
 def caffe_lstm_unit(c, gates, cont):
-    """Caffe's LSTM step: next cell and output; where cont is 0 the cell is forgotten."""
+    """Caffe's LSTM step: next cell and output; cont 0 forgets the cell."""
     i, f, o, g = gates.chunk(4, dim=-1)
     keep = cont.detach().unsqueeze(-1) * f.sigmoid()
     c = keep * c + i.sigmoid() * g.tanh()

@@ -140,7 +140,7 @@ class ArgMax(Layer):
 
 LARGEST = '''
 def largest(x, dim, k=1):
-    """The k largest values along an axis and their indices; of equals the last comes first."""
+    """The k largest along an axis and their indices; of equals the last is first."""
     x = x.flip(dim)
     if k == 1:
         value, index = x.max(dim, keepdim=True)

@@ -112,7 +112,7 @@ class Im2col(Layer):
 
 IM2COL = '''
 def im2col(x, kernel, stride, pad, dilation, channels=1):
-    """Each window's elements side by side as channels; the axes behind those are spatial."""
+    """Each window's elements side by side as channels, the spatial axes behind."""
     rank, first = len(kernel), channels + 1
     reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation)]
     edges = []
@@ -196,7 +196,7 @@ class SPP(Layer):
 
 PYRAMID = '''
 def pyramid(x, height, pool, fill=0.0):
-    """Spatial pyramid: the plane pooled into 1, 4, 16, … bins, the results side by side."""
+    """Spatial pyramid: the plane pooled into 1, 4, 16, … bins, side by side."""
     levels = []
     for level in range(height):
         bins = 2**level
@@ -213,7 +213,7 @@ def pyramid(x, height, pool, fill=0.0):
 
 WEIGHTED_MEAN = '''
 def weighted_mean(x, kernel):
-    """Stochastic pooling at test: each window's mean, weighted by the elements themselves."""
+    """Stochastic pooling at test: each window's mean, weighted by itself."""
     total = F.avg_pool2d(x, kernel)
     mean = F.avg_pool2d(x * x, kernel) / total
     return torch.where(total > 0, mean, 0)

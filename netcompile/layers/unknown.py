@@ -39,7 +39,7 @@ class Unknown(Layer):
 
 UNKNOWN = '''
 class UnknownLayer(nn.Module):
-    """Stands for a layer whose meaning is unknown: put a module of your own in its place."""
+    """Stands for a layer whose meaning is unknown: put your own in its place."""
 
     def __init__(self, message):
         super().__init__()

@@ -11,24 +11,43 @@ if TYPE_CHECKING:
 
 
 def offsets_as_json(report: Offsets) -> dict[str, Any]:
-    """``{"net", "crops": […], "blobs": {name: …}}``; lists are in axis order, fractions are strings."""
-    crops = [
-        {
-            "layer": crop.layer,
-            "line": crop.line,
-            "bottoms": list(crop.bottoms),
-            "axis": crop.axis,
-            "declared": None if crop.declared is None else list(crop.declared),
-            "inferred": None if crop.inferred is None else [str(v) for v in crop.inferred],
-            "used": None if crop.used is None else list(crop.used),
-            "status": crop.status,
-            "why": crop.why,
-            "valid": _both(crop.valid),
-        }
-        for crop in report.crops
-    ]
+    """``{"net", "crops": […], "blobs": {name: …}}``; lists are in axis order, fractions are strings.
+
+    With the proof that belongs to it, if the report has one, under further keys.
+    """
+    crops = [_crop(report, index) for index in range(len(report.crops))]
     blobs = {blob.name: {**_coordinates(blob.coordinates), "size": _size(blob)} for blob in report.blobs}
-    return {"net": report.net, "crops": crops, "blobs": blobs}
+    found: dict[str, Any] = {"net": report.net, "crops": crops, "blobs": blobs}
+    if report.proof is not None:
+        from netcompile.report.proof_json import proof_as_json
+
+        found |= {"version": 1, "file": report.file, "phase": report.phase}
+        found |= proof_as_json(report.proof, report.valid)
+    return found
+
+
+def _crop(report: Offsets, index: int) -> dict[str, Any]:
+    crop = report.crops[index]
+    found = {
+
+        "layer": crop.layer,
+        "line": crop.line,
+        "bottoms": list(crop.bottoms),
+        "axis": crop.axis,
+        "declared": None if crop.declared is None else list(crop.declared),
+        "inferred": None if crop.inferred is None else [str(v) for v in crop.inferred],
+        "used": None if crop.used is None else list(crop.used),
+        "status": crop.status,
+        "why": crop.why,
+        "valid": _both(crop.valid),
+    }
+    if report.proof is not None:
+        from netcompile.report.proof_json import derivation_as_json, rooms_as_json, set_as_json
+
+        found["legal"] = [set_as_json(these, name) for these, name in zip(crop.valid, "HW", strict=True)]
+        found["slack"] = rooms_as_json(report.proof.rooms[index])
+        found["derivation"] = derivation_as_json(crop.derivation)
+    return found
 
 
 def _both(valid: tuple[NSet, NSet]) -> dict[str, object]:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from netcompile.algebra.coords import AxisMap
     from netcompile.algebra.nset import NSet
     from netcompile.algebra.size import Size
+    from netcompile.analysis.windows import Windows
     from netcompile.prototxt.diagnostic import Diagnostic
+    from netcompile.report.proof_model import Proof
 
     Maps = tuple[AxisMap, AxisMap]
     Dims = tuple[int | Size, ...]
@@ -22,13 +24,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One link of a derivation: a blob, the layer that makes it, its maps to its bottom and the ancestor."""
+    """One link of a derivation: a blob, the layer that makes it, its maps to its bottom and the ancestor.
+
+    `windows` are the layer's, for height and width, where it has any; `sizes` the blob's extents.
+    """
 
     blob: str
     layer: str
     line: int
     local: Maps
     compound: Maps
+    type: str = ""
+    windows: Windows | None = None
+    sizes: Dims | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,7 @@ class Offsets:
     crops: tuple[CropLine, ...]
     blobs: tuple[BlobLine, ...]
     valid: tuple[NSet, NSet] | None
+    proof: Proof | None = None  # None: not asked for
 
     @property
     def mismatched(self) -> bool:

@@ -14,10 +14,16 @@ if TYPE_CHECKING:
     from netcompile.pipeline import Analysed
 
 
-def offsets_report(analysed: Analysed) -> Offsets:
-    """Every crop with its reasons, and the coordinates and extents of every blob."""
+def offsets_report(analysed: Analysed, prove: bool = True) -> Offsets:
+    """Every crop with its reasons, the coordinates and extents of every blob, and (with `prove`) what follows."""
     from netcompile.analysis.crops import OK, finding
 
+    valid = net_valid(analysed)
+    made = None
+    if prove:
+        from netcompile.report.proof import proof
+
+        made = proof(analysed, valid)
     producers = analysed.graph.producers()
     crops = []
     for report in analysed.reports:
@@ -44,7 +50,8 @@ def offsets_report(analysed: Analysed) -> Offsets:
         tuple(entry.value.blob for entry in analysed.graph.inputs),
         tuple(crops),
         blob_lines(analysed),
-        net_valid(analysed),
+        valid,
+        made,
     )
 
 
@@ -91,17 +98,23 @@ def _derivation(analysed: Analysed, report: CropReport, producers: dict[Value, N
     else:
         first = next((way[0][0] for way in ways if way), report.node.bottoms[0])
         ancestor = coordinates.local[first][0] if first in coordinates.local else first
-    cropped, reference = (_steps(way[shared:], producers) for way in ways)
+    cropped, reference = (_steps(analysed, way[shared:], producers) for way in ways)
     return Derivation(ancestor.blob, cropped, reference)
 
 
-def _steps(chain: list[tuple[Value, Axes]], producers: dict[Value, Node]) -> tuple[Step, ...]:
+def _steps(
+    analysed: Analysed, chain: list[tuple[Value, Axes]], producers: dict[Value, Node]
+) -> tuple[Step, ...]:
     from netcompile.analysis.coordinates import compose
+    from netcompile.analysis.windows import windows
     from netcompile.layers.base import IDENTITY
 
     total, steps = IDENTITY, []
     for value, axes in chain:
         total = compose(total, axes)
         node = producers[value]
-        steps.append(Step(value.blob, node.name, node.line, axes, total))
+        shape = analysed.symbolic.shapes.get(value) or analysed.shapes.get(value)
+        sizes = None if shape is None or len(shape) != 4 else tuple(shape[2:])
+        found = windows(node, analysed.shapes)
+        steps.append(Step(value.blob, node.name, node.line, axes, total, node.type, found, sizes))
     return tuple(steps)

@@ -2,7 +2,7 @@
 
 Shorter than the JSON report and no part of any contract: page and script are written together.
 
-- *size*: an index into `sizes`, whose entries are ``[text, pieces]``; a piece is ``[from]`` where undefined,
+- *size*: an index into `sizes`, whose entries are ``[text, pieces, axis]``; a piece is ``[from]`` where undefined,
   ``[from, a, q, b, m, d]`` for a·n + q·⌊(n + b)/m⌋ + d, ``[from, rise, [values]]`` for values[n mod p] + rise·⌊n/p⌋
 - *dimension*: a number, or ``[size]``
 - *fraction*: ``[numerator, denominator]``; *map*: ``[stride, offset]``, *maps*: one for height, one for width
@@ -122,7 +122,7 @@ class _Data:
             return None
         if key not in self.sizes:
             self.sizes[key] = len(self.size_list)
-            self.size_list.append([str(dim), pieces])
+            self.size_list.append([str(dim), pieces, 0 if dim.name == "H" else 1])
         return [self.sizes[key]]
 
     def padding(self) -> list[Any]:

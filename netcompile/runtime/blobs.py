@@ -1,4 +1,4 @@
-"""Every blob that a net computes, not its outputs alone: of a prototxt by asking for them, of a build by its variables."""
+"""Every blob that a net computes, not its outputs alone: asked for of a prototxt, the variables of a build."""
 
 from __future__ import annotations
 
@@ -126,14 +126,13 @@ def blobs_of_build(folder: str, feed: Mapping[str, Array], names: Iterable[str] 
     arrays.update(_arrays(outputs if isinstance(outputs, dict) else {loaded.outputs[0]: outputs}))
     fed = {identifier(name) for name, _ in loaded.inputs}
     places = {
-        key: Place(-1 if identifier(key) in fed else order.get(identifier(key), len(order)), key, "")
-        for key in arrays
+        key: Place(-1 if identifier(key) in fed else order.get(identifier(key), len(order)), key, "") for key in arrays
     }
     return Blobs(arrays, places)
 
 
 def with_variables(source: str, class_name: str) -> tuple[str, dict[str, int]]:
-    """The module with a `forward` that returns all its variables, and the order in which they get their final values."""
+    """The module with a `forward` that returns all its variables, and the order in which they are set last."""
     tree = ast.parse(source)
     for item in tree.body:
         if not isinstance(item, ast.ClassDef) or item.name != class_name:

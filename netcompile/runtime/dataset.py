@@ -44,9 +44,9 @@ class DataSet:
 def open_data(path: str, split: str | None = None, root: str | None = None) -> DataSet:
     """The data set at `path`: a folder in a known layout, or a list file.
 
-    Lines of a list: an image, then a label map for each head, separated by tabs or spaces; paths are relative to `root`,
-    else to the list's folder (a leading "/" counts as relative if there is no such file). `split` names a list of the
-    data set, or is a file of image names. Raises NetError with what is missing.
+    Lines of a list: an image, then a label map for each head, separated by tabs or spaces; paths are relative to
+    `root`, else to the list's folder (a leading "/" counts as relative if there is no such file). `split` names a list
+    of the data set, or is a file of image names. Raises NetError with what is missing.
     """
     if os.path.isfile(path):
         return _of_list(path, root)
@@ -169,9 +169,9 @@ def _of_list(path: str, root: str | None) -> DataSet:
         found = tuple(_under(base, part) for part in parts)
         samples.append(Sample(os.path.splitext(os.path.basename(found[0]))[0], found[0], found[1:]))
     if len(counts) > 1 or min(counts, default=2) < 2:
-        line = max(counts.values()) if len(counts) > 1 else 1
+        entry = max(counts.values()) if len(counts) > 1 else 1
         raise _wrong(
-            f"{path}: entry {line} is not of the form IMAGE LABELS",
+            f"{path}: entry {entry} is not of the form IMAGE LABELS",
             "one image and its label map a line; tabs between them if a path has spaces",
         )
     heads = tuple(f"label{i + 1}" for i in range(max(counts) - 1)) if counts and max(counts) > 2 else ("label",)

@@ -71,9 +71,7 @@ def demo(out: Path) -> None:
             labels = score.argmax(1)[0].numpy()
             write_labels(out / "labels" / f"{path.stem}.png", labels)
             Image.fromarray(overlay(rgb, labels)).save(out / "overlays" / f"{path.stem}.png")
-            matrix += confusion(
-                read_labels(DATA / "VOC" / "SegmentationClass" / f"{path.stem}.png"), labels, classes
-            )
+            matrix += confusion(read_labels(DATA / "VOC" / "SegmentationClass" / f"{path.stem}.png"), labels, classes)
             reference = DATA / "VOC" / "reference" / f"{path.stem}.png"
             if reference.exists():
                 known = read_labels(reference)

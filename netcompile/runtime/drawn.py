@@ -1,4 +1,4 @@
-"""Weights drawn at random, the same for a layer however the net is compiled: to run nets whose weights are not at hand."""
+"""Weights drawn at random, the same for a layer however the net is compiled, for nets without weights at hand."""
 
 from __future__ import annotations
 

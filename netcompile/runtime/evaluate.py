@@ -120,8 +120,8 @@ def evaluate(
     for result in segment(reads, loaded, prepare, device, batch=batch, legal=legal, extra=extra):
         index, sample = result.key
         problem = result.why if isinstance(result, Broken) else _count(result, sample, heads, truths, tallies, keep)
-        progress.clear()
         if problem:
+            progress.clear()
             report(broken_image(sample.image, problem))
             broken += 1
         else:
@@ -212,16 +212,14 @@ def _together(
 
 
 def _names(wanted: str, count: int, insist: bool) -> tuple[str, ...]:
-    """Names of the classes; numbers where no list of that length is known. Raises NetError for a list that is asked for."""
+    """Names of the classes; numbers where no list of that length is known. NetError for one that is asked for."""
     if wanted == "voc":
         wanted = {21: "pascal", 19: "cityscapes"}.get(count, "")
     names = class_names(wanted) if wanted else ()
     if len(names) == count:
         return names
     if insist and names:
-        raise NetError(
-            Diagnostic("class-names", f"'{wanted}' names {len(names)} classes, the net has {count}")
-        )
+        raise NetError(Diagnostic("class-names", f"'{wanted}' names {len(names)} classes, the net has {count}"))
     return tuple(f"class {index}" for index in range(count))
 
 

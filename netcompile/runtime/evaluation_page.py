@@ -76,4 +76,4 @@ def error_map(rgb: Array, truth: Array, predicted: Array) -> Array:
     dim = (64 + rgb.astype(np.float32).mean(2, keepdims=True) / 2).repeat(3, axis=2)
     dim[truth != predicted] = WRONG
     dim[truth == 255] = IGNORED
-    return dim.astype(np.uint8)
+    return np.asarray(dim, np.uint8)

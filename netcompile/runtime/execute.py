@@ -96,9 +96,7 @@ def run(
                 for blob in missing
             ]
         )
-    feed = [
-        torch.from_numpy(inputs[v.blob].copy()).to(device=device, dtype=DTYPES[dtype]) for v in module.inputs
-    ]
+    feed = [torch.from_numpy(inputs[v.blob].copy()).to(device=device, dtype=DTYPES[dtype]) for v in module.inputs]
     with torch.no_grad():
         result = net(*feed)
     tensors = result if isinstance(result, dict) else {module.outputs[0]: result}

@@ -93,10 +93,10 @@ def read_labels(path: str | Path, palette: Array | None = None) -> Array:
     strange = keys[values[place] != keys]
     if strange.size:
         raise ValueError(f"it has the colour #{int(strange[0]):06x}, which is not in the palette")
-    return first[place].astype(np.uint8)
+    return np.asarray(first[place], np.uint8)
 
 
 def thumbnail(pixels: Array, longest: int = 320) -> Array:
     """H×W(×3) pixels with the longer side at most `longest`: every n-th pixel, so that labels stay labels."""
     step = max(1, -(-max(pixels.shape[:2]) // longest))
-    return pixels[::step, ::step]
+    return np.asarray(pixels[::step, ::step])

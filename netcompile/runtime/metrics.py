@@ -72,7 +72,7 @@ def score_lines(found: Scores, now: datetime, iteration: int = 0, loss: float | 
     >>> print(lines.replace(">>> ", ""), end="")
     2016-05-01 12:00:00 Begin seg tests
     2016-05-01 12:00:00 Iteration 100 overall accuracy 0.875
-    2016-05-01 12:00:00 Iteration 100 mean accuracy 0.9
+    2016-05-01 12:00:00 Iteration 100 mean accuracy 0.875
     2016-05-01 12:00:00 Iteration 100 mean IU 0.775
     2016-05-01 12:00:00 Iteration 100 fwavacc 0.775
     """

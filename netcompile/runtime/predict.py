@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +63,8 @@ def predict(
         made = broken = 0
         reads = read_all((picture, picture.path) for picture in todo)
         for result in segment(reads, loaded, prepare, device, batch=batch, legal=legal):
-            progress.clear()
             if isinstance(result, Broken):
+                progress.clear()
                 report(broken_image(result.key.path, result.why))
                 broken += 1
             else:
@@ -101,7 +102,7 @@ def paths(out: Outputs, loaded: Loaded, picture: Picture, wanted: Wanted) -> lis
 
 
 def blob_folder(loaded: Loaded, blob: str) -> str:
-    """"" for the only output; of several, a folder name for each."""
+    """ "" for the only output; of several, a folder name for each."""
     if len(loaded.outputs) == 1:
         return ""
     from netcompile.emit.names import identifier
@@ -118,15 +119,13 @@ def write(out: Outputs, loaded: Loaded, result: Segmented, wanted: Wanted) -> No
         if wanted.softmax:
             if score.ndim != 3:
                 raise NetError(Diagnostic("score-map", f"output '{blob}' holds labels: there are no probabilities"))
-            prob = probabilities(score)
-            out.write(out.path("softmax", f"{stem}.npz"), lambda file, p=prob: npz(file, "prob", p, out.settings))
+            known = probabilities(score)
+            out.write(out.path("softmax", f"{stem}.npz"), partial(npz, name="prob", array=known, made_by=out.settings))
         if wanted.overlays:
             tinted = overlay(result.rgb, fitted(labels, result.rgb.shape), wanted.palette, wanted.opacity)
-            out.write(out.path("overlays", f"{stem}.png"), lambda file, t=tinted: png(file, t, None, out.settings))
-        out.write(
-            out.path("labels", f"{stem}.png"),
-            lambda file, m=labels: png(file, m, wanted.palette, out.settings),
-        )
+            out.write(out.path("overlays", f"{stem}.png"), partial(png, pixels=tinted, made_by=out.settings))
+        made = partial(png, pixels=labels, palette=wanted.palette, made_by=out.settings)
+        out.write(out.path("labels", f"{stem}.png"), made)
 
 
 def fitted(labels: Array, shape: tuple[int, ...]) -> Array:
@@ -135,4 +134,4 @@ def fitted(labels: Array, shape: tuple[int, ...]) -> Array:
         return labels
     rows = np.arange(shape[0]) * labels.shape[0] // shape[0]
     columns = np.arange(shape[1]) * labels.shape[1] // shape[1]
-    return labels[rows[:, None], columns[None, :]]
+    return np.asarray(labels[rows[:, None], columns[None, :]])

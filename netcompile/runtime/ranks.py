@@ -90,7 +90,7 @@ def ranks() -> Iterator[Ranks]:
 
 
 def local_device(name: str) -> str:
-    """"cuda" becomes this process's own GPU of the machine."""
+    """ "cuda" becomes this process's own GPU of the machine."""
     rank = os.environ.get("LOCAL_RANK")
     return f"cuda:{rank}" if name == "cuda" and rank is not None else name
 

@@ -164,13 +164,12 @@ def _forward(
             planes = np.stack([found[index] for found in labels])[:, None]
             feed[name] = torch.from_numpy(planes.astype(np.float32)).to(device, dtype)
     with torch.inference_mode():
-        found = loaded(feed)
-    for name, tensor in found.items():
+        tops = loaded(feed)
+    for name, tensor in tops.items():
         if tensor.ndim and tensor.shape[0] != len(images) and len(images) > 1:
             raise ValueError(f"output '{name}' has a batch of {tensor.shape[0]}, not {len(images)}")
-    return {
-        name: (tensor if tensor.ndim else tensor.reshape(1)).float().cpu().numpy() for name, tensor in found.items()
-    }
+    whole = {name: tensor if tensor.ndim else tensor.reshape(1) for name, tensor in tops.items()}
+    return {name: tensor.float().cpu().numpy() for name, tensor in whole.items()}
 
 
 def legal_sizes(analysed: Analysed) -> Callable[[int, int], str]:
@@ -191,7 +190,7 @@ def labels_of(score: Array) -> Array:
     Raises NetError for what is no score map of 2 … 256 classes.
     """
     if score.ndim == 2:
-        return score.astype(np.uint8)
+        return np.asarray(score, np.uint8)
     if score.ndim != 3 or not 2 <= score.shape[0] <= 256:
         shape = "×".join(map(str, score.shape))
         raise NetError(
@@ -202,12 +201,12 @@ def labels_of(score: Array) -> Array:
                 remedy="--output BLOB names another blob; netcompile run saves any blob as it is",
             )
         )
-    return score.argmax(0).astype(np.uint8)
+    return np.asarray(score.argmax(0), np.uint8)
 
 
 def probabilities(score: Array) -> Array:
     """Softmax over the classes, C×H×W float32; a map that already is one (Softmax ends the net) stays as it is."""
     if score.min() >= 0 and np.abs(score.sum(0) - 1).max() < 1e-3:
-        return score.astype(np.float32)
+        return np.asarray(score, np.float32)
     exponents = np.exp(score - score.max(0, keepdims=True))
     return np.asarray(exponents / exponents.sum(0, keepdims=True), np.float32)

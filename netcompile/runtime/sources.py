@@ -9,7 +9,26 @@ from dataclasses import dataclass
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
 EXTENSIONS = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .bmp .dib .ppm .pgm .pbm .pnm .tif .tiff .webp .gif .tga .jp2 .avif".split()
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".bmp",
+        ".dib",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".gif",
+        ".tga",
+        ".jp2",
+        ".avif",
+    ]
 )
 
 

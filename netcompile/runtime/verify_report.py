@@ -104,9 +104,7 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def verification_page(
-    results: list[tuple[str, Verification, Blobs, Mapping[str, Array]]], net: str
-) -> str:
+def verification_page(results: list[tuple[str, Verification, Blobs, Mapping[str, Array]]], net: str) -> str:
     """One self-contained page: for each comparison a table with bars on a logarithmic scale, and heat maps.
 
     A heat map shows where a blob differs: the largest error over its channels, black for none, white for the largest.

@@ -81,7 +81,8 @@ def prepare(
         say(f"bilinear kernels: {', '.join(interpolate(infos, blobs)) or 'none'}")
     else:
         note(_idle(infos))
-    for path in (*wishes.weights, *(_beside(beside, path) for path in solver.weights)):
+    # As in Caffe, weights that are asked for take the place of the solver's own.
+    for path in wishes.weights or tuple(_beside(beside, path) for path in solver.weights):
         copied = copy_weights(path, layers, blobs)
         note(_remarks(copied.path, copied.coerced, copied.drawn, copied.unused))
     blobs = {take: tensor.to(device) for take, tensor in blobs.items()}

@@ -102,7 +102,7 @@ def test_a_variable_never_hides_a_function() -> None:
     """
     source = compiled(text).source
     assert "def forward(self, caffe_max_pool_2):" in source
-    assert "F_2, _ = caffe_max_pool(caffe_max_pool_2, (2, 2), (3, 3), (0, 0))" in source
+    assert "F_2, _ = caffe_max_pool(caffe_max_pool_2, " in source
     assert "torch_2 = F.relu(F_2)" in source
 
 

@@ -92,7 +92,7 @@ def _integers(least: int, most: int) -> st.SearchStrategy[int]:
     return st.integers(least, most)
 
 
-WORDS = ("", "conv1/3x3", "for", "x", "self", "a b", "größe", "1st", "torch", "x.y", "res-2", "F", "'", "y")
+WORDS = ("", "conv1/3x3", "for", "x", "self", "a b", "größe", "1st", "torch", "x.y", "res-2", "F", "'", "y", "inception_3a/a_name_that_fills_lines")
 
 
 class Gen:

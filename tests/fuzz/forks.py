@@ -316,13 +316,13 @@ def smooth_l1(g: Gen) -> Layer:
     x = g.any()
     bottoms = [x, *(g.like(x) for _ in range(g.choice((1, 1, 3))))]
     fields = g.opt("sigma", g.choice((1.0, 2.0, 0.5)), 1.0)
-    return Layer("SmoothL1Loss", bottoms, section("smooth_l1_loss_param", fields), auto_top=True)
+    return Layer("SmoothL1Loss", bottoms, section("smooth_l1_loss_param", fields))
 
 
 def cross_entropy(g: Gen) -> Layer:
     x = g.any(2)
     target = g.bottom(lambda b: b.shape == x.shape and bool((b.value >= 0).all()), lambda: abs(g.array(x.shape)))
-    return Layer("SoftmaxCrossEntropyLoss", [x, target], auto_top=True)
+    return Layer("SoftmaxCrossEntropyLoss", [x, target])
 
 
 def prior_box(g: Gen) -> Layer:
@@ -333,10 +333,9 @@ def prior_box(g: Gen) -> Layer:
         fields += "".join(f"max_size: {n + g.int(1, 5)} " for n in least)
     fields += "".join(f"aspect_ratio: {r!r} " for r in (2.0, 3.0, 0.25)[: g.int(0, 3)])
     fields += g.opt("flip", g.chance(50), True) + g.opt("clip", g.chance(50), False)
-    fields += g.choice(("", "variance: 0.5 ", "variance: 0.5 variance: 0.5 variance: 0.25 variance: 0.25 "))
+    fields += g.choice(("variance: 0.25 ", "variance: 0.5 ", "variance: 0.5 variance: 0.5 variance: 0.25 variance: 0.25 "))
     fields += g.choice(("", "step: 4.0 ", "step_h: 2.0 step_w: 8.0 ")) + g.choice(("", "img_size: 32 ", "img_h: 8 img_w: 16 "))
     fields += g.opt("offset", g.choice((0.5, 0.0)), 0.5)
-    # Rounded as its recipe in the module is: the variance's default is a float32.
     return Layer("PriorBox", [x, image], section("prior_box_param", fields), exact=True)
 
 

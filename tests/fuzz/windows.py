@@ -48,10 +48,12 @@ def convolution_windows(g: Gen, size: Shape, transposed: bool) -> tuple[list[int
 
 
 def _convolution(g: Gen, type_: str, transposed: bool) -> Layer:
-    x = g.any(3, 5)
+    x = g.any(2, 5)
     rank = len(x.shape)
-    axis = 1 if not g.chance(10) else g.int(0, rank - 2)
+    axis = 1 if not g.chance(15) else g.int(0, rank - 1)
     channels, size = x.shape[axis], x.shape[axis + 1 :]
+    if len(size) > 3:
+        raise Unsuitable  # netcompile has no convolution over four axes
     kernel, out, fields = convolution_windows(g, size, transposed)
     group = g.choice([d for d in range(1, channels + 1) if channels % d == 0]) if g.chance(40) else 1
     outputs = group * g.int(1, max(1, 4 // group))

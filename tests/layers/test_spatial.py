@@ -50,8 +50,8 @@ def test_im2col(params: str, shape: tuple[int, ...]) -> None:
     ("params", "message"),
     [
         ("", "no kernel size"),
-        ("kernel_size: 0", "kernel_size 0 is less than 1"),
-        ("kernel_h: 3", "kernel_w 0 is less than 1"),
+        ("kernel_size: 0", "kernel 0 is less than 1"),
+        ("kernel_h: 3", "kernel_h without kernel_w"),
         ("kernel_size: 3 kernel_h: 3 kernel_w: 3", "kernel_size and kernel_h/kernel_w together"),
         ("kernel_size: 3 stride: 0", "stride 0 is less than 1"),
         ("kernel_size: 3 dilation: 0", "dilation 0 is less than 1"),

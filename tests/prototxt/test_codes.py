@@ -61,6 +61,6 @@ def test_explanation_of_anything_else() -> None:
     for code in ("no-such-code", "", "../../secret", "unknown-field.md", "Unknown-Field", "a/b", "a\0b"):
         assert explanation(code) is None
     assert closest("unknown_field") == "unknown-field"
-    assert closest("duplicate") == "duplicate-field"
+    assert closest("duplicate-feild") == "duplicate-field"
     assert closest("zzzzzzzz") is None
     assert set(all_codes()) >= HERE

@@ -85,3 +85,34 @@ def test_every_code_has_a_page(code: str) -> None:
     page = explanation(code)
     assert page is not None, f"netcompile/explain/{code}.md is missing"
     assert re.match(r"# .+\n\n\S.{40,}", page), "a title, then a paragraph"
+
+
+def test_resume_with_weights(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert train(folder, "--resume", "a.json", "--weights", str(folder / "batches.npz")) == 2
+    assert "error[usage]: --resume and --weights together" in capfd.readouterr().err
+
+
+def test_resumed_training_writes_the_same_files(folder: Path) -> None:
+    path = folder / "solver.prototxt"
+    path.write_text(path.read_text() + 'snapshot: 2 snapshot_prefix: "s"')
+    assert train(folder) == 0
+    names = ("final.safetensors", "log.json")
+    before = [(folder / "out" / name).read_bytes() for name in names]
+    assert train(folder, "--resume", str(folder / "out" / "s_iter_2.json")) == 0
+    assert [(folder / "out" / name).read_bytes() for name in names] == before
+
+
+def test_fcns_bundled_solver_on_a_folder(shapes: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The bundled net, its Input layers fed with images of another size than declared; one batch is enough to see."""
+    from netcompile.zoo.find import find_definition
+
+    for name in ("solver", "train"):
+        definition = find_definition(f"shapes-fcn8s/{name}.prototxt")
+        assert definition is not None
+        text = definition.read_text().replace("max_iter: 8000", "max_iter: 1").replace("display: 0", "display: 1")
+        (tmp_path / f"{name}.prototxt").write_text(text)
+    arguments = ["--data", str(shapes / "VOC"), "--split", "val", "--interp", "-o", str(tmp_path / "out")]
+    assert entry(["train", str(tmp_path / "solver.prototxt"), *arguments]) == 0
+    err = capfd.readouterr().err
+    assert "bilinear kernels: upscore2, upscore_pool4, upscore8" in err
+    assert "Train net output #0: loss = " in err

@@ -13,9 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from netcompile.ir.build import Options
+from netcompile.pipeline import analyse
+from netcompile.prototxt.source import Source
+from netcompile.train.blobs import blobs_of, draw, layers_of
 from netcompile.train.loop import Training
-from netcompile.train.parallel import share
+from netcompile.train.net import compiled
+from netcompile.train.parallel import by_row, share
+from netcompile.train.weights import copy_weights
+from tests.conftest import CASES
 from tests.train.conftest import SOLVER
 
 TESTED = SOLVER + "test_iter: 3 test_interval: 4\n"
@@ -95,3 +103,40 @@ def test_shares_cover_a_batch_once(rows: int, world: int) -> None:
     assert [i for start, end in shares for i in range(start, end)] == list(range(rows))
     sizes = [end - start for start, end in shares]
     assert max(sizes) - min(sizes) <= 1
+
+
+def row_wise() -> list[object]:
+    """Conformance cases with several rows whose layers all claim to treat each row by itself."""
+    found = []
+    for case in CASES:
+        options = Options(case.phase == "TRAIN", case.level, case.stages, fed=frozenset(case.inputs), with_loss=True)
+        net = analyse(Source.read(case.net), options)
+        rows = {shape[0] for shape in case.inputs.values() if shape}
+        if len(rows) != 1 or rows == {1} or not net.graph.nodes:
+            continue
+        if all(by_row(node, net.shapes, next(iter(rows))) for node in net.graph.nodes):
+            found.append(pytest.param(case, net, id=case.name))
+    return found
+
+
+ROW_WISE = row_wise()
+
+
+def test_many_cases_are_row_wise() -> None:
+    assert len(ROW_WISE) > 40
+
+
+@pytest.mark.parametrize(("case", "net"), ROW_WISE)
+def test_layers_that_work_by_row_do(case: object, net: object) -> None:
+    """The last row alone gives what it gives among the others: nothing of the code counts on the batch's size."""
+    made = compiled(net)  # type: ignore[arg-type]
+    blobs = draw(blobs_of(made.module), torch.Generator())
+    if case.weights is not None:  # type: ignore[attr-defined]
+        copy_weights(str(case.weights), layers_of(made.module), blobs)  # type: ignore[attr-defined]
+    batch = {name: torch.from_numpy(array) for name, array in case.arrays("inputs").items()}  # type: ignore[attr-defined]
+    with torch.no_grad():
+        whole = made(blobs, batch, torch.device("cpu"))
+        alone = made(blobs, {name: tensor[-1:] for name, tensor in batch.items()}, torch.device("cpu"))
+    for name, tensor in whole.items():
+        scale = float(tensor.abs().max())
+        torch.testing.assert_close(alone[name], tensor[-1:], rtol=0, atol=1e-6 * scale)

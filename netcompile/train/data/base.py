@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -48,4 +49,9 @@ class Order:
         epoch, position = divmod(k + self.skip, self.items)
         if not self.shuffle:
             return position
-        return int(np.random.default_rng((self.seed & (2**63 - 1), epoch)).permutation(self.items)[position])
+        return int(_permutation(self.items, self.seed & (2**63 - 1), epoch)[position])
+
+
+@lru_cache(maxsize=4)
+def _permutation(items: int, seed: int, epoch: int) -> Array:
+    return np.random.default_rng((seed, epoch)).permutation(items)

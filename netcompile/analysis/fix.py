@@ -1,0 +1,71 @@
+"""Write the offsets that alignment needs into a net's text, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from netcompile.analysis.crops import INFERRED, MISMATCH, CropReport
+from netcompile.analysis.edits import Edit, Unwritable, edited, offset_edits
+from netcompile.layers.crop import Crop
+from netcompile.pipeline import Analysed
+from netcompile.prototxt.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """The new text, the crops whose offsets it sets, and those that it cannot set, with the reason."""
+
+    source: Source
+    done: tuple[CropReport, ...]
+    left: tuple[tuple[CropReport, str], ...]
+
+
+def wanted(report: CropReport) -> tuple[int, ...] | None:
+    """The offsets that a crop should declare, one for each cropped axis; None where none can be right."""
+    if report.inferred is None or report.status not in (MISMATCH, INFERRED):
+        return None
+    if any(value.denominator != 1 or value < 0 for value in report.inferred):
+        return None
+    rank = max(4 - report.axis, len(report.inferred))
+    leading = (report.declared or (0,) * rank)[: rank - len(report.inferred)]
+    offsets = (*leading, *(int(value) for value in report.inferred))
+    return None if offsets == report.declared else offsets
+
+
+def fix(analysed: Analysed) -> Fixed:
+    """Every misaligned or undeclared crop with a whole offset declares it."""
+    edits: list[Edit] = []
+    done, left = [], []
+    for report in analysed.crops.reports:
+        offsets = wanted(report)
+        if offsets is None:
+            if report.status == MISMATCH:
+                left.append((report, "no offset of the cropped axes is right"))
+            continue
+        try:
+            edits += offset_edits(report.node, analysed.source, offsets)
+        except Unwritable as why:
+            left.append((report, str(why)))
+        else:
+            done.append(report)
+    return Fixed(edited(analysed.source, edits), tuple(done), tuple(left))
+
+
+def same_but_crops(a: Analysed, b: Analysed) -> bool:
+    """Whether two nets differ in nothing but the offsets of their crops."""
+    if len(a.graph.nodes) != len(b.graph.nodes) or a.graph.outputs != b.graph.outputs:
+        return False
+    for first, second in zip(a.graph.nodes, b.graph.nodes, strict=True):
+        if (first.name, first.bottoms, first.tops) != (second.name, second.bottoms, second.tops):
+            return False
+        if isinstance(first.layer, Crop) and isinstance(second.layer, Crop):
+            if first.layer.axis != second.layer.axis:
+                return False
+        elif first.layer != second.layer:
+            return False
+    return True
+
+
+def without_offsets(layer: Crop) -> Crop:
+    """A crop as if it declared nothing."""
+    return replace(layer, declared=None, offsets=None)

@@ -1,0 +1,66 @@
+"""A net as an `nn.Module` in one line.
+
+>>> import netcompile
+>>> net = netcompile.load("shapes-fcn8s/deploy.prototxt", "shapes-fcn8s.caffemodel")
+>>> type(net).__name__, net.training
+('ShapesFcn8s', False)
+
+It is a plain module: it computes at any size for which the net is legal, moves to any device, learns.
+
+>>> import torch
+>>> with torch.inference_mode():
+...     score = net(torch.zeros(1, 3, 40, 56))
+>>> tuple(score.shape)
+(1, 6, 40, 56)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+PathLike = str | os.PathLike[str]
+
+
+def load(
+    net: PathLike, weights: PathLike | None = None, *, phase: str = "test", level: int = 1,
+    outputs: Sequence[str] | None = None, inputs: Mapping[str, Sequence[int]] | None = None,
+    stages: Sequence[str] = (), with_loss: bool = False, crop_offsets: str = "auto",
+) -> nn.Module:  # fmt: skip
+    """The net with its weights, in evaluation mode unless `phase` is "train".
+
+    `net`: a prototxt, a bundled definition ("voc-fcn8s/val.prototxt"), or the folder of a build, whose code is run.
+    `weights`: a .caffemodel or .caffemodel.h5; without one the parameters are PyTorch's initial ones.
+    `level`: optimisation, 0 to 2. `outputs`: blobs to return, by default the net's outputs; of one the module returns a
+    tensor, of several a dictionary by blob name. `inputs`: shapes of inputs that the file does not declare.
+
+    Raises NetError with every mistake of the file and of the weights; OSError.
+
+    >>> load("shapes-fcn8s/deploy.prototxt", outputs=["pool3", "score"])(__import__("torch").zeros(1, 3, 16, 16)).keys()
+    dict_keys(['pool3', 'score'])
+    """
+    if phase not in ("test", "train"):
+        raise ValueError(f"phase is 'test' or 'train', not {phase!r}")
+    from netcompile.runtime.loaded import is_build, load_build
+
+    if is_build(os.fspath(net)):
+        if weights is not None or outputs is not None or inputs is not None:
+            raise ValueError("a build has its weights and outputs: load the prototxt to choose others")
+        return load_build(os.fspath(net)).net
+    from netcompile.ir.build import Options
+    from netcompile.pipeline import analyse, compile_net
+    from netcompile.prototxt.source import Source
+    from netcompile.runtime.execute import load_source, with_weights
+    from netcompile.zoo.find import find_definition, find_weights
+
+    shapes = {name: tuple(shape) for name, shape in (inputs or {}).items()}
+    options = Options(train=phase == "train", stages=tuple(stages), shapes=shapes, with_loss=with_loss)
+    analysed = analyse(Source.read(find_definition(net) or net), options, crop_offsets)
+    module = compile_net(analysed, level, outputs)
+    if weights is None:
+        return load_source(module).train(phase == "train")
+    return with_weights(analysed, module, str(find_weights(weights) or os.fspath(weights)))

@@ -1,0 +1,137 @@
+"""Rework nets and weights between two trainings, as the FCN code's surgery.py does.
+
+convolutionalise  every InnerProduct becomes a Convolution with the right kernel and reshaped weights: a classifier
+                  gives its scores at its own size, and a map of scores on larger images
+transplant        weights of one net into another by layer name; blobs of fully connected layers are read as kernels
+interp            bilinear kernels in upsampling layers
+expand-score      the classes of an old score layer become the first of a larger one
+
+Weights are read from .caffemodel, .caffemodel.h5 or .safetensors (keys LAYER.INDEX), and written as .caffemodel or
+.safetensors, by the name given.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from netcompile.cli.codes import DONE, USAGE
+from netcompile.cli.messages import show
+from netcompile.cli.netinput import add_net, options, read_source, read_weights_path
+from netcompile.cli.output import whole_file, write_text
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from netcompile.surgery import Net, Weights
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    kinds = parser.add_subparsers(dest="operation", metavar="OPERATION")
+    one = kinds.add_parser("convolutionalise", aliases=["convolutionalize"], help="InnerProduct → Convolution")
+    one.add_argument("-o", dest="out", metavar="OUT.prototxt", required=True, help="the new net")
+    one.add_argument("--out-weights", metavar="W", help="the new weights; default: OUT.caffemodel, with --weights")
+    one.add_argument("--pad", type=int, metavar="N", help="padding of the first convolution; 100 in the FCN nets")
+    one.add_argument("--suffix", default="", help='put behind the names of converted layers, such as "-conv"')
+    two = kinds.add_parser("transplant", help="weights of another net, by name")
+    two.add_argument("--suffix", default="", help="what the names of the new net have behind the old ones")
+    three = kinds.add_parser("interp", help="bilinear kernels in upsampling layers")
+    three.add_argument("--layers", action="append", metavar="A,B", help='default: Deconvolutions with "up" in the name')
+    four = kinds.add_parser("expand-score", help="a score layer with more classes")
+    four.add_argument("--layer", required=True, metavar="OLD[:NEW]", help="the score layer, in the old and the new net")
+    for kind in (one, two, three, four):
+        required = kind in (two, four)
+        kind.add_argument("--weights", metavar="F", required=required, help="the old weights")
+        add_net(kind)
+    for kind in (two, three, four):
+        kind.add_argument("-o", dest="out", metavar="OUT", required=True, help="OUT.caffemodel or OUT.safetensors")
+        kind.add_argument("--seed", type=int, default=1, help="of the fillers, default 1")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from netcompile.cli.main import say
+    from netcompile.surgery import read_weights
+    from netcompile.surgery.net import open_net
+
+    if arguments.operation is None:
+        say("error: which operation? convolutionalise, transplant, interp or expand-score")
+        return USAGE
+    net = open_net(read_source(arguments.net), options(arguments))
+    old = read_weights(read_weights_path(arguments.weights)) if arguments.weights is not None else None
+    operation = {"transplant": _transplant, "interp": _interp, "expand-score": _expand}.get(arguments.operation)
+    if operation is None:
+        return _convolutionalise(arguments, net, old)
+    _save(arguments.out, operation(arguments, net, old or {}), net)
+    return DONE
+
+
+def _convolutionalise(arguments: argparse.Namespace, net: Net, old: Weights | None) -> int:
+    from netcompile.prototxt.printer import to_text
+    from netcompile.surgery import convolutionalise
+
+    if arguments.out_weights is not None and old is None:
+        raise NetError(Diagnostic("usage", "--out-weights needs --weights"))
+    done = convolutionalise(net, old, pad=arguments.pad, suffix=arguments.suffix, options=options(arguments))
+    if done.weights is not None:
+        stem = arguments.out.removesuffix(".prototxt")
+        _save(arguments.out_weights or f"{stem}.caffemodel", done.weights, done.net)
+    with whole_file(arguments.out) as file:
+        file.write(to_text(done.net.message).encode("utf-8", "surrogateescape"))
+    write_text("".join(f"{line}\n" for line in done.changes) + f"wrote {arguments.out}\n")
+    return DONE
+
+
+def _transplant(arguments: argparse.Namespace, net: Net, old: Weights) -> Weights:
+    from netcompile.surgery import transplant
+
+    found = transplant(net, old, suffix=arguments.suffix, seed=arguments.seed)
+    for what, names in (
+        ("copied", found.copied), ("read in another shape", found.coerced), ("drawn by their fillers", found.filled),
+    ):  # fmt: skip
+        if names:
+            write_text(f"{what}: {', '.join(names)}\n")
+    if found.dropped:
+        what = f"{arguments.weights} has blobs that the net has no place for: {', '.join(found.dropped)}"
+        show([Diagnostic("weights-unused", what, severity="warning")])
+    if not found.copied and not found.coerced:
+        raise NetError(
+            Diagnostic("surgery", f"no layer of {arguments.weights} has its name in the net", remedy="--suffix")
+        )
+    return found.weights
+
+
+def _interp(arguments: argparse.Namespace, net: Net, old: Weights) -> Weights:
+    from netcompile.surgery import interp, transplant
+    from netcompile.surgery.transplant import upsampling
+
+    names = [name for text in arguments.layers or () for name in text.split(",")] or list(upsampling(net))
+    if not names:
+        raise NetError(
+            Diagnostic("surgery", 'the net has no Deconvolution with "up" in its name', remedy="--layers A,B")
+        )
+    found = transplant(net, old, seed=arguments.seed)
+    write_text(f"bilinear: {', '.join(names)}\n")
+    return interp(found.weights, names)
+
+
+def _expand(arguments: argparse.Namespace, net: Net, old: Weights) -> Weights:
+    from netcompile.surgery import expand_score, transplant
+
+    before, _, after = arguments.layer.partition(":")
+    after = after or before
+    rest = {name: blobs for name, blobs in old.items() if name not in (before, after)}
+    found = expand_score(transplant(net, rest, seed=arguments.seed).weights, after, old, before)
+    count, total = old[before][0].shape[0], found[after][0].shape[0]
+    write_text(f"{after}: {count} old classes, {total - count} new ones\n")
+    return found
+
+
+def _save(path: str, weights: Weights, net: Net) -> None:
+    from netcompile.report.words import bytes_text
+    from netcompile.surgery import write_weights
+
+    types = {node.name: node.type for node in net.graph.nodes}
+    size = write_weights(path, weights, net.name, types)
+    write_text(f"wrote {path} ({len(weights)} layers, {bytes_text(size)})\n")
+    sys.stdout.flush()

@@ -1,0 +1,213 @@
+"""Layers that only passes make: they cut windows out of blobs and put them together again.
+
+Their last bottom is the net's image, whose height H and width W set the extents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar
+
+from netcompile.algebra.coords import AxisMap
+from netcompile.algebra.size import Size
+from netcompile.layers.base import Arity, Axes, Dim, Emission, Emitted, IntShape, Layer, Shape
+from netcompile.layers.convolution import Deconvolution
+
+Pair = tuple[int, int]
+Extent = tuple[Dim, Dim]
+
+
+def extents(dims: Extent, image: Shape) -> tuple[Dim, Dim]:
+    """Window extents for the size of an image: numbers for numbers."""
+    found: list[Dim] = []
+    for dim, n in zip(dims, image[2:], strict=True):
+        if isinstance(dim, Size) and isinstance(n, int):
+            found.append(dim.at(n) or 0)
+        else:
+            found.append(dim)
+    return found[0], found[1]
+
+
+def text(dim: Dim) -> str:
+    """Python source of an extent, in terms of H and W; in brackets where it is a sum."""
+    if isinstance(dim, int):
+        return str(dim)
+    source = dim.python()
+    return source if source in ("H", "W") else f"({source})" if " if " in source else source
+
+
+def cut(start: int, extent: Dim) -> str:
+    """Source of a slice."""
+    if not start:
+        return f": {text(extent)}"
+    return f"{start} : {start + extent}" if isinstance(extent, int) else f"{start} : {text(extent + start)}"
+
+
+@dataclass(frozen=True)
+class Region(Layer):
+    """The window of bottom[0] that begins at `start`; zeros where it sticks out of the blob, whose size is `size`."""
+
+    start: Pair
+    extent: Extent
+    size: Extent
+    why: str = ""
+
+    type: ClassVar[str] = "Region"
+    arity: ClassVar[Arity] = Arity(bottoms=2)
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        x, image = bottoms
+        return ((*x[:2], *extents(self.extent, image)),)
+
+    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
+        return ((AxisMap.crop(self.start[0]), AxisMap.crop(self.start[1])), None)
+
+    @property
+    def margins(self) -> tuple[Extent, Extent]:
+        """Rows and columns of zeros before and behind, negative where pixels are cut off."""
+        ends = [s + e - n for s, e, n in zip(self.start, self.extent, self.size, strict=True)]
+        return (-self.start[0], ends[0]), (-self.start[1], ends[1])
+
+    def emit(self, e: Emission) -> Emitted:
+        x, y = e.x[0], e.y[0]
+        if self.cuts:
+            rows, columns = (cut(s, n) for s, n in zip(self.start, self.extent, strict=True))
+            line = f"{y} = {x}[:, :, {rows}, {columns}]"
+        else:
+            (top, bottom), (left, right) = self.margins
+            line = f"{y} = F.pad({x}, ({text(left)}, {text(right)}, {text(top)}, {text(bottom)}))"
+        return Emitted((*([f"# {self.why}"] if self.why else []), line))
+
+    @property
+    def cuts(self) -> bool:
+        """Whether the window lies inside the blob."""
+        from netcompile.passes.windows import always
+
+        ends = zip(self.start, self.extent, self.size, strict=True)
+        return all(s >= 0 and always(n, e + s) for s, e, n in ends)
+
+
+@dataclass(frozen=True)
+class Surround(Layer):
+    """bottom[0], the window that depends on the image, in the midst of its frame, which depends on the weights alone.
+
+    `blob` names the frame; `window` (first pixel and extent) is what becomes of it in the whole blob. Up to `middle`
+    pixels before the end of the axis, and as many after its begin, the frame is the same for input extents that agree
+    modulo `period`; between them it repeats one pixel.
+    """
+
+    blob: str
+    before: Pair  # rows and columns of frame before the window
+    extent: Extent
+    start: Pair  # where the frame begins in the whole blob
+    base: int  # the least input extent whose frame serves for others
+    period: int
+
+    type: ClassVar[str] = "Surround"
+    arity: ClassVar[Arity] = Arity(bottoms=2)
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        x, image = bottoms
+        return ((*x[:2], *extents(self.extent, image)),)
+
+    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
+        return ((AxisMap.crop(-self.before[0]), AxisMap.crop(-self.before[1])), None)
+
+    def emit(self, e: Emission) -> Emitted:
+        height, width = self.extent
+        place = f"{self.before[0]}, {self.before[1]}, {text(height)}, {text(width)}"
+        line = f'{e.y[0]} = surround({e.x[0]}, frame[{self.blob!r}], {place})'
+        return Emitted((line.replace("'", '"'),), functions=(SURROUND,))
+
+
+@dataclass(frozen=True)
+class DeconvolutionWindow(Layer):
+    """A window of a Deconvolution's top, from the window of its bottom that it sees.
+
+    `start` is the window's first pixel in what the bottom's window would give; it is cut off by the padding as far as
+    both ends allow.
+    """
+
+    whole: Deconvolution
+    start: Pair
+    extent: Extent
+    full: Extent  # what the bottom's window would give
+
+    type: ClassVar[str] = "Deconvolution"
+    arity: ClassVar[Arity] = Arity(bottoms=2)
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        x, image = bottoms
+        return ((x[0], self.whole.outputs, *extents(self.extent, image)),)
+
+    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
+        maps = self.whole.coords(bottoms[0])
+        if maps is None or maps[0] is None:
+            return None
+        _, windows = self.whole.windows(bottoms[0])
+        h, w = (
+            m.compose(AxisMap.crop(s - p))
+            for m, s, (_, _, p, _) in zip(maps[0], self.start, windows, strict=True)
+        )
+        return ((h, w), None)
+
+    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
+        # What is cut off by the padding is not computed: in the mean each pixel sees (k/s)² of the bottom.
+        _, windows = self.whole.windows(bottoms[0])
+        weight = prod(self.whole.weight_shape(bottoms[0][1], tuple(w[0] for w in windows)))
+        return prod(tops[0][2:]) * tops[0][0] * weight // prod(w[1] for w in windows)
+
+    def emit(self, e: Emission) -> Emitted:
+        _, windows = self.whole.windows(e.bottoms[0])
+        x, y, name = e.x[0], e.y[0], f"self.{e.name}"
+        stride = {w[1] for w in windows}
+        dilation = {w[3] for w in windows}
+        # Both ends lose `padding`; what is left over in front is cut off behind the call.
+        padding = [s if self._fits(i, s) else 0 for i, s in enumerate(self.start)]
+        arguments = [x, f"{name}.weight"] + ([f"{name}.bias"] if self.whole.bias else [])
+        arguments.append(f"stride={_pair([w[1] for w in windows])}" if stride != {1} else "")
+        arguments.append(f"padding={_pair(padding)}" if any(padding) else "")
+        arguments.append(f"groups={self.whole.group}" if self.whole.group > 1 else "")
+        arguments.append(f"dilation={_pair([w[3] for w in windows])}" if dilation != {1} else "")
+        call = f"F.conv_transpose2d({', '.join(a for a in arguments if a)})"
+        rest = [s - p for s, p in zip(self.start, padding, strict=True)]
+        rows, columns = (cut(s, n) for s, n in zip(rest, self.extent, strict=True))
+        return Emitted((f"{y} = {call}[:, :, {rows}, {columns}]",))
+
+    def _fits(self, axis: int, padding: int) -> bool:
+        from netcompile.passes.windows import always
+
+        return always(self.full[axis] - 2 * padding, self.extent[axis])
+
+
+def _pair(values: Sequence[int]) -> str:
+    return str(values[0]) if len(set(values)) == 1 else f"({', '.join(map(str, values))})"
+
+
+SURROUND = '''
+def surround(x, frame, top, left, height, width):
+    """`x` from row `top` and column `left` on, and `frame` around it: `height` × `width` in all.
+
+    Behind its middle the frame is cut open, and its middle row and column are repeated to that size.
+    """
+    y = x.new_empty(1).expand(len(x), x.shape[1], height, width)
+    y = torch.empty_like(y, memory_format=torch.channels_last)
+    bottom, right = top + x.shape[2], left + x.shape[3]
+    rows = stretched(frame.shape[2], height, x.device)
+    columns = stretched(frame.shape[3], width, x.device)
+    y[:, :, top:bottom, left:right] = x
+    for part, some in ((slice(0, top), rows[:top]), (slice(bottom, height), rows[bottom:])):
+        y[:, :, part] = frame[:, :, some][:, :, :, columns]
+    middle = frame[:, :, rows[top:bottom]]
+    y[:, :, top:bottom, :left] = middle[:, :, :, columns[:left]]
+    y[:, :, top:bottom, right:] = middle[:, :, :, columns[right:]]
+    return y
+
+
+def stretched(have, want, device):
+    """Indices 0 … have-1 with the one in the middle repeated, `want` in all."""
+    index = torch.arange(want, device=device)
+    return torch.minimum(index, torch.clamp(index - (want - have), min=have // 2))
+'''

@@ -1,0 +1,153 @@
+"""Windows of a blob: which of its rows and columns depend on the image, and which ones a consumer needs.
+
+Along one axis a window is the run of pixels lo … hi-1, in the blob's own indices; lo is a number, hi a function of
+the input's height or width. With a layer's `Reach` (extent e, stride s, pad p), pixel i of the top sees
+s·i - p … s·i - p + e - 1 of the bottom. So
+
+    forward    bottom's [lo, hi) is seen by the top's  [⌈(lo + p - e + 1)/s⌉, ⌊(hi - 1 + p)/s⌋ + 1)
+    backward   top's [lo, hi) sees the bottom's        [s·lo - p, s·(hi - 1) - p + e)
+    inside     top's pixels that see [lo, hi) alone    [⌈(lo + p)/s⌉, ⌊(hi - e + p)/s⌋ + 1)
+
+and for a Deconvolution forward and backward change places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from netcompile.algebra.size import Size
+from netcompile.ir.graph import Node
+from netcompile.layers.base import Dim, IntShape, Reach, canonical_axis
+from netcompile.layers.convolution import Convolution, Deconvolution
+from netcompile.layers.crop import Crop
+from netcompile.layers.elementwise import Bias, Eltwise, Scale
+from netcompile.layers.normalisation import LRN, BatchNorm
+from netcompile.layers.pooling import Pooling
+from netcompile.layers.shaping import Concat, Slice, Split
+from netcompile.layers.softmax import Softmax
+
+POINTWISE = frozenset(
+    ["AbsVal", "BNLL", "Dropout", "ELU", "Exp", "Log", "Power", "PReLU", "ReLU", "Sigmoid", "TanH", "Threshold"]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Pixels lo … hi - 1 of one axis."""
+
+    lo: int
+    hi: Dim
+
+    @property
+    def extent(self) -> Dim:
+        return self.hi - self.lo
+
+    def at(self, n: int) -> tuple[int, int]:
+        """The span for an input extent, as numbers."""
+        return self.lo, at(self.hi, n)
+
+
+Window = tuple[Span, Span]  # (H, W)
+
+
+def at(dim: Dim, n: int) -> int:
+    """An extent for the input extent n; 0 where it is undefined."""
+    return dim if isinstance(dim, int) else (dim.at(n) or 0)
+
+
+def smaller(a: Dim, b: Dim) -> Dim:
+    if isinstance(a, int) and isinstance(b, int):
+        return min(a, b)
+    a, b = Size.of(a), Size.of(b)
+    return _number(b if _never_less(a, b) else a if _never_less(b, a) else a.min_with(b))
+
+
+def larger(a: Dim, b: Dim) -> Dim:
+    if isinstance(a, int) and isinstance(b, int):
+        return max(a, b)
+    a, b = Size.of(a), Size.of(b)
+    return _number(a if _never_less(a, b) else b if _never_less(b, a) else a.max_with(b))
+
+
+def _number(size: Size) -> Dim:
+    number = size.as_int()
+    return size if number is None else number
+
+
+def _never_less(a: Size, b: Size) -> bool:
+    """Whether a >= b wherever both are defined."""
+    return a.where_at_most(b - 1).is_empty
+
+
+def always(a: Dim, b: Dim) -> bool:
+    """Whether a >= b for every input size for which both are defined."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a >= b
+    return _never_less(Size.of(a), Size.of(b))
+
+
+def clip(span: Span, size: Dim) -> Span:
+    """What of a span lies in a blob of this extent."""
+    return Span(max(span.lo, 0), smaller(span.hi, size))
+
+
+def hull(a: Span, b: Span) -> Span:
+    return Span(min(a.lo, b.lo), larger(a.hi, b.hi))
+
+
+def common(a: Span, b: Span) -> Span:
+    return Span(max(a.lo, b.lo), smaller(a.hi, b.hi))
+
+
+def _gather(span: Span, r: Reach) -> Span:
+    return Span(-((r.extent - 1 - r.pad - span.lo) // r.stride), (span.hi + (r.pad - 1)) // r.stride + 1)
+
+
+def _spread(span: Span, r: Reach) -> Span:
+    return Span(r.stride * span.lo - r.pad, (span.hi - 1) * r.stride + (r.extent - r.pad))
+
+
+def forward(span: Span, reach: Reach) -> Span:
+    """The top's pixels that see any of the bottom's span; may stick out of the top."""
+    return _spread(span, reach) if reach.transposed else _gather(span, reach)
+
+
+def backward(span: Span, reach: Reach) -> Span:
+    """The bottom's pixels that the top's span sees; may stick out of the bottom."""
+    return _gather(span, reach) if reach.transposed else _spread(span, reach)
+
+
+def inside(lo: int, hi: int, r: Reach) -> tuple[int, int]:
+    """The top's pixels that see nothing but lo … hi - 1 of the bottom (numbers; not for a Deconvolution)."""
+    return -((-lo - r.pad) // r.stride), (hi - r.extent + r.pad) // r.stride + 1
+
+
+def reaches(node: Node, bottoms: Sequence[IntShape]) -> tuple[tuple[Reach, Reach] | None, ...] | None:
+    """Per bottom how far a pixel of the tops sees, None for a bottom that gives only its size.
+
+    None altogether: the layer is not known to compute a window of its tops from windows of its bottoms alone.
+    """
+    layer = node.layer
+    if any(len(shape) != 4 for shape in bottoms) or not bottoms:
+        return None
+    one = (Reach(), Reach())
+    if isinstance(layer, Crop):
+        offsets, first = layer.full(4), layer.first(4)
+        if offsets is None or first < 2:
+            return None
+        h, w = (offsets[axis - first] if axis >= first else 0 for axis in (2, 3))
+        return ((Reach(pad=-h), Reach(pad=-w)), None)
+    if isinstance(layer, (Convolution, Deconvolution)):
+        return layer.reach(*bottoms) if len(bottoms) == 1 and layer.axis == 1 else None
+    if isinstance(layer, Pooling):
+        plain = layer.method in ("MAX", "AVE") and not layer.mask and layer.kernel is not None
+        return layer.reach(*bottoms) if plain else None
+    if isinstance(layer, (Concat, Slice, Softmax)):
+        return (one,) * len(bottoms) if canonical_axis(layer.axis, 4, "") == 1 else None
+    if isinstance(layer, (Scale, Bias)):
+        return (one,) if len(bottoms) == 1 and layer.span(*bottoms) == (1, 2) else None
+    local = isinstance(layer, (Eltwise, Split)) or layer.type in POINTWISE
+    local = local or (isinstance(layer, BatchNorm) and layer.use_global_stats is not False)
+    local = local or (isinstance(layer, LRN) and not layer.within)
+    return (one,) * len(bottoms) if local else None

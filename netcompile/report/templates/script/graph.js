@@ -1,0 +1,199 @@
+// The net as boxes and lines: shape, stride and offset of a value below the box that makes it.
+
+const BOX = { width: 190, height: 44, gap: 58, column: 216, lane: 20, margin: 24 };
+
+const FAMILY = {
+  Convolution: "conv", Deconvolution: "deconv", InnerProduct: "conv", Pooling: "pool", Crop: "crop",
+  Eltwise: "join", Concat: "join", Split: "join", Slice: "join", Softmax: "end", SoftmaxWithLoss: "end",
+};
+
+const graph = { level: 1, opened: new Set(), zoom: 1, group: [], boxes: new Map(), elements: new Map(), focus: null };
+
+function drawGraph() {
+  graph.group = grouping(graph.level, graph.opened);
+  const plan = layout(graph.group, LINKS);
+  const lefts = [];
+  let x = BOX.margin;
+  for (const column of plan.columns) {
+    lefts.push(x + (column.boxes ? BOX.column : BOX.lane) / 2);
+    x += column.boxes ? BOX.column : BOX.lane;
+  }
+  const pitch = BOX.height + BOX.gap;
+  graph.width = x + BOX.margin;
+  graph.height = 2 * BOX.margin + plan.rows * pitch - 20;
+  const members = new Map();
+  graph.group.forEach((g, index) => members.set(g, [...(members.get(g) || []), index]));
+  graph.boxes = new Map(plan.boxes.map((box) => [box.group, { ...box, x: lefts[box.column], y: BOX.margin + box.row * pitch, members: members.get(box.group) }]));
+  graph.elements = new Map();
+  graph.plan = plan;
+  const ports = portsOf(plan.edges, lefts);
+  const lines = plan.edges.map((edge) => line(edge, lefts, pitch, ports));
+  const boxes = [...graph.boxes.values()].map(boxElement);
+  const svg = $("#graph svg");
+  svg.setAttribute("viewBox", `0 0 ${graph.width} ${graph.height}`);
+  svg.replaceChildren(s("g", { class: "lines" }, ...lines), s("g", { class: "boxes" }, ...boxes));
+  zoomTo(graph.zoom);
+  labelBoxes();
+  markSelected();
+  const first = graph.boxes.values().next().value;
+  if (first) focusable(graph.boxes.has(graph.focus) ? graph.focus : first.group);
+  $("#graph-count").textContent = `${plural(graph.boxes.size, "box").replace("boxs", "boxes")} for ${plural(DATA.layers.length, "layer")}`;
+}
+
+/** Where the lines into a box arrive: side by side, in the order of the columns that they come from. */
+function portsOf(edges, lefts) {
+  const into = new Map();
+  for (const edge of edges) into.set(edge.to, [...(into.get(edge.to) || []), edge]);
+  const ports = new Map();
+  for (const list of into.values()) {
+    list.sort((a, b) => lefts[a.columns[1]] - lefts[b.columns[1]] || b.rows[0] - a.rows[0]);
+    const main = list.findIndex((edge) => edge.columns[0] === edge.columns[2] && edge.columns[1] === edge.columns[2]);
+    const middle = main < 0 ? (list.length - 1) / 2 : main;
+    list.forEach((edge, index) => ports.set(edge, Math.max(-80, Math.min(80, (index - middle) * 13))));
+  }
+  return ports;
+}
+
+function line(edge, lefts, pitch, ports) {
+  const [r0, r1] = edge.rows;
+  const [from, way, to] = edge.columns.map((column) => lefts[column]);
+  const port = to + ports.get(edge);
+  const top = BOX.margin + r0 * pitch + BOX.height;
+  const end = BOX.margin + r1 * pitch;
+  const bend = 26; // the last part of a gap, below the words
+  let d = `M${from} ${top}`;
+  if (r1 - r0 === 1 || (way === from && way === to && port === to)) {
+    d += port === from ? `V${end}` : `V${end - bend}${curve(from, end - bend, port, end)}`;
+  } else {
+    const first = top + BOX.gap;
+    d += way === from ? `V${first}` : `V${first - bend}${curve(from, first - bend, way, first)}`;
+    d += `V${end - bend}${way === port ? `V${end}` : curve(way, end - bend, port, end)}`;
+  }
+  const path = s("path", { d, class: edge.reference ? "line reference" : "line" });
+  path.link = edge;
+  return path;
+}
+
+const curve = (x0, y0, x1, y1) => `C${x0} ${(y0 + y1) / 2} ${x1} ${(y0 + y1) / 2} ${x1} ${y1}`;
+
+function boxElement(box) {
+  const layers = box.members.map((index) => DATA.layers[index]);
+  const head = layers[0];
+  const many = isGroup(box);
+  const family = many ? "many" : head.input ? "input" : FAMILY[head.type] || "other";
+  const kinds = many ? `${box.members.length} layers` : [head.type + (head.window ? ` ${head.window}` : ""), ...layers.slice(1).map((l) => l.type)].join(" + ");
+  const name = many ? groupName(box.members) : head.name;
+  const left = box.x - BOX.width / 2;
+  const share = Math.max(...[0, 1, 2].map(() => sum(box.members, 1) / (LARGEST_COST[1] || 1)));
+  const element = s("g", { class: `box ${family}`, transform: `translate(${left} ${box.y})`, role: "button", tabindex: -1, "data-layer": head.name, "aria-label": `${name}, ${kinds}` },
+    s("title", null, `${name}\n${kinds}`),
+    many && s("rect", { x: 4, y: 4, width: BOX.width, height: BOX.height, rx: 7, class: "behind" }),
+    s("rect", { width: BOX.width, height: BOX.height, rx: 7, class: "face" }),
+    s("rect", { width: 4, height: BOX.height - 14, x: 7, y: 7, rx: 2, class: "mark" }),
+    label(18, 18, shorten(name, 24), "name"),
+    label(18, 33, shorten(kinds, 31), "kind"),
+    share > 0 && s("rect", { x: 18, y: BOX.height - 5, width: Math.max(1.5, share * (BOX.width - 32)), height: 2.5, rx: 1, class: "cost" }),
+    label(BOX.width / 2 + 8, BOX.height + 14, "", "shape"),
+    label(BOX.width / 2 + 8, BOX.height + 27, "", "map"));
+  element.addEventListener("click", () => choose(box.group));
+  element.addEventListener("dblclick", () => open(box.group));
+  element.addEventListener("pointerenter", () => peek(box.members));
+  element.addEventListener("pointerleave", () => peek(null));
+  element.addEventListener("focus", () => { focusable(box.group); peek(box.members); });
+  element.addEventListener("blur", () => peek(null));
+  graph.elements.set(box.group, element);
+  return element;
+}
+
+const sum = (members, which) => members.reduce((total, index) => total + DATA.layers[index].cost[which], 0);
+const LARGEST_COST = [0, 1, 2].map((which) => Math.max(...DATA.layers.map((layer) => layer.cost[which])));
+
+/** Does a box stand for more than a layer and what works in its place? */
+function isGroup(box) {
+  const base = graph.level === 0 ? null : folded();
+  return base !== null && new Set(box.members.map((index) => base[index])).size > 1;
+}
+
+/** The value that leaves a box: the last one that another box reads, or that nobody reads. */
+function leaving(box) {
+  const edge = graph.plan.edges.find((e) => e.from === box.group);
+  if (edge) return DATA.values[edge.value];
+  const last = DATA.layers[box.members[box.members.length - 1]];
+  return last.tops.length ? DATA.values[last.tops[0]] : null;
+}
+
+/** The words below the boxes, at the present size. */
+function labelBoxes() {
+  for (const [group, element] of graph.elements) {
+    const value = leaving(graph.boxes.get(group));
+    const shape = value ? shapeAt(value, state.n).split(" × ") : [];
+    const shown = shape.length > 3 ? shape.slice(1) : shape;
+    $(".shape", element).textContent = shorten(shown.join(" × "), 26);
+    $(".map", element).textContent = value && value.maps ? `stride ${both(value.maps.map((m) => m[0]))}, offset ${both(value.maps.map((m) => m[1]))}` : "";
+  }
+}
+
+function choose(group) {
+  focusable(group);
+  select(graph.boxes.get(group).members[0], "graph");
+}
+
+/** Show what a box stands for, or put it back. */
+function open(group) {
+  const box = graph.boxes.get(group);
+  if (!isGroup(box)) return;
+  graph.opened.add(group);
+  const { members } = box;
+  redrawAround(members[0]);
+}
+
+function redrawAround(layer) {
+  const view = $("#graph");
+  const before = graph.boxes.get(graph.group[layer]);
+  const offset = before ? before.y * graph.zoom - view.scrollTop : 0;
+  drawGraph();
+  const after = graph.boxes.get(graph.group[layer]);
+  view.scrollTop = after.y * graph.zoom - offset;
+  focusable(after.group);
+}
+
+function zoomTo(zoom) {
+  const view = $("#graph");
+  const middle = [(view.scrollLeft + view.clientWidth / 2) / graph.zoom, (view.scrollTop + view.clientHeight / 2) / graph.zoom];
+  graph.zoom = Math.max(0.08, Math.min(2, zoom));
+  const svg = $("svg", view);
+  svg.setAttribute("width", graph.width * graph.zoom);
+  svg.setAttribute("height", graph.height * graph.zoom);
+  svg.classList.toggle("far", graph.zoom < 0.55);
+  view.scrollLeft = middle[0] * graph.zoom - view.clientWidth / 2;
+  view.scrollTop = middle[1] * graph.zoom - view.clientHeight / 2;
+}
+
+function fitGraph() {
+  const view = $("#graph");
+  zoomTo(Math.min((view.clientWidth - 4) / graph.width, (view.clientHeight - 4) / graph.height, 1));
+}
+
+function focusable(group) {
+  const old = graph.elements.get(graph.focus);
+  if (old) old.setAttribute("tabindex", -1);
+  graph.focus = group;
+  graph.elements.get(group).setAttribute("tabindex", 0);
+}
+
+/** The selected layer's box, and the lines that touch it, stand out. */
+function markSelected() {
+  const group = state.layer === null ? null : graph.group[state.layer];
+  for (const [g, element] of graph.elements) {
+    element.classList.toggle("selected", g === group);
+    element.setAttribute("aria-pressed", g === group);
+  }
+  for (const path of $$("#graph .line")) path.classList.toggle("lit", group !== null && (path.link.from === group || path.link.to === group));
+}
+
+function showBox(group) {
+  const view = $("#graph");
+  const box = graph.boxes.get(group);
+  view.scrollTop = (box.y + BOX.height / 2) * graph.zoom - view.clientHeight / 2;
+  view.scrollLeft = box.x * graph.zoom - view.clientWidth / 2;
+}

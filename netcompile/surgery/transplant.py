@@ -1,0 +1,213 @@
+"""Weights of one net into another: by name, with fully connected blobs read as convolutions and the reverse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from netcompile.caffemodel.describe import shape_text
+from netcompile.ir.graph import Node
+from netcompile.layers.base import BlobSpec
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.surgery.net import Net
+
+if TYPE_CHECKING:
+    from netcompile.surgery.blobs import Weights
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Transplanted:
+    """Weights for a net, and where each came from.
+
+    `copied` and `coerced` (other shape, same count) name blobs of the net as "layer.index"; `filled` layers of the net
+    whose blobs were drawn by their fillers; `dropped` what the net has no place for.
+    """
+
+    weights: Weights
+    copied: tuple[str, ...]
+    coerced: tuple[str, ...]
+    filled: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+
+def transplant(net: Net, old: Weights, *, suffix: str = "", seed: int = 1) -> Transplanted:
+    """Weights for `net`: blobs of layers of the same name (`suffix` behind the old ones), the rest by its fillers.
+
+    A blob of another shape with as many numbers is taken over as they lie, as the FCN code does: O×(C·h·w) and O×C×h×w
+    are the same weights. Raises NetError where the counts differ.
+    """
+    weights: Weights = {}
+    copied: list[str] = []
+    coerced: list[str] = []
+    filled: list[str] = []
+    problems: list[Diagnostic] = []
+    for node, specs in learnable(net):
+        source = _source(node.name, old, suffix)
+        blobs = []
+        for index, spec in enumerate(specs):
+            key = f"{node.name}.{index}"
+            if source is None or index >= len(source):
+                blobs.append(_filled(node, index, spec, seed))
+                filled.append(key)
+                continue
+            blob = source[index]
+            if blob.size != int(np.prod(spec.shape)):
+                problems.append(_misfit(node, index, spec, blob))
+                continue
+            same = tuple(blob.shape) == spec.shape or _plain(blob.shape) == _plain(spec.shape)
+            (copied if same else coerced).append(key)
+            blobs.append(blob.reshape(spec.shape))
+        weights[node.name] = tuple(blobs)
+    if problems:
+        raise NetError(problems)
+    known = {name: len(blobs) for name, blobs in weights.items()}
+    dropped = [name for name in old if f"{name}{suffix}" not in known]
+    for name, found in old.items():
+        count = known.get(f"{name}{suffix}", len(found))
+        dropped += [f"{name}.{index}" for index in range(count, len(found))]
+    return Transplanted(weights, tuple(copied), tuple(coerced), tuple(filled), tuple(dropped))
+
+
+def _source(name: str, old: Weights, suffix: str) -> tuple[Array, ...] | None:
+    if not name.endswith(suffix):
+        return None
+    return old.get(name.removesuffix(suffix))
+
+
+def learnable(net: Net) -> list[tuple[Node, tuple[BlobSpec, ...]]]:
+    """Layers with blobs, the first of each name: the one that Caffe's files give weights to."""
+    found: dict[str, tuple[Node, tuple[BlobSpec, ...]]] = {}
+    for node in net.graph.nodes:
+        specs = net.blobs(node)
+        if specs and node.name not in found:
+            found[node.name] = (node, specs)
+    return list(found.values())
+
+
+def _plain(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without the 1s in front that the old form of blobs has."""
+    while len(shape) > 1 and shape[0] == 1:
+        shape = shape[1:]
+    return tuple(shape)
+
+
+def _filled(node: Node, index: int, spec: BlobSpec, seed: int) -> Array:
+    """The blob as Caffe draws it before training."""
+    from zlib import crc32
+
+    import torch
+
+    from netcompile.train.fillers import default, fill, problem
+
+    if spec.filler is not None:
+        wrong = problem(spec.filler, spec.shape, node.name)
+        if wrong is not None:
+            raise NetError(wrong)
+    generator = torch.Generator().manual_seed(seed + crc32(f"{node.name}\0{index}".encode("utf-8", "backslashreplace")))
+    return np.asarray(fill(spec.shape, spec.filler, generator, default(node.type, index)).numpy())
+
+
+def _misfit(node: Node, index: int, spec: BlobSpec, blob: Array) -> Diagnostic:
+    return Diagnostic(
+        "weights-shape",
+        f"layer '{node.name}' blob {index} is {shape_text(spec.shape)} in the net, "
+        f"{shape_text(blob.shape)} in the weights",
+        node.message.span_of("name") if node.message.has("name") else node.message.span,
+        why=f"the net needs {int(np.prod(spec.shape))} numbers, the weights have {blob.size}",
+        remedy="rename the layer if it is to be trained anew; expand-score adds classes to a score layer",
+    )
+
+
+def bilinear(height: int, width: int | None = None) -> Array:
+    """The kernel that interpolates bilinearly when it upsamples: a pyramid, float32.
+
+    >>> bilinear(4)[1].tolist()
+    [0.1875, 0.5625, 0.5625, 0.1875]
+    >>> bilinear(3)[1].tolist()
+    [0.5, 1.0, 0.5]
+    """
+
+    def ramp(size: int) -> Array:
+        factor = (size + 1) // 2
+        centre = factor - 1 if size % 2 else factor - 0.5
+        return np.asarray(1 - np.abs(np.arange(size) - centre) / factor)
+
+    return np.outer(ramp(height), ramp(height if width is None else width)).astype(np.float32)
+
+
+def upsampling(net: Net) -> tuple[str, ...]:
+    """The layers that the FCN code interpolates with: those with "up" in their names, that have a kernel."""
+    return tuple(
+        node.name
+        for node, specs in learnable(net)
+        if node.type == "Deconvolution" and "up" in node.name and len(specs[0].shape) == 4
+    )
+
+
+def interp(weights: Weights, layers: Iterable[str]) -> Weights:
+    """The weights with bilinear kernels in `layers`: on the diagonal of a C×C×h×w blob, elsewhere zeros.
+
+    Raises NetError for a layer that is not there, or neither has as many inputs as outputs nor is grouped.
+    """
+    out = dict(weights)
+    problems = []
+    for layer in layers:
+        blobs = weights.get(layer)
+        if blobs is None or blobs[0].ndim != 4:
+            known = ", ".join(name for name, found in weights.items() if found[0].ndim == 4)
+            problems.append(
+                Diagnostic("surgery", f"there is no layer '{layer}' with a kernel", why=f"there are {known}")
+            )
+            continue
+        many, each, high, wide = blobs[0].shape
+        if each not in (1, many):
+            problems.append(
+                Diagnostic(
+                    "surgery",
+                    f"layer '{layer}' cannot interpolate: its blob is {shape_text(blobs[0].shape)}",
+                    why="every channel is upsampled by itself, so inputs and outputs must be equally many",
+                )
+            )
+            continue
+        kernel = np.zeros_like(blobs[0])
+        kernel[np.arange(many), np.arange(many) if each > 1 else 0] = bilinear(high, wide)
+        out[layer] = (kernel, *blobs[1:])
+    if problems:
+        raise NetError(problems)
+    return out
+
+
+def expand_score(weights: Weights, layer: str, old: Weights, old_layer: str | None = None) -> Weights:
+    """The weights with an old score layer's classes as the first classes of `layer`, which has at least as many.
+
+    Raises NetError where a layer is missing, or a blob fits in no other way.
+    """
+    source = old.get(old_layer or layer)
+    target = weights.get(layer)
+    if source is None or target is None:
+        what = (
+            f"the net has no layer '{layer}' with weights"
+            if target is None
+            else f"the old weights have no layer '{old_layer or layer}'"
+        )
+        raise NetError(Diagnostic("surgery", what))
+    blobs = []
+    for index, (new, known) in enumerate(zip(target, source, strict=False)):
+        known = known.reshape(known.shape[-1:]) if new.ndim == 1 else known
+        if known.ndim != new.ndim or known.shape[1:] != new.shape[1:] or known.shape[0] > new.shape[0]:
+            raise NetError(
+                Diagnostic(
+                    "surgery",
+                    f"blob {index} of '{old_layer or layer}' is {shape_text(known.shape)}: "
+                    f"no first part of {shape_text(new.shape)}",
+                )
+            )
+        expanded = np.array(new)
+        expanded[: known.shape[0]] = known
+        blobs.append(expanded)
+    return {**weights, layer: (*blobs, *target[len(blobs) :])}
