@@ -28,7 +28,8 @@ def test_every_dependency_is_pinned_to_what_is_installed(repository: Path) -> No
     project = tomllib.loads((repository / "pyproject.toml").read_text())
     wanted = [Requirement(text) for text in project["build-system"]["requires"]]
     wanted += [Requirement(text) for text in project["project"]["dependencies"]]
-    wanted += [Requirement(text) for text in project["project"]["optional-dependencies"]["dev"]]
+    for extra in project["project"]["optional-dependencies"].values():
+        wanted += [Requirement(text) for text in extra]
     pins, seen = pinned(repository), {}
     while wanted:
         requirement = wanted.pop()

@@ -211,7 +211,7 @@ def with_validity(reports: tuple[CropReport, ...], sym: Symbolic) -> tuple[CropR
     """The reports, each with the heights and widths for which its window lies inside the cropped blob."""
     found = []
     for report in reports:
-        sets = [NSet.all(), NSet.all()]
+        sets = [NSet.all(), NSet.all()] if report.used is not None else [NSet.none(), NSet.none()]
         bottoms = [sym.shapes.get(b) for b in report.node.bottoms]
         if all(b is not None for b in bottoms) and report.used is not None:
             layer = replace(report.layer, offsets=report.used)

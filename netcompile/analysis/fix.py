@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from netcompile.analysis.crops import INFERRED, MISMATCH, CropReport
 from netcompile.analysis.edits import Edit, Unwritable, edited, offset_edits
+from netcompile.ir.graph import Graph
 from netcompile.layers.crop import Crop
-from netcompile.pipeline import Analysed
 from netcompile.prototxt.source import Source
 
 
@@ -32,30 +33,30 @@ def wanted(report: CropReport) -> tuple[int, ...] | None:
     return None if offsets == report.declared else offsets
 
 
-def fix(analysed: Analysed) -> Fixed:
+def fix(source: Source, reports: Sequence[CropReport]) -> Fixed:
     """Every misaligned or undeclared crop with a whole offset declares it."""
     edits: list[Edit] = []
     done, left = [], []
-    for report in analysed.crops.reports:
+    for report in reports:
         offsets = wanted(report)
         if offsets is None:
             if report.status == MISMATCH:
                 left.append((report, "no offset of the cropped axes is right"))
             continue
         try:
-            edits += offset_edits(report.node, analysed.source, offsets)
+            edits += offset_edits(report.node, source, offsets)
         except Unwritable as why:
             left.append((report, str(why)))
         else:
             done.append(report)
-    return Fixed(edited(analysed.source, edits), tuple(done), tuple(left))
+    return Fixed(edited(source, edits), tuple(done), tuple(left))
 
 
-def same_but_crops(a: Analysed, b: Analysed) -> bool:
+def same_but_crops(a: Graph, b: Graph) -> bool:
     """Whether two nets differ in nothing but the offsets of their crops."""
-    if len(a.graph.nodes) != len(b.graph.nodes) or a.graph.outputs != b.graph.outputs:
+    if len(a.nodes) != len(b.nodes) or a.outputs != b.outputs:
         return False
-    for first, second in zip(a.graph.nodes, b.graph.nodes, strict=True):
+    for first, second in zip(a.nodes, b.nodes, strict=True):
         if (first.name, first.bottoms, first.tops) != (second.name, second.bottoms, second.tops):
             return False
         if isinstance(first.layer, Crop) and isinstance(second.layer, Crop):
@@ -64,8 +65,3 @@ def same_but_crops(a: Analysed, b: Analysed) -> bool:
         elif first.layer != second.layer:
             return False
     return True
-
-
-def without_offsets(layer: Crop) -> Crop:
-    """A crop as if it declared nothing."""
-    return replace(layer, declared=None, offsets=None)

@@ -1,15 +1,33 @@
-"""What is legal but probably not meant: inputs that feed nothing, tops and layers that nothing comes of."""
+"""What is legal but probably not meant. Here: inputs that feed nothing, tops and layers that nothing comes of."""
 
 from __future__ import annotations
 
+from netcompile.algebra.nset import NSet
+from netcompile.analysis.crops import CropReport, Crops
+from netcompile.analysis.misalignment import misalignments
+from netcompile.analysis.rounding import hazards
+from netcompile.analysis.shapes import Shapes, Symbolic
 from netcompile.ir.graph import Graph, Node
 from netcompile.layers.params import locate
 from netcompile.prototxt.diagnostic import Diagnostic
 
 
-def lint(graph: Graph) -> list[Diagnostic]:
-    """Findings in file order; none of them makes a net wrong."""
-    return [*_unused_inputs(graph), *_unused_tops(graph), *_dead_layers(graph)]
+def lint(
+    crops: Crops,
+    shapes: Shapes,
+    sym: Symbolic,
+    reports: tuple[CropReport, ...],
+    valid: tuple[NSet, NSet] | None,
+) -> list[Diagnostic]:
+    """Everything about a net that was built; what is refused or misaligned is told elsewhere."""
+    graph = crops.graph
+    return [
+        *_unused_inputs(graph),
+        *_unused_tops(graph),
+        *_dead_layers(graph),
+        *misalignments(graph, shapes, sym, crops.coordinates, reports),
+        *hazards(graph, shapes, sym, valid),
+    ]
 
 
 def _unused_inputs(graph: Graph) -> list[Diagnostic]:
@@ -54,19 +72,49 @@ def _unused_tops(graph: Graph) -> list[Diagnostic]:
 
 
 def _dead_layers(graph: Graph) -> list[Diagnostic]:
-    """In a net built for training, layers that no loss depends on: they cost time and learn nothing."""
-    if not graph.train or not any(node.layer.is_measure for node in graph.nodes):
+    """Layers that nothing comes of: in training no loss depends on them, else only a Silence takes what they make."""
+    if graph.train:
+        if not any(node.layer.is_measure for node in graph.nodes):
+            return []
+        alive = _alive(graph, [n for n in graph.nodes if n.layer.is_measure or not n.tops or any(n.loss_weight)])
+        return [_dead(node) for node in graph.nodes if id(node) not in alive]
+    finals = {graph.blobs[name] for name in graph.outputs}
+    used = [n for n in graph.nodes if n.type != "Silence" and (not n.tops or finals.intersection(n.tops))]
+    if not used:  # the net works by what its layers do on the side
         return []
+    alive, producers = _alive(graph, used), graph.producers()
+    found = []
+    for node in graph.nodes:
+        for index, bottom in enumerate(node.bottoms if node.type == "Silence" else ()):
+            maker = producers.get(bottom)
+            if maker is not None and id(maker) not in alive:
+                found.append(_silenced(node, index, maker, _alive(graph, [maker]) - alive))
+    return found
+
+
+def _alive(graph: Graph, roots: list[Node]) -> set[int]:
+    """The layers, by id, that these depend on, themselves included."""
     producers = graph.producers()
-    alive: set[int] = set()
-    work = [node for node in graph.nodes if node.layer.is_measure or not node.tops or any(node.loss_weight)]
+    found: set[int] = set()
+    work = list(roots)
     while work:
         node = work.pop()
-        if id(node) in alive:
-            continue
-        alive.add(id(node))
-        work += [producers[bottom] for bottom in node.bottoms if bottom in producers]
-    return [_dead(node) for node in graph.nodes if id(node) not in alive]
+        if id(node) not in found:
+            found.add(id(node))
+            work += [producers[bottom] for bottom in node.bottoms if bottom in producers]
+    return found
+
+
+def _silenced(silence: Node, index: int, maker: Node, for_it: set[int]) -> Diagnostic:
+    more = f", nor on {len(for_it) - 1} before it" if len(for_it) > 1 else ""
+    return Diagnostic(
+        "dead-layer",
+        f"nothing but a Silence depends on layer '{maker.name}'{more}",
+        locate(silence.message, f"bottom[{index}]"),
+        why="it is computed and thrown away",
+        remedy="remove it together with the Silence, or keep it to the phase that needs it",
+        severity="note",
+    )
 
 
 def _dead(node: Node) -> Diagnostic:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from netcompile.ir.graph import Node, Value
-from netcompile.layers.base import IntShape
+from netcompile.layers.base import IntShape, Refused
 from netcompile.layers.convolution import Convolution, Deconvolution
 from netcompile.layers.pooling import Pooling
 
@@ -48,7 +48,10 @@ def windows(node: Node, shapes: Mapping[Value, IntShape]) -> Windows | None:
     shape = shapes.get(node.bottoms[0])
     if shape is None or len(shape) != 4:
         return None
-    axis, found = layer.windows(shape)
+    try:
+        axis, found = layer.windows(shape)
+    except Refused:  # reported with the shapes
+        return None
     if axis != 1 or len(found) != 2:
         return None
     transposed = isinstance(layer, Deconvolution)

@@ -1,7 +1,7 @@
 """Compile a net: a standalone PyTorch module, its weights, a report and a manifest, all in one folder.
 
-Writes NAME.py, NAME.safetensors (with --weights), offsets.json, report.html and manifest.json, all or
-nothing: where anything fails, the folder is as it was. Other files in it are left alone.
+Writes NAME.py, NAME.safetensors (with --weights), NAME.onnx (with --onnx), offsets.json, report.html and
+manifest.json, all or nothing: where anything fails, the folder is as it was. Other files in it are left alone.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ SHOWN = frozenset({"assumed-shape", "label-dropped"})
 def configure(parser: argparse.ArgumentParser) -> None:
     add_net(parser)
     parser.add_argument("--weights", metavar="F", help="the .caffemodel or .caffemodel.h5 to convert")
+    parser.add_argument(
+        "--onnx", action="store_true", help="an ONNX file too, for any legal H and W, checked with ONNX Runtime"
+    )
     parser.add_argument("-o", dest="out", metavar="DIR", help="the folder to write to, default ./NAME")
     parser.add_argument("-O", dest="optimise", type=int, choices=(0, 1, 2), default=1, help="optimisation, default 1")
     parser.add_argument("--allow-missing", action="store_true", help="weights that the file lacks become zeros")
@@ -48,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     module = compile_net(analysed, arguments.optimise)
     stem = file_stem(analysed.name)
     convert = _conversion(arguments, analysed, module)
+    write_onnx = _onnx(arguments, analysed, module) if arguments.onnx else None
     report = Report(offsets_report(analysed), layers_report(analysed))
     texts = {
         f"{stem}.py": module.source,
@@ -61,6 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
             staged.write(name, text.encode("utf-8", "backslashreplace"))
         if convert is not None:
             notes += convert(staged.add(f"{stem}.safetensors"))
+        if write_onnx is not None:
+            write_onnx(staged.add(f"{stem}.onnx"))
         manifest = _manifest(arguments, analysed, module, stem, staged.hashes())
         staged.write("manifest.json", json_text(manifest).encode("utf-8", "backslashreplace"))
         sizes = staged.sizes()
@@ -81,6 +87,20 @@ def _conversion(arguments: argparse.Namespace, analysed: Analysed, module: Modul
     return converter(read_weights_path(arguments.weights), analysed, module, arguments.allow_missing)
 
 
+def _onnx(arguments: argparse.Namespace, analysed: Analysed, module: Module) -> Any:
+    """What writes the ONNX file to a path. Raises NetError where packages or the weights are missing."""
+    from netcompile.export.onnx_file import require_onnx, write_onnx
+    from netcompile.export.sizes import refuse_training
+
+    require_onnx()
+    refuse_training(analysed)
+    from netcompile.runtime.execute import with_weights
+
+    weights = None if arguments.weights is None else read_weights_path(arguments.weights)
+    made = with_weights(analysed, module, weights, arguments.allow_missing)
+    return lambda path: write_onnx(analysed, module, made, path)
+
+
 def _manifest(
     arguments: argparse.Namespace, analysed: Analysed, module: Module, stem: str, hashes: dict[str, str]
 ) -> dict[str, Any]:
@@ -91,6 +111,7 @@ def _manifest(
         "module": f"{stem}.py",
         "class": module.class_name,
         "weights": f"{stem}.safetensors" if arguments.weights is not None else None,
+        **({"onnx": f"{stem}.onnx"} if arguments.onnx else {}),
         "inputs": [{"name": v.blob, "shape": list(analysed.shapes[v])} for v in module.inputs],
         "outputs": list(module.outputs),
         "phase": "train" if analysed.graph.train else "test",

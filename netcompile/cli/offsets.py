@@ -9,21 +9,40 @@ from netcompile.cli.codes import DONE, FINDINGS
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import add_net, analyse_net
 from netcompile.cli.output import write_json, write_text
-from netcompile.prototxt.diagnostic import NetError
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
 if TYPE_CHECKING:
     import argparse
 
     from netcompile.pipeline import Analysed
-    from netcompile.prototxt.diagnostic import Diagnostic
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_net(parser)
+    parser.add_argument(
+        "--pad",
+        action="append",
+        default=[],
+        type=named_pad,
+        metavar="LAYER=81",
+        help="what if this layer padded so much (81x80 for height and width; repeatable)? The offsets that follow",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="the report as JSON")
     form.add_argument("--explain", action="store_true", help="derivation and proof of each crop, to follow by hand")
     form.add_argument("--html", action="store_true", help="the report as one self-contained HTML page")
+
+
+def named_pad(text: str) -> tuple[str, tuple[int, int]]:
+    """``conv1_1=81`` or ``conv1_1=81x80`` as a layer's name and its pads; the name may hold anything."""
+    import argparse
+    import re
+
+    name, _, pads = text.rpartition("=")
+    match = re.fullmatch(r"([0-9]{1,7})(?:[x×]([0-9]{1,7}))?", pads, re.ASCII)
+    if not name or not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form LAYER=81")
+    return name, (int(match[1]), int(match[2] or match[1]))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -31,6 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     from netcompile.report.offsets import offsets_report
 
     analysed = analyse_net(arguments)
+    if arguments.pad:
+        analysed = what_if(arguments, analysed)
     refused = other_problems(analysed)
     if refused:
         raise NetError(refused)
@@ -55,6 +76,29 @@ def run(arguments: argparse.Namespace) -> int:
         show_notes(analysed.notes, frozenset())
         show(crop.finding for crop in report.crops if crop.finding is not None)
     return FINDINGS if report.mismatched else DONE
+
+
+def what_if(arguments: argparse.Namespace, analysed: Analysed) -> Analysed:
+    """The net with other pads, its crops starting where they then have to. Raises NetError for a wrong layer."""
+    from netcompile.analysis.edits import Unwritable, edited, pad_edits
+    from netcompile.cli.repad import layers_of
+
+    edits = []
+    for name, pad in arguments.pad:
+        for node in layers_of(analysed, [name], transposed=True):
+            try:
+                edits += pad_edits(node, analysed.source, pad)
+            except Unwritable as why:
+                raise NetError(
+                    Diagnostic("repad", f"the pad of '{name}' cannot be changed: {why}", node.message.span_of("name"))
+                ) from None
+    from netcompile.cli.main import say
+
+    pads = ", ".join(f"'{name}' pads {'x'.join(map(str, dict.fromkeys(pad)))}" for name, pad in arguments.pad)
+    say(f"what if {pads}: the file itself is not changed")
+    if arguments.crop_offsets == "auto":
+        arguments.crop_offsets = "inferred"
+    return analyse_net(arguments, edited(analysed.source, edits))
 
 
 def other_problems(analysed: Analysed) -> list[Diagnostic]:

@@ -68,6 +68,9 @@ def _overhang(kernel: Pair, stride: Pair, pad: Pair) -> tuple[int, int, int, int
     return 0, w, 0, h
 
 
+_max_pool2d: Callable[..., Any] = F.max_pool2d  # what it returns depends on an argument
+
+
 def max_pool2d(
     x: Tensor,
     kernel_size: Any,
@@ -81,11 +84,11 @@ def max_pool2d(
     kernel, pad = _pair(kernel_size), _pair(padding)
     steps = _pair(stride or kernel_size)
     if not ceil_mode:
-        return F.max_pool2d(x, kernel, steps, pad, dilation, False, return_indices)
+        return _max_pool2d(x, kernel, steps, pad, dilation, False, return_indices)
     assert _pair(dilation) == (1, 1), "Caffe pools without dilation"
     overhang = _overhang(kernel, steps, pad)
     padded = F.pad(x, overhang, value=-torch.inf) if any(overhang) else x
-    found = F.max_pool2d(padded, kernel, steps, pad, 1, False, return_indices)
+    found = _max_pool2d(padded, kernel, steps, pad, 1, False, return_indices)
     if not return_indices:
         return found
     y, index = found

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from netcompile.export.sizes import refused
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
 if TYPE_CHECKING:
@@ -35,8 +32,7 @@ def require_onnx() -> None:
         raise NetError(
             Diagnostic(
                 "onnx-missing",
-                f"ONNX files need {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} "
-                "not installed",
+                f"ONNX files need {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed",
                 remedy='pip install "netcompile[onnx]"',
             )
         )
@@ -48,7 +44,7 @@ def write_onnx(net: Analysed, module: Module, made: nn.Module, path: str) -> Exp
     Inputs and outputs have the blobs' names; the dynamic extents are called N, H and W. Raises NetError where the net
     cannot be exported, and where ONNX Runtime computes something else than the module.
     """
-    from netcompile.export.program import export_program, refused
+    from netcompile.export.program import export_program
 
     require_onnx()
     size = sum(t.numel() * t.element_size() for t in made.state_dict().values())
@@ -67,10 +63,10 @@ def write_onnx(net: Analysed, module: Module, made: nn.Module, path: str) -> Exp
 def _convert(net: Analysed, module: Module, exported: Exported, path: str) -> None:
     import torch
 
-    from netcompile.export.program import first_lines, refused
+    from netcompile.export.program import quiet, summary
 
     try:
-        with _quiet():
+        with quiet():
             program = torch.onnx.export(
                 exported.program,
                 (),
@@ -81,21 +77,10 @@ def _convert(net: Analysed, module: Module, exported: Exported, path: str) -> No
             )
     except torch.onnx.errors.OnnxExporterError as error:
         cause = error.__cause__ or error
-        raise refused(net, "cannot be written as ONNX", why=first_lines(cause)) from None
+        raise refused(net, "cannot be written as ONNX", why=summary(cause)) from None
     assert program is not None
     _name_axes(program.model, exported)
     program.save(path)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the converter's remarks on packages that are not needed here."""
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 def _name_axes(model: Any, exported: Exported) -> None:
@@ -103,11 +88,11 @@ def _name_axes(model: Any, exported: Exported) -> None:
     import onnx_ir
 
     names: dict[str, str] = {}
-    for value, node in zip(exported.inputs, model.graph.inputs, strict=True):
+    for value, node in zip(exported.signature.shapes, model.graph.inputs, strict=True):
         for index, extent in enumerate(node.shape):
             symbols = re.findall(r"[A-Za-z_]\w*", "" if isinstance(extent, int) else str(extent.value))
             if len(symbols) == 1:
-                wanted = "N" if index == 0 or value not in exported.spatial else "HW"[index - 2]
+                wanted = "N" if index == 0 or value not in exported.signature.spatial else "HW"[index - 2]
                 # Of a multiple only the factor is a symbol.
                 names.setdefault(symbols[0], wanted if symbols[0] == str(extent.value) else f"{wanted}_")
     if not names:
@@ -127,16 +112,14 @@ def check_onnx(net: Analysed, module: Module, made: nn.Module, exported: Exporte
     import onnxruntime
     import torch
 
-    from netcompile.export.program import refused
-
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     random = torch.Generator().manual_seed(0)
-    for batch, height, width in exported.five_sizes():
+    takes = exported.signature
+    for size in takes.five_sizes():
         inputs = [
-            torch.randn(exported.shape(value, batch, height, width), generator=random)
-            for value in exported.inputs
+            torch.randn(exported.shape(value, batch, height, width), generator=random) for value in exported.inputs
         ]
         with torch.no_grad():
             result = made(*inputs)
@@ -147,9 +130,7 @@ def check_onnx(net: Analysed, module: Module, made: nn.Module, exported: Exporte
             wrong = _difference(tensor, np.asarray(array))
             if wrong:
                 shapes = " and ".join("x".join(map(str, x.shape)) for x in inputs)
-                raise refused(
-                    net, "is not what ONNX Runtime computes", why=f"input {shapes}, blob '{blob}': {wrong}"
-                )
+                raise refused(net, "is not what ONNX Runtime computes", why=f"input {shapes}, blob '{blob}': {wrong}")
 
 
 def _difference(expected: torch.Tensor, found: Array) -> str:

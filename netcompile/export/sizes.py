@@ -5,7 +5,7 @@ No torch here: the answers are plain numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING
@@ -13,9 +13,23 @@ from typing import TYPE_CHECKING
 from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
 from netcompile.layers.convolution import Convolution
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
 if TYPE_CHECKING:
+    from netcompile.emit.module import Module
+    from netcompile.ir.graph import Value
     from netcompile.pipeline import Analysed
+
+
+def refused(net: Analysed, what: str, why: str = "", remedy: str = "") -> NetError:
+    """Why a net cannot be exported."""
+    return NetError([Diagnostic("export", f"{net.name} {what}", why=why, remedy=remedy)])
+
+
+def refuse_training(net: Analysed) -> None:
+    """Raises NetError for a net built for training: what is exported is for evaluation."""
+    if net.graph.train:
+        raise refused(net, "cannot be exported for training", remedy="--phase test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +85,67 @@ def axis(name: str, legal: NSet) -> Axis | None:
     else:
         covered = NSet.between(least) & NSet.congruent(least, step)
     return Axis(name, legal, least, most, step, covered == legal)
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The shapes that an exported net takes, input by input."""
+
+    shapes: Mapping[Value, tuple[int, ...]]  # declared, in the order of the module's arguments
+    spatial: frozenset[Value]  # inputs of height H and width W
+    batched: frozenset[Value]  # inputs of N images
+    axes: tuple[Axis, ...]  # of H and W; none for a net that takes no plane of free size
+    declared: tuple[int, int]  # height and width, 0 without axes
+
+    def shape(self, value: Value, batch: int, height: int, width: int) -> tuple[int, ...]:
+        """The shape of an input for a batch and a size."""
+        shape = self.shapes[value]
+        if value in self.batched:
+            shape = (batch, *shape[1:])
+        return (*shape[:2], height, width) if value in self.spatial else shape
+
+    def example(self) -> tuple[int, int, int]:
+        """Batch, height and width to trace with: legal, different, and not so small that extents coincide."""
+        if not self.axes:
+            return 2, 0, 0
+        height = self.axes[0].beyond(max(self.declared[0], 64))
+        width = self.axes[1].beyond(max(self.declared[1], 65))
+        return 2, height, self.axes[1].beyond(height + 1) if width == height else width
+
+    def sizes(self, count: int) -> Iterator[tuple[int, int, int]]:
+        """Up to `count` legal (batch, height, width), the smallest first; H and W run through all residues apart."""
+        if not self.axes:
+            yield from ((batch, 0, 0) for batch in (1, 2, 3)[:count])
+            return
+        heights, widths = (one.first(count) for one in self.axes)
+        for index in range(min(count, max(len(heights), len(widths)))):
+            other = index and index * 7 + 3
+            yield 1 + index % 2, heights[index % len(heights)], widths[other % len(widths)]
+
+    def five_sizes(self) -> tuple[tuple[int, int, int], ...]:
+        """Legal (batch, height, width) to compare results at: the smallest, odd ones, none square but the first."""
+        if not self.axes:
+            return tuple((batch, 0, 0) for batch in (1, 2, 3, 4, 5))
+        heights, widths = (one.first(48) for one in self.axes)
+        places = ((1, 0, 0), (2, 1, 6), (1, 12, 3), (3, 23, 17), (1, 40, 33))
+        return tuple((n, heights[i % len(heights)], widths[j % len(widths)]) for n, i, j in places)
+
+
+def signature(net: Analysed, module: Module, batch: bool) -> Signature:
+    """What the module's inputs may be; with `batch` any number of images, else the declared one.
+
+    Inputs with as many images as the first vary together. Raises NetError for a net that is legal for no size.
+    """
+    shapes = {value: net.shapes[value] for value in module.inputs}
+    images = next((shape[0] for shape in shapes.values() if shape), None)
+    batched = frozenset(v for v, shape in shapes.items() if batch and shape and shape[0] == images)
+    if not net.symbolic.spatial:
+        return Signature(shapes, frozenset(), batched, (), (0, 0))
+    h, w = (axis(name, legal) for name, legal in zip("HW", exported_sizes(net), strict=True))
+    if h is None or w is None:
+        raise refused(net, "is legal for no input size")
+    height, width = net.shapes[net.symbolic.spatial[0]][2:]
+    return Signature(shapes, frozenset(net.symbolic.spatial), batched, (h, w), (height, width))
 
 
 def exported_sizes(net: Analysed) -> tuple[NSet, NSet]:

@@ -136,9 +136,7 @@ class Pooling(Layer):
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         x = bottoms[0]
         if len(x) != 4:
-            raise Refused(
-                f"Pooling wants 4 axes, not {len(x)}", at="bottom[0]", why="(batch, channels, height, width)"
-            )
+            raise Refused(f"Pooling wants 4 axes, not {len(x)}", at="bottom[0]", why="(batch, channels, height, width)")
         spatial = (1, 1) if self.kernel is None else (self.extent(x[2], 0), self.extent(x[3], 1))
         return ((x[0], x[1], *spatial),) * (2 if self.mask else 1)
 
@@ -183,7 +181,8 @@ class Pooling(Layer):
                 make = call("global_max_pool", x)
                 return Emitted((f"{y}, {e.y[1]} = {make}",), functions=(GLOBAL_MAX,))
             if self.method == "STOCHASTIC":
-                return Emitted((f"{y} = {call('stochastic_pool', x, f'tuple({x}.shape[2:])', '(1, 1)', '(0, 0)')}",), functions=(STOCHASTIC,))
+                make = call("stochastic_pool", x, f"tuple({x}.shape[2:])", "(1, 1)", "(0, 0)")
+                return Emitted((f"{y} = {make}",), functions=(STOCHASTIC,))
             # Not amax: of equal maxima the first gets the whole gradient, as in Caffe.
             whole = call("F.adaptive_max_pool2d", x, 1)
             return Emitted((f"{y} = {whole if self.method == 'MAX' else f'{x}.mean(dim=(2, 3), keepdim=True)'}",))
@@ -219,8 +218,7 @@ def caffe_max_pool(x, kernel, stride, pad, end):
     """Caffe's max pooling where PyTorch has no equal: any pad < kernel, empty windows.
 
     `end` is the padding behind: `pad`, and what makes rounding down round up. Returns
-    the maxima and their
-    flat indices h * W + w; an empty window gives -FLT_MAX, -1.
+    the maxima and their flat indices h * W + w; an empty window gives -FLT_MAX, -1.
     """
     n = x.shape[2:]
     lowest = max(torch.finfo(torch.float32).min, torch.finfo(x.dtype).min)

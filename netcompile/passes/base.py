@@ -17,16 +17,36 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of the weights' values, by (layer, occurrence); nothing without weights.
+
+    `diagonal`: Deconvolutions in which channel i of the bottom feeds channel i of the top alone. `bilinear`: those
+    of them whose every kernel is that of bilinear interpolation, exactly.
+    """
+
+    known: bool = False
+    diagonal: frozenset[tuple[str, int]] = frozenset()
+    bilinear: frozenset[tuple[str, int]] = frozenset()
+
+
+NO_FACTS = Facts()
+Rewritten = tuple[Graph, tuple[Skipped, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class Pass:
-    """A rewrite ``Graph -> Graph`` and what it promises: "bitwise", or "within(rtol, atol)" of the literal net."""
+    """A rewrite ``Graph -> Graph`` and what it promises: "bitwise", or "within(rtol, atol)" of the literal net.
+
+    What must survive is `graph.outputs`; other blobs may vanish from `graph.blobs`.
+    """
 
     name: str
     preserves: str
-    rewrite: Callable[[Graph], tuple[Graph, tuple[Skipped, ...]]]
+    rewrite: Callable[[Graph, Facts], Rewritten]
 
-    def run(self, graph: Graph) -> Graph:
-        return self.rewrite(graph)[0]
+    def run(self, graph: Graph, facts: Facts = NO_FACTS) -> Graph:
+        return self.rewrite(graph, facts)[0]
 
-    def explain(self, graph: Graph) -> tuple[Skipped, ...]:
+    def explain(self, graph: Graph, facts: Facts = NO_FACTS) -> tuple[Skipped, ...]:
         """Sites where the pass did not apply."""
-        return self.rewrite(graph)[1]
+        return self.rewrite(graph, facts)[1]

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from netcompile.ir.graph import Graph, Value
-from netcompile.passes.base import Pass, Skipped
+from netcompile.passes.base import Facts, Pass, Skipped
 
 
-def rewrite(graph: Graph) -> tuple[Graph, tuple[Skipped, ...]]:
+def rewrite(graph: Graph, facts: Facts) -> tuple[Graph, tuple[Skipped, ...]]:
     alias: dict[Value, Value] = {}
     nodes, skipped = [], []
     for node in graph.nodes:

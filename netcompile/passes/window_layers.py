@@ -6,13 +6,13 @@ Their last bottom is the net's image, whose height H and width W set the extents
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import ClassVar
 
 from netcompile.algebra.coords import AxisMap
 from netcompile.algebra.size import Size
-from netcompile.layers.base import Arity, Axes, Dim, Emission, Emitted, IntShape, Layer, Shape
+from netcompile.layers.base import Arity, Axes, BlobSpec, Dim, Emission, Emitted, IntShape, Layer, Shape
 from netcompile.layers.convolution import Deconvolution
 
 Pair = tuple[int, int]
@@ -153,6 +153,9 @@ class DeconvolutionWindow(Layer):
         )
         return ((h, w), None)
 
+    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
+        return self.whole.blobs(bottoms[0])
+
     def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
         # What is cut off by the padding is not computed: in the mean each pixel sees (k/s)² of the bottom.
         _, windows = self.whole.windows(bottoms[0])
@@ -174,7 +177,8 @@ class DeconvolutionWindow(Layer):
         call = f"F.conv_transpose2d({', '.join(a for a in arguments if a)})"
         rest = [s - p for s, p in zip(self.start, padding, strict=True)]
         rows, columns = (cut(s, n) for s, n in zip(rest, self.extent, strict=True))
-        return Emitted((f"{y} = {call}[:, :, {rows}, {columns}]",))
+        made = self.whole.emit(replace(e, x=e.x[:1], bottoms=e.bottoms[:1]))
+        return replace(made, forward=(f"{y} = {call}[:, :, {rows}, {columns}]",))
 
     def _fits(self, axis: int, padding: int) -> bool:
         from netcompile.passes.windows import always

@@ -1,8 +1,7 @@
 """What each code of a finding means: one page a code, ``netcompile/explain/CODE.md``, read when asked for.
 
-To add a code, add its page: a title line, a paragraph, an example (a block of ``prototxt``) that gives the
-finding where one is possible, a remedy. A test goes through the sources for codes without a page: it sees
-the first
+To add a code, add its page: a title line, a paragraph, an example (a block of ``prototxt``) that gives the finding
+where one is possible, a remedy. A test goes through the sources for codes without a page: it sees the first
 argument of ``Diagnostic(`` and ``report(``, and ``code="…"``.
 """
 

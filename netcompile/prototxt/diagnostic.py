@@ -121,9 +121,7 @@ def _place(span: Span | None) -> dict[str, object]:
 
 def sorted_by_position(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     """By file, then by place; findings without a place come first. Equal places keep their order."""
-    return tuple(
-        sorted(diagnostics, key=lambda d: (d.span.source.name, d.span.start) if d.span else ("", -1))
-    )
+    return tuple(sorted(diagnostics, key=lambda d: (d.span.source.name, d.span.start) if d.span else ("", -1)))
 
 
 class NetError(Exception):

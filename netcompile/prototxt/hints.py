@@ -90,9 +90,7 @@ def example(field: FieldType) -> str:
         return "{ … }"
     if field.enum is not None:
         return str(field.default)
-    return {"bool": "true", "string": '"…"', "bytes": '"…"', "float": "0.5", "double": "0.5"}.get(
-        field.type, "3"
-    )
+    return {"bool": "true", "string": '"…"', "bytes": '"…"', "float": "0.5", "double": "0.5"}.get(field.type, "3")
 
 
 def _close(word: str, names: list[str]) -> str | None:

@@ -1,8 +1,7 @@
 """The patterns of protobuf's text format, as its C++ tokenizer reads it, and the values of its literals.
 
-One pattern, ``FIELD``, matches a whole ordinary field (``name: "x"``, ``name: 3``, ``name {``) or a closing
-brace at
-once: nearly every line of a net is one match. What it does not match is read token by token with the others.
+One pattern, ``FIELD``, matches a whole ordinary field (``name: "x"``, ``name: 3``, ``name {``) or a closing brace
+at once: nearly every line of a net is one match. What it does not match is read token by token with the others.
 """
 
 from __future__ import annotations
@@ -38,9 +37,7 @@ TEMPLATE = re.compile(
     r"\$\{[^{}\n]*\}|\$\([^()\n]*\)|\$\w+|\{\{[^{}\n]*\}\}|\{%[^\n]*?%\}|%\(\w+\)\w|%[sdifg]\b|<%[^\n]*?%>|@\w+@"
 )
 CONFLICT = re.compile(r"(?m)^(?:<{7}|={7}|>{7}|\|{7})(?: [^\n]*)?\r?$")
-ESCAPE = re.compile(
-    r"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL
-)
+ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
 
 BOOLS = {"true": True, "t": True, "True": True, "false": False, "f": False, "False": False}
 FLOAT_WORDS = {"inf": float("inf"), "infinity": float("inf"), "nan": float("nan")}

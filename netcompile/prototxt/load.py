@@ -16,8 +16,7 @@ from netcompile.prototxt.upgrade import Upgraded, upgrade
 def load_net(source: Source) -> Upgraded:
     """The net of a text, upgraded to V2; ``notes`` says what was odd or changed.
 
-    Raises NetError with every mistake found: of the text, of its names and values, a solver or other file
-    given by
+    Raises NetError with every mistake found: of the text, of its names and values, a solver or other file given by
     mistake, an empty file, a net without layers, a mixture of old and new forms.
     """
     other = recognised(source)
@@ -53,8 +52,19 @@ def load_net(source: Source) -> Upgraded:
 
 # Mistakes that leave the rest of the text as it was meant: one field is lost, no brace.
 _LOCAL = frozenset(
-    "unknown-field unknown-enum-value wrong-type out-of-range duplicate-field equals-sign missing-quotes bad-number "
-    "bad-escape smart-quotes template".split()
+    [
+        "unknown-field",
+        "unknown-enum-value",
+        "wrong-type",
+        "out-of-range",
+        "duplicate-field",
+        "equals-sign",
+        "missing-quotes",
+        "bad-number",
+        "bad-escape",
+        "smart-quotes",
+        "template",
+    ]
 )
 
 

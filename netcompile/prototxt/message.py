@@ -104,8 +104,7 @@ class Message:
     def make(type_name: str, span: Span | None = None, **fields: Any) -> Message:
         """A message from values: lists for repeated fields, Messages or dicts for messages.
 
-        ``span`` is the place shown for it and its fields. Raises KeyError for an unknown type or field,
-        TypeError
+        ``span`` is the place shown for it and its fields. Raises KeyError for an unknown type or field, TypeError
         and ValueError for a value that does not fit its field.
         """
         kind = message_type(type_name)
@@ -230,9 +229,7 @@ class Message:
         if self.type.name != other.type.name:
             return False
         mine, theirs = self._values(), other._values()
-        return mine.keys() == theirs.keys() and all(
-            _same(value, theirs[name]) for name, value in mine.items()
-        )
+        return mine.keys() == theirs.keys() and all(_same(value, theirs[name]) for name, value in mine.items())
 
     def __hash__(self) -> int:
         return hash((self.type.name, tuple(sorted((n, len(v)) for n, v in self._by_name().items()))))

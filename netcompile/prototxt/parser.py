@@ -1,10 +1,8 @@
 """Text to messages, with the place of every name and value: protobuf's text format as Caffe's C++ parser
 reads it.
 
-``parse`` goes one match of ``lexer.FIELD`` per field. What that pattern or its checks do not accept is left
-to
-``recovery.Careful``, which reads token by token, accepts whatever else the format allows, reports what it
-does not,
+``parse`` goes one match of ``lexer.FIELD`` per field. What that pattern or its checks do not accept is left to
+``recovery.Careful``, which reads token by token, accepts whatever else the format allows, reports what it does not,
 and goes on behind it. Nothing recurses, so depth costs no stack.
 """
 
@@ -86,9 +84,7 @@ def _read(careful: Careful, fast: bool) -> None:
                 if parent is not None and frame.simple:
                     end = match.end(6)
                     read = Message(frame.type, tuple(entries), source, frame.start, frame.head_end, end)
-                    parent.entries.append(
-                        Entry(frame.field, read, frame.start, frame.head_end, frame.opened, end)
-                    )
+                    parent.entries.append(Entry(frame.field, read, frame.start, frame.head_end, frame.opened, end))
                     careful.frame = frame = parent
                     fields, entries, seen = frame.fields, frame.entries, frame.seen
                     at = match.end()
@@ -96,11 +92,7 @@ def _read(careful: Careful, fast: bool) -> None:
             else:
                 name = match[1]
                 field = fields.get(name)
-                if (
-                    field is not None
-                    and (field.repeated or name not in seen)
-                    and (forks or field.fork is None)
-                ):
+                if field is not None and (field.repeated or name not in seen) and (forks or field.fork is None):
                     type_ = field.type
                     value: Any = None
                     if kind == 2:

@@ -74,14 +74,8 @@ def recognised(source: Source) -> Diagnostic | None:
             remedy += " (with its variables filled in)"
         why = f"{first[0]} is a field of SolverParameter: it says how to train a net"
         return Diagnostic("solver-file", "this is a solver, not a net", Span(source, *first[1:]), why, remedy)
-    if (
-        names
-        and all(n[0] in ("item", "name", "label", "display_name", "id") for n in names)
-        and names[0][0] == "item"
-    ):
+    if names and all(n[0] in ("item", "name", "label", "display_name", "id") for n in names) and names[0][0] == "item":
         why = "it holds items with names and labels, as SSD's label maps do"
         what = "this is a label map, not a net"
-        return Diagnostic(
-            "label-map", what, Span(source, *names[0][1:]), why, "give the .prototxt of the net"
-        )
+        return Diagnostic("label-map", what, Span(source, *names[0][1:]), why, "give the .prototxt of the net")
     return None

@@ -1,10 +1,8 @@
 """The careful way through a text: token by token, every mistake reported with its place, then on behind it.
 
-``Careful.step`` reads one field, brace or separator and returns the offset behind it. Recovery follows few
-rules: an
-unknown field's value is skipped; a wrong value counts as read; a brace of the wrong kind closes all the
-same; text
-that makes no sense is skipped word by word and reported once per run.
+``Careful.step`` reads one field, brace or separator and returns the offset behind it. Recovery follows few rules:
+an unknown field's value is skipped; a wrong value counts as read; a brace of the wrong kind closes all the same;
+text that makes no sense is skipped word by word and reported once per run.
 """
 
 from __future__ import annotations
@@ -56,9 +54,7 @@ class Careful(Structure):
         if char in ",;":
             before = text[begin - 1] if begin else "{"
             if before in ",;{<" and self.junk_end != begin:
-                self.report(
-                    "unexpected-text", f"a stray '{char}'", at, at + 1, hints.SEPARATOR_WHY, "remove it"
-                )
+                self.report("unexpected-text", f"a stray '{char}'", at, at + 1, hints.SEPARATOR_WHY, "remove it")
             return at + 1
         word = WORD.match(text, at)
         if word is not None and not TEMPLATE.match(text, at):
@@ -76,9 +72,7 @@ class Careful(Structure):
             return start
         colon = char == ":"
         if char == "=" and not CONFLICT.match(text, at):
-            self.report(
-                "equals-sign", f"'=' after '{name}'", at, at + 1, "a value follows a colon", f"{name}: …"
-            )
+            self.report("equals-sign", f"'=' after '{name}'", at, at + 1, "a value follows a colon", f"{name}: …")
             colon = True
         if colon:
             at = self.skip(at + 1)
@@ -97,9 +91,7 @@ class Careful(Structure):
                     first = next((e for e in frame.entries if e.field.name == name), None)
                     related = ((first.name_start, first.value_end, "first given here"),) if first else ()
                     why = f"{frame.type.name} has one {name}; Caffe refuses a second"
-                    self.report(
-                        "duplicate-field", f"{name} given twice", start, end, why, "keep one", related
-                    )
+                    self.report("duplicate-field", f"{name} given twice", start, end, why, "keep one", related)
                 frame.seen.add(name)
         if opens:
             return self._open(name, field, start, end, at)
@@ -154,9 +146,7 @@ class Careful(Structure):
         if following is not None and text[self.skip(following.end()) :][:1] in (":", "{"):
             same_line = False
         if not same_line or text[at] in "}>,;":
-            self.report(
-                "missing-value", f"{name} has no value", start, end, "", f"{name}: {hints.example(field)}"
-            )
+            self.report("missing-value", f"{name} has no value", start, end, "", f"{name}: {hints.example(field)}")
             return end
         self.report("missing-colon", f"':' missing after '{name}'", end, end, "", f"{name}: …")
         value, stop = self.scalars.read(field, name, at, self.frame.fields)
@@ -181,9 +171,7 @@ class Careful(Structure):
         if self.junk_end >= 0 and "\n" not in self.text[self.junk_end : start]:
             self.junk_end = end
             return
-        what, why, remedy = hints.unknown_field(
-            name, frame.type, opens, {e.field.name for e in frame.entries}
-        )
+        what, why, remedy = hints.unknown_field(name, frame.type, opens, {e.field.name for e in frame.entries})
         self.report("unknown-field", what, start, end, why, remedy)
 
     def _open(self, name: str, field: FieldType | None, start: int, end: int, at: int) -> int:
@@ -197,9 +185,7 @@ class Careful(Structure):
         while above is not None:
             depth, above = depth + 1, above.parent
         if depth > DEPTH:
-            self.report(
-                "too-deep", f"blocks nested more than {DEPTH} deep", at, at + 1, "protobuf's own limit"
-            )
+            self.report("too-deep", f"blocks nested more than {DEPTH} deep", at, at + 1, "protobuf's own limit")
             raise Stop
         return at + 1
 
@@ -209,9 +195,7 @@ class Careful(Structure):
         opened = at
         if field is not None and not field.repeated:
             what = f"{name} wants {hints.wanted(field)}, not a list"
-            self.report(
-                "wrong-type", what, at, at + 1, f"{name} is given once", f"{name}: {hints.example(field)}"
-            )
+            self.report("wrong-type", what, at, at + 1, f"{name} is given once", f"{name}: {hints.example(field)}")
             field = None
         at = self.skip(at + 1)
         if text[at : at + 1] == "]":
@@ -273,16 +257,12 @@ class Careful(Structure):
         if text.startswith(("//", "/*"), at):
             end = text.find("\n", at) if text[at + 1] == "/" else text.find("*/", at) + 2
             end = end if end > at + 1 else len(text)
-            self.report(
-                "c-comment", f"a comment in the style of C: {text[at : at + 2]}", at, at + 2, "", "# …"
-            )
+            self.report("c-comment", f"a comment in the style of C: {text[at : at + 2]}", at, at + 2, "", "# …")
             return end
         if char == "[":
             end = text.find("]", at) + 1 or at + 1
             what = f"{text[at:end]} names an extension"
-            self.report(
-                "extension", what, at, end, "Caffe's schema has no extensions and no Any", "remove it"
-            )
+            self.report("extension", what, at, end, "Caffe's schema has no extensions and no Any", "remove it")
             after = self.skip(end)
             if text[after : after + 1] == ":":
                 after = self.skip(after + 1)
@@ -305,12 +285,7 @@ class Careful(Structure):
             what = f"{shown} without a name before it"
             return self._junk("unexpected-text", what, at, value.end(), "", f"name: {shown}")
         end = at + 1
-        while (
-            end < len(text)
-            and not text[end].isspace()
-            and text[end] not in "{}<>[]\"'#"
-            and not text[end].isalnum()
-        ):
+        while end < len(text) and not text[end].isspace() and text[end] not in "{}<>[]\"'#" and not text[end].isalnum():
             end += 1
         shown = text[at:end]
         return self._junk("unexpected-text", f"unexpected '{shown}'", at, end, hints.JUNK_WHY, "remove it")

@@ -166,9 +166,7 @@ class Scalars:
             self._wrong(field, start, end, "names of values stand without quotes", f"{name}: {inside}")
         elif field.enum == "V1LayerParameter.LayerType":
             why = "a `layers` block wants the old names of types; types in quotes belong to `layer`"
-            self._wrong(
-                field, start, end, why, hints.old_type(inside) or "layer { … } instead of layers { … }"
-            )
+            self._wrong(field, start, end, why, hints.old_type(inside) or "layer { … } instead of layers { … }")
         elif inside in BOOLS and field.type == "bool":
             self._wrong(field, start, end, "", f"{name}: {inside}")
         else:
@@ -181,9 +179,7 @@ class Scalars:
         what = f"{self.text[place:end]} in a string: {bad}"
         self.report("bad-escape", what, place, end, "", "a backslash itself is written \\\\")
 
-    def _number(
-        self, field: FieldType | None, name: str, start: int, token: str, end: int, minus: bool
-    ) -> Any:
+    def _number(self, field: FieldType | None, name: str, start: int, token: str, end: int, minus: bool) -> Any:
         whole = INTEGER.fullmatch(token)
         if whole is None and DECIMAL.fullmatch(token) is None:
             why = ""
@@ -197,9 +193,7 @@ class Scalars:
         if kind in ("float", "double"):
             if DECIMAL.fullmatch(token) is None:
                 what = f"{self.text[start:end]} where {name} wants a decimal number"
-                self.report(
-                    "bad-number", what, start, end, "octal and hexadecimal are for whole numbers only"
-                )
+                self.report("bad-number", what, start, end, "octal and hexadecimal are for whole numbers only")
                 return None
             value = float(token.rstrip("fF"))
             value = -value if minus else value

@@ -10,21 +10,16 @@ from typing import Any, Literal, cast
 
 from netcompile.prototxt._tables import ENUMS, FIELDS
 
-Kind = Literal[
-    "int32", "int64", "uint32", "uint64", "float", "double", "bool", "string", "bytes", "enum", "message"
-]
+Kind = Literal["int32", "int64", "uint32", "uint64", "float", "double", "bool", "string", "bytes", "enum", "message"]
 
 
 @dataclass(frozen=True, slots=True)
 class FieldType:
     """A field of a message type.
 
-    ``default`` is the value of an unset field (float32-exact for ``float``; an enum's value is its name;
-    None for
-    messages). ``message`` or ``enum`` name the type of such a field. ``fork`` names the Caffe fork that
-    added the
-    field, None for BVLC Caffe's own. ``number`` is None where a fork's number is not known: text needs only
-    names.
+    ``default`` is the value of an unset field (float32-exact for ``float``; an enum's value is its name; None for
+    messages). ``message`` or ``enum`` name the type of such a field. ``fork`` names the Caffe fork that added the
+    field, None for BVLC Caffe's own. ``number`` is None where a fork's number is not known: text needs only names.
     """
 
     name: str

@@ -85,9 +85,7 @@ class Structure:
         if len(self.found) >= LIMIT:
             what = f"reading stopped after {LIMIT} mistakes"
             why = "one early mistake often causes many; the rest of the file was not read"
-            self.found.append(
-                Diagnostic("too-many-mistakes", what, Span(self.source, end, end), why, severity="note")
-            )
+            self.found.append(Diagnostic("too-many-mistakes", what, Span(self.source, end, end), why, severity="note"))
             raise Stop
 
     def skip(self, at: int) -> int:
@@ -185,17 +183,12 @@ class Structure:
         if above is None or not frames:
             return False
         column = self.source.position(start)[1]
-        if (
-            self.text[start - column + 1 : start].strip()
-            or column > self.source.position(frames[-1].start)[1]
-        ):
+        if self.text[start - column + 1 : start].strip() or column > self.source.position(frames[-1].start)[1]:
             return False
         related = tuple((f.opened, f.opened + 1, "opened here, not closed") for f in frames)
         many = "unclosed brace" if len(frames) == 1 else f"{len(frames)} unclosed braces"
         at = self.back(start)
-        self.report(
-            "unclosed-brace", many, at, at, f"the next {name} begins below", "}" * len(frames), related
-        )
+        self.report("unclosed-brace", many, at, at, f"the next {name} begins below", "}" * len(frames), related)
         while self.frame is not above:
             self.pop(at)
         return True

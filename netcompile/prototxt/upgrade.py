@@ -1,9 +1,7 @@
 """Old forms of nets to the one form of today (V2), by the rules and in the order of BVLC Caffe.
 
-V0 layers to V1; transformation fields of data layers to ``transform_param``; V1 layers to V2; ``input``
-fields to an
-Input layer; parameters of a BatchNorm with three of them to learning rate 0. Every entry of the result
-keeps the
+V0 layers to V1; transformation fields of data layers to ``transform_param``; V1 layers to V2; ``input`` fields to
+an Input layer; parameters of a BatchNorm with three of them to learning rate 0. Every entry of the result keeps the
 place in the text that it came from.
 """
 
@@ -43,9 +41,7 @@ def upgrade(net: Message) -> Upgraded:
             first, other = other, first
         remedy = "write all layers in one form"
         raise NetError(
-            Diagnostic(
-                "layer-and-layers", what, other, why, remedy, related=((first, "the other form is here"),)
-            )
+            Diagnostic("layer-and-layers", what, other, why, remedy, related=((first, "the other form is here"),))
         )
     net, notes = upgrade_v0(net)
     net, more = _upgrade_v1(net)
@@ -79,8 +75,7 @@ def _upgrade_v1(net: Message) -> tuple[Message, list[Diagnostic]]:
 
 
 def _transformed(layer: Message) -> Message:
-    """A V1 data layer with scale, mean_file, crop_size and mirror moved from its own block to
-    transform_param.
+    """A V1 data layer with scale, mean_file, crop_size and mirror moved from its own block to transform_param.
 
     Such a field replaces one that transform_param has already, as in Caffe.
     """
@@ -89,11 +84,7 @@ def _transformed(layer: Message) -> Message:
     if name is None or block is None or not any(block.has(f) for f in TRANSFORM_FIELDS):
         return layer
     target = message_type("TransformationParameter")
-    moved = [
-        e.moved(target.fields[e.field.name], e.value)
-        for e in block.entries
-        if e.field.name in TRANSFORM_FIELDS
-    ]
+    moved = [e.moved(target.fields[e.field.name], e.value) for e in block.entries if e.field.name in TRANSFORM_FIELDS]
     kept = _with(block, (e for e in block.entries if e.field.name not in TRANSFORM_FIELDS))
     old = layer.entry("transform_param")
     names = {e.field.name for e in moved}
@@ -124,9 +115,7 @@ def _v1_layer(layer: Message, order: dict[str, int], notes: list[Diagnostic]) ->
         if name == "type":
             old = entry.value
             if old != "NONE":
-                out.append(
-                    entry.moved(fields["type"], V1_TYPES.get(old) or FORK_TYPES.get(old) or _camel(old))
-                )
+                out.append(entry.moved(fields["type"], V1_TYPES.get(old) or FORK_TYPES.get(old) or _camel(old)))
         elif name in PARAM_LISTS:
             index = counts[name]
             counts[name] += 1
@@ -146,9 +135,7 @@ def _v1_layer(layer: Message, order: dict[str, int], notes: list[Diagnostic]) ->
             first = members[0]
             made.start, made.head_end, made.end = first.name_start, first.name_end, first.value_end
     out.sort(key=lambda e: order[e.field.name])
-    return Message(
-        message_type("LayerParameter"), tuple(out), layer.source, layer.start, layer.head_end, layer.end
-    )
+    return Message(message_type("LayerParameter"), tuple(out), layer.source, layer.start, layer.head_end, layer.end)
 
 
 def _same_kind(old: FieldType, new: FieldType) -> bool:
@@ -243,9 +230,7 @@ def _upgrade_batch_norm(net: Message) -> tuple[Message, list[Diagnostic]]:
         out.append(entry)
     if not places:
         return net, []
-    what = (
-        f"parameters of {len(places)} BatchNorm layer{'s' * (len(places) > 1)} get lr_mult 0 and decay_mult 0"
-    )
+    what = f"parameters of {len(places)} BatchNorm layer{'s' * (len(places) > 1)} get lr_mult 0 and decay_mult 0"
     why = "their three blobs are statistics, which Caffe computes and never learns"
     return _with(net, out), [Diagnostic("upgraded-batch-norm", what, places[0], why, severity="note")]
 

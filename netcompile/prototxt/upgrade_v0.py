@@ -11,8 +11,7 @@ from netcompile.prototxt.upgrade_tables import V0_FIELDS, V0_TYPES
 def upgrade_v0(net: Message) -> tuple[Message, list[Diagnostic]]:
     """The net with V1 layers only, and what was worth saying. A net without V0 layers comes back as it is.
 
-    Caffe's rules: padding layers vanish into the convolution or pooling behind them; a field that means
-    nothing to
+    Caffe's rules: padding layers vanish into the convolution or pooling behind them; a field that means nothing to
     a layer's type is dropped. Raises NetError for unknown types and for padding that nothing can take up.
     """
     entries = [e for e in net.entries if e.field.name == "layers"]
@@ -24,9 +23,7 @@ def upgrade_v0(net: Message) -> tuple[Message, list[Diagnostic]]:
         if not entry.value.has("layer"):
             what = "a V1 layer in a net of V0 layers"
             why = "other layers of this net hold a layer { … } inside layers, the form of 2013"
-            errors.append(
-                Diagnostic("mixed-versions", what, entry.value.head, why, "write all layers in one form")
-            )
+            errors.append(Diagnostic("mixed-versions", what, entry.value.head, why, "write all layers in one form"))
     folded = _fold_padding(net, entries, errors)
     upgraded = iter([_layer(e, errors, notes) for e in folded])
     if errors:
@@ -75,14 +72,10 @@ def _fold_padding(net: Message, entries: list[Entry], errors: list[Diagnostic]) 
                 errors.append(Diagnostic("padding", what, layer.span_of("bottom", i), why, related=related))
             elif len(bottoms) != 1 or len(source.all("bottom")) != 1 or len(source.all("top")) != 1:
                 what = "padding between layers of several bottoms or tops"
-                why = (
-                    "the padding layer and the layer behind it must take one bottom, and padding make one top"
-                )
+                why = "the padding layer and the layer behind it must take one bottom, and padding make one top"
                 errors.append(Diagnostic("padding", what, layer.span_of("bottom", i), why, related=related))
             else:
-                pad = source.get("layer").entry("pad") or Entry(
-                    message_type("V0LayerParameter").fields["pad"], 0
-                )
+                pad = source.get("layer").entry("pad") or Entry(message_type("V0LayerParameter").fields["pad"], 0)
                 taken = next(e for e in source.entries if e.field.name == "bottom")
         for top in layer.all("top"):
             producer[top] = layer
@@ -121,11 +114,7 @@ def _layer(entry: Entry, errors: list[Diagnostic], notes: list[Diagnostic]) -> E
                 from difflib import get_close_matches
 
                 guess = get_close_matches(kind.lower(), [*V0_TYPES, "padding"], 1, 0.6)
-                remedy = (
-                    f"did you mean {guess[0]}?"
-                    if guess
-                    else 'write the layer in the form layer { type: "…" }'
-                )
+                remedy = f"did you mean {guess[0]}?" if guess else 'write the layer in the form layer { type: "…" }'
                 errors.append(Diagnostic("unknown-v0-type", what, span, why, remedy))
             else:
                 out.append(field.moved(v1.fields["type"], V0_TYPES[kind]))
@@ -149,6 +138,4 @@ def _layer(entry: Entry, errors: list[Diagnostic], notes: list[Diagnostic]) -> E
 
 def _ignored(message: Message, entry: Entry, why: str) -> Diagnostic:
     span = message.source.span(entry.name_start, entry.name_end) if entry.name_start >= 0 else message.head
-    return Diagnostic(
-        "field-ignored", f"{entry.field.name} is ignored, as Caffe does", span, why, severity="warning"
-    )
+    return Diagnostic("field-ignored", f"{entry.field.name} is ignored, as Caffe does", span, why, severity="warning")

@@ -1,4 +1,7 @@
-"""The report as one self-contained HTML page: no network, no script, a strict policy, everything escaped."""
+"""The report as one self-contained HTML page: no network, everything escaped, one script and one style, let in by hash.
+
+The tables are in the page as such; the script draws what follows the input's size: see `page_data` for what it reads.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from netcompile.report.words import (
+    bytes_text,
     count_text,
     exact_text,
     offsets,
@@ -17,10 +21,32 @@ from netcompile.report.words import (
 )
 
 if TYPE_CHECKING:
+    from netcompile.algebra.nset import NSet
+    from netcompile.emit.module import Module
+    from netcompile.pipeline import Analysed
     from netcompile.report.layer_model import Report
-    from netcompile.report.model import Derivation, Maps
+    from netcompile.report.model import Derivation, Maps, Offsets
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
+STYLES = ("page.css", "report.css")
+SCRIPTS = (
+    "values",
+    "dom",
+    "state",
+    "controls",
+    "rail",
+    "lens",
+    "alignment",
+    "strip",
+    "groups",
+    "layout",
+    "graph",
+    "travel",
+    "details",
+    "sources",
+    "table",
+    "start",
+)
 MEANING = {
     "ok": "starts where alignment needs it to",
     "inferred": "declares nothing; the offset is computed",
@@ -37,15 +63,32 @@ SIGNS = {
 }  # a sign beside the colour, for those who do not see it
 
 
-def page(report: Report) -> str:
-    """The page, the same text for the same report. Its policy lets in the style by hash, and nothing else."""
-    from base64 import b64encode
-    from hashlib import sha256
+def html_report(analysed: Analysed, module: Module | None = None, level: int = 1) -> str:
+    """The page of a net. `module` is what was emitted at `level`; without it the net is compiled here, and the page
+    says why where that is refused."""
+    from netcompile.pipeline import compile_net
+    from netcompile.prototxt.diagnostic import NetError
+    from netcompile.report.layer_model import Report
+    from netcompile.report.layers import layers_report
+    from netcompile.report.offsets import offsets_report
 
+    refused = ""
+    if module is None:
+        try:
+            module = compile_net(analysed, level)
+        except NetError as error:
+            first, *rest = error.diagnostics
+            refused = first.what + (f" (and {len(rest)} more)" if rest else "")
+    return page(analysed, Report(offsets_report(analysed), layers_report(analysed)), module, level, refused)
+
+
+def page(analysed: Analysed, report: Report, module: Module | None, level: int = 1, refused: str = "") -> str:
+    """The page, the same text for the same net. Its policy lets in its style and its script by hash, nothing else."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
     from netcompile import __version__
+    from netcompile.report.page_data import page_data
 
     environment = Environment(
         loader=FileSystemLoader(FOLDER, encoding="utf-8"),
@@ -60,16 +103,23 @@ def page(report: Report) -> str:
         sizes=sizes_text,
         shape=shape_text,
         count=count_text,
+        bytes=bytes_text,
     )
-    with open(os.path.join(FOLDER, "page.css"), encoding="utf-8") as file:
-        style = file.read()
-    digest = b64encode(sha256(style.encode()).digest()).decode()
-    template = environment.get_template("page.html")
-    text = template.render(
+    style = "".join(_text(name) for name in STYLES)
+    script = page_script()
+    costs = [(layer.parameters, layer.macs, layer.activations) for layer in report.layers.layers]
+    text = environment.get_template("page.html").render(
         offsets=report.offsets,
         layers=report.layers,
+        largest=[max(column) for column in zip(*costs, strict=True)] if costs else [0, 0, 0],
+        verdict=verdict(report.offsets),
+        is_always=is_always,
+        always=sum(is_always(crop.valid) for crop in report.offsets.crops),
+        refused=refused,
         style=Markup(style),  # our own file, not a user's text
-        policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+        script=Markup(script),
+        data=Markup(script_safe(page_data(analysed, report, module, level))),
+        policy=policy(style, script),
         meaning=MEANING,
         signs=SIGNS,
         exact=exact_text,
@@ -80,6 +130,50 @@ def page(report: Report) -> str:
         tool=__version__,
     )
     return text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n"
+
+
+def policy(style: str, script: str) -> str:
+    """A Content-Security-Policy for just this style and this script; strings never become markup in it."""
+    return (
+        f"default-src 'none'; style-src 'sha256-{_digest(style)}'; script-src 'sha256-{_digest(script)}'; "
+        "require-trusted-types-for 'script'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def page_script() -> str:
+    """The script in one piece; it reads its data from the element `data`."""
+    parts = ["\"use strict\";\n(() => {\nconst DATA = JSON.parse(document.getElementById('data').textContent);\n"]
+    parts += [_text(os.path.join("script", f"{name}.js")) for name in SCRIPTS]
+    return "".join([*parts, "})();\n"])
+
+
+def script_safe(value: Any) -> str:
+    """JSON that holds nothing that could end a script element or begin another."""
+    import json
+
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+def verdict(report: Offsets) -> tuple[str, str]:
+    """What the crops come to: a status and a sentence."""
+    count = len(report.crops)
+    if not count:
+        return "none", "No crops: nothing has to be aligned."
+    wrong = [crop for crop in report.crops if crop.status not in ("ok", "inferred")]
+    crops = "The crop" if count == 1 else f"All {count} crops"
+    if not wrong:
+        inferred = sum(crop.status == "inferred" for crop in report.crops)
+        found = f", {'it' if count == 1 else inferred} by an offset that the file does not declare" if inferred else ""
+        return "ok", f"{crops} {'starts' if count == 1 else 'start'} where alignment needs {'it' if count == 1 else 'them'} to{found}."
+    names = ", ".join(crop.layer for crop in wrong[:4]) + (", …" if len(wrong) > 4 else "")
+    return "mismatch", f"{len(wrong)} of {count} crops {'is' if len(wrong) == 1 else 'are'} not aligned: {names}."
+
+
+def is_always(valid: tuple[NSet, NSet]) -> bool:
+    return all(numbers.is_all for numbers in valid)
 
 
 def filter_pairs(maps: Maps) -> str:
@@ -108,3 +202,15 @@ def _last(steps: Any, axis: int) -> tuple[Any, Any]:
 
 def _signed(value: Any) -> str:
     return f"({value})" if value < 0 else str(value)
+
+
+def _digest(text: str) -> str:
+    from base64 import b64encode
+    from hashlib import sha256
+
+    return b64encode(sha256(text.encode()).digest()).decode()
+
+
+def _text(name: str) -> str:
+    with open(os.path.join(FOLDER, name), encoding="utf-8") as file:
+        return file.read()

@@ -32,8 +32,11 @@ class Outputs:
         temporary = os.path.join(self._partial, f"{self._stem}-{self._count}")
         os.makedirs(os.path.dirname(path), exist_ok=True)
         try:
-            with open(temporary, "xb") as file:
+            with _unnamed(self._partial) or open(temporary, "xb") as file:
                 content(file)
+                file.flush()
+                if not os.path.lexists(temporary):
+                    _give_name(file, temporary)
             os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):
@@ -48,6 +51,32 @@ class Outputs:
             return (made_by_npz(path) if path.endswith(".npz") else made_by_png(path)) == self.settings
         except OSError:
             return False
+
+
+def _unnamed(folder: str) -> BinaryIO | None:
+    """A file without a name, of which nothing stays if the process ends; None where the system has no such files."""
+    flag = getattr(os, "O_TMPFILE", 0)
+    if not flag or not os.path.isdir("/proc/self/fd"):
+        return None
+    try:
+        return os.fdopen(os.open(folder, flag | os.O_RDWR, 0o666), "w+b")
+    except OSError:
+        return None
+
+
+def _give_name(file: BinaryIO, path: str) -> None:
+    """A name for a complete file without one."""
+    here = os.open(".", os.O_RDONLY)  # not used, but with it Python calls linkat(), which follows the link
+    try:
+        os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=here, follow_symlinks=True)
+    except OSError:
+        from shutil import copyfileobj
+
+        file.seek(0)
+        with open(path, "xb") as copy:
+            copyfileobj(file, copy)
+    finally:
+        os.close(here)
 
 
 @contextmanager

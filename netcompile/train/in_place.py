@@ -2,8 +2,8 @@
 
 Working in place, a layer's gradient shares its memory with the one from above, and its input is overwritten by its
 output. Power and Log fill the gradient with their derivative before they multiply it by what came from above, which
-is gone by then: the derivative is squared and nothing from above gets through. Power, Log, AbsVal and BNLL also read
-their output where they mean their input. A training that is to follow Caffe's has to do the same; `noticed` says so.
+is gone by then: the derivative is squared and nothing from above gets through. Power, Log and BNLL also read their
+output where they mean their input. A training that is to follow Caffe's has to do the same; `noticed` says so.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from netcompile.layers.base import Arity, Emission, Emitted, Layer, Shape
 from netcompile.pipeline import Analysed
 from netcompile.prototxt.diagnostic import Diagnostic
 
-TYPES = ("Power", "Log", "AbsVal", "BNLL")
+TYPES = ("Power", "Log", "BNLL")
 LOST = ("Power", "Log")  # nothing from above gets through
 
 _IMPORT = "from netcompile.train.in_place import with_gradient"
@@ -42,8 +42,6 @@ class _Function(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         (y,), above = ctx.saved_tensors, gradients[0]
         match ctx.kind:
-            case "AbsVal":
-                return above * y.sign(), None, None, None
             case "BNLL":
                 grown = y.clamp(max=50.0).exp()
                 return above * grown / (grown + 1), None, None, None

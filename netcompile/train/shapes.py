@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CLASSES = ("background", "circle", "square", "triangle", "cross", "ring")
 IGNORED = 255
-_AREA = 96 * 128  # pixels that hold one to four shapes
+_AREA = 96 * 128  # pixels of a scene of the usual size
 _FINE = 3  # drawn so many times finer, then averaged
 
 
@@ -30,15 +30,19 @@ class Scenes:
     seed: int
     height: int = 96
     width: int = 128
+    shapes: tuple[int, int] = (1, 4)  # least and most on an area of 96×128
 
     def batch(self, index: int) -> dict[str, Array]:
-        image, label = draw_scene(np.random.default_rng((self.seed, index)), self.height, self.width)
+        random = np.random.default_rng((self.seed, index))
+        image, label = draw_scene(random, self.height, self.width, self.shapes)
         bgr = image[:, :, ::-1].transpose(2, 0, 1).astype(np.float32)
         data = bgr - np.asarray(FCN_MEAN_BGR, np.float32)[:, None, None]
         return {"data": data[None], "label": label[None, None].astype(np.float32)}
 
 
-def draw_scene(random: np.random.Generator, height: int, width: int) -> tuple[Array, Array]:
+def draw_scene(
+    random: np.random.Generator, height: int, width: int, shapes: tuple[int, int] = (1, 4)
+) -> tuple[Array, Array]:
     """An H×W×3 byte image, RGB, and its H×W byte labels, 255 along the outlines of the shapes."""
     from io import BytesIO
 
@@ -47,7 +51,7 @@ def draw_scene(random: np.random.Generator, height: int, width: int) -> tuple[Ar
     image = _ground(random, height, width)
     label = np.zeros((height, width), np.uint8)
     scenes = max(1, round(height * width / _AREA))
-    for _ in range(int(random.integers(1, 5, scenes).sum())):
+    for _ in range(int(random.integers(shapes[0], shapes[1] + 1, scenes).sum())):
         kind = int(random.integers(1, len(CLASSES)))
         mask = _mask(random, kind, height, width)
         colour = random.uniform(0, 255, 3)

@@ -136,7 +136,6 @@ def bn(g: Gen) -> Layer:
     x = g.any(2, 4)
     c = x.shape[1]
     two = [g.array((1, c, 1, 1)), g.array((1, c, 1, 1))]
-    four = [*two, g.array((1, c, 1, 1)), g.array((1, c, 1, 1), "positive")]
     tops = 1
     match kind:
         case "segnet":
@@ -145,9 +144,11 @@ def bn(g: Gen) -> Layer:
             fields, blobs, tops = "bn_mode: LEARN ", two, g.choice((1, 3))
         case "running":
             fields = f"eps: {g.choice((0.0625, 0.5))!r} " + g.opt("frozen", g.chance(30), False)
-            blobs = four
         case _:
-            fields, blobs = "var_eps: 0.0625 " + g.opt("moving_average", g.chance(50), False), four
+            fields = "var_eps: 0.0625 " + g.opt("moving_average", g.chance(50), False)
+    if kind in ("running", "early"):
+        shape = (1, c) if kind == "running" else (1, c, 1, 1)
+        blobs = [g.array(shape, numbers) for numbers in ("", "", "", "positive")]
     return Layer("BN", [x], section("bn_param", fields), tops, blobs, learned=kind in ("segnet", "learn"))
 
 

@@ -1,6 +1,6 @@
 // The net as boxes and lines: shape, stride and offset of a value below the box that makes it.
 
-const BOX = { width: 190, height: 44, gap: 58, column: 216, lane: 20, margin: 24 };
+const BOX = { width: 204, height: 44, gap: 58, column: 230, lane: 20, margin: 24 };
 
 const FAMILY = {
   Convolution: "conv", Deconvolution: "deconv", InnerProduct: "conv", Pooling: "pool", Crop: "crop",
@@ -24,6 +24,7 @@ function drawGraph() {
   const members = new Map();
   graph.group.forEach((g, index) => members.set(g, [...(members.get(g) || []), index]));
   graph.boxes = new Map(plan.boxes.map((box) => [box.group, { ...box, x: lefts[box.column], y: BOX.margin + box.row * pitch, members: members.get(box.group) }]));
+  graph.dearest = Math.max(1, ...[...members.values()].map((list) => sum(list, 1)));
   graph.elements = new Map();
   graph.plan = plan;
   const ports = portsOf(plan.edges, lefts);
@@ -58,6 +59,7 @@ function line(edge, lefts, pitch, ports) {
   const [r0, r1] = edge.rows;
   const [from, way, to] = edge.columns.map((column) => lefts[column]);
   const port = to + ports.get(edge);
+  if (edge.stub) return stub(edge, port, BOX.margin + r1 * pitch);
   const top = BOX.margin + r0 * pitch + BOX.height;
   const end = BOX.margin + r1 * pitch;
   const bend = 26; // the last part of a gap, below the words
@@ -74,6 +76,14 @@ function line(edge, lefts, pitch, ports) {
   return path;
 }
 
+/** Instead of one more line across the whole net: the name of the blob whose size a crop reads. */
+function stub(edge, x, y) {
+  const group = s("g", { class: "line stub" }, s("path", { d: `M${x} ${y - 12}V${y}` }),
+    label(x + 5, y - 5, `size of ${shorten(DATA.values[edge.value].blob, 20)}`, "stub-text"));
+  group.link = edge;
+  return group;
+}
+
 const curve = (x0, y0, x1, y1) => `C${x0} ${(y0 + y1) / 2} ${x1} ${(y0 + y1) / 2} ${x1} ${y1}`;
 
 function boxElement(box) {
@@ -84,14 +94,14 @@ function boxElement(box) {
   const kinds = many ? `${box.members.length} layers` : [head.type + (head.window ? ` ${head.window}` : ""), ...layers.slice(1).map((l) => l.type)].join(" + ");
   const name = many ? groupName(box.members) : head.name;
   const left = box.x - BOX.width / 2;
-  const share = Math.max(...[0, 1, 2].map(() => sum(box.members, 1) / (LARGEST_COST[1] || 1)));
+  const share = sum(box.members, 1) / graph.dearest;
   const element = s("g", { class: `box ${family}`, transform: `translate(${left} ${box.y})`, role: "button", tabindex: -1, "data-layer": head.name, "aria-label": `${name}, ${kinds}` },
     s("title", null, `${name}\n${kinds}`),
     many && s("rect", { x: 4, y: 4, width: BOX.width, height: BOX.height, rx: 7, class: "behind" }),
     s("rect", { width: BOX.width, height: BOX.height, rx: 7, class: "face" }),
     s("rect", { width: 4, height: BOX.height - 14, x: 7, y: 7, rx: 2, class: "mark" }),
-    label(18, 18, shorten(name, 24), "name"),
-    label(18, 33, shorten(kinds, 31), "kind"),
+    label(18, 18, shorten(name, 25), "name"),
+    label(18, 33, shorten(kinds, 30), "kind"),
     share > 0 && s("rect", { x: 18, y: BOX.height - 5, width: Math.max(1.5, share * (BOX.width - 32)), height: 2.5, rx: 1, class: "cost" }),
     label(BOX.width / 2 + 8, BOX.height + 14, "", "shape"),
     label(BOX.width / 2 + 8, BOX.height + 27, "", "map"));
@@ -106,12 +116,10 @@ function boxElement(box) {
 }
 
 const sum = (members, which) => members.reduce((total, index) => total + DATA.layers[index].cost[which], 0);
-const LARGEST_COST = [0, 1, 2].map((which) => Math.max(...DATA.layers.map((layer) => layer.cost[which])));
 
 /** Does a box stand for more than a layer and what works in its place? */
 function isGroup(box) {
-  const base = graph.level === 0 ? null : folded();
-  return base !== null && new Set(box.members.map((index) => base[index])).size > 1;
+  return box.members.filter((index) => FOLDED[index] === index).length > 1;
 }
 
 /** The value that leaves a box: the last one that another box reads, or that nobody reads. */
@@ -165,6 +173,7 @@ function zoomTo(zoom) {
   svg.setAttribute("width", graph.width * graph.zoom);
   svg.setAttribute("height", graph.height * graph.zoom);
   svg.classList.toggle("far", graph.zoom < 0.55);
+  svg.classList.toggle("afar", graph.zoom < 0.3);
   view.scrollLeft = middle[0] * graph.zoom - view.clientWidth / 2;
   view.scrollTop = middle[1] * graph.zoom - view.clientHeight / 2;
 }

@@ -88,9 +88,11 @@ function blocked(group) {
   return group.map((g) => made.get(g));
 }
 
+const FOLDED = folded();
+
 /** The group of every layer at a level of detail, without those groups that were opened. */
 function grouping(level, opened) {
-  const base = level === 0 ? DATA.layers.map((_, index) => index) : folded();
+  const base = level === 0 ? DATA.layers.map((_, index) => index) : FOLDED;
   if (level < 2) return base;
   const coarse = level === 2 ? chained(base) : blocked(base);
   return coarse.map((g, index) => (opened.has(g) ? base[index] : g));
@@ -105,7 +107,7 @@ function comfortable() {
 
 /** A name for several layers: what they have in common, or the first and the last. */
 function groupName(members) {
-  const names = members.map((index) => DATA.layers[index].name);
+  const names = members.filter((index) => FOLDED[index] === index).map((index) => DATA.layers[index].name);
   if (names.length === 1) return names[0];
   let common = names[0];
   for (const name of names) while (!name.startsWith(common)) common = common.slice(0, -1);

@@ -59,10 +59,14 @@ function runsOf({ row, height, sorted }, edges) {
   return { runs, straight: new Set(onward.values()) };
 }
 
+const STUBS = 3; // crops that may read the size of one blob before their lines become words
+
 /** {boxes: [{group, row, column}], edges: [{…, way}], columns: [{boxes: whether it holds any}]} */
 function layout(group, links) {
   const order = [...new Set(group)];
   const edges = contract(group, links);
+  const many = edges.filter((e) => e.reference).reduce((count, e) => count.set(e.from, (count.get(e.from) || 0) + 1), new Map());
+  for (const e of edges) e.stub = e.reference && many.get(e.from) > STUBS;
   const graph = rowsOf(order, edges);
   const { row } = graph;
   const { runs, straight } = runsOf(graph, edges);
@@ -73,7 +77,7 @@ function layout(group, links) {
   const extra = [];
   for (const e of bends) {
     const [from, to] = [runOf.get(e.from), runOf.get(e.to)];
-    if (row.get(e.to) - row.get(e.from) === 1) continue;
+    if (e.stub || row.get(e.to) - row.get(e.from) === 1) continue;
     if (to.boxes[0] === e.to && !to.entered && to !== from) {
       to.entered = true;
       to.top = row.get(e.from) + 1;
@@ -91,7 +95,7 @@ function layout(group, links) {
   }
   for (const e of edges) {
     const [from, to] = [runOf.get(e.from), runOf.get(e.to)];
-    if (from === to) continue;
+    if (e.stub || from === to) continue;
     to.beside = to.beside || from;
     from.beside = from.beside || to;
   }

@@ -11,7 +11,7 @@ function pixels(view, edge, count, y, kind) {
   for (let i = from; i < to; i++) {
     const left = view.x(edge(i));
     parts.push(s("rect", { x: left + 0.6, y, width: wide - 1.2, height: 20, rx: wide > 12 ? 2 : 0, class: kind(i) }));
-    if (wide >= 19) parts.push(label(left + wide / 2, y + 13.5, String(i), "index", "middle"));
+    if (wide >= 19) parts.push(label(left + wide / 2, y + 13.5, String(i), `index on-${kind(i)}`, "middle"));
   }
   return parts;
 }

@@ -47,7 +47,7 @@ function ticks(x, lo, hi, y) {
   const parts = [s("line", { x1: x(lo), x2: x(hi), y1: y, y2: y, class: "ruler" })];
   for (let v = Math.ceil(lo / step) * step; v <= hi; v += step) {
     parts.push(s("line", { x1: x(v), x2: x(v), y1: y, y2: y + 4, class: "ruler" }));
-    parts.push(label(x(v), y + 16, text(v), "tick", "middle"));
+    if (x(v) - 14 > x(lo) && x(v) + 14 < x(hi)) parts.push(label(x(v), y + 16, text(v), "tick", "middle"));
   }
   return parts;
 }

@@ -90,11 +90,12 @@ function travel() {
   $("#zoom-fit").addEventListener("click", fitGraph);
   drawGraph();
   zoomTo(1);
-  view.scrollTop = 0;
-  view.scrollLeft = 0;
   onSize.push(labelBoxes);
   onSelect.push((layer, from) => {
     markSelected();
-    if (from !== "graph") showBox(graph.group[layer]);
+    if (from !== "graph" && from !== "start") showBox(graph.group[layer]);
   });
+  select(Math.max(0, DATA.layers.findIndex((layer) => !layer.input)), "start");
+  view.scrollTop = 0;
+  view.scrollLeft = Math.max(0, graph.boxes.get(graph.group[0]).x - view.clientWidth / 2);
 }

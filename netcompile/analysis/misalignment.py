@@ -1,0 +1,186 @@
+"""Lints about where pixels lie: fused blobs that do not coincide, outputs between pixels, crops that cut nothing,
+bilinear kernels that do not fit their stride."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from netcompile.analysis.bilinear import Kernel
+from netcompile.analysis.coordinates import Coordinates, compose
+from netcompile.analysis.crops import CropReport
+from netcompile.analysis.proof import rooms
+from netcompile.analysis.shapes import Shapes, Symbolic
+from netcompile.analysis.windows import Windows, windows
+from netcompile.ir.graph import Graph, Node, Value
+from netcompile.layers.base import IDENTITY, Axes
+from netcompile.layers.convolution import Deconvolution
+from netcompile.layers.params import locate
+from netcompile.prototxt.diagnostic import Diagnostic
+
+LISTED = 6
+
+
+def misalignments(
+    graph: Graph, shapes: Shapes, sym: Symbolic, coordinates: Coordinates, reports: Sequence[CropReport]
+) -> list[Diagnostic]:
+    """All of them, in no order."""
+    producers = graph.producers()
+    return [
+        *_joins(coordinates, producers),
+        *_outputs(graph, shapes, coordinates, producers),
+        *_needless(reports, sym),
+        *_kernels(graph, shapes),
+    ]
+
+
+def _joins(coordinates: Coordinates, producers: dict[Value, Node]) -> list[Diagnostic]:
+    """Bottoms of one layer whose equal indices are not equal places: found along all paths, where Caffe looks at one."""
+    found = []
+    for conflict in coordinates.conflicts:
+        node = conflict.node
+        names = [node.bottoms[i].blob for i in conflict.bottoms]
+        first, second = conflict.maps
+        apart = [(b.offset - a.offset) / a.stride for a, b in zip(first, second, strict=True)]
+        if any(a.stride != b.stride for a, b in zip(first, second, strict=True)):
+            strides = [m[0].stride for m in conflict.maps]
+            what = f"layer '{node.name}' joins '{names[0]}' of stride {strides[0]} and '{names[1]}' of stride {strides[1]}"
+        else:
+            what = f"layer '{node.name}' joins '{names[0]}' and '{names[1]}', which lie {_pixels(apart)} apart"
+        causes = []
+        for position in conflict.bottoms:
+            chain = coordinates.path(node.bottoms[position])
+            causes.append(f"'{node.bottoms[position].blob}': {_shifts(chain, producers, False) or 'no shift'}")
+        found.append(
+            Diagnostic(
+                "join-shift",
+                what,
+                locate(node.message, f"bottom[{conflict.bottoms[1]}]"),
+                why="shifts on the way, in pixels of the input: " + "; ".join(causes),
+                remedy="kernel minus stride minus twice the pad must come to the same on both ways; "
+                "a trained net expects it as it is",
+                severity="warning",
+            )
+        )
+    return found
+
+
+def _pixels(apart: Sequence[Fraction]) -> str:
+    sizes = sorted({abs(value) for value in apart})
+    numbers = " and ".join(map(str, sizes))
+    return f"{numbers} pixel{'' if sizes[-1] <= 1 else 's'}"
+
+
+def _shifts(chain: Sequence[tuple[Value, Axes]], producers: dict[Value, Node], fractions: bool) -> str:
+    """The layers that do not keep the middle where it is, S·P′ each; with `fractions` those of part of a pixel only."""
+    total, found = IDENTITY, []
+    for value, axes in chain:
+        own = total[0].stride * axes[0].filter_pair()[1]
+        total = compose(total, axes)
+        if own and not (fractions and own.denominator == 1):
+            node = producers[value]
+            at = node.message.span
+            found.append(f"'{node.name}' ({'+' if own > 0 else ''}{own}, at {at.line}:{at.column})")
+    return ", ".join(found[-LISTED:]) if len(found) <= LISTED else "…, " + ", ".join(found[-LISTED:])
+
+
+def _outputs(
+    graph: Graph, shapes: Shapes, coordinates: Coordinates, producers: dict[Value, Node]
+) -> list[Diagnostic]:
+    """Outputs as fine as the input whose pixels lie between the input's."""
+    if not graph.inputs:
+        return []
+    found = []
+    for name in graph.outputs:
+        value = graph.blobs[name]
+        root, axes = coordinates.frames.get(value, (value, IDENTITY))
+        if root != graph.inputs[0].value or value not in producers or len(shapes.get(value, ())) != 4:
+            continue
+        if any(m.stride != 1 for m in axes) or all(m.offset.denominator == 1 for m in axes):
+            continue
+        node = producers[value]
+        found.append(
+            Diagnostic(
+                "half-pixel",
+                f"output '{name}' has the input's stride, and its pixels lie {axes[0].offset} pixels off the input's",
+                locate(node.message, "top"),
+                why=f"fractions come from {_shifts(coordinates.path(value), producers, True)}",
+                remedy="give those layers kernels that are even where their stride is even, odd where it is odd",
+                severity="warning",
+            )
+        )
+    return found
+
+
+def _needless(reports: Sequence[CropReport], sym: Symbolic) -> list[Diagnostic]:
+    """Crops between blobs of one size, for every input."""
+    found = []
+    for report in reports:
+        pair = [room for room in rooms(report, sym, None) if room is not None]
+        if pair and all(room.needless for room in pair) and not any(report.used or (1,)):
+            found.append(
+                Diagnostic(
+                    "crop-needless",
+                    f"crop '{report.node.name}' cuts nothing, for any input",
+                    locate(report.node.message, "type"),
+                    why=f"'{report.node.bottoms[0].blob}' and '{report.node.bottoms[1].blob}' always have the same size",
+                    remedy=f"remove it, and read '{report.node.bottoms[0].blob}' in its place",
+                    severity="note",
+                )
+            )
+    return found
+
+
+def _kernels(graph: Graph, shapes: Shapes) -> list[Diagnostic]:
+    """Deconvolutions that are to be bilinear, by their filler or because they are frozen, and cannot be."""
+    found = []
+    for node in graph.nodes:
+        layer = node.layer
+        pair = windows(node, shapes) if isinstance(layer, Deconvolution) else None
+        if pair is None or max(w.stride for w in pair) == 1:
+            continue
+        assert isinstance(layer, Deconvolution)
+        filler = layer.weight_filler is not None and layer.weight_filler.get("type") == "bilinear"
+        frozen = bool(node.params) and node.params[0].lr_mult == 0
+        bad = _misfit(pair, filler, frozen)
+        if bad is not None:
+            found.append(_kernel(node, bad, filler))
+        channels = shapes[node.bottoms[0]][1]
+        if filler and layer.group == 1 and channels > 1:
+            found.append(_mixed(node, channels))
+    return found
+
+
+def _misfit(pair: Windows, filler: bool, frozen: bool) -> Kernel | None:
+    for window in pair:
+        kernel = Kernel(window.extent, window.stride)
+        if window.dilation > 1 or kernel.exact:
+            continue
+        if filler or (frozen and not kernel.centred and kernel.size > kernel.factor):
+            return kernel
+    return None
+
+
+def _kernel(node: Node, kernel: Kernel, filler: bool) -> Diagnostic:
+    what = "is filled bilinearly" if filler else "is frozen"
+    return Diagnostic(
+        "bilinear-kernel",
+        f"deconvolution '{node.name}' {what}, and its kernel {kernel.size} does not fit its stride {kernel.factor}",
+        locate(node.message, "convolution_param.kernel_size"),
+        why=str(kernel),
+        remedy=f"kernel_size: {kernel.wanted}",
+        severity="warning" if filler else "note",
+    )
+
+
+def _mixed(node: Node, channels: int) -> Diagnostic:
+    return Diagnostic(
+        "bilinear-group",
+        f"deconvolution '{node.name}' is filled bilinearly between all its channels",
+        locate(node.message, "convolution_param.weight_filler"),
+        why=f"without group the filler draws its triangle for every pair of channels: each output sums all {channels} inputs",
+        remedy=f"num_output: {channels} group: {channels}, if each channel is to be upsampled by itself",
+        severity="note",
+    )
+
+

@@ -1,0 +1,137 @@
+"""The least padding for which every crop of a net stays legal, and what a change of padding does to its values.
+
+FCNs pad their first convolution by 100 on each side, so that the smallest image survives five poolings and a 7×7
+window. How much it takes depends on the sizes that have to go through. A pad shifts every grid behind it, so crop
+offsets follow; where the shift is no multiple of the coarsest stride, poolings group other pixels than before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from netcompile.algebra.nset import NSet, SizeTooComplex
+from netcompile.analysis.coordinates import Coordinates
+from netcompile.analysis.crops import Crops, resolve
+from netcompile.analysis.proof import resized
+from netcompile.analysis.receptive import fields
+from netcompile.analysis.shapes import Shapes, Symbolic, infer, symbolic, valid_sizes
+from netcompile.analysis.windows import windows
+from netcompile.ir.graph import Graph, Node
+from netcompile.layers.convolution import Convolution
+from netcompile.layers.crop import Crop
+from netcompile.layers.pooling import Pooling
+
+LIMIT = 512  # no search goes on beyond this pad, or twice the present one
+
+Goal = tuple[NSet, NSet]  # heights and widths that must be legal
+
+
+def padded_layers(graph: Graph, shapes: Shapes) -> tuple[Node, ...]:
+    """The layers whose pad is more than half their window; if there are none, the first window behind each input."""
+    found: list[Node] = []
+    first: list[Node] = []
+    behind = {entry.value for entry in graph.inputs}
+    for node in graph.nodes:
+        pair = windows(node, shapes) if isinstance(node.layer, Convolution | Pooling) else None
+        if pair is None:
+            if any(b in behind for b in node.bottoms) and not isinstance(node.layer, Crop):
+                behind.update(node.tops)
+            continue
+        if max(2 * w.pad - w.extent for w in pair) > 0:
+            found.append(node)
+        if any(b in behind for b in node.bottoms):
+            first.append(node)
+    return tuple(found or first)
+
+
+def with_pad(graph: Graph, chosen: Sequence[Node], pad: int) -> Graph:
+    """The graph with another pad in the chosen layers, and crops as if they declared nothing."""
+    names = {(node.name, node.occurrence) for node in chosen}
+    nodes = []
+    for node in graph.nodes:
+        layer = node.layer
+        if isinstance(layer, Crop):
+            node = replace(node, layer=replace(layer, offsets=None))
+        elif (node.name, node.occurrence) in names and isinstance(layer, Convolution):
+            node = replace(node, layer=replace(layer, pad=(pad,)))
+        elif (node.name, node.occurrence) in names and isinstance(layer, Pooling):
+            node = replace(node, layer=replace(layer, pad=(pad, pad)))
+        nodes.append(node)
+    return graph.replace(nodes=tuple(nodes))
+
+
+def least_pad(
+    graph: Graph, sym: Symbolic, chosen: Sequence[Node], goal: Goal, step: int = 1, present: int = 0
+) -> int | None:
+    """The least pad of the chosen layers, of those that differ from `present` by multiples of `step`, for which
+    every crop has a whole offset and the net is legal for every extent of the goal; None where there is none."""
+    smallest = {axis: n for axis in (0, 1) if (n := goal[axis].first()) is not None}
+    for pad in range(present % step, max(LIMIT, 2 * present) + 1, step):
+        changed = with_pad(graph, chosen, pad)
+        if any(isinstance(node.layer, Pooling) and pad >= min(node.layer.kernel or (1,)) for node in chosen):
+            return None  # Caffe's rule: pad < kernel
+        # The smallest size fails first, and numbers are quick.
+        if _aligned(resized(changed, sym, smallest)) is None:
+            continue
+        crops = _aligned(changed)
+        if crops is not None and _legal(crops, goal):
+            return pad
+    return None
+
+
+def _aligned(graph: Graph) -> Crops | None:
+    """The crops resolved by alignment alone, if that leaves nothing to refuse."""
+    shapes, problems = infer(graph)
+    if any(not problem.code.startswith("crop-") for problem in problems):
+        return None
+    crops = resolve(graph, shapes, "inferred")
+    if crops.problems() or infer(crops.graph)[1]:
+        return None
+    return crops
+
+
+def _legal(crops: Crops, goal: Goal) -> bool:
+    shapes, _ = infer(crops.graph)
+    try:
+        valid = valid_sizes(crops.graph, symbolic(crops.graph, shapes), shapes)
+        return all(wanted <= legal for wanted, legal in zip(goal, valid, strict=True))
+    except (SizeTooComplex, ValueError):
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Border:
+    """What another pad does to values.
+
+    `stride` is the coarsest compound stride behind the input; `aligned`: the pads differ by a multiple of it, so that
+    all windows lie on the same pixels as before. Then only output pixels within `reach` input pixels of a border
+    can change (None: not known); otherwise all can.
+    """
+
+    stride: int
+    aligned: bool
+    reach: int | None
+
+
+def border(graph: Graph, shapes: Shapes, coordinates: Coordinates, old: int, new: int) -> Border:
+    """For a graph that has the new pad already."""
+    stride = coarsest(coordinates)
+    sights = fields(graph, shapes)
+    reaches = []
+    for name in graph.outputs:
+        pair = sights.get(graph.blobs[name])
+        if pair is None or any(sight.stride != 1 for sight in pair):
+            return Border(stride, (new - old) % stride == 0, None)
+        for sight in pair:
+            before = max(pixel - sight.lo(pixel) for pixel in range(len(sight.ends)))
+            behind = max(sight.hi(pixel) - pixel for pixel in range(len(sight.ends)))
+            reaches.append(max(before, behind) - min(old, new))
+    return Border(stride, (new - old) % stride == 0, max(0, *reaches) if reaches else None)
+
+
+def coarsest(coordinates: Coordinates) -> int:
+    """The coarsest compound stride of any blob, in pixels of the input; 1 where none is known."""
+    strides = [axes[axis].stride for _, axes in coordinates.frames.values() for axis in (0, 1)]
+    return max((int(s) for s in strides if s.denominator == 1), default=int(Fraction(1)))

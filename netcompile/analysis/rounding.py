@@ -1,0 +1,194 @@
+"""Lints about rounding: windows beyond their bottom, streams that round differently, numbers that floats lose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+
+from netcompile.algebra.nset import NSet, SizeTooComplex
+from netcompile.algebra.size import Size
+from netcompile.analysis.shapes import Shapes, Symbolic, where
+from netcompile.analysis.windows import windows
+from netcompile.ir.graph import Graph, Node, Value
+from netcompile.layers.base import show
+from netcompile.layers.convolution import Convolution
+from netcompile.layers.crop import Crop
+from netcompile.layers.params import locate
+from netcompile.layers.pooling import Pooling
+from netcompile.prototxt.diagnostic import Diagnostic
+
+EXACT = 1 << 24  # a float32 holds every integer up to here
+
+# A loss or logarithm, and the layer in front of it that it should not have, with what does both at once.
+PROBABILITIES = ("Softmax", "Sigmoid")
+TWICE = {"SoftmaxWithLoss": "Softmax", "SigmoidCrossEntropyLoss": "Sigmoid"}
+LOGARITHMS = ("Log", "MultinomialLogisticLoss", "InfogainLoss")
+
+
+def hazards(graph: Graph, shapes: Shapes, sym: Symbolic, valid: tuple[NSet, NSet] | None) -> list[Diagnostic]:
+    """All of them, in no order; `valid` are the heights and widths that are legal for the net."""
+    return [
+        *_windows(graph, shapes, sym, valid or (NSet.all(), NSet.all())),
+        *_limits(sym),
+        *_probabilities(graph, graph.producers()),
+        *_indices(graph, shapes),
+    ]
+
+
+def _windows(graph: Graph, shapes: Shapes, sym: Symbolic, valid: tuple[NSet, NSet]) -> list[Diagnostic]:
+    found = []
+    for node in graph.nodes:
+        pair = windows(node, shapes) if isinstance(node.layer, Convolution | Pooling) else None
+        if pair is None:
+            continue
+        for axis in (0, 1):
+            bottom, top = _extent(sym, shapes, node.bottoms[0], axis), _extent(sym, shapes, node.tops[0], axis)
+            if bottom is None or top is None:
+                continue
+            window = pair[axis]
+            if isinstance(node.layer, Pooling):
+                if node.layer.clip or window.stride <= window.kernel:
+                    continue
+                bad = _where((top - 1) * window.stride, bottom, valid[axis])
+                found += [] if bad is None else [_empty(node, bad.describe("HW"[axis]))]
+            elif window.stride > 1:
+                bad = _where(Size.constant(window.extent - 2 * window.pad - 1), bottom, valid[axis])
+                if bad is not None and sym.declared[axis] in bad:
+                    found.append(_cut(node, window.extent))
+            if found and found[-1].span == locate(node.message, "type"):
+                break  # once for a layer
+    return found
+
+
+def _extent(sym: Symbolic, shapes: Shapes, value: Value, axis: int) -> Size | None:
+    shape = sym.shapes.get(value) or shapes.get(value)
+    return Size.of(shape[axis + 2]) if shape is not None and len(shape) == 4 else None
+
+
+def _where(left: Size, right: Size, valid: NSet) -> NSet | None:
+    """The legal extents for which left >= right; None where there are none."""
+    try:
+        found = left.where_at_least(right) & valid
+    except (SizeTooComplex, ValueError):
+        return None
+    return None if found.is_empty else found
+
+
+def _empty(node: Node, sizes: str) -> Diagnostic:
+    return Diagnostic(
+        "empty-window",
+        f"the last window of pooling '{node.name}' holds nothing for {sizes}",
+        locate(node.message, "type"),
+        why="the stride is greater than the kernel, and Caffe rounds the number of windows up: a maximum over nothing "
+        "is -3.4e38, a mean is not a number",
+        remedy="round_mode: FLOOR, or a kernel as large as the stride",
+        severity="warning",
+    )
+
+
+def _cut(node: Node, extent: int) -> Diagnostic:
+    return Diagnostic(
+        "cut-window",
+        f"convolution '{node.name}' has no room for its window of {extent}",
+        locate(node.message, "type"),
+        why="Caffe divides towards zero, so it computes one window that is cut off, where others refuse",
+        remedy="a larger input, or more pad",
+        severity="warning",
+    )
+
+
+def _limits(sym: Symbolic) -> list[Diagnostic]:
+    """Conditions that hold for some residues of the input's size only: ways that round differently meet."""
+    found: dict[int, Diagnostic] = {}
+    for limit in sym.limits:
+        if id(limit.node) in found or limit.condition.relation != "==" or isinstance(limit.node.layer, Crop):
+            continue
+        these = where(limit.condition, sym.declared[limit.axis])
+        if these.is_finite or these.is_cofinite:
+            continue
+        name = "HW"[limit.axis]
+        sizes = show((limit.condition.left,)), show((limit.condition.right,))
+        found[id(limit.node)] = Diagnostic(
+            "rounding",
+            f"layer '{limit.node.name}' gets blobs of equal size for {these.describe(name)} only",
+            locate(limit.node.message, "bottom[1]"),
+            why=f"{sizes[0]} against {sizes[1]}: one way rounds up where the other rounds down",
+            remedy="resize or pad inputs to such sizes",
+            severity="note",
+        )
+    return list(found.values())
+
+
+def _probabilities(graph: Graph, producers: Mapping[Value, Node]) -> list[Diagnostic]:
+    """Logarithms of probabilities that a float may have rounded to 0 or 1 already; probabilities made twice."""
+    found = []
+    for node in graph.nodes:
+        before = producers.get(node.bottoms[0]) if node.bottoms else None
+        if before is None:
+            continue
+        if TWICE.get(node.type) == before.type:
+            found.append(
+                Diagnostic(
+                    "twice-normalised",
+                    f"loss '{node.name}' takes the {before.type.lower()} of a {before.type.lower()}",
+                    locate(node.message, "bottom[0]"),
+                    why=f"{node.type} contains the {before.type} that layer '{before.name}' applies already",
+                    remedy=f"feed it '{before.bottoms[0].blob}'",
+                    severity="warning",
+                )
+            )
+        elif node.type in LOGARITHMS and before.type in PROBABILITIES and _plain(node):
+            better = "SoftmaxWithLoss" if before.type == "Softmax" else "SigmoidCrossEntropyLoss"
+            found.append(
+                Diagnostic(
+                    "log-of-probability",
+                    f"layer '{node.name}' takes the logarithm of what '{before.name}' has rounded",
+                    locate(node.message, "bottom[0]"),
+                    why="a probability below 1e-38 is 0 in float32, one above 1 - 6e-8 is 1",
+                    remedy=f"{better} on '{before.bottoms[0].blob}' does both at once and keeps the digits",
+                    severity="note",
+                )
+            )
+    return found
+
+
+def _plain(node: Node) -> bool:
+    """Not a Log that is kept from 0 by its shift."""
+    return node.type != "Log" or not node.message.get("log_param").get("shift")
+
+
+def _indices(graph: Graph, shapes: Shapes) -> list[Diagnostic]:
+    """Indices kept in float32 blobs that are too large for it."""
+    found = []
+    for node in graph.nodes:
+        top = _index_top(node)
+        shape = shapes.get(node.bottoms[0]) if node.bottoms else None
+        if top is None or shape is None:
+            continue
+        count = _largest(node, shape)
+        if count > EXACT:
+            found.append(
+                Diagnostic(
+                    "float-index",
+                    f"the indices in '{node.tops[top].blob}' go up to {count - 1}, beyond what a float32 holds exactly",
+                    locate(node.message, f"top[{top}]"),
+                    why=f"blobs are float32, which skips integers from {EXACT} on",
+                    remedy="a smaller input, or fewer elements to choose from",
+                    severity="note",
+                )
+            )
+    return found
+
+
+def _index_top(node: Node) -> int | None:
+    if isinstance(node.layer, Pooling):
+        return 1 if len(node.tops) == 2 else None
+    return 0 if node.type == "ArgMax" and node.tops else None
+
+
+def _largest(node: Node, shape: Sequence[int]) -> int:
+    """How many elements an index chooses from."""
+    if isinstance(node.layer, Pooling):
+        return prod(shape[2:])
+    axis = getattr(node.layer, "axis", None)
+    return prod(shape[1:]) if axis is None else shape[axis]

@@ -1,0 +1,200 @@
+"""The least padding for which every crop of a net is legal, for all input sizes or a range of them.
+
+Writes the prototxt with that pad and the offsets that follow from it; everything else in the text stays as it is.
+What changes, and what that does to values near the borders, is said on stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from netcompile.cli.codes import DONE, FINDINGS
+from netcompile.cli.netinput import add_net, analyse_net
+from netcompile.cli.output import whole_file, write_text
+from netcompile.prototxt.diagnostic import Diagnostic, NetError, visible
+
+if TYPE_CHECKING:
+    import argparse
+
+    from netcompile.algebra.nset import NSet
+    from netcompile.ir.graph import Node
+    from netcompile.pipeline import Analysed
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_net(parser)
+    parser.add_argument(
+        "--range",
+        type=size_range,
+        metavar="A..B",
+        help='heights and widths that have to be legal, such as 100..2000 or "100.."; default: all',
+    )
+    parser.add_argument(
+        "--layer",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="the layer whose pad may change (repeatable); default: those that pad more than their window needs",
+    )
+    parser.add_argument(
+        "--keep-grid",
+        action="store_true",
+        help="only pads that leave every window on the pixels that it has now, so that trained nets keep their values",
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the prototxt there; default: stdout")
+
+
+def size_range(text: str) -> NSet:
+    """``100..2000``, ``100..`` or ``500`` as a set of extents."""
+    import argparse
+    import re
+
+    from netcompile.algebra.nset import NSet
+
+    match = re.fullmatch(r"([0-9]{1,7})(?:(\.\.)([0-9]{1,7})?)?", text, re.ASCII)
+    first = int(match[1]) if match else 0
+    last = None if not match else first if match[2] is None else int(match[3]) if match[3] else None
+    if first < 1 or (last is not None and last < first):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a range of sizes such as 100..2000")
+    return NSet.between(first, last)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exit code 1 where no padding will do."""
+    from netcompile.algebra.nset import NSet
+    from netcompile.analysis.repad import coarsest, least_pad
+    from netcompile.analysis.windows import windows
+
+    analysed = analyse_net(arguments)
+    chosen = layers_of(analysed, arguments.layer)
+    these = arguments.range or NSet.all()
+    pads = {w.pad for node in chosen for w in windows(node, analysed.shapes) or ()}
+    old = max(pads)
+    step = coarsest(analysed.crops.coordinates) if arguments.keep_grid else 1
+    pad = least_pad(analysed.graph, analysed.symbolic, chosen, (these, these), step, old)
+    if pad is None:
+        from netcompile.cli.messages import show
+
+        show([no_padding(analysed, chosen[0], these, arguments.keep_grid)])
+        return FINDINGS
+    after = repadded(arguments, analysed, chosen, pad)
+    data = after.source.text.encode("utf-8", "surrogateescape")
+    if arguments.output is None:
+        write_text(after.source.text)
+    else:
+        with whole_file(arguments.output) as file:
+            file.write(data)
+    note = explain(analysed, after, chosen, (old, pad), these.describe("H, W"))
+    print("\n".join(visible(line) for line in note), file=sys.stderr)
+    return DONE
+
+
+def layers_of(analysed: Analysed, names: list[str], transposed: bool = False) -> tuple[Node, ...]:
+    """The layers whose pad may change, deconvolutions too with `transposed`; without names, the usual ones.
+
+    Raises NetError where there is none of a name, or it has no pad.
+    """
+    from netcompile.analysis.repad import padded_layers
+    from netcompile.analysis.windows import windows
+
+    if not names:
+        found = padded_layers(analysed.graph, analysed.shapes)
+        if not found:
+            raise NetError(Diagnostic("usage", "the net has no convolution or pooling behind its inputs to pad"))
+        return found
+    chosen = []
+    for name in names:
+        nodes = [node for node in analysed.graph.nodes if node.name == name]
+        if not nodes:
+            raise NetError(no_layer(analysed, name))
+        pairs = [windows(node, analysed.shapes) for node in nodes]
+        if any(pair is None or (pair[0].transposed and not transposed) for pair in pairs):
+            raise NetError(Diagnostic("usage", f"layer '{name}' has no windows whose pad could change"))
+        chosen += nodes
+    return tuple(chosen)
+
+
+def no_layer(analysed: Analysed, name: str) -> Diagnostic:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, [node.name for node in analysed.graph.nodes], 1)
+    return Diagnostic(
+        "usage", f"there is no layer '{name}'", remedy=f"did you mean '{near[0]}'?" if near else "netcompile inspect NET lists them"
+    )
+
+
+def repadded(arguments: argparse.Namespace, analysed: Analysed, chosen: tuple[Node, ...], pad: int) -> Analysed:
+    """The net of the new text. Raises NetError where the text cannot hold it."""
+    from netcompile.analysis.edits import Unwritable, edited, pad_edits
+    from netcompile.analysis.fix import fix
+
+    try:
+        source = edited(analysed.source, [e for n in chosen for e in pad_edits(n, analysed.source, (pad, pad))])
+    except Unwritable as why:
+        raise NetError(Diagnostic("repad", f"the text cannot be changed: {why}", chosen[0].message.span)) from None
+    fixed = fix(source, analyse_net(arguments, source).crops.reports)
+    if fixed.left:
+        report, why = fixed.left[0]
+        raise NetError(Diagnostic("repad", f"crop '{report.node.name}' cannot be changed: {why}", report.node.message.span))
+    return analyse_net(arguments, fixed.source).require()
+
+
+def no_padding(analysed: Analysed, node: Node, these: NSet, keep_grid: bool) -> Diagnostic:
+    from netcompile.analysis.repad import LIMIT
+
+    why = f"pads up to {LIMIT} were tried"
+    if analysed.symbolic.pins:
+        _, tied = analysed.symbolic.pins[0]
+        why = f"layer '{tied.name}' ties the net to the size that it is declared for, whatever the padding"
+    remedy = "leave --keep-grid out" if keep_grid else "--range asks for less, --layer pads another layer"
+    return Diagnostic(
+        "repad",
+        f"no pad of '{node.name}' makes the net legal for {these.describe('H, W')}",
+        node.message.span_of("name"),
+        why=why,
+        remedy=remedy,
+    )
+
+
+def explain(
+    before: Analysed, after: Analysed, chosen: tuple[Node, ...], pads: tuple[int, int], goal: str
+) -> list[str]:
+    """What changed, and what it means for values."""
+    from netcompile.analysis.cost import costs
+    from netcompile.analysis.repad import border
+    from netcompile.report.words import count_text, offsets_text, sizes_text
+
+    old, new = pads
+    names = ", ".join(f"'{node.name}'" for node in chosen)
+    lines = [f"the least pad of {names} for {goal} is {new}" + (", as it is" if new == old else f" instead of {old}")]
+    for first, second in zip(before.reports, after.reports, strict=True):
+        if first.declared != second.declared:
+            lines.append(
+                f"  crop '{first.node.name}': offset {offsets_text(second.used)} instead of {offsets_text(first.declared)}"
+            )
+    lines.append(f"  legal for {sizes_text(after.valid)}; before: {sizes_text(before.valid)}")
+    spent = [costs(net.graph, net.shapes) for net in (after, before)]
+    macs, sizes = ([sum(getattr(c, key) for c in net) for net in spent] for key in ("macs", "activations"))
+    high, wide = before.symbolic.declared
+    lines.append(
+        f"  at {high}x{wide}: {count_text(macs[0])} MACs and {count_text(sizes[0])}B of activations; "
+        f"before: {count_text(macs[1])} and {count_text(sizes[1])}B"
+    )
+    if new == old:
+        return lines
+    found = border(after.graph, after.shapes, after.crops.coordinates, old, new)
+    moved = f"at the borders: each side has {abs(new - old)} pixels of padding {'more' if new > old else 'less'}"
+    if not found.aligned:
+        lines.append(
+            f"  {moved}; that is no multiple of {found.stride}, the coarsest stride, so windows fall on other pixels and "
+            "all values change a little, not at the borders alone (--keep-grid looks for a multiple)"
+        )
+    elif found.reach is None:
+        lines.append(f"  {moved}, a multiple of {found.stride}, the coarsest stride: values change near the borders alone")
+    else:
+        lines.append(
+            f"  {moved}, a multiple of {found.stride}, the coarsest stride: values change within "
+            f"{found.reach} pixels of the borders, where the net sees beyond the padding, and nowhere else"
+        )
+    return lines
