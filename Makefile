@@ -12,7 +12,7 @@ PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c con
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check bench prototxt schema convert-weights corpus fuzz clean
+.PHONY: help setup setup-browser demo test check bench prototxt schema convert-weights corpus fuzz clean
 
 help: ## list these targets
 	@echo "netcompile: Caffe prototxts to standalone PyTorch modules"
@@ -23,6 +23,11 @@ help: ## list these targets
 	@echo "Variables: PYTHON=$(PYTHON) (3.11 or newer)  VENV=$(VENV)  TORCH_INDEX=$(TORCH_INDEX)"
 
 setup: $(STAMP) ## create or update the virtual environment (every other target does this by itself)
+
+setup-browser: ## install Chromium for the tests of the report page (Debian, Ubuntu; as root)
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
+	    [ "$$(id -u)" = 0 ] || { echo "apt-get needs root: sudo make setup-browser" >&2; exit 1; }; \
+	    apt-get update -q && apt-get install -y -q --no-install-recommends chromium fonts-dejavu-core; }
 
 demo: $(STAMP) ## the main job: build the demo net, segment the test images, score them
 	$(BIN)/python -m netcompile.runtime.demo

@@ -20,6 +20,7 @@ from netcompile.prototxt.upgrade import Upgraded
 if TYPE_CHECKING:
     from netcompile.algebra.nset import NSet
     from netcompile.emit.module import Module
+    from netcompile.passes.base import Facts
     from netcompile.prototxt.source import Source
 
 GENERIC = frozenset(
@@ -148,20 +149,72 @@ def _suggest(problem: Diagnostic, crops: Crops) -> Diagnostic:
     return problem
 
 
-def compile_net(analysed: Analysed, level: int = 1, outputs: Sequence[str] | None = None) -> Module:
-    """Emit the net at an optimisation level. Raises NetError with every refusal."""
+def compile_net(
+    analysed: Analysed,
+    level: int = 1,
+    outputs: Sequence[str] | None = None,
+    weights: str | None = None,
+) -> Module:
+    """Emit the net at an optimisation level. Raises NetError with every refusal.
+
+    `weights` is the caffemodel that the module is for: from level 2 on, code may rely on the values in it.
+    """
     from netcompile.emit.module import emit
     from netcompile.passes import optimise
 
-    analysed.require()
-    graph = optimise(analysed.graph, level)
+    graph = analysed.require().graph
+    origin = _origin(analysed.source.name)
+    if level < 2:
+        found = optimise(graph, level)
+        return emit(
+            found.graph, analysed.shapes, symbolic=analysed.symbolic.shapes, outputs=outputs, origin=origin
+        )
+    return _compile_for_inference(analysed, level, outputs, weights, origin)
+
+
+def _compile_for_inference(
+    analysed: Analysed, level: int, outputs: Sequence[str] | None, weights: str | None, origin: str
+) -> Module:
+    from netcompile.emit.inference import Windowed
+    from netcompile.emit.module import check_outputs, emit
+    from netcompile.passes import optimise
+    from netcompile.passes.base import NO_FACTS
+    from netcompile.passes.fused import FusedConvolution
+
+    graph = analysed.graph
+    check_outputs(graph, outputs)
+    facts = NO_FACTS if weights is None else _facts(analysed, weights)
+    found = optimise(graph, level, facts, outputs)
+    shapes, _ = infer(found.graph)
+    windowed = None
+    if found.windowed is not None:
+        inside, _ = infer(found.windowed)
+        windowed = Windowed(found.windowed, inside, symbolic(found.windowed, inside).shapes)
     return emit(
-        graph,
-        analysed.shapes,
-        symbolic=analysed.symbolic.shapes,
+        found.graph,
+        shapes,
+        symbolic=symbolic(found.graph, shapes).shapes,
         outputs=outputs,
-        origin=_origin(analysed.source.name),
+        origin=origin,
+        original=graph,
+        windowed=windowed,
+        inference=windowed is not None
+        or any(isinstance(node.layer, FusedConvolution) for node in found.graph.nodes),
     )
+
+
+def _facts(analysed: Analysed, weights: str) -> Facts:
+    """What passes may rely on of the weights' values."""
+    from netcompile.caffemodel.reader import read_caffemodel
+    from netcompile.emit.weights import weight_plan
+    from netcompile.layers.convolution import Deconvolution
+    from netcompile.passes.base import Facts
+    from netcompile.passes.facts import read_facts
+
+    if not any(isinstance(node.layer, Deconvolution) for node in analysed.graph.nodes):
+        return Facts(known=True)
+    plan = weight_plan(analysed.graph, compile_net(analysed, 0))
+    return read_facts(read_caffemodel(weights), plan, analysed.graph, analysed.shapes)
 
 
 def _origin(path: str) -> str:

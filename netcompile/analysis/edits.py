@@ -121,3 +121,54 @@ def _append(message: Message, source: Source, text: str) -> Edit:
         return Edit(last.value_end, last.value_end, f" {text}")
     newline = "\r\n" if source.text[max(begin - 2, 0) : begin] == "\r\n" else "\n"
     return Edit(last.value_end, last.value_end, f"{newline}{indent}{text}")
+
+
+# showing -------------------------------------------------------------------------------------------------------
+
+
+def unified_diff(source: Source, edits: Iterable[Edit], context: int = 3) -> str:
+    """The edits as a unified diff, "" where there are none. Exact: it is made from the edits, not found again."""
+    lines = source.text.split("\n")
+    changes = _changes(source, sorted(set(edits), key=lambda e: e.start))
+    out: list[str] = []
+    shift = index = 0
+    while index < len(changes):
+        last = index
+        while last + 1 < len(changes) and changes[last + 1][0] - changes[last][1] <= 2 * context:
+            last += 1
+        first, end = max(changes[index][0] - context, 0), min(changes[last][1] + context, len(lines))
+        if end == len(lines) and lines[-1] == "":
+            end -= 1
+        body: list[str] = []
+        at, grown = first, 0
+        for low, high, new in changes[index : last + 1]:
+            body += [f" {line}" for line in lines[at:low]]
+            body += [f"-{line}" for line in lines[low:high]] + [f"+{line}" for line in new]
+            at, grown = high, grown + len(new) - (high - low)
+        body += [f" {line}" for line in lines[at:end]]
+        out.append(f"@@ -{first + 1},{end - first} +{first + 1 + shift},{end - first + grown} @@")
+        out += body
+        if end == len(lines):
+            out.append("\\ No newline at end of file")
+        shift, index = shift + grown, last + 1
+    return "".join(f"{line}\n" for line in (f"--- {source.name}", f"+++ {source.name}", *out)) if out else ""
+
+
+def _changes(source: Source, edits: Sequence[Edit]) -> list[tuple[int, int, list[str]]]:
+    """(first line, line beyond, lines in their place), numbered from 0; edits of one line go together."""
+    groups: list[tuple[int, int, list[Edit]]] = []
+    for edit in edits:
+        low, high = source.position(edit.start)[0] - 1, source.position(edit.end)[0]
+        if groups and low < groups[-1][1]:
+            groups[-1] = (groups[-1][0], max(high, groups[-1][1]), [*groups[-1][2], edit])
+        else:
+            groups.append((low, high, [edit]))
+    lines = source.text.split("\n")
+    found = []
+    for low, high, some in groups:
+        begin = sum(len(line) + 1 for line in lines[:low])
+        part = Source("", "")
+        part.text = "\n".join(lines[low:high])
+        moved = [Edit(e.start - begin, e.end - begin, e.text) for e in some]
+        found.append((low, high, edited(part, moved).text.split("\n")))
+    return found

@@ -17,6 +17,7 @@ class Fixed:
     """The new text, the crops whose offsets it sets, and those that it cannot set, with the reason."""
 
     source: Source
+    edits: tuple[Edit, ...]
     done: tuple[CropReport, ...]
     left: tuple[tuple[CropReport, str], ...]
 
@@ -49,7 +50,7 @@ def fix(source: Source, reports: Sequence[CropReport]) -> Fixed:
             left.append((report, str(why)))
         else:
             done.append(report)
-    return Fixed(edited(source, edits), tuple(done), tuple(left))
+    return Fixed(edited(source, edits), tuple(edits), tuple(done), tuple(left))
 
 
 def same_but_crops(a: Graph, b: Graph) -> bool:

@@ -13,8 +13,8 @@ from netcompile.algebra.nset import NSet, SizeTooComplex
 from netcompile.algebra.size import Size, crop_slack
 from netcompile.analysis.crops import CropReport
 from netcompile.analysis.shapes import Shapes, Symbolic, infer
-from netcompile.ir.graph import Graph
-from netcompile.layers.base import Dim
+from netcompile.ir.graph import Graph, Node
+from netcompile.layers.base import Dim, NeedsNumber, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,3 +147,34 @@ def resized(graph: Graph, sym: Symbolic, extents: dict[int, int]) -> Graph:
             entry = replace(entry, shape=tuple(shape))
         inputs.append(entry)
     return graph.replace(inputs=tuple(inputs))
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """A layer that ties the net to the sizes it is declared for: by the shape of its weights, or because its rule
+    needs numbers. Then sizes other than the declared one may be legal as well, and nothing is proved about them."""
+
+    node: Node
+    by_weights: bool
+
+
+def ties(sym: Symbolic) -> tuple[Tie, ...]:
+    """Every such layer once, in file order."""
+    found: dict[int, Tie] = {}
+    for _, node in sym.pins:
+        if id(node) not in found:
+            found[id(node)] = Tie(node, _weights_tie(node, sym))
+    return tuple(found.values())
+
+
+def _weights_tie(node: Node, sym: Symbolic) -> bool:
+    """Whether the layer's shapes can be said for every size, so that only its weights cannot."""
+    bottoms = [shape for b in node.bottoms if (shape := sym.shapes.get(b)) is not None]
+    if len(bottoms) < len(node.bottoms):
+        return False
+    try:
+        node.layer.shapes(*bottoms)
+        node.layer.conditions(*bottoms)
+    except (NeedsNumber, Refused, SizeTooComplex, ValueError):
+        return False
+    return True

@@ -199,6 +199,8 @@ class _Symbolic:
         limits = []
         try:
             for condition in node.layer.conditions(*bottoms):
+                if _both(condition.left, condition.right):
+                    return None  # the height against the width, behind a Permute or a Reshape
                 axis = _axis(condition.left, condition.right)
                 if axis is not None and not (condition.relation == "==" and condition.left == condition.right):
                     limits.append(Limit(node, axis, condition))
@@ -221,6 +223,11 @@ class _Symbolic:
             elif value in self.makers:
                 work += self.makers[value].bottoms
         return list(found)
+
+
+def _both(*dims: Dim) -> bool:
+    """Whether one extent depends on the height and another one on the width."""
+    return len({dim.name for dim in dims if isinstance(dim, Size) and dim.name}) > 1
 
 
 def _axis(*dims: Dim) -> int | None:

@@ -119,6 +119,13 @@ class ScaledByFactor:
 
 
 @dataclass(frozen=True, slots=True)
+class Diagonal:
+    """Of shape (C, C, …) the elements [i, i], as (C, 1, …)."""
+
+    of: Recipe
+
+
+@dataclass(frozen=True, slots=True)
 class Rsqrt:
     """1 / sqrt(of + eps)."""
 
@@ -139,6 +146,7 @@ Recipe: TypeAlias = (
     | Multiply
     | Divide
     | ScaledByFactor
+    | Diagonal
     | Rsqrt
 )
 
@@ -306,3 +314,6 @@ def _evaluate(recipe: Recipe, blob: Callable[[Take], Array]) -> Array:
             return values[(slice(None),) * axis + (slice(start, stop),)]
         case Rsqrt(_, eps):
             return np.asarray(values.dtype.type(1) / np.sqrt(values + values.dtype.type(eps)))
+        case Diagonal():
+            index = np.arange(len(values))
+            return values[index, index][:, None]

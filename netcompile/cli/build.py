@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     from netcompile.cli.whole_folder import whole_folder
     from netcompile.emit.names import file_stem
     from netcompile.pipeline import compile_net
-    from netcompile.report.as_html import page
+    from netcompile.report.as_html import html_report
     from netcompile.report.as_json import offsets_as_json
     from netcompile.report.as_text import offsets_as_text
     from netcompile.report.layer_model import Report
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     texts = {
         f"{stem}.py": module.source,
         "offsets.json": json_text(offsets_as_json(report.offsets)),
-        "report.html": page(report),
+        "report.html": html_report(analysed, report, module),
     }
     folder = arguments.out or stem
     notes = list(analysed.notes)

@@ -10,45 +10,130 @@ from typing import TYPE_CHECKING, Any
 
 from netcompile.cli.codes import DONE, FINDINGS, USAGE
 from netcompile.cli.messages import show
-from netcompile.cli.netinput import add_net, analyse_net
+from netcompile.cli.netinput import add_net, analyse_net, options, read_source
 from netcompile.cli.offsets import other_problems
-from netcompile.cli.output import write_json, write_text
-from netcompile.prototxt.diagnostic import NetError, sorted_by_position
+from netcompile.cli.output import whole_file, write_json, write_text
+from netcompile.prototxt.diagnostic import Diagnostic, NetError, sorted_by_position
 
 if TYPE_CHECKING:
     import argparse
 
-    from netcompile.prototxt.diagnostic import Diagnostic
+    from netcompile.pipeline import Analysed
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_net(parser)
     parser.add_argument("--json", action="store_true", help="the findings as JSON")
+    parser.add_argument(
+        "--against", metavar="TRAIN", help="the prototxt that the net was trained with: tells what differs"
+    )
+    parser.add_argument(
+        "--fix", action="store_true", help="write the crop offsets that alignment needs into the file, and nothing else"
+    )
+    parser.add_argument("--diff", action="store_true", help="show what --fix would change, and change nothing")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """A misaligned crop is a finding, not a refusal, even where its window leaves the blob."""
-    from netcompile.analysis.lint import lint
-
     name = None
+    source = read_source(arguments.net)
     try:
-        analysed = analyse_net(arguments)
+        analysed = analyse_net(arguments, source)
+        if arguments.diff:
+            return diff(analysed)
+        if arguments.fix:
+            analysed = fix_file(arguments, analysed)
         name = analysed.name
-        found = [*analysed.notes, *analysed.problems, *analysed.crops.findings(), *lint(analysed.graph)]
+        found = findings(analysed)
         refused = bool(other_problems(analysed))
     except NetError as error:
+        if arguments.fix or arguments.diff:
+            raise
         found, refused = list(error.diagnostics), True
-    findings = sorted_by_position(dict.fromkeys(found))
-    if arguments.json:
-        write_json(as_json(name, findings))
     else:
-        show(findings)
+        if arguments.against is not None:
+            found += against(arguments, analysed)
+    ordered = sorted_by_position(dict.fromkeys(found))
+    if arguments.json:
+        write_json(as_json(name, ordered))
+    else:
+        show(ordered)
         if sys.stderr is not None:
             sys.stderr.flush()
-        write_text(f"{summary(findings)}\n")
+        write_text(f"{summary(ordered)}\n")
     if refused:
         return USAGE
-    return FINDINGS if any(finding.severity != "note" for finding in findings) else DONE
+    return FINDINGS if any(finding.severity != "note" for finding in ordered) else DONE
+
+
+def findings(analysed: Analysed) -> list[Diagnostic]:
+    """What is wrong, misaligned or probably not meant."""
+    from netcompile.analysis.lint import lint
+    from netcompile.report.offsets import net_valid
+
+    crops, sym = analysed.crops, analysed.symbolic
+    lints = lint(crops, analysed.shapes, sym, analysed.reports, net_valid(analysed))
+    return [*analysed.notes, *analysed.problems, *crops.findings(), *lints]
+
+
+def against(arguments: argparse.Namespace, analysed: Analysed) -> list[Diagnostic]:
+    """Where the net differs from the one that was trained. Raises NetError where that makes no net."""
+    from dataclasses import replace
+
+    from netcompile.analysis.against import differences
+    from netcompile.pipeline import analyse
+
+    chosen = replace(options(arguments), train=True, with_loss=True, shapes={})
+    trained = analyse(read_source(arguments.against), chosen)
+    return differences(analysed.graph, trained.graph)
+
+
+# fixing --------------------------------------------------------------------------------------------------------
+
+
+def diff(analysed: Analysed) -> int:
+    """Print the change as a unified diff; exit code 1 where there is one."""
+    from netcompile.analysis.edits import unified_diff
+    from netcompile.analysis.fix import fix
+
+    fixed = fix(analysed.source, analysed.crops.reports)
+    write_text(unified_diff(analysed.source, fixed.edits))
+    _say_left(fixed.left)
+    return FINDINGS if fixed.done or fixed.left else DONE
+
+
+def fix_file(arguments: argparse.Namespace, analysed: Analysed) -> Analysed:
+    """Write the fixed text in place of the file; the net as it is then. Raises NetError for what is no file."""
+    import os
+
+    from netcompile.analysis.fix import fix, same_but_crops
+
+    if arguments.net == "-" or not os.path.lexists(arguments.net):
+        what = "standard input" if arguments.net == "-" else "a bundled definition"
+        raise NetError(Diagnostic("usage", f"--fix needs a file, not {what}", remedy="--diff shows the change"))
+    fixed = fix(analysed.source, analysed.crops.reports)
+    _say_left(fixed.left)
+    if not fixed.done:
+        return analysed
+    after = analyse_net(arguments, fixed.source)
+    assert same_but_crops(analysed.graph, after.graph), "a fix changes offsets and nothing else"
+    with open(arguments.net, "rb") as file:
+        marked = file.read(3) == b"\xef\xbb\xbf"
+    with whole_file(arguments.net) as file:
+        file.write((b"\xef\xbb\xbf" if marked else b"") + fixed.source.text.encode("utf-8", "surrogateescape"))
+    from netcompile.cli.main import say
+
+    for report in fixed.done:
+        inferred = ", ".join(dict.fromkeys(str(value) for value in report.inferred or ()))
+        say(f"{analysed.source.name}:{report.node.line}: crop '{report.node.name}' now starts at {inferred}")
+    return after
+
+
+def _say_left(left: tuple[tuple[Any, str], ...]) -> None:
+    from netcompile.cli.main import say
+
+    for report, why in left:
+        say(f"crop '{report.node.name}' in line {report.node.line} is left as it is: {why}")
 
 
 def as_json(name: str | None, findings: tuple[Diagnostic, ...]) -> dict[str, Any]:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_net(parser)
-    parser.add_argument("--json", action="store_true", help="the same as JSON")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="the same as JSON")
+    form.add_argument("--dot", action="store_true", help="the graph for Graphviz: layers, and blobs with their shapes")
+    form.add_argument("--graphml", action="store_true", help="the graph as GraphML")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -30,15 +33,18 @@ def run(arguments: argparse.Namespace) -> int:
     refused = [problem for problem in analysed.problems if problem not in unresolved]
     if refused:
         raise NetError(analysed.problems)
-    report = layers_report(analysed)
-    if arguments.json:
+    if arguments.dot or arguments.graphml:
+        from netcompile.report.as_graph import dot, graphml
+
+        write_text((dot if arguments.dot else graphml)(analysed))
+    elif arguments.json:
         from netcompile.report.as_json import layers_as_json
 
-        write_json(layers_as_json(report))
+        write_json(layers_as_json(layers_report(analysed)))
     else:
         from netcompile.report.as_text import layers_as_text
 
-        write_text(layers_as_text(report))
+        write_text(layers_as_text(layers_report(analysed)))
     warnings = [replace(problem, severity="warning") for problem in unresolved]
     show_notes([*analysed.notes, *warnings], frozenset({"assumed-shape"}))
     return DONE

@@ -55,17 +55,17 @@ def run(arguments: argparse.Namespace) -> int:
     refused = other_problems(analysed)
     if refused:
         raise NetError(refused)
-    report = offsets_report(analysed, prove=arguments.json or arguments.explain)
+    report = offsets_report(analysed, prove=arguments.json or arguments.explain or arguments.html)
     if arguments.json:
         from netcompile.report.as_json import offsets_as_json
 
         write_json(offsets_as_json(report))
     elif arguments.html:
-        from netcompile.report.as_html import page
+        from netcompile.report.as_html import html_report
         from netcompile.report.layer_model import Report
         from netcompile.report.layers import layers_report
 
-        write_text(page(Report(report, layers_report(analysed))))
+        write_text(html_report(analysed, Report(report, layers_report(analysed))))
     else:
         if arguments.explain:
             from netcompile.report.as_explanation import explanation_as_text as text

@@ -12,7 +12,7 @@ from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import torch
 
@@ -80,28 +80,36 @@ def open_job(arguments: argparse.Namespace, leads: bool = True) -> Job:
     else:
         weights = read_weights_path(arguments.weights) if arguments.weights is not None else None
         analysed, heads = _analysed(arguments)
+        inputs = [(entry.value.blob, entry.shape) for entry in analysed.graph.inputs]
+        _one_image(inputs, arguments.with_loss)
         outputs = [*heads, *(name for name in analysed.graph.outputs if name not in heads)]
         loaded = load_net(analysed, weights, arguments.optimise, outputs if arguments.with_loss else heads)
         legal = legal_sizes(analysed)
         notes = [note for note in analysed.notes if note.severity != "note"]
-    if not loaded.inputs or (len(loaded.inputs) > 1 and not arguments.with_loss):
-        names = ", ".join(name for name, _ in loaded.inputs) or "none"
-        raise NetError(
-            Diagnostic(
-                "image-input",
-                f"the net has {len(loaded.inputs)} inputs ({names}), an image is one",
-                remedy="netcompile run feeds any number of arrays",
-            )
-        )
+    _one_image(loaded.inputs, arguments.with_loss)
     shape = loaded.inputs[0][1]
-    if len(shape) != 4:
-        raise NetError(Diagnostic("image-input", f"input '{loaded.inputs[0][0]}' has {len(shape)} axes, an image 4"))
     prepare, remarks = preparation(
         loaded.graph, shape[1], os.path.dirname(arguments.net), arguments.mean, arguments.scale, arguments.order
     )
     if leads:
         show_notes([*notes, *remarks], frozenset({"mean-assumed"}))
     return Job(loaded, prepare, to_device(loaded, target, arguments.dtype), legal, heads)
+
+
+def _one_image(inputs: Sequence[tuple[str, tuple[int, ...]]], with_loss: bool) -> None:
+    """Raises NetError unless the net takes an image, and labels at most besides."""
+    if not inputs or (len(inputs) > 1 and not with_loss):
+        names = ", ".join(name for name, _ in inputs) or "none"
+        raise NetError(
+            Diagnostic(
+                "image-input",
+                f"the net has {len(inputs)} inputs ({names}), an image is one",
+                remedy="netcompile run feeds any number of arrays",
+            )
+        )
+    name, shape = inputs[0]
+    if len(shape) != 4:
+        raise NetError(Diagnostic("image-input", f"input '{name}' has {len(shape)} axes, an image 4"))
 
 
 def _analysed(arguments: argparse.Namespace) -> tuple[Analysed, tuple[str, ...]]:

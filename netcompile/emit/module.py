@@ -6,12 +6,26 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from netcompile.analysis.shapes import diagnose
+from netcompile.analysis.shapes import diagnose, infer
 from netcompile.caffemodel.recipe import Recipe, Reshape, Take
+from netcompile.emit.inference import (
+    ATTRIBUTES,
+    FRAME_FUNCTIONS,
+    LARGE,
+    VARIABLES,
+    Windowed,
+    dispatch,
+    frame_method,
+    framed_values,
+    needs_size,
+    string,
+)
 from netcompile.emit.layout import lay_out
 from netcompile.emit.names import MODULE_ATTRIBUTES, Names, class_name
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import BlobSpec, Emission, Emitted, IntShape, Refused, Shape
+from netcompile.passes.fused import VERSION
+from netcompile.passes.window_layers import Surround
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
 
@@ -43,7 +57,8 @@ class Module:
     outputs: tuple[str, ...]  # blob names
     weights: tuple[Weight, ...]
     blobs: tuple[Blobs, ...]
-    lines: Mapping[int, tuple[int, int]]  # node index → first and last line in `source`
+    nodes: tuple[Node, ...]  # the layers whose code it is, after all passes
+    lines: Mapping[int, tuple[int, int]]  # index into `nodes` → first and last line in `source`
 
 
 def emit(
@@ -54,29 +69,58 @@ def emit(
     outputs: Sequence[str] | None = None,
     origin: str = "",
     notes: Sequence[str] = (),
+    original: Graph | None = None,
+    windowed: Windowed | None = None,
+    inference: bool = False,
 ) -> Module:
     """Source of `graph`; `outputs` names blobs (by default the net's outputs).
 
     Layers that no output needs have their parameters, so that one set of weights fits, and no code in ``forward``;
     a net built for training runs them all. Raises NetError where a layer has no counterpart in PyTorch.
+
+    With `inference`, gradients are recorded in training only, and blobs are dropped after their last use. `original` is
+    the graph whose layers the blobs of a caffemodel belong to, where passes have changed it; `windowed` what runs in
+    place of `graph` where no gradient is recorded.
     """
     wanted = _outputs(graph, outputs)
     live = _needed(graph, wanted.values())
-    reserved: frozenset[str] = frozenset()
+    reserved: frozenset[str] = VARIABLES if inference else frozenset()
+    framed = framed_values(windowed, graph) if windowed is not None else {}
     while True:
-        writer = _Writer(graph, shapes, symbolic or {})
-        writer.variables(wanted, reserved)
-        for index, node in enumerate(graph.nodes):
-            writer.node(index, node, index in live)
+        writer = _Writer(graph, shapes, symbolic or {}, inference)
+        writer.write(wanted, reserved, live, framed)
+        if windowed is not None:
+            writer.windowed = _Writer(windowed.graph, windowed.shapes, windowed.symbolic, True, writer.named)
+            inside = _outputs(windowed.graph, list(wanted))
+            writer.windowed.write(inside, reserved, _needed(windowed.graph, inside.values()))
+            writer.functions.update(writer.windowed.functions)
+            writer.problems += writer.windowed.problems
         if writer.problems:
             raise NetError(writer.problems)
         # A variable must not hide a function that the layers call: name the variables anew if one does.
         called = frozenset(
             name for text in writer.functions for name in re.findall(r"^(?:def|class) (\w+)", text, re.M)
         )
-        if reserved >= called or called.isdisjoint(writer.local.values()):
-            return writer.module(wanted, origin, notes)
+        used = {*writer.local.values(), *(writer.windowed.local.values() if writer.windowed else ())}
+        if reserved >= called or called.isdisjoint(used):
+            if original is not None:
+                writer.blobs = _blobs(original)
+            return writer.module(wanted, origin, notes, windowed, framed)
         reserved |= called
+
+
+def _blobs(graph: Graph) -> list[Blobs]:
+    """The blobs of every layer, and whose values they get."""
+    shapes, _ = infer(graph)
+    writer = _Writer(graph, shapes, {})
+    found = []
+    for node in graph.nodes:
+        specs = node.layer.blobs(*(shapes[b] for b in node.bottoms))
+        if specs:
+            owners = writer.owners(node, specs)
+            found.append(Blobs(node, specs, owners))
+            writer.own(node, specs)
+    return found
 
 
 def _needed(graph: Graph, wanted: Iterable[Value]) -> set[int]:
@@ -89,6 +133,11 @@ def _needed(graph: Graph, wanted: Iterable[Value]) -> set[int]:
             found.add(index)
             values.update(graph.nodes[index].bottoms)
     return found
+
+
+def check_outputs(graph: Graph, names: Sequence[str] | None) -> None:
+    """Raises NetError where a name is no blob of the net."""
+    _outputs(graph, names)
 
 
 def _outputs(graph: Graph, names: Sequence[str] | None) -> dict[str, Value]:
@@ -115,10 +164,20 @@ def _outputs(graph: Graph, names: Sequence[str] | None) -> dict[str, Value]:
 
 class _Writer:
     def __init__(
-        self, graph: Graph, shapes: Mapping[Value, IntShape], symbolic: Mapping[Value, Shape | None]
+        self,
+        graph: Graph,
+        shapes: Mapping[Value, IntShape],
+        symbolic: Mapping[Value, Shape | None],
+        inference: bool = False,
+        named: dict[tuple[str, int], str] | None = None,
     ) -> None:
         self.graph, self.shapes, self.symbolic = graph, shapes, symbolic
-        self.attributes = Names(MODULE_ATTRIBUTES)
+        self.inference = inference
+        self.windowed: _Writer | None = None
+        self.attributes = Names(MODULE_ATTRIBUTES | (ATTRIBUTES if inference else frozenset()))
+        self.given = named is not None
+        self.named: dict[tuple[str, int], str] = named or {}  # layer → attribute
+        self.last: dict[Value, int] = {}
         self.local: dict[Value, str] = {}
         self.init: list[str] = []
         self.forward: list[tuple[int, list[str]]] = []
@@ -130,15 +189,30 @@ class _Writer:
         ] = {}  # param name → owner's blob, its key, its shape
         self.problems: list[Diagnostic] = []
 
+    def write(
+        self,
+        wanted: Mapping[str, Value],
+        reserved: frozenset[str],
+        live: set[int],
+        framed: Mapping[str, Value] | None = None,
+    ) -> None:
+        """Code of every layer; `framed` are values that must not be overwritten either."""
+        kept = [*wanted.values(), *(framed or {}).values()]
+        self.variables(kept, reserved)
+        for index, node in enumerate(self.graph.nodes):
+            self.node(index, node, index in live)
+            if self.inference and index in live:
+                self.drop(index, kept)
+
     # names -----------------------------------------------------------------------------------------------------
 
-    def variables(self, wanted: Mapping[str, Value], reserved: frozenset[str]) -> None:
+    def variables(self, kept: Iterable[Value], reserved: frozenset[str]) -> None:
         """A variable for every value; an in-place layer writes its bottom's variable again, as in Caffe."""
-        last: dict[Value, int] = {}
+        last = self.last
         for index, node in enumerate(self.graph.nodes):
             for bottom in node.bottoms:
                 last[bottom] = index
-        for value in wanted.values():
+        for value in kept:
             last[value] = len(self.graph.nodes)
         names = Names(reserved)
         latest: dict[str, Value] = {}
@@ -163,7 +237,7 @@ class _Writer:
         emission = Emission(
             tuple(self.local[b] for b in node.bottoms),
             tuple(self.local[t] for t in node.tops),
-            self.attributes.fresh(node.name or node.type) if specs or node.layer.keeps_state else node.name,
+            self.attribute(node) if specs or node.layer.keeps_state else node.name,
             node.name,
             bottoms,
             tuple(self.shapes[t] for t in node.tops if t in self.shapes),
@@ -179,6 +253,7 @@ class _Writer:
             self.blobs.append(Blobs(node, specs, owners))
         self.init += emitted.init
         self.init += self.ties(node, specs, emitted)
+        self.own(node, specs, emitted)
         if live or emitted.init:
             self.functions.update(dict.fromkeys(emitted.functions))
         self.weights += [Weight(key, recipe, node.name) for key, recipe in emitted.tensors]
@@ -186,6 +261,27 @@ class _Writer:
             same = node.bottoms and node.tops and self.shapes.get(node.tops[0]) == bottoms[0]
             lines = emitted.forward if same and not specs else self.comment(node, emitted.forward)
             self.forward.append((index, list(lines)))
+
+    def attribute(self, node: Node) -> str:
+        """The attribute that holds the layer's parameters: of windows, the one that the literal net has."""
+        key = (node.name, node.occurrence)
+        if not self.given:
+            self.named[key] = self.attributes.fresh(node.name or node.type)
+        return self.named[key]
+
+    def drop(self, index: int, kept: Sequence[Value]) -> None:
+        """Forget large blobs that nobody reads again: else they would live until the end."""
+        node = self.graph.nodes[index]
+        inputs = {entry.value for entry in self.graph.inputs}
+        names = {self.local[top] for top in node.tops}
+        done = [
+            self.local[b]
+            for b in dict.fromkeys(node.bottoms)
+            if self.last.get(b) == index and b not in inputs and self.local[b] not in names
+            if b not in kept and LARGE <= 4 * _count(self.shapes.get(b, ()))
+        ]
+        if done and self.forward:
+            self.forward[-1][1].append(f"del {', '.join(done)}")
 
     def owners(self, node: Node, specs: Sequence[BlobSpec]) -> tuple[Recipe, ...]:
         """For each blob the one of the caffemodel that its values come from."""
@@ -207,13 +303,22 @@ class _Writer:
             if not shared:
                 continue
             owner = self.owned.get(shared)
-            source = Take(node.name, index, node.occurrence) if owner is None else owner[0]
-            key = next((k for k, recipe in emitted.tensors if recipe == source), "")
             if owner is None:
-                self.owned[shared] = (source, key, spec.shape)
-            elif key and owner[1] and owner[2] == spec.shape:
+                continue
+            key = next((k for k, recipe in emitted.tensors if recipe == owner[0]), "")
+            if key and owner[1] and owner[2] == spec.shape:
                 lines.append(f"self.{key} = self.{owner[1]}  # shared: {_quiet(shared)}")
         return lines
+
+    def own(self, node: Node, specs: Sequence[BlobSpec], emitted: Emitted | None = None) -> None:
+        """Remember the blobs that this layer is the first to name."""
+        for index, spec in enumerate(specs):
+            shared = node.params[index].name if index < len(node.params) else ""
+            if shared and shared not in self.owned:
+                source = Take(node.name, index, node.occurrence)
+                tensors = emitted.tensors if emitted is not None else ()
+                key = next((k for k, recipe in tensors if recipe == source), "")
+                self.owned[shared] = (source, key, spec.shape)
 
     def comment(self, node: Node, lines: tuple[str, ...]) -> list[str]:
         """The layer's lines, the last with the top's shape, without the batch, as a comment."""
@@ -226,26 +331,40 @@ class _Writer:
 
     # the file --------------------------------------------------------------------------------------------------
 
-    def module(self, wanted: Mapping[str, Value], origin: str, notes: Sequence[str]) -> Module:
+    def module(
+        self,
+        wanted: Mapping[str, Value],
+        origin: str,
+        notes: Sequence[str],
+        windowed: Windowed | None,
+        framed: Mapping[str, Value],
+    ) -> Module:
         name = class_name(self.graph.name)
         arguments = [self.local[entry.value] for entry in self.graph.inputs]
         init = [line for statement in self.init for line in lay_out(statement, 8)]
-        head = self.head(name, origin, notes, wanted)
-        body = [f"class {name}(nn.Module):", f'    """{_doc(self.graph.name or name)}"""', ""]
-        body += ["    def __init__(self):", "        super().__init__()", *init, ""]
-        body += lay_out(f"def forward({', '.join(['self', *arguments])}):", 4)
-        start = len(head) + len(body) + 1
-        spans = {}
-        for index, statements in self.forward:
-            lines = [line for statement in statements for line in lay_out(statement, 8)]
-            spans[index] = (start, start + len(lines) - 1)
-            start += len(lines)
-            body += lines
-        if len(wanted) == 1:
-            body += [f"        return {self.local[next(iter(wanted.values()))]}"]
+        spans: dict[int, tuple[int, int]] = {}
+        if self.windowed is not None and windowed is not None:
+            init += ["        self.frames, self.frames_from = {}, None"]
+            self.functions.update({VERSION: None, FRAME_FUNCTIONS: None})
+            methods = [
+                dispatch(arguments, arguments[0], windowed.surrounds[0].base),
+                self.windowed.method("windowed", arguments, wanted, spans),
+                frame_method(windowed, arguments[0], self.graph.inputs[0].shape[1]),
+                self.method("literal", [*arguments, "only_frame=False"], wanted, {}, framed),
+            ]
+        elif self.inference:
+            methods = [dispatch(arguments), self.method("compute", arguments, wanted, spans)]
         else:
-            pairs = ", ".join(f"{_string(blob)}: {self.local[value]}" for blob, value in wanted.items())
-            body += lay_out(f"return {{{pairs}}}", 8)
+            methods = [self.method("forward", arguments, wanted, spans)]
+        body = [f"class {name}(nn.Module):", f'    """{_doc(self.graph.name or name)}"""', ""]
+        body += ["    def __init__(self):", "        super().__init__()", *init]
+        head = self.head(name, origin, notes, wanted, [*body, *(line for method in methods for line in method)])
+        before = 0
+        for index, method in enumerate(methods):
+            body += [""]
+            if index == (1 if self.inference else 0):
+                before = len(head) + len(body)
+            body += method
         source = "\n".join([*head, *body]) + "\n"
         return Module(
             source,
@@ -254,11 +373,47 @@ class _Writer:
             tuple(wanted),
             tuple(self.weights),
             tuple(self.blobs),
-            spans,
+            (self.windowed or self).graph.nodes,
+            {index: (first + before, last + before) for index, (first, last) in spans.items()},
         )
 
+    def method(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        wanted: Mapping[str, Value],
+        spans: dict[int, tuple[int, int]],
+        framed: Mapping[str, Value] | None = None,
+    ) -> list[str]:
+        """Lines of a method that computes the wanted blobs; puts the lines of each layer, from 1, into `spans`.
+
+        With `framed`, a call for the frame alone ends as soon as these values are there.
+        """
+        body = lay_out(f"def {name}({', '.join(['self', *arguments])}):", 4)
+        if self.inference and needs_size(self.graph.nodes):
+            body.append(f"        H, W = {arguments[0]}.shape[2:]")
+        if self.inference and any(isinstance(node.layer, Surround) for node in self.graph.nodes):
+            body.append(f"        frame = self.frame({arguments[0]})")
+        missing = set((framed or {}).values())
+        for index, statements in self.forward:
+            lines = [line for statement in statements for line in lay_out(statement, 8)]
+            spans[index] = (len(body) + 1, len(body) + len(lines))
+            body += lines
+            if missing and not missing.isdisjoint(self.graph.nodes[index].tops):
+                missing -= set(self.graph.nodes[index].tops)
+                if not missing:
+                    pairs = ", ".join(f"{string(k)}: {self.local[v]}" for k, v in (framed or {}).items())
+                    body += ["        if only_frame:", *lay_out(f"return {{{pairs}}}", 12)]
+        graph = self.graph
+        if len(wanted) == 1:
+            body += [f"        return {self.local[graph.blobs[next(iter(wanted))]]}"]
+        else:
+            pairs = ", ".join(f"{string(blob)}: {self.local[graph.blobs[blob]]}" for blob in wanted)
+            body += lay_out(f"return {{{pairs}}}", 8)
+        return body
+
     def head(
-        self, name: str, origin: str, notes: Sequence[str], wanted: Mapping[str, Value]
+        self, name: str, origin: str, notes: Sequence[str], wanted: Mapping[str, Value], body: Sequence[str]
     ) -> list[str]:
         lines = [f'"""{_doc(self.graph.name or name)}: PyTorch, compiled from a Caffe net by netcompile.', ""]
         if origin:
@@ -270,7 +425,7 @@ class _Writer:
         lines += [_doc(note) for note in notes]
         lines += ['"""', ""]
         functions = [line for text in self.functions for line in ["", "", *text.strip("\n").split("\n")]]
-        text = "\n".join([*functions, *self.init, *(s for _, ss in self.forward for s in ss)])
+        text = "\n".join([*functions, *body])
         if "torch." in text.replace("torch.nn", ""):
             lines.append("import torch")
         if "F." in text:
@@ -281,6 +436,13 @@ class _Writer:
     def shape_text(self, value: Value) -> str:
         dims = self.symbolic.get(value) or self.shapes.get(value)
         return _dims(dims) if dims is not None else "?"
+
+
+def _count(shape: IntShape) -> int:
+    total = 1
+    for extent in shape:
+        total *= extent
+    return total
 
 
 def _dims(dims: Shape) -> str:
@@ -300,11 +462,3 @@ def _quiet(text: str) -> str:
 def _doc(text: str) -> str:
     """Text for a docstring: one line, and nothing that could end it."""
     return _quiet(text).replace("\\", "/").replace('"', "'")
-
-
-def _string(text: str) -> str:
-    """A string literal in double quotes, as ruff writes it."""
-    quoted = repr(text)
-    if quoted[0] == "'" and '"' not in text:
-        return '"' + quoted[1:-1].replace("\\'", "'") + '"'
-    return quoted

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +35,7 @@ class GuardFree(TorchFunctionMode):
     ) -> Any:
         name = _name(func)
         if name in _PROVED:
-            with _unguarded(args[0] if args else None):
+            with _unguarded(args):
                 return func(*args, **(kwargs or {}))
         replacement = _REPLACED.get(name)
         if replacement is not None:
@@ -92,8 +92,8 @@ def max_pool2d(
     if not return_indices:
         return found
     y, index = found
-    width = padded.shape[3]  # the maximum never lies in the padding, so its place only has to be renumbered
-    return y, index // width * x.shape[3] + index % width
+    # The maximum never lies in the padding, so its place only has to be renumbered.
+    return y, index - index // padded.shape[3] * (padded.shape[3] - x.shape[3])
 
 
 def avg_pool2d(
@@ -133,12 +133,17 @@ def _inside(n: int, out: int, kernel: int, stride: int, pad: int, like: Tensor) 
 
 
 def _unguarded(value: Any) -> AbstractContextManager[None]:
-    """No comparison of sizes becomes a guard in here: they are proved elsewhere, or about memory layout alone."""
-    symbols = (value,) if isinstance(value, torch.SymInt) else getattr(value, "shape", ())
-    for symbol in symbols:
-        if isinstance(symbol, torch.SymInt):
-            return cast("AbstractContextManager[None]", symbol.node.shape_env.suppress_guards())
-    return nullcontext()
+    """No comparison of the sizes found in `value` becomes a guard in here: they are proved, or do not matter."""
+    symbol = _symbol(value)
+    return nullcontext() if symbol is None else symbol.node.shape_env.suppress_guards()
+
+
+def _symbol(value: Any) -> Any:
+    """Some extent of a tensor, among the arguments of a call, that is a symbol."""
+    if isinstance(value, torch.SymInt):
+        return value
+    parts = value.shape if isinstance(value, Tensor) else value if isinstance(value, tuple | list) else ()
+    return next((symbol for part in parts if (symbol := _symbol(part)) is not None), None)
 
 
 def getitem(x: Any, index: Any) -> Any:
@@ -155,9 +160,10 @@ def getitem(x: Any, index: Any) -> Any:
     return x[index]
 
 
-# Their windows fit for every exported size; what they still compare is strides, to choose a memory layout.
-_PROVED = frozenset(
-    ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "unfold", "im2col"]
+# Calls whose conditions are proved for every exported size: windows fit, what is joined is alike. What they compare
+# besides is strides, to choose a memory layout.
+_PROVED = frozenset(f"{name}{rank}" for name in ("conv", "conv_transpose") for rank in ("1d", "2d", "3d")) | frozenset(
+    ["add", "add_", "cat", "div", "maximum", "minimum", "mul", "stack", "sub"]
 )
 
 _REPLACED: dict[str, Callable[..., Any]] = {

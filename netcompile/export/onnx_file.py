@@ -118,9 +118,7 @@ def check_onnx(net: Analysed, module: Module, made: nn.Module, exported: Exporte
     random = torch.Generator().manual_seed(0)
     takes = exported.signature
     for size in takes.five_sizes():
-        inputs = [
-            torch.randn(exported.shape(value, batch, height, width), generator=random) for value in exported.inputs
-        ]
+        inputs = [torch.randn(takes.shape(value, *size), generator=random) for value in takes.shapes]
         with torch.no_grad():
             result = made(*inputs)
         expected = result if isinstance(result, dict) else {module.outputs[0]: result}

@@ -68,6 +68,8 @@ def _attempt(made: nn.Module, takes: Signature, defer: bool) -> Exported | str:
             )
     except Exception as error:  # torch.export raises what the traced code does, besides its own errors
         return summary(error)
+    program.graph.eliminate_dead_code()  # indices of maxima that nobody asked for
+    program.graph_module.recompile()
     found = Exported(program, takes)
     return _refusal(found, defer) or found
 

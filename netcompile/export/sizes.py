@@ -165,7 +165,7 @@ def exported_sizes(net: Analysed) -> tuple[NSet, NSet]:
                 continue
             first, windows = node.layer.windows(declared)
             for dim, own, (kernel, _, pad, dilation) in zip(
-                shape[first + 1 :], declared[first + 1 :], windows, strict=True
+                shape[first + 1 :], declared[first + 1 :], windows, strict=False
             ):
                 least = dilation * (kernel - 1) + 1 - 2 * pad
                 if not isinstance(dim, Size) or dim.name not in ("H", "W"):

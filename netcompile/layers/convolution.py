@@ -233,7 +233,7 @@ class _Convolution(Layer):
         lines = []
         for x, y, shape in zip(e.x, e.y, e.bottoms, strict=True):
             argument = x
-            short = self.shortfall(shape[axis + 1 :], windows[:rank])
+            short = self.shortfall(shape, windows[:rank])
             if any(short):
                 pads = ", ".join(f"0, {n}" for n in reversed(short))
                 lines.append(f"{y} = F.pad({x}, ({pads}))  # Caffe divides towards zero: one window, cut off")
@@ -246,7 +246,7 @@ class _Convolution(Layer):
             lines.append(f"{y} = self.{e.name}({argument}{before}){after}")
         return Emitted(tuple(lines), (f"self.{e.name} = {make}",), (), tuple(tensors))
 
-    def shortfall(self, spatial: IntShape, windows: Sequence[tuple[int, int, int, int]]) -> list[int]:
+    def shortfall(self, shape: IntShape, windows: Sequence[tuple[int, int, int, int]]) -> list[int]:
         return [0] * len(windows)
 
 
@@ -279,7 +279,8 @@ class Convolution(_Convolution):
     def emit(self, e: Emission) -> Emitted:
         return self._emit(e, "Conv")
 
-    def shortfall(self, spatial: IntShape, windows: Sequence[tuple[int, int, int, int]]) -> list[int]:
+    def shortfall(self, shape: IntShape, windows: Sequence[tuple[int, int, int, int]]) -> list[int]:
+        spatial = shape[len(shape) - len(windows) :]
         return [
             max(0, d * (k - 1) + 1 - n - 2 * p) for n, (k, _, p, d) in zip(spatial, windows, strict=True)
         ]

@@ -14,6 +14,7 @@ from netcompile.layers.base import (
     Layer,
     Refused,
     Shape,
+    canonical_axis,
     count,
     layer,
     literal,
@@ -84,6 +85,7 @@ class SoftmaxCrossEntropyLoss(Layer):
     fork: ClassVar[str] = "colorization"
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        canonical_axis(1, len(bottoms[0]), "bottom[0]")  # of the classes
         refusal = Refused("the two bottoms must have the same count", at="bottom[1]")
         return [Condition(count(bottoms[0]), "==", count(bottoms[1]), refusal)]
 
@@ -124,7 +126,10 @@ class SmoothL1Loss(Layer):
     @classmethod
     def read(cls, p: Params) -> Self:
         s = p.sub("smooth_l1_loss_param")
-        return cls(s.get("sigma"))
+        sigma = s.get("sigma")
+        if sigma == 0:
+            s.refuse("sigma", "sigma 0 makes every loss 0", code="param-range", why="the loss divides by its square")
+        return cls(sigma or 1.0)
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         found = []

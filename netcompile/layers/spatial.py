@@ -126,6 +126,9 @@ def im2col(x, kernel, stride, pad, dilation, channels=1):
 '''
 
 
+HIGHEST = 16  # levels of a pyramid: 32768 bins along an axis
+
+
 @layer("SPP")
 @dataclass(frozen=True)
 class SPP(Layer):
@@ -147,7 +150,14 @@ class SPP(Layer):
         height = int(s.required("pyramid_height") or 0)
         if s.has("pyramid_height") and height < 1:
             s.refuse("pyramid_height", f"pyramid_height must be positive, not {height}", code="param-range")
-        return cls(max(height, 1), s.get("pool"))
+        if height > HIGHEST:
+            s.refuse(
+                "pyramid_height",
+                f"pyramid_height {height} is more than {HIGHEST}",
+                code="param-range",
+                why="every level has twice the bins of the one before it, along each axis",
+            )
+        return cls(min(max(height, 1), HIGHEST), s.get("pool"))
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         x = bottoms[0]

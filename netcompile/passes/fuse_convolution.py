@@ -56,7 +56,7 @@ def rewrite(graph: Graph, facts: Facts) -> Rewritten:
                 continue
             if why:
                 skipped.append(Skipped(node, why))
-        if isinstance(layer, Convolution):
+        if isinstance(layer, Convolution) and layer.type == "Convolution":
             why = _unfit(node, layer, shapes[node.bottoms[0]])
             if why:
                 skipped.append(Skipped(node, why))
@@ -78,7 +78,7 @@ def _unfit(node: Node, layer: Convolution, bottom: IntShape) -> str:
         return "not one convolution over two axes"
     if any(spec.name for spec in node.params):
         return "its blobs are shared"
-    if any(layer.shortfall(bottom, windows)):
+    if any(layer.shortfall(bottom[2:], windows)):
         return "its window is larger than the blob"
     return ""
 

@@ -75,7 +75,7 @@ class FusedConvolution(Convolution):
         return Emitted(
             (f"{e.y[0]} = self.{e.name}({e.x[0]}{window})",),
             (f"self.{e.name} = {make}",),
-            (CONV2D,),
+            (VERSION, CONV2D),
             tuple(tensors),
         )
 
@@ -84,8 +84,9 @@ CONV2D = '''
 class Conv2d(nn.Conv2d):
     """nn.Conv2d, and the ReLU behind it if `relu`; a call may ask for another padding.
 
-    For inference on a CPU, oneDNN computes both at once from weights that are laid out for it once, which nn.Conv2d
-    does at every call. Weights of 64 MiB and more have no second copy: they are multiplied as the matrix they are.
+    For inference on a CPU, oneDNN computes both at once, from weights that are laid out
+    for it once: nn.Conv2d does that at every call. Weights of 64 MiB and more have no
+    second copy: they are multiplied as the matrix that they are.
     """
 
     def __init__(self, *args, relu=False, **kwargs):
@@ -94,58 +95,65 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, x, padding=None):
         padding = self.padding if padding is None else (padding, padding)
-        weight, bias = self.weight, self.bias
-        inference = not torch.is_grad_enabled() or not (x.requires_grad or weight.requires_grad)
-        if inference and weight.numel() >= 1 << 24 and self.groups == 1 and not torch.compiler.is_compiling():
+        recorded = x.requires_grad or self.weight.requires_grad
+        if torch.is_grad_enabled() and recorded or torch.compiler.is_compiling():
+            return self.plain(x, padding)
+        if self.weight.numel() >= 1 << 24 and self.groups == 1:
             return self.matrix(x, padding)
-        if inference and self.packs(x):
-            x = x.contiguous(memory_format=torch.channels_last)
-            window = padding, self.stride, self.dilation, self.groups
-            after = "relu" if self.relu else "none"
-            return torch.ops.mkldnn._convolution_pointwise(x, self.pack(x, padding), bias, *window, after, [], "")
-        y = F.conv2d(x, weight, bias, self.stride, padding, self.dilation, self.groups)
+        return self.onednn(x, padding) if self.packs(x) else self.plain(x, padding)
+
+    def plain(self, x, padding):
+        window = self.stride, padding, self.dilation, self.groups
+        y = F.conv2d(x, self.weight, self.bias, *window)
         return F.relu(y, inplace=True) if self.relu else y
 
-    def packs(self, x):
-        """Whether oneDNN's operators are there for `x`, and not under torch.compile, which has its own."""
-        known = x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
-        return (
-            known
-            and x.device.type == "cpu"
-            and self.weight.dtype == x.dtype
-            and torch.backends.mkldnn.is_available()
-            and torch.backends.mkldnn.enabled
-            and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
-            and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")
-            and not torch.compiler.is_compiling()
-        )
-
-    def pack(self, x, padding):
-        """The weights as oneDNN wants them; anew when they change."""
-        weight = self.weight
-        state = weight.data_ptr(), 0 if weight.is_inference() else weight._version, weight.dtype
+    def onednn(self, x, padding):
+        weight, window = self.weight, (padding, self.stride, self.dilation, self.groups)
+        state = weight.data_ptr(), version(weight), weight.dtype
         if self.packed_from != state:
-            window = padding, self.stride, self.dilation, self.groups
-            shape = list(x.shape)
-            self.packed = torch.ops.mkldnn._reorder_convolution_weight(weight.detach(), *window, shape)
+            pack = torch.ops.mkldnn._reorder_convolution_weight
+            self.packed = pack(weight.detach(), *window, list(x.shape))
             self.packed_from = state
-        return self.packed
+        x = x.contiguous(memory_format=torch.channels_last)
+        after = "relu" if self.relu else "none", [], ""
+        run = torch.ops.mkldnn._convolution_pointwise
+        return run(x, self.packed, self.bias, *window, *after)
+
+    def packs(self, x):
+        """Whether oneDNN's operators are there, and take `x`."""
+        have, state = torch.ops.mkldnn, torch.backends.mkldnn
+        if x.device.type != "cpu" or not state.is_available() or not state.enabled:
+            return False
+        for name in ("_convolution_pointwise", "_reorder_convolution_weight"):
+            if not hasattr(have, name):
+                return False
+        if x.dtype == torch.bfloat16:
+            return self.weight.dtype == x.dtype and have._is_mkldnn_bf16_supported()
+        return self.weight.dtype == x.dtype == torch.float32
 
     def matrix(self, x, padding):
-        """The convolution as one product: each column of the right factor holds the pixels of one window."""
-        fit = zip(x.shape[2:], self.kernel_size, self.stride, padding, self.dilation)
-        h, w = ((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in fit)
-        if self.kernel_size == self.stride == (1, 1) and padding == (0, 0):
+        """One product: a column of its right factor holds the pixels of one window."""
+        sizes = zip(x.shape[2:], self.kernel_size, self.stride, padding, self.dilation)
+        h, w = ((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes)
+        if self.kernel_size == self.stride == (1, 1) and tuple(padding) == (0, 0):
             columns = x.flatten(2)
         else:
-            columns = F.unfold(x, self.kernel_size, self.dilation, padding, self.stride)
+            window = self.kernel_size, self.dilation, padding, self.stride
+            columns = F.unfold(x, *window)
         columns = columns.transpose(0, 1).flatten(1)
-        weight = self.weight.flatten(1)
-        y = weight @ columns if self.bias is None else torch.addmm(self.bias[:, None], weight, columns)
+        y = self.weight.flatten(1) @ columns
+        if self.bias is not None:
+            y += self.bias[:, None]
         y = F.relu(y, inplace=True) if self.relu else y
         return y.view(len(y), len(x), h, w).transpose(0, 1)
 
     def __getstate__(self):
-        """The packed weights are not copied or saved: they are made from the others."""
+        """Packed weights are not copied or saved: they are made from the others."""
         return self.__dict__ | {"packed": None, "packed_from": None}
+'''
+
+VERSION = '''
+def version(weight):
+    """How often a tensor was written in place, as far as torch counts it."""
+    return 0 if weight.is_inference() else weight._version
 '''

@@ -21,8 +21,8 @@ has a gradient.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from math import lcm
+from dataclasses import replace
+from math import lcm, prod
 
 from netcompile.algebra.size import Size
 from netcompile.analysis.cost import costs
@@ -48,7 +48,7 @@ from netcompile.passes.windows import (
     reaches,
 )
 
-GROW = 4  # pixels of frame, on either side, that a layer computes itself sooner than have them put around
+COPY = 60  # multiplications in the time that it takes to copy a byte
 GAIN = 0.05  # share of the multiplications that must be saved
 PERIOD_LIMIT = 128  # of the input extent, in pixels
 FAR = 1 << 40
@@ -56,12 +56,6 @@ FAR = 1 << 40
 
 class _NoWindow(Exception):
     """The pass does not apply to this graph; says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Frames:
-    base: int
-    period: int
 
 
 class _Windows:
@@ -89,8 +83,9 @@ class _Windows:
         self.make: dict[Value, Window] = {}
         self.literal: set[int] = set()
         self.pasted: dict[Value, None] = {}
-        self.legal = self.frame_values() if frames else _Legal({}, 1)
+        self.usable = self.frame_values() if frames else (frozenset[Value](), 1)
         self.needs()
+        self.base = self.least_base() if self.pasted else 0
 
     def whole(self, value: Value) -> Window | None:
         shape = self.shapes.get(value)
@@ -121,35 +116,41 @@ class _Windows:
 
     # which frames repeat their middle --------------------------------------------------------------------------
 
-    def frame_values(self) -> _Legal:
-        """The values whose frame can be stretched, each with the least base, and the period of all."""
-        period, found = 1, dict[Value, int]()
-        usable = {self.image}
+    def frame_values(self) -> tuple[frozenset[Value], int]:
+        """The values whose frame can be stretched, and the period of all extents up to them."""
+        period, usable = 1, {self.image}
         for index, node in enumerate(self.graph.nodes):
             if index not in self.reach or isinstance(node.layer, (Deconvolution, Crop)):
                 continue
-            if not usable.issuperset(node.bottoms):
-                continue
             sizes = [d for t in node.tops for d in (self.shapes[t] or ())[2:]]
-            if not all(isinstance(d, Size) for d in sizes):
+            if not usable.issuperset(node.bottoms) or not all(isinstance(d, Size) for d in sizes):
                 continue
-            period_here = lcm(period, *(d.pieces[-1][1].period for d in sizes if isinstance(d, Size)))
-            if period_here > PERIOD_LIMIT:
-                continue
-            period = period_here
-            usable.update(node.tops)
-        if period == 1 and len(usable) == 1:
-            return _Legal({}, 1)
-        for step in range(1, 9):
-            base = step * period
-            ends = [self.clean(n, axis, usable) for axis in (0, 1) for n in range(base, base + period)]
-            for value in usable - set(found) - {self.image}:
-                starts = [d.pieces[-1][0] for d in (self.shapes[value] or ())[2:] if isinstance(d, Size)]
-                if max(starts) <= base and all(value in e and e[value][0] < e[value][1] for e in ends):
-                    found[value] = base
-        return _Legal(found, period)
+            longer = lcm(period, *(d.pieces[-1][1].period for d in sizes if isinstance(d, Size)))
+            if longer <= PERIOD_LIMIT:
+                period = longer
+                usable.update(node.tops)
+        return frozenset(usable), period
 
-    def clean(self, n: int, axis: int, usable: set[Value]) -> dict[Value, tuple[int, int]]:
+    def least_base(self) -> int:
+        """The least multiple of the period from which on every frame's middle pixel sees no end of any blob."""
+        usable, period = self.usable
+        starts = [d.pieces[-1][0] for v in usable for d in (self.shapes[v] or ())[2:] if isinstance(d, Size)]
+        for base in range(period, 9 * period, period):
+            if base >= max(starts) and all(
+                self.middle_is_clean(n, axis) for axis in (0, 1) for n in range(base, base + period)
+            ):
+                return base
+        raise _NoWindow("the frames have no middle")
+
+    def middle_is_clean(self, n: int, axis: int) -> bool:
+        clean = self.clean(n, axis, self.usable[0])
+        for value in self.pasted:
+            lo, hi = self.need[value][axis].at(n)
+            if not clean[value][0] <= lo + (hi - lo) // 2 < clean[value][1]:
+                return False
+        return True
+
+    def clean(self, n: int, axis: int, usable: frozenset[Value]) -> dict[Value, tuple[int, int]]:
         """Pixels of each usable value that see no end of any blob, for the input extent n."""
         # Zeros go on for ever around an image of zeros, as far as the first convolutions are concerned.
         found = {self.image: (-FAR, FAR)}
@@ -204,7 +205,7 @@ class _Windows:
         top, layer = tops[0], node.layer
         want, size = self.need[top], self.whole(top)
         assert size is not None
-        if self.frames and self.paste(node, top, want):
+        if self.frames and self.paste(index, top, want):
             seen = self.seen[top]
             make = (common(want[0], seen[0]), common(want[1], seen[1]))
             if all(always(s.hi, s.lo + 1) for s in make):
@@ -239,24 +240,26 @@ class _Windows:
         spans = [span.at(n) for span, n in zip(window, self.declared, strict=True)]
         return (spans[0][1] - spans[0][0]) * (spans[1][1] - spans[1][0])
 
-    def paste(self, node: Node, top: Value, want: Window) -> bool:
-        """Whether the frame is put around what depends on the image, sooner than computed along with it."""
-        if top not in self.legal.bases:
+    def paste(self, index: int, top: Value, want: Window) -> bool:
+        """Whether the frame is put around what depends on the image, sooner than computed along with it.
+
+        Behind a pooling always, since that keeps all layers before it to the image's window; elsewhere where the layer
+        saves more than it costs to copy its top.
+        """
+        node = self.graph.nodes[index]
+        if top not in self.usable[0]:
             return False
-        beyond = []
-        for w, s, n in zip(want, self.seen[top], self.declared, strict=True):
-            beyond += [s.lo - w.lo, w.at(n)[1] - s.at(n)[1]]
-        most = max(beyond)
-        shrinks = isinstance(node.layer, Pooling) and max(node.layer.stride) > 1
-        return most > (0 if shrinks else GROW)
-
-
-@dataclass(frozen=True, slots=True)
-class _Legal:
-    """Values whose frame can be stretched, with the least base of each; the period of all extents."""
-
-    bases: dict[Value, int]
-    period: int
+        seen = self.seen[top]
+        beyond = [s.lo - w.lo for w, s in zip(want, seen, strict=True)]
+        beyond += [w.at(n)[1] - s.at(n)[1] for w, s, n in zip(want, seen, self.declared, strict=True)]
+        if max(beyond) <= 0:
+            return False
+        if isinstance(node.layer, Pooling) and max(node.layer.stride) > 1:
+            return True
+        bottoms, shape = [self.known[b] for b in node.bottoms], self.known[top]
+        share = (self.area(want) - self.area((common(want[0], seen[0]), common(want[1], seen[1])))) / prod(shape[2:])
+        saved = share * node.layer.macs(bottoms, [shape])
+        return saved > COPY * 4 * prod(shape[:2]) * self.area(want)
 
 
 class _Rewriter:
@@ -264,7 +267,6 @@ class _Rewriter:
 
     def __init__(self, plan: _Windows) -> None:
         self.plan, self.graph = plan, plan.graph
-        self.base = max((plan.legal.bases[v] for v in plan.pasted), default=0)
         self.have: dict[Value, tuple[Value, Window | None]] = {plan.image: (plan.image, plan.whole(plan.image))}
         self.cuts: dict[tuple[Value, Window], Value] = {}
         self.versions: dict[str, int] = {}
@@ -351,8 +353,8 @@ class _Rewriter:
                 (make[0].lo - want[0].lo, make[1].lo - want[1].lo),
                 (want[0].extent, want[1].extent),
                 (want[0].lo, want[1].lo),
-                self.base,
-                plan.legal.period,
+                plan.base,
+                plan.usable[1],
             )
             self.have[top] = (self.add(node, surround, (made, plan.image), self.fresh(top.blob)), want)
 
@@ -383,7 +385,8 @@ def rewrite(graph: Graph, facts: Facts = NO_FACTS) -> tuple[Graph, tuple[Skipped
         try:
             plan = _Windows(graph, shapes, frames)
         except _NoWindow as reason:
-            return graph, (Skipped(graph.nodes[0], str(reason)),)
+            skipped.append(Skipped(graph.nodes[0], str(reason)))
+            continue
         if frames and not plan.pasted:
             skipped.append(Skipped(graph.nodes[0], "no blob has pixels that see nothing of the image"))
             continue

@@ -34,15 +34,16 @@ def text(dim: Dim) -> str:
     """Python source of an extent, in terms of H and W; in brackets where it is a sum."""
     if isinstance(dim, int):
         return str(dim)
-    source = dim.python()
+    source = dim.python().replace("//", " // ").replace("*", " * ")
     return source if source in ("H", "W") else f"({source})" if " if " in source else source
 
 
 def cut(start: int, extent: Dim) -> str:
     """Source of a slice."""
-    if not start:
-        return f": {text(extent)}"
-    return f"{start} : {start + extent}" if isinstance(extent, int) else f"{start} : {text(extent + start)}"
+    begin, end = str(start) if start else "", text(extent + start)
+    if " " in end:
+        return f"{begin} : {end}".strip()
+    return f"{begin}:{end}"
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,9 @@ class Surround(Layer):
     def emit(self, e: Emission) -> Emitted:
         height, width = self.extent
         place = f"{self.before[0]}, {self.before[1]}, {text(height)}, {text(width)}"
-        line = f'{e.y[0]} = surround({e.x[0]}, frame[{self.blob!r}], {place})'
-        return Emitted((line.replace("'", '"'),), functions=(SURROUND,))
+        from netcompile.emit.inference import string
+
+        return Emitted((f"{e.y[0]} = surround({e.x[0]}, frame[{string(self.blob)}], {place})",), functions=(SURROUND,))
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ class DeconvolutionWindow(Layer):
         rest = [s - p for s, p in zip(self.start, padding, strict=True)]
         rows, columns = (cut(s, n) for s, n in zip(rest, self.extent, strict=True))
         made = self.whole.emit(replace(e, x=e.x[:1], bottoms=e.bottoms[:1]))
-        return replace(made, forward=(f"{y} = {call}[:, :, {rows}, {columns}]",))
+        return replace(made, forward=(f"{y} = {call}", f"{y} = {y}[:, :, {rows}, {columns}]"))
 
     def _fits(self, axis: int, padding: int) -> bool:
         from netcompile.passes.windows import always
@@ -192,9 +194,9 @@ def _pair(values: Sequence[int]) -> str:
 
 SURROUND = '''
 def surround(x, frame, top, left, height, width):
-    """`x` from row `top` and column `left` on, and `frame` around it: `height` × `width` in all.
+    """`x` from row `top` and column `left` on, `frame` around it: `height` × `width` in all.
 
-    Behind its middle the frame is cut open, and its middle row and column are repeated to that size.
+    The frame's middle row and column are repeated to that size.
     """
     y = x.new_empty(1).expand(len(x), x.shape[1], height, width)
     y = torch.empty_like(y, memory_format=torch.channels_last)
@@ -202,7 +204,10 @@ def surround(x, frame, top, left, height, width):
     rows = stretched(frame.shape[2], height, x.device)
     columns = stretched(frame.shape[3], width, x.device)
     y[:, :, top:bottom, left:right] = x
-    for part, some in ((slice(0, top), rows[:top]), (slice(bottom, height), rows[bottom:])):
+    for part, some in (
+        (slice(0, top), rows[:top]),
+        (slice(bottom, height), rows[bottom:]),
+    ):
         y[:, :, part] = frame[:, :, some][:, :, :, columns]
     middle = frame[:, :, rows[top:bottom]]
     y[:, :, top:bottom, :left] = middle[:, :, :, columns[:left]]

@@ -27,6 +27,11 @@ from netcompile.layers.pooling import Pooling
 from netcompile.layers.shaping import Concat, Slice, Split
 from netcompile.layers.softmax import Softmax
 
+# Layer types whose windows are known; what a fork derives from their classes is another type.
+LOCAL = frozenset(
+    ["BatchNorm", "Bias", "Concat", "Convolution", "Crop", "Deconvolution", "Eltwise", "LRN", "Pooling", "Scale"]
+    + ["Slice", "Softmax", "Split"]
+)
 POINTWISE = frozenset(
     ["AbsVal", "BNLL", "Dropout", "ELU", "Exp", "Log", "Power", "PReLU", "ReLU", "Sigmoid", "TanH", "Threshold"]
 )
@@ -129,7 +134,7 @@ def reaches(node: Node, bottoms: Sequence[IntShape]) -> tuple[tuple[Reach, Reach
     None altogether: the layer is not known to compute a window of its tops from windows of its bottoms alone.
     """
     layer = node.layer
-    if any(len(shape) != 4 for shape in bottoms) or not bottoms:
+    if any(len(shape) != 4 for shape in bottoms) or not bottoms or layer.type not in LOCAL | POINTWISE:
         return None
     one = (Reach(), Reach())
     if isinstance(layer, Crop):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from netcompile.analysis.proof import Refusal, Room
     from netcompile.analysis.upsampling import Fibre
     from netcompile.report.model import CropLine, Derivation, Offsets, Step
-    from netcompile.report.proof_model import FusionLine, Proof, ResolutionLine, UpsamplingLine
+    from netcompile.report.proof_model import FusionLine, LayerRef, Proof, ResolutionLine, UpsamplingLine
 
 RULES = """\
 How to read this. A layer with kernel K (dilation included), stride S and pad P obeys, for sizes,
@@ -42,6 +42,7 @@ def explanation_as_text(report: Offsets) -> str:
     if report.valid is not None:
         lines = [f"the whole net is legal for {sizes_text(report.valid)}"]
         lines += [f"  {refusal_text(refusal, report)}" for refusal in proof.refusals]
+        lines += [f"  {tie_text(ref, weights, report)}" for ref, weights in proof.ties]
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
@@ -158,7 +159,7 @@ def _size(step: Step, axis: int) -> tuple[str, str]:
 
 def _product(s: Fraction, p: Fraction, before: Fraction, result: Fraction) -> str:
     """``32·3 - 99 = -3``; just the result where there is nothing to reckon."""
-    if p == 0 or before == 0 and s == 1:
+    if p == 0 or (before == 0 and s == 1):
         return str(result)
     factor = f"{s}·({p})" if p < 0 or p.denominator != 1 else f"{s}·{p}"
     rest = "" if before == 0 else f" - {-before}" if before < 0 else f" + {before}"
@@ -287,6 +288,14 @@ def refusal_text(refusal: Refusal, report: Offsets) -> str:
     """Why the extent next to a legal one is not."""
     at = f"'{visible(refusal.layer)}' ({_at(report, refusal.line)})"
     return f"{'HW'[refusal.axis]} = {refusal.n} is refused by {at}: {visible(refusal.what)}"
+
+
+def tie_text(ref: LayerRef, weights: bool, report: Offsets) -> str:
+    """Which layer needs the declared size, and why."""
+    at = f"'{visible(ref.layer)}' ({_at(report, ref.line)})"
+    if weights:
+        return f"{at} ties the net to its declared size: its weights have the shape that goes with it"
+    return f"{at} ties the net to its declared size: its rule needs numbers, other sizes are not proved"
 
 
 def _fusion(report: Offsets, fusion: FusionLine) -> str:

@@ -22,10 +22,11 @@ from netcompile.report.words import (
 
 if TYPE_CHECKING:
     from netcompile.algebra.nset import NSet
+    from netcompile.analysis.proof import Room
     from netcompile.emit.module import Module
     from netcompile.pipeline import Analysed
     from netcompile.report.layer_model import Report
-    from netcompile.report.model import Derivation, Maps, Offsets
+    from netcompile.report.model import CropLine, Derivation, Maps, Offsets, Step
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
 STYLES = ("page.css", "report.css")
@@ -63,26 +64,22 @@ SIGNS = {
 }  # a sign beside the colour, for those who do not see it
 
 
-def html_report(analysed: Analysed, module: Module | None = None, level: int = 1) -> str:
-    """The page of a net. `module` is what was emitted at `level`; without it the net is compiled here, and the page
-    says why where that is refused."""
+def html_report(analysed: Analysed, report: Report, module: Module | None = None) -> str:
+    """The page of a net. Without `module` the net is compiled here; where that is refused, the page says why."""
     from netcompile.pipeline import compile_net
     from netcompile.prototxt.diagnostic import NetError
-    from netcompile.report.layer_model import Report
-    from netcompile.report.layers import layers_report
-    from netcompile.report.offsets import offsets_report
 
     refused = ""
     if module is None:
         try:
-            module = compile_net(analysed, level)
+            module = compile_net(analysed)
         except NetError as error:
             first, *rest = error.diagnostics
             refused = first.what + (f" (and {len(rest)} more)" if rest else "")
-    return page(analysed, Report(offsets_report(analysed), layers_report(analysed)), module, level, refused)
+    return page(analysed, report, module, refused)
 
 
-def page(analysed: Analysed, report: Report, module: Module | None, level: int = 1, refused: str = "") -> str:
+def page(analysed: Analysed, report: Report, module: Module | None, refused: str = "") -> str:
     """The page, the same text for the same net. Its policy lets in its style and its script by hash, nothing else."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -114,11 +111,13 @@ def page(analysed: Analysed, report: Report, module: Module | None, level: int =
         largest=[max(column) for column in zip(*costs, strict=True)] if costs else [0, 0, 0],
         verdict=verdict(report.offsets),
         is_always=is_always,
+        is_still=is_still,
         always=sum(is_always(crop.valid) for crop in report.offsets.crops),
         refused=refused,
+        proof=proof_texts(report.offsets),
         style=Markup(style),  # our own file, not a user's text
         script=Markup(script),
-        data=Markup(script_safe(page_data(analysed, report, module, level))),
+        data=Markup(script_safe(page_data(analysed, report, module))),
         policy=policy(style, script),
         meaning=MEANING,
         signs=SIGNS,
@@ -163,17 +162,65 @@ def verdict(report: Offsets) -> tuple[str, str]:
     if not count:
         return "none", "No crops: nothing has to be aligned."
     wrong = [crop for crop in report.crops if crop.status not in ("ok", "inferred")]
-    crops = "The crop" if count == 1 else f"All {count} crops"
-    if not wrong:
-        inferred = sum(crop.status == "inferred" for crop in report.crops)
-        found = f", {'it' if count == 1 else inferred} by an offset that the file does not declare" if inferred else ""
-        return "ok", f"{crops} {'starts' if count == 1 else 'start'} where alignment needs {'it' if count == 1 else 'them'} to{found}."
-    names = ", ".join(crop.layer for crop in wrong[:4]) + (", …" if len(wrong) > 4 else "")
-    return "mismatch", f"{len(wrong)} of {count} crops {'is' if len(wrong) == 1 else 'are'} not aligned: {names}."
+    if wrong:
+        names = ", ".join(f"{crop.layer} (line {crop.line})" for crop in wrong[:4]) + (", …" if len(wrong) > 4 else "")
+        return "mismatch", f"{len(wrong)} of {count} crops {'is' if len(wrong) == 1 else 'are'} not aligned: {names}."
+    inferred = sum(crop.status == "inferred" for crop in report.crops)
+    undeclared = f", {inferred} of them" if 0 < inferred < count else ","
+    undeclared = f"{undeclared} by an offset that the file does not declare" if inferred else ""
+    if count == 1:
+        return "ok", f"The crop starts where alignment needs it to{undeclared}."
+    return "ok", f"All {count} crops start where alignment needs them to{undeclared}."
+
+
+def proof_texts(report: Offsets) -> dict[str, Any]:
+    """What is proved for all sizes, in sentences: per crop, per upsampling, and at the edges of what is legal."""
+    from netcompile.report.as_explanation import ambiguity_texts, refusal_text, upsampling_text
+
+    proof = report.proof
+    if proof is None:
+        return {"rooms": [()] * len(report.crops), "upsamplings": (), "refusals": ()}
+    return {
+        "rooms": [room_texts(crop, pair) for crop, pair in zip(report.crops, proof.rooms, strict=True)],
+        "upsamplings": [
+            (line.layer, line.line, upsampling_text(line), ambiguity_texts(line)) for line in proof.upsamplings
+        ],
+        "refusals": [refusal_text(refusal, report) for refusal in proof.refusals],
+    }
+
+
+def room_texts(crop: CropLine, pair: tuple[Room | None, Room | None]) -> list[str]:
+    """What a crop's window leaves over, for every height and width; one sentence where they are alike."""
+    from netcompile.report.as_explanation import bounds
+
+    texts = []
+    for room in pair:
+        if room is None:
+            continue
+        extent = ("high", "wide")[room.axis]
+        text = (
+            f"{crop.bottoms[0]} is {room.cropped} {extent}; the window leaves {room.before} before it and {room.after} "
+            f"after it, {bounds(room.least, room.greatest)}."
+        )
+        if room.smallest is not None:
+            least = room.smallest
+            text += (
+                f" At the smallest legal input, {'HW'[room.axis]} = {least.n}: "
+                f"{least.cropped} = {least.before} + {least.reference} + {least.after}."
+            )
+        texts.append(text)
+    if len(texts) == 2 and texts[1].replace("W", "H").replace(" wide;", " high;") == texts[0].replace("W", "H"):
+        return [f"{texts[0]} Its width likewise."]
+    return texts
 
 
 def is_always(valid: tuple[NSet, NSet]) -> bool:
     return all(numbers.is_all for numbers in valid)
+
+
+def is_still(step: Step) -> bool:
+    """Whether a layer neither has a window nor moves a pixel: a derivation can do without it."""
+    return step.windows is None and all(m.stride == 1 and m.offset == 0 for m in step.local)
 
 
 def filter_pairs(maps: Maps) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from netcompile.prototxt.diagnostic import visible
 from netcompile.report.table import table
 from netcompile.report.words import (
+    bytes_text,
     count_text,
     exact_text,
     offsets,
@@ -53,7 +54,7 @@ def layers_as_text(report: Layers) -> str:
     header = ["layer", "type", "bottoms → tops", "shape"]
     if report.numeric:
         header.append("numbers")
-    header += ["parameters", "MACs", "field", "stride", "offset"]
+    header += ["parameters", "MACs", "activations", "field", "centre", "stride", "offset"]
     rows = []
     for layer in report.layers:
         top = layer.tops[0] if layer.tops else None
@@ -65,16 +66,19 @@ def layers_as_text(report: Layers) -> str:
         row += [
             count_text(layer.parameters) if layer.parameters else "",
             count_text(layer.macs) if layer.macs else "",
+            bytes_text(layer.activations) if layer.activations else "",
         ]
-        row.append(pair_text(top.field.size if top is not None and top.field is not None else None))
+        field = top.field if top is not None else None
+        row.append(pair_text(None if field is None else field.size))
+        row.append(pair_text(None if field is None else field.centre))
         row.append(pair_text(strides(top.coordinates) if top is not None else None))
         row.append(pair_text(offsets(top.coordinates) if top is not None else None))
         rows.append(row)
-    first = len(header) - 5
+    first = len(header) - 7
     body = table(header, rows, right=range(first, len(header)))
     totals = (
         f"{len(report.layers)} layers, {report.parameters:,} parameters, {count_text(report.macs)} MACs, "
-        f"{count_text(report.activations)}B of activations (float32)"
+        f"{bytes_text(report.activations)} of activations (float32)"
     )
     if report.assumed:
         totals += f", with assumed shapes for {', '.join(map(visible, report.assumed))}"

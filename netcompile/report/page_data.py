@@ -32,19 +32,19 @@ if TYPE_CHECKING:
 LONGEST = 4096  # values of a table, or runs of a set: what is longer is left out, and the page says so
 
 
-def page_data(analysed: Analysed, report: Report, module: Module | None, level: int) -> dict[str, Any]:
-    """Everything that the script of the page needs; `level` is that at which `module` was made."""
-    return _Data(analysed, report, module, level).all()
+def page_data(analysed: Analysed, report: Report, module: Module | None) -> dict[str, Any]:
+    """Everything that the script of the page needs."""
+    return _Data(analysed, report, module).all()
 
 
 class _Data:
-    def __init__(self, analysed: Analysed, report: Report, module: Module | None, level: int) -> None:
+    def __init__(self, analysed: Analysed, report: Report, module: Module | None) -> None:
         self.analysed, self.report, self.module = analysed, report, module
         self.sizes: dict[tuple[str, str], int] = {}
         self.size_list: list[Any] = []
         self.values: dict[Value, int] = {}
         self.value_list: list[Any] = []
-        self.generated = {} if module is None else generated_lines(analysed, module, level)
+        self.generated = {} if module is None else generated_lines(module)
 
     def all(self) -> dict[str, Any]:
         from netcompile.report.layers import in_file_order
@@ -165,14 +165,11 @@ class _Data:
         return ("" if a[0] == first else a[0].blob), [maps(a[1]), maps(b[1])]
 
 
-def generated_lines(analysed: Analysed, module: Module, level: int) -> dict[tuple[str, int], list[list[int]]]:
+def generated_lines(module: Module) -> dict[tuple[str, int], list[list[int]]]:
     """Per layer (name, occurrence) the line ranges of the generated source that are its own: `forward` first."""
-    from netcompile.passes import optimise
-
-    graph = optimise(analysed.graph, level)
     found: dict[tuple[str, int], list[list[int]]] = {}
     for index, span in sorted(module.lines.items()):
-        node = graph.nodes[index]
+        node = module.nodes[index]
         found.setdefault((node.name, node.occurrence), []).append(list(span))
     attributes: dict[str, list[str]] = {}
     for weight in module.weights:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def proof(analysed: Analysed, valid: tuple[NSet, NSet] | None) -> Proof:
     """`valid`: the heights and widths for which the whole net is legal, None where nobody can say."""
-    from netcompile.analysis.proof import refusals, rooms
+    from netcompile.analysis.proof import refusals, rooms, ties
     from netcompile.analysis.streams import fusions
     from netcompile.analysis.upsampling import upsamplings
 
@@ -25,6 +25,7 @@ def proof(analysed: Analysed, valid: tuple[NSet, NSet] | None) -> Proof:
         tuple(_upsampling(u) for u in upsamplings(graph, analysed.shapes, sym, coordinates, valid)),
         tuple(FusionLine(f.node.name, f.node.line, f.streams) for f in fusions(graph, coordinates)),
         refusals(graph, analysed.shapes, sym, valid),
+        tuple((_ref(tie.node), tie.by_weights) for tie in ties(sym)),
     )
 
 

@@ -90,6 +90,7 @@ def proof_as_json(proof: Proof, valid: tuple[NSet, NSet] | None) -> dict[str, An
         "refusals": [
             {"axis": "HW"[r.axis], "n": r.n, "layer": r.layer, "line": r.line, "what": r.what} for r in proof.refusals
         ],
+        "ties": [{"layer": ref.layer, "line": ref.line, "weights": weights} for ref, weights in proof.ties],
         "deconvolutions": [_upsampling(found) for found in proof.upsamplings],
         "fusions": [_fusion(found) for found in proof.fusions],
     }

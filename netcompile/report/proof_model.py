@@ -64,10 +64,12 @@ class FusionLine:
 class Proof:
     """`rooms`: per crop, in the report's order, what it leaves over along height and width.
 
-    `refusals`: the input extents next to the legal ones, and what refuses them.
+    `refusals`: the input extents next to the legal ones, and what refuses them. `ties`: the layers that need the
+    declared size, True where it is for the shape of their weights.
     """
 
     rooms: tuple[tuple[Room | None, Room | None], ...]
     upsamplings: tuple[UpsamplingLine, ...]
     fusions: tuple[FusionLine, ...]
     refusals: tuple[Refusal, ...]
+    ties: tuple[tuple[LayerRef, bool], ...]

@@ -34,7 +34,7 @@ SWITCHES = (
 
 def find() -> str | None:
     """The browser, or None where there is none."""
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    return next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 
 
 class Chromium:
@@ -132,21 +132,26 @@ class Chromium:
         """Put a value into a field or a slider, as a person would, and wait until the page has followed."""
         self.evaluate(
             f"(e => {{ e.value = {json.dumps(str(value))};"
-            " e.dispatchEvent(new Event('input', {bubbles: true}));"
-            f" e.dispatchEvent(new Event('change', {{bubbles: true}})); }})(document.querySelector({json.dumps(selector)}))"
+            " for (const kind of ['input', 'change']) e.dispatchEvent(new Event(kind, {bubbles: true})); })"
+            f"(document.querySelector({json.dumps(selector)}))"
         )
         self.settle()
 
     def click(self, selector: str) -> None:
         """A click of the mouse in the middle of the first element that fits."""
-        place = self.evaluate(
+        place = (
             f"(e => {{ e.scrollIntoView({{block: 'center', inline: 'center'}}); const r = e.getBoundingClientRect();"
             f" return [r.x + r.width / 2, r.y + r.height / 2]; }})(document.querySelector({json.dumps(selector)}))"
         )
-        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
-            button = "none" if kind == "mouseMoved" else "left"
-            self.send("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button=button, clickCount=1)
+        self._mouse("mouseMoved", *self.evaluate(place), "none")
+        self.settle()  # what the pointer passes over may change what is shown
+        x, y = self.evaluate(place)
+        for kind, button in (("mouseMoved", "none"), ("mousePressed", "left"), ("mouseReleased", "left")):
+            self._mouse(kind, x, y, button)
         self.settle()
+
+    def _mouse(self, kind: str, x: float, y: float, button: str) -> None:
+        self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button=button, clickCount=int(button != "none"))
 
     def press(self, key: str) -> None:
         """A key: "Tab", "ArrowDown", "Enter"…"""

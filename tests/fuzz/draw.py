@@ -307,8 +307,13 @@ class Gen:
         oracle = ORACLES[layer.type]
 
         def run(bottoms: list[Array]) -> list[Array]:
-            with np.errstate(all="ignore"):
-                found = oracle(message, [b.copy() for b in bottoms], [b.copy() for b in blobs], self.net.train)
+            try:
+                with np.errstate(all="ignore"):
+                    found = oracle(message, [b.copy() for b in bottoms], [b.copy() for b in blobs], self.net.train)
+            except (ArithmeticError, ValueError) as error:
+                if isinstance(error, ArithmeticError) or "math domain error" in str(error):
+                    raise Unsuitable from error
+                raise
             return [np.asarray(v, float) for v in found]
 
         if any(layer.bottoms[i].error for i in layer.fixed):

@@ -39,7 +39,7 @@ def convolution_windows(g: Gen, size: Shape, transposed: bool) -> tuple[list[int
     if any(v < 1 for v in out) or prod(out) > 400:
         raise Unsuitable
     fields = (
-        per_axis(g, "kernel_size", "kernel", kernel, None)
+        (per_axis(g, "kernel_size", "kernel", kernel, None) or "kernel_size: 1 ")
         + per_axis(g, "stride", "stride", stride, 1)
         + per_axis(g, "pad", "pad", pad, 0)
         + per_axis(g, "dilation", "", dilation, 1)

@@ -1,11 +1,8 @@
-"""Words, tables and the page."""
+"""Words and tables."""
 
 from __future__ import annotations
 
-import re
-from base64 import b64encode
 from fractions import Fraction
-from hashlib import sha256
 
 import pytest
 
@@ -13,7 +10,7 @@ from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
 from netcompile.pipeline import analyse
 from netcompile.prototxt.source import Source
-from netcompile.report.as_html import conclusion, filter_pairs, page
+from netcompile.report.as_html import conclusion, filter_pairs
 from netcompile.report.layer_model import Report
 from netcompile.report.layers import layers_report
 from netcompile.report.offsets import offsets_report
@@ -84,22 +81,3 @@ def test_derivation_of_the_last_crop(report):
 def test_every_derivation_ends_in_the_inferred_offset(report):
     for crop in report.offsets.crops:
         assert conclusion(crop.derivation).endswith(f"= {crop.inferred[0]}")
-
-
-def test_the_page_is_closed_to_the_outside(report):
-    text = page(report)
-    assert page(report) == text
-    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1].replace("&#39;", "'")
-    style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)[1]
-    digest = b64encode(sha256(style.encode()).digest()).decode()
-    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    assert not re.search(r"https?:|<script|<link|<img|@import|url\(|style=", text)
-    assert len(text) < 500_000
-    assert "prefers-color-scheme: dark" in style
-
-
-def test_the_page_shows_the_offsets_and_the_formulas(report):
-    text = page(report)
-    assert "Why score has to start at 31" in text
-    assert "⌈(H+6)/32⌉" in text
-    assert text.count('class="chip ok"') == 3

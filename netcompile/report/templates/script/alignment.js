@@ -28,30 +28,58 @@ function place(crop, axis, n) {
 function lanes() {
   const home = $("#lanes");
   if (!home || !DATA.crops.length || !DATA.extents) return;
-  const made = DATA.crops.map((crop) => {
-    const lane = laneElement(crop);
+  const made = DATA.crops.map((crop, index) => {
+    const lane = laneElement(crop, index);
     home.append(lane);
     return lane;
   });
+  // Of a lane out of sight only the words follow; its drawing does when it comes into view.
+  const hidden = new Set();
+  const stale = new Set();
   const draw = () => {
     const placed = DATA.crops.map((crop) => place(crop, state.axis, state.n));
     const domain = wholeDomain(placed);
-    made.forEach((lane, index) => drawLane(lane, DATA.crops[index], placed[index], domain));
+    made.forEach((lane, index) => {
+      if (hidden.has(lane)) stale.add(lane);
+      drawLane(lane, DATA.crops[index], placed[index], domain, !hidden.has(lane));
+    });
   };
+  const watcher = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (!isIntersecting) hidden.add(target);
+      else if (hidden.delete(target) && stale.delete(target)) sizeChanged();
+    }
+  }, { rootMargin: "300px" });
+  made.forEach((lane) => watcher.observe(lane));
   onSize.push(draw);
   addEventListener("resize", perFrame(draw));
 }
 
-function laneElement(crop) {
+const MANY = 4; // lanes that are shown with both ends under a glass from the start
+
+function laneElement(crop, index) {
+  const names = crop.bottoms.map((value) => DATA.values[value].blob);
+  const shut = DATA.crops.length > MANY && (crop.status === "ok" || crop.status === "inferred");
+  const lenses = h("div", { class: "lenses", hidden: shut }, h("figure", { class: "lens first" }), h("figure", { class: "lens last" }));
+  const glass = h("button", { type: "button", class: "glass", "aria-expanded": String(!shut) }, "pixels");
+  glass.addEventListener("click", () => {
+    lenses.hidden = !lenses.hidden;
+    glass.setAttribute("aria-expanded", String(!lenses.hidden));
+    sizeChanged();
+  });
+  const why = $(`[data-why="${index}"]`);
   const layer = DATA.layers.findIndex((l) => l.name === crop.layer && l.lines[0] === crop.line);
   return h("article", { class: "lane", "data-crop": crop.layer },
     h("header", null,
       h("h3", null, h("button", { type: "button", class: "name", title: "show it in the graph and the sources", onclick: () => { select(layer, "lane"); $("#graph").scrollIntoView(); } }, crop.layer)),
       h("span", { class: `chip ${crop.status}` }, `${SIGNS[crop.status] || "✗"} ${crop.status}`),
-      h("p", { class: "says" })),
+      h("p", { class: "says" }),
+      h("p", { class: "which" }, `cuts ${names[0]} to the size of ${names[1]}, line ${crop.line}`),
+      glass),
     h("figure", { class: "rail" }),
-    h("div", { class: "lenses" }, h("figure", { class: "lens first" }), h("figure", { class: "lens last" })),
-    h("dl", { class: "numbers" }));
+    lenses,
+    h("dl", { class: "numbers" }),
+    why);
 }
 
 const SIGNS = { ok: "✓", inferred: "✓", undefined: "–" };
@@ -69,7 +97,7 @@ function wholeDomain(placed) {
   return [lo, hi];
 }
 
-function drawLane(lane, crop, p, domain) {
+function drawLane(lane, crop, p, domain, seen) {
   const [rail, first, last] = [".rail", ".first", ".last"].map((c) => $(c, lane));
   const names = crop.bottoms.map((index) => DATA.values[index].blob);
   const side = SIDES[state.axis];
@@ -87,7 +115,9 @@ function drawLane(lane, crop, p, domain) {
   says.textContent = !p.cropped ? `The ${side} is left as it is.`
     : p.used === null ? `would have to start at ${text(p.needed)}`
       : miss[0] ? `starts at ${p.used}, has to start at ${text(p.needed)}` : `starts at ${p.used}`;
+  if (!seen) return;
   drawRail(rail, p, names, domain);
+  if ($(".lenses", lane).hidden) return;
   drawLens(first, p, false);
   drawLens(last, p, true);
 }

@@ -6,9 +6,11 @@ function peek(members) {
   details(shown, members ? null : state.layer);
 }
 
-let detailed = null;
+let detailed = [undefined, null];
 
-function details(members, chosen) {
+/** Members of a box, of which one may be chosen. What is shown already stays: a press on its buttons must find them. */
+function details(members, chosen, anew) {
+  if (!anew && members === detailed[0] && chosen === detailed[1]) return;
   detailed = [members, chosen];
   const card = $("#details");
   if (!members) {
@@ -27,7 +29,7 @@ function details(members, chosen) {
       ...layer.bottoms.map((index) => fact("reads", `${DATA.values[index].blob}  ${shapeAt(DATA.values[index], state.n)}`)),
       top && fact("makes", `${top.blob}  ${shapeAt(top, state.n)}`),
       top && shapeText(top) !== shapeAt(top, state.n) && fact("exactly", shapeText(top)),
-      top && top.maps && fact("pixel i lies at", both([0, 1].map((axis) => top.maps[axis]), ([stride, offset]) => `${text(stride)}·i ${offset[0] < 0 ? "−" : "+"} ${text([Math.abs(offset[0]), offset[1]])}`)),
+      top && top.maps && fact("pixel i lies at", both([0, 1].map((axis) => top.maps[axis]), ([stride, offset]) => `${number(stride) === 1 ? "" : `${text(stride)}·`}i${offset[0] ? ` ${offset[0] < 0 ? "−" : "+"} ${text([Math.abs(offset[0]), offset[1]])}` : ""}`)),
       sum(members, 0) > 0 && fact("parameters", countText(sum(members, 0))),
       sum(members, 1) > 0 && fact("MACs", `${countText(sum(members, 1))}, ${share(members, 1)} of the net`),
       sum(members, 2) > 0 && fact("activations", `${countText(sum(members, 2))}B`)),
@@ -80,6 +82,6 @@ function fieldOf(value) {
 
 function detailsCard() {
   onSelect.push((layer) => details(graph.boxes.get(graph.group[layer]).members, layer));
-  onSize.push(() => { if (detailed) details(...detailed); });
+  onSize.push(() => { details(...detailed, true); });
   details(null, null);
 }

@@ -91,6 +91,7 @@ function boxElement(box) {
   const head = layers[0];
   const many = isGroup(box);
   const family = many ? "many" : head.input ? "input" : FAMILY[head.type] || "other";
+  const short = `${head.type}${head.window ? ` ${head.window}` : ""} +${layers.length - 1}`;
   const kinds = many ? `${box.members.length} layers` : [head.type + (head.window ? ` ${head.window}` : ""), ...layers.slice(1).map((l) => l.type)].join(" + ");
   const name = many ? groupName(box.members) : head.name;
   const left = box.x - BOX.width / 2;
@@ -100,8 +101,8 @@ function boxElement(box) {
     many && s("rect", { x: 4, y: 4, width: BOX.width, height: BOX.height, rx: 7, class: "behind" }),
     s("rect", { width: BOX.width, height: BOX.height, rx: 7, class: "face" }),
     s("rect", { width: 4, height: BOX.height - 14, x: 7, y: 7, rx: 2, class: "mark" }),
-    label(18, 18, shorten(name, 25), "name"),
-    label(18, 33, shorten(kinds, 30), "kind"),
+    label(18, 18, shorten(name, 23), "name"),
+    label(18, 33, shorten(!many && kinds.length > 30 ? short : kinds, 30), "kind"),
     share > 0 && s("rect", { x: 18, y: BOX.height - 5, width: Math.max(1.5, share * (BOX.width - 32)), height: 2.5, rx: 1, class: "cost" }),
     label(BOX.width / 2 + 8, BOX.height + 14, "", "shape"),
     label(BOX.width / 2 + 8, BOX.height + 27, "", "map"));
@@ -110,7 +111,7 @@ function boxElement(box) {
   element.addEventListener("pointerenter", () => peek(box.members));
   element.addEventListener("pointerleave", () => peek(null));
   element.addEventListener("focus", () => { focusable(box.group); peek(box.members); });
-  element.addEventListener("blur", () => peek(null));
+  element.addEventListener("blur", (event) => { if (!$("#details").contains(event.relatedTarget)) peek(null); });
   graph.elements.set(box.group, element);
   return element;
 }

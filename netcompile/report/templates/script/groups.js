@@ -1,7 +1,7 @@
 // What the graph draws as one box: a layer with those that work in its place, a chain, a block of the net.
 
 const DETAIL = ["layers", "folded", "chains", "blocks"];
-const COMFORT = 70; // boxes that are read at a glance
+const COMFORT = 80; // boxes that are read at a glance
 
 /** Every layer as a unit, and the links between units: which value goes where. */
 function layerLinks() {

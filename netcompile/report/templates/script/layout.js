@@ -38,12 +38,13 @@ function topological(order, into, out) {
 }
 
 /** Straight runs: every group goes on to one reader at most, the longest way first. */
-function runsOf({ row, height, sorted }, edges) {
+function runsOf({ row, height, sorted }, edges, weight) {
   const onward = new Map();
   const back = new Map();
   const longest = (e) => row.get(e.from) + height.get(e.to);
   const span = (e) => row.get(e.to) - row.get(e.from);
-  const ranked = edges.map((e, i) => ({ e, i })).sort((p, q) => longest(q.e) - longest(p.e) || span(p.e) - span(q.e) || p.i - q.i);
+  const heavy = (e) => weight.get(e.from) + weight.get(e.to); // of two ways of one length, that with more layers
+  const ranked = edges.map((e, i) => ({ e, i })).sort((p, q) => longest(q.e) - longest(p.e) || heavy(q.e) - heavy(p.e) || span(p.e) - span(q.e) || p.i - q.i);
   for (const { e } of ranked) {
     if (onward.has(e.from) || back.has(e.to) || e.reference) continue;
     onward.set(e.from, e);
@@ -69,7 +70,9 @@ function layout(group, links) {
   for (const e of edges) e.stub = e.reference && many.get(e.from) > STUBS;
   const graph = rowsOf(order, edges);
   const { row } = graph;
-  const { runs, straight } = runsOf(graph, edges);
+  const weight = new Map();
+  for (const g of group) weight.set(g, (weight.get(g) || 0) + 1);
+  const { runs, straight } = runsOf(graph, edges, weight);
   const runOf = new Map();
   for (const run of runs) for (const g of run.boxes) runOf.set(g, run);
   const ways = new Map();

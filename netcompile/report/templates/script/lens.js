@@ -36,12 +36,13 @@ function drawLens(figure, p, atEnd) {
   const width = Math.max(figure.clientWidth, 260);
   const slack = Math.max(0, atEnd ? p.a - p.start - p.b : p.start);
   const border = p.edgeA(atEnd ? p.start + p.b : p.start);
+  const right = p.cropped ? p.edgeA(number(p.needed) + (atEnd ? p.b : 0)) : border;
   const ghost = p.cropped ? p.edgeA(atEnd ? p.centred + p.b : p.centred) : border;
-  const near = Math.abs(ghost - border) <= NEAR * p.stride;
+  const near = Math.abs(ghost - right) <= NEAR * p.stride;
   const outer = (Math.min(slack, SIGHT) + 1.4) * p.stride;
   const inner = 6.4 * p.stride;
   let [lo, hi] = atEnd ? [border - inner, border + outer] : [border - outer, border + inner];
-  if (near) [lo, hi] = [Math.min(lo, ghost - 2 * p.stride), Math.max(hi, ghost + 2 * p.stride)];
+  for (const c of near ? [ghost, right] : [right]) if (Math.abs(c - border) <= NEAR * p.stride) [lo, hi] = [Math.min(lo, c - 2 * p.stride), Math.max(hi, c + 2 * p.stride)];
   const view = { lo, hi, width, x: (c) => ((c - lo) / (hi - lo)) * width };
   const inside = (i) => i + 0.5 >= p.start && i + 0.5 < p.start + p.b;
   const extent = state.n[state.axis];
@@ -53,7 +54,8 @@ function drawLens(figure, p, atEnd) {
     pad && span(-0.5 - pad, extent - 0.5 + pad, "pad"),
     span(-0.5, extent - 0.5, "image"),
     s("line", { x1: view.x(border), x2: view.x(border), y1: LENS.a - 6, y2: LENS.b + 26, class: "guide" }),
-    ...(p.cropped ? ghostParts(view, p, border, ghost, near, atEnd) : []),
+    ...(p.cropped ? ghostParts(view, p, right, ghost, near, atEnd) : []),
+    border !== right && arrow(view.x(right), view.x(border), LENS.a + 25, "miss-arrow"),
     ...ticks(view.x, lo, hi, LENS.ruler),
   ];
   const title = `${atEnd ? "last" : "first"} pixels`;
@@ -61,22 +63,26 @@ function drawLens(figure, p, atEnd) {
     s("svg", { viewBox: `0 0 ${width} ${LENS.height}`, width, height: LENS.height, role: "img", "aria-label": `${title}: ${plural(slack, "pixel")} of slack` }, ...parts.filter(Boolean)));
 }
 
+/** From where it has to be to where it is. */
+function arrow(from, to, y, kind) {
+  const tip = to > from ? -5 : 5;
+  return s("path", { d: `M${from} ${y - 5}v10M${from} ${y}H${to}m${tip} -3.5l${-tip} 3.5l${tip} 3.5`, class: kind });
+}
+
 /** The ghost: where the centred crop would begin or end, and an arrow as long as its error. */
-function ghostParts(view, p, border, ghost, near, atEnd) {
+function ghostParts(view, p, right, ghost, near, atEnd) {
   const { x, width } = view;
   const says = (content) => {
     const room = 6.1 * content.length;
-    const at = near ? x(ghost) : ghost < border ? 0 : width;
+    const at = near ? x(ghost) : ghost < right ? 0 : width;
     const left = atEnd ? Math.max(4, Math.min(at - room, width - room - 4)) : Math.max(4, Math.min(at, width - room - 4));
     return label(left, LENS.ghost - 7, content, "ghost-text", "start");
   };
-  if (!near) return [says(ghost < border ? "← centred crop: out of sight" : "centred crop: out of sight →")];
+  if (!near) return [says(ghost < right ? "← centred crop: out of sight" : "centred crop: out of sight →")];
   const outline = s("path", { d: `M${atEnd ? 0 : width} ${LENS.ghost}H${x(ghost)}V${LENS.a + 22}`, class: "ghost" });
-  if (ghost === border) return [outline, says("centred crop: right at this size")];
-  const pixel = Math.abs(ghost - border) / p.stride;
-  const y = LENS.ghost + 13;
-  const tip = ghost > border ? -5 : 5;
+  if (ghost === right) return [outline, says("centred crop: right at this size")];
+  const pixel = Math.abs(ghost - right) / p.stride;
   return [outline,
-    s("path", { d: `M${x(border)} ${y - 5}v10M${x(border)} ${y}H${x(ghost)}m${tip} -3.5l${-tip} 3.5l${tip} 3.5`, class: "error-arrow" }),
-    says(`centred crop: off by ${text(pixel)}${p.stride === 1 ? "" : `, ${text(Math.abs(ghost - border))} of the input`}`)];
+    arrow(x(right), x(ghost), LENS.ghost + 13, "error-arrow"),
+    says(`centred crop: off by ${text(pixel)}${p.stride === 1 ? "" : `, ${text(Math.abs(ghost - right))} of the input`}`)];
 }

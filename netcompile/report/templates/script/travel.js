@@ -93,6 +93,7 @@ function travel() {
   onSize.push(labelBoxes);
   onSelect.push((layer, from) => {
     markSelected();
+    focusable(graph.group[layer]);
     if (from !== "graph" && from !== "start") showBox(graph.group[layer]);
   });
   select(Math.max(0, DATA.layers.findIndex((layer) => !layer.input)), "start");

@@ -1,0 +1,116 @@
+"""What -O2 adds to the emitted class: a forward without gradients, windows of blobs, and the frames around them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from netcompile.emit.layout import lay_out
+from netcompile.ir.graph import Graph, Node, Value
+from netcompile.layers.base import IntShape, Layer, Shape
+from netcompile.passes.window_layers import Region, Surround, cut, text
+
+# Names that the methods below use.
+ATTRIBUTES = frozenset(["compute", "literal", "windowed", "frame", "frames", "frames_from", "plain", "relu", "packed"])
+VARIABLES = frozenset(["H", "W", "frame", "key", "weights", "zeros", "height", "width", "recorded", "only_frame"])
+
+LARGE = 1 << 20  # bytes from which on a blob is dropped after its last use
+FRAMES_KEPT = 64
+
+
+@dataclass(frozen=True)
+class Windowed:
+    """A graph that computes windows, with its shapes."""
+
+    graph: Graph
+    shapes: Mapping[Value, IntShape]
+    symbolic: Mapping[Value, Shape | None]
+
+    @property
+    def surrounds(self) -> tuple[Surround, ...]:
+        return tuple(node.layer for node in self.graph.nodes if isinstance(node.layer, Surround))
+
+
+def framed_values(windowed: Windowed, plain: Graph) -> dict[str, Value]:
+    """Frame names with the values of the plain graph that they are cut from, in the order in which they are made."""
+    wanted = {surround.blob for surround in windowed.surrounds}
+    found = {}
+    for value in plain.values():
+        for name in (value.blob if plain.blobs.get(value.blob) == value else "", str(value)):
+            if name in wanted:
+                found[name] = value
+    return found
+
+
+def needs_size(nodes: tuple[Node, ...]) -> bool:
+    """Whether the code of some layer mentions H and W."""
+    from netcompile.passes.window_layers import DeconvolutionWindow
+
+    made: tuple[type[Layer], ...] = (Region, Surround, DeconvolutionWindow)
+    return any(isinstance(node.layer, made) for node in nodes)
+
+
+def dispatch(arguments: list[str], image: str = "", base: int = 0) -> list[str]:
+    """The method `forward`: where gradients are recorded, and which way a small image takes."""
+    named = ", ".join(arguments)
+    wants = " or ".join(["self.training", *(f"{a}.requires_grad" for a in arguments)])
+    lines = lay_out(f"def forward({', '.join(['self', *arguments])}):", 4)
+    lines += ["        # Gradients are recorded in training alone, or for an input that wants one."]
+    lines += lay_out(f"recorded = torch.is_grad_enabled() and ({wants})", 8)
+    if image:
+        lines += [f"        # The frame has a gradient too; smaller images have no frame of their own."]
+        lines += lay_out(f"if recorded or self.training or min({image}.shape[2:]) < {base}:", 8)
+        lines += [f"            return self.literal({named})"]
+        return [*lines, "        with torch.no_grad():", f"            return self.windowed({named})"]
+    lines += ["        with torch.set_grad_enabled(recorded):"]
+    return [*lines, f"            return self.compute({named})"]
+
+
+def frame_method(windowed: Windowed, image: str, channels: int) -> list[str]:
+    """The method `frame`, which cuts what `literal` gives for an image of zeros to the windows' surroundings."""
+    first = windowed.surrounds[0]
+    base, period = first.base, first.period
+    size = f"{base} + (n - {base}) % {period}" if base % period else f"{base} + n % {period}"
+    lines = [
+        "    @torch.compiler.disable",
+        "    @torch.no_grad()",
+        f"    def frame(self, {image}):",
+        '        """What surrounds the windows, kept until the weights change.',
+        "",
+        "        Where nothing of the image is seen, blobs depend on the weights alone: they are those",
+        f"        of zeros, and the same for all sizes that agree modulo {period} but for their length.",
+        '        """',
+        "        weights = [*self.parameters(), *self.buffers()]",
+        "        state = [(weight.data_ptr(), version(weight)) for weight in weights]",
+        "        if self.frames_from != state:",
+        "            self.frames, self.frames_from = {}, state",
+        f"        H, W = ({size} for n in {image}.shape[2:])",
+        f"        key = H, W, {image}.dtype, {image}.device",
+        "        if key not in self.frames:",
+        f"            zeros = {image}.new_zeros(1, {channels}, H, W)",
+        "            plain = self.literal(zeros, only_frame=True)",
+        f"            if len(self.frames) >= {FRAMES_KEPT}:",
+        "                self.frames.pop(next(iter(self.frames)))",
+        "            frame = self.frames[key] = {}",
+    ]
+    for surround in windowed.surrounds:
+        key = string(surround.blob)
+        place = ", ".join([*map(str, surround.start), *map(text, surround.extent)])
+        lines += lay_out(f"frame[{key}] = window(plain[{key}], {place})", 12)
+    return [*lines, "        return self.frames[key]"]
+
+
+def string(text: str) -> str:
+    """A string literal in double quotes, as ruff writes it."""
+    quoted = repr(text)
+    if quoted[0] == "'" and '"' not in text:
+        return '"' + quoted[1:-1].replace("\\'", "'") + '"'
+    return quoted
+
+
+FRAME_FUNCTIONS = '''
+def window(x, top, left, height, width):
+    """A copy of some rows and columns."""
+    return x[:, :, top : top + height, left : left + width].clone()
+'''
+

@@ -1,0 +1,155 @@
+"""ONNX files: what ONNX Runtime computes is what the module computes."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+
+from netcompile.cli.main import entry
+from netcompile.export import onnx_file
+from netcompile.export.onnx_file import PACKAGES, check_onnx, require_onnx, write_onnx
+from netcompile.export.program import Exported
+from netcompile.prototxt.diagnostic import NetError
+from tests.conftest import REPOSITORY
+from tests.export.nets import Built, built, single
+
+ABSENT = [name for name in PACKAGES if find_spec(name) is None]
+with_onnx = pytest.mark.skipif(bool(ABSENT), reason=f"{' and '.join(ABSENT)} not installed")
+
+# Rounding up where Caffe, PyTorch and ONNX Runtime have three opinions on the last window.
+POOLS = [
+    "pool: MAX kernel_size: 2 stride: 2",
+    "pool: MAX kernel_size: 3 stride: 2",
+    "pool: MAX kernel_size: 3 stride: 2 pad: 1",
+    "pool: MAX kernel_size: 2 stride: 2 pad: 1",
+    "pool: MAX kernel_size: 3 stride: 3 pad: 2",
+    "pool: MAX kernel_size: 1 stride: 2",
+    "pool: AVE kernel_size: 2 stride: 2",
+    "pool: AVE kernel_size: 3 stride: 2 pad: 1",
+    "pool: AVE kernel_size: 3 stride: 3 pad: 2",
+    "pool: AVE kernel_size: 3 stride: 1 pad: 1",
+    "pool: AVE kernel_size: 3 stride: 2 round_mode: FLOOR",
+    "pool: AVE global_pooling: true",
+]
+POOLING = "".join(
+    f'layer {{ name: "p{i}" type: "Pooling" bottom: "data" top: "p{i}" pooling_param {{ {p} }} }}\n'
+    for i, p in enumerate(POOLS)
+)
+
+
+@pytest.fixture(scope="module")
+def pooling(tmp_path_factory: pytest.TempPathFactory) -> tuple[Built, Exported, Path]:
+    path = tmp_path_factory.mktemp("onnx") / "pools.onnx"
+    made = built(single(POOLING))
+    return made, write_onnx(*made, str(path)), path
+
+
+@with_onnx
+def test_pooling_has_caffes_windows_at_every_small_size(pooling: tuple[Built, Exported, Path]) -> None:
+    import onnxruntime
+
+    (_, module, made), exported, path = pooling
+    session = onnxruntime.InferenceSession(path)
+    least = [axis.least for axis in exported.signature.axes]
+    for height in range(least[0], least[0] + 7):
+        x = torch.randn(2, 2, height, least[1] + (height * 5) % 9) - 2
+        with torch.no_grad():
+            wanted = made(x)
+        found = session.run(list(module.outputs), {"data": x.numpy()})
+        for blob, array in zip(module.outputs, found, strict=True):
+            assert torch.allclose(torch.from_numpy(array), wanted[blob], atol=1e-5), (blob, height)
+
+
+@with_onnx
+def test_blobs_and_axes_have_their_names(pooling: tuple[Built, Exported, Path]) -> None:
+    import onnx
+
+    graph = onnx.load(pooling[2]).graph
+    shapes = {
+        value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.output)
+    }
+    assert shapes["data"] == ["N", 2, "H", "W"]
+    assert [value.name for value in graph.output] == list(pooling[0][1].outputs)
+    assert shapes["p11"] == ["N", 2, 1, 1]
+    assert all("H" in shapes[f"p{i}"][2] and "W" in shapes[f"p{i}"][3] for i in range(11))
+    assert not any(a.name == "ceil_mode" and a.i for node in graph.node for a in node.attribute)
+
+
+@with_onnx
+def test_a_file_that_computes_something_else_is_refused(pooling: tuple[Built, Exported, Path], tmp_path: Path) -> None:
+    import onnx
+
+    (net, module, made), exported, path = pooling
+    model = onnx.load(path)
+    (pool,) = (node for node in model.graph.node if node.op_type == "AveragePool" and "p6" in str(node))
+    pool.op_type = "MaxPool"
+    del pool.attribute[:]
+    pool.attribute.extend(
+        [onnx.helper.make_attribute("kernel_shape", [2, 2]), onnx.helper.make_attribute("strides", [2, 2])]
+    )
+    wrong = tmp_path / "wrong.onnx"
+    onnx.save(model, wrong)
+    with pytest.raises(NetError) as caught:
+        check_onnx(net, module, made, exported, str(wrong))
+    (finding,) = caught.value.diagnostics
+    assert finding.code == "export"
+    assert finding.what == "net is not what ONNX Runtime computes"
+    assert "blob 'p6'" in finding.why
+
+
+@with_onnx
+def test_build_writes_and_lists_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = REPOSITORY / "weights" / "shapes-fcn8s.caffemodel"
+    command = ["build", "shapes-fcn8s/deploy.prototxt", "--weights", str(weights), "--onnx", "-o", str(tmp_path)]
+    assert entry(command) == 0
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["onnx"] == "shapes_fcn8s.onnx"
+    data = (tmp_path / "shapes_fcn8s.onnx").read_bytes()
+    assert manifest["sha256"]["shapes_fcn8s.onnx"] == sha256(data).hexdigest()
+    assert "shapes_fcn8s.onnx (2." in capsys.readouterr().out
+
+
+@with_onnx
+def test_all_or_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_file, "TOLERANCE", -1.0)
+    net = tmp_path / "relu.prototxt"
+    net.write_text(single('layer { name: "r" type: "ReLU" bottom: "data" top: "r" }'))
+    assert entry(["build", str(net), "--onnx", "-o", str(tmp_path / "out")]) == 2
+    assert "relu is not what ONNX Runtime computes" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@with_onnx
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [((), "no caffemodel is given"), (("--phase", "train"), "cannot be exported for training")],
+)
+def test_what_cannot_be_written_is_refused_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], words: str
+) -> None:
+    command = ["build", "shapes-fcn8s/deploy.prototxt", "--onnx", *options, "-o", str(tmp_path / "out")]
+    assert entry(command) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_packages_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_file, "find_spec", lambda name: None if name != "onnx" else object())
+    assert entry(["build", "shapes-fcn8s/deploy.prototxt", "--onnx", "-o", str(tmp_path / "out")]) == 2
+    err = capsys.readouterr().err
+    assert "ONNX files need onnxscript and onnxruntime, which are not installed" in err
+    assert 'pip install "netcompile[onnx]"' in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_said_where_nothing_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_file, "find_spec", lambda name: object())
+    require_onnx()

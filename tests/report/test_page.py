@@ -1,0 +1,223 @@
+"""The page as text: closed to the outside, complete without its script, and data that the script can trust."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from fractions import Fraction
+from hashlib import sha256
+from html import unescape
+
+import pytest
+
+from netcompile.algebra.nset import NSet
+from netcompile.algebra.size import Size
+from netcompile.pipeline import analyse, compile_net
+from netcompile.prototxt.source import Source
+from netcompile.report.as_html import html_report, script_safe, verdict
+from netcompile.report.layer_model import Report
+from netcompile.report.layers import layers_report
+from netcompile.report.offsets import offsets_report
+from netcompile.report.page_data import fraction, generated_lines, page_data, set_, size_pieces
+from netcompile.zoo.find import find_definition
+
+FCN8S = "voc-fcn8s/val.prototxt"
+HALF = """
+input: "data" input_dim: 1 input_dim: 3 input_dim: 32 input_dim: 32
+layer { name: "down" type: "Convolution" bottom: "data" top: "down"
+  convolution_param { num_output: 1 kernel_size: 3 stride: 2 } }
+layer { name: "up" type: "Deconvolution" bottom: "down" top: "up"
+  convolution_param { num_output: 1 kernel_size: 4 stride: 2 } }
+layer { name: "cut" type: "Crop" bottom: "data" bottom: "up" top: "cut" }
+"""
+
+
+def analysed_of(text, **options):
+    return analyse(Source(text, "net.prototxt"), **options)
+
+
+def report_of(analysed):
+    return Report(offsets_report(analysed), layers_report(analysed))
+
+
+def page_of(analysed, **options):
+    return html_report(analysed, report_of(analysed), **options)
+
+
+@pytest.fixture(scope="module")
+def fcn8s():
+    return analyse(Source.read(find_definition(FCN8S)))
+
+
+@pytest.fixture(scope="module")
+def page(fcn8s):
+    return page_of(fcn8s)
+
+
+def data_of(page):
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1])
+
+
+def test_the_page_is_closed_to_the_outside(fcn8s, page):
+    assert page_of(fcn8s) == page
+    policy = unescape(re.search(r'Content-Security-Policy" content="([^"]*)"', page)[1])
+    parts = (
+        re.search(r"<style>(.*?)</style>", page, re.DOTALL)[1],
+        re.search(r"<script>(.*?)</script>", page, re.DOTALL)[1],
+    )
+    style, script = (b64encode(sha256(part.encode()).digest()).decode() for part in parts)
+    assert policy == (
+        f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; "
+        "require-trusted-types-for 'script'; base-uri 'none'; form-action 'none'"
+    )
+    assert len(page.encode()) < 500_000
+    assert "prefers-color-scheme: dark" in parts[0]
+    assert not re.search(r"<link|<img|<iframe|@import|url\((?!#)|style=|\son\w+=", page.replace(parts[1], ""))
+    assert set(re.findall(r"https?://[^\s\"'`]*", page)) == {"http://www.w3.org/2000/svg"}
+
+
+@pytest.mark.parametrize("sink", ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "fetch("])
+def test_the_script_makes_no_markup_of_text(page, sink):
+    assert sink not in re.search(r"<script>(.*?)</script>", page, re.DOTALL)[1]
+
+
+def test_without_its_script_the_page_shows_offsets_and_formulas(page):
+    text = page.split('<script type="application/json"')[0]
+    assert "Why score has to start at 31" in text
+    assert "⌈(H+6)/32⌉" in text
+    assert text.count('class="chip ok"') == 3
+    assert "All 3 crops start where alignment needs them to." in text
+    assert "Each of the 3 crops is legal for every H and W." in text
+
+
+def test_the_data_of_the_last_crop(page):
+    data = data_of(page)
+    crop = data["crops"][-1]
+    assert crop["layer"] == "score"
+    assert crop["maps"] == [[[[1, 1], [-31, 1]]] * 2, [[[1, 1], [0, 1]]] * 2]
+    assert crop["needed"] == [[31, 1], [31, 1]]
+    assert crop["used"] == crop["declared"] == [31, 31]
+    assert [data["values"][v]["blob"] for v in crop["bottoms"]] == ["upscore8", "data"]
+    assert data["padding"] == [[100, "conv1_1"], [100, "conv1_1"]]
+    assert data["extents"] == [500, 500]
+
+
+def test_layers_know_their_lines_in_both_sources(fcn8s, page):
+    data = data_of(page)
+    prototxt, module = data["source"].split("\n"), data["module"].split("\n")
+    for layer in data["layers"]:
+        first, last = layer["lines"]
+        assert f'name: "{layer["name"]}"' in "\n".join(prototxt[first - 1 : last])
+        assert prototxt[first - 1].startswith("layer {")
+        assert prototxt[last - 1] == "}"
+    conv = next(layer for layer in data["layers"] if layer["name"] == "conv3_2")
+    assert [module[first - 1].split("(")[0].strip() for first, _ in conv["code"]] == [
+        "conv3_2 = self.conv3_2",
+        "self.conv3_2 = nn.Conv2d",
+    ]
+    assert all(layer["code"] for layer in data["layers"] if layer["type"] not in ("Python", "Dropout"))
+
+
+def test_lines_of_shared_and_repeated_layers(repository):
+    """Two layers of one name: each has its own line; the parameters' line goes to the first."""
+    text = """
+    input: "x" input_dim: 1 input_dim: 2 input_dim: 9 input_dim: 9
+    layer { name: "same" type: "Convolution" bottom: "x" top: "a" convolution_param { num_output: 2 kernel_size: 3 } }
+    layer { name: "same" type: "ReLU" bottom: "a" top: "b" }
+    """
+    analysed = analysed_of(text)
+    module = compile_net(analysed, 1)
+    found = generated_lines(module)
+    lines = module.source.split("\n")
+    assert [lines[first - 1].strip().split("  #")[0] for first, _ in found["same", 0]] == [
+        "a = self.same(x)",
+        "self.same = nn.Conv2d(2, 2, kernel_size=3)",
+    ]
+    assert [lines[first - 1].strip() for first, _ in found["same", 1]] == ["b = F.relu(a)"]
+
+
+def test_a_net_that_is_refused_still_has_its_page():
+    text = page_of(analysed_of(HALF))
+    assert "1 of 1 crops is not aligned: cut (line 7)." in text
+    assert "There is none: crop &#39;cut&#39;: " in text
+    crop = data_of(text)["crops"][0]
+    assert (crop["status"], crop["used"], crop["needed"]) == ("noninteger", None, [[-1, 2], [-1, 2]])
+    assert data_of(text)["module"] is None
+
+
+def test_a_crop_of_the_width_alone():
+    text = """
+    input: "a" input_dim: 1 input_dim: 3 input_dim: 32 input_dim: 40
+    input: "b" input_dim: 1 input_dim: 3 input_dim: 32 input_dim: 30
+    layer { name: "cut" type: "Crop" bottom: "a" bottom: "b" top: "cut" crop_param { axis: 3 offset: 4 } }
+    """
+    crop = data_of(page_of(analysed_of(text)))["crops"][0]
+    assert crop["used"] == crop["declared"] == [None, 4]
+    assert crop["maps"] is None
+
+
+def test_a_net_without_layers_or_height_and_width():
+    text = page_of(analysed_of('input: "x" input_shape { dim: 2 dim: 3 }'))
+    assert "The net has no crop layers." in text
+    assert data_of(text)["extents"] is None
+
+
+def test_sizes_as_pieces():
+    n = Size.variable("H")
+    assert size_pieces(n) == [[1, 1, 0, 0, 1, 0]]
+    shrinks = (n - 3).where_positive()
+    assert size_pieces(shrinks)[0] == [1]
+    assert size_pieces(shrinks)[1][0] == 4
+
+
+def test_sets_as_lists():
+    assert set_(NSet.all()) == [[], 1, 1, [[0, 1]]]
+    assert set_(NSet.of([5, 6, 9])) == [[[5, 7], [9, 10]], 10, 1, []]
+    assert set_(NSet.congruent(3, 32) & NSet.between(10)) == [[], 4, 32, [[3, 4]]]
+    assert set_(NSet.of(range(1, 20000, 2))) is None
+
+
+def test_fractions_are_exact():
+    assert fraction(Fraction(-183, 2)) == [-183, 2]
+
+
+def test_json_cannot_leave_its_element():
+    text = script_safe({"a": "</script><!--<script>&\u2028"})
+    assert not re.search("[<>&\u2028]", text)
+    assert json.loads(text) == {"a": "</script><!--<script>&\u2028"}
+
+
+@pytest.mark.parametrize(
+    ("crop", "status", "sentence"),
+    [
+        ("crop_param { offset: 2 }", "ok", "The crop starts where alignment needs it to."),
+        ("", "ok", "The crop starts where alignment needs it to, by an offset that the file does not declare."),
+        ("crop_param { offset: 3 }", "mismatch", "1 of 1 crops is not aligned: cut (line 4)."),
+    ],
+)
+def test_the_verdict(crop, status, sentence):
+    text = """input: "x" input_dim: 1 input_dim: 1 input_dim: 20 input_dim: 20
+    layer { name: "big" type: "Convolution" bottom: "x" top: "big"
+      convolution_param { num_output: 1 kernel_size: 5 pad: 4 } }
+    layer { name: "cut" type: "Crop" bottom: "big" bottom: "x" top: "cut" %s }"""
+    report = offsets_report(analysed_of(text % crop))
+    assert verdict(report) == (status, sentence)
+
+
+def test_page_data_is_small(fcn8s):
+    data = page_data(fcn8s, report_of(fcn8s), None)
+    assert len(script_safe(data)) < 60_000
+
+
+def test_the_proof_in_sentences(page):
+    text = unescape(page)
+    assert "upscore8 is 32⌈(H+6)/32⌉ + 56 high; the window leaves 31 before it and " in text
+    assert " after it, from 31 to 62. At the smallest legal input, H = 1: 88 = 31 + 1 + 56. Its width likewise." in text
+
+
+def test_what_refuses_the_sizes_that_are_not_legal():
+    text = """input: "x" input_dim: 1 input_dim: 1 input_dim: 20 input_dim: 20
+    layer { name: "seven" type: "Convolution" bottom: "x" top: "y"
+      convolution_param { num_output: 1 kernel_size: 7 } }"""
+    assert "<li>H = 6 is refused by &#39;seven&#39; (net.prototxt:2): " in page_of(analysed_of(text))

@@ -1,0 +1,129 @@
+"""What a data layer says about images: means, scales, orders; nothing is evaluated."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+
+from netcompile.pipeline import analyse
+from netcompile.prototxt.diagnostic import NetError
+from netcompile.prototxt.source import Source
+from netcompile.runtime.images import FCN_MEAN_BGR, to_blob
+from netcompile.runtime.prepare import Preparation, preparation, read_literal
+from tests.caffemodel.encode import chunk, floats, varint
+from tests.runtime.conftest import picture
+
+CONV = (
+    'layer { name: "c" type: "Convolution" bottom: "%s" top: "c" convolution_param { num_output: 2 kernel_size: 1 } }'
+)
+
+
+def graph(data: str, top: str = "data"):
+    return analyse(Source(data + "\n" + CONV % top)).graph
+
+
+def python(layer: str, params: str, top: str = "data") -> str:
+    return (
+        f'layer {{ name: "d" type: "Python" top: "{top}" python_param {{ module: "m" layer: "{layer}" '
+        f'param_str: "{params}" }} }}'
+    )
+
+
+def data(transform: str) -> str:
+    return f'layer {{ name: "d" type: "Data" top: "data" data_param {{ batch_size: 1 }} {transform} }}'
+
+
+CASES = [
+    (python("X", "{'mean': (1, 2, 3)}"), (1, 2, 3), 1, "bgr", []),
+    (python("X", "{'mean': [1.5]}"), (1.5,), 1, "bgr", []),
+    (python("X", '{\\"mean\\": [1, 2, 3], \\"shuffle\\": true}'), (1, 2, 3), 1, "bgr", []),
+    (python("VOCSegDataLayer", "{'split': 'val'}"), FCN_MEAN_BGR, 1, "bgr", []),
+    (python("SIFTFlowSegDataLayer", "dict(split='val')"), (114.578, 115.294, 108.353), 1, "bgr", ["param-str"]),
+    (python("X", "{}"), FCN_MEAN_BGR, 1, "bgr", ["mean-assumed"]),
+    (python("X", "__import__('os').abort()"), FCN_MEAN_BGR, 1, "bgr", ["param-str", "mean-assumed"]),
+    (data("transform_param { mean_value: 104 mean_value: 117 mean_value: 123 scale: 0.5 }"), (104, 117, 123), 0.5,
+     "bgr", []),
+    (data("transform_param { mean_value: 127 }"), (127,), 1, "bgr", []),
+    (data("transform_param { mirror: true }"), (0,), 1, "bgr", []),
+    (data(""), (0,), 1, "bgr", []),
+    (data('transform_param { mean_file: "/nowhere/mean.binaryproto" }'), FCN_MEAN_BGR, 1, "bgr",
+     ["mean-file", "mean-assumed"]),
+    ('layer { name: "d" type: "Input" top: "data" input_param { shape { dim: [1, 3, 8, 8] } } }', FCN_MEAN_BGR, 1,
+     "bgr", ["mean-assumed"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("layer", "mean", "scale", "order", "codes"), CASES)
+def test_data_layers(layer, mean, scale, order, codes):
+    found, notes = preparation(graph(layer), 3)
+    assert found.mean == pytest.approx(mean)
+    assert (found.scale, found.order) == (scale, order)
+    assert [note.code for note in notes] == codes
+
+
+def test_the_hha_input_keeps_its_order():
+    found, notes = preparation(graph(python("NYUDSegDataLayer", "{'tops': ['hha', 'label']}", "hha"), "hha"), 3)
+    assert (found.mean, found.order, notes) == ((132.431, 94.076, 118.477), "rgb", [])
+
+
+def test_options_replace_what_the_layer_says():
+    net = graph(python("X", "{'mean': (1, 2, 3)}"))
+    found, notes = preparation(net, 3, mean="4, 5,6", scale=2.0, order="rgb")
+    assert (found.mean, found.scale, found.order, notes) == ((4, 5, 6), 2.0, "rgb", [])
+    assert preparation(net, 3, mean="0")[0].mean == (0,)
+
+
+def binaryproto(values: np.ndarray) -> bytes:
+    dims = b"".join(varint(n) for n in (1, *values.shape))
+    return chunk(7, chunk(1, dims)) + chunk(5, floats(values.ravel()))
+
+
+def test_a_mean_image(tmp_path):
+    image = np.arange(24, dtype=np.float32).reshape(3, 2, 4)
+    path = tmp_path / "mean.binaryproto"
+    path.write_bytes(binaryproto(image))
+    found, notes = preparation(None, 3, mean=str(path))
+    assert notes == []
+    assert found.mean == (3.5, 11.5, 19.5)
+    same, other = picture(1, 2, 4), picture(1, 5, 4)
+    assert np.array_equal(found.blob(same), same[:, :, ::-1].transpose(2, 0, 1) - image)
+    assert np.array_equal(found.blob(other), to_blob(other, (3.5, 11.5, 19.5))[0])
+    net = data(
+        f'transform_param {{ mean_file: "elsewhere/mean.binaryproto" scale: {struct.unpack("<f", b"..@?")[0]} }}'
+    )
+    beside, notes = preparation(graph(net), 3, str(tmp_path))
+    assert (beside.mean, notes) == ((3.5, 11.5, 19.5), [])
+
+
+def test_scale_comes_after_the_mean():
+    rgb = picture(2)
+    blob = Preparation((1, 2, 3), 0.25).blob(rgb)
+    assert np.array_equal(blob, to_blob(rgb, (1, 2, 3))[0] * np.float32(0.25))
+    assert (blob.dtype, blob.flags.c_contiguous) == (np.float32, True)
+
+
+def test_grey_nets_get_grey():
+    found, _ = preparation(None, 1, mean="1,2,6")
+    rgb = np.full((2, 2, 3), 100, np.uint8)
+    assert np.array_equal(found.blob(rgb), np.full((1, 2, 2), 97, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("channels", "mean", "what"),
+    [
+        (3, "1,2", "the mean has 2 numbers, the image 3 channels"),
+        (3, "nan", "'nan' is neither numbers nor a file"),
+        (4, "1", "the net's input has 4 channels; an image has 3, or 1"),
+    ],
+)
+def test_refusals(channels, mean, what):
+    with pytest.raises(NetError) as caught:
+        preparation(None, channels, mean=mean)
+    assert [d.what for d in caught.value.diagnostics] == [what]
+
+
+@pytest.mark.parametrize("text", ["open('x')", "(" * 5000, "", "{'a': b}", "1 if 2 else 3"])
+def test_what_is_no_literal(text):
+    assert read_literal(text) is None

@@ -1,0 +1,182 @@
+"""`verify`: what Caffe dumped agrees, what was changed is found where it begins."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from netcompile.runtime.blobs import Blobs, Place, with_variables
+from netcompile.runtime.verify import compare, verify
+from netcompile.runtime.verify_report import heat
+from tests.conftest import CASES
+
+BY_NAME = {case.name: case for case in CASES}
+
+
+def call_of(name):
+    case = BY_NAME[name]
+    weights = ("--weights", case.weights) if case.weights else ()
+    return case, (case.net, *weights, "--phase", case.phase.lower())
+
+
+@pytest.mark.parametrize("name", ["v1-net", "inplace-chain", "conv-group", "batchnorm-test", "eltwise-max"])
+def test_caffes_dumps_agree(netcompile, name):
+    case, net = call_of(name)
+    reference = case.folder / "expected.npz"
+    done = netcompile("verify", *net, "--reference", reference, "--inputs", case.folder / "inputs.npz", "--json")
+    assert done.code == 0, done.out + done.err
+    assert (done.json["same"], done.json["first"], done.json["unknown"]) == (True, None, [])
+    assert len(done.json["blobs"]) == len(case.arrays("expected"))
+    assert max(blob["relative"] for blob in done.json["blobs"]) < 1e-5
+
+
+def test_the_first_layer_that_differs_is_named(netcompile, tmp_path):
+    """Every blob from `p` on is off; the inputs are taken from the reference itself."""
+    case, net = call_of("v1-net")
+    arrays = case.arrays("expected")
+    for key in arrays:
+        if key.rpartition(":")[2] in ("p", "f", "s"):
+            arrays[key] = arrays[key] + 0.25
+    arrays["blob:f"][0, 3] = np.nan
+    np.savez(tmp_path / "ref.npz", **arrays, stranger=np.zeros(3))
+    done = netcompile("verify", *net, "--reference", tmp_path / "ref.npz", "--html", tmp_path / "page.html")
+    assert done.code == 1
+    last = done.out.splitlines()[-1]
+    assert re.fullmatch(
+        r"6 of 11 blobs differ; the first is 'top:p:p' of layer 'p' \(Pooling, line \d+\): relative .*", last
+    )
+    assert "1 array of" in done.err
+    assert "is no blob of the net: stranger" in done.err
+    found = {
+        b["blob"]: b for b in netcompile("verify", *net, "--reference", tmp_path / "ref.npz", "--json").json["blobs"]
+    }
+    assert found["p"]["max"] == pytest.approx(0.25, abs=1e-5)
+    assert (found["f"]["max"], found["f"]["worst"]) == (None, [0, 3])
+    assert found["f"]["why"].endswith("where the reference is nan, at (0, 3)")
+    page = (tmp_path / "page.html").read_text()
+    assert "✗ different" in page
+    assert 'alt="where p differs"' in page
+    assert not re.search(r"""(?:src|href)="(?!data:image/)|style="|<script""", page)
+
+
+def test_names_as_other_tools_write_them(netcompile, tmp_path):
+    """ONNX and TensorFlow exporters change names to identifiers; batches of 1 are often dropped."""
+    case, net = call_of("v1-net")
+    arrays = case.arrays("expected")
+    plain = {key.removeprefix("blob:"): array for key, array in arrays.items() if key.startswith("blob:")}
+    plain["c"] = plain["c"][0]
+    np.savez(tmp_path / "ref.npz", **plain)
+    done = netcompile("verify", *net, "--reference", tmp_path / "ref.npz")
+    assert done.code == 0, done.out
+    assert "all 5 blobs agree" in done.out
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_builds_are_compared_by_their_variables(netcompile, tmp_path, level):
+    case, net = call_of("v1-net")
+    netcompile("build", case.net, "--weights", case.weights, "-o", tmp_path / "b", f"-O{level}")
+    done = netcompile("verify", tmp_path / "b", "--reference", case.folder / "expected.npz", "--json")
+    assert done.code == 0, done.out + done.err
+    assert {"data", "s"} <= {blob["blob"] for blob in done.json["blobs"]}
+    netcompile("build", case.net, "--weights", case.weights, "-o", tmp_path / "other", "-O0")
+    inputs = ("--inputs", case.folder / "inputs.npz")
+    assert netcompile("verify", tmp_path / "b", "--reference", tmp_path / "other", *inputs).code == 0
+    assert netcompile("verify", *net, "--reference", tmp_path / "other", *inputs).code == 0
+
+
+@pytest.mark.parametrize("name", ["v1-net", "bn-scale-inplace", "fcn32s-narrow"])
+def test_the_levels_of_optimisation_agree(netcompile, name):
+    case, net = call_of(name)
+    for weights in (net[1:3], ()):
+        done = netcompile("verify", case.net, *weights, "--phase", case.phase.lower(), "--self", "--json")
+        assert done.code == 0, done.out + done.err
+        assert [level["reference"] for level in done.json["levels"]] == ["-O1 against -O0", "-O2 against -O0"]
+        for level in done.json["levels"]:
+            assert set(case.outputs) <= {blob["blob"] for blob in level["blobs"]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        ((), "error[usage]: give --reference REF, or --self"),
+        (("--self", "--reference", "x"), "error[usage]: give --reference REF, or --self"),
+        (("--reference", "x.npz"), "error[no-such-file]: there is no file 'x.npz'"),
+        (("--self", "--tolerance", "nan"), "error[usage]: --tolerance nan is no tolerance"),
+        (("--reference", "strange.npz"), "error[missing-input]: there is no array for input 'data'"),
+        (
+            ("--reference", "strange.npz", "--inputs", "inputs.npz"),
+            "error[reference]: the net has none of the blobs of",
+        ),
+    ],
+)
+def test_refusals(netcompile, tmp_path, monkeypatch, arguments, what):
+    case, net = call_of("v1-net")
+    monkeypatch.chdir(tmp_path)
+    np.savez("strange.npz", a=np.zeros(2))
+    np.savez("inputs.npz", **case.arrays("inputs"))
+    done = netcompile("verify", *net, *arguments)
+    assert (done.code, what in done.err) == (2, True), done.err
+
+
+# --- the comparison itself
+
+PLACE = Place(0, "l", "T")
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "error", "relative", "same"),
+    [
+        ([1.0, 2.0], [1.0, 2.0], 0, 0, True),
+        ([1.0, 2.5], [1.0, 2.0], 0.5, 0.25, False),
+        ([0.0], [0.0], 0, 0, True),
+        ([1e-30], [0.0], 1e-30, np.inf, False),
+        ([np.nan, 1.0], [np.nan, 1.0], 0, 0, True),
+        ([np.inf, 1.0], [np.inf, 2.0], 1, 0.5, False),
+        ([np.inf, 1.0], [-np.inf, 1.0], np.inf, np.inf, False),
+        ([np.nan, 1.0], [0.0, 1.0], np.inf, np.inf, False),
+        ([], [], 0, 0, True),
+    ],
+)
+def test_errors(a, b, error, relative, same):
+    found = compare("x", PLACE, np.array(a), np.array(b), 1e-4)
+    assert (found.error, found.relative, found.same) == (error, relative, same)
+
+
+def test_shapes_that_differ():
+    found = compare("x", PLACE, np.zeros((1, 2, 3)), np.zeros((3, 2)), 1e-4)
+    assert (found.same, found.why) == (False, "its shape is 1×2×3, the reference's 3×2")
+    assert compare("x", PLACE, np.zeros((1, 2, 1, 3)), np.zeros((2, 3)), 1e-4).same
+
+
+def test_names_that_two_blobs_could_have_are_not_guessed():
+    blobs = Blobs(
+        {"a/b": np.zeros(1), "a-b": np.ones(1), "c/d": np.ones(1)}, dict.fromkeys(["a/b", "a-b", "c/d"], PLACE)
+    )
+    found = verify(blobs, {"a_b": np.zeros(1), "c_d": np.ones(1)})
+    assert [entry.key for entry in found.compared] == ["c/d"]
+    assert found.unknown == ("a_b",)
+
+
+def test_variables_of_a_module():
+    lines = [
+        "class N:",
+        "    def forward(self, x):",
+        "        y = x + 1",
+        "        y = y * 2",
+        "        z, w = y, x",
+        "        return z",
+    ]
+    source = "\n".join(lines)
+    changed, order = with_variables(source, "N")
+    namespace = {}
+    exec(changed, namespace)
+    found = namespace["N"]().forward(3)
+    assert {name: found[name] for name in "xyzw"} == {"x": 3, "y": 8, "z": 8, "w": 3}
+    assert order == {"y": 1, "z": 2, "w": 2}
+
+
+def test_heat_maps_go_from_black_to_white():
+    plane = np.array([[0.0, 1 / 3, 2 / 3, 1.0]])
+    assert heat(plane)[0].tolist() == [[0, 0, 0], [255, 0, 0], [255, 255, 0], [255, 255, 255]]
