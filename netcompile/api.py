@@ -60,7 +60,6 @@ def load(
     shapes = {name: tuple(shape) for name, shape in (inputs or {}).items()}
     options = Options(train=phase == "train", stages=tuple(stages), shapes=shapes, with_loss=with_loss)
     analysed = analyse(Source.read(find_definition(net) or net), options, crop_offsets)
-    module = compile_net(analysed, level, outputs)
-    if weights is None:
-        return load_source(module).train(phase == "train")
-    return with_weights(analysed, module, str(find_weights(weights) or os.fspath(weights)))
+    path = str(find_weights(weights) or os.fspath(weights)) if weights is not None else None
+    module = compile_net(analysed, level, outputs, path)
+    return load_source(module).train(phase == "train") if path is None else with_weights(analysed, module, path)

@@ -53,7 +53,7 @@ def differences(deploy: Graph, trained: Graph) -> list[Diagnostic]:
             continue
         if node.type != other.type:
             found.append(
-                _differs(node, other, "type", f"layer '{node.name}' is a {node.type}; trained was a {other.type}", "type")
+                _differs(node, other, "type", f"layer '{node.name}' is a {node.type}; trained was a {other.type}")
             )
             continue
         found += _parameters(node, other)
@@ -86,14 +86,15 @@ def _missing(node: Node, theirs: Mapping[tuple[str, int], Node]) -> Diagnostic:
     )
 
 
-def _differs(node: Node, other: Node, at: str, what: str, there: str) -> Diagnostic:
+def _differs(node: Node, other: Node, at: str, what: str) -> Diagnostic:
+    """`at` is the path of the field in both layers."""
     return Diagnostic(
         "train-differs",
         what,
         locate(node.message, at),
         remedy="take over what was trained, unless it is meant to differ",
         severity="warning",
-        related=((locate(other.message, there), "the trained net says this"),),
+        related=((locate(other.message, at), "the trained net says this"),),
     )
 
 
@@ -121,7 +122,7 @@ def _parameters(node: Node, other: Node) -> Iterable[Diagnostic]:
                     continue
             if a != b:
                 what = f"layer '{node.name}' has {name} {_text(a)}; trained was {_text(b)}"
-                yield _differs(node, other, f"{block}.{name}", what, f"{block}.{name}")
+                yield _differs(node, other, f"{block}.{name}", what)
 
 
 def _same_layer(a: Layer, b: Layer) -> bool:
@@ -171,10 +172,10 @@ def _connections(node: Node, other: Node, ours: _Sources, others: _Sources) -> I
     for index, (a, b) in enumerate(zip(mine, theirs, strict=False)):
         if a != b:
             what = f"layer '{node.name}' works on {_source(a)}; in the trained net on {_source(b)}"
-            yield _differs(node, other, f"bottom[{index}]", what, f"bottom[{index}]")
+            yield _differs(node, other, f"bottom[{index}]", what)
     if len(mine) != len(theirs):
         what = f"layer '{node.name}' has {len(mine)} bottoms; in the trained net {len(theirs)}"
-        yield _differs(node, other, "bottom", what, "bottom")
+        yield _differs(node, other, "bottom", what)
 
 
 def _source(name: str) -> str:

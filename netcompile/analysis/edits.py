@@ -84,9 +84,7 @@ def _repeated(section: Message, source: Source, field: str, values: Sequence[int
     else:
         raise Unwritable(f"{len(entries)} values of {field} for {len(values)} axes")
     return tuple(
-        _value(entry, source, text)
-        for entry, text in zip(entries, wanted, strict=True)
-        if text != str(entry.value)
+        _value(entry, source, text) for entry, text in zip(entries, wanted, strict=True) if text != str(entry.value)
     )
 
 

@@ -35,7 +35,7 @@ def misalignments(
 
 
 def _joins(coordinates: Coordinates, producers: dict[Value, Node]) -> list[Diagnostic]:
-    """Bottoms of one layer whose equal indices are not equal places: found along all paths, where Caffe looks at one."""
+    """Bottoms of one layer whose equal indices are not equal places, along all paths; Caffe looks at one."""
     found = []
     for conflict in coordinates.conflicts:
         node = conflict.node
@@ -44,7 +44,8 @@ def _joins(coordinates: Coordinates, producers: dict[Value, Node]) -> list[Diagn
         apart = [(b.offset - a.offset) / a.stride for a, b in zip(first, second, strict=True)]
         if any(a.stride != b.stride for a, b in zip(first, second, strict=True)):
             strides = [m[0].stride for m in conflict.maps]
-            what = f"layer '{node.name}' joins '{names[0]}' of stride {strides[0]} and '{names[1]}' of stride {strides[1]}"
+            which = [f"'{name}' of stride {stride}" for name, stride in zip(names, strides, strict=True)]
+            what = f"layer '{node.name}' joins {which[0]} and {which[1]}"
         else:
             what = f"layer '{node.name}' joins '{names[0]}' and '{names[1]}', which lie {_pixels(apart)} apart"
         causes = []
@@ -84,10 +85,8 @@ def _shifts(chain: Sequence[tuple[Value, Axes]], producers: dict[Value, Node], f
     return ", ".join(found[-LISTED:]) if len(found) <= LISTED else "…, " + ", ".join(found[-LISTED:])
 
 
-def _outputs(
-    graph: Graph, shapes: Shapes, coordinates: Coordinates, producers: dict[Value, Node]
-) -> list[Diagnostic]:
-    """Outputs as fine as the input whose pixels lie between the input's."""
+def _outputs(graph: Graph, shapes: Shapes, coordinates: Coordinates, producers: dict[Value, Node]) -> list[Diagnostic]:
+    """Outputs that are upsampled to the input's stride and lie between its pixels."""
     if not graph.inputs:
         return []
     found = []
@@ -98,6 +97,8 @@ def _outputs(
             continue
         if any(m.stride != 1 for m in axes) or all(m.offset.denominator == 1 for m in axes):
             continue
+        if all(step[0].stride == 1 for _, step in coordinates.path(value)):
+            continue  # even windows alone: nothing was brought back to the input's grid
         node = producers[value]
         found.append(
             Diagnostic(
@@ -118,13 +119,14 @@ def _needless(reports: Sequence[CropReport], sym: Symbolic) -> list[Diagnostic]:
     for report in reports:
         pair = [room for room in rooms(report, sym, None) if room is not None]
         if pair and all(room.needless for room in pair) and not any(report.used or (1,)):
+            a, b = (bottom.blob for bottom in report.node.bottoms)
             found.append(
                 Diagnostic(
                     "crop-needless",
                     f"crop '{report.node.name}' cuts nothing, for any input",
                     locate(report.node.message, "type"),
-                    why=f"'{report.node.bottoms[0].blob}' and '{report.node.bottoms[1].blob}' always have the same size",
-                    remedy=f"remove it, and read '{report.node.bottoms[0].blob}' in its place",
+                    why=f"'{a}' and '{b}' always have the same size",
+                    remedy=f"remove it, and read '{a}' in its place",
                     severity="note",
                 )
             )
@@ -178,9 +180,8 @@ def _mixed(node: Node, channels: int) -> Diagnostic:
         "bilinear-group",
         f"deconvolution '{node.name}' is filled bilinearly between all its channels",
         locate(node.message, "convolution_param.weight_filler"),
-        why=f"without group the filler draws its triangle for every pair of channels: each output sums all {channels} inputs",
+        why="without group the filler draws its triangle for every pair of channels: "
+        f"each output sums all {channels} inputs",
         remedy=f"num_output: {channels} group: {channels}, if each channel is to be upsampled by itself",
         severity="note",
     )
-
-

@@ -136,7 +136,7 @@ def _fibre(size: Size, sym: Symbolic, valid: tuple[NSet, NSet] | None, axis: int
     if not size.name or not sym.spatial:
         return None
     n: int | None = sym.declared[axis]
-    if valid is not None and n not in valid[axis]:
+    if valid is not None and sym.declared[axis] not in valid[axis]:
         n = valid[axis].first()
     value = None if n is None else size.at(n)
     if value is None:

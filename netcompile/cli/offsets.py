@@ -80,10 +80,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def what_if(arguments: argparse.Namespace, analysed: Analysed) -> Analysed:
     """The net with other pads, its crops starting where they then have to. Raises NetError for a wrong layer."""
-    from netcompile.analysis.edits import Unwritable, edited, pad_edits
+    from netcompile.analysis.edits import Edit, Unwritable, edited, pad_edits
     from netcompile.cli.repad import layers_of
 
-    edits = []
+    edits: list[Edit] = []
     for name, pad in arguments.pad:
         for node in layers_of(analysed, [name], transposed=True):
             try:

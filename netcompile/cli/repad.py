@@ -120,7 +120,9 @@ def no_layer(analysed: Analysed, name: str) -> Diagnostic:
 
     near = get_close_matches(name, [node.name for node in analysed.graph.nodes], 1)
     return Diagnostic(
-        "usage", f"there is no layer '{name}'", remedy=f"did you mean '{near[0]}'?" if near else "netcompile inspect NET lists them"
+        "usage",
+        f"there is no layer '{name}'",
+        remedy=f"did you mean '{near[0]}'?" if near else "netcompile inspect NET lists them",
     )
 
 
@@ -132,11 +134,14 @@ def repadded(arguments: argparse.Namespace, analysed: Analysed, chosen: tuple[No
     try:
         source = edited(analysed.source, [e for n in chosen for e in pad_edits(n, analysed.source, (pad, pad))])
     except Unwritable as why:
-        raise NetError(Diagnostic("repad", f"the text cannot be changed: {why}", chosen[0].message.span)) from None
+        raise NetError(
+            Diagnostic("repad", f"the text cannot be changed: {why}", chosen[0].message.span_of("name"))
+        ) from None
     fixed = fix(source, analyse_net(arguments, source).crops.reports)
     if fixed.left:
-        report, why = fixed.left[0]
-        raise NetError(Diagnostic("repad", f"crop '{report.node.name}' cannot be changed: {why}", report.node.message.span))
+        report, reason = fixed.left[0]
+        what = f"crop '{report.node.name}' cannot be changed: {reason}"
+        raise NetError(Diagnostic("repad", what, report.node.message.span_of("name")))
     return analyse_net(arguments, fixed.source).require()
 
 
@@ -157,9 +162,7 @@ def no_padding(analysed: Analysed, node: Node, these: NSet, keep_grid: bool) -> 
     )
 
 
-def explain(
-    before: Analysed, after: Analysed, chosen: tuple[Node, ...], pads: tuple[int, int], goal: str
-) -> list[str]:
+def explain(before: Analysed, after: Analysed, chosen: tuple[Node, ...], pads: tuple[int, int], goal: str) -> list[str]:
     """What changed, and what it means for values."""
     from netcompile.analysis.cost import costs
     from netcompile.analysis.repad import border
@@ -170,9 +173,8 @@ def explain(
     lines = [f"the least pad of {names} for {goal} is {new}" + (", as it is" if new == old else f" instead of {old}")]
     for first, second in zip(before.reports, after.reports, strict=True):
         if first.declared != second.declared:
-            lines.append(
-                f"  crop '{first.node.name}': offset {offsets_text(second.used)} instead of {offsets_text(first.declared)}"
-            )
+            start, was = offsets_text(second.used), offsets_text(first.declared)
+            lines.append(f"  crop '{first.node.name}': offset {start} instead of {was}")
     lines.append(f"  legal for {sizes_text(after.valid)}; before: {sizes_text(before.valid)}")
     spent = [costs(net.graph, net.shapes) for net in (after, before)]
     macs, sizes = ([sum(getattr(c, key) for c in net) for net in spent] for key in ("macs", "activations"))
@@ -187,14 +189,14 @@ def explain(
     moved = f"at the borders: each side has {abs(new - old)} pixels of padding {'more' if new > old else 'less'}"
     if not found.aligned:
         lines.append(
-            f"  {moved}; that is no multiple of {found.stride}, the coarsest stride, so windows fall on other pixels and "
-            "all values change a little, not at the borders alone (--keep-grid looks for a multiple)"
+            f"  {moved}; that is no multiple of {found.stride}, the coarsest stride, so windows fall on other pixels "
+            "and all values change a little, not at the borders alone (--keep-grid looks for a multiple)"
         )
     elif found.reach is None:
-        lines.append(f"  {moved}, a multiple of {found.stride}, the coarsest stride: values change near the borders alone")
+        lines.append(f"  {moved}, a multiple of {found.stride}, the coarsest stride: values change near them alone")
     else:
         lines.append(
             f"  {moved}, a multiple of {found.stride}, the coarsest stride: values change within "
-            f"{found.reach} pixels of the borders, where the net sees beyond the padding, and nowhere else"
+            f"{found.reach} pixels of them, where the net sees beyond the padding, and nowhere else"
         )
     return lines

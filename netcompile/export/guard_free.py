@@ -1,12 +1,14 @@
 """Calls of emitted code in forms that torch.export traces without a guard on the input's size.
 
 Tracing keeps H and W as symbols. A call whose result depends on a comparison of sizes is then decided by the example
-input and holds for its like alone. Three of the emitted calls are such; each has an equal without a comparison:
+input and holds for its like alone. Two of the emitted calls are such; each has an equal without a comparison:
 
 - Pooling that rounds up. Its extent is (n + 2·pad - kernel + t) // stride + 1 with a constant t, as the size algebra
   has it, so padding t rows at the end and rounding down gives the same windows.
 - A slice ``x[:, :, a : a + n]``, which Python clamps to x; ``narrow`` is not clamped: it asserts when it runs.
-- ``divisor_override`` is no guard, but ONNX has nothing of the kind and the converter drops it without a word.
+
+Two more are no guards, but lost on the way to ONNX: ``divisor_override``, which the converter drops without a word, and
+the remainder by a symbol.
 """
 
 from __future__ import annotations
@@ -166,10 +168,17 @@ _PROVED = frozenset(f"{name}{rank}" for name in ("conv", "conv_transpose") for r
     ["add", "add_", "cat", "div", "maximum", "minimum", "mul", "stack", "sub"]
 )
 
+
+def remainder(x: Any, divisor: Any) -> Any:
+    """``x % divisor`` by what ONNX has for a symbol."""
+    return x - x // divisor * divisor if isinstance(divisor, torch.SymInt) else torch.remainder(x, divisor)
+
+
 _REPLACED: dict[str, Callable[..., Any]] = {
     "boolean_dispatch": max_pool2d,
     "max_pool2d": max_pool2d,
     "max_pool2d_with_indices": max_pool2d,
     "avg_pool2d": avg_pool2d,
     "__getitem__": getitem,
+    "remainder": remainder,
 }

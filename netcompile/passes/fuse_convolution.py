@@ -62,7 +62,7 @@ def rewrite(graph: Graph, facts: Facts) -> Rewritten:
                 skipped.append(Skipped(node, why))
             else:
                 changed = changed or not isinstance(layer, FusedConvolution)
-                node = replace(node, layer=FusedConvolution.of(layer))
+                node = replace(node, layer=FusedConvolution.of(layer), params=())
                 makers[node.tops[0]] = len(nodes)
         nodes.append(node)
     if not changed:

@@ -18,7 +18,7 @@ from netcompile.ir.graph import Graph, Node
 from netcompile.layers.base import BlobSpec, Dim, Emission, Emitted, IntShape, Shape
 from netcompile.layers.convolution import Deconvolution
 from netcompile.passes.base import Facts, Pass, Rewritten, Skipped
-from netcompile.passes.window_layers import text
+from netcompile.passes.window_layers import Windowable, text
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class DepthwiseDeconvolution(Deconvolution):
 
 
 @dataclass(frozen=True)
-class BilinearDeconvolution(Deconvolution):
+class BilinearDeconvolution(Deconvolution, Windowable):
     """A Deconvolution that is bilinear interpolation: it has no weights left."""
 
     def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
@@ -42,9 +42,7 @@ class BilinearDeconvolution(Deconvolution):
         return 4 * sum(top[0] * top[1] * top[2] * top[3] for top in tops)
 
     def emit(self, e: Emission) -> Emitted:
-        (h, w), pad = e.tops[0][2:], self.pad
-        x = e.x[0]
-        factor, (top, left) = self.factor, (pad * 2)[:2]
+        x, factor, (top, left) = e.x[0], self.factor, (self.pad * 2)[:2]
         # For whatever size: the top is f(n - 1) + 2f - 2p long.
         sizes = [f"{factor} * {x}.shape[{axis}] + {factor - 2 * p}" for axis, p in ((2, top), (3, left))]
         return self.interpolated(e, (top, left), sizes)
@@ -93,9 +91,9 @@ def rewrite(graph: Graph, facts: Facts) -> Rewritten:
         if why:
             skipped.append(Skipped(node, why))
         elif key in facts.bilinear and bilinear_factor(layer) and len(node.bottoms) == 1:
-            node = replace(node, layer=_as(BilinearDeconvolution, layer))
+            node = replace(node, layer=_as(BilinearDeconvolution, layer), params=())
         elif layer.group == 1:
-            node = replace(node, layer=_as(DepthwiseDeconvolution, layer, group=layer.outputs))
+            node = replace(node, layer=_as(DepthwiseDeconvolution, layer, group=layer.outputs), params=())
         nodes.append(node)
     changed = tuple(nodes)
     return (graph if changed == graph.nodes else graph.replace(nodes=changed)), tuple(skipped)

@@ -124,6 +124,16 @@ class Surround(Layer):
         return Emitted((f"{e.y[0]} = surround({e.x[0]}, frame[{string(self.blob)}], {place})",), functions=(SURROUND,))
 
 
+class Windowable:
+    """A Deconvolution that has its own code for a window of its top."""
+
+    __slots__ = ()
+
+    def emit_window(self, e: Emission, start: Pair, extent: Extent) -> Emitted:
+        """Code for the window that begins at `start` in what the bottom, without padding, would give."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
 class DeconvolutionWindow(Layer):
     """A window of a Deconvolution's top, from the window of its bottom that it sees.
@@ -165,6 +175,8 @@ class DeconvolutionWindow(Layer):
         return prod(tops[0][2:]) * tops[0][0] * weight // prod(w[1] for w in windows)
 
     def emit(self, e: Emission) -> Emitted:
+        if isinstance(self.whole, Windowable):
+            return self.whole.emit_window(e, self.start, self.extent)
         _, windows = self.whole.windows(e.bottoms[0])
         x, y, name = e.x[0], e.y[0], f"self.{e.name}"
         stride = {w[1] for w in windows}

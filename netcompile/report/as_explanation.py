@@ -22,8 +22,9 @@ RULES = """\
 How to read this. A layer with kernel K (dilation included), stride S and pad P obeys, for sizes,
     n_in = S·n_out + 2P′   with   P′ = (K - S)/2 - P,
 and a deconvolution is the inverse, (1/S, -P′/S). Two layers in a row make (S₁·S₂, S₁·P′₂ + P′₁).
-For pixels, the centre of pixel i of its top lies at s·i + p of its bottom, with p = (K - 1)/2 - P, of a deconvolution
-the inverse (1/s, -p/s); two in a row make (s₁·s₂, s₁·p₂ + p₁). Both say the same: p = P′ + (S - 1)/2. Layers that move no pixel are left out."""
+For pixels, the centre of pixel i of its top lies at s·i + p of its bottom, with p = (K - 1)/2 - P; a
+deconvolution is the inverse, (1/s, -p/s), and two in a row make (s₁·s₂, s₁·p₂ + p₁). Both say the same:
+p = P′ + (S - 1)/2. Layers that move no pixel are left out."""
 
 
 def explanation_as_text(report: Offsets) -> str:
@@ -209,8 +210,9 @@ def _alike(high: Room | None, wide: Room | None) -> bool:
     """Whether the width's proof is the height's, letter for letter."""
     if high is None or wide is None:
         return False
-    same = (high.before, high.least, high.greatest, high.smallest) == (wide.before, wide.least, wide.greatest, wide.smallest)
-    return same and str(high.after) == str(wide.after).replace("W", "H")
+    if (high.before, high.smallest) != (wide.before, wide.smallest):
+        return False
+    return str(high.after) == str(wide.after).replace("W", "H")
 
 
 def bounds(least: int | None, greatest: int | None) -> str:

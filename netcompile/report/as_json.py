@@ -29,7 +29,6 @@ def offsets_as_json(report: Offsets) -> dict[str, Any]:
 def _crop(report: Offsets, index: int) -> dict[str, Any]:
     crop = report.crops[index]
     found = {
-
         "layer": crop.layer,
         "line": crop.line,
         "bottoms": list(crop.bottoms),

@@ -102,9 +102,7 @@ def _derivation(analysed: Analysed, report: CropReport, producers: dict[Value, N
     return Derivation(ancestor.blob, cropped, reference)
 
 
-def _steps(
-    analysed: Analysed, chain: list[tuple[Value, Axes]], producers: dict[Value, Node]
-) -> tuple[Step, ...]:
+def _steps(analysed: Analysed, chain: list[tuple[Value, Axes]], producers: dict[Value, Node]) -> tuple[Step, ...]:
     from netcompile.analysis.coordinates import compose
     from netcompile.analysis.windows import windows
     from netcompile.layers.base import IDENTITY

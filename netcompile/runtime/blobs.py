@@ -87,15 +87,18 @@ def blobs_of_net(
 def blobs_as_compiled(
     analysed: Analysed, weights: str | None, feed: Mapping[str, Array], level: int, seed: int | None = None
 ) -> Blobs:
-    """Run a net as it is compiled for use, asked for nothing but its outputs, and keep what blobs are left in it."""
-    module = compile_net(analysed.require(), level)
+    """Blobs at a level of optimisation: outputs of the net as it is compiled for use, asked for nothing else; blobs that
+    are left in it; and for what was fused away, those of the net when it is asked for every blob.
+    """
+    module = compile_net(analysed.require(), level, weights=weights)
     net = ready(analysed, module, weights, seed)
     source, _ = with_variables(module.source, module.class_name)
     observed = instance(source, module.class_name, "<compiled>")
     observed.load_state_dict(net.state_dict())
     observed.train(net.training)
     inputs = [feed[value.blob] for value in module.inputs]
-    arrays = _named(_run(observed, inputs), analysed.graph.blobs)
+    arrays = blobs_of_net(analysed, weights, feed, level, seed).arrays
+    arrays.update(_named(_run(observed, inputs), analysed.graph.blobs))
     outputs = _run(net, inputs)
     arrays.update(_arrays(outputs if isinstance(outputs, dict) else {module.outputs[0]: outputs}))
     places = places_of(analysed.graph)
@@ -132,21 +135,30 @@ def blobs_of_build(folder: str, feed: Mapping[str, Array], names: Iterable[str] 
 
 
 def with_variables(source: str, class_name: str) -> tuple[str, dict[str, int]]:
-    """The module with a `forward` that returns all its variables, and the order in which they are set last."""
+    """The module with a `forward` that returns all its variables, and the order in which they are set last.
+
+    From -O2 on the blobs are computed by a method that `forward` calls: `compute`, or, where what runs computes windows
+    of them, `literal`, which computes them whole with the same weights.
+    """
     tree = ast.parse(source)
     for item in tree.body:
         if not isinstance(item, ast.ClassDef) or item.name != class_name:
             continue
-        for method in item.body:
-            if isinstance(method, ast.FunctionDef) and method.name == "forward":
-                order: dict[str, int] = {}
-                for number, statement in enumerate(method.body):
-                    for part in ast.walk(statement):
-                        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
-                            order[part.id] = number
-                result = ast.parse("dict(locals())", mode="eval").body
-                method.body[-1] = ast.copy_location(ast.Return(result), method.body[-1])
-                return ast.unparse(ast.fix_missing_locations(tree)), order
+        methods = {part.name: part for part in item.body if isinstance(part, ast.FunctionDef)}
+        method = next((methods[name] for name in ("literal", "compute", "forward") if name in methods), None)
+        if method is None or not isinstance(method.body[-1], ast.Return):
+            continue
+        order: dict[str, int] = {}
+        for number, statement in enumerate(method.body):
+            for part in ast.walk(statement):
+                if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+                    order[part.id] = number
+        result = ast.parse("dict(locals())", mode="eval").body
+        method.body = [statement for statement in method.body if not isinstance(statement, ast.Delete)]
+        method.body[-1] = ast.copy_location(ast.Return(result), method.body[-1])
+        item.body = [part for part in item.body if part is method or part is not methods.get("forward")]
+        method.name = "forward"
+        return ast.unparse(ast.fix_missing_locations(tree)), order
     raise NetError(Diagnostic("build-folder", f"the module has no class {class_name} with a forward method"))
 
 

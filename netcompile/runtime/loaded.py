@@ -112,7 +112,7 @@ def load_net(
     from netcompile.pipeline import compile_net
     from netcompile.runtime.execute import with_weights
 
-    module = compile_net(analysed, level, outputs)
+    module = compile_net(analysed, level, outputs, weights)
     net = with_weights(analysed, module, weights, allow_missing)
     digest = sha256(module.source.encode())
     for key, tensor in sorted(net.state_dict().items()):

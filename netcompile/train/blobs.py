@@ -17,6 +17,7 @@ from netcompile.caffemodel.recipe import (
     Add,
     Concat,
     Constant,
+    Diagonal,
     Divide,
     Flip,
     Multiply,
@@ -174,5 +175,9 @@ def evaluate(recipe: Recipe, blobs: Mapping[Take, Tensor], device: torch.device)
             return evaluate(of, blobs, device).flip(axes)
         case Slice(of, axis, start, stop):
             return evaluate(of, blobs, device).narrow(axis, start, stop - start)
+        case Diagonal(of):
+            values = evaluate(of, blobs, device)
+            index = torch.arange(len(values), device=device)
+            return values[index, index][:, None]
         case Rsqrt(of, eps):
             return (evaluate(of, blobs, device) + eps).rsqrt()

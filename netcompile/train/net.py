@@ -46,7 +46,7 @@ class Net:
     code: nn.Module
     recipes: tuple[tuple[str, Recipe], ...]
     losses: tuple[Loss, ...]
-    outputs: tuple[str, ...]  # blobs that Caffe prints
+    outputs: tuple[str, ...]  # blobs that Caffe prints, in its order: by name
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -151,7 +151,7 @@ def compiled(analysed: Analysed, prepare: Callable[[Analysed, tuple[str, ...]], 
     for parameter in code.parameters():
         parameter.requires_grad_(False)  # Caffe's blobs are what is learned
     recipes = tuple((weight.key, weight.recipe) for weight in module.weights)
-    return Net(analysed, module, code, recipes, tuple(losses), tuple(graph.outputs))
+    return Net(analysed, module, code, recipes, tuple(losses), tuple(sorted(graph.outputs)))
 
 
 def loss_weights(node: Node) -> tuple[float, ...]:

@@ -137,7 +137,9 @@ def _rule(
         tops = [tuple(np.full(upto, n) for n in known[top]) for top in node.tops]
         return tops, np.ones(upto, bool)
     ranks = [len(bottom) for bottom in bottoms]
-    rows, inverse = np.unique(np.stack([c for b in bottoms for c in b] or [legal], 1)[legal], axis=0, return_inverse=True)
+    rows, inverse = np.unique(
+        np.stack([c for b in bottoms for c in b] or [legal], 1)[legal], axis=0, return_inverse=True
+    )
     weights = [blob.shape for blob in node.layer.blobs(*(known[b] for b in node.bottoms))]
     answers = [_answer(node, _split(row.tolist(), ranks), weights) for row in rows]
     ok = np.zeros(upto, bool)
@@ -145,7 +147,8 @@ def _rule(
     tops = []
     for index, top in enumerate(node.tops):
         blank = (0,) * len(known[top])
-        table = np.array([blank if a is None else a[index] for a in answers] or [blank], np.int64).reshape(max(len(answers), 1), len(blank))
+        values = [blank if answer is None else answer[index] for answer in answers] or [blank]
+        table = np.array(values, np.int64).reshape(len(values), len(blank))
         whole = np.zeros((upto, len(blank)), np.int64)
         if legal.any():
             whole[legal] = table[inverse.ravel()]
@@ -214,7 +217,8 @@ def _sets(what: str, claimed: Column, real: Column, name: str) -> Iterator[str]:
     wrong = np.flatnonzero(claimed != real)
     if len(wrong):
         n = int(wrong[0]) + 1
-        yield f"{what}: {name} = {n} is {'' if real[n - 1] else 'not '}legal, the proof says otherwise ({len(wrong)} sizes)"
+        verdict = "legal" if real[n - 1] else "not legal"
+        yield f"{what}: {name} = {n} is {verdict}, the proof says otherwise ({len(wrong)} sizes)"
 
 
 def _crops(analysed: Analysed, brute: Brute, axis: int, name: str) -> Iterator[str]:
@@ -261,9 +265,7 @@ def _extents(analysed: Analysed, brute: Brute, name: str) -> Iterator[str]:
 
 
 def _fibres(analysed: Analysed, valid: tuple[NSet, NSet], brute: Brute, axis: int, name: str) -> Iterator[str]:
-    found = upsamplings(
-        analysed.graph, analysed.shapes, analysed.symbolic, analysed.crops.coordinates, valid
-    )
+    found = upsamplings(analysed.graph, analysed.shapes, analysed.symbolic, analysed.crops.coordinates, valid)
     for upsampling in found:
         fibre = upsampling.fibres[axis]
         if fibre is None:

@@ -53,7 +53,7 @@ def test_a_wrong_proof_is_caught() -> None:
     assert any(line.startswith("conv1_1, axis 2: 197 at H = 1, the proof says 199") for line in found)
     shifted = analyse(Source(text))
     shifted.__dict__["valid"] = (NSet.between(2), NSet.all())
-    assert list(disagreements(shifted, 100))[0] == "the net: H = 1 is legal, the proof says otherwise (1 sizes)"
+    assert next(disagreements(shifted, 100)) == "the net: H = 1 is legal, the proof says otherwise (1 sizes)"
 
 
 @settings(max_examples=2000)
@@ -96,18 +96,14 @@ def layer(name: str, bottom: str, window: tuple[str, int, int, int, int, bool]) 
     kind, kernel, stride, pad, dilation, floor = window
     head = f'layer {{ name: "{name}" type: "{kind}" bottom: "{bottom}" top: "{name}"'
     if kind == "Pooling":
-        mode = " round_mode: FLOOR" if floor else ""
-        return f"{head} pooling_param {{ kernel_size: {kernel} stride: {stride} pad: {min(pad, kernel - 1)}{mode} }} }}\n"
+        mode, pad = " round_mode: FLOOR" if floor else "", min(pad, kernel - 1)
+        return f"{head} pooling_param {{ kernel_size: {kernel} stride: {stride} pad: {pad}{mode} }} }}\n"
     extra = "" if dilation == 1 else f" dilation: {dilation}"
-    return (
-        f"{head} convolution_param {{ num_output: 2 kernel_size: {kernel} stride: {stride} pad: {pad}{extra} }} }}\n"
-    )
+    return f"{head} convolution_param {{ num_output: 2 kernel_size: {kernel} stride: {stride} pad: {pad}{extra} }} }}\n"
 
 
 @settings(max_examples=300)
-@given(
-    st.lists(WINDOW, max_size=2), st.lists(WINDOW, max_size=4), st.lists(WINDOW, max_size=2), st.integers(0, 9)
-)
+@given(st.lists(WINDOW, max_size=2), st.lists(WINDOW, max_size=4), st.lists(WINDOW, max_size=2), st.integers(0, 9))
 def test_random_nets(trunk: list[tuple], long: list[tuple], short: list[tuple], offset: int) -> None:  # type: ignore[type-arg]
     """A trunk, two ways, and a crop of the long one to the short one, from the text to the proof."""
     text = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 dim: 60 dim: 57 } } }\n'

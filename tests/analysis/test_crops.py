@@ -185,8 +185,10 @@ def test_blobs_without_a_common_ancestor_read_as_caffe_reads_them() -> None:
 def test_paths_that_disagree_are_a_conflict() -> None:
     text = """
     layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 dim: 9 dim: 9 } } }
-    layer { name: "p" type: "Convolution" bottom: "x" top: "p" convolution_param { num_output: 1 kernel_size: 3 pad: 1 } }
-    layer { name: "q" type: "Convolution" bottom: "x" top: "q" convolution_param { num_output: 1 kernel_size: 4 pad: 3 } }
+    layer { name: "p" type: "Convolution" bottom: "x" top: "p"
+            convolution_param { num_output: 1 kernel_size: 3 pad: 1 } }
+    layer { name: "q" type: "Convolution" bottom: "x" top: "q"
+            convolution_param { num_output: 1 kernel_size: 4 pad: 3 } }
     layer { name: "q2" type: "Convolution" bottom: "q" top: "r" convolution_param { num_output: 1 kernel_size: 4 } }
     layer { name: "sum" type: "Eltwise" bottom: "p" bottom: "r" top: "s" }
     """

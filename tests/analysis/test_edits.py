@@ -13,7 +13,10 @@ from netcompile.prototxt.source import Source
 from tests.conftest import REPOSITORY
 
 HEAD = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 dim: 20 dim: 20 } } }\n'
-CROPPED = 'layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param { num_output: 1 kernel_size: 3 pad: 9 } }\n'
+CROPPED = (
+    'layer { name: "c" type: "Convolution" bottom: "x" top: "c" '
+    "convolution_param { num_output: 1 kernel_size: 3 pad: 9 } }\n"
+)
 
 
 def crop(rest: str) -> Source:
@@ -61,7 +64,8 @@ def test_offsets(before, offsets, after):
 def test_an_old_format_has_no_place_for_an_offset():
     text = """
     input: "x" input_dim: 1 input_dim: 1 input_dim: 8 input_dim: 8
-    layers { name: "c" type: CONVOLUTION bottom: "x" top: "c" convolution_param { num_output: 1 kernel_size: 3 pad: 9 } }
+    layers { name: "c" type: CONVOLUTION bottom: "x" top: "c"
+             convolution_param { num_output: 1 kernel_size: 3 pad: 9 } }
     layers { name: "k" type: CROP bottom: "c" bottom: "x" top: "k" }
     """
     source = Source(text)
@@ -168,3 +172,20 @@ def test_the_diff_is_the_change(lines, changes):
     source = Source(text, "net")
     patch = unified_diff(source, edits)
     assert apply_patch(text, patch) == edited(source, edits).text if patch else not edits
+
+
+FAMILY = ("voc-fcn32s/val", "voc-fcn16s/train", "voc-fcn8s/deploy", "voc-fcn-alexnet/val", "siftflow-fcn8s/test")
+
+
+@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("delta", [-64, -31, -3, -1, 1, 2, 64])
+def test_a_fix_undoes_any_wrong_offset(name, delta):
+    path = REPOSITORY / "prototxt" / f"{name}.prototxt"
+    source = Source.read(path)
+    for report in analyse(source).reports:
+        span = report.node.message.get("crop_param").span_of("offset")
+        wrong = int(span.text) + delta
+        if wrong >= 0:
+            text = source.text[: span.start] + str(wrong) + source.text[span.end :]
+            mutated = Source(text, source.name)
+            assert fix(mutated, analyse(mutated).reports).source.text == source.text

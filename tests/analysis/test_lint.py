@@ -24,7 +24,8 @@ def window(name: str, bottom: str, fields: str, kind: str = "Convolution", rest:
 
 
 def plain(name: str, kind: str, *bottoms: str, rest: str = "") -> str:
-    return f'layer {{ name: "{name}" type: "{kind}" {" ".join(f"bottom: {b!r}" for b in bottoms)} top: "{name}" {rest} }}\n'
+    inputs = " ".join(f"bottom: {bottom!r}" for bottom in bottoms)
+    return f'layer {{ name: "{name}" type: "{kind}" {inputs} top: "{name}" {rest} }}\n'
 
 
 def told(text: str, **options: object) -> list[tuple[str, str]]:
@@ -53,7 +54,8 @@ SHIFTED = window("p", "x", "kernel_size: 3 stride: 2", "Pooling") + window("c", 
             ],
         ),
         (
-            window("p", "x", "kernel_size: 2 stride: 2", "Pooling") + window("c", "x", "kernel_size: 2 stride: 2")
+            window("p", "x", "kernel_size: 2 stride: 2", "Pooling")
+            + window("c", "x", "kernel_size: 2 stride: 2")
             + plain("s", "Eltwise", "p", "c"),
             [("rounding", "layer 's' gets blobs of equal size for H = 1 and H ≡ 0 (mod 2) only")],
         ),
@@ -62,6 +64,7 @@ SHIFTED = window("p", "x", "kernel_size: 3 stride: 2", "Pooling") + window("c", 
             + window("u", "c", "kernel_size: 4 pad: 1 stride: 2", "Deconvolution"),
             [("half-pixel", "output 'u' has the input's stride, and its pixels lie -1/2 pixels off the input's")],
         ),
+        (window("p", "x", "kernel_size: 2", "Pooling"), []),
         (
             window("c", "x", "kernel_size: 4 pad: 1 stride: 2")
             + window("u", "c", "kernel_size: 4 pad: 1 stride: 2", "Deconvolution"),
@@ -125,7 +128,7 @@ def test_what_is_told(text, expected):
 
 def test_indices_beyond_float32():
     text = HEAD.replace("dim: 20 dim: 20", "dim: 4097 dim: 4097").replace("dim: 4 ", "dim: 1 ")
-    pool = 'layer { name: "p" type: "Pooling" bottom: "x" top: "y" top: "m" pooling_param { kernel_size: 2 stride: 2 } }'
+    pool = window("p", "x", "kernel_size: 2 stride: 2", "Pooling", 'top: "m" ')
     assert [code for code, _ in told(text + pool)] == ["float-index"]
     assert told(text.replace("4097", "4096") + pool) == []
     best = 'layer { name: "a" type: "ArgMax" bottom: "x" top: "a" }'

@@ -93,7 +93,8 @@ HEAD = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 d
 def conv(name: str, bottom: str, fields: str, kind: str = "Convolution") -> str:
     param = "pooling_param" if kind == "Pooling" else "convolution_param"
     outputs = "" if kind == "Pooling" else "num_output: 4 "
-    return f'layer {{ name: "{name}" type: "{kind}" bottom: "{bottom}" top: "{name}" {param} {{ {outputs}{fields} }} }}\n'
+    head = f'layer {{ name: "{name}" type: "{kind}" bottom: "{bottom}" top: "{name}"'
+    return f"{head} {param} {{ {outputs}{fields} }} }}\n"
 
 
 def test_a_stride_that_no_whole_layer_accounts_for():

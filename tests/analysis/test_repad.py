@@ -109,8 +109,7 @@ def test_a_pooling_pads_less_than_its_kernel():
     chosen = padded_layers(net.graph, net.shapes)
     assert least_pad(net.graph, net.symbolic, chosen, (NSet.between(3),) * 2) == 2
     assert least_pad(net.graph, net.symbolic, chosen, (NSet.all(),) * 2) == 3
-    text = text.replace("kernel_size: 4 }\n    }", "kernel_size: 4 }}").replace("num_output: 1 kernel_size: 4", "num_output: 1 kernel_size: 9")
-    net = analyse(Source(text))
+    net = analyse(Source(text.replace("num_output: 1 kernel_size: 4", "num_output: 1 kernel_size: 9")))
     chosen = padded_layers(net.graph, net.shapes)
     assert least_pad(net.graph, net.symbolic, chosen, (NSet.all(),) * 2) is None
 

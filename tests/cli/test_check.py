@@ -110,3 +110,80 @@ def test_explain(netcompile):
     every = netcompile("explain").out.split()
     assert "crop-offset" in every
     assert every == sorted(every)
+
+
+WRONG = INPUT + (
+    'layer { name: "c" type: "Convolution" bottom: "x" top: "c"\r\n'
+    "  convolution_param { num_output: 4 kernel_size: 3 pad: 9 } } # pads a lot\r\n"
+    'layer { name: "k" type: "Crop" bottom: "c" bottom: "x" top: "k" crop_param { offset: 9 } }\r\n'
+    'layer { name: "l" type: "Crop" bottom: "c" bottom: "x" top: "l" } # \xfc'
+)
+RIGHT = WRONG.replace("offset: 9", "offset: 8").replace('top: "l" }', 'top: "l" crop_param { offset: 8 } }')
+
+
+def test_fix_changes_the_offsets_and_nothing_else(netcompile, tmp_path):
+    path = tmp_path / "net.prototxt"
+    path.write_bytes(b"\xef\xbb\xbf" + WRONG.encode("latin-1"))
+    result = netcompile("check", path, "--fix")
+    assert path.read_bytes() == b"\xef\xbb\xbf" + RIGHT.encode("latin-1")
+    assert result.code == 0
+    assert f"netcompile: {path}:4: crop 'k' now starts at 8\n" in result.err
+    assert f"netcompile: {path}:5: crop 'l' now starts at 8\n" in result.err
+    assert "crop-offset" not in result.err
+    assert [p.name for p in tmp_path.iterdir()] == ["net.prototxt"]
+    before = path.stat().st_mtime_ns
+    assert netcompile("check", path, "--fix").code == 0
+    assert path.stat().st_mtime_ns == before  # nothing to fix, nothing written
+
+
+def test_diff_shows_and_changes_nothing(netcompile, tmp_path):
+    path = tmp_path / "net.prototxt"
+    path.write_text(INPUT + WRONG.split("\n", 1)[1].replace("\r", "").encode("ascii", "ignore").decode() + "\n")
+    text = path.read_text()
+    for options in (["--diff"], ["--fix", "--diff"]):
+        result = netcompile("check", path, *options)
+        assert result.code == 1
+        assert path.read_text() == text
+        assert result.out.splitlines()[:2] == [f"--- {path}", f"+++ {path}"]
+        changed = [line for line in result.out.splitlines()[2:] if line[0] in "+-"]
+        assert "".join(line[0] for line in changed) == "-+-+"
+    path.write_text(text.replace("offset: 9", "offset: 8").replace('top: "l" }', 'top: "l" crop_param { offset: 8 } }'))
+    assert netcompile("check", path, "--diff").out == ""
+
+
+@pytest.mark.parametrize("name", ["voc-fcn8s/val.prototxt", "-"])
+def test_only_files_can_be_fixed(program, name):
+    result = program("check", name, "--fix", stdin=INPUT + 'layer { name: "r" type: "ReLU" bottom: "x" top: "y" }')
+    assert result.code == 2
+    assert "error[usage]: --fix needs a file, not" in result.err
+
+
+def test_fix_leaves_what_it_cannot_fix(netcompile, tmp_path):
+    path = tmp_path / "net.prototxt"
+    text = INPUT + (
+        'layer { name: "c" type: "Convolution" bottom: "x" top: "c"\n'
+        "  convolution_param { num_output: 4 kernel_size: 4 pad: 9 } }\n"
+        'layer { name: "k" type: "Crop" bottom: "c" bottom: "x" top: "k" crop_param { offset: 9 } }\n'
+    )
+    path.write_text(text)
+    result = netcompile("check", path, "--fix")
+    assert (result.code, path.read_text()) == (1, text)
+    assert "crop-half-pixel" in result.err
+
+
+def test_against_the_trained_net(netcompile, tmp_path):
+    path = tmp_path / "deploy.prototxt"
+    train = "voc-fcn8s/train.prototxt"
+    assert netcompile("check", "voc-fcn8s/deploy", "--against", train).out == "no findings\n"
+    from netcompile.zoo.find import find_definition
+
+    text = find_definition("voc-fcn8s/deploy.prototxt").read_text()
+    path.write_text(text.replace('name: "fc7"', 'name: "fc7_new"'))
+    result = netcompile("check", path, "--against", train, "--json")
+    assert result.code == 1
+    assert {(f["code"], f["what"]) for f in result.json["findings"]} >= {
+        ("train-differs", "the trained net has no layer 'fc7_new'")
+    }
+    missing = netcompile("check", path, "--against", "nowhere.prototxt")
+    assert missing.code == 2
+    assert "no-such-file" in missing.err

@@ -75,3 +75,56 @@ def test_receptive_field_of_fcn8s(netcompile):
     assert fields["fc7"] == {"size": [404, 404], "stride": ["32", "32"], "centre": ["25/2", "25/2"]}
     assert fields["score"]["stride"] == ["1", "1"]
     assert fields["score"]["centre"] == ["0", "0"]
+
+
+def test_dot(netcompile, program):
+    result = netcompile("inspect", "voc-fcn8s/deploy.prototxt", "--dot")
+    assert result.code == 0
+    lines = result.out.splitlines()
+    assert lines[0] == 'digraph "voc-fcn8s" {'
+    assert lines[-1] == "}"
+    assert '  "0:conv1_1" [label="conv1_1\\nConvolution", fillcolor="#cfe2f3"];' in lines
+    assert (
+        '  "44:upscore8" -> "45:score" [label="1×21×(32⌈(H+6)/32⌉ + 56)×(32⌈(W+6)/32⌉ + 56)\\nstride 1, offset -31"];'
+        in lines
+    )
+    again = program("inspect", "voc-fcn8s/deploy.prototxt", "--dot", env={"PYTHONHASHSEED": "7"})
+    assert again.out == result.out
+
+
+def test_dot_quotes_what_names_hold(netcompile, tmp_path):
+    text = NET.replace('"conv"', '"a\\"];evil -> b\\\\"')
+    shown = netcompile("inspect", write(tmp_path, text), "--dot").out
+    assert '"0:a\\"];evil -> b\\\\"' in shown
+
+
+def test_graphml_is_read_back(netcompile, tmp_path):
+    import io
+
+    import networkx as nx
+
+    result = netcompile("inspect", "voc-fcn8s/deploy.prototxt", "--graphml")
+    graph = nx.read_graphml(io.BytesIO(result.out.encode()), force_multigraph=True)
+    assert (len(graph), graph.number_of_edges()) == (47, 51)
+    assert graph.nodes["0:conv1_1"]["macs"] == 841888512
+    (edge,) = graph.get_edge_data("44:upscore8", "45:score").values()
+    assert (edge["shape"], edge["stride"], edge["offset"]) == ("1×21×568×568", "1", "-31")
+    twice = NET.replace('bottom: "conv" bottom: "late"', 'bottom: "conv" bottom: "conv"')
+    result = netcompile("inspect", write(tmp_path, twice.replace('"two"', '"\\001 two"')), "--graphml")
+    graph = nx.read_graphml(io.BytesIO(result.out.encode()), force_multigraph=True)
+    assert len(graph.get_edge_data("1:relu", "2:sum")) == 2
+
+
+def test_activations_and_centre_are_shown(netcompile):
+    lines = netcompile("inspect", "voc-fcn8s/deploy.prototxt").out.splitlines()
+    assert lines[2].split()[-5:] == ["activations", "field", "centre", "stride", "offset"]
+    (fc7,) = [line.split() for line in lines if line.startswith("fc7")]
+    assert fc7[-6:] == ["4.2", "MB", "404", "25/2", "32", "25/2"]
+    assert lines[-2] == "47 layers, 134,489,759 parameters, 181.5 G MACs, 649.3 MB of activations (float32)"
+
+
+def test_json_is_byte_stable(program):
+    first = program("inspect", "voc-fcn8s/val.prototxt", "--json", env={"PYTHONHASHSEED": "1"})
+    second = program("inspect", "voc-fcn8s/val.prototxt", "--json", env={"PYTHONHASHSEED": "2", "LC_ALL": "C"})
+    assert first.out == second.out
+    assert list(first.json) == ["version", "net", "phase", "assumed", "outputs", "blobs", "layers", "totals"]

@@ -45,7 +45,12 @@ def test_published_offsets(netcompile, name, expected):
 def test_json_is_the_contract(netcompile, tmp_path):
     result = netcompile("offsets", net(tmp_path, "crop_param { axis: 2 offset: 99 }"), "--json")
     assert result.code == 0
-    assert result.json == {
+    contract = {key: result.json[key] for key in ("net", "crops", "blobs")}
+    contract["crops"] = [
+        {key: value for key, value in crop.items() if key not in ("legal", "slack", "derivation")}
+        for crop in contract["crops"]
+    ]
+    assert contract == {
         "net": "crop",
         "crops": [
             {
@@ -155,3 +160,87 @@ def test_without_crops(netcompile, tmp_path):
     path = tmp_path / "net.prototxt"
     path.write_text(HEAD)
     assert "\nno crop layers\n" in netcompile("offsets", path).out
+
+
+def test_the_proof_in_json(netcompile):
+    found = netcompile("offsets", "voc-fcn8s/val.prototxt", "--json").json
+    assert (found["version"], found["phase"]) == (1, "test")
+    every = {"text": "every H >= 1", "runs": [], "start": 1, "period": 1, "residues": [0]}
+    assert found["valid"][0] == every
+    score = found["crops"][2]
+    assert score["legal"][0] == every
+    assert score["slack"][0] == {
+        "before": 31,
+        "after": "32⌈(H+6)/32⌉ - H + 25",
+        "least": 31,
+        "greatest": 62,
+        "smallest": {"n": 1, "cropped": 88, "window": 1, "after": 56},
+    }
+    steps = score["derivation"]["cropped"]
+    assert score["derivation"]["ancestor"] == "data"
+    assert (steps[0]["layer"], steps[0]["line"], steps[0]["local"]["P"]) == ("conv1_1", 13, ["-99", "-99"])
+    assert steps[-1]["compound"] == {"stride": ["1", "1"], "offset": ["-31", "-31"], "P": ["-31", "-31"]}
+    up = found["deconvolutions"][2]
+    assert (up["layer"], up["factor"], up["bilinear"], up["undoes"]) == (
+        "upscore8",
+        [8, 8],
+        True,
+        ["pool3", "pool2", "pool1"],
+    )
+    assert (up["fibres"][0]["most"], up["fibres"][0]["members"]["runs"]) == (32, [[475, 507]])
+    assert up["uses"] == [{"kind": "cut", "crop": "score", "other": "data", "resolved": True}]
+    assert [fusion["layer"] for fusion in found["fusions"]] == ["fuse_pool4", "fuse_pool3"]
+    assert found["refusals"] == found["ties"] == []
+
+
+def test_explain_follows_the_derivation(netcompile):
+    result = netcompile("offsets", "voc-fcn32s/val.prototxt", "--explain")
+    assert result.code == 0
+    assert "T = (P′ of 'data' - P′ of 'upscore') / S = (0 - (-19)) / 1 = 19\n" in result.out
+
+
+@pytest.mark.parametrize(
+    ("name", "pads", "code", "needed", "valid"),
+    [
+        ("voc-fcn32s/val", ["conv1_1=81"], 1, [0], 33),
+        ("voc-fcn32s/val", ["conv1_1=100"], 0, [19], 1),
+        ("voc-fcn8s/val", ["conv1_1=81"], 1, [5, 9, 12], 33),
+        ("voc-fcn8s/val", ["conv1_1=81", "score_pool4=1"], 1, [6, 9, 12], 33),
+        ("voc-fcn8s/val", ["conv1_1=132x132"], 1, [5, 9, 63], 1),
+    ],
+)
+def test_what_if(netcompile, name, pads, code, needed, valid):
+    options = [option for pad in pads for option in ("--pad", pad)]
+    result = netcompile("offsets", name, "--json", *options)
+    assert result.code == code
+    crops = result.json["crops"]
+    assert [crop["used"] for crop in crops] == [[v, v] for v in needed]
+    assert {crop["valid"]["from"] for crop in crops} <= {1, valid}
+    assert result.json["valid"][0]["start"] == valid
+    shown = netcompile("offsets", name, *options)
+    assert "what if" in shown.err
+    assert "the file itself is not changed" in shown.err
+
+
+def test_what_if_with_too_little_pad(netcompile):
+    result = netcompile("offsets", "voc-fcn8s/val", "--pad", "conv1_1=60")
+    assert result.code == 1
+    assert "negative" in result.out
+    assert "starts -9 pixels in, before the first one: too little pad" in result.err
+
+
+@pytest.mark.parametrize(
+    ("pad", "words"),
+    [
+        ("conv1_1", "'conv1_1' is not of the form LAYER=81"),
+        ("conv1_1=x", "is not of the form LAYER=81"),
+        ("=81", "is not of the form LAYER=81"),
+        ("conv11=81", "there is no layer 'conv11'\n  fix: did you mean 'conv1_1'?"),
+        ("relu1_1=81", "layer 'relu1_1' has no windows whose pad could change"),
+    ],
+)
+def test_a_pad_that_makes_no_sense(netcompile, pad, words):
+    result = netcompile("offsets", "voc-fcn8s/val", "--pad", pad)
+    assert result.code == 2
+    assert words in result.err
+    assert result.out == ""

@@ -10,9 +10,12 @@ import torch.nn.functional as F
 
 from netcompile.export.guard_free import GuardFree
 
+# (kernel, stride, pad), where PyTorch allows the pad
 WINDOWS = [
-    (k, s, p) for k, s, p in product((1, 2, 3, (2, 3)), (1, 2, 3, (1, 2)), (0, 1)) if p * 2 <= (k if isinstance(k, int) else 2)
-]  # fmt: skip
+    (kernel, stride, pad)
+    for kernel, stride, pad in product((1, 2, 3, (2, 3)), (1, 2, 3, (1, 2)), (0, 1))
+    if not pad or kernel != 1
+]
 
 
 @pytest.mark.parametrize(("kernel", "stride", "pad"), WINDOWS)
@@ -53,3 +56,9 @@ def test_slices_of_plain_numbers_stay_as_they_are() -> None:
     with GuardFree():
         given = x[:, 1:9], x[0], x[..., ::2], x[:, :, 1:3]
     assert [g.tolist() for g in given] == [v.tolist() for v in (x[:, 1:9], x[0], x[..., ::2], x[:, :, 1:3])]
+
+
+def test_the_remainder_by_a_plain_number_stays_as_it_is() -> None:
+    x = torch.tensor([-3, 7])
+    with GuardFree():
+        assert (x % 4).tolist() == [1, 3]

@@ -80,25 +80,27 @@ def _values(net: Drawn, analysed: Analysed) -> None:
     import torch
 
     seen = set()
-    for level in (0, 1, 2):
-        module = compile_net(analysed, level, list(analysed.graph.blobs))
+    every = list(analysed.graph.blobs)
+    for level, outputs in ((0, every), (1, every), (2, every), (2, None)):  # fewer outputs let layers be fused
+        module = compile_net(analysed, level, outputs)
         key = (module.source, module.weights)
         if key in seen:
             continue
         seen.add(key)
+        where = f"-O{level}{'' if outputs else ', outputs only'}"
         made = module_of(analysed, module, net.blobs)
         feed = [torch.from_numpy(np.array(net.inputs[v.blob], np.float64)) for v in module.inputs]
         try:
             with torch.no_grad():
                 result = made(*feed)
         except Exception as error:
-            raise Mismatch(net, f"-O{level}: {type(error).__name__}: {error}") from error
-        tensors = result if isinstance(result, dict) else {module.outputs[0]: result}
-        if list(tensors) != list(module.outputs):
-            raise Mismatch(net, f"-O{level}: gives {list(tensors)}")
+            raise Mismatch(net, f"{where}: {type(error).__name__}: {error}") from error
+        tensors = result if isinstance(result, dict) else dict.fromkeys(module.outputs, result)
+        if list(tensors) != list(module.outputs) or set(tensors) != set(outputs or net.outputs):
+            raise Mismatch(net, f"{where}: gives {list(tensors)}")
         for name, tensor in tensors.items():
             if why := difference(tensor.numpy(), net.expected[name]):
-                raise Mismatch(net, f"-O{level}: blob '{name}': {why}")
+                raise Mismatch(net, f"{where}: blob '{name}': {why}")
 
 
 def difference(found: Array, wanted: Array, tolerance: float = TOLERANCE) -> str:
@@ -165,9 +167,7 @@ def _sizes(net: Drawn, analysed: Analysed) -> None:
         for value, shape in symbolic.shapes.items():
             if shape is None:
                 continue
-            found = tuple(
-                d if isinstance(d, int) else d.at(height if d.name == "H" else width) for d in shape
-            )
+            found = tuple(d if isinstance(d, int) else d.at(height if d.name == "H" else width) for d in shape)
             if found != known[value]:
                 raise Mismatch(net, f"input {height}x{width}: {value} is {known[value]}, its sizes say {found}")
 
@@ -182,12 +182,14 @@ def _round_trip(net: Drawn, analysed: Analysed) -> None:
 
 def _caffemodel(net: Drawn, analysed: Analysed, form: Form) -> None:
     """The drawn weights through a caffemodel file and the real reader."""
+    level = 1 + (net.extra // 16) % 2
     with TemporaryDirectory() as folder:
         path = Path(folder) / "net.caffemodel"
         path.write_bytes(caffemodel(analysed, net.blobs, form, legacy=net.extra % 32 < 16))
         inputs: dict[str, Any] = {name: np.asarray(a, np.float64) for name, a in net.inputs.items()}
-        found = run(analysed, path, inputs, blobs=["all"], dtype="float64")
-    for name, wanted in net.expected.items():
-        # Recipes compute in the file's float32.
-        if why := difference(found[name], wanted, 1e-5 if "BatchNorm" in net.types else TOLERANCE):
-            raise Mismatch(net, f"weights from a {form} caffemodel: blob '{name}': {why}")
+        found = run(analysed, path, inputs, level=level, blobs=["all"] if level == 1 else None, dtype="float64")
+    # The file's numbers are exact in float32; recipes that compute round to it again.
+    computed = level == 2 or "BatchNorm" in net.types
+    for name, value in found.items():
+        if why := difference(value, net.expected[name], 1e-4 if computed else TOLERANCE):
+            raise Mismatch(net, f"weights from a {form} caffemodel, -O{level}: blob '{name}': {why}")

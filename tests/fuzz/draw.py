@@ -92,7 +92,23 @@ def _integers(least: int, most: int) -> st.SearchStrategy[int]:
     return st.integers(least, most)
 
 
-WORDS = ("", "conv1/3x3", "for", "x", "self", "a b", "größe", "1st", "torch", "x.y", "res-2", "F", "'", "y", "inception_3a/a_name_that_fills_lines")
+WORDS = (
+    "",
+    "conv1/3x3",
+    "for",
+    "x",
+    "self",
+    "a b",
+    "größe",
+    "1st",
+    "torch",
+    "x.y",
+    "res-2",
+    "F",
+    "'",
+    "y",
+    "inception_3a/a_name_that_fills_lines",
+)
 
 
 class Gen:
@@ -343,7 +359,9 @@ class Gen:
         rng = np.random.default_rng(1)
         moves = [rng.uniform(-1, 1, v.shape) * step * np.abs(v).max(initial=0) for v in values]
         for sign in (1, -1):
-            moved = [v if i in layer.fixed else v + sign * m for i, (v, m) in enumerate(zip(values, moves, strict=True))]
+            moved = [
+                v if i in layer.fixed else v + sign * m for i, (v, m) in enumerate(zip(values, moves, strict=True))
+            ]
             for one, two in zip(results, run(moved), strict=True):
                 if one.shape != two.shape or not (np.isfinite(one) == np.isfinite(two)).all():
                     raise Unsuitable

@@ -78,7 +78,9 @@ def padding(g: Gen) -> Layer:
     begin, end = sign * g.int(0, 2), sign * g.int(0, 2)
     if min(x.shape[2:]) + begin + end < 1:
         raise Unsuitable
-    return Layer("Padding", [x], section("padding_param", g.opt("pad_beg", begin, 0), g.opt("pad_end", end, 0)), exact=True)
+    return Layer(
+        "Padding", [x], section("padding_param", g.opt("pad_beg", begin, 0), g.opt("pad_end", end, 0)), exact=True
+    )
 
 
 def permute(g: Gen) -> Layer:
@@ -334,8 +336,12 @@ def prior_box(g: Gen) -> Layer:
         fields += "".join(f"max_size: {n + g.int(1, 5)} " for n in least)
     fields += "".join(f"aspect_ratio: {r!r} " for r in (2.0, 3.0, 0.25)[: g.int(0, 3)])
     fields += g.opt("flip", g.chance(50), True) + g.opt("clip", g.chance(50), False)
-    fields += g.choice(("variance: 0.25 ", "variance: 0.5 ", "variance: 0.5 variance: 0.5 variance: 0.25 variance: 0.25 "))
-    fields += g.choice(("", "step: 4.0 ", "step_h: 2.0 step_w: 8.0 ")) + g.choice(("", "img_size: 32 ", "img_h: 8 img_w: 16 "))
+    fields += g.choice(
+        ("variance: 0.25 ", "variance: 0.5 ", "variance: 0.5 variance: 0.5 variance: 0.25 variance: 0.25 ")
+    )
+    fields += g.choice(("", "step: 4.0 ", "step_h: 2.0 step_w: 8.0 ")) + g.choice(
+        ("", "img_size: 32 ", "img_h: 8 img_w: 16 ")
+    )
     fields += g.opt("offset", g.choice((0.5, 0.0)), 0.5)
     return Layer("PriorBox", [x, image], section("prior_box_param", fields), exact=True)
 

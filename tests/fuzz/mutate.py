@@ -122,7 +122,13 @@ def _run(net: Mutant) -> None:
         shape = analysed.shapes[value]
         array = net.inputs.get(value.blob)
         # Another shape than drawn: zeros and ones, which are labels and indices as well.
-        feed.append(array if array is not None and array.shape == shape else np.indices(shape).sum(0) % 2 if shape else np.array(1))
+        feed.append(
+            array
+            if array is not None and array.shape == shape
+            else np.indices(shape).sum(0) % 2
+            if shape
+            else np.array(1)
+        )
     for level, module in enumerate(modules):
         made = module_of(analysed, module, blobs)
         try:

@@ -23,7 +23,9 @@ def concat(g: Gen) -> Layer:
     axis = min(1, rank - 1) if g.chance(60) else g.int(0, rank - 1)
 
     def fits(shape: tuple[int, ...]) -> bool:
-        return len(shape) == rank and all(a == b for i, (a, b) in enumerate(zip(shape, x.shape, strict=True)) if i != axis)
+        return len(shape) == rank and all(
+            a == b for i, (a, b) in enumerate(zip(shape, x.shape, strict=True)) if i != axis
+        )
 
     def fresh() -> object:
         return g.array(tuple(g.int(1, 4) if i == axis else n for i, n in enumerate(x.shape)))

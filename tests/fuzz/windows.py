@@ -155,9 +155,7 @@ def crop(g: Gen) -> Layer:
     axis = min(2, rank - 1) if g.chance(60) else g.int(0, rank - 1)
     small = tuple(g.int(1, n) if i >= axis else g.int(1, 3) for i, n in enumerate(x.shape))
     reference = g.bottom(
-        lambda b: len(b.shape) == rank
-        and all(b.shape[i] <= x.shape[i] for i in range(axis, rank))
-        and b is not x,
+        lambda b: len(b.shape) == rank and all(b.shape[i] <= x.shape[i] for i in range(axis, rank)) and b is not x,
         lambda: g.array(small),
     )
     room = [n - m for n, m in zip(x.shape[axis:], reference.shape[axis:], strict=True)]

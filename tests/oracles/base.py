@@ -115,9 +115,7 @@ def _pooling(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) 
     out = [up((n + 2 * q - k) / t) + 1 for n, k, t, q in zip(size, kernel, stride, pad, strict=True)]
     if any(pad):
         # The last window must start inside the image, or in the padding before it.
-        out = [
-            o - 1 if (o - 1) * t >= n + q else o for o, n, t, q in zip(out, size, stride, pad, strict=True)
-        ]
+        out = [o - 1 if (o - 1) * t >= n + q else o for o, n, t, q in zip(out, size, stride, pad, strict=True)]
     y, mask = np.zeros((*x.shape[:2], *out)), np.zeros((*x.shape[:2], *out))
     for n, c, i, j in np.ndindex(*y.shape):
         top, left = i * stride[0] - pad[0], j * stride[1] - pad[1]

@@ -94,8 +94,8 @@ def test_lines_are_caffes(begin: Begin) -> None:
     said: list[str] = []
     begin("display: 4 test_iter: 1 test_interval: 3", said).run()
     shapes = [line.split(" = ")[0].split(" (")[0] for line in said]
-    train = ["    Train net output #0: loss", "    Train net output #1: away"]
-    test = ["    Test net output #0: loss", "    Test net output #1: away", "    Test net output #2: acc"]
+    train = ["    Train net output #0: away", "    Train net output #1: loss"]  # Caffe keeps them in a sorted set
+    test = ["    Test net output #0: acc", "    Test net output #1: away", "    Test net output #2: loss"]
     assert shapes == [
         "Solving small", "Learning Rate Policy: step",
         "Iteration 0, Testing net", *test, "Iteration 0", *train, "Iteration 0, lr",

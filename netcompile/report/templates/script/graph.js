@@ -101,7 +101,7 @@ function boxElement(box) {
     many && s("rect", { x: 4, y: 4, width: BOX.width, height: BOX.height, rx: 7, class: "behind" }),
     s("rect", { width: BOX.width, height: BOX.height, rx: 7, class: "face" }),
     s("rect", { width: 4, height: BOX.height - 14, x: 7, y: 7, rx: 2, class: "mark" }),
-    label(18, 18, shorten(name, 23), "name"),
+    label(18, 18, name.split(" … ").map((part, _, all) => shorten(part, all.length > 1 ? 10 : 23)).join(" … "), "name"),
     label(18, 33, shorten(!many && kinds.length > 30 ? short : kinds, 30), "kind"),
     share > 0 && s("rect", { x: 18, y: BOX.height - 5, width: Math.max(1.5, share * (BOX.width - 32)), height: 2.5, rx: 1, class: "cost" }),
     label(BOX.width / 2 + 8, BOX.height + 14, "", "shape"),
