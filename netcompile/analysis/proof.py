@@ -14,7 +14,7 @@ from netcompile.algebra.size import Size, crop_slack
 from netcompile.analysis.crops import CropReport
 from netcompile.analysis.shapes import Shapes, Symbolic, infer
 from netcompile.ir.graph import Graph, Node
-from netcompile.layers.base import Dim, NeedsNumber, Refused
+from netcompile.layers.base import Dim, Layer, NeedsNumber, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +170,8 @@ def ties(sym: Symbolic) -> tuple[Tie, ...]:
 def _weights_tie(node: Node, sym: Symbolic) -> bool:
     """Whether the layer's shapes can be said for every size, so that only its weights cannot."""
     bottoms = [shape for b in node.bottoms if (shape := sym.shapes.get(b)) is not None]
-    if len(bottoms) < len(node.bottoms):
-        return False
+    if len(bottoms) < len(node.bottoms):  # a plane that was flattened: no `Size`, but as many numbers as weights
+        return type(node.layer).blobs is not Layer.blobs
     try:
         node.layer.shapes(*bottoms)
         node.layer.conditions(*bottoms)

@@ -66,7 +66,9 @@ def least_pad(
     graph: Graph, sym: Symbolic, chosen: Sequence[Node], goal: Goal, step: int = 1, present: int = 0
 ) -> int | None:
     """The least pad of the chosen layers, of those that differ from `present` by multiples of `step`, for which
-    every crop has a whole offset and the net is legal for every extent of the goal; None where there is none."""
+    every crop has a whole offset, the net is legal for every extent of the goal, and all weights keep their shapes;
+    None where there is none."""
+    weights = _weights(graph)
     smallest = {axis: n for axis in (0, 1) if (n := goal[axis].first()) is not None}
     for pad in range(present % step, max(LIMIT, 2 * present) + 1, step):
         changed = with_pad(graph, chosen, pad)
@@ -76,9 +78,16 @@ def least_pad(
         if _aligned(resized(changed, sym, smallest)) is None:
             continue
         crops = _aligned(changed)
-        if crops is not None and _legal(crops, goal):
+        if crops is not None and _weights(crops.graph) == weights and _legal(crops, goal):
             return pad
     return None
+
+
+def _weights(graph: Graph) -> list[tuple[int, ...]]:
+    """The shapes of all learned blobs, at the declared size."""
+    shapes, _ = infer(graph)
+    known = [node for node in graph.nodes if all(bottom in shapes for bottom in node.bottoms)]
+    return [blob.shape for node in known for blob in node.layer.blobs(*(shapes[b] for b in node.bottoms))]
 
 
 def _aligned(graph: Graph) -> Crops | None:

@@ -57,7 +57,7 @@ def as_text(found: Timing) -> str:
 
     total = found.forward or 1.0
     rows = [
-        (t.name, t.type, _ms(t.forward), _ms(t.backward), f"{100 * t.forward / total:.1f}",
+        (" + ".join([t.name, *t.fused]), t.type, _ms(t.forward), _ms(t.backward), f"{100 * t.forward / total:.1f}",
          count_text(t.macs) if t.macs else "", _percent(t.share(found.peak)))
         for t in found.layers
     ]  # fmt: skip
@@ -105,7 +105,7 @@ def as_json(found: Timing) -> dict[str, Any]:
         "layers": [
             {
                 "name": t.name, "type": t.type, "line": t.line, "forward": t.forward, "backward": t.backward,
-                "macs": t.macs, "share": t.share(found.peak),
+                "fused": list(t.fused), "macs": t.macs, "share": t.share(found.peak),
             }
             for t in found.layers
         ],

@@ -1,14 +1,16 @@
 """Calls of emitted code in forms that torch.export traces without a guard on the input's size.
 
 Tracing keeps H and W as symbols. A call whose result depends on a comparison of sizes is then decided by the example
-input and holds for its like alone. Two of the emitted calls are such; each has an equal without a comparison:
+input and holds for its like alone. Emitted code has such calls; each has an equal without a comparison:
 
 - Pooling that rounds up. Its extent is (n + 2·pad - kernel + t) // stride + 1 with a constant t, as the size algebra
   has it, so padding t rows at the end and rounding down gives the same windows.
-- A slice ``x[:, :, a : a + n]``, which Python clamps to x; ``narrow`` is not clamped: it asserts when it runs.
+- A slice ``x[:, :, a : a + n]``, which Python clamps to x. ``narrow`` does not clamp, it only checks.
+- Checks, of ``narrow``, of windows that must fit and of sums whose terms must be alike. They hold for every legal size:
+  that is what the proof says, and an illegal size is refused by the kernels.
 
-Two more are no guards, but lost on the way to ONNX: ``divisor_override``, which the converter drops without a word, and
-the remainder by a symbol.
+Two more are lost on the way to ONNX: ``divisor_override``, which the converter drops without a word, and the remainder
+by a symbol.
 """
 
 from __future__ import annotations
@@ -26,7 +28,15 @@ Pair = tuple[int, int]
 
 
 class GuardFree(TorchFunctionMode):
-    """While active, replaces such calls. Meant for evaluation: the replacements are slower."""
+    """While active, replaces such calls. Meant for evaluation: the replacements are slower.
+
+    `everywhere`: the traced range holds legal sizes alone. If not, a slice that ends beyond its tensor is refused when
+    the program runs, since no kernel would notice.
+    """
+
+    def __init__(self, everywhere: bool = True) -> None:
+        super().__init__()
+        self.everywhere = everywhere
 
     def __torch_function__(
         self,
@@ -39,6 +49,8 @@ class GuardFree(TorchFunctionMode):
         if name in _PROVED:
             with _unguarded(args):
                 return func(*args, **(kwargs or {}))
+        if name == "__getitem__":
+            return getitem(*args, self.everywhere)
         replacement = _REPLACED.get(name)
         if replacement is not None:
             return replacement(*args, **(kwargs or {}))
@@ -148,13 +160,13 @@ def _symbol(value: Any) -> Any:
     return next((symbol for part in parts if (symbol := _symbol(part)) is not None), None)
 
 
-def getitem(x: Any, index: Any) -> Any:
+def getitem(x: Any, index: Any, everywhere: bool) -> Any:
     """A slice of symbolic length without clamping; all else as it is."""
     if isinstance(x, Tensor) and isinstance(index, tuple) and all(isinstance(part, slice) for part in index):
         for axis, part in enumerate(index):
             if part.step is None and isinstance(part.stop, torch.SymInt):
                 start = part.start or 0
-                with _unguarded(part.stop):
+                with _unguarded(part.stop if everywhere else None):
                     x = x.narrow(axis, start, part.stop - start)
             else:
                 x = x[(slice(None),) * axis + (part,)] if part != slice(None) else x
@@ -179,6 +191,5 @@ _REPLACED: dict[str, Callable[..., Any]] = {
     "max_pool2d": max_pool2d,
     "max_pool2d_with_indices": max_pool2d,
     "avg_pool2d": avg_pool2d,
-    "__getitem__": getitem,
     "remainder": remainder,
 }

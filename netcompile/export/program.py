@@ -59,7 +59,7 @@ def _attempt(made: nn.Module, takes: Signature, defer: bool) -> Exported | str:
     example = takes.example()
     inputs = tuple(torch.zeros(takes.shape(value, *example)) for value in takes.shapes)
     try:
-        with quiet(), _traceable(made):
+        with quiet(), _traceable(made, all(one.whole for one in takes.axes)):
             program = torch.export.export(
                 made,
                 inputs,
@@ -94,7 +94,7 @@ def _dynamic_shapes(takes: Signature) -> tuple[Any, ...]:
 
 
 @contextmanager
-def _traceable(made: nn.Module) -> Iterator[None]:
+def _traceable(made: nn.Module, everywhere: bool) -> Iterator[None]:
     """`made` in guard-free form; a wrapper would rename its parameters."""
     import torch.fx.experimental._config as config
 
@@ -102,7 +102,7 @@ def _traceable(made: nn.Module) -> Iterator[None]:
 
     @wraps(forward)
     def guard_free(*inputs: Any) -> Any:
-        with GuardFree():
+        with GuardFree(everywhere):
             return forward(*inputs)
 
     # Without this flag an extent that may be 1 is a guard wherever it could be broadcast.

@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netcompile.caffemodel.recipe import Recipe
-from netcompile.layers.base import BlobSpec, Emission, Emitted, Shape, call, literal
+from netcompile.layers.base import Emission, Emitted, IntShape, call, literal
 from netcompile.layers.convolution import Convolution, Extents
+
+WIDE = 192  # channels from which on Winograd's algorithm is considered
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,11 @@ class FusedConvolution(Convolution):
             own_pad=layer.pad,
         )
 
-    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
-        return super().blobs(*bottoms)
+    def winograd(self, bottom: IntShape) -> bool:
+        """Whether Winograd's algorithm is worth its transforms: 3 × 3 kernels over many channels."""
+        _, windows = self.windows(bottom)
+        fits = all((k, s, d) == (3, 1, 1) for k, s, _, d in windows) and self.group == 1
+        return fits and min(self.outputs, self.channels(bottom)) >= WIDE
 
     def recipes(self, e: Emission) -> tuple[Recipe, Recipe | None]:
         """How weight and bias are made."""
@@ -58,7 +63,7 @@ class FusedConvolution(Convolution):
         kernel, stride, _, dilation = (tuple(column) for column in zip(*windows, strict=True))
         own = self.own_pad * 2 if len(self.own_pad) == 1 else self.own_pad
         make = call(
-            "Conv2d",
+            "Winograd" if self.winograd(e.bottoms[0]) else "Conv2d",
             self.channels(e.bottoms[0]),
             self.outputs,
             kernel_size=literal(kernel),
@@ -75,7 +80,7 @@ class FusedConvolution(Convolution):
         return Emitted(
             (f"{e.y[0]} = self.{e.name}({e.x[0]}{window})",),
             (f"self.{e.name} = {make}",),
-            (VERSION, CONV2D),
+            (VERSION, CONV2D, WINOGRAD) if self.winograd(e.bottoms[0]) else (VERSION, CONV2D),
             tuple(tensors),
         )
 
@@ -91,65 +96,108 @@ class Conv2d(nn.Conv2d):
 
     def __init__(self, *args, relu=False, **kwargs):
         super().__init__(*args, **kwargs)
-        self.relu, self.packed, self.packed_from = relu, None, None
+        self.relu, self.packed, self.packed_from = relu, {}, None
 
     def forward(self, x, padding=None):
         padding = self.padding if padding is None else (padding, padding)
         recorded = x.requires_grad or self.weight.requires_grad
-        if torch.is_grad_enabled() and recorded or torch.compiler.is_compiling():
-            return self.plain(x, padding)
+        if torch.is_grad_enabled() and recorded or not self.packs(x):
+            window = self.stride, padding, self.dilation, self.groups
+            y = F.conv2d(x, self.weight, self.bias, *window)
+            return F.relu(y, inplace=True) if self.relu else y
         if self.weight.numel() >= 1 << 24 and self.groups == 1:
             return self.matrix(x, padding)
-        return self.onednn(x, padding) if self.packs(x) else self.plain(x, padding)
+        return self.onednn(x, padding)
 
-    def plain(self, x, padding):
-        window = self.stride, padding, self.dilation, self.groups
-        y = F.conv2d(x, self.weight, self.bias, *window)
-        return F.relu(y, inplace=True) if self.relu else y
+    def packs(self, x):
+        """Whether oneDNN's operators are there for `x`; torch.compile has its own ways."""
+        have, state = torch.ops.mkldnn, torch.backends.mkldnn
+        if torch.compiler.is_compiling() or x.device.type != "cpu":
+            return False
+        if not state.is_available() or not state.enabled or x.dtype != self.weight.dtype:
+            return False
+        for name in ("_convolution_pointwise", "_linear_pointwise"):
+            if not hasattr(have, name) or not hasattr(have, "_reorder_convolution_weight"):
+                return False
+        if x.dtype == torch.bfloat16:
+            return have._is_mkldnn_bf16_supported()
+        return x.dtype == torch.float32
+
+    def once(self, way, pack):
+        """The weights in the layout of some way to convolve; made anew when they change."""
+        state = self.weight.data_ptr(), version(self.weight), self.weight.dtype
+        if self.packed_from != state:
+            self.packed, self.packed_from = {}, state
+        if way not in self.packed:
+            self.packed[way] = pack(self.weight.detach())
+        return self.packed[way]
 
     def onednn(self, x, padding):
-        weight, window = self.weight, (padding, self.stride, self.dilation, self.groups)
-        state = weight.data_ptr(), version(weight), weight.dtype
-        if self.packed_from != state:
-            pack = torch.ops.mkldnn._reorder_convolution_weight
-            self.packed = pack(weight.detach(), *window, list(x.shape))
-            self.packed_from = state
+        window = padding, self.stride, self.dilation, self.groups
+        pack = torch.ops.mkldnn._reorder_convolution_weight
+        weight = self.once("onednn", lambda w: pack(w, *window, list(x.shape)))
         x = x.contiguous(memory_format=torch.channels_last)
         after = "relu" if self.relu else "none", [], ""
         run = torch.ops.mkldnn._convolution_pointwise
-        return run(x, self.packed, self.bias, *window, *after)
-
-    def packs(self, x):
-        """Whether oneDNN's operators are there, and take `x`."""
-        have, state = torch.ops.mkldnn, torch.backends.mkldnn
-        if x.device.type != "cpu" or not state.is_available() or not state.enabled:
-            return False
-        for name in ("_convolution_pointwise", "_reorder_convolution_weight"):
-            if not hasattr(have, name):
-                return False
-        if x.dtype == torch.bfloat16:
-            return self.weight.dtype == x.dtype and have._is_mkldnn_bf16_supported()
-        return self.weight.dtype == x.dtype == torch.float32
+        return run(x, weight, self.bias, *window, *after)
 
     def matrix(self, x, padding):
-        """One product: a column of its right factor holds the pixels of one window."""
+        """One product: a row of its left factor holds the pixels of one window."""
         sizes = zip(x.shape[2:], self.kernel_size, self.stride, padding, self.dilation)
         h, w = ((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes)
         if self.kernel_size == self.stride == (1, 1) and tuple(padding) == (0, 0):
-            columns = x.flatten(2)
+            rows = x.flatten(2)
         else:
             window = self.kernel_size, self.dilation, padding, self.stride
-            columns = F.unfold(x, *window)
-        columns = columns.transpose(0, 1).flatten(1)
-        y = self.weight.flatten(1) @ columns
-        if self.bias is not None:
-            y += self.bias[:, None]
-        y = F.relu(y, inplace=True) if self.relu else y
-        return y.view(len(y), len(x), h, w).transpose(0, 1)
+            rows = F.unfold(x, *window)
+        rows = rows.transpose(1, 2).reshape(len(x) * h * w, -1)
+        after = "relu" if self.relu else "none", [], ""
+        run = torch.ops.mkldnn._linear_pointwise
+        y = run(rows, self.weight.flatten(1), self.bias, *after)
+        return y.view(len(x), h, w, -1).permute(0, 3, 1, 2)
 
     def __getstate__(self):
         """Packed weights are not copied or saved: they are made from the others."""
-        return self.__dict__ | {"packed": None, "packed_from": None}
+        return self.__dict__ | {"packed": {}, "packed_from": None}
+'''
+
+WINOGRAD = '''
+class Winograd(Conv2d):
+    """A 3 × 3 convolution by Winograd's F(4 × 4, 3 × 3): 36 products for 16 pixels, not 144.
+
+    Each tile of 6 × 6 pixels is transformed, multiplied with the transformed kernels, and
+    transformed to 4 × 4 pixels: Lavin and Gray, Fast Algorithms for Convolutional Neural
+    Networks (2016). For float32, and where there are tiles enough to pay for it.
+    """
+
+    tile = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0]]
+    tile += [[0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]]
+    kernel = [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]
+    pixels = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0]]
+    pixels += [[0, 1, -1, 8, -8, 1]]
+
+    def onednn(self, x, padding):
+        (h, w), (top, left) = (n + 2 * p - 2 for n, p in zip(x.shape[2:], padding)), padding
+        high, wide = -(-h // 4), -(-w // 4)
+        if x.dtype != torch.float32 or len(x) * high * wide < 256:
+            return super().onednn(x, padding)
+        weight = self.once("winograd", self.transformed)
+        forth, back = (torch.tensor(m, dtype=x.dtype) for m in (self.tile, self.pixels))
+        right, bottom = 4 * wide + 2 - x.shape[3] - left, 4 * high + 2 - x.shape[2] - top
+        x = F.pad(x, (left, right, top, bottom)).permute(0, 2, 3, 1)
+        tiles = x.unfold(1, 6, 4).unfold(2, 6, 4).permute(4, 5, 0, 1, 2, 3)
+        tiles = torch.kron(forth, forth) @ tiles.reshape(36, -1)
+        y = torch.bmm(tiles.view(36, -1, weight.shape[1]), weight)
+        y = (torch.kron(back, back) @ y.flatten(1)).view(4, 4, len(x), high, wide, -1)
+        y = y.permute(2, 3, 0, 4, 1, 5).reshape(len(x), 4 * high, 4 * wide, -1)
+        y = y if self.bias is None else y.add_(self.bias)
+        y = F.relu(y, inplace=True) if self.relu else y
+        return y[:, :h, :w].permute(0, 3, 1, 2)
+
+    def transformed(self, weight):
+        kernel = torch.tensor(self.kernel, dtype=torch.float64) / 24
+        weight = torch.einsum("ia,jb,ocab->ijco", kernel, kernel, weight.double())
+        return weight.flatten(0, 1).to(self.weight.dtype).contiguous()
 '''
 
 VERSION = '''

@@ -87,8 +87,8 @@ def blobs_of_net(
 def blobs_as_compiled(
     analysed: Analysed, weights: str | None, feed: Mapping[str, Array], level: int, seed: int | None = None
 ) -> Blobs:
-    """Blobs at a level of optimisation: outputs of the net as it is compiled for use, asked for nothing else; blobs that
-    are left in it; and for what was fused away, those of the net when it is asked for every blob.
+    """Blobs at a level of optimisation: outputs of the net as it is compiled for use, asked for nothing else; blobs
+    that are left in it; and for what was fused away, those of the net when it is asked for every blob.
     """
     module = compile_net(analysed.require(), level, weights=weights)
     net = ready(analysed, module, weights, seed)

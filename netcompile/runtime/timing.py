@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from netcompile.analysis.cost import costs
+from netcompile.analysis.shapes import infer
 from netcompile.caffemodel.recipe import Take, evaluate
 from netcompile.emit.module import Module, emit
 from netcompile.emit.weights import weight_plan
 from netcompile.ir.graph import Graph, Input, Node, Value
+from netcompile.layers.base import IntShape
 from netcompile.layers.data import Input as InputLayer
 from netcompile.passes import optimise
 from netcompile.pipeline import Analysed, compile_net
@@ -39,6 +41,7 @@ class LayerTime:
     forward: float
     backward: float | None
     macs: int
+    fused: tuple[str, ...] = ()  # layers of the net that it does as well
 
     def share(self, peak: float) -> float | None:
         """Multiply-accumulates a second in the forward pass, as a share of `peak`; None for layers without any."""
@@ -93,11 +96,13 @@ def time_net(
     One run that does not count comes first. Raises NetError where the net cannot be compiled or weights do not fit.
     """
     target, kind = torch.device(device), DTYPES[dtype]
-    # Layers are timed one by one as -O1 has them: what -O2 fuses has no time of its own.
-    graph = optimise(analysed.require().graph, min(level, 1)).graph
-    module = compile_net(analysed, level)
-    blobs = _blobs_of(analysed, module, weights)
-    steps = [_step(graph, node, analysed, blobs, seed) for node in graph.nodes if node.tops]
+    # Of a net that computes windows of its blobs (-O2) the layers are timed on whole blobs; the module in one piece
+    # is what runs.
+    graph = optimise(analysed.require().graph, level).graph
+    shapes, _ = infer(graph)
+    module = compile_net(analysed, level, weights=weights)
+    blob = _blobs_of(analysed, module, weights, seed)
+    steps = [_step(graph, node, shapes, blob) for node in graph.nodes if node.tops]
     for step in steps:
         step.net.to(device=target, dtype=kind)
     feed = inputs_of(analysed, seed)
@@ -117,11 +122,13 @@ def time_net(
             backward += [t[1] or 0.0 for t in times]
         flows = [t[1] is not None for t in times]
     progress.clear()
-    found = {id(node): cost.macs for node, cost in zip(graph.nodes, costs(graph, analysed.shapes), strict=True)}
+    found = {id(node): cost.macs for node, cost in zip(graph.nodes, costs(graph, shapes), strict=True)}
+    members = fused_into(analysed.graph, graph)
     layers = tuple(
         LayerTime(
             step.node.name, step.node.type, step.node.line, float(forward[i] / iterations * 1e3),
             float(backward[i] / iterations * 1e3) if flows[i] else None, found[id(step.node)],
+            members.get((step.node.name, step.node.occurrence), ()),
         )
         for i, step in enumerate(steps)
     )  # fmt: skip
@@ -131,6 +138,22 @@ def time_net(
     # Whatever else the machine did meanwhile, a peak is the best that was seen.
     best = {name: max(rate, before[name]) for name, rate in peaks(target, kind, clock).items()}
     return Timing(analysed.name, str(target), dtype, threads, iterations, level, layers, *whole, best)
+
+
+def fused_into(original: Graph, optimised: Graph) -> dict[tuple[str, int], tuple[str, ...]]:
+    """For each layer that is left (name, occurrence) the names of those behind it that it swallowed."""
+    left = {(node.name, node.occurrence) for node in optimised.nodes}
+    owner: dict[Value, tuple[str, int]] = {}
+    found: dict[tuple[str, int], tuple[str, ...]] = {}
+    for node in original.nodes:
+        key: tuple[str, int] | None = (node.name, node.occurrence)
+        if key not in left:
+            key = owner.get(node.bottoms[0]) if node.bottoms else None
+            if key is not None:
+                found[key] = (*found.get(key, ()), node.name)
+        if key is not None:
+            owner.update(dict.fromkeys(node.tops, key))
+    return found
 
 
 def inputs_of(analysed: Analysed, seed: int) -> dict[Value, Array]:
@@ -144,27 +167,17 @@ def inputs_of(analysed: Analysed, seed: int) -> dict[Value, Array]:
     return found
 
 
-def _step(graph: Graph, node: Node, analysed: Analysed, blobs: Mapping[Take, Array], seed: int) -> _Step:
+def _step(graph: Graph, node: Node, shapes: Mapping[Value, IntShape], blob: Callable[[Take], Array]) -> _Step:
     """The node as a net of one layer."""
     feeds = tuple(dict.fromkeys(node.bottoms))
-    inputs = tuple(Input(value, analysed.shapes[value], True, node.message, InputLayer()) for value in feeds)
+    inputs = tuple(Input(value, shapes[value], True, node.message, InputLayer()) for value in feeds)
     names = {f"top {index}": top for index, top in enumerate(node.tops)}
     alone = graph.replace(
         inputs=inputs, nodes=(node,), outputs=tuple(names), blobs=names, order=(node.name,) * (node.occurrence + 1)
     )
-    module = emit(alone, analysed.shapes)
+    module = emit(alone, shapes)
     net = load_source(module)
     state = net.state_dict()
-    shapes = {
-        Take(entry.node.name, index, entry.node.occurrence): spec.shape
-        for entry in module.blobs
-        for index, spec in enumerate(entry.specs)
-    }
-
-    def blob(take: Take) -> Array:
-        known = blobs.get(take)
-        return known if known is not None else numbers(take, node.type, shapes[take], seed)
-
     for weight in module.weights:
         values = torch.from_numpy(np.array(evaluate(weight.recipe, blob)))
         state[weight.key] = values.to(state[weight.key].dtype).reshape(state[weight.key].shape)
@@ -173,9 +186,22 @@ def _step(graph: Graph, node: Node, analysed: Analysed, blobs: Mapping[Take, Arr
     return _Step(node, net, tuple(module.inputs), node.tops, tuple(module.outputs))
 
 
-def _blobs_of(analysed: Analysed, module: Module, weights: str | None) -> dict[Take, Array]:
-    if weights is None:
-        return {}
+def _blobs_of(analysed: Analysed, module: Module, weights: str | None, seed: int) -> Callable[[Take], Array]:
+    """The blobs of the net as it was written: the file's, or drawn ones. NetError where the file does not fit."""
+    shapes: dict[Take, tuple[str, IntShape]] = {}
+    for node in analysed.graph.nodes:
+        specs = node.layer.blobs(*(analysed.shapes[bottom] for bottom in node.bottoms))
+        shapes.update((Take(node.name, i, node.occurrence), (node.type, spec.shape)) for i, spec in enumerate(specs))
+    known = _of_file(analysed, module, weights) if weights is not None else {}
+
+    def blob(take: Take) -> Array:
+        found = known.get(take)
+        return found if found is not None else numbers(take, *shapes[take], seed)
+
+    return blob
+
+
+def _of_file(analysed: Analysed, module: Module, weights: str) -> dict[Take, Array]:
     from netcompile.caffemodel.plan import match
     from netcompile.caffemodel.reader import read_caffemodel
     from netcompile.prototxt.diagnostic import NetError

@@ -99,6 +99,22 @@ def test_no_pad_helps_a_net_with_fixed_weights():
     assert least_pad(net.graph, net.symbolic, chosen, (NSet.all(), NSet.all())) is None
 
 
+def test_weights_keep_their_shapes():
+    """Less pad would make a smaller plane, and other weights behind it."""
+    text = """
+    layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 dim: 20 dim: 20 } } }
+    layer { name: "c" type: "Convolution" bottom: "x" top: "c"
+            convolution_param { num_output: 1 kernel_size: 3 pad: 5 } }
+    layer { name: "p" type: "Pooling" bottom: "c" top: "p" pooling_param { kernel_size: 8 stride: 8 } }
+    layer { name: "fc" type: "InnerProduct" bottom: "p" top: "fc" inner_product_param { num_output: 2 } }
+    """
+    net = analyse(Source(text))
+    chosen = padded_layers(net.graph, net.shapes)
+    these = NSet.of([20])
+    assert net.graph.nodes[1].layer.shapes((1, 1, 28, 28)) == ((1, 1, 4, 4),)
+    assert least_pad(net.graph, net.symbolic, chosen, (these, these)) == 4  # 26 pixels are 4 windows, 24 are 3
+
+
 def test_a_pooling_pads_less_than_its_kernel():
     text = """
     layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 dim: 20 dim: 20 } } }

@@ -237,6 +237,9 @@ class Gen:
         self.net.types += (layer.type,)
         for blob in layer.bottoms:
             blob.consumed = True
+        if layer.auto_top and not tops:  # Caffe's name for it; no output, and of several the last stays
+            self.live.pop("(automatic)", None)
+            self.live["(automatic)"] = Blob("(automatic)", results[0], error, consumed=True, usable=False)
         for top, place, value in zip(tops, places, results, strict=False):
             fine = bool(np.isfinite(value).all()) and np.abs(value).max(initial=0) <= LARGE and value.size > 0
             made = Blob(top, value, error, usable=fine and not layer.dynamic, dynamic=layer.dynamic)
@@ -272,9 +275,9 @@ class Gen:
         if layer.auto_top and layer.tops == 1 and self.chance(15):
             return [], []
         first = layer.bottoms[0] if layer.bottoms else None
-        if layer.in_place and first is not None and not first.consumed and self.chance(35):
-            if sum(b is first for b in layer.bottoms) == 1:
-                return [first.name], [first]
+        alone = sum(b is first for b in layer.bottoms) == 1
+        if layer.in_place and first is not None and not first.consumed and alone and self.chance(35):
+            return [first.name], [first]
         return [self.name() for _ in range(layer.tops)], [None] * layer.tops
 
     def _rules(self) -> str:

@@ -54,7 +54,7 @@ def _convolution(g: Gen, type_: str, transposed: bool) -> Layer:
     channels, size = x.shape[axis], x.shape[axis + 1 :]
     if len(size) > 3:
         raise Unsuitable  # netcompile has no convolution over four axes
-    kernel, out, fields = convolution_windows(g, size, transposed)
+    kernel, _, fields = convolution_windows(g, size, transposed)
     group = g.choice([d for d in range(1, channels + 1) if channels % d == 0]) if g.chance(40) else 1
     outputs = group * g.int(1, max(1, 4 // group))
     bottoms = [x] + [g.like(x) for _ in range(g.choice((0, 0, 0, 0, 0, 1, 2)))]

@@ -44,6 +44,17 @@ def test_every_layer_is_timed(netcompile, monkeypatch, name):
     assert done.json["peak"].keys() == {"matmul", "convolution"}
 
 
+def test_groups_that_were_fused_are_timed_as_one(netcompile, monkeypatch):
+    monkeypatch.setattr("netcompile.runtime.timing.peaks", lambda *_: {"matmul": 1e9})
+    case = BY_NAME["bn-scale-inplace"]
+    for weights in (("--weights", case.weights), ()):
+        done = netcompile("time", case.net, *weights, "--iterations", "1", "-O2", "--json")
+        assert done.code == 0, done.err
+        assert [(t["name"], t["fused"]) for t in done.json["layers"]] == [("c", ["bn", "sc", "r"])]
+    alone = netcompile("time", case.net, "--iterations", "1", "-O0", "--json").json["layers"]
+    assert [(t["name"], t["fused"]) for t in alone] == [("c", []), ("bn", []), ("sc", []), ("r", [])]
+
+
 def test_the_sums_are_in_the_words_of_caffe(netcompile, pixels):
     done = netcompile("time", pixels.net, "--input", "data=1x3x8x8", "--iterations", "3")
     assert done.code == 0, done.err

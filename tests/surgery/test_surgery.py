@@ -380,8 +380,8 @@ def test_interp_and_expand_score_as_commands(tmp_path, capsys):
     one = {name: blobs for name, blobs in found.items() if name.startswith(("conv", "fc")) or name == "score_fr"}
     surgery.write_weights(tmp_path / "one.caffemodel", one)
     code, said, err = call(
-        capsys, "expand-score", tmp_path / "more.prototxt", "--weights", tmp_path / "one.caffemodel", "--layer", "score_fr",
-        "-o", tmp_path / "more.caffemodel",
+        capsys, "expand-score", tmp_path / "more.prototxt", "--weights", tmp_path / "one.caffemodel",
+        "--layer", "score_fr", "-o", tmp_path / "more.caffemodel",
     )  # fmt: skip
     assert (code, "score_fr: 6 old classes, 3 new ones\n" in said) == (0, True), err
     grown = surgery.read_weights(tmp_path / "more.caffemodel")
