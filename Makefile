@@ -57,7 +57,8 @@ corpus: $(STAMP) ## a table of what works over a corpus of found nets (../shared
 	$(BIN)/python -m tests.corpus
 
 fuzz: $(STAMP) ## look for new counterexamples: the property tests with many more examples
-	$(BIN)/python -m pytest --hypothesis-profile=fuzz -m hypothesis
+	$(BIN)/python -m tests.fuzz
+	$(BIN)/python -m pytest --hypothesis-profile=fuzz -m hypothesis --ignore=tests/fuzz
 
 clean: ## remove what the other targets made, except the virtual environment
 	rm -rf build dist out demo-out netcompile.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

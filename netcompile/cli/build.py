@@ -48,7 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     from netcompile.report.words import bytes_text
 
     analysed = analyse_net(arguments)
-    module = compile_net(analysed, arguments.optimise)
+    weights = None if arguments.weights is None else read_weights_path(arguments.weights)
+    module = compile_net(analysed, arguments.optimise, weights=weights)
     stem = file_stem(analysed.name)
     convert = _conversion(arguments, analysed, module)
     write_onnx = _onnx(arguments, analysed, module) if arguments.onnx else None

@@ -22,7 +22,6 @@ from netcompile.report.words import bytes_text
 if TYPE_CHECKING:
     import argparse
 
-    from netcompile.emit.module import Module
     from netcompile.pipeline import Analysed
 
 MEAN, SUFFIX = ".binaryproto", ".safetensors"
@@ -54,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     targets = targets_for(paths, arguments.out)
     net = None
     if arguments.net is not None:
-        net = compiled(arguments, arguments.net)
+        net = analyse_net(arguments, read_source(arguments.net))
     code = DONE
     for path, target in zip(paths, targets, strict=True):
         try:
@@ -65,15 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     return code
 
 
-def compiled(arguments: argparse.Namespace, name: str) -> tuple[Analysed, Module]:
-    """The net of a name, compiled with the common options."""
-    from netcompile.pipeline import compile_net
-
-    analysed = analyse_net(arguments, read_source(name))
-    return analysed, compile_net(analysed, arguments.optimise)
-
-
-def convert_one(arguments: argparse.Namespace, path: str, target: str, net: tuple[Analysed, Module] | None) -> None:
+def convert_one(arguments: argparse.Namespace, path: str, target: str, net: Analysed | None) -> None:
     """One file; says what was written. Raises NetError, OSError."""
     if sys.stderr is not None and sys.stderr.isatty():
         print(f"converting {path} …", end="\r", file=sys.stderr, flush=True)
@@ -81,9 +72,10 @@ def convert_one(arguments: argparse.Namespace, path: str, target: str, net: tupl
         found, what = _mean(path, target), "a mean"
     elif net is not None:
         from netcompile.cli.weights import converter
+        from netcompile.pipeline import compile_net
 
-        analysed, module = net
-        found = converter(path, analysed, module, arguments.allow_missing)(target)
+        module = compile_net(net, arguments.optimise, weights=path)
+        found = converter(path, net, module, arguments.allow_missing)(target)
         what = f"{len(module.weights)} tensors of {module.class_name}"
     else:
         from netcompile.caffemodel.convert import convert

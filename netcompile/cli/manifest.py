@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from netcompile.cli.codes import DONE, USAGE
 from netcompile.cli.messages import show
+from netcompile.cli.netinput import analyse_net, read_source
 from netcompile.cli.output import write_text
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
@@ -60,7 +61,7 @@ def read_manifest(path: str) -> tuple[Listed, ...]:
 
 def convert_manifest(arguments: argparse.Namespace) -> int:
     """Convert what is there; list what is not, with where to fetch it and where to put it."""
-    from netcompile.cli.convert_weights import compiled, convert_one, target_name
+    from netcompile.cli.convert_weights import convert_one, target_name
 
     folder = os.path.dirname(arguments.manifest)
     absent, present, code = [], 0, DONE
@@ -71,7 +72,7 @@ def convert_manifest(arguments: argparse.Namespace) -> int:
             continue
         present += 1
         try:
-            convert_one(arguments, path, os.path.join(folder, target_name(path)), compiled(arguments, row.net))
+            convert_one(arguments, path, os.path.join(folder, target_name(path)), analyse_net(arguments, read_source(row.net)))
         except NetError as error:
             print(f"{row.name} ({path}) was not converted:", file=sys.stderr)
             show(error.diagnostics)

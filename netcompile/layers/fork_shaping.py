@@ -97,7 +97,7 @@ class Reorg(Layer):
         return cls(max(stride, 1), bool(s.get("reverse")))
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
-        four_axes(bottoms[0], "Reorg")
+        self.shapes(*bottoms)  # the channels first
         found = []
         for axis, dim in zip(("height", "width"), bottoms[0][2:], strict=True):
             refusal = Refused(f"{axis} {dim} is not divisible by stride {self.stride}", at="reorg_param.stride")

@@ -82,7 +82,7 @@ def run(
     """
     graph = analysed.require().graph
     names = list(graph.blobs) if blobs is not None and list(blobs) == ["all"] else blobs
-    module = compile_net(analysed, level, names)
+    module = compile_net(analysed, level, names, None if weights is None else str(weights))
     net = with_weights(analysed, module, weights).to(device=device, dtype=DTYPES[dtype])
     missing = [value.blob for value in module.inputs if value.blob not in inputs]
     if missing:

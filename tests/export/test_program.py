@@ -101,7 +101,6 @@ def test_bundled_definitions(name: str) -> None:
 CORPUS = {
     "BVLC__caffe/models/bvlc_alexnet/deploy.prototxt": "only H = 199 to 230",
     "BVLC__caffe/models/bvlc_googlenet/deploy.prototxt": "only H = 223 to 254",
-    "alexgkendall__SegNet-Tutorial/Example_Models/segnet_basic_camvid.prototxt": "H ≡ 7, 8 (mod 16)",
 }
 
 
