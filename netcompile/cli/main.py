@@ -18,6 +18,7 @@ COMMANDS = {
     "offsets": "where each crop starts, where it has to start, and for which input sizes it is legal",
     "inspect": "layers with exact shapes, parameters, cost, receptive field, stride and offset",
     "check": "every finding about a net, each with its place in the file",
+    "repad": "the least padding for which every crop stays legal, and the offsets that follow",
     "convert-weights": "caffemodels (.caffemodel, .caffemodel.h5) to .safetensors",
     "run": "compile in memory, run on arrays from an .npz file, save blobs",
     "predict": "segment images: label maps, overlays, probabilities",

@@ -72,7 +72,8 @@ def convert_manifest(arguments: argparse.Namespace) -> int:
             continue
         present += 1
         try:
-            convert_one(arguments, path, os.path.join(folder, target_name(path)), analyse_net(arguments, read_source(row.net)))
+            net = analyse_net(arguments, read_source(row.net))
+            convert_one(arguments, path, os.path.join(folder, target_name(path)), net)
         except NetError as error:
             print(f"{row.name} ({path}) was not converted:", file=sys.stderr)
             show(error.diagnostics)
