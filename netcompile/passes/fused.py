@@ -165,39 +165,43 @@ WINOGRAD = '''
 class Winograd(Conv2d):
     """A 3 × 3 convolution by Winograd's F(4 × 4, 3 × 3): 36 products for 16 pixels, not 144.
 
-    Each tile of 6 × 6 pixels is transformed, multiplied with the transformed kernels, and
-    transformed to 4 × 4 pixels: Lavin and Gray, Fast Algorithms for Convolutional Neural
-    Networks (2016). For float32, and where there are tiles enough to pay for it.
+    Along each axis, 6 pixels and 3 weights are taken as polynomials and multiplied by
+    their values at five points and at infinity (Lavin and Gray, Fast Algorithms for
+    Convolutional Neural Networks, 2016). The points are exact in binary and close to
+    ±√½ and ±√2, which keep the rounding errors small. For float32, where tiles are many.
     """
 
-    tile = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0]]
-    tile += [[0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]]
-    kernel = [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]
-    pixels = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0]]
-    pixels += [[0, 1, -1, 8, -8, 1]]
+    points = 0, 0.75, -0.75, 1.5, -1.5
 
     def onednn(self, x, padding):
         (h, w), (top, left) = (n + 2 * p - 2 for n, p in zip(x.shape[2:], padding)), padding
         high, wide = -(-h // 4), -(-w // 4)
-        if x.dtype != torch.float32 or len(x) * high * wide < 256:
+        if x.dtype != torch.float32 or len(x) * high * wide < 96:
             return super().onednn(x, padding)
-        weight = self.once("winograd", self.transformed)
-        forth, back = (torch.tensor(m, dtype=x.dtype) for m in (self.tile, self.pixels))
+        forth, weight, back = self.once("winograd", self.transformed)
         right, bottom = 4 * wide + 2 - x.shape[3] - left, 4 * high + 2 - x.shape[2] - top
         x = F.pad(x, (left, right, top, bottom)).permute(0, 2, 3, 1)
         tiles = x.unfold(1, 6, 4).unfold(2, 6, 4).permute(4, 5, 0, 1, 2, 3)
-        tiles = torch.kron(forth, forth) @ tiles.reshape(36, -1)
-        y = torch.bmm(tiles.view(36, -1, weight.shape[1]), weight)
-        y = (torch.kron(back, back) @ y.flatten(1)).view(4, 4, len(x), high, wide, -1)
-        y = y.permute(2, 3, 0, 4, 1, 5).reshape(len(x), 4 * high, 4 * wide, -1)
+        tiles = (forth @ tiles.reshape(36, -1)).view(36, -1, weight.shape[1])
+        y = back @ torch.bmm(tiles, weight).flatten(1)
+        y = y.view(4, 4, len(x), high, wide, -1).permute(2, 3, 0, 4, 1, 5)
+        y = y.reshape(len(x), 4 * high, 4 * wide, -1)
         y = y if self.bias is None else y.add_(self.bias)
         y = F.relu(y, inplace=True) if self.relu else y
         return y[:, :h, :w].permute(0, 3, 1, 2)
 
     def transformed(self, weight):
-        kernel = torch.tensor(self.kernel, dtype=torch.float64) / 24
+        """Tiles to values, the kernels' values, and values to pixels."""
+
+        def powers(count):
+            rows = [[x**power for power in range(count)] for x in self.points]
+            rows += [[0.0] * (count - 1) + [1.0]]
+            return torch.tensor(rows, dtype=torch.float64)
+
+        forth, kernel, back = powers(6).inverse().T, powers(3), powers(4).T
         weight = torch.einsum("ia,jb,ocab->ijco", kernel, kernel, weight.double())
-        return weight.flatten(0, 1).to(self.weight.dtype).contiguous()
+        made = torch.kron(forth, forth), weight.flatten(0, 1), torch.kron(back, back)
+        return [matrix.float().contiguous() for matrix in made]
 '''
 
 VERSION = '''
