@@ -78,5 +78,5 @@ $(STAMP): $(BIN)/python pyproject.toml setup.py constraints.txt
 	    echo "$(VENV) exists but has no pip: remove the folder, and make creates it afresh." >&2; exit 1; }
 	@echo "installing into $(VENV); the first time torch alone takes minutes"
 	$(PIP) setuptools
-	$(PIP) --no-build-isolation -e '.[dev]'
+	$(PIP) --no-build-isolation -e '.[dev,onnx]'
 	@touch $@

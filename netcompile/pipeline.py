@@ -13,6 +13,7 @@ from netcompile.analysis.shapes import Symbolic, infer, symbolic, valid_sizes
 from netcompile.ir.build import Options, build
 from netcompile.ir.graph import Graph, Value
 from netcompile.layers.base import IntShape
+from netcompile.layers.crop import Crop
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.upgrade import Upgraded
@@ -60,6 +61,20 @@ class Analysed:
     def reports(self) -> tuple[CropReport, ...]:
         """Every crop, with the sizes for which it is legal."""
         return with_validity(self.crops.reports, self.symbolic)
+
+    @cached_property
+    def proved(self) -> Graph:
+        """The graph, its crops told whether they lie inside for every height and width."""
+        inside = {id(r.node.message) for r in self.reports if r.axis >= 2 and all(sizes.is_all for sizes in r.valid)}
+        if not inside:
+            return self.graph
+        nodes = tuple(
+            replace(node, layer=replace(node.layer, inside=True))
+            if isinstance(node.layer, Crop) and id(node.message) in inside
+            else node
+            for node in self.graph.nodes
+        )
+        return self.graph.replace(nodes=nodes)
 
     @cached_property
     def valid(self) -> tuple[NSet, NSet]:
@@ -162,7 +177,7 @@ def compile_net(
     from netcompile.emit.module import emit
     from netcompile.passes import optimise
 
-    graph = analysed.require().graph
+    graph = analysed.require().proved
     origin = _origin(analysed.source.name)
     if level < 2:
         found = optimise(graph, level)
@@ -181,7 +196,7 @@ def _compile_for_inference(
     from netcompile.passes.base import NO_FACTS
     from netcompile.passes.fused import FusedConvolution
 
-    graph = analysed.graph
+    graph = analysed.proved
     check_outputs(graph, outputs)
     facts = NO_FACTS if weights is None else _facts(analysed, weights)
     found = optimise(graph, level, facts, outputs)

@@ -209,8 +209,7 @@ class _Symbolic:
         except (NeedsNumber, Refused, SizeTooComplex, ValueError):
             return (None,) * len(node.tops) if node.layer.any_size else None
         self.limits += limits
-        # A rule that adds and subtracts may go below 1 at some sizes, where the layer is refused.
-        return tuple(tuple(d.where_positive() if isinstance(d, Size) else d for d in top) for top in tops)
+        return tops
 
     def frontier(self, values: Sequence[Value]) -> list[Value]:
         """The nearest values with known shapes from which `values` are made."""
@@ -243,7 +242,7 @@ def valid_sizes(graph: Graph, sym: Symbolic, known: Shapes) -> tuple[NSet, NSet]
         for dim in shape or ():
             if isinstance(dim, Size) and dim.name in ("H", "W"):
                 axis = "HW".index(dim.name)
-                sets[axis] = sets[axis] & dim.where_defined()
+                sets[axis] = sets[axis] & dim.where_at_least(1)  # a rule that subtracts may go below
     for limit in sym.limits:
         sets[limit.axis] = sets[limit.axis] & where(limit.condition, sym.declared[limit.axis])
     for value, _ in sym.pins:

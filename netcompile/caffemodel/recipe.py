@@ -207,6 +207,8 @@ def describe(recipe: Recipe) -> str:
             return f"{_inner(of)}[{start}:{stop} on axis {axis}]"
         case Concat(parts, axis):
             return f"concat({', '.join(map(describe, parts))}; axis {axis})"
+        case Diagonal(of):
+            return f"diagonal({describe(of)})"
         case Rsqrt(of, eps):
             return f"1/sqrt({describe(of)} + {eps:g})"
         case Add(a, b) | Subtract(a, b) | Multiply(a, b) | Divide(a, b) | ScaledByFactor(a, b):
@@ -215,7 +217,7 @@ def describe(recipe: Recipe) -> str:
 
 def _inner(recipe: Recipe) -> str:
     text = describe(recipe)
-    return text if isinstance(recipe, (Take, Concat, Rsqrt)) else f"({text})"
+    return text if isinstance(recipe, (Take, Concat, Diagonal, Rsqrt)) else f"({text})"
 
 
 def _dims(shape: Shape) -> str:
@@ -252,6 +254,10 @@ def shape_of(recipe: Recipe, blob_shape: Callable[[Take], Shape]) -> Shape:
             if not 0 <= start <= stop <= inner[axis]:
                 raise ValueError(f"slice {start}:{stop} is out of axis {axis} of shape {inner}")
             return (*inner[:axis], stop - start, *inner[axis + 1 :])
+        case Diagonal():
+            if len(inner) < 2 or inner[0] != inner[1]:
+                raise ValueError(f"shape {inner} has no diagonal")
+            return (inner[0], 1, *inner[2:])
         case ScaledByFactor(_, factor):
             if prod(shape_of(factor, blob_shape)) != 1:
                 raise ValueError("the factor must be one number")

@@ -95,11 +95,16 @@ def _onnx(arguments: argparse.Namespace, analysed: Analysed, module: Module) -> 
 
     require_onnx()
     refuse_training(analysed)
+    from netcompile.pipeline import compile_net
     from netcompile.runtime.execute import with_weights
 
     weights = None if arguments.weights is None else read_weights_path(arguments.weights)
-    made = with_weights(analysed, module, weights, arguments.allow_missing)
-    return lambda path: write_onnx(analysed, module, made, path)
+    emitted = with_weights(analysed, module, weights, arguments.allow_missing)
+    if arguments.optimise < 2:
+        return lambda path: write_onnx(analysed, module, emitted, path)
+    plain = compile_net(analysed, 1)
+    made = with_weights(analysed, plain, weights, arguments.allow_missing)
+    return lambda path: write_onnx(analysed, plain, made, path, emitted)
 
 
 def _manifest(

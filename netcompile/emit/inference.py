@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from netcompile.emit.layout import lay_out
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IntShape, Layer, Shape
-from netcompile.passes.window_layers import Region, Surround, cut, text
+from netcompile.passes.window_layers import Region, Surround, text
 
 # Names that the methods below use.
 ATTRIBUTES = frozenset(["compute", "literal", "windowed", "frame", "frames", "frames_from", "plain", "relu", "packed"])
@@ -58,7 +58,7 @@ def dispatch(arguments: list[str], image: str = "", base: int = 0) -> list[str]:
     lines += ["        # Gradients are recorded in training alone, or for an input that wants one."]
     lines += lay_out(f"recorded = torch.is_grad_enabled() and ({wants})", 8)
     if image:
-        lines += [f"        # The frame has a gradient too; smaller images have no frame of their own."]
+        lines += ["        # The frame has a gradient too; smaller images have no frame of their own."]
         lines += lay_out(f"if recorded or self.training or min({image}.shape[2:]) < {base}:", 8)
         lines += [f"            return self.literal({named})"]
         return [*lines, "        with torch.no_grad():", f"            return self.windowed({named})"]
@@ -77,8 +77,8 @@ def frame_method(windowed: Windowed, image: str, channels: int) -> list[str]:
         f"    def frame(self, {image}):",
         '        """What surrounds the windows, kept until the weights change.',
         "",
-        "        Where nothing of the image is seen, blobs depend on the weights alone: they are those",
-        f"        of zeros, and the same for all sizes that agree modulo {period} but for their length.",
+        "        Where nothing of the image is seen, a blob is that of an image of zeros, and but for",
+        f"        its length the same for all sizes that agree modulo {period}.",
         '        """',
         "        weights = [*self.parameters(), *self.buffers()]",
         "        state = [(weight.data_ptr(), version(weight)) for weight in weights]",
@@ -113,4 +113,3 @@ def window(x, top, left, height, width):
     """A copy of some rows and columns."""
     return x[:, :, top : top + height, left : left + width].clone()
 '''
-

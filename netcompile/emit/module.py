@@ -152,9 +152,7 @@ def _outputs(graph: Graph, names: Sequence[str] | None) -> dict[str, Value]:
                 Diagnostic(
                     "unknown-blob",
                     f"the net has no blob '{name}'",
-                    remedy=f"did you mean '{near[0]}'?"
-                    if (near := get_close_matches(name, graph.blobs, 1))
-                    else "",
+                    remedy=f"did you mean '{near[0]}'?" if (near := get_close_matches(name, graph.blobs, 1)) else "",
                 )
                 for name in unknown
             ]
@@ -184,9 +182,7 @@ class _Writer:
         self.functions: dict[str, None] = {}
         self.weights: list[Weight] = []
         self.blobs: list[Blobs] = []
-        self.owned: dict[
-            str, tuple[Take, str, IntShape]
-        ] = {}  # param name → owner's blob, its key, its shape
+        self.owned: dict[str, tuple[Take, str, IntShape]] = {}  # param name → owner's blob, its key, its shape
         self.problems: list[Diagnostic] = []
 
     def write(
@@ -278,7 +274,7 @@ class _Writer:
             self.local[b]
             for b in dict.fromkeys(node.bottoms)
             if self.last.get(b) == index and b not in inputs and self.local[b] not in names
-            if b not in kept and LARGE <= 4 * _count(self.shapes.get(b, ()))
+            if b not in kept and 4 * _count(self.shapes.get(b, ())) >= LARGE
         ]
         if done and self.forward:
             self.forward[-1][1].append(f"del {', '.join(done)}")

@@ -50,7 +50,7 @@ class GuardFree(TorchFunctionMode):
             with _unguarded(args):
                 return func(*args, **(kwargs or {}))
         if name == "__getitem__":
-            return getitem(*args, everywhere=self.everywhere)
+            return getitem(args[0], args[1], self.everywhere)
         replacement = _REPLACED.get(name)
         if replacement is not None:
             return replacement(*args, **(kwargs or {}))

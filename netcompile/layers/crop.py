@@ -34,6 +34,7 @@ class Crop(Layer):
     axis: int = 2
     declared: tuple[int, ...] | None = None
     offsets: tuple[int, ...] | None = None  # in use, one per axis from `axis` on; None until resolved
+    inside: bool = False  # proved: for every height and width the window lies inside the blob that is cropped
 
     arity: ClassVar[Arity] = Arity(bottoms=2, tops=1)
 
@@ -108,8 +109,10 @@ class Crop(Layer):
         x, reference = e.x
         first, offsets = self.first(len(e.bottoms[0])), self.full(len(e.bottoms[0]))
         assert offsets is not None, "crops are resolved before code is emitted"
-        cuts = [":"] * first
+        cuts, lines = [":"] * first, []
         for axis, offset in zip(range(first, len(e.bottoms[0])), offsets, strict=True):
             size = f"{reference}.shape[{axis}]"
             cuts.append(f"{offset} : {offset} + {size}" if offset else f": {size}")
-        return Emitted((f"{e.y[0]} = {x}[{', '.join(cuts)}]",))
+            lines.append(f"{e.y[0]} = {e.y[0] if lines else x}.narrow({axis}, {offset}, {size})")
+        # A slice beyond the end is cut short without a word; narrow refuses it, as Caffe does.
+        return Emitted((f"{e.y[0]} = {x}[{', '.join(cuts)}]",) if self.inside else tuple(lines))

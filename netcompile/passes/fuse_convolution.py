@@ -1,6 +1,6 @@
 """Let a convolution compute what follows it: BatchNorm and Scale become part of its weights, a ReLU part of the call.
 
-Algebra. BatchNorm at test is ``(y - mean) · r`` with ``r = 1/sqrt(variance + eps)``, Scale is ``y · g + b``, and both act
+Algebra. BatchNorm at test is ``(y - mean) · r`` with ``r = 1/sqrt(variance + eps)``, Scale is ``y · g + b``. Both act
 on channels, as a convolution's weights do: behind ``y = W * x + c`` they give ``(g·r·W) * x + (g·r·(c - mean) + b)``.
 The convolution's own top must have no other use. Only two-dimensional convolutions whose blobs nobody shares.
 Preserves: within(1e-5); the new weights are rounded once more. A net built for training stays as it is.

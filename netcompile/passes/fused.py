@@ -12,12 +12,14 @@ from netcompile.caffemodel.recipe import Recipe
 from netcompile.layers.base import Emission, Emitted, IntShape, call, literal
 from netcompile.layers.convolution import Convolution, Extents
 
-WIDE = 192  # channels from which on Winograd's algorithm is considered
+WIDE = 128 * 256  # kernels from which on Winograd's algorithm is considered
 
 
 @dataclass(frozen=True)
 class FusedConvolution(Convolution):
-    """A two-dimensional convolution, a ReLU behind it if `relu`; `weight` and `shift` are recipes if layers were folded in.
+    """A two-dimensional convolution, and the ReLU behind it if `relu`.
+
+    `weight` and `shift` are recipes where layers were folded in.
 
     `own_pad` is the padding that the layer has in the file; `pad` is 0 where it computes a window.
     """
@@ -49,7 +51,7 @@ class FusedConvolution(Convolution):
         """Whether Winograd's algorithm is worth its transforms: 3 × 3 kernels over many channels."""
         _, windows = self.windows(bottom)
         fits = all((k, s, d) == (3, 1, 1) for k, s, _, d in windows) and self.group == 1
-        return fits and min(self.outputs, self.channels(bottom)) >= WIDE
+        return fits and self.outputs * self.channels(bottom) >= WIDE
 
     def recipes(self, e: Emission) -> tuple[Recipe, Recipe | None]:
         """How weight and bias are made."""
@@ -110,21 +112,27 @@ class Conv2d(nn.Conv2d):
         return self.onednn(x, padding)
 
     def packs(self, x):
-        """Whether oneDNN's operators are there for `x`; torch.compile has its own ways."""
+        """Whether oneDNN's operators are there for `x`, and not under torch.compile."""
         have, state = torch.ops.mkldnn, torch.backends.mkldnn
         if torch.compiler.is_compiling() or x.device.type != "cpu":
             return False
-        if not state.is_available() or not state.enabled or x.dtype != self.weight.dtype:
+        if (
+            not state.is_available()
+            or not state.enabled
+            or x.dtype != self.weight.dtype
+        ):
             return False
         for name in ("_convolution_pointwise", "_linear_pointwise"):
-            if not hasattr(have, name) or not hasattr(have, "_reorder_convolution_weight"):
+            if not hasattr(have, name) or not hasattr(
+                have, "_reorder_convolution_weight"
+            ):
                 return False
         if x.dtype == torch.bfloat16:
             return have._is_mkldnn_bf16_supported()
         return x.dtype == torch.float32
 
     def once(self, way, pack):
-        """The weights in the layout of some way to convolve; made anew when they change."""
+        """The weights laid out for a way to convolve; made anew when they change."""
         state = self.weight.data_ptr(), version(self.weight), self.weight.dtype
         if self.packed_from != state:
             self.packed, self.packed_from = {}, state
@@ -163,23 +171,29 @@ class Conv2d(nn.Conv2d):
 
 WINOGRAD = '''
 class Winograd(Conv2d):
-    """A 3 × 3 convolution by Winograd's F(4 × 4, 3 × 3): 36 products for 16 pixels, not 144.
+    """A 3 × 3 convolution by Winograd's F(4 × 4, 3 × 3): 36 products for 16 pixels.
 
     Along each axis, 6 pixels and 3 weights are taken as polynomials and multiplied by
     their values at five points and at infinity (Lavin and Gray, Fast Algorithms for
     Convolutional Neural Networks, 2016). The points are exact in binary and close to
-    ±√½ and ±√2, which keep the rounding errors small. For float32, where tiles are many.
+    ±√½ and ±√2, which keep rounding errors small. For float32, where tiles are many.
     """
 
     points = 0, 0.75, -0.75, 1.5, -1.5
 
     def onednn(self, x, padding):
-        (h, w), (top, left) = (n + 2 * p - 2 for n, p in zip(x.shape[2:], padding)), padding
+        (h, w), (top, left) = (
+            (n + 2 * p - 2 for n, p in zip(x.shape[2:], padding)),
+            padding,
+        )
         high, wide = -(-h // 4), -(-w // 4)
-        if x.dtype != torch.float32 or len(x) * high * wide < 96:
+        if x.dtype != torch.float32 or len(x) * high * wide < 32:
             return super().onednn(x, padding)
         forth, weight, back = self.once("winograd", self.transformed)
-        right, bottom = 4 * wide + 2 - x.shape[3] - left, 4 * high + 2 - x.shape[2] - top
+        right, bottom = (
+            4 * wide + 2 - x.shape[3] - left,
+            4 * high + 2 - x.shape[2] - top,
+        )
         x = F.pad(x, (left, right, top, bottom)).permute(0, 2, 3, 1)
         tiles = x.unfold(1, 6, 4).unfold(2, 6, 4).permute(4, 5, 0, 1, 2, 3)
         tiles = (forth @ tiles.reshape(36, -1)).view(36, -1, weight.shape[1])

@@ -101,7 +101,9 @@ class _Windows:
                 size, found = self.whole(top), self.reach.get(index)
                 if size is None:
                     continue
-                if found is None or any(r is not None and b not in self.seen for b, r in zip(node.bottoms, found)):
+                if found is None or any(
+                    r is not None and b not in self.seen for b, r in zip(node.bottoms, found, strict=True)
+                ):
                     self.seen[top] = size
                     continue
                 parts = [
@@ -226,10 +228,9 @@ class _Windows:
                 return False
             if kept != raw and not isinstance(layer, (Deconvolution, Convolution)):
                 return False
-            if kept != raw and isinstance(layer, Convolution) and bottom != self.image and top not in self.pasted:
-                # Zeros would have to be put around a copy: only where that saves much.
-                if 10 * self.area(want) > 9 * self.area(size):
-                    return False
+            copied = kept != raw and isinstance(layer, Convolution) and bottom != self.image
+            if copied and top not in self.pasted and 10 * self.area(want) > 9 * self.area(size):
+                return False  # zeros would have to be put around a copy, and little is saved
             asked.append(kept)
         for bottom, window in zip(node.bottoms, asked, strict=True):
             self.require(bottom, window)
@@ -337,7 +338,8 @@ class _Rewriter:
                 raw = (clip(raw[0], limits[0].hi), clip(raw[1], limits[1].hi))
             bottoms.append(self.fetch(node, bottom, raw))
         if isinstance(layer, Deconvolution):
-            made = self.deconvolution(node, layer, raw, (reach[0], reach[1]), make, bottoms[0])
+            assert reach is not None
+            made = self.deconvolution(node, layer, raw, reach, make, bottoms[0])
         else:
             if isinstance(layer, Convolution):
                 layer = replace(layer, pad=(0,))
@@ -395,7 +397,7 @@ def rewrite(graph: Graph, facts: Facts = NO_FACTS) -> tuple[Graph, tuple[Skipped
         if before and before - after >= (GAIN if frames else 0.001) * before:
             return changed, ()
         what = "its windows save" if frames else "what no output needs is"
-        skipped.append(Skipped(graph.nodes[0], f"{what} {(before - after) / max(before, 1):.1%} of the multiplications"))
+        skipped.append(Skipped(graph.nodes[0], f"{what} {1 - after / max(before, 1):.1%} of the multiplications"))
     return graph, tuple(skipped)
 
 

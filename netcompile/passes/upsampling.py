@@ -1,9 +1,9 @@
 """Deconvolutions whose weights, by their values, are something cheaper.
 
-Algebra. Where channel i of the top sees channel i of the bottom alone (weights zero off the diagonal) the deconvolution
-is one for each channel, with 1/C of the multiplications. If moreover each kernel is that of bilinear interpolation by a
-power of two f (size 2f, stride f, weights 1 - |t - f + 1/2| / f along each axis), it is that interpolation of the bottom
-with one row of zeros around it: pixel o of the top lies where pixel o + f/2 of the interpolation does.
+Algebra. Where channel i of the top sees channel i of the bottom alone (weights zero off the diagonal) it is a
+deconvolution for each channel, with 1/C of the multiplications. If moreover each kernel is that of bilinear
+interpolation by a power of two f (size 2f, stride f, weights 1 - |t - f + 1/2| / f along each axis), it is that interpolation of the
+bottom with one row of zeros around it: pixel o of the top lies where pixel o + f/2 of the interpolation does.
 Both are found from the weights' values, never from names; without weights nothing is known and nothing is changed.
 Preserves: within(1e-5); only zeros are left out, but sums are taken in another order.
 """
@@ -103,9 +103,9 @@ UPSAMPLING = Pass("upsampling", "within(0, 1e-5)", rewrite)
 
 BILINEAR = '''
 def bilinear(x, factor, top, left, height, width):
-    """`x` and zeros around it, enlarged by bilinear interpolation; the window from row `top` and column `left` on.
+    """A window of `x` enlarged by bilinear interpolation, with zeros around `x`.
 
-    A transposed convolution whose kernel is that of this interpolation gives the same.
+    The transposed convolution whose kernel is that of this interpolation gives the same.
     """
     y = F.interpolate(F.pad(x, (1, 1, 1, 1)), scale_factor=factor, mode="bilinear")
     return y[:, :, top : top + height, left : left + width]

@@ -159,10 +159,7 @@ class DeconvolutionWindow(Layer):
         if maps is None or maps[0] is None:
             return None
         _, windows = self.whole.windows(bottoms[0])
-        h, w = (
-            m.compose(AxisMap.crop(s - p))
-            for m, s, (_, _, p, _) in zip(maps[0], self.start, windows, strict=True)
-        )
+        h, w = (m.compose(AxisMap.crop(s - p)) for m, s, (_, _, p, _) in zip(maps[0], self.start, windows, strict=True))
         return ((h, w), None)
 
     def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
@@ -206,9 +203,9 @@ def _pair(values: Sequence[int]) -> str:
 
 SURROUND = '''
 def surround(x, frame, top, left, height, width):
-    """`x` from row `top` and column `left` on, `frame` around it: `height` × `width` in all.
+    """`x` from row `top` and column `left` on, and `frame` around it.
 
-    The frame's middle row and column are repeated to that size.
+    The frame's middle row and column are repeated, to `height` × `width` in all.
     """
     y = x.new_empty(1).expand(len(x), x.shape[1], height, width)
     y = torch.empty_like(y, memory_format=torch.channels_last)

@@ -29,9 +29,8 @@ from netcompile.layers.softmax import Softmax
 
 # Layer types whose windows are known; what a fork derives from their classes is another type.
 LOCAL = frozenset(
-    ["BatchNorm", "Bias", "Concat", "Convolution", "Crop", "Deconvolution", "Eltwise", "LRN", "Pooling", "Scale"]
-    + ["Slice", "Softmax", "Split"]
-)
+    ["BatchNorm", "Bias", "Concat", "Convolution", "Crop", "Deconvolution", "Eltwise", "LRN", "Pooling"]
+) | frozenset(["Scale", "Slice", "Softmax", "Split"])
 POINTWISE = frozenset(
     ["AbsVal", "BNLL", "Dropout", "ELU", "Exp", "Log", "Power", "PReLU", "ReLU", "Sigmoid", "TanH", "Threshold"]
 )

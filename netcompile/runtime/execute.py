@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from netcompile.emit.weights import needs_weights, weight_plan
 from netcompile.pipeline import Analysed, compile_net
@@ -35,16 +37,33 @@ def load_source(module: Module, name: str = "netcompile_emitted") -> nn.Module:
     return net
 
 
+class _Uninitialised(TorchFunctionMode):
+    """Leaves parameters as they are allocated: no random numbers, and no memory before values come."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return (kwargs or {}).get("tensor", args[0] if args else None)
+        return func(*args, **(kwargs or {}))
+
+
 def with_weights(
-    analysed: Analysed, module: Module, weights: str | Path | None, allow_missing: bool = False
+    analysed: Analysed,
+    module: Module,
+    weights: str | Path | None,
+    allow_missing: bool = False,
+    dtype: torch.dtype | None = None,
 ) -> nn.Module:
     """The emitted net with the caffemodel's weights, in evaluation mode unless it was built for phase TRAIN.
 
-    Raises NetError where weights are needed and not given, or do not fit.
+    With a `dtype` the floating-point ones are converted one by one, so that the memory never holds both. Raises NetError
+    where weights are needed and not given, or do not fit.
     """
-    net = load_source(module)
     plan = weight_plan(analysed.graph, module)
-    if plan.tensors:
+    if not plan.tensors:
+        net = load_source(module)
+    else:
+        with _Uninitialised():
+            net = load_source(module)
         if weights is None and needs_weights(plan):
             raise NetError(
                 [
@@ -61,9 +80,19 @@ def with_weights(
 
         # Without a file every tensor is a constant of the plan.
         model = CaffeModel("", "V2", "", ()) if weights is None else read_caffemodel(weights)
-        arrays, _ = load_tensors(model, plan, allow_missing=allow_missing)
-        net.load_state_dict({key: torch.from_numpy(array) for key, array in arrays.items()}, strict=True)
-    return net.train(analysed.graph.train)
+        state: dict[str, torch.Tensor] = {}
+        for tensor in plan.tensors:  # a misfit of any is found, and all are told, with the first
+            arrays, _ = load_tensors(model, replace(plan, tensors=(tensor,)), allow_missing=allow_missing)
+            value = torch.from_numpy(arrays[tensor.key])
+            state[tensor.key] = value.to(dtype) if value.is_floating_point() else value
+        net.load_state_dict(state, strict=True, assign=not _ties(net))
+    return (net if dtype is None else net.to(dtype)).train(analysed.graph.train)
+
+
+def _ties(net: nn.Module) -> bool:
+    """Whether some parameters are one tensor, which assigning would tear apart."""
+    every = list(net.named_parameters(remove_duplicate=False))
+    return len(every) > len({id(parameter) for _, parameter in every})
 
 
 def run(
@@ -83,7 +112,7 @@ def run(
     graph = analysed.require().graph
     names = list(graph.blobs) if blobs is not None and list(blobs) == ["all"] else blobs
     module = compile_net(analysed, level, names, None if weights is None else str(weights))
-    net = with_weights(analysed, module, weights).to(device=device, dtype=DTYPES[dtype])
+    net = with_weights(analysed, module, weights, dtype=DTYPES[dtype]).to(device)
     missing = [value.blob for value in module.inputs if value.blob not in inputs]
     if missing:
         raise NetError(

@@ -21,8 +21,15 @@ def built(text: str, name: str = "net.prototxt") -> Built:
     """The net of a prototxt, in evaluation mode."""
     net = analyse(Source(text, name)).require()
     module = compile_net(net)
-    torch.manual_seed(0)
-    return net, module, load_source(module).eval()
+    made = load_source(module).eval()
+    random = torch.Generator().manual_seed(0)
+    for key, tensor in made.state_dict().items():
+        if tensor.is_floating_point():
+            fan_in = max(tensor[0].numel(), 1) if tensor.ndim > 1 else 16
+            tensor.normal_(0, fan_in**-0.5, generator=random)
+            if key.endswith("running_var"):
+                tensor.abs_().add_(0.5)
+    return net, module, made
 
 
 def thin(path: Path) -> Built:

@@ -8,6 +8,7 @@ from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -96,9 +97,10 @@ def test_a_file_that_computes_something_else_is_refused(pooling: tuple[Built, Ex
 
 @with_onnx
 def test_build_writes_and_lists_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """At -O 2, whose module could not be traced itself."""
     weights = REPOSITORY / "weights" / "shapes-fcn8s.caffemodel"
-    command = ["build", "shapes-fcn8s/deploy.prototxt", "--weights", str(weights), "--onnx", "-o", str(tmp_path)]
-    assert entry(command) == 0
+    options = ["--weights", str(weights), "-O", "2", "--onnx", "-o", str(tmp_path)]
+    assert entry(["build", "shapes-fcn8s/deploy.prototxt", *options]) == 0
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["onnx"] == "shapes_fcn8s.onnx"
     data = (tmp_path / "shapes_fcn8s.onnx").read_bytes()
@@ -144,3 +146,19 @@ def test_missing_packages_are_named(
 def test_nothing_is_said_where_nothing_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_file, "find_spec", lambda name: object())
     require_onnx()
+
+
+@pytest.mark.parametrize(
+    ("found", "wrong"),
+    [
+        ([1.0, float("nan"), 200.0], ""),
+        ([1.01, float("nan"), 200.0], ""),
+        ([1.1, float("nan"), 200.0], "a difference of 0.0005 of the largest value"),
+        ([1.0, 3.0, 200.0], "other values that are not finite"),
+        ([1.0, float("nan"), float("nan")], "a difference of nan of the largest value"),
+        ([1.0], "shape (1,) instead of (3,)"),
+    ],
+)
+def test_differences(found: list[float], wrong: str) -> None:
+    expected = torch.tensor([1.0, float("nan"), 200.0])
+    assert onnx_file._difference(expected, np.array(found, np.float32)) == wrong

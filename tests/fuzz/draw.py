@@ -191,7 +191,7 @@ class Gen:
         """A blob of the net that fits, or a new input."""
         known = self.usable(fits)
         if known and not self.chance(12):
-            return known[min(self.int(0, 2 * len(known)), 2 * len(known)) % len(known)]
+            return known[0 if self.chance(40) else self.int(0, len(known) - 1)]  # chains, and fan-out
         return self.input(fresh())
 
     def any(self, least: int = 1, most: int = 5) -> Blob:

@@ -20,9 +20,7 @@ PASSES = [step for _, step in PIPELINE]
 
 
 def graph_of(case: ConformanceCase) -> Graph:
-    options = Options(
-        train=case.phase == "TRAIN", level=case.level, stages=case.stages, fed=frozenset(case.inputs)
-    )
+    options = Options(train=case.phase == "TRAIN", level=case.level, stages=case.stages, fed=frozenset(case.inputs))
     return analyse(Source.read(case.net), options).require().graph
 
 
@@ -56,14 +54,10 @@ def test_noops_are_dropped_and_said_why_not() -> None:
     assert [node.name for node in step.run(graph).nodes] == ["r"]
     trained = analyse(Source(text), Options(train=True)).graph
     assert [node.name for node in step.run(trained).nodes] == ["d", "r"]
-    assert [(s.node.name, s.why) for s in step.explain(trained)] == [
-        ("d", "the net is built for phase TRAIN")
-    ]
+    assert [(s.node.name, s.why) for s in step.explain(trained)] == [("d", "the net is built for phase TRAIN")]
 
 
-@pytest.mark.parametrize(
-    "case", [c for c in CASES if c.name in ("dropout-basic", "fcn8s-narrow", "inplace-chain")]
-)
+@pytest.mark.parametrize("case", [c for c in CASES if c.name in ("dropout-basic", "fcn8s-narrow", "inplace-chain")])
 def test_bitwise_passes_change_no_bit(case: ConformanceCase) -> None:
     from netcompile.runtime.execute import run
 

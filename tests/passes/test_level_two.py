@@ -1,0 +1,329 @@
+"""What -O2 makes of nets: the literal net's numbers, for every size, whatever happens to the module."""
+
+from __future__ import annotations
+
+import copy
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from netcompile.emit.module import Module
+from netcompile.ir.build import Options
+from netcompile.passes import optimise
+from netcompile.passes.base import Facts
+from netcompile.pipeline import Analysed, analyse, compile_net
+from netcompile.prototxt.source import Source
+from netcompile.runtime.drawn import draw
+from netcompile.runtime.execute import load_source
+from tests.conftest import CASES, REPOSITORY, ConformanceCase
+
+NARROW = {"64": "4", "128": "5", "256": "6", "512": "7", "4096": "9"}
+SIZES = ((32, 33), (47, 101), (64, 63), (95, 130), (20, 70))
+
+
+@pytest.fixture(autouse=True)
+def no_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
+def narrow(path: str) -> Source:
+    """A bundled net with a few channels."""
+    text = (REPOSITORY / "prototxt" / path).read_text()
+    text = re.sub(r"num_output: (\d+)", lambda m: f"num_output: {NARROW.get(m[1], m[1])}", text)
+    return Source(text, path)
+
+
+def net(text: str, shape: tuple[int, ...] = (1, 3, 40, 44)) -> Analysed:
+    dims = " ".join(f"dim: {d}" for d in shape)
+    head = f'layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ {dims} }} }} }}\n'
+    return analyse(Source(head + text)).require()
+
+
+def pair(analysed: Analysed, **options: object) -> tuple[nn.Module, nn.Module, Module]:
+    """The literal net and the optimised one, with the same weights."""
+    module = compile_net(analysed, 2)
+    return draw(analysed, compile_net(analysed, 0)), draw(analysed, module), module
+
+
+def close(found: torch.Tensor, wanted: torch.Tensor, tolerance: float = 1e-5) -> None:
+    assert found.shape == wanted.shape
+    assert (found - wanted).abs().max() <= tolerance * wanted.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("path", "windowed"),
+    [
+        ("voc-fcn8s/deploy.prototxt", True),
+        ("voc-fcn16s/val.prototxt", True),
+        ("voc-fcn-alexnet/val.prototxt", True),
+        ("nyud-fcn32s-color/test.prototxt", True),
+        ("shapes-fcn8s/deploy.prototxt", None),
+    ],
+)
+def test_windows_change_nothing_at_any_size(path: str, windowed: bool | None) -> None:
+    analysed = analyse(narrow(path), Options(shapes={"data": (1, 3, 500, 375)} if windowed else {})).require()
+    literal, fast, _ = pair(analysed)
+    if windowed is not None:
+        assert hasattr(fast, "windowed") == windowed
+    for size in SIZES:
+        x = torch.randn(2, 3, *size) * 30
+        close(fast(x), literal(x))
+
+
+def test_every_residue_has_its_frame() -> None:
+    analysed = analyse(narrow("voc-fcn8s/deploy.prototxt")).require()
+    literal, fast, _ = pair(analysed)
+    for n in range(40, 72):
+        x = torch.randn(1, 3, n, 111 - n) * 30
+        close(fast(x), literal(x))
+    assert len(fast.frames) == 32
+
+
+def test_frames_follow_the_weights() -> None:
+    analysed = analyse(narrow("voc-fcn8s/deploy.prototxt")).require()
+    literal, fast, _ = pair(analysed)
+    x = torch.randn(1, 3, 50, 40)
+    first = fast(x)
+    assert torch.equal(fast(x), first)
+    for made in (literal, fast):
+        made.conv2_1.bias += 0.5
+    close(fast(x), literal(x))
+    assert not torch.equal(fast(x), first)
+    state = {key: value * 1.01 for key, value in literal.state_dict().items()}
+    for made in (literal, fast):
+        made.load_state_dict(state, assign=True)
+    close(fast(x), literal(x))
+    both = literal.double(), fast.double()
+    close(both[1](x.double()), both[0](x.double()), 1e-12)
+
+
+def test_training_takes_the_literal_path() -> None:
+    analysed = analyse(narrow("voc-fcn8s/deploy.prototxt")).require()
+    literal, fast, _ = pair(analysed)
+    x = torch.randn(1, 3, 50, 40)
+    with torch.enable_grad():
+        for made in (literal, fast.train()):
+            made(x).square().sum().backward()
+        for key, parameter in literal.named_parameters():
+            close(fast.get_parameter(key).grad, parameter.grad, 1e-4)
+        wants = x.clone().requires_grad_()
+        fast.eval()(wants).sum().backward()
+        assert wants.grad is not None
+        assert not fast(x).requires_grad
+
+
+def test_a_module_can_be_copied_saved_and_compiled() -> None:
+    analysed = analyse(narrow("voc-fcn8s/deploy.prototxt")).require()
+    literal, fast, _ = pair(analysed)
+    x = torch.randn(1, 3, 50, 40)
+    wanted = literal(x)
+    close(fast(x), wanted)
+    close(copy.deepcopy(fast)(x), wanted)
+    stored = io.BytesIO()
+    torch.save(fast.state_dict(), stored)
+    close(torch.compile(fast, backend="eager")(x), wanted)
+    channels_last = x.contiguous(memory_format=torch.channels_last)
+    close(fast(channels_last), wanted)
+
+
+def test_without_onednn_the_code_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    analysed = analyse(narrow("voc-fcn8s/deploy.prototxt")).require()
+    literal, fast, _ = pair(analysed)
+    x = torch.randn(1, 3, 50, 40)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    close(fast(x), literal(x))
+    assert not any(getattr(m, "packed", None) for m in fast.modules())
+
+
+def test_bfloat16_stays_near() -> None:
+    analysed = analyse(narrow("voc-fcn8s/deploy.prototxt")).require()
+    literal, fast, _ = pair(analysed)
+    x = torch.randn(1, 3, 50, 40)
+    close(fast.bfloat16()(x.bfloat16()).float(), literal(x), 0.1)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_outputs_alone_equal_caffes(case: ConformanceCase) -> None:
+    """Where only outputs are asked for, passes are free to do what they can."""
+    from netcompile.runtime.execute import run
+
+    inputs, expected = case.arrays("inputs"), case.arrays("expected")
+    options = Options(train=case.phase == "TRAIN", level=case.level, stages=case.stages, fed=frozenset(inputs))
+    analysed = analyse(Source.read(case.net), options).require()
+    found = run(analysed, case.weights, inputs, level=2)
+    assert set(found) == set(case.outputs)
+    for name, value in found.items():
+        reference = expected[f"blob:{name}"]
+        np.testing.assert_allclose(value, reference, rtol=0, atol=1e-5 * np.abs(reference).max(initial=0))
+
+
+CONV = (
+    'layer {{ name: "{0}" type: "Convolution" bottom: "{1}" top: "{2}" convolution_param {{ num_output: 4 {3} }} }}\n'
+)
+
+
+def conv(name: str, bottom: str, top: str, fields: str = "kernel_size: 3 pad: 1") -> str:
+    return CONV.format(name, bottom, top, fields)
+
+
+def test_batchnorm_scale_and_relu_become_part_of_the_convolution() -> None:
+    text = conv("c", "data", "c", "kernel_size: 3 pad: 1 bias_term: false")
+    text += 'layer { name: "bn" type: "BatchNorm" bottom: "c" top: "c" }\n'
+    text += 'layer { name: "s" type: "Scale" bottom: "c" top: "c" scale_param { bias_term: true } }\n'
+    text += 'layer { name: "r" type: "ReLU" bottom: "c" top: "c" }\n'
+    analysed = net(text)
+    literal, fast, module = pair(analysed)
+    assert [name for name, _ in fast.named_parameters()] == ["c.weight", "c.bias"]
+    assert "relu=True" in module.source
+    x = torch.randn(2, 3, 40, 44)
+    close(fast(x), literal(x))
+
+
+def test_what_has_another_use_is_not_fused() -> None:
+    text = conv("c", "data", "c") + 'layer { name: "r" type: "ReLU" bottom: "c" top: "r" }\n'
+    text += 'layer { name: "e" type: "Eltwise" bottom: "c" bottom: "r" top: "e" }\n'
+    found = optimise(net(text).graph, 2)
+    pass_name, site = found.skipped[0]
+    assert (pass_name, site.node.name, site.why) == ("fuse-convolution", "r", "'c' has another use")
+    literal, fast, _ = pair(net(text))
+    x = torch.randn(1, 3, 40, 44)
+    close(fast(x), literal(x))
+
+
+def test_dead_layers_go_with_their_weights() -> None:
+    text = conv("a", "data", "a") + conv("b", "data", "b")
+    module = compile_net(net(text), 2, ["a"])
+    assert "self.b =" not in module.source
+    assert list(load_source(module).state_dict()) == ["a.weight", "a.bias"]
+
+
+def test_windows_go_around_joins_strides_and_odd_poolings() -> None:
+    pool = 'layer { name: "p" type: "Pooling" bottom: "a" top: "p" pooling_param { kernel_size: 3 stride: 2 %s } }\n'
+    for fields in ("", "pad: 1", "pool: AVE", "pool: AVE pad: 1 round_mode: FLOOR"):
+        text = conv("a", "data", "a", "kernel_size: 5 pad: 30 stride: 1") + pool % fields
+        text += conv("b", "p", "b", "kernel_size: 3 pad: 1") + conv("c", "p", "c", "kernel_size: 5 pad: 2")
+        text += 'layer { name: "j" type: "Concat" bottom: "b" bottom: "c" top: "j" }\n'
+        text += conv("d", "j", "d", "kernel_size: 3 pad: 4 stride: 2")
+        literal, fast, _ = pair(net(text))
+        assert hasattr(fast, "windowed"), fields
+        for size in ((40, 44), (41, 63), (90, 37), (5, 8)):
+            x = torch.randn(1, 3, *size)
+            close(fast(x), literal(x))
+
+
+def test_where_nothing_is_saved_the_code_has_no_windows() -> None:
+    text = conv("a", "data", "a") + conv("b", "a", "b")
+    module = compile_net(net(text), 2)
+    assert "windowed" not in module.source
+    reasons = [s.why for name, s in optimise(net(text).graph, 2).skipped if name == "image-window"]
+    assert reasons[0] == "no blob has pixels that see nothing of the image"
+
+
+DECONV = """
+layer { name: "up" type: "Deconvolution" bottom: "data" top: "up"
+  convolution_param { num_output: 3 bias_term: false kernel_size: %d stride: %d pad: %d group: %d } }
+"""
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+@pytest.mark.parametrize("pad", [0, 1])
+@pytest.mark.parametrize("group", [1, 3])
+def test_bilinear_deconvolution_is_interpolation(factor: int, pad: int, group: int) -> None:
+    analysed = net(DECONV % (2 * factor, factor, pad, group), (1, 3, 7, 9))
+    key = frozenset([("up", 0)])
+    line = 1 - np.abs(np.arange(2 * factor) - factor + 0.5) / factor
+    weight = np.zeros((3, 3 // group, 2 * factor, 2 * factor), np.float32)
+    for i in range(3):
+        weight[i, i if group == 1 else 0] = np.outer(line, line)
+    assert facts_of(analysed, weight) == Facts(True, key, key)
+    literal = load_source(compile_net(analysed, 0)).eval()
+    literal.load_state_dict({"up.weight": torch.from_numpy(weight)})
+    fast = interpolating(analysed, key)
+    x = torch.randn(2, 3, 7, 9)
+    close(fast(x), literal(x), 1e-6)
+
+
+def interpolating(analysed: Analysed, key: frozenset[tuple[str, int]]) -> nn.Module:
+    from netcompile.analysis.shapes import infer
+    from netcompile.emit.module import emit
+
+    graph = optimise(analysed.graph, 2, Facts(True, key, key)).graph
+    return load_source(emit(graph, infer(graph)[0]))
+
+
+def facts_of(analysed: Analysed, weight: np.ndarray) -> Facts:
+    from netcompile.caffemodel.blob import Blob, CaffeModel, LayerBlobs
+    from netcompile.emit.weights import weight_plan
+    from netcompile.passes.facts import read_facts
+
+    class Data:
+        def chunks(self, limit: int) -> Iterator[memoryview]:
+            yield memoryview(weight.tobytes())
+
+        def view(self) -> tuple[bytes, int]:
+            return weight.tobytes(), 0
+
+    blob = Blob(weight.shape, "float32", Data())
+    model = CaffeModel("w", "V2", "", (LayerBlobs("up", "Deconvolution", (blob,)),))
+    plan = weight_plan(analysed.graph, compile_net(analysed, 0))
+    return read_facts(model, plan, analysed.graph, analysed.shapes)
+
+
+def test_other_weights_are_not_taken_for_bilinear() -> None:
+    analysed = net(DECONV % (4, 2, 0, 1), (1, 3, 7, 9))
+    weight = np.zeros((3, 3, 4, 4), np.float32)
+    weight[range(3), range(3)] = np.random.default_rng(1).standard_normal((3, 4, 4))
+    assert facts_of(analysed, weight) == Facts(True, frozenset([("up", 0)]), frozenset())
+    weight[0, 1, 2, 2] = 1e-30
+    assert facts_of(analysed, weight) == Facts(True)
+    skipped = optimise(analysed.graph, 2, Facts(True)).skipped
+    assert ("upsampling", "its weights are not diagonal") in [(name, s.why) for name, s in skipped]
+    skipped = optimise(analysed.graph, 2).skipped
+    assert ("upsampling", "the weights are not given") in [(name, s.why) for name, s in skipped]
+
+
+def test_diagonal_weights_become_depthwise(tmp_path: Path) -> None:
+    from netcompile.caffemodel.recipe import Diagonal, Take, describe, evaluate, shape_of
+
+    analysed = net(DECONV % (3, 2, 1, 1), (1, 3, 7, 9))
+    graph = optimise(analysed.graph, 2, Facts(True, frozenset([("up", 0)]))).graph
+    (node,) = graph.nodes
+    assert (node.type, node.layer.group) == ("Deconvolution", 3)
+    recipe = Diagonal(Take("up", 0))
+    weight = np.arange(3 * 3 * 9, dtype=np.float32).reshape(3, 3, 3, 3)
+    assert shape_of(recipe, lambda take: weight.shape) == (3, 1, 3, 3)
+    np.testing.assert_array_equal(evaluate(recipe, lambda take: weight)[:, 0], weight[range(3), range(3)])
+    assert describe(recipe) == "diagonal(up.0)"
+
+
+@pytest.mark.parametrize("size", [(24, 40), (25, 23), (37, 22)])
+@pytest.mark.parametrize("padding", [0, 1, 3])
+def test_winograd_is_a_convolution(size: tuple[int, int], padding: int) -> None:
+    from netcompile.passes.fused import CONV2D, VERSION, WINOGRAD
+
+    names: dict[str, type[nn.Conv2d]] = {}
+    head = "import torch\nimport torch.nn.functional as F\nfrom torch import nn\n"
+    exec(head + VERSION + CONV2D + WINOGRAD, names)
+    layer = names["Winograd"](5, 6, 3, padding=1, relu=True)
+    x = torch.randn(2, 5, *size)
+    wanted = nn.functional.conv2d(x.double(), layer.weight.double(), layer.bias.double(), padding=padding)
+    close(layer(x, padding=padding).double(), wanted.relu(), 1e-5)
+    assert list(layer.packed) == ["winograd"]
+    small = torch.randn(1, 5, 9, 9)
+    close(layer(small), nn.functional.conv2d(small, layer.weight, layer.bias, padding=1).relu(), 1e-5)
+
+
+def test_large_weights_are_multiplied_as_they_are() -> None:
+    text = conv("f", "data", "f", "kernel_size: 1").replace("num_output: 4", "num_output: 4096")
+    analysed = net(text, (1, 4096, 3, 5))
+    literal, fast, _ = pair(analysed)
+    x = torch.randn(2, 4096, 3, 5)
+    close(fast(x), literal(x))
+    assert not fast.f.packed
