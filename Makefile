@@ -12,7 +12,7 @@ PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c con
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-browser demo test check bench prototxt schema convert-weights corpus fuzz clean
+.PHONY: help setup setup-browser demo test check bench bench-gpu prototxt schema convert-weights corpus fuzz clean
 
 help: ## list these targets
 	@echo "netcompile: Caffe prototxts to standalone PyTorch modules"
@@ -43,6 +43,9 @@ check: $(STAMP) ## lint, formatting, types, and the complete test suite
 
 bench: $(STAMP) ## measure: speed, memory, start-up time
 	$(BIN)/python -m bench
+
+bench-gpu: $(STAMP) ## measure FCN-8s on a GPU; says so where there is none
+	$(BIN)/python -m bench --gpu
 
 prototxt: $(STAMP) ## write prototxt/ from the specs in netcompile/zoo
 	$(BIN)/python -m netcompile.zoo

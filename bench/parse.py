@@ -75,9 +75,7 @@ def main() -> int:
         net_class = message_class("NetParameter")
     except ImportError:
         net_class = None
-    print(
-        f"{'layers':>8} {'MB':>6} {'parse s':>8} {'load s':>8} {'protobuf s':>10} {'ratio':>6} {'peak MB':>8}"
-    )
+    print(f"{'layers':>8} {'MB':>6} {'parse s':>8} {'load s':>8} {'protobuf s':>10} {'ratio':>6} {'peak MB':>8}")
     for layers in options.layers[:2] if options.quick else options.layers:
         text = net_text(layers)
         runs = 3 if layers <= 10_000 else 1

@@ -181,9 +181,7 @@ def compile_net(
     origin = _origin(analysed.source.name)
     if level < 2:
         found = optimise(graph, level)
-        return emit(
-            found.graph, analysed.shapes, symbolic=analysed.symbolic.shapes, outputs=outputs, origin=origin
-        )
+        return emit(found.graph, analysed.shapes, symbolic=analysed.symbolic.shapes, outputs=outputs, origin=origin)
     return _compile_for_inference(analysed, level, outputs, weights, origin)
 
 
@@ -213,8 +211,7 @@ def _compile_for_inference(
         origin=origin,
         original=graph,
         windowed=windowed,
-        inference=windowed is not None
-        or any(isinstance(node.layer, FusedConvolution) for node in found.graph.nodes),
+        inference=windowed is not None or any(isinstance(node.layer, FusedConvolution) for node in found.graph.nodes),
     )
 
 

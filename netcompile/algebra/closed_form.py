@@ -142,9 +142,7 @@ def text(size: Size, brackets: Brackets = UNICODE) -> str:
     """All pieces, the one for large n first: ``⌊(H-7)/4⌋ (H >= 11), 1 (H = 8 to 10)``."""
     variable = size.name or "n"
     parts = [
-        (formula(f, variable, brackets), _range(variable, lo, hi, f))
-        for lo, hi, f in size.segments()
-        if f != UNDEFINED
+        (formula(f, variable, brackets), _range(variable, lo, hi, f)) for lo, hi, f in size.segments() if f != UNDEFINED
     ]
     if not parts:
         return "undefined"
@@ -197,11 +195,7 @@ def python(size: Size) -> str:
     variable = size.name or "n"
     text = ""
     for _, hi, f in size.segments():
-        text += (
-            _expression(f, variable)
-            if hi is None
-            else f"{_expression(f, variable)} if {variable} < {hi} else "
-        )
+        text += _expression(f, variable) if hi is None else f"{_expression(f, variable)} if {variable} < {hi} else "
     return text
 
 

@@ -100,9 +100,7 @@ def table(rise: int, values: tuple[int | None, ...]) -> Body:
     return _as_staircase(rise, whole) or Table(rise, values)
 
 
-def _shorten(
-    rise: int, values: tuple[int | None, ...], factor: int
-) -> tuple[int, tuple[int | None, ...]] | None:
+def _shorten(rise: int, values: tuple[int | None, ...], factor: int) -> tuple[int, tuple[int | None, ...]] | None:
     if all(v is None for v in values):
         return 0, (None,)
     size = len(values) // factor

@@ -81,9 +81,7 @@ def _model(file: DataFile, name: str, old: list[Range], new: list[Range]) -> Caf
         if new:
             what = f"{file.name}: {len(new)} layers in the V2 format are ignored, because others are V0"
             notes.append(
-                Diagnostic(
-                    "caffemodel-mixed", what, why="Caffe's upgrade keeps V0 layers only", severity="note"
-                )
+                Diagnostic("caffemodel-mixed", what, why="Caffe's upgrade keeps V0 layers only", severity="note")
             )
     elif old and new:
         problems.append(
@@ -213,12 +211,8 @@ def refuse(file: DataFile, fault: Fault, known: bool, mean: bool = False) -> NoR
                 remedy="give the .caffemodel or .caffemodel.h5",
             )
         ) from None
-    code = (
-        "caffemodel-truncated" if error.truncated and error.offset >= file.size - 10 else "caffemodel-corrupt"
-    )
-    raise NetError(
-        Diagnostic(code, f"{file.name}: {where}byte {error.offset}: {error}", remedy=_REFETCH)
-    ) from None
+    code = "caffemodel-truncated" if error.truncated and error.offset >= file.size - 10 else "caffemodel-corrupt"
+    raise NetError(Diagnostic(code, f"{file.name}: {where}byte {error.offset}: {error}", remedy=_REFETCH)) from None
 
 
 def _other_message(file: DataFile) -> Diagnostic | None:

@@ -110,9 +110,7 @@ def blob_of(file: DataFile, raw: BlobFields, where: str, problems: list[Diagnost
     """The blob; appends to ``problems`` where its shape and its count of numbers differ (Caffe's check)."""
 
     def wrong(what: str, why: str = "") -> None:
-        problems.append(
-            Diagnostic("caffemodel-shape", f"{file.name}: {where}: {what}", why=why, remedy=_REFETCH)
-        )
+        problems.append(Diagnostic("caffemodel-shape", f"{file.name}: {where}: {what}", why=why, remedy=_REFETCH))
 
     shape = tuple(raw.legacy if raw.legacy is not None else raw.dims)
     dtype: FloatType = "float64" if raw.doubles.count else "float32"

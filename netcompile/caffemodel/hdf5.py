@@ -134,9 +134,7 @@ def _layers(file: DataFile, opened: Any) -> list[LayerBlobs]:
         if depth > _DEPTH:
             raise _Refused(where, f"lies deeper than {_DEPTH} groups")
         if address in seen:
-            raise _Refused(
-                where, "is a group that was met before: the links go in a circle, or one has two names"
-            )
+            raise _Refused(where, "is a group that was met before: the links go in a circle, or one has two names")
         seen.add(address)
         if len(seen) > _LAYERS:
             raise _Refused("/data", f"has more than {_LAYERS} groups")
@@ -165,9 +163,7 @@ def _open(parent: Any, name: bytes, where: str) -> Any:
 
     kind = parent.links.get_info(name).type
     if kind != h5l.TYPE_HARD:
-        what = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "a link to another file"}.get(
-            kind, "a special link"
-        )
+        what = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "a link to another file"}.get(kind, "a special link")
         raise _Refused(
             where,
             f"is {what}, which is not followed",
@@ -194,17 +190,13 @@ def _blob(file: DataFile, dataset: Any, where: str) -> Blob:
     properties = dataset.get_create_plist()
     layout = properties.get_layout()
     if layout == h5d.VIRTUAL:
-        raise _Refused(
-            where, "is a virtual data set: its numbers lie in other files", "copy it with h5repack"
-        )
+        raise _Refused(where, "is a virtual data set: its numbers lie in other files", "copy it with h5repack")
     if properties.get_external_count():
         raise _Refused(where, "keeps its numbers in another file", "copy it with h5repack")
     filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
     for number in filters:
         if number not in _FILTERS:
-            raise _Refused(
-                where, f"is packed with filter {number}, which is not known", "unpack it with h5repack"
-            )
+            raise _Refused(where, f"is packed with filter {number}, which is not known", "unpack it with h5repack")
     if dataset.get_space().get_simple_extent_type() == h5py.h5s.NULL:
         raise _Refused(where, "has no numbers at all (a null data space)")
     shape = tuple(int(extent) for extent in dataset.shape)
@@ -224,9 +216,7 @@ def _blob(file: DataFile, dataset: Any, where: str) -> Blob:
             + (", packed" if filters else ""),
             _REFETCH,
         )
-    if layout == h5d.CHUNKED and prod(properties.get_chunk()) * dtype.itemsize > max(
-        _CHUNK_BYTES, 2 * claimed
-    ):
+    if layout == h5d.CHUNKED and prod(properties.get_chunk()) * dtype.itemsize > max(_CHUNK_BYTES, 2 * claimed):
         raise _Refused(where, f"is stored in chunks of {shape_text(properties.get_chunk())}: too large")
     offset = dataset.get_offset() if layout == h5d.CONTIGUOUS and count else None
     if offset is not None and dtype.kind == "f" and dtype.newbyteorder("<") == dtype and dtype.itemsize >= 4:

@@ -116,9 +116,7 @@ def match(model: CaffeModel, plan: Plan, allow_missing: bool = False) -> Match:
             if lacking and (hdf5 or not present) and not allow_missing:
                 problems.append(_absent(model, spec, lacking, present, len(specs), occurrence))
             missing += lacking
-    unused = tuple(
-        dict.fromkeys(layer.name for layer in model.layers if layer.name not in places and any(layer.blobs))
-    )
+    unused = tuple(dict.fromkeys(layer.name for layer in model.layers if layer.name not in places and any(layer.blobs)))
     return Match(blobs, shapes, tuple(missing), unused, tuple(problems))
 
 
@@ -181,16 +179,12 @@ def _absent(
             remedy="give every layer with weights its own name, or --allow-missing to fill it with zeros",
         )
     which = ", ".join(str(take.index) for take in lacking)
-    what = (
-        f"layer {shown(spec.name)} has no blob {which}" if present else f"layer {shown(spec.name)} is missing"
-    )
+    what = f"layer {shown(spec.name)} has no blob {which}" if present else f"layer {shown(spec.name)} is missing"
     names = [] if present else _similar(spec.name, model)
     why = "layers of the file and of the net are matched by name"
     if names:
         why += f"; the file has {', '.join(map(shown, names))}"
-    return Diagnostic(
-        "weights-missing", f"{what} in {model.path}", spec.span, why=why, remedy=_MISSING_REMEDY
-    )
+    return Diagnostic("weights-missing", f"{what} in {model.path}", spec.span, why=why, remedy=_MISSING_REMEDY)
 
 
 def _similar(name: str, model: CaffeModel) -> list[str]:

@@ -48,9 +48,7 @@ def read_mean(path: str | os.PathLike[str]) -> Blob:
     if wrong is not None:
         raise NetError(wrong)
     try:
-        if any(
-            n in (LAYERS_V1, LAYER_V2) and kind == BYTES for n, kind, _, _ in fields(file.map, 0, file.size)
-        ):
+        if any(n in (LAYERS_V1, LAYER_V2) and kind == BYTES for n, kind, _, _ in fields(file.map, 0, file.size)):
             what = f"{file.name}: this is a caffemodel, not a .binaryproto mean"
             raise NetError(Diagnostic("caffemodel-not", what, remedy="give it as the weights"))
         raw = blob_fields(file.map, [(0, file.size)])

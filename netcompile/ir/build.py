@@ -327,7 +327,7 @@ class _Builder:
             tuple(self.nodes),
             tuple(value.blob for value in live),
             # Caffe calls every top that it invents "(automatic)": the last one is what the name finds.
-            {**self.current, **{"(automatic)": value for value in self.automatic[-1:]}},
+            self.current | dict.fromkeys(["(automatic)"] if self.automatic else [], *self.automatic[-1:]),
             tuple(self.order),
         )
         if self.problems:

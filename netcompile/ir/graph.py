@@ -76,9 +76,7 @@ class Graph:
     inputs: tuple[Input, ...]
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]  # blobs that nobody consumes
-    blobs: dict[str, Value] = field(
-        default_factory=dict
-    )  # final value of each blob, in order of first appearance
+    blobs: dict[str, Value] = field(default_factory=dict)  # final value of each blob, in order of first appearance
     order: tuple[str, ...] = ()  # names of all layers after filtering, data layers included
 
     def replace(self, **changes: Any) -> Graph:

@@ -13,9 +13,7 @@ from netcompile.prototxt.diagnostic import Diagnostic
 
 def without_labels(graph: Graph, keep: frozenset[str]) -> tuple[Graph, list[Diagnostic]]:
     """The graph without its labels and with a note for each layer dropped; `keep` names labels that stay."""
-    sources = [
-        entry.value for entry in graph.inputs if entry.layer.type != "Input" and entry.value.blob not in keep
-    ]
+    sources = [entry.value for entry in graph.inputs if entry.layer.type != "Input" and entry.value.blob not in keep]
     if not sources:
         return graph, []
     consumers = graph.consumers()

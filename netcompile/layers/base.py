@@ -33,9 +33,7 @@ class Refused(Exception):
     `at` is a path below the layer's message: "convolution_param.stride", "bottom[1]", or "" for the layer itself.
     """
 
-    def __init__(
-        self, what: str, *, code: str = "shape", why: str = "", remedy: str = "", at: str = ""
-    ) -> None:
+    def __init__(self, what: str, *, code: str = "shape", why: str = "", remedy: str = "", at: str = "") -> None:
         super().__init__(what)
         self.what, self.code, self.why, self.remedy, self.at = what, code, why, remedy, at
 

@@ -99,6 +99,14 @@ class _Convolution(Layer):
     def read(cls, p: Params) -> Self:
         s = p.sub("convolution_param")
         s.ignore("engine", "force_nd_im2col")
+        if p.bottoms > 1 and not set(p.message.all("bottom")).isdisjoint(p.message.all("top")):
+            p.refuse(
+                "top",
+                f"{p.type} of several bottoms does not work in place",
+                code="in-place",
+                why="its first top would overwrite what it still has to read",
+                remedy="give its tops names of their own",
+            )
         outputs = s.required("num_output")
         if s.has("num_output") and outputs < 1:
             s.refuse("num_output", f"num_output must be positive, not {outputs}", code="param-range")
@@ -281,9 +289,7 @@ class Convolution(_Convolution):
 
     def shortfall(self, shape: IntShape, windows: Sequence[tuple[int, int, int, int]]) -> list[int]:
         spatial = shape[len(shape) - len(windows) :]
-        return [
-            max(0, d * (k - 1) + 1 - n - 2 * p) for n, (k, _, p, d) in zip(spatial, windows, strict=True)
-        ]
+        return [max(0, d * (k - 1) + 1 - n - 2 * p) for n, (k, _, p, d) in zip(spatial, windows, strict=True)]
 
 
 @layer("Deconvolution")

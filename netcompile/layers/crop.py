@@ -28,7 +28,7 @@ class Crop(Layer):
     """bottom[0] cut to the size of bottom[1] from `axis` on, starting at the offsets.
 
     `declared` tells the three cases apart: offsets in the file; ``crop_param`` without offset, which means 0; and no
-    ``crop_param`` at all (None), which the algebra resolves, since the forks that wrote such nets aligned by themselves.
+    ``crop_param`` at all (None), which the algebra resolves: the forks that wrote such nets aligned by themselves.
     """
 
     axis: int = 2
@@ -109,7 +109,7 @@ class Crop(Layer):
         x, reference = e.x
         first, offsets = self.first(len(e.bottoms[0])), self.full(len(e.bottoms[0]))
         assert offsets is not None, "crops are resolved before code is emitted"
-        cuts, lines = [":"] * first, []
+        cuts, lines = [":"] * first, list[str]()
         for axis, offset in zip(range(first, len(e.bottoms[0])), offsets, strict=True):
             size = f"{reference}.shape[{axis}]"
             cuts.append(f"{offset} : {offset} + {size}" if offset else f": {size}")

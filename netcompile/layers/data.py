@@ -45,9 +45,7 @@ class Input(_Data):
                 why="Caffe wants one shape for all tops, or one for each",
             )
             return cls()
-        read = tuple(
-            _blob_shape(p, tuple(s.all("dim")), f"input_param.shape[{i}].dim") for i, s in enumerate(shapes)
-        )
+        read = tuple(_blob_shape(p, tuple(s.all("dim")), f"input_param.shape[{i}].dim") for i, s in enumerate(shapes))
         return cls(read * p.tops if len(read) == 1 else read)
 
 

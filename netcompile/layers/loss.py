@@ -118,9 +118,7 @@ class InfogainLoss(_ClassLoss):
             )
         over = normalization(p, "VALID")
         source = str(s.get("source") or "") if p.bottoms < 3 else ""
-        return cls(
-            int(s.get("axis")), ignored(p), over, max(p.tops, 1), source, _folder(p.message.source.name)
-        )
+        return cls(int(s.get("axis")), ignored(p), over, max(p.tops, 1), source, _folder(p.message.source.name))
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         found = list(super().conditions(*bottoms))
@@ -284,9 +282,7 @@ class ContrastiveLoss(Loss):
             flat = Refused(f"a vector for each item is wanted, not {show(shape)}", at=f"bottom[{index}]")
             found += [Condition(legacy(shape, axis, index), "==", 1, flat) for axis in (2, 3)]
         found += one_label(similar, 2)
-        few = Refused(
-            "label count does not match", at="bottom[2]", why=f"{show(similar)} labels for {a[0]} pairs"
-        )
+        few = Refused("label count does not match", at="bottom[2]", why=f"{show(similar)} labels for {a[0]} pairs")
         return [*found, Condition(legacy(similar, 0, 2), ">=", a[0], few)]
 
     def emit(self, e: Emission) -> Emitted:

@@ -70,9 +70,7 @@ def same_batch(x: Shape, label: Shape, what: str = LABELS) -> Condition:
     """Both bottoms must agree in their first axis. Raises Refused where one of them has no axis."""
     for index, shape in enumerate((x, label)):
         if not shape:
-            raise Refused(
-                "a loss cannot read a scalar", at=f"bottom[{index}]", why="its first axis counts the items"
-            )
+            raise Refused("a loss cannot read a scalar", at=f"bottom[{index}]", why="its first axis counts the items")
     why = f"the first axis counts the items: {x[0]} in {show(x)}, {label[0]} in {show(label)}"
     return Condition(x[0], "==", label[0], Refused(what, at="bottom[1]", why=why))
 
@@ -108,9 +106,7 @@ def legacy(shape: Shape, index: int, bottom: int) -> Dim:
 
 def one_label(label: Shape, bottom: int = 1) -> list[Condition]:
     """Channels, height and width of a label are 1: one label for each item."""
-    refusal = Refused(
-        LABELS, at=f"bottom[{bottom}]", why=f"one label for each item is wanted, not {show(label)}"
-    )
+    refusal = Refused(LABELS, at=f"bottom[{bottom}]", why=f"one label for each item is wanted, not {show(label)}")
     return [Condition(legacy(label, index, bottom), "==", 1, refusal) for index in (1, 2, 3)]
 
 

@@ -55,6 +55,10 @@ class BatchNorm(Elementwise):
                     remedy="param { lr_mult: 0 }",
                 )
         use = bool(s.get("use_global_stats")) if s.has("use_global_stats") else None
+        if not s.get("eps") >= 0:
+            s.refuse("eps", f"eps {s.get('eps'):g} is negative", code="param-range", why="it keeps the root real")
+        elif p.train and not use and s.get("eps") == 0:
+            s.refuse("eps", "eps 0 in training", code="unsupported", why="PyTorch's batch normalisation wants more")
         return cls(s.get("eps"), s.get("moving_average_fraction"), use)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
@@ -81,7 +85,10 @@ class BatchNorm(Elementwise):
             return self._train(e)
         x, y = e.x[0], e.y[0]
         if self.use_global_stats is False:
-            return Emitted((f"{y} = normalise_batch({x}, {literal(self.eps)})",), functions=(NORMALISE_BATCH,))
+            if self.eps > 0:
+                text = f"normalise_batch({x}, {literal(self.eps)})"
+                return Emitted((f"{y} = {text}",), functions=(NORMALISE_BATCH,))
+            return Emitted((f"{y} = normalise_exactly({x})",), functions=(NORMALISE_EXACTLY,))
         rank, channels = len(e.bottoms[0]), e.bottoms[0][1]
         eps = None if self.eps == BatchNorm.eps or literal(self.eps) == "1e-05" else literal(self.eps)
         make = call(f"nn.{MODULES.get(rank, 'BatchNorm1d')}", channels, eps=eps, affine="False")
@@ -121,6 +128,14 @@ def normalise_batch(x, eps):
     if x.numel() == x.shape[1]:
         return x - x  # one value is its own mean
     return F.batch_norm(x, None, None, training=True, eps=eps)
+'''
+
+NORMALISE_EXACTLY = '''
+def normalise_exactly(x):
+    """Each channel to mean 0 and variance 1, with no eps, which PyTorch's own wants."""
+    others = [axis for axis in range(x.dim()) if axis != 1]
+    x = x - x.mean(others, keepdim=True)
+    return x / x.square().mean(others, keepdim=True).sqrt()
 '''
 
 BATCH_NORM = '''

@@ -101,9 +101,7 @@ class _Recurrent(Layer):
         s.ignore("debug_info")
         outputs, expose = int(s.get("num_output") or 0), bool(s.get("expose_hidden"))
         if outputs < 1:
-            s.refuse(
-                "num_output", "num_output must be positive", code="param-range", why="it is the state's width"
-            )
+            s.refuse("num_output", "num_output must be positive", code="param-range", why="it is the state's width")
         exposed = len(cls.states) if expose else 0
         cls._count(p, "bottom", p.bottoms, 2 + exposed, 3 + exposed, expose)
         cls._count(p, "top", p.tops, 1 + exposed, 1 + exposed, expose)
@@ -113,9 +111,7 @@ class _Recurrent(Layer):
     @classmethod
     def _count(cls, p: Params, kind: str, have: int, least: int, most: int, expose: bool) -> None:
         low, high = Arity.range(cls.arity.bottoms if kind == "bottom" else cls.arity.tops)
-        if least <= have <= most or not low <= have <= (
-            high or have
-        ):  # beyond the arity, the graph's builder says so
+        if least <= have <= most or not low <= have <= (high or have):  # beyond the arity, the graph's builder says so
             return
         wanted = f"{least} {kind}{'s' * (least > 1)}" if least == most else f"{least} or {most} {kind}s"
         p.refuse(
@@ -227,9 +223,7 @@ class Recurrent(_Recurrent):
 
     @classmethod
     def read(cls, p: Params) -> Self:
-        p.sub("recurrent_param").ignore(
-            *(entry.field.name for entry in p.message.get("recurrent_param").entries)
-        )
+        p.sub("recurrent_param").ignore(*(entry.field.name for entry in p.message.get("recurrent_param").entries))
         p.refuse(
             "type",
             "Recurrent is abstract",
@@ -254,9 +248,7 @@ class LSTMUnit(Layer):
         cell, gates, _ = bottoms
         found = []
         for index, shape in enumerate(bottoms):
-            one = Refused(
-                "LSTMUnit computes one step", at=f"bottom[{index}]", why=f"the first axis of {show(shape)}"
-            )
+            one = Refused("LSTMUnit computes one step", at=f"bottom[{index}]", why=f"the first axis of {show(shape)}")
             why = f"{show(shape)} for {cell[1]} streams"
             streams = Refused("streams differ", at=f"bottom[{index}]", why=why)
             found += [Condition(shape[0], "==", 1, one), Condition(shape[1], "==", cell[1], streams)]

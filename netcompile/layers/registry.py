@@ -88,6 +88,4 @@ def unknown_class(name: str) -> type[Layer]:
     """A class that stands for an unknown layer (``--allow-unknown``); its code raises where it is reached."""
     from netcompile.layers.unknown import Unknown
 
-    return type(
-        f"Unknown_{name}", (Unknown,), {"type": name, "__slots__": (), "arity": Arity((0, None), (0, None))}
-    )
+    return type(f"Unknown_{name}", (Unknown,), {"type": name, "__slots__": (), "arity": Arity((0, None), (0, None))})

@@ -2,8 +2,9 @@
 
 Algebra. Where channel i of the top sees channel i of the bottom alone (weights zero off the diagonal) it is a
 deconvolution for each channel, with 1/C of the multiplications. If moreover each kernel is that of bilinear
-interpolation by a power of two f (size 2f, stride f, weights 1 - |t - f + 1/2| / f along each axis), it is that interpolation of the
-bottom with one row of zeros around it: pixel o of the top lies where pixel o + f/2 of the interpolation does.
+interpolation by a power of two f (size 2f, stride f, weights 1 - |t - f + 1/2| / f along each axis), it is that
+interpolation of the bottom with one row of zeros around it: pixel o of the top lies where pixel o + f/2 of the
+interpolation does.
 Both are found from the weights' values, never from names; without weights nothing is known and nothing is changed.
 Preserves: within(1e-5); only zeros are left out, but sums are taken in another order.
 """

@@ -55,7 +55,7 @@ def with_weights(
 ) -> nn.Module:
     """The emitted net with the caffemodel's weights, in evaluation mode unless it was built for phase TRAIN.
 
-    With a `dtype` the floating-point ones are converted one by one, so that the memory never holds both. Raises NetError
+    With a `dtype` the floating-point ones are converted one by one: the memory never holds both. Raises NetError
     where weights are needed and not given, or do not fit.
     """
     plan = weight_plan(analysed.graph, module)

@@ -91,9 +91,7 @@ def coord_maps(top_from: Top, top_to: Top) -> tuple[Axes, Axes]:
         reached = [item.fn for item in (*ways_from, *ways_to)]
         ends = sorted({fn.type_name for fn in reached if fn.inputs and not any(_steps(fn))})
         stopped = f"; they end at {', '.join(ends)}" if ends else ""
-        raise UndefinedMapException(
-            f"coordinates lead from {top_from} and {top_to} to no common ancestor{stopped}"
-        )
+        raise UndefinedMapException(f"coordinates lead from {top_from} and {top_to} to no common ancestor{stopped}")
     return found
 
 
@@ -130,9 +128,7 @@ def _steps(fn: Function) -> tuple[Axes | None, ...]:
     kind = layer_class(fn.type_name)
     if kind is None or not fn.inputs:
         return undefined
-    message = fn.message(
-        [f"bottom{n}" for n in range(len(fn.inputs))], [f"top{n}" for n in range(fn.ntop)], "layer"
-    )
+    message = fn.message([f"bottom{n}" for n in range(len(fn.inputs))], [f"top{n}" for n in range(fn.ntop)], "layer")
     try:
         return kind.read(Params(message, train=False)).coords(*[_SHAPE] * len(fn.inputs)) or undefined
     except Refused:

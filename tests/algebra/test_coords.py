@@ -50,9 +50,7 @@ def test_a_window_maps_to_the_middle_of_what_it_covers(window: tuple[int, int, i
 
 
 @given(windows, st.integers(0, 50))
-def test_a_deconvolution_scatters_each_pixel_around_its_place(
-    window: tuple[int, int, int, int], index: int
-) -> None:
+def test_a_deconvolution_scatters_each_pixel_around_its_place(window: tuple[int, int, int, int], index: int) -> None:
     k, s, p, d = window
     written = [index * s - p + d * tap for tap in range(k)]  # output pixels that input pixel `index` adds to
     assert AxisMap.deconvolution(k, s, p, d)(F(sum(written), k)) == index

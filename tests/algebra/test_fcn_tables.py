@@ -83,9 +83,7 @@ TABLES = [
 
 
 @pytest.mark.parametrize(("net", "blob", "exact", "published", "where"), TABLES)
-def test_the_published_tables(
-    net: str, blob: str, exact: str, published: str, where: tuple[int, int]
-) -> None:
+def test_the_published_tables(net: str, blob: str, exact: str, published: str, where: tuple[int, int]) -> None:
     size = NETS[net][blob]
     assert str(size) == exact
     assert size.when_divisible() == published

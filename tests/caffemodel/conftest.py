@@ -14,10 +14,7 @@ def net_message():
     table = {
         "BlobShape": [("dim", 1, kinds.TYPE_INT64, "*", "")],
         "BlobProto": [
-            *(
-                (name, i, kinds.TYPE_INT32, "", "")
-                for i, name in enumerate(("num", "channels", "height", "width"), 1)
-            ),
+            *((name, i, kinds.TYPE_INT32, "", "") for i, name in enumerate(("num", "channels", "height", "width"), 1)),
             ("data", 5, kinds.TYPE_FLOAT, "*", ""),
             ("diff", 6, kinds.TYPE_FLOAT, "*", ""),
             ("shape", 7, kinds.TYPE_MESSAGE, "", "BlobShape"),

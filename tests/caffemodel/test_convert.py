@@ -141,8 +141,7 @@ def test_a_missing_layer_names_similar_ones(given_model, out):
     with pytest.raises(NetError) as caught:
         convert(given_model(CONV), simple(LayerSpec("conv1", ((1,),))), out)
     assert (
-        caught.value.diagnostics[0].why
-        == "layers of the file and of the net are matched by name; the file has 'conv'"
+        caught.value.diagnostics[0].why == "layers of the file and of the net are matched by name; the file has 'conv'"
     )
 
 
@@ -170,9 +169,7 @@ def test_allow_missing_writes_zeros_and_says_so(given_model, out):
 
 
 def test_allow_missing_does_not_excuse_shapes(given_model, out):
-    ((code, _), *_) = problems(
-        given_model(CONV), simple(LayerSpec("conv", ((6,), (2,)))), out, allow_missing=True
-    )
+    ((code, _), *_) = problems(given_model(CONV), simple(LayerSpec("conv", ((6,), (2,)))), out, allow_missing=True)
     assert code == "weights-shape"
 
 
@@ -220,9 +217,7 @@ SHARING = (LayerSpec("a", ((1,),)), LayerSpec("b", ((1,), (1,)), shared=((0, OWN
 
 def test_shared_blobs_the_last_copy_wins(given_model, out):
     plan = simple(*SHARING)
-    model = given_model(
-        e.v2("a", "C", e.blob((1,), [1])), e.v2("b", "C", e.blob((1,), [2]), e.blob((1,), [3]))
-    )
+    model = given_model(e.v2("a", "C", e.blob((1,), [1])), e.v2("b", "C", e.blob((1,), [2]), e.blob((1,), [3])))
     convert(model, plan, out)
     assert {key: value.tolist() for key, value in load_file(out).items()} == {"a.0": [2], "b.1": [3]}
 
@@ -236,9 +231,7 @@ def test_a_shared_blob_may_be_absent_in_hdf5_only(given_model, tmp_path, out):
     assert {key: value.tolist() for key, value in load_file(out).items()} == {"a.0": [1], "b.1": [3]}
     out.unlink()
     model = given_model(e.v2("a", "C", e.blob((1,), [1])), e.v2("b", "C", e.blob((1,), [3])))
-    assert problems(model, simple(*SHARING), out) == [
-        ("weights-count", "layer 'b' has 2 blobs in the net, 1 in FILE")
-    ]
+    assert problems(model, simple(*SHARING), out) == [("weights-count", "layer 'b' has 2 blobs in the net, 1 in FILE")]
 
 
 def test_a_blob_absent_from_hdf5(tmp_path, out):

@@ -286,9 +286,7 @@ def test_truncated_files(path):
 
 def test_damage_inside_a_chunk_is_found_when_it_is_read(path):
     with h5py.File(path, "w") as file:
-        made = file.create_dataset(
-            "data/c/0", data=np.arange(1000, dtype="<f4"), chunks=(500,), fletcher32=True
-        )
+        made = file.create_dataset("data/c/0", data=np.arange(1000, dtype="<f4"), chunks=(500,), fletcher32=True)
         place = made.id.get_chunk_info(1).byte_offset
     data = bytearray(path.read_bytes())
     data[place] ^= 255

@@ -41,9 +41,7 @@ def only_blob(model):
 
 
 def test_v2(tmp_path):
-    data = e.net(
-        e.v2("c", "Convolution", e.blob((2, 3), VALUES), e.blob((1,), [7])), e.v2("r", "ReLU"), name="N"
-    )
+    data = e.net(e.v2("c", "Convolution", e.blob((2, 3), VALUES), e.blob((1,), [7])), e.v2("r", "ReLU"), name="N")
     model = read(tmp_path, data)
     assert (model.format, model.name) == ("V2", "N")
     assert [(layer.name, layer.type, len(layer.blobs)) for layer in model.layers] == [
@@ -81,9 +79,7 @@ def test_v0(tmp_path):
 
 def test_v0_part_that_occurs_twice_is_joined(tmp_path):
     one, two = e.blob((1,), [1]), e.blob((1,), [2])
-    data = e.chunk(
-        2, e.chunk(1, e.chunk(1, "a") + e.chunk(50, one)) + e.chunk(1, e.chunk(1, "b") + e.chunk(50, two))
-    )
+    data = e.chunk(2, e.chunk(1, e.chunk(1, "a") + e.chunk(50, one)) + e.chunk(1, e.chunk(1, "b") + e.chunk(50, two)))
     layer = read(tmp_path, data).layers[0]
     assert layer.name == "b"
     assert [b.array().tolist() for b in layer.blobs] == [[1], [2]]
@@ -109,10 +105,7 @@ FORMS = {
     "packed in pieces": e.chunk(5, e.floats(VALUES[:2])) + e.shape((6,)) + e.chunk(5, e.floats(VALUES[2:])),
     "packed and unpacked": e.chunk(5, e.floats(VALUES[:2])) + e.unpacked(5, VALUES[2:]) + e.shape((6,)),
     "empty pieces": e.chunk(5, b"") + e.chunk(5, e.floats(VALUES)) + e.chunk(5, b"") + e.shape((6,)),
-    "tags longer than needed": b"\xad\x80\x00"
-    + e.floats(VALUES[:1])
-    + e.unpacked(5, VALUES[1:])
-    + e.shape((6,)),
+    "tags longer than needed": b"\xad\x80\x00" + e.floats(VALUES[:1]) + e.unpacked(5, VALUES[1:]) + e.shape((6,)),
     "shape in two parts": e.shape((2,)) + e.chunk(5, e.floats(VALUES)) + e.shape((3,)),
     "unknown fields": e.chunk(200, b"x") + e.number(201, 5) + e.unpacked(202, [1]) + e.blob((6,), VALUES),
     "a group": e.varint(50 << 3 | 3) + e.number(5, 1) + e.varint(50 << 3 | 4) + e.blob((6,), VALUES),
@@ -215,9 +208,7 @@ BAD_BLOBS = {
 @pytest.mark.parametrize("case", BAD_BLOBS)
 def test_blobs_that_do_not_fit_their_shape(case, tmp_path):
     blob, text = BAD_BLOBS[case]
-    assert refused(tmp_path, e.net(e.v2("c", "C", blob))) == [
-        ("caffemodel-shape", f"layer 'c' blob 0: {text}")
-    ]
+    assert refused(tmp_path, e.net(e.v2("c", "C", blob))) == [("caffemodel-shape", f"layer 'c' blob 0: {text}")]
 
 
 def test_all_misshapen_blobs_are_told_at_once(tmp_path):
@@ -541,10 +532,7 @@ def test_noise(data, net_message, scratch):
 def test_reading_imports_no_numpy():
     import subprocess
 
-    code = (
-        "import sys, netcompile.caffemodel.convert, netcompile.caffemodel.reader\n"
-        "print('numpy' in sys.modules)"
-    )
+    code = "import sys, netcompile.caffemodel.convert, netcompile.caffemodel.reader\nprint('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

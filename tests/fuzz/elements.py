@@ -148,7 +148,7 @@ def batch_norm(g: Gen) -> Layer:
     params = section(
         "batch_norm_param",
         "" if use is None else f"use_global_stats: {str(use).lower()} ",
-        g.opt("eps", g.choice((1e-5, 0.0625, 0.001953125)), 1e-5),
+        g.opt("eps", g.choice((1e-5, 0.0625, 0.001953125, 1e-5 if g.net.train else 0.0)), 1e-5),
         g.opt("moving_average_fraction", g.choice((0.999, 0.5)), 0.999),
     )
     return Layer("BatchNorm", [x], params, blobs=blobs, in_place=True, learned=False)

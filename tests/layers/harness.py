@@ -103,9 +103,7 @@ def run_text(
     with torch.no_grad():
         result = made(*feed)
     tensors = result if isinstance(result, dict) else {module.outputs[0]: result}
-    return {
-        name: t.double().numpy() if t.dtype == torch.bfloat16 else t.numpy() for name, t in tensors.items()
-    }
+    return {name: t.double().numpy() if t.dtype == torch.bfloat16 else t.numpy() for name, t in tensors.items()}
 
 
 def oracle_run(net: Analysed, inputs: Arrays, blobs: Blobs, oracles: Mapping[str, Any]) -> dict[str, Array]:

@@ -25,18 +25,14 @@ FAMILIES = (
     "sigmoid-ce",
     "softmax",
 )
-CHECKED = [
-    case for case in CASES if case.name.startswith(FAMILIES) and (case.folder / "gradients.npz").exists()
-]
+CHECKED = [case for case in CASES if case.name.startswith(FAMILIES) and (case.folder / "gradients.npz").exists()]
 
 
 @pytest.mark.parametrize("level", [0, 1])
 @pytest.mark.parametrize("case", CHECKED, ids=lambda case: case.name)
 def test_autograd_is_caffes_backward(case: ConformanceCase, level: int) -> None:
     inputs, gradients = case.arrays("inputs"), case.arrays("gradients")
-    options = Options(
-        train=case.phase == "TRAIN", level=case.level, stages=case.stages, fed=frozenset(inputs)
-    )
+    options = Options(train=case.phase == "TRAIN", level=case.level, stages=case.stages, fed=frozenset(inputs))
     net = analyse(Source.read(case.net), options).require()
     module = compile_net(net, level, list(net.graph.blobs))
     run = with_weights(net, module, case.weights)

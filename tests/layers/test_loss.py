@@ -273,9 +273,7 @@ def test_accuracy_counts_a_tie_against_the_label() -> None:
 
 def test_accuracy_without_labels_that_count_is_0() -> None:
     inputs = {"data": np.eye(2), "label": np.array([7.0, 7.0])}
-    text = net(
-        "Accuracy", {"data": (2, 2), "label": (2,)}, "accuracy_param { ignore_label: 7 }", ("acc", "each")
-    )
+    text = net("Accuracy", {"data": (2, 2), "label": (2,)}, "accuracy_param { ignore_label: 7 }", ("acc", "each"))
     found = run_text(text, inputs)
     assert found["acc"] == 0
     assert found["each"].tolist() == [0.0, 0.0]
@@ -358,9 +356,7 @@ REFUSED: list[tuple[str, Shapes, str, tuple[str, ...], str, str]] = [
 
 
 @pytest.mark.parametrize(("type_name", "shapes", "params", "tops", "what", "at"), REFUSED)
-def test_refused(
-    type_name: str, shapes: Shapes, params: str, tops: tuple[str, ...], what: str, at: str
-) -> None:
+def test_refused(type_name: str, shapes: Shapes, params: str, tops: tuple[str, ...], what: str, at: str) -> None:
     text = net(type_name, shapes, params, tops)
     (found,) = refusals(text)
     assert found.what == what
@@ -421,9 +417,7 @@ def test_label_outside_the_classes_is_an_error() -> None:
 
 def test_every_height_and_width() -> None:
     """A score map's labels follow its size: one emitted module for all."""
-    made, module = compile_text(
-        net("SoftmaxWithLoss", PLANE, "loss_param { ignore_label: 4 }"), outputs=["loss"]
-    )
+    made, module = compile_text(net("SoftmaxWithLoss", PLANE, "loss_param { ignore_label: 4 }"), outputs=["loss"])
     loss = module_of(made, module)
     shapes: Shapes = {"data": (3, 5, 7, 2), "label": (3, 1, 7, 2)}
     inputs = draw(shapes, 5)

@@ -75,8 +75,7 @@ def test_cont_scales_the_state(kind: str) -> None:
 def test_blobs_lie_in_caffes_order() -> None:
     n = OUTPUTS
     shapes = {
-        kind: [spec.shape for spec in specs_of(compile_text(net(kind, STATIC))[0])["x"]]
-        for kind in ("LSTM", "RNN")
+        kind: [spec.shape for spec in specs_of(compile_text(net(kind, STATIC))[0])["x"]] for kind in ("LSTM", "RNN")
     }
     assert shapes["LSTM"] == [(4 * n, 3), (4 * n,), (4 * n, 6), (4 * n, n)]
     assert shapes["RNN"] == [(n, 3), (n,), (n, 6), (n, n), (n, n), (n,)]

@@ -29,9 +29,7 @@ def correlate(x: Array, w: Array, group: int, stride: Any, pad: Any, dilation: i
     y = np.zeros((x.shape[0], w.shape[0], *size))
     per_in, per_out = x.shape[1] // group, w.shape[0] // group
     for index in np.ndindex(*size):
-        cut = tuple(
-            slice(index[a] * stride[a], index[a] * stride[a] + reach[a], dilation) for a in range(rank)
-        )
+        cut = tuple(slice(index[a] * stride[a], index[a] * stride[a] + reach[a], dilation) for a in range(rank))
         for o in range(w.shape[0]):
             first = o // per_out * per_in
             window = x[(slice(None), slice(first, first + per_in), *cut)]
@@ -83,10 +81,7 @@ def deconvolution3d(p: Message, bottoms: list[Array], blobs: list[Array], train:
 def pooling3d(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
     s, kernel, stride, pad = volume(p, "pooling3d_param", "pooling_param")
     x = bottoms[0]
-    size = [
-        math.ceil((n + 2 * q - k) / t) + 1
-        for n, k, t, q in zip(x.shape[2:], kernel, stride, pad, strict=True)
-    ]
+    size = [math.ceil((n + 2 * q - k) / t) + 1 for n, k, t, q in zip(x.shape[2:], kernel, stride, pad, strict=True)]
     y = np.zeros((*x.shape[:2], *size))
     for index in np.ndindex(*size):
         cut, count = [], 1
@@ -302,9 +297,7 @@ def resample(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) 
         for j in range(size[1]):
             v, u = i * fy + fx / 2 - 0.5, j * fx + fy / 2 - 0.5
             if s.get("type") == "NEAREST":
-                y[:, :, i, j] = x[
-                    :, :, min(max(away(v), 0), x.shape[2] - 1), min(max(away(u), 0), x.shape[3] - 1)
-                ]
+                y[:, :, i, j] = x[:, :, min(max(away(v), 0), x.shape[2] - 1), min(max(away(u), 0), x.shape[3] - 1)]
                 continue
             total = 0.0
             for row in range(x.shape[2]):
@@ -354,9 +347,7 @@ class Lattice:
         d = features.shape[1]
         self.d, self.vertices, self.simplices = d, dict[tuple[int, ...], int](), []
         for point in features:
-            scaled = [
-                f * math.sqrt(2 / 3) * (d + 1) / math.sqrt((i + 1) * (i + 2)) for i, f in enumerate(point)
-            ]
+            scaled = [f * math.sqrt(2 / 3) * (d + 1) / math.sqrt((i + 1) * (i + 2)) for i, f in enumerate(point)]
             raised = [sum(scaled)]
             raised += [sum(scaled[i:]) - i * scaled[i - 1] for i in range(1, d + 1)]
             base = [round(v / (d + 1)) * (d + 1) for v in raised]
@@ -431,9 +422,7 @@ def cross_entropy(p: Message, bottoms: list[Array], blobs: list[Array], train: b
     x, target = bottoms[0], bottoms[1].reshape(bottoms[0].shape)
     e = np.exp(x - x.max(axis=1, keepdims=True))
     q = e / e.sum(axis=1, keepdims=True)
-    loss = sum(
-        t * (math.log(t) - math.log(v)) for t, v in zip(target.ravel(), q.ravel(), strict=True) if t > 0
-    )
+    loss = sum(t * (math.log(t) - math.log(v)) for t, v in zip(target.ravel(), q.ravel(), strict=True) if t > 0)
     return [np.array(loss / len(x))]
 
 

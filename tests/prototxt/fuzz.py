@@ -74,11 +74,7 @@ def mutants(texts: list[str], seed: int) -> Iterator[str]:
                 word[chance.randrange(len(word))] = chance.choice("abcXYZ019_-.\"'\\{}<>[]:;,# \n\u00e9")
                 tokens[at] = "".join(word)
             elif kind == 7 and at < len(tokens):
-                numbers = [
-                    i
-                    for i, t in enumerate(tokens)
-                    if re.fullmatch(r"[\w.+-]+", t) and i and ":" in tokens[:i]
-                ]
+                numbers = [i for i, t in enumerate(tokens) if re.fullmatch(r"[\w.+-]+", t) and i and ":" in tokens[:i]]
                 if numbers:
                     tokens[chance.choice(numbers)] = chance.choice(SPICE)
         yield "".join(tokens)

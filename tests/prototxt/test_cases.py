@@ -69,9 +69,7 @@ def test_invalid(path: Path) -> None:
 @named(UPGRADE)
 def test_upgrade(path: Path) -> None:
     result = load_net(read(path))
-    notes = [
-        f"# {n.span.line}:{n.span.column} {n.severity}[{n.code}]: {n.what}\n" for n in result.notes if n.span
-    ]
+    notes = [f"# {n.span.line}:{n.span.column} {n.severity}[{n.code}]: {n.what}\n" for n in result.notes if n.span]
     assert to_text(result.net) + "".join(notes) == expected(path)
     assert parse(Source(to_text(result.net))) == result.net
 

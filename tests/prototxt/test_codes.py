@@ -18,9 +18,7 @@ PACKAGE = Path(netcompile.__file__).parent
 USED = re.compile(
     r"""(?:\bDiagnostic|\breport|\b_junk)\(\s*\n?\s*"([a-z0-9-]+)"|\bcode\s*=\s*"([a-z0-9-]+)" """.strip()
 )
-HERE = {
-    m[1] or m[2] for p in PACKAGE.glob("prototxt/*.py") for m in USED.finditer(p.read_text(encoding="utf-8"))
-}
+HERE = {m[1] or m[2] for p in PACKAGE.glob("prototxt/*.py") for m in USED.finditer(p.read_text(encoding="utf-8"))}
 NO_EXAMPLE = {"binary-file", "too-deep", "too-many-mistakes"}
 
 

@@ -191,9 +191,7 @@ def messages(draw: st.DrawFn, name: str, depth: int = 3) -> Message:
 
 @given(st.data())
 def test_print_and_parse_give_the_same_message(data: st.DataObject) -> None:
-    name = data.draw(
-        st.sampled_from(["NetParameter", "LayerParameter", "V1LayerParameter", *message_names()])
-    )
+    name = data.draw(st.sampled_from(["NetParameter", "LayerParameter", "V1LayerParameter", *message_names()]))
     message = data.draw(messages(name))
     text = to_text(message)
     assert ours(text, name) == message

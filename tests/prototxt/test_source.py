@@ -103,10 +103,7 @@ def test_format_without_a_place_and_with_colour() -> None:
     )
     source = Source("a bc", "f")
     shown = Diagnostic("c", "w", Span(source, 2, 4), severity="warning").format(color=True)
-    assert (
-        shown
-        == "\x1b[1mf:1:3: \x1b[0m\x1b[1;33mwarning[c]\x1b[0m: \x1b[1mw\x1b[0m\n    1 | a bc\n      |   ^^"
-    )
+    assert shown == "\x1b[1mf:1:3: \x1b[0m\x1b[1;33mwarning[c]\x1b[0m: \x1b[1mw\x1b[0m\n    1 | a bc\n      |   ^^"
 
 
 def test_control_characters_never_reach_the_terminal() -> None:

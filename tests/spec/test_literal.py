@@ -34,14 +34,8 @@ def test_no_key_is_lost(keys: list[str]) -> None:
 
 @given(
     st.recursive(
-        st.integers()
-        | st.text()
-        | st.booleans()
-        | st.none()
-        | st.floats(allow_nan=False, allow_infinity=False),
-        lambda inner: (
-            st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.integers(), inner, max_size=9)
-        ),
+        st.integers() | st.text() | st.booleans() | st.none() | st.floats(allow_nan=False, allow_infinity=False),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.integers(), inner, max_size=9),
     )
 )
 def test_only_the_order_changes(value: object) -> None:
@@ -54,9 +48,7 @@ def test_only_the_order_changes(value: object) -> None:
         assert literal_eval(as_python2(text)) == value
 
 
-@pytest.mark.parametrize(
-    "text", ["", "train", "{", "{'b': 1,'a': 2}", "{'b': f()}", '{"b": 1, "a": 2}', "{1, 2}"]
-)
+@pytest.mark.parametrize("text", ["", "train", "{", "{'b': 1,'a': 2}", "{'b': f()}", '{"b": 1, "a": 2}', "{1, 2}"])
 def test_other_text_is_left_alone(text: str) -> None:
     assert as_python2(text) == text
 

@@ -21,9 +21,7 @@ def named(net: spec.Proto) -> list[tuple[str, str, tuple[str, ...], tuple[str, .
 
 def test_a_small_net() -> None:
     n = spec.NetSpec()
-    n.data, n.label = L.Data(
-        source="db", backend=P.Data.LMDB, batch_size=2, ntop=2, transform_param={"scale": 0.5}
-    )
+    n.data, n.label = L.Data(source="db", backend=P.Data.LMDB, batch_size=2, ntop=2, transform_param={"scale": 0.5})
     n.conv = L.Convolution(n.data, num_output=4, kernel_size=[3, 5], weight_filler={"type": "xavier"})
     n.relu = L.ReLU(n.conv, in_place=True)
     n.pool = L.Pooling(n.relu, pool=P.Pooling.AVE, kernel_size=2)
@@ -32,9 +30,7 @@ def test_a_small_net() -> None:
         convolution_param={"num_output": 4, "kernel_size": 2, "bias_term": False},
         param=[{"lr_mult": 0}],
     )
-    n.loss = L.SoftmaxWithLoss(
-        n.up, n.label, loss_weight=2, loss_param={"ignore_label": 255, "normalize": False}
-    )
+    n.loss = L.SoftmaxWithLoss(n.up, n.label, loss_weight=2, loss_param={"ignore_label": 255, "normalize": False})
     assert same(
         n.to_proto(),
         """
@@ -208,15 +204,13 @@ def test_a_thousand_layers() -> None:
         (lambda n: L.ReLU("data"), "L.ReLU: input 0 is no top but 'data'"),
         (
             lambda n: L.ReLU(L.Slice(n.data, ntop=2)),
-            "L.ReLU: input 0 is no top but (top 0 of Slice, top 1 of Slice)"
-            " (assign a layer's several tops one by one)",
+            "L.ReLU: input 0 is no top but (top 0 of Slice, top 1 of Slice) (assign a layer's several tops one by one)",
         ),
         (lambda n: L.ReLU(in_place=True), "L.ReLU: nothing to work on in place"),
         (lambda n: setattr(n, "a", 3), "a is no top but 3"),
         (
             lambda n: setattr(n, "a", L.Slice(n.data, ntop=2)),
-            "a is no top but (top 0 of Slice, top 1 of Slice);"
-            " unpack its tops: n.data, n.label = L.Data(…, ntop=2)",
+            "a is no top but (top 0 of Slice, top 1 of Slice); unpack its tops: n.data, n.label = L.Data(…, ntop=2)",
         ),
     ],
 )

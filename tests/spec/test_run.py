@@ -101,8 +101,7 @@ CASES = [
             2,
             1,
             "spec-script",
-            "AttributeError: caffe.set_mode_gpu is not here:"
-            " only the part of caffe that specifies networks is",
+            "AttributeError: caffe.set_mode_gpu is not here: only the part of caffe that specifies networks is",
         ),
     ),
     ("import caffe.proto\n", (1, 1, "spec-script", "ModuleNotFoundError: No module named 'caffe.proto'")),
@@ -111,9 +110,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("text", "expected"), CASES, ids=[str(n) for n in range(len(CASES))])
-def test_mistakes_are_located_in_the_file(
-    script: Path, text: str, expected: tuple[int, int, str, str]
-) -> None:
+def test_mistakes_are_located_in_the_file(script: Path, text: str, expected: tuple[int, int, str, str]) -> None:
     script.write_text(text)
     with pytest.raises(NetError) as caught:
         run_file(script)

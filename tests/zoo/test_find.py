@@ -33,9 +33,7 @@ def test_a_path_comes_first() -> None:
     mine = Path("voc-fcn8s/val.prototxt")
     mine.write_text("")
     assert find_definition(mine) == mine
-    assert find_definition("voc-fcn8s/train.prototxt") == Path(
-        bundled_folder(), "prototxt/voc-fcn8s/train.prototxt"
-    )
+    assert find_definition("voc-fcn8s/train.prototxt") == Path(bundled_folder(), "prototxt/voc-fcn8s/train.prototxt")
 
 
 @pytest.mark.parametrize(
@@ -65,9 +63,7 @@ def test_near_names() -> None:
 
 
 def test_weights() -> None:
-    assert find_weights("shapes-fcn8s.caffemodel") == Path(
-        bundled_folder(), "weights/shapes-fcn8s.caffemodel"
-    )
+    assert find_weights("shapes-fcn8s.caffemodel") == Path(bundled_folder(), "weights/shapes-fcn8s.caffemodel")
     assert find_weights("weights/shapes-fcn8s") == Path(bundled_folder(), "weights/shapes-fcn8s.caffemodel")
     assert find_weights("absent.caffemodel") is None
 

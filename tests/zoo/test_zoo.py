@@ -27,9 +27,7 @@ OFFSETS = {"32s": [19], "16s": [5, 27], "8s": [5, 9, 31], "8s-atonce": [5, 9, 31
 def test_equal_to_the_published_network(name: str, shared: Path) -> None:
     original = parse(Source.read(shared / ORIGINALS / name))
     ours = network(name)
-    assert [layer.get("name") for layer in ours.all("layer")] == [
-        layer.get("name") for layer in original.all("layer")
-    ]
+    assert [layer.get("name") for layer in ours.all("layer")] == [layer.get("name") for layer in original.all("layer")]
     for mine, theirs in zip(ours.all("layer"), original.all("layer"), strict=True):
         assert mine == theirs
     assert ours == original
@@ -89,6 +87,4 @@ def test_the_manifest_names_networks_that_are_here(repository: Path) -> None:
 def test_the_manifest_lists_every_published_caffemodel(repository: Path, shared: Path) -> None:
     entries = tomllib.loads((repository / "weights" / "manifest.toml").read_text())["weights"]
     rows = (shared / "fcn-models.tsv").read_text().splitlines()[1:]
-    assert {(e["name"], e["source"]) for e in entries if "source" in e} == {
-        tuple(r.split("\t")) for r in rows
-    }
+    assert {(e["name"], e["source"]) for e in entries if "source" in e} == {tuple(r.split("\t")) for r in rows}

@@ -1,0 +1,226 @@
+"""``make bench``: every measurement, as a table, as JSON, and as plots in docs/performance.
+
+python -m bench [--quick] [--only fcn,corpus,tools] [--arms literal,O2] [--rounds 5] [--gpu] [--no-write]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from bench import latency, machine
+from bench.arm import ARMS
+from bench.compare import ROOT, Arm, compare
+from bench.nets import analysed, write
+from bench.plot import bars
+
+OUT = ROOT / "docs" / "performance"
+FCN = "voc-fcn8s/deploy.prototxt"
+CORPUS = {  # nets that -O2 must not slow down
+    "ResNet-50": "soeaver__caffe-model/cls/resnet/deploy_resnet50.prototxt",
+    "GoogLeNet": "BVLC__caffe/models/bvlc_googlenet/deploy.prototxt",
+    "VGG-16": "soeaver__caffe-model/cls/vgg/deploy_vgg16-pytorch.prototxt",
+}
+
+
+def main() -> int:
+    options = arguments()
+    report: dict[str, Any] = {"machine": machine.describe()}
+    parts = options.only.split(",")
+    if options.gpu:
+        return gpu(options)
+    if "fcn" in parts:
+        report["peaks"] = {str(threads): machine.peaks(threads) for threads in (1, 2)}
+        say("peaks " + json.dumps(report["peaks"]))
+        report["fcn8s"] = list(fcn(options))
+    if "corpus" in parts:
+        report["corpus"] = list(corpus(options))
+    if "tools" in parts:
+        report["startup"] = latency.startup(3 if options.quick else 9)
+        bare = report["startup"]["python"]
+        for name, seconds in report["startup"].items():
+            say(f"start-up {name:10} {seconds * 1e3:7.0f} ms  {seconds / bare:5.1f}×")
+        sizes = (100, 1_000, 10_000) if options.quick else (100, 1_000, 10_000, 100_000)
+        report["analysis"] = latency.analysis(sizes)
+        for row in report["analysis"]:
+            say(f"offsets {row['layers']:7.0f} layers {row['seconds']:8.2f} s {row['megabytes']:7.0f} MB")
+        report["parse"] = parse_rows(sizes)
+        if not options.quick:
+            report["convert"] = convert()
+    if not options.no_write:
+        save(report)
+    return 0
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--quick", action="store_true", help="one size, float32, two threads")
+    parser.add_argument("--only", default="fcn,corpus,tools", help="fcn, corpus, tools")
+    parser.add_argument("--arms", default=",".join(ARMS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--gpu", action="store_true", help="the row for a GPU alone")
+    parser.add_argument("--no-write", action="store_true", help="print only")
+    return parser.parse_args()
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def cases(options: argparse.Namespace) -> Iterable[tuple[str, int, str, int, bool]]:
+    """(size, batch, dtype, threads, tuned malloc)"""
+    if options.quick:
+        yield "224x224", 1, "float32", 2, False
+        return
+    for tuned in (False, True):
+        for threads in (2, 1):
+            for size in ("500x500", "375x500", "224x224"):
+                yield size, 1, "float32", threads, tuned
+    yield "500x500", 4, "float32", 2, True
+    for tuned in (False, True):
+        for size in ("500x500", "375x500", "224x224"):
+            yield size, 1, "bfloat16", 2, tuned
+
+
+def fcn(options: argparse.Namespace) -> Iterable[dict[str, Any]]:
+    source = (ROOT / "prototxt" / FCN).read_text()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        write(analysed(FCN), source, folder)
+        export(folder, options.arms)
+        for size, batch, dtype, threads, tuned in cases(options):
+            names = tuple(name for name in ARMS if name in options.arms.split(","))
+            arms = compare(names, folder, size, batch, dtype, threads, tuned, options.rounds)
+            title = f"FCN-8s {size} batch {batch} {dtype}, {threads} threads, {'tuned' if tuned else 'default'} malloc"
+            table(title, arms)
+            yield {
+                "size": size, "batch": batch, "dtype": dtype, "threads": threads, "tuned": tuned,
+                "arms": [arm.to_json() for arm in arms.values()],
+            }  # fmt: skip
+
+
+def export(folder: Path, arms: str) -> None:
+    """net.onnx for the arms that read it; without the packages they are absent."""
+    if "onnxruntime" not in arms and "openvino" not in arms:
+        return
+    try:
+        from netcompile.export.onnx_file import write_onnx
+        from netcompile.pipeline import compile_net
+        from netcompile.runtime.execute import with_weights
+
+        net = analysed(str(folder / "net.prototxt"))
+        module = compile_net(net, 1)
+        write_onnx(net, module, with_weights(net, module, folder / "net.caffemodel"), str(folder / "net.onnx"))
+    except Exception as error:
+        (folder / "net.onnx").unlink(missing_ok=True)
+        say(f"no ONNX file, so ONNX Runtime and OpenVINO are absent: {str(error).splitlines()[0][:200]}")
+
+
+def corpus(options: argparse.Namespace) -> Iterable[dict[str, Any]]:
+    """-O1 against -O2 on nets of other shapes, where the corpus lies beside the checkout."""
+    nets = {name: ROOT.parent / "shared" / "corpus" / path for name, path in CORPUS.items()}
+    for name, path in nets.items():
+        if not path.exists():
+            say(f"{name}: absent ({path.name})")
+            continue
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place)
+            net = analysed(str(path))
+            shape = net.graph.inputs[0].shape
+            write(net, path.read_text(), folder)
+            size = f"{shape[2]}x{shape[3]}"
+            arms = compare(("O1", "O2"), folder, size, 1, "float32", 2, True, options.rounds)
+        table(f"{name} {size}", arms)
+        yield {"net": name, "size": size, "arms": [arm.to_json() for arm in arms.values()]}
+
+
+def table(title: str, arms: dict[str, Arm]) -> None:
+    say(f"\n{title}")
+    first = next((arm for arm in arms.values() if arm.seconds), None)
+    for arm in arms.values():
+        if not arm.seconds:
+            say(f"  {arm.name:12} absent: {arm.absent}")
+            continue
+        spread = f"{min(arm.seconds):.3f} … {max(arm.seconds):.3f}"
+        ratio = first.median / arm.median if first else 1.0
+        off = "" if arm.difference is None else f"{arm.difference:.1e}"
+        say(f"  {arm.name:12} {arm.median:8.3f} s  ({spread})  {ratio:5.2f}×  peak {arm.peak_megabytes:6.0f} MB  {off}")
+
+
+def parse_rows(sizes: tuple[int, ...]) -> list[dict[str, float]]:
+    from bench.parse import best, net_text
+    from netcompile.prototxt.parser import parse
+    from netcompile.prototxt.source import Source
+
+    rows = []
+    for layers in sizes:
+        text = net_text(layers)
+        ours = best(lambda text=text: parse(Source(text)), 3 if layers <= 10_000 else 1)  # type: ignore[misc]
+        row = {"layers": layers, "seconds": ours}
+        if layers <= 10_000:
+            from google.protobuf import text_format
+
+            from netcompile.prototxt.descriptors import message_class
+
+            kind = message_class("NetParameter")
+            row["protobuf"] = best(lambda text=text, kind=kind: text_format.Parse(text, kind()), 3)  # type: ignore[misc]
+        rows.append(row)
+        say("parse " + json.dumps(row))
+    return rows
+
+
+def convert() -> dict[str, float]:
+    from bench.convert import measure
+
+    folder = Path(tempfile.mkdtemp(prefix="convert-"))
+    try:
+        figures = measure(folder, 7)
+    finally:
+        shutil.rmtree(folder)
+    say("convert " + json.dumps(figures))
+    return figures
+
+
+def gpu(options: argparse.Namespace) -> int:
+    """The row for a GPU: literal and -O2 in bfloat16, batch 1, 8 and 32; says so where there is none."""
+    import torch
+
+    if not torch.cuda.is_available():
+        say("no GPU here: this row is not measured")
+        return 0
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        write(analysed(FCN), (ROOT / "prototxt" / FCN).read_text(), folder)
+        for batch in (1, 8, 32):
+            arms = compare(
+                ("literal", "O1", "O2"), folder, "500x500", batch, "bfloat16", 2, False, options.rounds, "cuda"
+            )
+            table(f"{torch.cuda.get_device_name()} FCN-8s 500x500 batch {batch} bfloat16", arms)
+    return 0
+
+
+def save(report: dict[str, Any]) -> None:
+    """docs/performance: results.json, and one plot for each comparison."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    path = OUT / "results.json"
+    old = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**old, **report}, indent=1, ensure_ascii=False) + "\n")
+    for row in report.get("fcn8s", []):
+        values = {arm["name"]: arm["median"] for arm in row["arms"]}
+        malloc = "tuned" if row["tuned"] else "default"
+        name = f"fcn8s-{row['size']}-b{row['batch']}-{row['dtype']}-t{row['threads']}-{malloc}"
+        title = (
+            f"FCN-8s, {row['size']}, batch {row['batch']}, {row['dtype']}, {row['threads']} threads, {malloc} malloc"
+        )
+        (OUT / f"{name}.svg").write_text(bars(title, "s", values))
+    say(f"wrote {OUT.relative_to(ROOT)}/results.json")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""One arm of a comparison, in a process of its own: loads a net, then runs it once for each line on stdin.
+
+    python -m bench.arm ARM FOLDER HxW BATCH DTYPE THREADS
+
+Answers in JSON lines: first {"ready": …}, {"absent": why} or {"failed": why}, then the seconds of each run. FOLDER
+holds net.prototxt, net.caffemodel, input.npy, and net.onnx for the arms that want it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ARMS = ("literal", "compile", "opencv", "onnxruntime", "openvino", "O1", "O2")
+Run = Callable[[], Any]
+
+
+def torch_arm(arm: str, folder: Path, shape: tuple[int, ...], dtype: str, threads: int, device: str) -> Run:
+    import numpy as np
+    import torch
+
+    from netcompile.ir.build import Options
+    from netcompile.pipeline import analyse, compile_net
+    from netcompile.prototxt.source import Source
+    from netcompile.runtime.execute import DTYPES, with_weights
+
+    torch.set_num_threads(threads)
+    torch.set_grad_enabled(False)
+    level = {"literal": 0, "compile": 0, "O1": 1, "O2": 2}[arm]
+    analysed = analyse(Source.read(folder / "net.prototxt"), Options(shapes={"data": shape})).require()
+    weights = str(folder / "net.caffemodel")
+    net = with_weights(analysed, compile_net(analysed, level, None, weights), weights, dtype=DTYPES[dtype])
+    net = net.to(device)
+    if arm == "compile":
+        net = torch.compile(net)  # type: ignore[assignment]
+    x = torch.from_numpy(np.load(folder / "input.npy")).to(device, DTYPES[dtype])
+
+    def run() -> Any:
+        y = net(x)
+        y = y if isinstance(y, torch.Tensor) else next(iter(y.values()))
+        if device != "cpu":
+            torch.cuda.synchronize()
+        return y.float().cpu().numpy() if y.dtype != torch.float32 else y.cpu().numpy()
+
+    return run
+
+
+def opencv_arm(folder: Path, threads: int) -> Run:
+    import cv2
+    import numpy as np
+
+    cv2.setNumThreads(threads)
+    net = cv2.dnn.readNetFromCaffe(str(folder / "net.prototxt"), str(folder / "net.caffemodel"))
+    x = np.load(folder / "input.npy")
+
+    def run() -> Any:
+        net.setInput(x)
+        return net.forward()
+
+    return run
+
+
+def onnxruntime_arm(folder: Path, threads: int) -> Run:
+    import numpy as np
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = threads, 3
+    session = onnxruntime.InferenceSession(str(folder / "net.onnx"), options, providers=["CPUExecutionProvider"])
+    feed = {session.get_inputs()[0].name: np.load(folder / "input.npy")}
+    return lambda: session.run(None, feed)[0]
+
+
+def openvino_arm(folder: Path, dtype: str, threads: int) -> Run:
+    import numpy as np
+    import openvino
+
+    x = np.load(folder / "input.npy")
+    core = openvino.Core()
+    model = core.read_model(str(folder / "net.onnx"))
+    model.reshape(list(x.shape))
+    precision = {"float32": "f32", "bfloat16": "bf16"}[dtype]
+    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision}
+    request = core.compile_model(model, "CPU", settings).create_infer_request()
+    return lambda: request.infer([x])[0]
+
+
+def load(arm: str, folder: Path, shape: tuple[int, ...], dtype: str, threads: int, device: str) -> Run:
+    if arm in ("literal", "compile", "O1", "O2"):
+        return torch_arm(arm, folder, shape, dtype, threads, device)
+    if dtype != "float32" and arm != "openvino":
+        raise ModuleNotFoundError(f"no {dtype} on a CPU")
+    if arm == "opencv":
+        return opencv_arm(folder, threads)
+    if not (folder / "net.onnx").exists():
+        raise ModuleNotFoundError("the net was not exported to ONNX")
+    return onnxruntime_arm(folder, threads) if arm == "onnxruntime" else openvino_arm(folder, dtype, threads)
+
+
+def peak() -> float:
+    """Peak memory of this process in megabytes; not ru_maxrss, which begins with that of the parent."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def say(**answer: object) -> None:
+    print(json.dumps(answer), flush=True)
+
+
+def main() -> None:
+    arm, place, size, batch, dtype, count = sys.argv[1:7]
+    device = sys.argv[7] if len(sys.argv) > 7 else "cpu"
+    folder, threads = Path(place), int(count)
+    height, width = (int(n) for n in size.split("x"))
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    begin = time.perf_counter()
+    try:
+        run = load(arm, folder, (int(batch), 3, height, width), dtype, threads, device)
+        loaded = time.perf_counter() - begin
+        found = run()
+    except ImportError as error:
+        say(absent=str(error))
+        return
+    except Exception as error:
+        say(failed=f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}")
+        return
+    import numpy as np
+
+    np.save(folder / f"{arm}.npy", found)
+    first = time.perf_counter() - begin - loaded
+    say(ready=True, load=loaded, first=first, peak=peak())
+    for _ in sys.stdin:
+        begin = time.perf_counter()
+        run()
+        say(seconds=time.perf_counter() - begin, peak=peak())
+
+
+if __name__ == "__main__":
+    main()
