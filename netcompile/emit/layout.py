@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 WIDTH = 88
 _OPEN, _CLOSE = "([{", ")]}"
 _OPEN_BEFORE = re.compile(r"[(\[{]")
 
 
-def split_comment(line: str) -> tuple[str, str]:
-    """Code and trailing comment of a line (without the ``#``); quotes are respected."""
-    quote = ""
-    index = 0
-    while index < len(line):
-        c = line[index]
-        if quote:
-            if c == "\\":
-                index += 1
-            elif c == quote:
-                quote = ""
-        elif c in "\"'":
-            quote = c
-        elif c == "#":
-            return line[:index].rstrip(), line[index + 1 :].strip()
-        index += 1
-    return line.rstrip(), ""
-
-
-def _brackets(code: str) -> tuple[int, int] | None:
-    """Start and end of the last outermost bracket pair with something in it."""
-    depth, start, last, quote = 0, 0, None, ""
-    index = 0
+def _outside_quotes(code: str) -> Iterator[tuple[int, str, int]]:
+    """Index and depth of every character outside string literals; a bracket has the depth of what stands around it."""
+    depth, quote, index = 0, "", 0
     while index < len(code):
         c = code[index]
         if quote:
@@ -41,38 +22,39 @@ def _brackets(code: str) -> tuple[int, int] | None:
                 quote = ""
         elif c in "\"'":
             quote = c
-        elif c in _OPEN:
-            if depth == 0:
-                start = index
-            depth += 1
-        elif c in _CLOSE:
-            depth -= 1
-            if depth == 0 and index > start + 1:
-                last = (start, index)
+        else:
+            depth -= c in _CLOSE
+            yield index, c, depth
+            depth += c in _OPEN
         index += 1
+
+
+def split_comment(line: str) -> tuple[str, str]:
+    """Code and trailing comment of a line (without the ``#``); quotes are respected."""
+    for index, c, _ in _outside_quotes(line):
+        if c == "#":
+            return line[:index].rstrip(), line[index + 1 :].strip()
+    return line.rstrip(), ""
+
+
+def _brackets(code: str) -> tuple[int, int] | None:
+    """Start and end of the last outermost bracket pair with something in it."""
+    start, last = 0, None
+    for index, c, depth in _outside_quotes(code):
+        if depth == 0 and c in _OPEN:
+            start = index
+        elif depth == 0 and c in _CLOSE and index > start + 1:
+            last = (start, index)
     return last
 
 
 def _arguments(inner: str) -> list[str]:
     """Split at the commas of the outermost level."""
-    parts, depth, quote, begin, index = [], 0, "", 0, 0
-    while index < len(inner):
-        c = inner[index]
-        if quote:
-            if c == "\\":
-                index += 1
-            elif c == quote:
-                quote = ""
-        elif c in "\"'":
-            quote = c
-        elif c in _OPEN:
-            depth += 1
-        elif c in _CLOSE:
-            depth -= 1
-        elif c == "," and depth == 0:
+    parts, begin = [], 0
+    for index, c, depth in _outside_quotes(inner):
+        if c == "," and depth == 0:
             parts.append(inner[begin:index].strip())
             begin = index + 1
-        index += 1
     parts.append(inner[begin:].strip())
     return [part for part in parts if part]
 
@@ -136,27 +118,12 @@ _OPERATORS = ((" + ", " - "), (" * ", " / ", " // ", " @ ", " % "))
 
 def _operands(code: str) -> list[str]:
     """Split an expression before its loosest binary operators; one part if it has none outside brackets."""
+    places = [index for index, c, depth in _outside_quotes(code) if c == " " and depth == 0]
     for group in _OPERATORS:
-        parts, depth, quote, begin, index = [], 0, "", 0, 0
-        while index < len(code):
-            c = code[index]
-            if quote:
-                if c == "\\":
-                    index += 1
-                elif c == quote:
-                    quote = ""
-            elif c in "\"'":
-                quote = c
-            elif c in _OPEN:
-                depth += 1
-            elif c in _CLOSE:
-                depth -= 1
-            elif depth == 0 and c == " " and any(code.startswith(op, index) for op in group):
-                parts.append(code[begin:index])
-                begin = index + 1
-            index += 1
-        if parts:
-            return [*parts, code[begin:]]
+        cuts = [index for index in places if code.startswith(group, index)]
+        if cuts:
+            ends = [*cuts, len(code)]
+            return [code[begin:end].lstrip() for begin, end in zip([0, *cuts], ends, strict=True)]
     return [code]
 
 
