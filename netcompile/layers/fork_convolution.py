@@ -247,6 +247,8 @@ class Pooling3D(Layer):
 
     def emit(self, e: Emission) -> Emitted:
         function = "F.max_pool3d" if self.method == "MAX" else "F.avg_pool3d"
-        pad = f", padding={literal(self.pad)}" if any(self.pad) else ""
+        x, pad = e.x[0], f", padding={literal(self.pad)}" if any(self.pad) else ""
+        if any(p > k // 2 for p, k in zip(self.pad, self.kernel, strict=True)):  # more than PyTorch's pooling pads
+            x, pad = f"F.pad({x}, {tuple(p for p in reversed(self.pad) for _ in range(2))})", ""
         window = f"{literal(self.kernel)}, {literal(self.stride)}"
-        return Emitted((f"{e.y[0]} = {function}({e.x[0]}, {window}{pad}, ceil_mode=True)",))
+        return Emitted((f"{e.y[0]} = {function}({x}, {window}{pad}, ceil_mode=True)",))

@@ -97,8 +97,10 @@ class ArgMax(Layer):
             return ()
         try:
             extent = volume(x[1:]) if axis is None else x[axis]
-        except NeedsNumber:  # a product of height and width: the declared size was checked
-            return ()
+        except NeedsNumber:
+            if prod(d for d in x[1:] if isinstance(d, int)) >= self.top_k:
+                return ()
+            raise  # a product of height and width: only the declared size is known to do
         refusal = Refused(
             f"top_k {self.top_k} of {extent} elements",
             code="param-range",

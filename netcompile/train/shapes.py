@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 CLASSES = ("background", "circle", "square", "triangle", "cross", "ring")
 IGNORED = 255
 _AREA = 96 * 128  # pixels of a scene of the usual size
+_CONTRAST = 90.0  # least distance of a shape's colour from its ground's
 _FINE = 3  # drawn so many times finer, then averaged
 
 
@@ -48,26 +49,40 @@ def draw_scene(
 
     from PIL import Image
 
-    image = _ground(random, height, width)
+    grounds = random.uniform(0, 255, (2, 3))
+    image = _ground(random, height, width, grounds)
+    image = image + random.normal(0, random.uniform(5, 13), image.shape)  # the shapes themselves are even
     label = np.zeros((height, width), np.uint8)
     scenes = max(1, round(height * width / _AREA))
     for _ in range(int(random.integers(shapes[0], shapes[1] + 1, scenes).sum())):
         kind = int(random.integers(1, len(CLASSES)))
         mask = _mask(random, kind, height, width)
-        colour = random.uniform(0, 255, 3)
+        colour = _colour(random, grounds)
         image = image * (1 - mask[:, :, None]) + mask[:, :, None] * colour
         inside = mask > 0.5
         label[inside] = kind
         label[_outline(inside)] = IGNORED
-    image = image + random.normal(0, random.uniform(2, 14), image.shape)
+    drawn = image.clip(0, 255).astype(np.uint8)
+    if random.integers(2):  # as a photograph is kept, or exactly
+        return drawn, label
     buffer = BytesIO()
-    Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
+    Image.fromarray(drawn).save(buffer, "JPEG", quality=95)
     return np.asarray(Image.open(buffer)), label
 
 
-def _ground(random: np.random.Generator, height: int, width: int) -> Array:
+def _colour(random: np.random.Generator, grounds: Array) -> Array:
+    """A colour that stands out from what lies between the two of the ground."""
+    mixed = [grounds[0] * share + grounds[1] * (1 - share) for share in (0.2, 0.5, 0.8)]
+    for _ in range(50):
+        colour = random.uniform(0, 255, 3)
+        if min(float(np.linalg.norm(colour - ground)) for ground in mixed) > _CONTRAST:
+            break
+    return colour
+
+
+def _ground(random: np.random.Generator, height: int, width: int, grounds: Array) -> Array:
     """Two colours mixed by waves."""
-    first, second = random.uniform(0, 255, 3), random.uniform(0, 255, 3)
+    first, second = grounds
     y, x = np.mgrid[0:height, 0:width]
     period = random.uniform(25, 160, 2)
     phase = random.uniform(0, 2 * pi, 2)
@@ -82,8 +97,8 @@ def _mask(random: np.random.Generator, kind: int, height: int, width: int) -> Ar
 
     canvas = Image.new("L", (width * _FINE, height * _FINE))
     pen = ImageDraw.Draw(canvas)
-    radius = random.uniform(8, 30) * _FINE
-    centre = (random.uniform(0, width) * _FINE, random.uniform(0, height) * _FINE)
+    radius = random.uniform(10, 30) * _FINE
+    centre = (random.uniform(0.05, 0.95) * width * _FINE, random.uniform(0.05, 0.95) * height * _FINE)
     angle, stretch = random.uniform(0, 2 * pi), random.uniform(0.85, 1.2)
 
     def place(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
