@@ -143,7 +143,11 @@ def reaches(node: Node, bottoms: Sequence[IntShape]) -> tuple[tuple[Reach, Reach
         h, w = (offsets[axis - first] if axis >= first else 0 for axis in (2, 3))
         return ((Reach(pad=-h), Reach(pad=-w)), None)
     if isinstance(layer, (Convolution, Deconvolution)):
-        return layer.reach(*bottoms) if len(bottoms) == 1 and layer.axis == 1 else None
+        found = layer.reach(*bottoms) if len(bottoms) == 1 and layer.axis == 1 else None
+        if found is None or found[0] is None or isinstance(layer, Convolution):
+            return found
+        # A kernel smaller than its stride leaves pixels that no pixel of the bottom tells of.
+        return found if all(r.extent >= r.stride for r in found[0]) else None
     if isinstance(layer, Pooling):
         plain = layer.method in ("MAX", "AVE") and not layer.mask and layer.kernel is not None
         return layer.reach(*bottoms) if plain else None

@@ -327,3 +327,17 @@ def test_large_weights_are_multiplied_as_they_are() -> None:
     x = torch.randn(2, 4096, 3, 5)
     close(fast(x), literal(x))
     assert not fast.f.packed
+
+
+def test_a_deconvolution_with_gaps_keeps_its_size() -> None:
+    """Kernel 1, stride 2: the last pixel of a window may come from no pixel of the bottom."""
+    text = """
+    layer { name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param { num_output: 2 kernel_size: 1 } }
+    layer { name: "d" type: "Deconvolution" bottom: "c" top: "d"
+            convolution_param { num_output: 2 kernel_size: 1 stride: 2 group: 2 } }
+    layer { name: "x" type: "Crop" bottom: "d" bottom: "c" top: "x" crop_param { } }
+    """
+    literal, fast, _ = pair(net(text, (1, 3, 6, 8)))
+    for size in ((6, 8), (5, 7), (1, 2)):
+        image = torch.randn(1, 3, *size)
+        close(fast(image), literal(image))
