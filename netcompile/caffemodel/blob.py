@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FloatType = Literal["float16", "float32", "float64"]
 
 ITEM_BYTES: dict[str, int] = {"float16": 2, "float32": 4, "float64": 8}
-CHUNK = 1 << 22  # bytes moved at a time: enough for full speed, little against Python itself
+CHUNK = 1 << 20  # bytes moved at a time: what the processor's cache holds from the read to the write
 _SMALL = 1 << 14  # below this a copy out of the mapping is cheaper than a system call
 
 

@@ -91,6 +91,18 @@ def load_tensors(
     return out, work.report("", 0)
 
 
+def stream_tensors(
+    model: CaffeModel, plan: Plan, *, allow_missing: bool = False, dtype: str | None = None
+) -> Iterator[tuple[Tensor, Iterator[memoryview]]]:
+    """The tensors of ``plan`` one by one, each as little-endian bytes in pieces; a piece dies with the next.
+
+    As ``convert``, all types included. Raises NetError before the first tensor.
+    """
+    work = _prepare(model, plan, allow_missing, dtype)
+    for tensor in work.tensors:
+        yield tensor, _chunks(work, tensor)
+
+
 @dataclass(frozen=True, slots=True)
 class _Work:
     """A plan that fits its file."""

@@ -72,7 +72,6 @@ def frame_method(windowed: Windowed, image: str, channels: int) -> list[str]:
     base, period = first.base, first.period
     size = f"{base} + (n - {base}) % {period}" if base % period else f"{base} + n % {period}"
     lines = [
-        "    @torch.compiler.disable",
         "    @torch.no_grad()",
         f"    def frame(self, {image}):",
         '        """What surrounds the windows, kept until the weights change.',

@@ -12,6 +12,7 @@ from netcompile.caffemodel.recipe import Recipe
 from netcompile.layers.base import Emission, Emitted, IntShape, call, literal
 from netcompile.layers.convolution import Convolution, Extents
 
+WINOGRAD_MEMORY = 128 << 20  # bytes that the transformed kernels of a net may take
 WIDE = 128 * 256  # kernels from which on Winograd's algorithm is considered
 
 
@@ -28,6 +29,7 @@ class FusedConvolution(Convolution):
     own_pad: Extents = (0,)
     weight: Recipe | None = None
     shift: Recipe | None = None
+    winograd: bool = False
 
     @staticmethod
     def of(layer: Convolution) -> FusedConvolution:
@@ -47,11 +49,15 @@ class FusedConvolution(Convolution):
             own_pad=layer.pad,
         )
 
-    def winograd(self, bottom: IntShape) -> bool:
+    def suits_winograd(self, bottom: IntShape) -> bool:
         """Whether Winograd's algorithm is worth its transforms: 3 × 3 kernels over many channels."""
         _, windows = self.windows(bottom)
         fits = all((k, s, d) == (3, 1, 1) for k, s, _, d in windows) and self.group == 1
         return fits and self.outputs * self.channels(bottom) >= WIDE
+
+    def winograd_bytes(self, bottom: IntShape) -> int:
+        """Memory of the transformed kernels, 36 numbers in place of 9."""
+        return 4 * 36 * self.outputs * self.channels(bottom)
 
     def recipes(self, e: Emission) -> tuple[Recipe, Recipe | None]:
         """How weight and bias are made."""
@@ -65,7 +71,7 @@ class FusedConvolution(Convolution):
         kernel, stride, _, dilation = (tuple(column) for column in zip(*windows, strict=True))
         own = self.own_pad * 2 if len(self.own_pad) == 1 else self.own_pad
         make = call(
-            "Winograd" if self.winograd(e.bottoms[0]) else "Conv2d",
+            "Winograd" if self.winograd else "Conv2d",
             self.channels(e.bottoms[0]),
             self.outputs,
             kernel_size=literal(kernel),
@@ -82,7 +88,7 @@ class FusedConvolution(Convolution):
         return Emitted(
             (f"{e.y[0]} = self.{e.name}({e.x[0]}{window})",),
             (f"self.{e.name} = {make}",),
-            (VERSION, CONV2D, WINOGRAD) if self.winograd(e.bottoms[0]) else (VERSION, CONV2D),
+            (VERSION, CONV2D, WINOGRAD) if self.winograd else (VERSION, CONV2D),
             tuple(tensors),
         )
 
@@ -187,7 +193,7 @@ class Winograd(Conv2d):
             padding,
         )
         high, wide = -(-h // 4), -(-w // 4)
-        if x.dtype != torch.float32 or len(x) * high * wide < 32:
+        if x.dtype != torch.float32 or len(x) * high * wide < 16:
             return super().onednn(x, padding)
         forth, weight, back = self.once("winograd", self.transformed)
         right, bottom = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,16 +74,20 @@ def with_weights(
                 ]
             )
         from netcompile.caffemodel.blob import CaffeModel
-        from netcompile.caffemodel.convert import load_tensors
+        from netcompile.caffemodel.convert import stream_tensors
         from netcompile.caffemodel.reader import read_caffemodel
 
         # Without a file every tensor is a constant of the plan.
         model = CaffeModel("", "V2", "", ()) if weights is None else read_caffemodel(weights)
-        state: dict[str, torch.Tensor] = {}
-        for tensor in plan.tensors:  # a misfit of any is found, and all are told, with the first
-            arrays, _ = load_tensors(model, replace(plan, tensors=(tensor,)), allow_missing=allow_missing)
-            value = torch.from_numpy(arrays[tensor.key])
-            state[tensor.key] = value.to(dtype) if value.is_floating_point() else value
+        state = {}
+        kind = None if dtype is None else str(dtype).removeprefix("torch.")
+        for tensor, chunks in stream_tensors(model, plan, allow_missing=allow_missing, dtype=kind):
+            value = torch.empty(tensor.shape, dtype=getattr(torch, tensor.dtype))
+            flat, done = value.view(-1).view(torch.uint8).numpy(), 0
+            for chunk in chunks:
+                flat[done : done + len(chunk)] = chunk
+                done += len(chunk)
+            state[tensor.key] = value
         net.load_state_dict(state, strict=True, assign=not _ties(net))
     return (net if dtype is None else net.to(dtype)).train(analysed.graph.train)
 
