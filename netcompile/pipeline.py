@@ -169,16 +169,20 @@ def compile_net(
     level: int = 1,
     outputs: Sequence[str] | None = None,
     weights: str | None = None,
+    comments: bool = True,
 ) -> Module:
     """Emit the net at an optimisation level. Raises NetError with every refusal.
 
-    `weights` is the caffemodel that the module is for: from level 2 on, code may rely on the values in it.
+    `weights` is the caffemodel that the module is for: from level 2 on, code may rely on the values in it. Without
+    `comments` nothing is proved for the sake of the source, as when only its tensors are wanted.
     """
     from netcompile.emit.module import emit
     from netcompile.passes import optimise
 
-    graph = analysed.require().proved
     origin = _origin(analysed.source.name)
+    if level < 2 and not comments:
+        return emit(optimise(analysed.require().graph, level).graph, analysed.shapes, outputs=outputs, origin=origin)
+    graph = analysed.require().proved
     if level < 2:
         found = optimise(graph, level)
         return emit(found.graph, analysed.shapes, symbolic=analysed.symbolic.shapes, outputs=outputs, origin=origin)

@@ -74,7 +74,7 @@ def convert_one(arguments: argparse.Namespace, path: str, target: str, net: Anal
         from netcompile.cli.weights import converter
         from netcompile.pipeline import compile_net
 
-        module = compile_net(net, arguments.optimise, weights=path)
+        module = compile_net(net, arguments.optimise, weights=path, comments=False)
         found = converter(path, net, module, arguments.allow_missing)(target)
         what = f"{len(module.weights)} tensors of {module.class_name}"
     else:
