@@ -23,9 +23,11 @@ from bench.plot import bars
 OUT = ROOT / "docs" / "performance"
 FCN = "voc-fcn8s/deploy.prototxt"
 CORPUS = {  # nets that -O2 must not slow down
-    "ResNet-50": "soeaver__caffe-model/cls/resnet/deploy_resnet50.prototxt",
     "GoogLeNet": "BVLC__caffe/models/bvlc_googlenet/deploy.prototxt",
-    "VGG-16": "soeaver__caffe-model/cls/vgg/deploy_vgg16-pytorch.prototxt",
+    "VGG-16 (slim)": "soeaver__caffe-model/cls/vgg/deploy_vgg16-3c4x.prototxt",
+    "SegNet (basic)": "alexgkendall__SegNet-Tutorial/Example_Models/segnet_basic_camvid.prototxt",
+    "U-Net": "IBBM__Cascaded-FCN/models/cascadedfcn/step1/step1_deploy.prototxt",
+    "ResNeXt": "soeaver__caffe-model/cls/inception/deploy_inception-resnet-v2.prototxt",
 }
 
 
@@ -135,7 +137,7 @@ def corpus(options: argparse.Namespace) -> Iterable[dict[str, Any]]:
             shape = net.graph.inputs[0].shape
             write(net, path.read_text(), folder)
             size = f"{shape[2]}x{shape[3]}"
-            arms = compare(("O1", "O2"), folder, size, 1, "float32", 2, True, options.rounds)
+            arms = compare(("O1", "O2"), folder, size, shape[0], "float32", 2, True, options.rounds, channels=shape[1])
         table(f"{name} {size}", arms)
         yield {"net": name, "size": size, "arms": [arm.to_json() for arm in arms.values()]}
 

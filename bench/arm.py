@@ -1,6 +1,6 @@
 """One arm of a comparison, in a process of its own: loads a net, then runs it once for each line on stdin.
 
-    python -m bench.arm ARM FOLDER HxW BATCH DTYPE THREADS
+    python -m bench.arm ARM FOLDER DTYPE THREADS DEVICE
 
 Answers in JSON lines: first {"ready": …}, {"absent": why} or {"failed": why}, then the seconds of each run. FOLDER
 holds net.prototxt, net.caffemodel, input.npy, and net.onnx for the arms that want it.
@@ -32,7 +32,9 @@ def torch_arm(arm: str, folder: Path, shape: tuple[int, ...], dtype: str, thread
     torch.set_num_threads(threads)
     torch.set_grad_enabled(False)
     level = {"literal": 0, "compile": 0, "O1": 1, "O2": 2}[arm]
-    analysed = analyse(Source.read(folder / "net.prototxt"), Options(shapes={"data": shape})).require()
+    source = Source.read(folder / "net.prototxt")
+    image = analyse(source).graph.inputs[0].value.blob
+    analysed = analyse(source, Options(shapes={image: shape})).require()
     weights = str(folder / "net.caffemodel")
     net = with_weights(analysed, compile_net(analysed, level, None, weights), weights, dtype=DTYPES[dtype])
     net = net.to(device)
@@ -113,14 +115,15 @@ def say(**answer: object) -> None:
 
 
 def main() -> None:
-    arm, place, size, batch, dtype, count = sys.argv[1:7]
-    device = sys.argv[7] if len(sys.argv) > 7 else "cpu"
+    arm, place, dtype, count, device = sys.argv[1:6]
     folder, threads = Path(place), int(count)
-    height, width = (int(n) for n in size.split("x"))
     os.environ["OMP_NUM_THREADS"] = str(threads)
     begin = time.perf_counter()
     try:
-        run = load(arm, folder, (int(batch), 3, height, width), dtype, threads, device)
+        import numpy as np
+
+        shape = np.load(folder / "input.npy", mmap_mode="r").shape
+        run = load(arm, folder, shape, dtype, threads, device)
         loaded = time.perf_counter() - begin
         found = run()
     except ImportError as error:
@@ -129,8 +132,6 @@ def main() -> None:
     except Exception as error:
         say(failed=f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}")
         return
-    import numpy as np
-
     np.save(folder / f"{arm}.npy", found)
     first = time.perf_counter() - begin - loaded
     say(ready=True, load=loaded, first=first, peak=peak())

@@ -39,7 +39,7 @@ class Arm:
 
 class _Process:
     def __init__(self, name: str, folder: Path, case: tuple[str, ...], tuned: bool) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": case[3]}
+        environment = {**os.environ, "OMP_NUM_THREADS": case[1]}
         environment.pop("GLIBC_TUNABLES", None)
         if tuned:
             environment["GLIBC_TUNABLES"] = TUNED
@@ -71,17 +71,18 @@ class _Process:
 def compare(
     names: tuple[str, ...], folder: Path, size: str, batch: int, dtype: str, threads: int, tuned: bool,
     rounds: int, device: str = "cpu",
+    channels: int = 3,
 ) -> dict[str, Arm]:  # fmt: skip
     """Every arm's times. Arms load one after the other, then run in turn, `rounds` times, with the same input."""
     height, width = (int(n) for n in size.split("x"))
-    x = np.random.default_rng(3).standard_normal((batch, 3, height, width), np.float32) * np.float32(50)
+    x = np.random.default_rng(3).standard_normal((batch, channels, height, width), np.float32) * np.float32(50)
     np.save(folder / "input.npy", x)
     arms: dict[str, Arm] = {}
     running: dict[str, _Process] = {}
     reference = None
     for name in names:
         arms[name] = arm = Arm(name)
-        process = _Process(name, folder, (size, str(batch), dtype, str(threads), device), tuned)
+        process = _Process(name, folder, (dtype, str(threads), device), tuned)
         told = process.answer()
         if "ready" not in told:
             arm.absent = told.get("absent") or told.get("failed", "")
