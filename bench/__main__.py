@@ -1,6 +1,6 @@
 """``make bench``: every measurement, as a table, as JSON, and as plots in docs/performance.
 
-python -m bench [--quick] [--only fcn,corpus,tools] [--arms literal,O2] [--rounds 5] [--gpu] [--no-write]
+python -m bench [--quick] [--only fcn,nets,tools] [--arms literal,O2] [--rounds 5] [--gpu] [--no-write]
 """
 
 from __future__ import annotations
@@ -15,20 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from bench import latency, machine
+from bench.architectures import NETS
 from bench.arm import ARMS
 from bench.compare import ROOT, Arm, compare
 from bench.nets import analysed, write
 from bench.plot import bars
+from netcompile.analysis.cost import costs
+from netcompile.analysis.shapes import infer
+from netcompile.passes import optimise
+from netcompile.passes.base import Facts
+from netcompile.pipeline import Analysed
 
 OUT = ROOT / "docs" / "performance"
 FCN = "voc-fcn8s/deploy.prototxt"
-CORPUS = {  # nets that -O2 must not slow down
-    "GoogLeNet": "BVLC__caffe/models/bvlc_googlenet/deploy.prototxt",
-    "VGG-16 (slim)": "soeaver__caffe-model/cls/vgg/deploy_vgg16-3c4x.prototxt",
-    "SegNet (basic)": "alexgkendall__SegNet-Tutorial/Example_Models/segnet_basic_camvid.prototxt",
-    "U-Net": "IBBM__Cascaded-FCN/models/cascadedfcn/step1/step1_deploy.prototxt",
-    "ResNeXt": "soeaver__caffe-model/cls/inception/deploy_inception-resnet-v2.prototxt",
-}
 
 
 def main() -> int:
@@ -40,9 +39,9 @@ def main() -> int:
     if "fcn" in parts:
         report["peaks"] = {str(threads): machine.peaks(threads) for threads in (1, 2)}
         say("peaks " + json.dumps(report["peaks"]))
-        report["fcn8s"] = list(fcn(options))
-    if "corpus" in parts:
-        report["corpus"] = list(corpus(options))
+        report["fcn8s"] = list(fcn(options, report["peaks"]))
+    if "nets" in parts:
+        report["nets"] = list(nets(options))
     if "tools" in parts:
         report["startup"] = latency.startup(3 if options.quick else 9)
         bare = report["startup"]["python"]
@@ -63,7 +62,7 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--quick", action="store_true", help="one size, float32, two threads")
-    parser.add_argument("--only", default="fcn,corpus,tools", help="fcn, corpus, tools")
+    parser.add_argument("--only", default="fcn,nets,tools", help="fcn, nets, tools")
     parser.add_argument("--arms", default=",".join(ARMS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--gpu", action="store_true", help="the row for a GPU alone")
@@ -80,17 +79,16 @@ def cases(options: argparse.Namespace) -> Iterable[tuple[str, int, str, int, boo
     if options.quick:
         yield "224x224", 1, "float32", 2, False
         return
-    for tuned in (False, True):
-        for threads in (2, 1):
+    for dtype in ("float32", "bfloat16"):
+        for tuned in (False, True):
             for size in ("500x500", "375x500", "224x224"):
-                yield size, 1, "float32", threads, tuned
-    yield "500x500", 4, "float32", 2, True
-    for tuned in (False, True):
-        for size in ("500x500", "375x500", "224x224"):
-            yield size, 1, "bfloat16", 2, tuned
+                yield size, 1, dtype, 2, tuned
+        yield "500x500", 1, dtype, 1, False
+        yield "500x500", 1, dtype, 1, True
+        yield "500x500", 4, dtype, 2, True
 
 
-def fcn(options: argparse.Namespace) -> Iterable[dict[str, Any]]:
+def fcn(options: argparse.Namespace, peaks: dict[str, dict[str, float]]) -> Iterable[dict[str, Any]]:
     source = (ROOT / "prototxt" / FCN).read_text()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -98,13 +96,29 @@ def fcn(options: argparse.Namespace) -> Iterable[dict[str, Any]]:
         export(folder, options.arms)
         for size, batch, dtype, threads, tuned in cases(options):
             names = tuple(name for name in ARMS if name in options.arms.split(","))
+            if dtype != "float32":  # what one would run without bfloat16 comes first
+                names = ("literal-float32", *names)
             arms = compare(names, folder, size, batch, dtype, threads, tuned, options.rounds)
             title = f"FCN-8s {size} batch {batch} {dtype}, {threads} threads, {'tuned' if tuned else 'default'} malloc"
             table(title, arms)
-            yield {
+            row = {
                 "size": size, "batch": batch, "dtype": dtype, "threads": threads, "tuned": tuned,
                 "arms": [arm.to_json() for arm in arms.values()],
             }  # fmt: skip
+            if "O2" in arms and arms["O2"].seconds:
+                height, width = map(int, size.split("x"))
+                needed = 2e-9 * windowed_macs(analysed(FCN, (batch, 3, height, width)))
+                row["share_of_peak"] = needed / arms["O2"].median / peaks[str(threads)][dtype]
+                say(f"  -O2: {needed:.0f} GFLOP in its windows, {row['share_of_peak']:.0%} of the best convolution")
+            yield row
+
+
+def windowed_macs(net: Analysed) -> int:
+    """Multiply-accumulates that -O2 is left with, Winograd's savings not counted."""
+    facts = Facts(True, *[frozenset((n.name, n.occurrence) for n in net.graph.nodes if n.type == "Deconvolution")] * 2)
+    found = optimise(net.graph, 2, facts)
+    graph = found.windowed or found.graph
+    return sum(cost.macs for cost in costs(graph, infer(graph)[0]))
 
 
 def export(folder: Path, arms: str) -> None:
@@ -124,20 +138,18 @@ def export(folder: Path, arms: str) -> None:
         say(f"no ONNX file, so ONNX Runtime and OpenVINO are absent: {str(error).splitlines()[0][:200]}")
 
 
-def corpus(options: argparse.Namespace) -> Iterable[dict[str, Any]]:
-    """-O1 against -O2 on nets of other shapes, where the corpus lies beside the checkout."""
-    nets = {name: ROOT.parent / "shared" / "corpus" / path for name, path in CORPUS.items()}
-    for name, path in nets.items():
-        if not path.exists():
-            say(f"{name}: absent ({path.name})")
-            continue
+def nets(options: argparse.Namespace) -> Iterable[dict[str, Any]]:
+    """-O1 against -O2 on nets of other shapes."""
+    for name, make in NETS.items():
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
-            net = analysed(str(path))
+            text = str(make().to_proto())
+            (folder / "net.prototxt").write_text(text)
+            net = analysed(str(folder / "net.prototxt"))
             shape = net.graph.inputs[0].shape
-            write(net, path.read_text(), folder)
+            write(net, text, folder)
             size = f"{shape[2]}x{shape[3]}"
-            arms = compare(("O1", "O2"), folder, size, shape[0], "float32", 2, True, options.rounds, channels=shape[1])
+            arms = compare(("O1", "O2"), folder, size, shape[0], "float32", 2, True, options.rounds)
         table(f"{name} {size}", arms)
         yield {"net": name, "size": size, "arms": [arm.to_json() for arm in arms.values()]}
 
@@ -196,15 +208,40 @@ def gpu(options: argparse.Namespace) -> int:
     if not torch.cuda.is_available():
         say("no GPU here: this row is not measured")
         return 0
+    peak = gpu_peak()
+    say(f"{torch.cuda.get_device_name()}: {peak / 1e3:.0f} TFLOP/s in the best product of bfloat16 matrices")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         write(analysed(FCN), (ROOT / "prototxt" / FCN).read_text(), folder)
         for batch in (1, 8, 32):
-            arms = compare(
-                ("literal", "O1", "O2"), folder, "500x500", batch, "bfloat16", 2, False, options.rounds, "cuda"
-            )
-            table(f"{torch.cuda.get_device_name()} FCN-8s 500x500 batch {batch} bfloat16", arms)
+            names = ("literal", "O1", "O2")
+            arms = compare(names, folder, "500x500", batch, "bfloat16", 2, False, options.rounds, "cuda")
+            table(f"FCN-8s 500x500 batch {batch} bfloat16", arms)
+            if arms["O2"].seconds:
+                needed = 2e-9 * windowed_macs(analysed(FCN, (batch, 3, 500, 500)))
+                say(
+                    f"  -O2: {needed:.0f} GFLOP in its windows, {needed / arms['O2'].median / peak:.0%} of the roofline"
+                )
     return 0
+
+
+def gpu_peak() -> float:
+    """GFLOP/s of the best of some products of bfloat16 matrices."""
+    import torch
+
+    found = 0.0
+    for n in (4096, 8192):
+        a = torch.randn(n, n, device="cuda", dtype=torch.bfloat16)
+        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        for _ in range(5):
+            a @ a
+        begin.record()
+        for _ in range(20):
+            a @ a
+        end.record()
+        torch.cuda.synchronize()
+        found = max(found, 20 * 2e-9 * n**3 / (begin.elapsed_time(end) * 1e-3))
+    return found
 
 
 def save(report: dict[str, Any]) -> None:

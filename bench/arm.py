@@ -27,6 +27,7 @@ def torch_arm(arm: str, folder: Path, shape: tuple[int, ...], dtype: str, thread
     from netcompile.ir.build import Options
     from netcompile.pipeline import analyse, compile_net
     from netcompile.prototxt.source import Source
+    from netcompile.runtime.cuda_graphs import accelerate
     from netcompile.runtime.execute import DTYPES, with_weights
 
     torch.set_num_threads(threads)
@@ -37,6 +38,8 @@ def torch_arm(arm: str, folder: Path, shape: tuple[int, ...], dtype: str, thread
     analysed = analyse(source, Options(shapes={image: shape})).require()
     weights = str(folder / "net.caffemodel")
     net = with_weights(analysed, compile_net(analysed, level, None, weights), weights, dtype=DTYPES[dtype])
+    if arm == "O2" and device != "cpu":
+        net = accelerate(net, device, DTYPES[dtype])
     net = net.to(device)
     if arm == "compile":
         net = torch.compile(net)  # type: ignore[assignment]

@@ -71,18 +71,18 @@ class _Process:
 def compare(
     names: tuple[str, ...], folder: Path, size: str, batch: int, dtype: str, threads: int, tuned: bool,
     rounds: int, device: str = "cpu",
-    channels: int = 3,
 ) -> dict[str, Arm]:  # fmt: skip
     """Every arm's times. Arms load one after the other, then run in turn, `rounds` times, with the same input."""
     height, width = (int(n) for n in size.split("x"))
-    x = np.random.default_rng(3).standard_normal((batch, channels, height, width), np.float32) * np.float32(50)
+    x = np.random.default_rng(3).standard_normal((batch, 3, height, width), np.float32) * np.float32(50)
     np.save(folder / "input.npy", x)
     arms: dict[str, Arm] = {}
     running: dict[str, _Process] = {}
     reference = None
     for name in names:
         arms[name] = arm = Arm(name)
-        process = _Process(name, folder, (dtype, str(threads), device), tuned)
+        kind, _, own = name.partition("-")  # "literal-float32" has a type of its own
+        process = _Process(kind, folder, (own or dtype, str(threads), device), tuned)
         told = process.answer()
         if "ready" not in told:
             arm.absent = told.get("absent") or told.get("failed", "")
@@ -90,7 +90,7 @@ def compare(
             continue
         running[name] = process
         arm.load, arm.first, arm.peak_megabytes = told["load"], told["first"], told["peak"]
-        found = np.load(folder / f"{name}.npy").astype(np.float64)
+        found = np.load(folder / f"{kind}.npy").astype(np.float64)
         if reference is None:
             reference = found
         arm.difference = float(np.abs(found - reference).max() / np.abs(reference).max())

@@ -142,7 +142,12 @@ def _statement(code: str, indent: int) -> list[str]:
 
 
 def lay_out(line: str, indent: int) -> list[str]:
-    """Lines of one statement; its trailing comment moves above it where it would not fit behind."""
+    """Lines of one statement; its trailing comment moves above it where it would not fit behind.
+
+    Spaces before the statement are indentation of its own.
+    """
+    indent += len(line) - len(line.lstrip(" "))
+    line = line.lstrip(" ")
     code, comment = split_comment(line)
     if not comment:
         return _statement(code, indent)

@@ -239,6 +239,7 @@ class _Writer:
             tuple(self.shapes[t] for t in node.tops if t in self.shapes),
             self.graph.train,
             owners,
+            self.named,
         )
         try:
             emitted = node.layer.emit(emission)

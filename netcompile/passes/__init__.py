@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from netcompile.ir.graph import Graph
+from netcompile.passes.bands import BANDS
 from netcompile.passes.base import NO_FACTS, Facts, Pass, Skipped
 from netcompile.passes.drop_dead import DROP_DEAD
 from netcompile.passes.drop_noops import DROP_NOOPS
@@ -50,5 +51,7 @@ def optimise(graph: Graph, level: int, facts: Facts = NO_FACTS, outputs: Sequenc
         graph, sites = step.rewrite(graph, facts)
         skipped += [(step.name, site) for site in sites]
         if any(isinstance(node.layer, Surround) for node in graph.nodes):
-            return Optimised(before, graph, tuple(skipped))
+            windowed, sites = BANDS.rewrite(graph, facts)
+            skipped += [(BANDS.name, site) for site in sites]
+            return Optimised(before, windowed, tuple(skipped))
     return Optimised(graph, None, tuple(skipped))

@@ -10,9 +10,8 @@ Preserves: within(1e-5); the new weights are rounded once more. A net built for 
 from __future__ import annotations
 
 from dataclasses import replace
-from math import prod
 
-from netcompile.analysis.shapes import Shapes, infer
+from netcompile.analysis.shapes import infer
 from netcompile.caffemodel.recipe import Add, Constant, Multiply, Recipe, Reshape, Rsqrt, ScaledByFactor, Subtract, Take
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.activation import ReLU
@@ -21,7 +20,8 @@ from netcompile.layers.convolution import Convolution
 from netcompile.layers.elementwise import Bias, Scale
 from netcompile.layers.normalisation import BatchNorm
 from netcompile.passes.base import Facts, Pass, Rewritten, Skipped
-from netcompile.passes.fused import WINOGRAD_MEMORY, FusedConvolution
+from netcompile.passes.fused import FusedConvolution
+from netcompile.passes.winograd import choose
 
 
 def rewrite(graph: Graph, facts: Facts) -> Rewritten:
@@ -69,26 +69,10 @@ def rewrite(graph: Graph, facts: Facts) -> Rewritten:
         nodes.append(node)
     if not changed:
         return graph, tuple(skipped)
-    _choose_winograd(nodes, shapes)
+    nodes = choose(nodes, shapes)
     alive = {value for entry in graph.inputs for value in [entry.value]} | {t for n in nodes for t in n.tops}
     blobs = {blob: value for blob, value in graph.blobs.items() if value in alive}
     return graph.replace(nodes=tuple(nodes), blobs=blobs), tuple(skipped)
-
-
-def _choose_winograd(nodes: list[Node], shapes: Shapes) -> None:
-    """Give Winograd's algorithm to the layers with the most pixels for each kernel, as long as memory lasts."""
-    left = WINOGRAD_MEMORY
-    for index in sorted(
-        range(len(nodes)), key=lambda i: -prod(shapes[nodes[i].bottoms[0]][2:]) if nodes[i].bottoms else 0
-    ):
-        layer = nodes[index].layer
-        if not isinstance(layer, FusedConvolution):
-            continue
-        bottom = shapes[nodes[index].bottoms[0]]
-        needed = layer.winograd_bytes(bottom)
-        if layer.suits_winograd(bottom) and needed <= left:
-            left -= needed
-            nodes[index] = replace(nodes[index], layer=replace(layer, winograd=True))
 
 
 def _unfit(node: Node, layer: Convolution, bottom: IntShape) -> str:
