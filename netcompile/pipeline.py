@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from netcompile.analysis.crops import CropReport, Crops, resolve, with_validity
 from netcompile.analysis.shapes import Symbolic, infer, symbolic, valid_sizes
@@ -17,7 +15,9 @@ from netcompile.layers.crop import Crop
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.upgrade import Upgraded
+from netcompile.record import record, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netcompile.algebra.nset import NSet
     from netcompile.emit.module import Module
@@ -40,7 +40,7 @@ GENERIC = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@record
 class Analysed:
     """A net with its crops resolved and its shapes known. `problems` are refusals that `compile` would raise."""
 
@@ -50,7 +50,7 @@ class Analysed:
     shapes: dict[Value, IntShape]
     crops: Crops
     notes: tuple[Diagnostic, ...]
-    problems: tuple[Diagnostic, ...] = field(default=())
+    problems: tuple[Diagnostic, ...] = ()
 
     @cached_property
     def symbolic(self) -> Symbolic:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import gcd
 
 from netcompile.algebra.extent import Size
@@ -16,9 +15,10 @@ from netcompile.algebra.pieces import (
     two_staircases,
     where_defined,
 )
+from netcompile.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Brackets:
     """How rounding up and down is written: opening and closing text of each."""
 
@@ -33,7 +33,7 @@ LISTED = 8
 """Tables of up to so many values are written out."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Form:
     """a*n + q*round((n + c)/m) + d, rounding up or down: a staircase as it is written."""
 

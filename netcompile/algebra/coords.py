@@ -10,8 +10,10 @@ of n lies at ``i - (n - 1) / 2`` from the middle of its blob, and P' is the map 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
+
+from netcompile.record import record
 
 FilterPair = tuple[Fraction, Fraction]
 """Stride S and offset P' of the size form."""
@@ -26,7 +28,7 @@ class StrideMismatch(ValueError):
         self.reference = reference
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AxisMap:
     """input coordinate = stride * index + offset; stride > 0, both exact (ints become Fractions).
 
@@ -37,6 +39,8 @@ class AxisMap:
     offset: Fraction
 
     def __post_init__(self) -> None:
+        if self.stride.__class__ is self.offset.__class__ is Fraction and self.stride.numerator > 0:
+            return
         for name in ("stride", "offset"):
             value = getattr(self, name)
             if isinstance(value, float):
@@ -52,11 +56,14 @@ class AxisMap:
         return _IDENTITY
 
     @classmethod
+    @lru_cache(1024)
     def window(cls, kernel: int, stride: int = 1, pad: int = 0, dilation: int = 1) -> AxisMap:
         """Convolution or pooling, output to input: ``(s, d(k-1)/2 - p)``, the middle of window 0."""
-        return cls(Fraction(stride), Fraction(dilation * (kernel - 1), 2) - pad)
+        made = cls(Fraction(stride), Fraction(dilation * (kernel - 1), 2) - pad)
+        return _IDENTITY if made == _IDENTITY else made
 
     @classmethod
+    @lru_cache(1024)
     def deconvolution(cls, kernel: int, stride: int = 1, pad: int = 0, dilation: int = 1) -> AxisMap:
         """Deconvolution: the inverse of the convolution with the same parameters."""
         return cls.window(kernel, stride, pad, dilation).inverse()
@@ -84,6 +91,8 @@ class AxisMap:
         """
         if inner is _IDENTITY:
             return self
+        if self is _IDENTITY:
+            return inner
         return AxisMap(self.stride * inner.stride, self.stride * inner.offset + self.offset)
 
     def inverse(self) -> AxisMap:

@@ -164,10 +164,13 @@ class Size:
 
     def _is_at_least(self, bound: int) -> bool:
         """Cheap and sufficient: does every piece begin at or above the bound and never fall?"""
-        return all(
-            (isinstance(f, Staircase) and f.at(start) >= bound and bodies.is_monotone(f)) or f == UNDEFINED
-            for start, f in self.pieces
-        )
+        for start, f in self.pieces:
+            if isinstance(f, Staircase):
+                if f.at(start) < bound or not bodies.is_monotone(f):
+                    return False
+            elif f != UNDEFINED:
+                return False
+        return True
 
     def _aligned(self, other: Size) -> Iterator[tuple[int, Body, Body]]:
         """Both functions on the common refinement of their pieces."""

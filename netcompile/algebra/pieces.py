@@ -8,17 +8,17 @@ equal values, and a table that is a staircase becomes one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from math import gcd, lcm
 
 from netcompile.algebra.nset import NSet, SizeTooComplex
 from netcompile.algebra.residues import prime_factors
+from netcompile.record import record
 
 PERIOD_CAP = 1 << 16
 SCAN_CAP = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Staircase:
     """a*n + q*floor((n + b)/m) + d with 0 <= b < m; affine when m == 1 (then q == b == 0)."""
 
@@ -45,7 +45,7 @@ class Staircase:
         return self.m == 1 and self.a == 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Table:
     """values[n % period] + rise*(n // period); None where undefined. The period is the least one."""
 

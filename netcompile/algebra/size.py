@@ -6,9 +6,16 @@ a `Size` the result is undefined there.
 
 from __future__ import annotations
 
-from typing import overload
-
 from netcompile.algebra.extent import Size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import overload
+else:
+
+    def overload(function):
+        return function
+
 
 __all__ = ["Size", "conv_size", "crop_slack", "deconv_size", "pool_size"]
 
@@ -22,6 +29,8 @@ def conv_size(n: Size | int, kernel: int, stride: int = 1, pad: int = 0, dilatio
 
     So an input that is up to s - 1 pixels too small for one window still gives 1, not 0.
     """
+    if stride == 1:
+        return _extent(n + (2 * pad - dilation * (kernel - 1)))
     reach = n + (2 * pad - (dilation * (kernel - 1) + 1))
     return _extent(_truncating_div(reach, stride) + 1)
 

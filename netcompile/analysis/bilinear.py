@@ -11,8 +11,9 @@ Caffe's filler "bilinear" knows the kernel's size K only, and draws the triangle
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
+
+from netcompile.record import record
 
 
 def exact_kernel(factor: int) -> int:
@@ -20,7 +21,7 @@ def exact_kernel(factor: int) -> int:
     return 2 * factor - factor % 2
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Kernel:
     """What a kernel of this size is to bilinear upsampling by its stride, along one axis."""
 

@@ -9,16 +9,18 @@ Caffe's own coord_map.py walks one path and assumes that the others agree.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 
 from netcompile.algebra.coords import AxisMap
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IDENTITY, Axes, IntShape
 from netcompile.layers.crop import Crop
+from netcompile.record import record
+
+Way = list[tuple[Value, Axes]]  # values on the way down, each with its map to the value before it
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Conflict:
     """Two bottoms of a layer lie differently over their common ancestor; maps are from the bottoms to the root."""
 
@@ -27,7 +29,7 @@ class Conflict:
     maps: tuple[Axes, Axes]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CropNeed:
     """What alignment asks of a crop: offsets for height and width (that of the first pixels where the strides
     differ), None where there are none, and why."""
@@ -37,7 +39,7 @@ class CropNeed:
     strides_agree: bool = True
 
 
-@dataclass(frozen=True)
+@record
 class Coordinates:
     """Per value its root and its map to it; the joins that disagree; what each crop would need."""
 
@@ -45,8 +47,9 @@ class Coordinates:
     conflicts: tuple[Conflict, ...]
     crops: Mapping[int, CropNeed]  # by node index
     local: Mapping[Value, tuple[Value, Axes]]  # per value: the bottom that it follows, and the map to that bottom
+    depth: Mapping[Value, int]  # how many steps of `local` lie above a value; 0 is left out
 
-    def path(self, value: Value) -> list[tuple[Value, Axes]]:
+    def path(self, value: Value) -> Way:
         """From the root down to `value`: each value with its map to the value before it."""
         chain = []
         while value in self.local:
@@ -56,10 +59,33 @@ class Coordinates:
         chain.reverse()
         return chain
 
+    def ways(self, a: Value, b: Value) -> tuple[Value, Way, Way]:
+        """The nearest value above both, and the ways from there down to `a` and to `b`, each as `path` tells it.
+
+        Where two inputs are tied to each other, the first one that has a way down stands for the ancestor.
+        """
+        up_a: Way = []
+        up_b: Way = []
+        above, deep = self.depth.get(a, 0), self.depth.get(b, 0)
+        while a != b and (above or deep):
+            left, right = above >= deep, deep >= above
+            if left:
+                up_a.append((a, self.local[a][1]))
+                a, above = self.local[a][0], above - 1
+            if right:
+                up_b.append((b, self.local[b][1]))
+                b, deep = self.local[b][0], deep - 1
+        up_a.reverse()
+        up_b.reverse()
+        return (b if up_b and not up_a else a), up_a, up_b
+
 
 def compose(outer: Axes, inner: Axes) -> Axes:
     """First `inner` (from a value to its bottom), then `outer` (from that bottom on)."""
-    return (outer[0].compose(inner[0]), outer[1].compose(inner[1]))
+    high = outer[0].compose(inner[0])
+    if outer[0] is outer[1] and inner[0] is inner[1]:  # most nets are square
+        return (high, high)
+    return (high, outer[1].compose(inner[1]))
 
 
 def inverse(axes: Axes) -> Axes:
@@ -102,6 +128,7 @@ def coordinates(graph: Graph, shapes: Mapping[Value, IntShape]) -> Coordinates:
     conflicts: list[Conflict] = []
     crops: dict[int, CropNeed] = {}
     local: dict[Value, tuple[Value, Axes]] = {}
+    depth: dict[Value, int] = {}
     for index, node in enumerate(graph.nodes):
         if any(b not in shapes for b in node.bottoms) or any(b not in frames.of for b in node.bottoms):
             for top in node.tops:
@@ -115,6 +142,7 @@ def coordinates(graph: Graph, shapes: Mapping[Value, IntShape]) -> Coordinates:
                 # Downstream, the crop counts as aligned: a wrong offset is reported once, where it stands.
                 need = (AxisMap.crop(found.offsets[0]), AxisMap.crop(found.offsets[1]))
                 local[node.tops[0]] = (node.bottoms[0], need)
+                depth[node.tops[0]] = depth.get(node.bottoms[0], 0) + 1
                 frames.of[node.tops[0]] = frames.find(node.bottoms[1])
                 continue
         refused = any(top not in shapes for top in node.tops)
@@ -134,6 +162,7 @@ def coordinates(graph: Graph, shapes: Mapping[Value, IntShape]) -> Coordinates:
                 chosen, first = (root, here), position
                 for top in node.tops:
                     local[top] = (node.bottoms[position], axes)
+                    depth[top] = depth.get(node.bottoms[position], 0) + 1
             elif root == chosen[0]:
                 if here != chosen[1]:
                     conflicts.append(Conflict(node, (first, position), (chosen[1], here)))
@@ -145,7 +174,7 @@ def coordinates(graph: Graph, shapes: Mapping[Value, IntShape]) -> Coordinates:
         for top in node.tops:
             frames.of[top] = chosen if chosen is not None else (top, IDENTITY)
     resolved = {value: frames.find(value) for value in frames.of}
-    return Coordinates(resolved, tuple(conflicts), crops, local)
+    return Coordinates(resolved, tuple(conflicts), crops, local, depth)
 
 
 def _crop_need(frames: _Frames, node: Node, bottoms: tuple[IntShape, ...]) -> CropNeed:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 
 from netcompile.analysis.shapes import Shapes
 from netcompile.ir.graph import Graph, Node
 from netcompile.layers.base import IntShape, Refused
+from netcompile.record import record
 
 FLOAT = 4  # bytes of a float32
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Cost:
     """One layer. `parameters` counts the blobs that it owns: a shared one counts for its owner only."""
 

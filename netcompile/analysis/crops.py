@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from netcompile.algebra.nset import NSet
@@ -15,13 +14,14 @@ from netcompile.layers.base import IDENTITY, Axes, Condition, Refused
 from netcompile.layers.crop import Crop
 from netcompile.layers.params import locate
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.record import record, replace
 
 MODES = ("auto", "declared", "inferred")
 OK, INFERRED, MISMATCH = "ok", "inferred", "mismatch"
 NONINTEGER, NEGATIVE, STRIDE, UNDEFINED = "noninteger", "negative", "stride-mismatch", "undefined"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CropReport:
     """One Crop. Offsets are in axis order; `inferred` is for height and width (those of them that are cropped)."""
 
@@ -41,7 +41,7 @@ class CropReport:
         return self.node.layer
 
 
-@dataclass(frozen=True)
+@record
 class Crops:
     """The net with every crop's offsets set, and the report of each crop in file order."""
 
@@ -152,13 +152,7 @@ class Chains:
 
     def __init__(self, coords: Coordinates, makers: Mapping[Value, Node], node: Node) -> None:
         self.node, self.makers = node, makers
-        a, b = coords.path(node.bottoms[0]), coords.path(node.bottoms[1])
-        shared = 0
-        while shared < min(len(a), len(b)) and a[shared][0] == b[shared][0]:
-            shared += 1
-        above = a[shared - 1][0] if shared else coords.local[a[0][0]][0] if a else node.bottoms[0]
-        self.ancestor = above
-        self.cropped, self.reference = a[shared:], b[shared:]
+        self.ancestor, self.cropped, self.reference = coords.ways(node.bottoms[0], node.bottoms[1])
 
     def text(self) -> str:
         """``data → upscore8 has stride 1 and offset -31 (conv1_1 pad 100 at 24:5)``, for both ways."""

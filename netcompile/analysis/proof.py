@@ -7,17 +7,16 @@ least and the greatest slack are read off one period and hold for all n.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from netcompile.algebra.nset import NSet, SizeTooComplex
 from netcompile.algebra.size import Size, crop_slack
 from netcompile.analysis.crops import CropReport
 from netcompile.analysis.shapes import Shapes, Symbolic, infer
 from netcompile.ir.graph import Graph, Node
 from netcompile.layers.base import Dim, Layer, NeedsNumber, Refused
+from netcompile.record import record, replace
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Smallest:
     """The crop at the smallest legal input extent: ``cropped = before + reference + after``."""
 
@@ -28,7 +27,7 @@ class Smallest:
     after: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Room:
     """What a crop leaves over along height (axis 0) or width (1).
 
@@ -96,7 +95,7 @@ def _smallest(cropped: Size, reference: Size, offset: int, legal: NSet | None) -
     return Smallest(n, a, b, offset, a - b - offset)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Refusal:
     """An input extent that is not legal, and what refuses it: the layer, and its words."""
 
@@ -149,7 +148,7 @@ def resized(graph: Graph, sym: Symbolic, extents: dict[int, int]) -> Graph:
     return graph.replace(inputs=tuple(inputs))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tie:
     """A layer that ties the net to the sizes it is declared for: by the shape of its weights, or because its rule
     needs numbers. Then sizes other than the declared one may be legal as well, and nothing is proved about them."""

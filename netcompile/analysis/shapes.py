@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from netcompile.algebra.nset import NSet, SizeTooComplex
 from netcompile.algebra.size import Size
@@ -21,6 +20,7 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.params import locate
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.record import record
 
 Shapes = Mapping[Value, IntShape]
 
@@ -124,7 +124,7 @@ def shapes_of(graph: Graph) -> dict[Value, IntShape]:
     return known
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limit:
     """A condition on the input's size that a layer sets, on axis 0 (height) or 1 (width)."""
 
@@ -133,7 +133,7 @@ class Limit:
     condition: Condition
 
 
-@dataclass(frozen=True)
+@record
 class Symbolic:
     """Shapes as functions of H and W; None where no `Size` can say it.
 
@@ -238,11 +238,11 @@ def _axis(*dims: Dim) -> int | None:
 def valid_sizes(graph: Graph, sym: Symbolic, known: Shapes) -> tuple[NSet, NSet]:
     """For which heights and widths the whole net is legal: every extent positive, every condition kept."""
     sets = [NSet.all(), NSet.all()]
-    for shape in sym.shapes.values():
-        for dim in shape or ():
-            if isinstance(dim, Size) and dim.name in ("H", "W"):
-                axis = "HW".index(dim.name)
-                sets[axis] = sets[axis] & dim.where_at_least(1)  # a rule that subtracts may go below
+    sizes = dict.fromkeys(dim for shape in sym.shapes.values() for dim in shape or () if isinstance(dim, Size))
+    for size in sizes:
+        if size.name in ("H", "W"):
+            axis = "HW".index(size.name)
+            sets[axis] = sets[axis] & size.where_at_least(1)  # a rule that subtracts may go below
     for limit in sym.limits:
         sets[limit.axis] = sets[limit.axis] & where(limit.condition, sym.declared[limit.axis])
     for value, _ in sym.pins:

@@ -8,7 +8,6 @@ extent still tells all inputs apart (the input itself, mostly).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 from netcompile.algebra.nset import NSet, SizeTooComplex
@@ -21,11 +20,12 @@ from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IDENTITY
 from netcompile.layers.convolution import Deconvolution
 from netcompile.layers.crop import Crop
+from netcompile.record import record
 
 CUT, REFERENCE, OUTPUT = "cut", "reference", "output"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fibre:
     """Along one axis: `most` input extents share an output extent at most (None: no limit); one such set."""
 
@@ -34,7 +34,7 @@ class Fibre:
     members: NSet
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Resolution:
     """What becomes of the upsampled blob: cut by a crop, the reference of one, or an output of the net.
 
@@ -46,7 +46,7 @@ class Resolution:
     resolved: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Upsampling:
     """One Deconvolution of a stride above 1. `undone` are the layers that it undoes, the last one first.
 
@@ -63,6 +63,10 @@ class Upsampling:
     resolutions: tuple[Resolution, ...]
 
 
+# Layers whose strides nobody has taken back yet, the last one first, each with what is left of its stride.
+Opened = tuple[Node, Fraction, "Opened"] | None
+
+
 def upsamplings(
     graph: Graph, shapes: Shapes, sym: Symbolic, coordinates: Coordinates, valid: tuple[NSet, NSet] | None
 ) -> tuple[Upsampling, ...]:
@@ -71,12 +75,13 @@ def upsamplings(
     if not candidates:
         return ()
     producers, consumers = graph.producers(), graph.consumers()
+    known: dict[Value, Opened] = {}
     found = []
     for node in candidates:
         pair = windows(node, shapes)
         if pair is None or max(w.stride for w in pair) == 1:
             continue
-        undone, left = _undone(node, coordinates, producers, shapes)
+        undone, left = _undone(node, coordinates, producers, shapes, known)
         sizes = _sizes(node.tops[0], sym)
         fibres = (None, None) if sizes is None else (_fibre(sizes[0], sym, valid, 0), _fibre(sizes[1], sym, valid, 1))
         found.append(
@@ -95,35 +100,48 @@ def upsamplings(
 
 
 def _undone(
-    node: Node, coordinates: Coordinates, producers: Mapping[Value, Node], shapes: Shapes
+    node: Node,
+    coordinates: Coordinates,
+    producers: Mapping[Value, Node],
+    shapes: Shapes,
+    known: dict[Value, Opened],
 ) -> tuple[tuple[Node, ...], Fraction]:
-    """Walk down to the deconvolution; each one on the way takes the latest strides back."""
-    open_: list[tuple[Node, Fraction]] = []
-    for value, axes in coordinates.path(node.bottoms[0]):
-        here = producers[value]
-        if axes[0].stride > 1:
-            open_.append((here, axes[0].stride))
-        elif axes[0].stride < 1:
-            _take(open_, 1 / axes[0].stride)
+    """What the deconvolution takes back of the strides above it, of which those before it have taken theirs.
+
+    `known` keeps what is open at the values that were passed, so that no way is walked twice.
+    """
+    value, below = node.bottoms[0], []
+    while value in coordinates.local and value not in known:
+        below.append(value)
+        value = coordinates.local[value][0]
+    opened = known.get(value)
+    for value in reversed(below):
+        stride = coordinates.local[value][1][0].stride
+        if stride > 1:
+            opened = (producers[value], stride, opened)
+        elif stride < 1:
+            _, _, opened = _take(opened, 1 / stride)
+        known[value] = opened
     own = windows(node, shapes)
     assert own is not None
-    return _take(open_, Fraction(own[0].stride))
+    undone, left, _ = _take(opened, Fraction(own[0].stride))
+    return undone, left
 
 
-def _take(open_: list[tuple[Node, Fraction]], factor: Fraction) -> tuple[tuple[Node, ...], Fraction]:
-    """Remove the last layers whose strides multiply to `factor`; the layers and what is left of the factor."""
+def _take(opened: Opened, factor: Fraction) -> tuple[tuple[Node, ...], Fraction, Opened]:
+    """Close the last layers whose strides multiply to `factor`: them, what is left of the factor, what stays open."""
     taken = []
-    while open_ and open_[-1][1] <= factor and (factor / open_[-1][1]).denominator == 1:
-        layer, stride = open_.pop()
+    while opened is not None and opened[1] <= factor and (factor / opened[1]).denominator == 1:
+        layer, stride, opened = opened
         taken.append(layer)
         factor /= stride
         if factor == 1:
             break
-    if factor > 1 and open_:  # a part of a layer's stride
-        layer, stride = open_.pop()
+    if factor > 1 and opened is not None:  # a part of a layer's stride
+        layer, stride, opened = opened
         if stride > factor:
-            open_.append((layer, stride / factor))
-    return tuple(taken), factor
+            opened = (layer, stride / factor, opened)
+    return tuple(taken), factor, opened
 
 
 def _sizes(value: Value, sym: Symbolic) -> tuple[Size, Size] | None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn
 
+from netcompile.cli import plain
 from netcompile.cli.codes import BUG, DONE, INTERRUPTED, IO_FAILED, USAGE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from typing import Any, NoReturn
 
 # Name → one line of help. The module of a command has its name, with "_" for "-".
 COMMANDS = {
@@ -80,9 +82,12 @@ def main(arguments: list[str]) -> int:
 
         name = arguments[0]
         command = import_module(f"netcompile.cli.{name.replace('-', '_')}")
-        parser = parser_class()(prog=f"netcompile {name}", description=command.__doc__, allow_abbrev=False)
-        command.configure(parser)
-        code = command.run(parser.parse_args(arguments[1:]))
+        found: Any = plain.read(command.configure, arguments[1:])
+        if found is None:
+            parser = parser_class()(prog=f"netcompile {name}", description=command.__doc__, allow_abbrev=False)
+            command.configure(parser)
+            found = parser.parse_args(arguments[1:])
+        code = command.run(found)
         assert isinstance(code, int)
         return code
     except NetError as error:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, BinaryIO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO
 
 
 def write_text(text: str) -> None:
@@ -29,19 +32,19 @@ def write_json(value: Any) -> None:
 
 def json_text(value: Any) -> str:
     """JSON with an entry a line; lists of plain values stay on one."""
-    return f"{_json(value, '')}\n"
+    from json import JSONEncoder
+
+    return f"{_json(value, '', JSONEncoder(ensure_ascii=False).encode)}\n"
 
 
-def _json(value: Any, indent: str) -> str:
-    from json import dumps
-
+def _json(value: Any, indent: str, encode: Callable[[Any], str]) -> str:
     deeper = indent + "  "
     if isinstance(value, dict) and value:
-        rows = [f"{dumps(str(key), ensure_ascii=False)}: {_json(v, deeper)}" for key, v in value.items()]
+        rows = [f"{encode(str(key))}: {_json(v, deeper, encode)}" for key, v in value.items()]
     elif isinstance(value, list) and any(isinstance(v, dict | list) for v in value):
-        rows = [_json(v, deeper) for v in value]
+        rows = [_json(v, deeper, encode) for v in value]
     else:
-        return dumps(value, ensure_ascii=False)
+        return encode(value)
     opening, closing = "{}" if isinstance(value, dict) else "[]"
     inner = f",\n{deeper}".join(rows)
     return f"{opening}\n{deeper}{inner}\n{indent}{closing}"

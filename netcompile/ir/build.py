@@ -6,7 +6,6 @@ The rules are those of Caffe's Net::Init and InsertSplits. Every mistake of the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from netcompile.ir.graph import Graph, Input, Node, ParamSpec, Value
 from netcompile.ir.prune import without_labels
@@ -18,16 +17,17 @@ from netcompile.layers.registry import layer_class, near_types, unknown_class
 from netcompile.layers.unsupported import reason
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.prototxt.message import Message
+from netcompile.record import factory, record
 
 
-@dataclass(frozen=True)
+@record
 class Options:
     """What a net is built for; the command line's common options."""
 
     train: bool = False
     level: int = 0
     stages: tuple[str, ...] = ()
-    shapes: Mapping[str, IntShape] = field(default_factory=dict)  # --input NAME=1x3x500x500
+    shapes: Mapping[str, IntShape] = factory(dict)  # --input NAME=1x3x500x500
     fed: frozenset[str] = frozenset()  # further blobs that the inputs file holds
     with_loss: bool = False
     allow_unknown: bool = False
@@ -36,7 +36,7 @@ class Options:
 DEFAULTS = Options()
 
 
-@dataclass(frozen=True)
+@record
 class Built:
     """A graph and what was noticed on the way (warnings and notes)."""
 
@@ -169,8 +169,8 @@ class _Builder:
         return layer
 
     def check_arity(self, message: Message, layer: Layer) -> None:
-        for kind, bound in (("bottom", layer.arity.bottoms), ("top", layer.arity.tops)):
-            have = len(message.all(kind))
+        bottoms, tops = len(message.all("bottom")), len(message.all("top"))
+        for kind, bound, have in (("bottom", layer.arity.bottoms, bottoms), ("top", layer.arity.tops, tops)):
             least, most = Arity.range(bound)
             if kind == "top" and layer.auto_top and have < least:
                 continue
@@ -184,7 +184,6 @@ class _Builder:
                     f"{kind}[{min(most, have - 1)}]" if most is not None and have > most else "",
                     remedy=f"give layer '{message.get('name')}' {wanted} {kind}{plural}",
                 )
-        bottoms, tops = len(message.all("bottom")), len(message.all("top"))
         if layer.arity.equal and bottoms != tops:
             self.report(
                 "arity",

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
 
 from netcompile.layers.base import Layer
+from netcompile.record import factory, record, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from netcompile.prototxt.message import Message
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Value:
     """What a blob holds after one of its writers; `version` counts the writers of the same blob."""
 
     blob: str
     version: int = 0
 
+    def __hash__(self) -> int:
+        return hash(self.blob) + self.version
+
     def __str__(self) -> str:
         return self.blob if not self.version else f"{self.blob}@{self.version}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ParamSpec:
     """Caffe's ``param { … }``: how blob i of a layer is shared and learned."""
 
@@ -33,7 +38,7 @@ class ParamSpec:
     permissive: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Node:
     """One layer in its place."""
 
@@ -56,7 +61,7 @@ class Node:
         return self.message.span.line
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Input:
     """A blob that is fed from outside: an Input layer's top, or a data layer's."""
 
@@ -67,7 +72,7 @@ class Input:
     layer: Layer
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Graph:
     """A net: inputs, layers in execution order, and what comes out."""
 
@@ -76,7 +81,7 @@ class Graph:
     inputs: tuple[Input, ...]
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]  # blobs that nobody consumes
-    blobs: dict[str, Value] = field(default_factory=dict)  # final value of each blob, in order of first appearance
+    blobs: dict[str, Value] = factory(dict)  # final value of each blob, in order of first appearance
     order: tuple[str, ...] = ()  # names of all layers after filtering, data layers included
 
     def replace(self, **changes: Any) -> Graph:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from netcompile.prototxt.diagnostic import Diagnostic
 from netcompile.prototxt.message import Message
+from netcompile.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class State:
     """The state that a net is built for (Caffe's NetState)."""
 

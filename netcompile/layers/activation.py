@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Self
-
 from netcompile.layers.base import (
     IDENTITY,
     Arity,
@@ -22,9 +19,14 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.params import Params
 from netcompile.prototxt.message import Message
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 
-@dataclass(frozen=True)
+@record
 class Elementwise(Layer):
     """One bottom, one top of the same shape and the same pixels."""
 
@@ -47,7 +49,7 @@ class Elementwise(Layer):
 
 
 @layer("ReLU")
-@dataclass(frozen=True)
+@record
 class ReLU(Elementwise):
     """max(x, 0) + negative_slope · min(x, 0)."""
 
@@ -66,7 +68,7 @@ class ReLU(Elementwise):
 
 
 @layer("Dropout")
-@dataclass(frozen=True)
+@record
 class Dropout(Elementwise):
     """Zeroes a share of the elements in training and scales the rest; the identity at test."""
 
@@ -94,7 +96,7 @@ class Dropout(Elementwise):
 
 
 @layer("ELU")
-@dataclass(frozen=True)
+@record
 class ELU(Elementwise):
     """x above 0, alpha · (e^x - 1) below."""
 
@@ -109,7 +111,7 @@ class ELU(Elementwise):
 
 
 @layer("Sigmoid")
-@dataclass(frozen=True)
+@record
 class Sigmoid(Elementwise):
     """1 / (1 + e^-x)."""
 
@@ -123,7 +125,7 @@ class Sigmoid(Elementwise):
 
 
 @layer("TanH")
-@dataclass(frozen=True)
+@record
 class TanH(Elementwise):
     """The hyperbolic tangent."""
 
@@ -137,7 +139,7 @@ class TanH(Elementwise):
 
 
 @layer("Swish")
-@dataclass(frozen=True)
+@record
 class Swish(Elementwise):
     """x · sigmoid(beta · x)."""
 
@@ -154,7 +156,7 @@ class Swish(Elementwise):
 
 
 @layer("BNLL")
-@dataclass(frozen=True)
+@record
 class BNLL(Elementwise):
     """log(1 + e^x), PyTorch's softplus; beyond 30 that is x in any of its float types."""
 
@@ -163,7 +165,7 @@ class BNLL(Elementwise):
 
 
 @layer("PReLU")
-@dataclass(frozen=True)
+@record
 class PReLU(Elementwise):
     """max(x, 0) + slope · min(x, 0), the slope learned: one for each channel (axis 1), or one for all."""
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Self
 
 from netcompile.layers.activation import Elementwise
 from netcompile.layers.base import call, layer, literal
 from netcompile.layers.params import Params, Section
 from netcompile.layers.shaping import refuse_in_place
 from netcompile.prototxt.message import float_text
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
 
 
 def affine(x: str, scale: float, shift: float) -> str:
@@ -32,7 +35,7 @@ def decimal(value: float) -> float:
 
 
 @layer("AbsVal")
-@dataclass(frozen=True)
+@record
 class AbsVal(Elementwise):
     """|x|."""
 
@@ -46,7 +49,7 @@ class AbsVal(Elementwise):
 
 
 @layer("Threshold")
-@dataclass(frozen=True)
+@record
 class Threshold(Elementwise):
     """1 where x is greater than the threshold, else 0."""
 
@@ -61,7 +64,7 @@ class Threshold(Elementwise):
 
 
 @layer("Clip")
-@dataclass(frozen=True)
+@record
 class Clip(Elementwise):
     """max(min, min(x, max)): if the bounds are crossed, min everywhere."""
 
@@ -80,7 +83,7 @@ class Clip(Elementwise):
 
 
 @layer("Power")
-@dataclass(frozen=True)
+@record
 class Power(Elementwise):
     """(shift + scale · x)^power."""
 
@@ -138,7 +141,7 @@ def _base(s: Section) -> float:
 
 
 @layer("Exp")
-@dataclass(frozen=True)
+@record
 class Exp(Elementwise):
     """base^(shift + scale · x); base -1 means e."""
 
@@ -163,7 +166,7 @@ class Exp(Elementwise):
 
 
 @layer("Log")
-@dataclass(frozen=True)
+@record
 class Log(Elementwise):
     """log of shift + scale · x to a base; base -1 means e."""
 

@@ -10,17 +10,21 @@ once and serve both. A rule that truly needs a number calls `number`, which rais
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from collections.abc import Callable, Mapping, Sequence
 
 from netcompile.algebra.coords import AxisMap
 from netcompile.algebra.size import Size
+from netcompile.record import record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, ClassVar, TypeVar
+
     from netcompile.caffemodel.recipe import Recipe
     from netcompile.layers.params import Params
     from netcompile.prototxt.message import Message
+
+    L = TypeVar("L", bound=type["Layer"])
 
 Dim = int | Size
 Shape = tuple[Dim, ...]
@@ -42,7 +46,7 @@ class NeedsNumber(Exception):
     """A shape rule needs an extent as a number, so the net is tied to the sizes that it was declared with."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Condition:
     """`left == right` or `left >= right` must hold for the layer to be legal; `refusal` says what it means if not."""
 
@@ -60,7 +64,7 @@ class Condition:
         return False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Arity:
     """How many bottoms and tops a layer type takes: an exact number, or (least, most), `most` None for no limit."""
 
@@ -73,7 +77,7 @@ class Arity:
         return (bound, bound) if isinstance(bound, int) else bound
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BlobSpec:
     """One learnable blob: Caffe's shape, the name it has in PyTorch, and the filler that Caffe would draw it with."""
 
@@ -82,7 +86,7 @@ class BlobSpec:
     filler: Message | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Emitted:
     """Source lines of one layer: for ``__init__``, for ``forward``, the functions it calls, and its tensors' recipes.
 
@@ -95,7 +99,7 @@ class Emitted:
     tensors: tuple[tuple[str, Recipe], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Emission:
     """Where a layer's code goes: its variables, its attribute name, and the numbers that it may rely on."""
 
@@ -107,13 +111,14 @@ class Emission:
     tops: tuple[IntShape, ...]
     train: bool = False  # the net was built for phase TRAIN
     sources: tuple[Recipe, ...] = ()  # for each blob where it is taken from: a shared one's owner
+    names: Mapping[tuple[str, int], str] | None = None  # (layer, occurrence) → attribute
 
     def take(self, index: int) -> Recipe:
         """The layer's blob `index`, as the caffemodel has it."""
         return self.sources[index]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reach:
     """Which pixels of a bottom one pixel of the top sees along an axis: a window, or the transpose of one.
 
@@ -131,7 +136,7 @@ IDENTITY: Axes = (AxisMap.identity(), AxisMap.identity())
 
 
 class Layer:
-    """Base of every layer type. Subclasses are frozen dataclasses registered with `@layer`."""
+    """Base of every layer type. Subclasses are records (or frozen dataclasses) registered with `@layer`."""
 
     __slots__ = ()
     type: ClassVar[str] = ""
@@ -199,7 +204,6 @@ class Layer:
         return False
 
 
-L = TypeVar("L", bound=type[Layer])
 _REGISTRY: dict[str, type[Layer]] = {}
 
 

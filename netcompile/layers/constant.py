@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     Arity,
@@ -22,6 +20,11 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.data import ForeignData
 from netcompile.layers.params import Params, Section
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 FILLERS = frozenset(("constant", "gaussian", "positive_unitball", "uniform", "xavier", "msra", "bilinear"))
 
@@ -33,7 +36,7 @@ def _extents(p: Params, dims: tuple[int, ...], at: str) -> IntShape:
 
 
 @layer("Parameter")
-@dataclass(frozen=True)
+@record
 class Parameter(Layer):
     """A learned blob as a top."""
 
@@ -61,7 +64,7 @@ class Parameter(Layer):
         )
 
 
-@dataclass(frozen=True)
+@record
 class RandomData(ForeignData):
     """DummyData that draws new numbers in every forward pass: becomes an input."""
 
@@ -69,7 +72,7 @@ class RandomData(ForeignData):
 
 
 @layer("DummyData")
-@dataclass(frozen=True)
+@record
 class DummyData(Layer):
     """Blobs full of one number each."""
 
@@ -156,7 +159,7 @@ class DummyData(Layer):
 
 
 @layer("HDF5Output")
-@dataclass(frozen=True)
+@record
 class HDF5Output(Layer):
     """Caffe writes its two bottoms to a file; here they are taken, and nothing is written."""
 

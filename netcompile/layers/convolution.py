@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import ClassVar, Self
 
 from netcompile.algebra.coords import AxisMap
 from netcompile.algebra.size import conv_size, deconv_size
@@ -30,6 +28,11 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.params import Params, Section
 from netcompile.prototxt.message import Message
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 Extents = tuple[int, ...]  # one number for all spatial axes, or one for each
 
@@ -78,7 +81,7 @@ def spread(extents: Extents, rank: int, what: str) -> Extents:
     return extents
 
 
-@dataclass(frozen=True)
+@record
 class _Convolution(Layer):
     """What convolution and deconvolution share: their parameters."""
 
@@ -92,6 +95,7 @@ class _Convolution(Layer):
     axis: int = 1
     weight_filler: Message | None = None
     bias_filler: Message | None = None
+    sized: bool = True  # a kernel size is given; without spatial axes Caffe needs none
 
     arity: ClassVar[Arity] = Arity(bottoms=(1, None), tops=(1, None), equal=True)
 
@@ -111,14 +115,6 @@ class _Convolution(Layer):
         if s.has("num_output") and outputs < 1:
             s.refuse("num_output", f"num_output must be positive, not {outputs}", code="param-range")
         group = s.positive("group")
-        if not (s.has("kernel_size") or s.has("kernel_h") or s.has("kernel_w")):
-            s.refuse(
-                "",
-                "no kernel size",
-                code="param-missing",
-                why="a window needs kernel_size, or kernel_h and kernel_w",
-                remedy="convolution_param { kernel_size: … }",
-            )
         kernel = window_field(s, "kernel_size", 1, 1, prefix="kernel")
         if outputs and outputs % group:
             s.refuse(
@@ -153,12 +149,23 @@ class _Convolution(Layer):
             int(s.get("axis")),
             s.filler("weight_filler"),
             s.filler("bias_filler"),
+            s.has("kernel_size") or s.has("kernel_h") or s.has("kernel_w"),
         )
 
     def windows(self, shape: Shape) -> tuple[int, tuple[tuple[int, int, int, int], ...]]:
         """(channel axis, (kernel, stride, pad, dilation) per spatial axis) for a bottom of this shape."""
         axis = canonical_axis(self.axis, len(shape), "convolution_param.axis")
         rank = len(shape) - axis - 1
+        if rank and not self.sized:
+            raise Refused(
+                "no kernel size",
+                code="param-missing",
+                why="a window needs kernel_size, or kernel_h and kernel_w",
+                remedy="convolution_param { kernel_size: … }",
+                at="convolution_param",
+            )
+        if len(self.kernel) == len(self.stride) == len(self.pad) == len(self.dilation) == 1:
+            return axis, ((self.kernel[0], self.stride[0], self.pad[0], self.dilation[0]),) * rank
         names = ("kernel_size", "stride", "pad", "dilation")
         fields = (self.kernel, self.stride, self.pad, self.dilation)
         return axis, tuple(zip(*(spread(f, rank, n) for f, n in zip(fields, names, strict=True)), strict=True))
@@ -173,8 +180,7 @@ class _Convolution(Layer):
         return found
 
     def channels(self, shape: Shape) -> int:
-        axis, _ = self.windows(shape)
-        channels = number(shape[axis])
+        channels = number(shape[canonical_axis(self.axis, len(shape), "convolution_param.axis")])
         if channels % self.group:
             raise Refused(
                 f"{channels} input channels are not divisible by group {self.group}",
@@ -259,7 +265,7 @@ class _Convolution(Layer):
 
 
 @layer("Convolution")
-@dataclass(frozen=True)
+@record
 class Convolution(_Convolution):
     """Cross-correlation with learnt kernels."""
 
@@ -293,7 +299,7 @@ class Convolution(_Convolution):
 
 
 @layer("Deconvolution")
-@dataclass(frozen=True)
+@record
 class Deconvolution(_Convolution):
     """The transpose of a convolution; its blob is (C_in, num_output / group, kh, kw)."""
 

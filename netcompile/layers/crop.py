@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Self
 
 from netcompile.algebra.coords import AxisMap
 from netcompile.layers.base import (
@@ -20,10 +18,15 @@ from netcompile.layers.base import (
     layer,
 )
 from netcompile.layers.params import Params
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 
 @layer("Crop")
-@dataclass(frozen=True)
+@record
 class Crop(Layer):
     """bottom[0] cut to the size of bottom[1] from `axis` on, starting at the offsets.
 
@@ -70,8 +73,12 @@ class Crop(Layer):
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         x, reference = bottoms
         first, offsets = self.first(len(x)), self.full(len(x))
-        if len(reference) != len(x):
-            raise Refused("both bottoms of a Crop must have the same number of axes", at="bottom[1]")
+        if len(reference) < len(x):
+            raise Refused(
+                f"the reference has {len(reference)} axes, the blob that is cropped {len(x)}",
+                at="bottom[1]",
+                why="the size of each cropped axis is that of the reference's axis of the same number",
+            )
         found = []
         for position, axis in enumerate(range(first, len(x))):
             offset = offsets[position] if offsets else 0
@@ -94,7 +101,7 @@ class Crop(Layer):
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         x, reference = bottoms
         first = self.first(len(x))
-        return ((*x[:first], *reference[first:]),)
+        return ((*x[:first], *reference[first : len(x)]),)
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         x = bottoms[0]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Self
-
 from netcompile.layers.base import Arity, IntShape, Layer, Refused, Shape, layer
 from netcompile.layers.params import Params
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 Declared = tuple[IntShape | None, ...]
 
 
-@dataclass(frozen=True)
+@record
 class _Data(Layer):
     declared: Declared = ()
 
@@ -30,7 +32,7 @@ def _blob_shape(p: Params, dims: tuple[int, ...], at: str) -> IntShape:
 
 
 @layer("Input")
-@dataclass(frozen=True)
+@record
 class Input(_Data):
     """The net's own declaration of an input: one shape for all tops, or one for each."""
 
@@ -50,7 +52,7 @@ class Input(_Data):
 
 
 @layer("MemoryData")
-@dataclass(frozen=True)
+@record
 class MemoryData(_Data):
     """Batches from memory: the shape is declared, the second top holds the labels."""
 
@@ -86,7 +88,7 @@ def _image_shape(p: Params, source: str, batch: int) -> Declared:
 
 
 @layer("Data", "ImageData", "WindowData")
-@dataclass(frozen=True)
+@record
 class ImageBatches(_Data):
     """Images from a data base, a list of files, or windows of images; the second top holds the labels."""
 
@@ -106,7 +108,7 @@ class ImageBatches(_Data):
 
 
 @layer("HDF5Data")
-@dataclass(frozen=True)
+@record
 class HDF5Data(_Data):
     """Blobs from HDF5 files; only the files know the shapes."""
 
@@ -124,7 +126,7 @@ class HDF5Data(_Data):
 
 
 @layer("Python")
-@dataclass(frozen=True)
+@record
 class Python(_Data):
     """User code. Without a bottom it can only be a source of data, and becomes an input."""
 
@@ -146,7 +148,7 @@ class Python(_Data):
         return cls((None,) * p.tops)
 
 
-@dataclass(frozen=True)
+@record
 class ForeignData(_Data):
     """A layer of unknown type without bottoms: whatever it does, it feeds the net."""
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     Arity,
@@ -23,6 +21,11 @@ from netcompile.layers.base import (
 from netcompile.layers.elementwise import parameters
 from netcompile.layers.params import Params, Section
 from netcompile.prototxt.message import Message
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 
 def outputs(s: Section, field: str = "num_output") -> int:
@@ -34,7 +37,7 @@ def outputs(s: Section, field: str = "num_output") -> int:
 
 
 @layer("InnerProduct")
-@dataclass(frozen=True)
+@record
 class InnerProduct(Layer):
     """All axes from `axis` on, as one vector, times a matrix: outputs × inputs, or transposed."""
 
@@ -90,7 +93,7 @@ class InnerProduct(Layer):
 
 
 @layer("Embed")
-@dataclass(frozen=True)
+@record
 class Embed(Layer):
     """For each element, an index, its row of a table, plus a bias; the table is input_dim × num_output."""
 

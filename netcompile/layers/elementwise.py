@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     IDENTITY,
@@ -28,10 +26,15 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.params import Params, Section
 from netcompile.prototxt.message import Message
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 
 @layer("Eltwise")
-@dataclass(frozen=True)
+@record
 class Eltwise(Layer):
     """Product, weighted sum or maximum of two or more blobs of equal shape."""
 
@@ -89,7 +92,7 @@ class Eltwise(Layer):
         return Emitted((f"{e.y[0]} = {text}",))
 
 
-@dataclass(frozen=True)
+@record
 class _Broadcast(Layer):
     """A blob that lies on some axes of the first bottom: learned, or the second bottom."""
 
@@ -182,7 +185,7 @@ def parameters(name: str, shapes: dict[str, IntShape]) -> str:
 
 
 @layer("Bias")
-@dataclass(frozen=True)
+@record
 class Bias(_Broadcast):
     """bottom[0] plus a blob that lies on its axes from `axis` on: bottom[1], or one that is learned."""
 
@@ -209,7 +212,7 @@ class Bias(_Broadcast):
 
 
 @layer("Scale")
-@dataclass(frozen=True)
+@record
 class Scale(_Broadcast):
     """bottom[0] times a blob that lies on its axes from `axis` on; and plus a learned bias of that shape."""
 

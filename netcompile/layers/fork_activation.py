@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import ClassVar, Self
 
 from netcompile.layers.activation import Elementwise
 from netcompile.layers.base import (
@@ -24,10 +22,15 @@ from netcompile.layers.base import (
     same_shape,
 )
 from netcompile.layers.params import Params
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 
 @layer("ReLU6")
-@dataclass(frozen=True)
+@record
 class ReLU6(Elementwise):
     """min(max(x, 0) + negative_slope · min(x, 0), 6)."""
 
@@ -51,7 +54,7 @@ class ReLU6(Elementwise):
 
 
 @layer("NegReLU")
-@dataclass(frozen=True)
+@record
 class NegReLU(Elementwise):
     """min(x, 0) + negative_slope · max(x, 0) (FlowNet, DispNet)."""
 
@@ -72,7 +75,7 @@ class NegReLU(Elementwise):
 
 
 @layer("CReLU")
-@dataclass(frozen=True)
+@record
 class CReLU(Layer):
     """max(x, 0) and max(−x, 0) behind one another along the channels."""
 
@@ -94,7 +97,7 @@ class CReLU(Layer):
 
 
 @layer("SeLu", "SELU")
-@dataclass(frozen=True)
+@record
 class SeLu(Elementwise):
     """Scaled exponential unit: λx for x > 0, else λα(eˣ − 1); the paper's λ and α unless selu_param gives
     others.
@@ -116,7 +119,7 @@ class SeLu(Elementwise):
 
 
 @layer("SeLuDropout")
-@dataclass(frozen=True)
+@record
 class SeLuDropout(Elementwise):
     """Alpha dropout; the identity at test."""
 
@@ -146,7 +149,7 @@ class SeLuDropout(Elementwise):
 
 
 @layer("Quantize")
-@dataclass(frozen=True)
+@record
 class Quantize(Elementwise):
     """Scales of skeletons: 0 below 1 and from 200 up; 1, 2, 3, 4 from 1, 12, 36, 80 up (DeepSkeleton)."""
 
@@ -168,7 +171,7 @@ def quantize(x):
 
 
 @layer("Rescale")
-@dataclass(frozen=True)
+@record
 class Rescale(Layer):
     """2x/rf − 1 where 0.0001 < |x| and x < rf, else 0; a second top is 1 there and 0 elsewhere
     (DeepSkeleton).
@@ -203,7 +206,7 @@ class Rescale(Layer):
 
 
 @layer("Axpy")
-@dataclass(frozen=True)
+@record
 class Axpy(Layer):
     """a · x + y with one factor a for each image and channel (SENet): bottoms a (N×C or N×C×1×1), x, y."""
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from math import prod
-from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     Arity,
@@ -25,10 +23,15 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.convolution import Convolution, Deconvolution
 from netcompile.layers.params import Params, Section
+from netcompile.record import record, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 
 @layer("DepthwiseConvolution", "DepthwiseConvolutionLayer", "HoleConvolution")
-@dataclass(frozen=True)
+@record
 class OtherConvolution(Convolution):
     """Caffe's convolution under a fork's name: a faster kernel for group = channels, or for holes; the same
     numbers.
@@ -38,7 +41,7 @@ class OtherConvolution(Convolution):
 
 
 @layer("ConvolutionDepthwise")
-@dataclass(frozen=True)
+@record
 class ConvolutionDepthwise(Layer):
     """A convolution of each channel by itself: one group per channel, whatever the file says of groups."""
 
@@ -127,7 +130,7 @@ def _volume(shape: Shape, what: str) -> None:
 
 
 @layer("Convolution3D")
-@dataclass(frozen=True)
+@record
 class Convolution3D(Convolution):
     """Convolution over time, height and width (C3D)."""
 
@@ -159,7 +162,7 @@ class Convolution3D(Convolution):
 
 
 @layer("Deconvolution3D")
-@dataclass(frozen=True)
+@record
 class Deconvolution3D(Deconvolution):
     """The transpose of a convolution over time, height and width (C3D)."""
 
@@ -194,7 +197,7 @@ class Deconvolution3D(Deconvolution):
 
 
 @layer("Pooling3D")
-@dataclass(frozen=True)
+@record
 class Pooling3D(Layer):
     """Maximum or mean over windows of time, height and width, rounded up (C3D); pad is for means, in the
     plane.

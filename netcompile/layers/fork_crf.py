@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     IDENTITY,
@@ -24,10 +22,15 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.fork_resize import four_axes
 from netcompile.layers.params import Params
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 
 @layer("MultiStageMeanfield")
-@dataclass(frozen=True)
+@record
 class MultiStageMeanfield(Layer):
     """A dense CRF as a recurrent net (Zheng et al., "Conditional Random Fields as Recurrent Neural
     Networks").

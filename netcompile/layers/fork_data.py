@@ -4,12 +4,14 @@ well.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Self
-
 from netcompile.layers.base import layer
 from netcompile.layers.data import Declared, _Data
 from netcompile.layers.params import Params
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 
 def _crop(p: Params, section: str) -> tuple[int, int]:
@@ -28,7 +30,7 @@ def _crop(p: Params, section: str) -> tuple[int, int]:
     return 0, 0
 
 
-@dataclass(frozen=True)
+@record
 class _Images(_Data):
     """Shapes for as many tops as the layer has; None where nobody knows."""
 
@@ -44,7 +46,7 @@ class _Images(_Data):
 
 
 @layer("ImageSegData", "WindowSegData")
-@dataclass(frozen=True)
+@record
 class ImageSegData(_Images):
     """Images and their label maps (DeepLab, PSPNet, DeconvNet); a third top holds the image's own size."""
 
@@ -64,7 +66,7 @@ class ImageSegData(_Images):
 
 
 @layer("DenseImageData")
-@dataclass(frozen=True)
+@record
 class DenseImageData(_Images):
     """Images and their label maps (SegNet, ENet)."""
 
@@ -81,7 +83,7 @@ class DenseImageData(_Images):
 
 
 @layer("AnnotatedData")
-@dataclass(frozen=True)
+@record
 class AnnotatedData(_Images):
     """Images and their boxes (SSD); how many boxes a batch has, nobody knows beforehand: one is assumed."""
 
@@ -97,7 +99,7 @@ class AnnotatedData(_Images):
 
 
 @layer("VideoData")
-@dataclass(frozen=True)
+@record
 class VideoData(_Images):
     """Three forks' layers under one name, told apart by their fields.
 
@@ -126,7 +128,7 @@ class VideoData(_Images):
 
 
 @layer("RandVec")
-@dataclass(frozen=True)
+@record
 class RandVec(_Images):
     """Random vectors, as an input: batch_size × dim (a GAN branch)."""
 

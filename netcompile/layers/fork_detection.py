@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import sqrt
-from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     Arity,
@@ -22,6 +20,11 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.fork_resize import four_axes
 from netcompile.layers.params import Params, Section
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 
 def _pair(s: Section, one: str, high: str, wide: str) -> tuple[float, float] | None:
@@ -43,7 +46,7 @@ def _pair(s: Section, one: str, high: str, wide: str) -> tuple[float, float] | N
 
 
 @layer("PriorBox")
-@dataclass(frozen=True)
+@record
 class PriorBox(Layer):
     """Default boxes of every cell of bottom[0] on the image bottom[1]: 1 × 2 × (cells · boxes · 4).
 
@@ -149,7 +152,7 @@ def prior_boxes(x, image, sizes, variances, step=None, offset=0.5, clip=False):
 
 
 @layer("DetectionOutput")
-@dataclass(frozen=True)
+@record
 class DetectionOutput(Layer):
     """SSD's boxes: location offsets, class scores and priors to 1 × 1 × K × 7.
 

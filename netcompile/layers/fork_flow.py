@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, ClassVar, Self
 
 from netcompile.layers.base import (
     Arity,
@@ -25,13 +23,17 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.fork_resize import four_axes
 from netcompile.layers.params import Params
+from netcompile.record import record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import ClassVar, Self
+
     from netcompile.caffemodel.recipe import Recipe
 
 
 @layer("Correlation", "Correlation1D")
-@dataclass(frozen=True)
+@record
 class Correlation(Layer):
     """Mean product (or absolute difference) of patches of bottom[0] with displaced patches of bottom[1].
 
@@ -149,7 +151,7 @@ def correlate_rows(
 
 
 @layer("FlowWarp")
-@dataclass(frozen=True)
+@record
 class FlowWarp(Layer):
     """bottom[0] read where the flow bottom[1] (x, y in pixels) points, bilinearly; outside it 0 or NaN."""
 
@@ -202,7 +204,7 @@ def flow_warp(x, flow, fill=0.0):
 
 
 @layer("Resample")
-@dataclass(frozen=True)
+@record
 class Resample(Layer):
     """Resizing by a triangle, a cubic or the nearest pixel; shrinking widens the filter (antialias)."""
 
@@ -267,7 +269,7 @@ def resample(x, size, method="linear", antialias=True):
 
 
 @layer("DataAugmentation")
-@dataclass(frozen=True)
+@record
 class DataAugmentation(Layer):
     """At test: the middle of the image, cut to size, minus the mean that training found (FlowNet, DispNet).
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     Arity,
@@ -21,10 +19,15 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.params import Params
 from netcompile.layers.unsupported import MEASURES
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 
 @layer(*MEASURES)
-@dataclass(frozen=True)
+@record
 class ForeignMeasure(Layer):
     """A loss or metric that is known by name: nothing of it is needed for inference, and nothing here
     computes it.
@@ -52,7 +55,7 @@ class ForeignMeasure(Layer):
 
 
 @layer("MatWrite", "PFMWriter", "FLOWriter", "ImgWriter", "FloatWriter", "BlackHole")
-@dataclass(frozen=True)
+@record
 class Sink(Layer):
     """Writes its bottoms to files; here it only takes them out of the outputs, as Silence does.
 
@@ -75,7 +78,7 @@ class Sink(Layer):
 
 
 @layer("SoftmaxCrossEntropyLoss")
-@dataclass(frozen=True)
+@record
 class SoftmaxCrossEntropyLoss(Layer):
     """Σ t · (log t − log softmax(x)) / N against a distribution t over the channels (colorization)."""
 
@@ -108,7 +111,7 @@ def softmax_cross_entropy(x, target):
 
 
 @layer("SmoothL1Loss")
-@dataclass(frozen=True)
+@record
 class SmoothL1Loss(Layer):
     """Huber's loss of x − t, σ²/2 · d² up to 1/σ² and |d| − 1/(2σ²) beyond, summed over images / N (Fast
     R-CNN).

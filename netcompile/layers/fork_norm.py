@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
-
 from netcompile.layers.activation import Elementwise
 from netcompile.layers.base import (
     IDENTITY,
@@ -22,8 +19,12 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.params import Params
 from netcompile.prototxt.message import Message
+from netcompile.record import record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import ClassVar, Self
+
     from netcompile.caffemodel.recipe import Recipe
 
 SEGNET_EPS = 1e-9
@@ -35,7 +36,7 @@ SHARED_FIELDS = ("scale_filler", "shift_filler")  # SegNet's and the early PSPNe
 
 
 @layer("BN")
-@dataclass(frozen=True)
+@record
 class BN(Layer):
     """Batch normalisation with a learned scale and shift, as two families of forks have it under one name.
 
@@ -238,7 +239,7 @@ class RunningBN(nn.Module):
 
 
 @layer("Normalize")
-@dataclass(frozen=True)
+@record
 class Normalize(Layer):
     """Unit Euclidean length, of each pixel's channels or of a whole image, times a learned scale (SSD).
 
@@ -296,7 +297,7 @@ class Normalize(Layer):
 
 
 @layer("LRNMap")
-@dataclass(frozen=True)
+@record
 class LRNMap(Elementwise):
     """Normalisation within each map, as an early branch of Caffe had it: x · (1 + α·mean(x²))^−β."""
 

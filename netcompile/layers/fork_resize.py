@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Self
 
 from netcompile.algebra.coords import AxisMap
 from netcompile.layers.base import (
@@ -21,6 +19,11 @@ from netcompile.layers.base import (
     same_shape,
 )
 from netcompile.layers.params import Params
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 Pair = tuple[int, int]
 
@@ -32,7 +35,7 @@ def four_axes(shape: Shape, what: str, at: str = "bottom[0]") -> None:
 
 
 @layer("Interp")
-@dataclass(frozen=True)
+@record
 class Interp(Layer):
     """Bilinear resizing whose corner pixels stay corner pixels (DeepLab, PSPNet); negative pads cut first."""
 
@@ -135,7 +138,7 @@ class Interp(Layer):
 
 
 @layer("Upsample")
-@dataclass(frozen=True)
+@record
 class Upsample(Layer):
     """With two bottoms (SegNet): values go back to where the pooling's mask found them, the rest is 0.
 
@@ -247,7 +250,7 @@ def unpool(x, mask, size):
 
 
 @layer("Unpooling")
-@dataclass(frozen=True)
+@record
 class Unpooling(Layer):
     """DeconvNet's inverse of pooling: to the mask's places (MAX), or spread over each window (AVE, TILE)."""
 
@@ -341,7 +344,7 @@ def spread(x, kernel, stride, size, mean=False):
 
 
 @layer("Padding")
-@dataclass(frozen=True)
+@record
 class Padding(Layer):
     """Zeros around the plane, or, if negative, the plane without its border (DeepLab)."""
 

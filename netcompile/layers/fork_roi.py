@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     Arity,
@@ -21,6 +19,11 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.fork_resize import four_axes
 from netcompile.layers.params import Params
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 
 def _regions(rois: Shape) -> None:
@@ -33,7 +36,7 @@ def _regions(rois: Shape) -> None:
 
 
 @layer("ROIPooling")
-@dataclass(frozen=True)
+@record
 class ROIPooling(Layer):
     """The maximum of each cell of a grid laid over each region; bottom[1] holds image, x1, y1, x2, y2 per
     region.
@@ -106,7 +109,7 @@ def roi_pool(x, rois, size, scale):
 
 
 @layer("PSROIPooling")
-@dataclass(frozen=True)
+@record
 class PSROIPooling(Layer):
     """The mean of each cell of a k × k grid on each region, each cell from a channel of its own (R-FCN)."""
 

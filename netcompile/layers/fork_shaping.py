@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     IDENTITY,
@@ -23,10 +21,15 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.fork_resize import four_axes
 from netcompile.layers.params import Params
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 
 @layer("Permute")
-@dataclass(frozen=True)
+@record
 class Permute(Layer):
     """The axes in another order (SSD): `order` first, then whatever it does not name."""
 
@@ -73,7 +76,7 @@ class Permute(Layer):
 
 
 @layer("Reorg")
-@dataclass(frozen=True)
+@record
 class Reorg(Layer):
     """Blocks of pixels to channels as Darknet's YOLOv2 does it, with Darknet's order of the elements.
 
@@ -142,7 +145,7 @@ def reorg_back(x, s):
 
 
 @layer("ShuffleChannel")
-@dataclass(frozen=True)
+@record
 class ShuffleChannel(Layer):
     """Channels dealt out across groups (ShuffleNet): channel g·n + i becomes i·G + g."""
 
@@ -179,7 +182,7 @@ class ShuffleChannel(Layer):
 
 
 @layer("Reverse")
-@dataclass(frozen=True)
+@record
 class Reverse(Layer):
     """One axis backwards (the CTC forks, for bidirectional recurrent nets)."""
 
@@ -210,7 +213,7 @@ class Reverse(Layer):
 
 
 @layer("ContinuationIndicator")
-@dataclass(frozen=True)
+@record
 class ContinuationIndicator(Layer):
     """Sequence markers for LSTM: time_step × batch, 0 at the first step and 1 after it (CRNN)."""
 
@@ -241,7 +244,7 @@ class ContinuationIndicator(Layer):
 
 
 @layer("SpatialPyramidPooling")
-@dataclass(frozen=True)
+@record
 class SpatialPyramidPooling(Layer):
     """Pooling on several grids, flattened and put behind one another (the SPP-net branch, before Caffe's own
     SPP).

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     Arity,
@@ -35,9 +33,14 @@ from netcompile.layers.measure import (
     same_count,
 )
 from netcompile.layers.params import Params
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 
-@dataclass(frozen=True)
+@record
 class _ClassLoss(Loss):
     """A loss over the softmax of class scores; a second top takes the probabilities."""
 
@@ -75,7 +78,7 @@ class _ClassLoss(Loss):
 
 
 @layer("SoftmaxWithLoss")
-@dataclass(frozen=True)
+@record
 class SoftmaxWithLoss(_ClassLoss):
     """−log of the label's softmax probability, which counts as FLT_MIN at least."""
 
@@ -92,7 +95,7 @@ class SoftmaxWithLoss(_ClassLoss):
 
 
 @layer("InfogainLoss")
-@dataclass(frozen=True)
+@record
 class InfogainLoss(_ClassLoss):
     """−Σ H[label, class] · log of the class's softmax probability, for a matrix H from a bottom or a file."""
 
@@ -176,7 +179,7 @@ def _matrix_text(rows: list[list[float]]) -> str:
 
 
 @layer("MultinomialLogisticLoss")
-@dataclass(frozen=True)
+@record
 class MultinomialLogisticLoss(Loss):
     """−log of the label's probability, for probabilities as they come; one counts as 1e-20 at least."""
 
@@ -190,7 +193,7 @@ class MultinomialLogisticLoss(Loss):
 
 
 @layer("HingeLoss")
-@dataclass(frozen=True)
+@record
 class HingeLoss(Loss):
     """One against all: how far each score is inside the margin, summed as it is (L1) or squared (L2)."""
 
@@ -210,7 +213,7 @@ class HingeLoss(Loss):
 
 
 @layer("SigmoidCrossEntropyLoss")
-@dataclass(frozen=True)
+@record
 class SigmoidCrossEntropyLoss(Loss):
     """Cross-entropy of a sigmoid with its target, element by element."""
 
@@ -239,7 +242,7 @@ class SigmoidCrossEntropyLoss(Loss):
 
 
 @layer("EuclideanLoss")
-@dataclass(frozen=True)
+@record
 class EuclideanLoss(Loss):
     """Half the squared distance, over the number of items; both bottoms are trained."""
 
@@ -260,7 +263,7 @@ def _like(e: Emission) -> str:
 
 
 @layer("ContrastiveLoss")
-@dataclass(frozen=True)
+@record
 class ContrastiveLoss(Loss):
     """Draws similar pairs together, and others apart until a margin lies between them."""
 

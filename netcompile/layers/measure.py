@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     Arity,
@@ -23,12 +21,17 @@ from netcompile.layers.base import (
     show,
 )
 from netcompile.layers.params import Params
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 LABELS = "label count does not match"
 SHAPES = "shapes differ"
 
 
-@dataclass(frozen=True)
+@record
 class Measure(Layer):
     """Predictions and labels in, one number out."""
 
@@ -38,7 +41,7 @@ class Measure(Layer):
         return ((),)
 
 
-@dataclass(frozen=True)
+@record
 class Loss(Measure):
     """A measure that is trained on: Caffe invents its top where the file names none."""
 
@@ -111,7 +114,7 @@ def one_label(label: Shape, bottom: int = 1) -> list[Condition]:
 
 
 @layer("Accuracy")
-@dataclass(frozen=True)
+@record
 class Accuracy(Measure):
     """The share of labels that fewer than `top_k` other classes beat or equal; a second top: by class."""
 

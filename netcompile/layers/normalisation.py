@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import ClassVar, Self
 
 from netcompile.layers.activation import Elementwise
 from netcompile.layers.base import (
@@ -21,12 +19,17 @@ from netcompile.layers.base import (
     number,
 )
 from netcompile.layers.params import Params
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 MODULES = {2: "BatchNorm1d", 3: "BatchNorm1d", 4: "BatchNorm2d", 5: "BatchNorm3d"}  # by rank
 
 
 @layer("BatchNorm")
-@dataclass(frozen=True)
+@record
 class BatchNorm(Elementwise):
     """(x - mean) / sqrt(variance + eps) for each channel (axis 1), without scale and bias.
 
@@ -176,7 +179,7 @@ class BatchNorm(nn.Module):
 
 
 @layer("LRN")
-@dataclass(frozen=True)
+@record
 class LRN(Elementwise):
     """x · (k + alpha / n · Σx²)^-beta over n channels about each; or within a channel, over n × n pixels.
 
@@ -240,7 +243,7 @@ def lrn(x, size, alpha, beta, k):
 
 
 @layer("MVN")
-@dataclass(frozen=True)
+@record
 class MVN(Elementwise):
     """Each plane, or item, less its mean, and divided by its deviation + eps. The top always has 4 axes."""
 

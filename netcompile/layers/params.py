@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 from netcompile.prototxt.diagnostic import Diagnostic
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.source import Span
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # Fields that every layer has and that the graph builder reads itself.
 COMMON = frozenset(
@@ -58,7 +60,7 @@ class Section:
         """The filler message, if the file has one; a type that Caffe does not know is reported."""
         if not self.has(field):
             return None
-        found = cast(Message, self.get(field))
+        found: Message = self.get(field)
         if found.get("type") not in FILLERS:
             from difflib import get_close_matches
 

@@ -9,8 +9,6 @@ loading; to carry a state from batch to batch, which Caffe does by itself, is wh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     Arity,
@@ -30,6 +28,11 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.params import Params
 from netcompile.prototxt.message import Message
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 UNIT = '''
 def caffe_lstm_unit(c, gates, cont):
@@ -79,7 +82,7 @@ def caffe_rnn(cell, x, cont, static=None, h=None):
 '''
 
 
-@dataclass(frozen=True)
+@record
 class _Recurrent(Layer):
     """What LSTM and RNN share. Bottoms: x, cont, perhaps a static input, the states if exposed."""
 
@@ -190,7 +193,7 @@ class _Recurrent(Layer):
 
 
 @layer("LSTM")
-@dataclass(frozen=True)
+@record
 class LSTM(_Recurrent):
     """Long short-term memory. Blobs: W_xc, b_c, W_xc_static if static, W_hc; gates i, f, o, g."""
 
@@ -201,7 +204,7 @@ class LSTM(_Recurrent):
 
 
 @layer("RNN")
-@dataclass(frozen=True)
+@record
 class RNN(_Recurrent):
     """A tanh of state and input, and one above. Blobs: W_xh, b_h, W_xh_static if static, W_hh, W_ho, b_o."""
 
@@ -217,7 +220,7 @@ class RNN(_Recurrent):
 
 
 @layer("Recurrent")
-@dataclass(frozen=True)
+@record
 class Recurrent(_Recurrent):
     """Caffe's base of LSTM and RNN, which no net can use."""
 
@@ -235,7 +238,7 @@ class Recurrent(_Recurrent):
 
 
 @layer("LSTMUnit")
-@dataclass(frozen=True)
+@record
 class LSTMUnit(Layer):
     """One step of an LSTM. Bottoms: cell, gates before their sigmoids, cont; tops: cell, output."""
 

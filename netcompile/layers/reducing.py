@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     IDENTITY,
@@ -26,10 +24,15 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.params import Params
 from netcompile.layers.reshaping import volume
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 
 @layer("Reduction")
-@dataclass(frozen=True)
+@record
 class Reduction(Layer):
     """Sum, sum of absolute values, sum of squares or mean over all axes from `axis` on, times `coeff`."""
 
@@ -61,7 +64,7 @@ class Reduction(Layer):
 
 
 @layer("ArgMax")
-@dataclass(frozen=True)
+@record
 class ArgMax(Layer):
     """Indices (or values) of the `top_k` largest elements along an axis, or over each item of the batch.
 
@@ -154,7 +157,7 @@ def largest(x, dim, k=1):
 
 
 @layer("Filter")
-@dataclass(frozen=True)
+@record
 class Filter(Layer):
     """The items of each bottom for which the last bottom, the selector, is not 0.
 
@@ -208,7 +211,7 @@ class Filter(Layer):
 
 
 @layer("BatchReindex")
-@dataclass(frozen=True)
+@record
 class BatchReindex(Layer):
     """The items of bottom[0] that bottom[1] lists, in its order."""
 

@@ -8,14 +8,10 @@ its classes with `@layer`.
 from __future__ import annotations
 
 import os
-import re
 from functools import cache
 
 from netcompile.layers import base
 from netcompile.layers.base import Arity, Layer
-
-_DECORATOR = re.compile(rb"^@layer\(([^)]*)\)", re.MULTILINE)
-_NAME = re.compile(rb"\"(\w+)\"")
 
 
 @cache
@@ -27,16 +23,20 @@ def _modules() -> tuple[str, ...]:
 
 
 @cache
-def _index() -> dict[str, str]:
-    """Layer type → module, without importing any."""
-    here = os.path.dirname(__file__)
-    found: dict[str, str] = {}
+def _module_of(type_name: str) -> str | None:
+    """The module that defines a layer type, without importing any; modules behind it are not even read."""
     for module in _modules():
-        with open(os.path.join(here, f"{module}.py"), "rb") as file:
-            for decorator in _DECORATOR.findall(file.read()):
-                for name in _NAME.findall(decorator):
-                    found.setdefault(name.decode(), module)
-    return found
+        if type_name in _types(module):
+            return module
+    return None
+
+
+@cache
+def _types(module: str) -> frozenset[str]:
+    """The layer types that a module says it defines, one ``@layer`` at the beginning of a line for each class."""
+    with open(os.path.join(os.path.dirname(__file__), f"{module}.py"), "rb") as file:
+        chunks = file.read().split(b"\n@layer(")[1:]
+    return frozenset(name.decode() for chunk in chunks for name in chunk[: chunk.index(b")")].split(b'"')[1::2])
 
 
 @cache
@@ -65,8 +65,9 @@ def _plugins() -> None:
 def layer_class(name: str) -> type[Layer] | None:
     """The class of a layer type, None if nobody has it: Caffe's own types first, then its forks', then plugins'."""
     found = base._REGISTRY.get(name)
-    if found is None and name in _index():
-        _load(_index()[name])
+    module = _module_of(name) if found is None else None
+    if module is not None:
+        _load(module)
         found = base._REGISTRY.get(name)
     if found is None:
         found = load().get(name)

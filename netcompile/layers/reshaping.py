@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import ClassVar, Self
 
 from netcompile.algebra.size import Size
 from netcompile.layers.base import (
@@ -24,6 +22,11 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.params import Params
 from netcompile.layers.shaping import refuse_in_place
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 
 def volume(dims: Sequence[Dim]) -> Dim:
@@ -62,7 +65,7 @@ def _int(dim: Dim) -> int:
 
 
 @layer("Flatten")
-@dataclass(frozen=True)
+@record
 class Flatten(Layer):
     """The axes from `axis` to `end_axis`, both included, as one; an end before the start adds an axis."""
 
@@ -107,7 +110,7 @@ class Flatten(Layer):
 
 
 @layer("Reshape")
-@dataclass(frozen=True)
+@record
 class Reshape(Layer):
     """`num_axes` axes from `axis` on replaced: dim 0 copies the bottom's extent, -1 takes what is left."""
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     IDENTITY,
@@ -21,6 +19,11 @@ from netcompile.layers.base import (
     layer,
 )
 from netcompile.layers.params import Params
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 
 def refuse_in_place(p: Params) -> None:
@@ -37,7 +40,7 @@ def refuse_in_place(p: Params) -> None:
 
 
 @layer("Split")
-@dataclass(frozen=True)
+@record
 class Split(Layer):
     """The same blob under several names."""
 
@@ -65,7 +68,7 @@ class Split(Layer):
 
 
 @layer("Silence")
-@dataclass(frozen=True)
+@record
 class Silence(Layer):
     """Takes blobs out of the outputs; computes nothing."""
 
@@ -81,7 +84,7 @@ class Silence(Layer):
 
 
 @layer("Concat")
-@dataclass(frozen=True)
+@record
 class Concat(Layer):
     """Blobs behind one another along one axis."""
 
@@ -139,7 +142,7 @@ class Concat(Layer):
 
 
 @layer("Slice")
-@dataclass(frozen=True)
+@record
 class Slice(Layer):
     """Pieces of a blob along one axis: cut at the slice points, or into equal parts."""
 
@@ -230,7 +233,7 @@ class Slice(Layer):
 
 
 @layer("Tile")
-@dataclass(frozen=True)
+@record
 class Tile(Layer):
     """A blob several times behind itself along one axis."""
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Self
-
 from netcompile.layers.base import (
     IDENTITY,
     Arity,
@@ -18,10 +15,15 @@ from netcompile.layers.base import (
     layer,
 )
 from netcompile.layers.params import Params
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 
 @layer("Softmax")
-@dataclass(frozen=True)
+@record
 class Softmax(Layer):
     """exp(x) / Σ exp(x) along one axis."""
 

@@ -1,5 +1,5 @@
-"""The schema as protobuf descriptors, in a private pool: for tests and for binary data, never for reading
-text.
+"""The schema as protobuf descriptors, in a private pool: for tests, for scripts that expect protobuf's messages,
+and for binary data; never for reading text.
 
 Importing this module imports ``google.protobuf``.
 """
@@ -104,6 +104,40 @@ def _default_text(field: FieldType) -> str | None:
 def message_class(name: str, forks: bool = True) -> Any:
     """protobuf's generated class of a message type. Raises KeyError."""
     return message_factory.GetMessageClass(pool(forks).FindMessageTypeByName(f"{PACKAGE}.{name}"))
+
+
+@cache
+def enum_class(name: str, forks: bool = True) -> Any:
+    """protobuf's wrapper of an enum: `.Value("TRAIN")`, `.Name(0)`. Raises KeyError."""
+    from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+
+    return EnumTypeWrapper(pool(forks).FindEnumTypeByName(f"{PACKAGE}.{name}"))
+
+
+def to_protobuf(message: Message, forks: bool = True) -> Any:
+    """A Message as protobuf's own, a mutable one. Raises AttributeError for a fork's field where `forks` is false."""
+    made = message_class(message.type.name, forks)()
+    _fill(made, message)
+    return made
+
+
+def _fill(made: Any, message: Message) -> None:
+    for entry in message.entries:
+        field, value = entry.field, entry.value
+        if isinstance(value, Message):
+            inner = getattr(made, field.name)
+            if field.repeated:
+                inner = inner.add()
+            else:
+                inner.SetInParent()
+            _fill(inner, value)
+            continue
+        if field.enum is not None:
+            value = made.DESCRIPTOR.fields_by_name[field.name].enum_type.values_by_name[value].number
+        if field.repeated:
+            getattr(made, field.name).append(value)
+        else:
+            setattr(made, field.name, value)
 
 
 def from_protobuf(message: Any) -> Message:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
 
 from netcompile.prototxt.source import Span
+from netcompile.record import record
 
-Severity = Literal["error", "warning", "note"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
 
+    Severity = Literal["error", "warning", "note"]
+
+
+# Latin letters, dashes, arrows and mathematics, lines: a column each, and `unicodedata` takes long to load.
+_SINGLE = (("\0", "\u0300"), ("\u2010", "\u202a"), ("\u2190", "\u231a"), ("\u2500", "\u25fd"))
 _WIDTH = 110  # an excerpt longer than this is cut around the place at fault
 _COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[1;36m"}
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
@@ -32,7 +38,7 @@ def _dots(text: str) -> str:
 
 def _cells(text: str) -> int:
     """How many terminal columns a text takes: two for wide characters, none for combining ones."""
-    if text.isascii():
+    if all(any(low <= c < high for low, high in _SINGLE) for c in text):
         return len(text)
     from unicodedata import combining, east_asian_width
 
@@ -57,7 +63,7 @@ def _excerpt(span: Span) -> list[str]:
     return [f"{gutter} | {before}{line}{after}", f"{' ' * len(gutter)} | {pad}{marks}"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Diagnostic:
     """One finding. ``code`` names its page of ``netcompile explain``; ``related`` are other places that
     matter."""

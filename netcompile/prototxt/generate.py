@@ -10,7 +10,10 @@ from __future__ import annotations
 import struct
 import sys
 from pathlib import Path
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 HERE = Path(__file__).parent
 TARGET = HERE / "_tables.py"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from netcompile.prototxt.schema import FieldType, MessageType, enum_type, message_type
 from netcompile.prototxt.source import Source, Span
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 NOWHERE = Source("", "<made>")
 _LIMITS = {
@@ -118,13 +121,17 @@ class Message:
         if index is None:
             index = self._index = {}
             for entry in self.entries:
-                index.setdefault(entry.field.name, []).append(entry)
+                name = entry.field.name
+                if name in index:
+                    index[name].append(entry)
+                else:
+                    index[name] = [entry]
         return index
 
     def has(self, name: str) -> bool:
         """Whether the field is set, be it to its default. Raises KeyError for a name the type does not
         have."""
-        if name in self._by_name():
+        if name in (self._index or self._by_name()):
             return True
         self.type.fields[name]
         return False
@@ -135,10 +142,10 @@ class Message:
 
         Raises KeyError for a name the type does not have.
         """
-        entries = self._by_name().get(name)
+        entries = (self._index or self._by_name()).get(name)
         field = self.type.fields[name]
         if field.repeated:
-            return tuple(e.value for e in entries or ())
+            return tuple([e.value for e in entries or ()])
         if entries:
             return entries[-1].value
         if field.message is not None:
@@ -147,11 +154,11 @@ class Message:
 
     def all(self, name: str) -> tuple[Any, ...]:
         """Every value of a field in order; empty if unset. Raises KeyError for an unknown name."""
-        entries = self._by_name().get(name)
+        entries = (self._index or self._by_name()).get(name)
         if entries is None:
             self.type.fields[name]
             return ()
-        return tuple(e.value for e in entries)
+        return tuple([e.value for e in entries])
 
     def entry(self, name: str, index: int = 0) -> Entry | None:
         """The ``index``-th setting of a field, None where there is none. Raises KeyError for an unknown

@@ -9,7 +9,6 @@ and goes on behind it. Nothing recurses, so depth costs no stack.
 from __future__ import annotations
 
 import gc
-from typing import Any
 
 from netcompile.prototxt.diagnostic import NetError
 from netcompile.prototxt.lexer import BOOLS, FIELD
@@ -18,6 +17,10 @@ from netcompile.prototxt.recovery import Careful
 from netcompile.prototxt.schema import enum_type, message_type
 from netcompile.prototxt.source import Source
 from netcompile.prototxt.structure import Frame, Stop
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _BOUNDS = {
     "int32": (-(2**31), 2**31 - 1),

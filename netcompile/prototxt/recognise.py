@@ -61,8 +61,8 @@ def recognised(source: Source) -> Diagnostic | None:
         why = "git-lfs keeps the file elsewhere and left this pointer to it"
         what = "this is a git-lfs pointer, not the file"
         return Diagnostic("lfs-pointer", what, Span(source, 0, 7), why, "git lfs pull")
-    whole = re.search(r"(?m)^\s*(?:train_|test_)?net_param\s*:?\s*[{<]", text)
-    if not whole and re.search(r"(?m)^\s*layers?\s*:?\s*[{<\[]", text):
+    whole = "net_param" in text and re.search(r"(?m)^\s*(?:train_|test_)?net_param\s*:?\s*[{<]", text)
+    if not whole and ("\nlayer {" in text or re.search(r"(?m)^\s*layers?\s*:?\s*[{<\[]", text)):
         return None
     names = [(m[1], m.start(1), m.end(1)) for m in re.finditer(r"(?m)^[ \t]*([A-Za-z_]\w*)[ \t]*[:{]", text)]
     solver = [n for n in names if n[0] in _SOLVER_FIELDS]

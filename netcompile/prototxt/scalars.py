@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from netcompile.prototxt import hints
 from netcompile.prototxt.lexer import (
@@ -19,7 +18,11 @@ from netcompile.prototxt.lexer import (
     unescape,
 )
 from netcompile.prototxt.message import float32
-from netcompile.prototxt.schema import FieldType, enum_type
+from netcompile.prototxt.schema import V1_TYPE, Clash, FieldType, enum_type
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _BOUNDS = {
     "int32": (-(2**31), 2**31 - 1),
@@ -231,6 +234,8 @@ class Scalars:
         if known is not None and (self.forks or known not in enum.forks):
             others = [n for n, f in enum.numbers.items() if f == number and n != known]
             if known in enum.forks and others:
+                if field.enum == V1_TYPE:
+                    return Clash(known, (known, *others))  # the layer around it tells which, when it is upgraded
                 what = f"{field.name}: {number} means {', '.join([known, *others])} in different forks"
                 self.report("ambiguous-number", what, start, end, "", "write the name instead of the number")
                 return None

@@ -4,16 +4,21 @@ for."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, cast
 
 from netcompile.prototxt._tables import ENUMS, FIELDS
+from netcompile.record import record
 
-Kind = Literal["int32", "int64", "uint32", "uint64", "float", "double", "bool", "string", "bytes", "enum", "message"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+    Kind = Literal[
+        "int32", "int64", "uint32", "uint64", "float", "double", "bool", "string", "bytes", "enum", "message"
+    ]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FieldType:
     """A field of a message type.
 
@@ -34,7 +39,7 @@ class FieldType:
     fork: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EnumType:
     """An enum: ``numbers`` by name and ``names`` by number (BVLC's name where a fork's number clashes).
 
@@ -47,7 +52,7 @@ class EnumType:
     forks: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MessageType:
     """A message type: its fields by name, in the schema's order; ``required`` are the names of required
     ones."""
@@ -66,6 +71,20 @@ class MessageType:
         return table
 
 
+V1_TYPE = "V1LayerParameter.LayerType"
+
+
+class Clash(str):
+    """The value of an enum given by a number that forks use for different things; `meanings` are all of them."""
+
+    meanings: tuple[str, ...]
+
+    def __new__(cls, value: str, meanings: tuple[str, ...]) -> Clash:
+        made = super().__new__(cls, value)
+        made.meanings = meanings
+        return made
+
+
 _DEFAULTS: dict[str, Callable[[str], object]] = {
     "float": float,
     "double": float,
@@ -82,11 +101,12 @@ def message_type(name: str) -> MessageType:
     """The message type of this name, like "NetParameter". Raises KeyError."""
     fields = {}
     for line in FIELDS[name].split("\n"):
+        kind: Any
         field, number, kind, label, default, reference, fork = line.split("|")
         fields[field] = FieldType(
             name=field,
             number=int(number) if number else None,
-            type=cast("Kind", kind),
+            type=kind,
             repeated="*" in label,
             packed="p" in label,
             default=_DEFAULTS.get(kind, int)(default),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from dataclasses import dataclass
+
+from netcompile.record import record
 
 
 class Source:
@@ -76,7 +77,7 @@ class Source:
         return f"Source({self.name!r}, {len(self.text)} characters)"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Span:
     """A stretch ``[start, end)`` of a source, in characters."""
 

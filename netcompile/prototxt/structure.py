@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from netcompile.prototxt import hints
 from netcompile.prototxt.diagnostic import Diagnostic
 from netcompile.prototxt.lexer import SKIP
 from netcompile.prototxt.message import Entry, Message
 from netcompile.prototxt.schema import FieldType, MessageType, message_type
 from netcompile.prototxt.source import Source, Span
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LIMIT = 50
 DEPTH = 100

@@ -8,8 +8,8 @@ place in the text that it came from.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from netcompile.prototxt.clashes import resolved
 from netcompile.prototxt.diagnostic import Diagnostic, NetError, sorted_by_position
 from netcompile.prototxt.message import Entry, Message
 from netcompile.prototxt.schema import FieldType, message_type
@@ -21,9 +21,10 @@ from netcompile.prototxt.upgrade_tables import (
     V1_TYPES,
 )
 from netcompile.prototxt.upgrade_v0 import upgrade_v0
+from netcompile.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Upgraded:
     """A net of V2 layers only, and what was changed on the way, as notes and warnings sorted by position."""
 
@@ -44,7 +45,9 @@ def upgrade(net: Message) -> Upgraded:
             Diagnostic("layer-and-layers", what, other, why, remedy, related=((first, "the other form is here"),))
         )
     net, notes = upgrade_v0(net)
+    net, clashes = resolved(net)
     net, more = _upgrade_v1(net)
+    more += clashes
     if notes:  # said already that the form is an older one
         more = [note for note in more if note.code != "upgraded-v1"]
     net, inputs = _upgrade_inputs(net)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from netcompile.prototxt.diagnostic import visible
 from netcompile.report.table import table
 from netcompile.report.words import offsets_text, sizes_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 

@@ -5,12 +5,13 @@ Nodes are layers, edges are blobs with shape, stride and offset, so that two edg
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from netcompile.report.offsets import coordinates_of
 from netcompile.report.words import exact_text, offsets, pair_text, shape_text, strides
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from netcompile.pipeline import Analysed
 
 COLOURS = {  # fill by family, readable in black; the type is written as well

@@ -6,7 +6,6 @@ The tables are in the page as such; the script draws what follows the input's si
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from netcompile.report.words import (
     bytes_text,
@@ -20,7 +19,10 @@ from netcompile.report.words import (
     strides,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from netcompile.algebra.nset import NSet
     from netcompile.analysis.proof import Room
     from netcompile.emit.module import Module

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from netcompile.algebra.nset import NSet
     from netcompile.report.layer_model import Field, LayerLine, Layers
     from netcompile.report.model import BlobLine, Maps, Offsets

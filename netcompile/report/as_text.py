@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from netcompile.prototxt.diagnostic import visible
 from netcompile.report.table import table
 from netcompile.report.words import (
@@ -18,6 +16,7 @@ from netcompile.report.words import (
     strides,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netcompile.report.layer_model import Layers
     from netcompile.report.model import Offsets

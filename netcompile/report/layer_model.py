@@ -5,15 +5,16 @@ Two modules, because what a command does not show it should not load.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
+from netcompile.record import record
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netcompile.report.model import BlobLine, Dims, Maps, Offsets
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Field:
     """What one pixel of a blob sees of the input, per axis: the size of the window in pixels and its centre.
 
@@ -26,7 +27,7 @@ class Field:
     centre: tuple[Fraction, Fraction]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TopLine:
     """What a layer writes: a blob, at that point of the net."""
 
@@ -37,7 +38,7 @@ class TopLine:
     field: Field | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LayerLine:
     """One layer in its place; data layers have no bottoms. Counts are for the input shapes in force."""
 
@@ -52,7 +53,7 @@ class LayerLine:
     activations: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Layers:
     """The other half: every layer in the file's order, and totals."""
 
@@ -73,7 +74,7 @@ class Layers:
         return not self.assumed
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Report:
     """Both halves: what the HTML page shows."""
 

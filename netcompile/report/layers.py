@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from netcompile.report.layer_model import Field, LayerLine, Layers, TopLine
 from netcompile.report.offsets import blob_lines, coordinates_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 

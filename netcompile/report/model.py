@@ -6,10 +6,11 @@ Extents are ints, or `Size`s, exact functions of the input's height H or width W
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
+from netcompile.record import record
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netcompile.algebra.coords import AxisMap
     from netcompile.algebra.nset import NSet
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     Dims = tuple[int | Size, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Step:
     """One link of a derivation: a blob, the layer that makes it, its maps to its bottom and the ancestor.
 
@@ -39,7 +40,7 @@ class Step:
     sizes: Dims | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Derivation:
     """Why a crop starts where it does: both ways down from the nearest common ancestor."""
 
@@ -48,7 +49,7 @@ class Derivation:
     reference: tuple[Step, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CropLine:
     """A Crop. Offsets are in axis order from `axis` on; `inferred` for the cropped ones of H and W."""
 
@@ -66,7 +67,7 @@ class CropLine:
     derivation: Derivation | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BlobLine:
     """A blob's final value: its shape, and its map to the net's first input (None where undefined)."""
 
@@ -76,7 +77,7 @@ class BlobLine:
     coordinates: Maps | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Offsets:
     """The alignment half of the report. `valid`: heights and widths for which the whole net is legal."""
 

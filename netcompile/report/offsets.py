@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from netcompile.report.model import BlobLine, CropLine, Derivation, Offsets, Step
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netcompile.algebra.nset import NSet
     from netcompile.analysis.crops import CropReport
@@ -24,7 +23,7 @@ def offsets_report(analysed: Analysed, prove: bool = True) -> Offsets:
         from netcompile.report.proof import proof
 
         made = proof(analysed, valid)
-    producers = analysed.graph.producers()
+    producers = analysed.graph.producers() if prove else {}
     crops = []
     for report in analysed.reports:
         crops.append(
@@ -40,7 +39,7 @@ def offsets_report(analysed: Analysed, prove: bool = True) -> Offsets:
                 report.why,
                 report.valid,
                 finding(report) if report.status != OK else None,
-                _derivation(analysed, report, producers),
+                _derivation(analysed, report, producers) if prove else None,
             )
         )
     return Offsets(
@@ -88,18 +87,8 @@ def net_valid(analysed: Analysed) -> tuple[NSet, NSet] | None:
 def _derivation(analysed: Analysed, report: CropReport, producers: dict[Value, Node]) -> Derivation | None:
     if report.inferred is None:
         return None
-    coordinates = analysed.crops.coordinates
-    ways = [coordinates.path(bottom) for bottom in report.node.bottoms]
-    shared = 0
-    while shared < min(map(len, ways)) and ways[0][shared][0] == ways[1][shared][0]:
-        shared += 1
-    if shared:
-        ancestor = ways[0][shared - 1][0]
-    else:
-        first = next((way[0][0] for way in ways if way), report.node.bottoms[0])
-        ancestor = coordinates.local[first][0] if first in coordinates.local else first
-    cropped, reference = (_steps(analysed, way[shared:], producers) for way in ways)
-    return Derivation(ancestor.blob, cropped, reference)
+    ancestor, cropped, reference = analysed.crops.coordinates.ways(report.node.bottoms[0], report.node.bottoms[1])
+    return Derivation(ancestor.blob, _steps(analysed, cropped, producers), _steps(analysed, reference, producers))
 
 
 def _steps(analysed: Analysed, chain: list[tuple[Value, Axes]], producers: dict[Value, Node]) -> tuple[Step, ...]:

@@ -12,12 +12,12 @@ Shorter than the JSON report and no part of any contract: page and script are wr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from netcompile.report.offsets import coordinates_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fractions import Fraction
+    from typing import Any
 
     from netcompile.algebra.nset import NSet
     from netcompile.algebra.size import Size

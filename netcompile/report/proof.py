@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from netcompile.report.proof_model import FusionLine, LayerRef, Proof, ResolutionLine, UpsamplingLine
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netcompile.algebra.nset import NSet
     from netcompile.analysis.upsampling import Resolution, Upsampling

@@ -5,10 +5,11 @@ Extents are `Size`s, exact functions of the input's height H or width W; sets of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
+from netcompile.record import record
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netcompile.algebra.size import Size
     from netcompile.analysis.bilinear import Kernel
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from netcompile.analysis.upsampling import Fibre
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LayerRef:
     """A layer by its name and the line that it stands in."""
 
@@ -25,7 +26,7 @@ class LayerRef:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ResolutionLine:
     """What uses an upsampled blob: kind "cut", "reference" or "output"; the crop, and its other bottom."""
 
@@ -35,7 +36,7 @@ class ResolutionLine:
     resolved: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UpsamplingLine:
     """A Deconvolution of a stride above 1; see `netcompile.analysis.upsampling`."""
 
@@ -51,7 +52,7 @@ class UpsamplingLine:
     resolutions: tuple[ResolutionLine, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FusionLine:
     """A layer where streams of different strides meet."""
 
@@ -60,7 +61,7 @@ class FusionLine:
     streams: tuple[Stream, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Proof:
     """`rooms`: per crop, in the report's order, what it leaves over along height and width.
 

@@ -10,6 +10,20 @@ import pytest
 HEAVY = ("torch", "numpy", "networkx", "google.protobuf", "jinja2", "tabulate", "h5py", "safetensors")
 LIGHT = ("offsets", "inspect", "check", "upgrade", "explain")
 
+# Parts of Python and of netcompile that would each cost a command that answers at once a noticeable part of its time.
+SLOW = ("argparse", "ast", "dataclasses", "importlib.metadata", "inspect", "json", "pathlib", "shutil", "typing")
+SLOW += ("tempfile", "tokenize", "traceback", "unicodedata", "urllib", "uuid")
+FOREIGN = ("caffemodel", "emit", "export", "passes", "runtime", "spec", "surgery", "train")
+
+NEW = """
+import sys
+before = set(sys.modules)
+from netcompile.cli.main import entry
+code = entry(sys.argv[1:])
+print(" ".join(sorted(set(sys.modules) - before)), file=sys.stderr)
+sys.exit(code)
+"""
+
 CODE = """
 import sys
 from netcompile.cli.main import entry
@@ -36,6 +50,18 @@ def loaded(folder, *arguments):
 def test_light_commands(tmp_path, command):
     argument = "crop-offset" if command == "explain" else "voc-fcn8s/val.prototxt"
     assert loaded(tmp_path, command, argument) == set()
+
+
+@pytest.mark.parametrize("command", ["offsets", "inspect", "check"])
+def test_quick_commands_load_nothing_slow(tmp_path, command):
+    line = [sys.executable, "-c", NEW, command, "voc-fcn8s/val.prototxt"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = set(done.stderr.splitlines()[-1].split())
+    assert "netcompile.pipeline" in found
+    assert found.isdisjoint(SLOW)
+    assert not [name for name in found if name.startswith(tuple(f"netcompile.{part}" for part in FOREIGN))]
+    assert not [name for name in found if name.startswith("netcompile.layers.fork_")]
 
 
 def test_offsets_as_json(tmp_path):
