@@ -12,7 +12,7 @@ PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c con
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-browser demo test check bench bench-gpu prototxt schema convert-weights corpus fuzz clean
+.PHONY: help setup setup-browser demo train-demo test check bench bench-gpu prototxt schema convert-weights corpus fuzz clean
 
 help: ## list these targets
 	@echo "netcompile: Caffe prototxts to standalone PyTorch modules"
@@ -31,6 +31,9 @@ setup-browser: ## install Chromium for the tests of the report page (Debian, Ubu
 
 demo: $(STAMP) ## the main job: build the demo net, segment the test images, score them
 	$(BIN)/python -m netcompile.runtime.demo
+
+train-demo: $(STAMP) ## train the demo net from scratch and score it, in minutes
+	$(BIN)/python -m netcompile.train.demo
 
 test: $(STAMP) ## the complete test suite
 	$(BIN)/python -m pytest
@@ -64,7 +67,7 @@ fuzz: $(STAMP) ## look for new counterexamples: the property tests with many mor
 	$(BIN)/python -m pytest --hypothesis-profile=fuzz -m hypothesis --ignore=tests/fuzz
 
 clean: ## remove what the other targets made, except the virtual environment
-	rm -rf build dist out demo-out netcompile.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist out demo-out train-demo-out netcompile.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find netcompile tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

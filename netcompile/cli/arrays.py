@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NoReturn
 
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 
 def read_npz(path: str, dtype: str) -> dict[str, Any]:

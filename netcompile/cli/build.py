@@ -6,17 +6,20 @@ manifest.json, all or nothing: where anything fails, the folder is as it was. Ot
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING, Any
 
 from netcompile.cli.codes import DONE
 from netcompile.cli.messages import show, show_notes
-from netcompile.cli.netinput import add_net, analyse_net, read_weights_path
+from netcompile.cli.netinput import add_net, analyse_net, image_inputs, read_weights_path
 from netcompile.cli.output import json_text, write_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from typing import Any
 
+    from netcompile.cli.whole_folder import Staged
     from netcompile.emit.module import Module
     from netcompile.pipeline import Analysed
 
@@ -68,7 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
             notes += convert(staged.add(f"{stem}.safetensors"))
         if write_onnx is not None:
             write_onnx(staged.add(f"{stem}.onnx"))
-        manifest = _manifest(arguments, analysed, module, stem, staged.hashes())
+        images = _images(arguments, analysed, staged, stem)
+        manifest = _manifest(arguments, analysed, module, stem, images, staged.hashes())
         staged.write("manifest.json", json_text(manifest).encode("utf-8", "backslashreplace"))
         sizes = staged.sizes()
     lines = [f"wrote {folder}/{name} ({bytes_text(size)})" for name, size in sizes.items()]
@@ -107,11 +111,35 @@ def _onnx(arguments: argparse.Namespace, analysed: Analysed, module: Module) -> 
     return lambda path: write_onnx(analysed, plain, made, path, emitted)
 
 
-def _manifest(
-    arguments: argparse.Namespace, analysed: Analysed, module: Module, stem: str, hashes: dict[str, str]
-) -> dict[str, Any]:
-    from netcompile import __version__
+def _images(arguments: argparse.Namespace, analysed: Analysed, staged: Staged, stem: str) -> dict[str, Any]:
+    """For each input that takes an image, what the net's data layer does to it: null where it does not say.
 
+    A mean image becomes a file of the build.
+    """
+    from netcompile.runtime.prepare import as_json, of_input
+
+    found: dict[str, Any] = {}
+    for entry in image_inputs(arguments, analysed):
+        name = entry.value.blob
+        made, _ = of_input(entry, os.path.dirname(arguments.net))
+        file = None
+        if made is not None and made.image is not None:
+            from numpy import save
+
+            file = f"{stem}.{len(found)}.mean.npy"
+            save(staged.add(file), made.image)
+        found[name] = None if made is None else as_json(made, file)
+    return found
+
+
+def _manifest(
+    arguments: argparse.Namespace, analysed: Analysed, module: Module, stem: str, images: dict[str, Any],
+    hashes: dict[str, str],
+) -> dict[str, Any]:  # fmt: skip
+    from netcompile import __version__
+    from netcompile.analysis.outputs import output_kinds
+
+    kinds = {name: kind for name, kind in output_kinds(analysed.graph).items() if name in module.outputs}
     return {
         "net": analysed.name,
         "module": f"{stem}.py",
@@ -120,6 +148,8 @@ def _manifest(
         **({"onnx": f"{stem}.onnx"} if arguments.onnx else {}),
         "inputs": [{"name": v.blob, "shape": list(analysed.shapes[v])} for v in module.inputs],
         "outputs": list(module.outputs),
+        **({"images": images} if any(images.values()) or len(images) < len(module.inputs) else {}),
+        **({"kinds": kinds} if kinds else {}),
         "phase": "train" if analysed.graph.train else "test",
         "optimisation": arguments.optimise,
         "tool": __version__,

@@ -6,7 +6,6 @@ Exit code 0: nothing but notes. 1: warnings or errors. 2: the file makes no net,
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
 from netcompile.cli.codes import DONE, FINDINGS, USAGE
 from netcompile.cli.messages import show
@@ -15,8 +14,10 @@ from netcompile.cli.offsets import other_problems
 from netcompile.cli.output import whole_file, write_json, write_text
 from netcompile.prototxt.diagnostic import Diagnostic, NetError, sorted_by_position
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from typing import Any
 
     from netcompile.pipeline import Analysed
 
@@ -78,10 +79,9 @@ def findings(analysed: Analysed) -> list[Diagnostic]:
 
 def against(arguments: argparse.Namespace, analysed: Analysed) -> list[Diagnostic]:
     """Where the net differs from the one that was trained. Raises NetError where that makes no net."""
-    from dataclasses import replace
-
     from netcompile.analysis.against import differences
     from netcompile.pipeline import analyse
+    from netcompile.record import replace
 
     chosen = replace(options(arguments), train=True, with_loss=True, shapes={})
     trained = analyse(read_source(arguments.against), chosen)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from netcompile.cli.codes import DONE, USAGE
 from netcompile.cli.messages import show
@@ -19,6 +18,7 @@ from netcompile.cli.output import write_text
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.report.words import bytes_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 

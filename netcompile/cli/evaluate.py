@@ -10,14 +10,14 @@ and makes the exit code 1. A build's module is Python code, and is run.
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from netcompile.cli.codes import DONE, FINDINGS
 from netcompile.cli.messages import show
 from netcompile.cli.output import json_text, write_json, write_text
 from netcompile.cli.segmenting import add_segmenting, open_job
+from netcompile.record import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
@@ -62,11 +62,11 @@ def run(arguments: argparse.Namespace) -> int:
     data = replace(open_data(arguments.data, arguments.split, arguments.root), palette=colours)
     iteration = arguments.iteration if arguments.iteration is not None else iteration_of(arguments.weights)
     with ranks() as group:
-        job = open_job(arguments, group.leads)
+        job = open_job(arguments, group.leads, data.folders)
         found = evaluate(
             job.loaded, job.heads, data, job.prepare, device=job.device, group=group, batch=arguments.batch,
             keep=max(0, arguments.worst) if arguments.out else 0, legal=job.legal, classes=tuple(arguments.classes),
-            report=lambda problem: show([problem]),
+            companions=job.companions, report=lambda problem: show([problem]),
         )  # fmt: skip
         if group.leads:
             if arguments.out is not None:

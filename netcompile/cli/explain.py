@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from netcompile.cli.codes import DONE, USAGE
 from netcompile.cli.output import write_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 

@@ -3,15 +3,14 @@ field, stride and offset."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
-
 from netcompile.cli.codes import DONE
 from netcompile.cli.messages import show_notes
 from netcompile.cli.netinput import add_net, analyse_net
 from netcompile.cli.output import write_json, write_text
 from netcompile.prototxt.diagnostic import NetError
+from netcompile.record import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 

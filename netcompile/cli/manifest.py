@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from netcompile.cli.codes import DONE, USAGE
 from netcompile.cli.messages import show
 from netcompile.cli.netinput import analyse_net, read_source
 from netcompile.cli.output import write_text
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.record import record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Listed:
     """One ``[[weights]]`` of a manifest; `source` is "" where the file is part of the project."""
 

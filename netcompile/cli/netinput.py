@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from netcompile.ir.build import Options
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.prototxt.source import Source
+from netcompile.record import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
+    from netcompile.ir.graph import Input
     from netcompile.pipeline import Analysed
 
 NET_HELP = 'a prototxt: a path, "-" for standard input, or a bundled name such as voc-fcn8s/val.prototxt'
@@ -153,3 +154,18 @@ def analyse_net(
     if shapes is not None:
         chosen = replace(chosen, shapes={**shapes, **chosen.shapes})
     return analyse(source or read_source(arguments.net), chosen, arguments.crop_offsets, arguments.round_crops)
+
+
+def image_inputs(arguments: argparse.Namespace, analysed: Analysed) -> tuple[Input, ...]:
+    """The inputs that are no labels: with --with-loss those that the net would have without."""
+    if not arguments.with_loss:
+        return analysed.graph.inputs
+    return without_loss(arguments, analysed.source).graph.inputs
+
+
+def without_loss(arguments: argparse.Namespace, source: Source) -> Analysed:
+    """NET as it is without --with-loss. Raises NetError."""
+    from netcompile.pipeline import analyse
+
+    chosen = replace(options(arguments), with_loss=False)
+    return analyse(source, chosen, arguments.crop_offsets, arguments.round_crops)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from netcompile.cli.codes import DONE, FINDINGS
 from netcompile.cli.messages import show, show_notes
@@ -11,6 +10,7 @@ from netcompile.cli.netinput import add_net, analyse_net
 from netcompile.cli.output import write_json, write_text
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 

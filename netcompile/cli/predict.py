@@ -1,8 +1,9 @@
 """Segment images: label maps as palette PNGs, overlays, and on request the probabilities.
 
 Writes DIR/labels/NAME.png (mode P), DIR/overlays/NAME.png, and with --softmax DIR/softmax/NAME.npz (array "prob",
-classes × height × width); a folder for each output where the net has several. Files appear whole or not at all. Run
-again, it goes on where it was stopped: outputs that the same net made with the same settings are kept.
+classes × height × width); a folder for each output where the net has several. An output of one channel, such as an edge
+map, gives a grey PNG of its probability. Files appear whole or not at all. Run again, it goes on where it was stopped:
+outputs that the same net made with the same settings are kept.
 
 Under torchrun every process takes its share of the images. A broken image is reported, skipped, and makes the exit
 code 1. A build's module is Python code, and is run.
@@ -11,15 +12,15 @@ code 1. A build's module is Python code, and is run.
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from netcompile.cli.codes import DONE, FINDINGS
 from netcompile.cli.messages import show
 from netcompile.cli.output import write_text
 from netcompile.cli.segmenting import add_segmenting, open_job
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.record import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
@@ -45,13 +46,17 @@ def run(arguments: argparse.Namespace) -> int:
         raise NetError(Diagnostic("usage", f"--opacity {arguments.opacity:g} is not between 0 and 1"))
     if arguments.with_loss:
         raise NetError(Diagnostic("usage", "--with-loss needs labels: netcompile evaluate has them"))
-    images = pictures(arguments.images)
+    images = pictures(arguments.images, arguments.out)
     wanted = Wanted(palette(arguments.palette), not arguments.no_overlays, arguments.softmax, arguments.opacity)
     with ranks() as group:
         job = open_job(arguments, group.leads)
+        if arguments.softmax and all(job.loaded.kinds.get(head) == "labels" for head in job.heads):
+            what = f"{' and '.join(job.heads)} hold labels: there are no probabilities"
+            raise NetError(Diagnostic("score-map", what, remedy="--output BLOB names the scores before ArgMax"))
         counts = predict(
             replace(job.loaded, outputs=job.heads), images, arguments.out, job.prepare, wanted, device=job.device,
-            group=group, batch=arguments.batch, legal=job.legal, report=lambda found: show([found]),
+            group=group, batch=arguments.batch, legal=job.legal, companions=job.companions,
+            report=lambda found: show([found]),
         )  # fmt: skip
     if group.leads:
         before = f", {counts.found} were there before" if counts.found else ""

@@ -7,13 +7,13 @@ What changes, and what that does to values near the borders, is said on stderr.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from netcompile.cli.codes import DONE, FINDINGS
 from netcompile.cli.netinput import add_net, analyse_net
 from netcompile.cli.output import whole_file, write_text
 from netcompile.prototxt.diagnostic import Diagnostic, NetError, visible
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 

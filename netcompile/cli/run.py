@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from netcompile.cli.codes import DONE, IO_FAILED
 from netcompile.cli.messages import show_notes
 from netcompile.cli.netinput import add_net, analyse_net, read_source, read_weights_path
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from typing import Any
 
     from netcompile.pipeline import Analysed
 

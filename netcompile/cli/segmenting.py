@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from netcompile.cli.messages import show_notes
-from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_source, read_weights_path
+from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_source, read_weights_path, without_loss
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.record import record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import torch
 
+    from netcompile.ir.graph import Input, Value
     from netcompile.pipeline import Analysed
+    from netcompile.runtime.companions import Companions
     from netcompile.runtime.loaded import Loaded
     from netcompile.runtime.prepare import Preparation
+
+
+OPTIMISE = 1  # level of optimisation
 
 
 def add_segmenting(parser: argparse.ArgumentParser, batch: int) -> None:
@@ -32,8 +37,17 @@ def add_segmenting(parser: argparse.ArgumentParser, batch: int) -> None:
     group.add_argument("--mean", metavar="M", help='"B,G,R" or a .binaryproto')
     group.add_argument("--scale", type=float, help="factor after the mean is subtracted")
     group.add_argument("--order", choices=("bgr", "rgb"), help="of the channels; Caffe's nets want bgr")
+    group.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        metavar="BLOB=DIR",
+        help="for a net of several images (colour and HHA, say): the folder of BLOB's images, of the same names",
+    )
     parser.add_argument("--batch", type=positive, default=batch, metavar="N", help=f"images at a time, default {batch}")
-    parser.add_argument("-O", dest="optimise", type=int, choices=(0, 1, 2), default=1, help="optimisation, default 1")
+    parser.add_argument(
+        "-O", dest="optimise", type=int, choices=(0, 1, 2), default=OPTIMISE, help="optimisation, default 1"
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     add_options(parser)
@@ -48,7 +62,7 @@ def positive(text: str) -> int:
     return int(text)
 
 
-@dataclass(frozen=True)
+@record
 class Job:
     """A net on its device, and what images must go through before it."""
 
@@ -57,77 +71,133 @@ class Job:
     device: torch.device
     legal: Callable[[int, int], str] | None
     heads: tuple[str, ...]  # the score blobs; the loaded net may have a loss besides
+    companions: Companions  # the images that the net takes besides
 
 
-def open_job(arguments: argparse.Namespace, leads: bool = True) -> Job:
-    """Load what the options say. `leads`: whether this process speaks for all. Raises NetError, OSError."""
+def open_job(arguments: argparse.Namespace, leads: bool = True, folders: Mapping[str, str] | None = None) -> Job:
+    """Load what the options say. Raises NetError, OSError.
+
+    `leads`: whether this process speaks for all. `folders`: where the data set keeps the images of further inputs.
+    """
     from netcompile.cli.run import device
+    from netcompile.emit.module import check_outputs
+    from netcompile.runtime.companions import Companion, Companions
     from netcompile.runtime.loaded import is_build, load_build, load_net, to_device
-    from netcompile.runtime.prepare import preparation
+    from netcompile.runtime.prepare import of_input, preparation
     from netcompile.runtime.ranks import local_device
     from netcompile.runtime.segment import legal_sizes
 
     target = local_device(device(arguments.device))
+    also = {**(folders or {}), **dict(map(_also, arguments.also))}
     legal = analysed = None
     if is_build(arguments.net):
         if arguments.weights is not None:
             raise NetError(
                 Diagnostic("usage", "a build has its own weights: leave --weights out, or give the prototxt")
             )
+        _refuse_options(arguments)
         loaded = load_build(arguments.net)
         heads = _chosen(loaded.outputs, arguments.output)
+        said = dict(loaded.images) or {name: None for name, _ in loaded.inputs}
         notes: list[Diagnostic] = []
+        _check_images([(name, shape) for name, shape in loaded.inputs if name in said], also, arguments.also)
     else:
         weights = read_weights_path(arguments.weights) if arguments.weights is not None else None
-        analysed, heads = _analysed(arguments)
-        inputs = [(entry.value.blob, entry.shape) for entry in analysed.graph.inputs]
-        _one_image(inputs, arguments.with_loss)
+        analysed, heads, entries = _analysed(arguments)
+        check_outputs(analysed.graph, heads)
+        taken = _needed(analysed, heads)  # a label that is an Input layer's is an input too, and no image
+        entries = tuple(entry for entry in entries if entry.value in taken)
+        _check_images([(entry.value.blob, entry.shape) for entry in entries], also, arguments.also)
         outputs = [*heads, *(name for name in analysed.graph.outputs if name not in heads)]
         loaded = load_net(analysed, weights, arguments.optimise, outputs if arguments.with_loss else heads)
         legal = legal_sizes(analysed)
         notes = [note for note in analysed.notes if note.severity != "note"]
-    _one_image(loaded.inputs, arguments.with_loss)
-    shape = loaded.inputs[0][1]
-    prepare, remarks = preparation(
-        loaded.graph, shape[1], os.path.dirname(arguments.net), arguments.mean, arguments.scale, arguments.order
-    )
+        said = {}
+        for entry in entries:
+            said[entry.value.blob], remarks = of_input(entry, os.path.dirname(arguments.net))
+            notes += remarks
+    shapes = dict(loaded.inputs)
+    (first, found), *others = said.items()
+    prepare, remarks = preparation(found, shapes[first][1], arguments.mean, arguments.scale, arguments.order)
+    if prepare.order == "depth":
+        raise NetError(Diagnostic("image-input", f"input '{first}' is a depth map: there is no image to label"))
+    notes += remarks
+    companions = []
+    for name, found in others:
+        made, remarks = preparation(found, shapes[name][1])
+        notes += remarks
+        companions.append(Companion(name, also[name], made))
     if leads:
-        show_notes([*notes, *remarks], frozenset({"mean-assumed"}))
-    return Job(loaded, prepare, to_device(loaded, target, arguments.dtype), legal, heads)
+        show_notes(notes, frozenset({"mean-assumed"}))
+    placed = to_device(loaded, target, arguments.dtype)
+    return Job(loaded, prepare, placed, legal, heads, Companions(tuple(companions)))
 
 
-def _one_image(inputs: Sequence[tuple[str, tuple[int, ...]]], with_loss: bool) -> None:
-    """Raises NetError unless the net takes an image, and labels at most besides."""
-    if not inputs or (len(inputs) > 1 and not with_loss):
-        names = ", ".join(name for name, _ in inputs) or "none"
+def _refuse_options(arguments: argparse.Namespace) -> None:
+    """Raises NetError for an option that says how a prototxt is compiled: a build is as it was built."""
+    given = {
+        "--phase": arguments.phase != "test",
+        "--stage": arguments.stage,
+        "--level": arguments.level,
+        "--input": arguments.input,
+        "--with-loss": arguments.with_loss,
+        "--crop-offsets": arguments.crop_offsets != "auto",
+        "--round-crops": arguments.round_crops,
+        "--allow-unknown": arguments.allow_unknown,
+        "-O": arguments.optimise != OPTIMISE,
+    }
+    names = [name for name, value in given.items() if value]
+    if names:
+        what = f"{' and '.join(names)} say{'s' * (len(names) == 1)} how a prototxt is read, {arguments.net} is a build"
+        raise NetError(Diagnostic("usage", what, remedy="give the prototxt and the caffemodel, or build it anew"))
+
+
+def _also(text: str) -> tuple[str, str]:
+    name, equals, folder = text.partition("=")
+    if not equals or not name:
+        raise NetError(Diagnostic("usage", f"--also {text} is not of the form BLOB=DIR"))
+    if not os.path.isdir(folder):
+        raise NetError(Diagnostic("no-such-file", f"there is no folder '{folder}' for input '{name}'"))
+    return name, folder
+
+
+def _check_images(inputs: Sequence[tuple[str, tuple[int, ...]]], also: Mapping[str, str], asked: Sequence[str]) -> None:
+    """Raises NetError unless the net takes an image, and there is a folder for every further one."""
+    names = [name for name, _ in inputs]
+    if not names:
+        raise NetError(
+            Diagnostic("image-input", "the net takes no image: it has no inputs", remedy="netcompile run computes it")
+        )
+    for name, shape in inputs:
+        if len(shape) != 4:
+            raise NetError(Diagnostic("image-input", f"input '{name}' has {len(shape)} axes, an image 4"))
+    lacking = [name for name in names[1:] if name not in also]
+    if lacking:
         raise NetError(
             Diagnostic(
                 "image-input",
-                f"the net has {len(inputs)} inputs ({names}), an image is one",
-                remedy="netcompile run feeds any number of arrays",
+                f"the net takes {len(names)} images ({', '.join(names)}), IMAGES are for '{names[0]}' alone",
+                remedy=f"{' '.join(f'--also {name}=DIR' for name in lacking)}: images of the same names; "
+                "netcompile run feeds any number of arrays",
             )
         )
-    name, shape = inputs[0]
-    if len(shape) != 4:
-        raise NetError(Diagnostic("image-input", f"input '{name}' has {len(shape)} axes, an image 4"))
+    for text in asked:
+        name = text.partition("=")[0]
+        if name not in names[1:]:
+            others = f": it has {', '.join(names)}" if name not in names else ": IMAGES are for it"
+            raise NetError(Diagnostic("image-input", f"--also {text}: the net has no further input '{name}'{others}"))
 
 
-def _analysed(arguments: argparse.Namespace) -> tuple[Analysed, tuple[str, ...]]:
-    """The net and its score blobs; with --with-loss those that it would have without."""
+def _analysed(arguments: argparse.Namespace) -> tuple[Analysed, tuple[str, ...], tuple[Input, ...]]:
+    """The net, its score blobs and its inputs for images; with --with-loss those that it would have without."""
     source = read_source(arguments.net)
     analysed = analyse_net(arguments, source).require()
-    bare = analysed
-    if arguments.with_loss:
-        from netcompile.cli.netinput import options
-        from netcompile.pipeline import analyse
-
-        chosen = replace(options(arguments), with_loss=False)
-        bare = analyse(source, chosen, arguments.crop_offsets, arguments.round_crops).require()
+    bare = without_loss(arguments, source).require() if arguments.with_loss else analysed
     if arguments.output:
         from netcompile.cli.run import wanted
 
-        return analysed, tuple(wanted(arguments.output, analysed) or ())
-    maps = tuple(name for name in bare.graph.outputs if len(bare.shapes.get(bare.graph.blobs[name], ())) == 4)
+        return analysed, tuple(wanted(arguments.output, analysed) or ()), bare.graph.inputs
+    maps = _maps(bare, bare.graph.outputs) or _maps(bare, _scored(bare))
     if not maps:
         names = ", ".join(bare.graph.outputs)
         raise NetError(
@@ -138,7 +208,30 @@ def _analysed(arguments: argparse.Namespace) -> tuple[Analysed, tuple[str, ...]]
                 remedy="netcompile surgery convolutionalise makes a map of it; --output names another blob",
             )
         )
-    return analysed, maps
+    return analysed, maps, bare.graph.inputs
+
+
+def _needed(net: Analysed, blobs: Iterable[str]) -> set[Value]:
+    """All values from which these blobs are computed."""
+    producers = net.graph.producers()
+    found: set[Value] = set()
+    stack = [net.graph.blobs[name] for name in blobs if name in net.graph.blobs]
+    while stack:
+        value = stack.pop()
+        if value not in found:
+            found.add(value)
+            stack += producers[value].bottoms if value in producers else ()
+    return found
+
+
+def _maps(net: Analysed, blobs: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name for name in blobs if len(net.shapes.get(net.graph.blobs[name], ())) == 4)
+
+
+def _scored(net: Analysed) -> Iterable[str]:
+    """What the losses are of: the scores of a net whose labels come from an Input layer, so that its losses stay."""
+    losses = [node.bottoms[0] for node in net.graph.nodes if node.type.endswith("Loss") and node.bottoms]
+    return dict.fromkeys(value.blob for value in losses if net.graph.blobs[value.blob] == value)
 
 
 def _chosen(outputs: tuple[str, ...], asked: list[str] | None) -> tuple[str, ...]:

@@ -6,10 +6,9 @@ file, with your rights: run only files that you trust.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from netcompile.cli.codes import DONE, USAGE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 

@@ -13,7 +13,6 @@ Weights are read from .caffemodel, .caffemodel.h5 or .safetensors (keys LAYER.IN
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from netcompile.cli.codes import DONE, USAGE
 from netcompile.cli.messages import show
@@ -21,6 +20,7 @@ from netcompile.cli.netinput import add_net, options, read_source, read_weights_
 from netcompile.cli.output import whole_file, write_text
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--pad", type=int, metavar="N", help="padding of the first convolution; 100 in the FCN nets")
     one.add_argument("--suffix", default="", help='put behind the names of converted layers, such as "-conv"')
     two = kinds.add_parser("transplant", help="weights of another net, by name")
-    two.add_argument("--suffix", default="", help="what the names of the new net have behind the old ones")
+    two.add_argument("--suffix", default="", help="what new names have behind the old ones; same names count too")
     three = kinds.add_parser("interp", help="bilinear kernels in upsampling layers")
     three.add_argument("--layers", action="append", metavar="A,B", help='default: Deconvolutions with "up" in the name')
     four = kinds.add_parser("expand-score", help="a score layer with more classes")
@@ -111,8 +111,9 @@ def _interp(arguments: argparse.Namespace, net: Net, old: Weights) -> Weights:
             Diagnostic("surgery", 'the net has no Deconvolution with "up" in its name', remedy="--layers A,B")
         )
     found = transplant(net, old, seed=arguments.seed)
+    made = interp(found.weights, names)
     write_text(f"bilinear: {', '.join(names)}\n")
-    return interp(found.weights, names)
+    return made
 
 
 def _expand(arguments: argparse.Namespace, net: Net, old: Weights) -> Weights:

@@ -6,16 +6,16 @@ share is that of the machine's peak, measured just before: multiply-accumulates 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from netcompile.cli.codes import DONE
 from netcompile.cli.messages import show_notes
 from netcompile.cli.netinput import add_net, analyse_net, read_weights_path
 from netcompile.cli.output import write_json, write_text
 from netcompile.cli.segmenting import positive
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from typing import Any
 
     from netcompile.runtime.timing import Timing
 

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from netcompile.cli.codes import DONE, INTERRUPTED
 from netcompile.cli.messages import show_notes
 from netcompile.cli.netinput import read_source, read_weights_path
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
@@ -88,11 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
         assert bundled is not None
         source = Source(source.text, str(bundled))
     solver = read_solver(source)
-    if arguments.resume is not None and arguments.weights:
-        from netcompile.prototxt.diagnostic import Diagnostic, NetError
-
-        what, why = "--resume and --weights together", "a snapshot has its own weights, and Caffe refuses both too"
-        raise NetError(Diagnostic("usage", what, why=why, remedy="give one of them"))
+    if arguments.resume is not None:
+        refuse_beside_resume(arguments)
     weights = tuple(read_weights_path(name) for name in arguments.weights)
 
     from netcompile.cli.run import device
@@ -101,10 +98,23 @@ def run(arguments: argparse.Namespace) -> int:
 
     wishes = Wishes(
         weights, arguments.data, arguments.out, arguments.split, arguments.mean, device(arguments.device),
-        arguments.dtype, arguments.seed, arguments.interp,
+        arguments.dtype, arguments.seed, arguments.interp, resume=arguments.resume,
     )  # fmt: skip
     finished = train(lambda: prepare(solver, wishes, say, note), arguments.out, arguments.resume)
     return DONE if finished else INTERRUPTED
+
+
+def refuse_beside_resume(arguments: argparse.Namespace) -> None:
+    """Raises NetError for options whose values a snapshot has itself."""
+    from netcompile.prototxt.diagnostic import Diagnostic, NetError
+
+    reasons = {
+        "weights": (bool(arguments.weights), "a snapshot has its own weights, and Caffe refuses both too"),
+        "seed": (arguments.seed is not None, "a snapshot has its own seed, which chose the order of its data"),
+    }
+    for option, (given, why) in reasons.items():
+        if given:
+            raise NetError(Diagnostic("usage", f"--resume and --{option} together", why=why, remedy="give one of them"))
 
 
 def say(text: str) -> None:

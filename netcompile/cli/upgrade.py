@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from netcompile.cli.codes import DONE
 from netcompile.cli.messages import show
 from netcompile.cli.netinput import NET_HELP, read_source
 from netcompile.cli.output import write_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 

@@ -9,7 +9,6 @@ them. A build's module is Python code, and is run. Exit code 1 where something d
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
 from netcompile.cli.codes import DONE, FINDINGS
 from netcompile.cli.messages import show, show_notes
@@ -17,8 +16,10 @@ from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_sou
 from netcompile.cli.output import write_json, write_text
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from typing import Any
 
     from netcompile.pipeline import Analysed
     from netcompile.runtime.blobs import Blobs
@@ -79,6 +80,7 @@ def _with_reference(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
     given = read_npz(arguments.inputs, "float32") if arguments.inputs is not None else {}
     reference: Arrays = {}
     if not is_build(arguments.reference):
+        _check_reference(arguments.reference)
         reference = read_npz(arguments.reference, "float64")
     feed = {**{_plain(key): array.astype("float32") for key, array in reference.items()}, **given}
     if is_build(arguments.net):
@@ -98,6 +100,18 @@ def _with_reference(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
     result = verify(found, reference, arguments.tolerance)
     _remarks(result, arguments.reference)
     return name, [(f"against {arguments.reference}", result, found, reference)]
+
+
+def _check_reference(path: str) -> None:
+    """Raises NetError where there is no such file, or a folder that is no build."""
+    import os
+
+    if os.path.isdir(path):
+        what = f"the folder '{path}' is no build: it has no manifest.json"
+        raise NetError(Diagnostic("reference", what, remedy="netcompile build … -o DIR makes one"))
+    if not os.path.lexists(path):
+        remedy = "--reference takes an .npz of blobs, or the folder of a build"
+        raise NetError(Diagnostic("no-such-file", f"there is no file '{path}'", remedy=remedy))
 
 
 def _plain(key: str) -> str:

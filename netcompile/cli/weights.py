@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from netcompile.prototxt.diagnostic import Diagnostic
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netcompile.caffemodel.convert import ConversionReport
     from netcompile.emit.module import Module

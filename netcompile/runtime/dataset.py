@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +39,7 @@ class DataSet:
     classes: tuple[str, ...] = ("",)
     kind: str = "png"  # how label files are read: "png", "sift-flow", "nyud"
     palette: Any = None  # for label maps that are colour images
+    folders: Mapping[str, str] = field(default_factory=dict)  # of the images for a net's further inputs
 
 
 def open_data(path: str, split: str | None = None, root: str | None = None) -> DataSet:
@@ -153,7 +154,9 @@ def _nyud(root: str, split: str) -> DataSet:
         )
         for name in (line.split()[0] for line in _lines(listed))
     )
-    return _checked(DataSet("nyud", samples, ("label",), ("nyud",), "nyud"), listed)
+    places = {name: os.path.join(root, "data", name) for name in ("hha", "depth")}
+    folders = {name: path for name, path in places.items() if os.path.isdir(path)}
+    return _checked(DataSet("nyud", samples, ("label",), ("nyud",), "nyud", folders=folders), listed)
 
 
 def _splits(root: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.runtime.companions import Companions
 from netcompile.runtime.dataset import DataSet, Sample, labels_of
 from netcompile.runtime.images import thumbnail
 from netcompile.runtime.metrics import Scores, confusion, scores
@@ -19,8 +20,9 @@ from netcompile.runtime.palettes import class_names
 from netcompile.runtime.predict import broken_image
 from netcompile.runtime.progress import Progress
 from netcompile.runtime.ranks import Ranks
+from netcompile.runtime.score_maps import is_grey
+from netcompile.runtime.score_maps import labels_of as predicted_labels
 from netcompile.runtime.segment import Broken, Segmented, read_all, reason_of, segment
-from netcompile.runtime.segment import labels_of as predicted_labels
 
 if TYPE_CHECKING:
     from netcompile.runtime.loaded import Loaded
@@ -92,7 +94,7 @@ def evaluate(
     loaded: Loaded, heads: tuple[str, ...], data: DataSet, prepare: Preparation, *,
     device: torch.device, group: Ranks = Ranks(), batch: int = 1, keep: int = 12,  # noqa: B008
     legal: Callable[[int, int], str] | None = None, classes: tuple[str, ...] = (),
-    report: Callable[[Diagnostic], None],
+    companions: Companions = Companions(), report: Callable[[Diagnostic], None],  # noqa: B008
 ) -> Evaluation:  # fmt: skip
     """Run the net on every sample and count pixels; each process does its share, and all get the result.
 
@@ -114,12 +116,16 @@ def evaluate(
     losses: dict[int, float] = {}
     good = broken = 0
     truths = _Truths(data)
-    reads = read_all(((index, sample), sample.image) for index, sample in mine)
+    reads = read_all((((index, sample), sample.image) for index, sample in mine), companions)
     reads = (truths.with_labels(read) for read in reads)
     extra = truths.planes if len(loaded.inputs) > 1 else None
     for result in segment(reads, loaded, prepare, device, batch=batch, legal=legal, extra=extra):
         index, sample = result.key
-        problem = result.why if isinstance(result, Broken) else _count(result, sample, heads, truths, tallies, keep)
+        problem = (
+            result.why
+            if isinstance(result, Broken)
+            else _count(result, sample, heads, loaded.kinds, truths, tallies, keep)
+        )
         if problem:
             progress.clear()
             report(broken_image(sample.image, problem))
@@ -136,20 +142,28 @@ def evaluate(
 
 
 def _count(
-    result: Segmented, sample: Sample, heads: tuple[str, ...], truths: _Truths, tallies: list[_Tally], keep: int
-) -> str:
+    result: Segmented, sample: Sample, heads: tuple[str, ...], kinds: Mapping[str, str], truths: _Truths,
+    tallies: list[_Tally], keep: int,
+) -> str:  # fmt: skip
     """Add one image to every head's counts, or say why that cannot be."""
     pairs = []
     for blob, truth in zip(heads, truths.known[result.key[0]], strict=False):
         score = result.scores[blob]
-        predicted = predicted_labels(score)
+        kind = kinds.get(blob, "")
+        predicted = predicted_labels(score, kind)
         if predicted.shape != truth.shape:
             (a, b), (c, d) = predicted.shape, truth.shape
             return f"output '{blob}' is {a}×{b}, the label map {c}×{d}"
-        pairs.append((truth, predicted, score.shape[0] if score.ndim == 3 else 256))
+        pairs.append((truth, predicted, _classes(score, kind)))
     for tally, (truth, predicted, classes) in zip(tallies, pairs, strict=True):
         tally.add(sample.name, result.rgb, truth, predicted, classes, keep)
     return ""
+
+
+def _classes(score: Array, kind: str) -> int:
+    if is_grey(score, kind):
+        return 2
+    return score.shape[0] if score.ndim == 3 and kind != "labels" else 256
 
 
 def _loss(result: Segmented | Broken, heads: tuple[str, ...]) -> float | None:

@@ -19,7 +19,7 @@ def evaluation_as_text(found: Evaluation, now: datetime, iteration: int) -> str:
     for head in found.heads:
         parts.append(score_lines(head.scores, now, iteration, found.loss))
         title = f"{head.blob}, {found.images} images" + (f", {found.broken} broken" if found.broken else "")
-        parts.append(f"\n{title}\n{_table(head)}\n")
+        parts.append(f"{title}\n{_table(head)}\n")
     return "\n".join(parts)
 
 

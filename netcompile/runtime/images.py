@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin
 
 from netcompile.runtime.palettes import voc_palette
+from netcompile.runtime.prepare import FCN_MEAN_BGR
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -18,31 +19,41 @@ __all__ = [
     "FCN_MEAN_BGR",
     "overlay",
     "png",
+    "read_depth",
     "read_image",
     "read_labels",
     "thumbnail",
+    "tinted",
     "to_blob",
     "voc_palette",
     "write_labels",
 ]
 
-# The mean of the FCN reference code's data layers, in BGR order.
-FCN_MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)
-
 
 def read_image(path: str | Path) -> Array:
     """An image as H×W×3 bytes, RGB: turned upright by its EXIF tag, grey and palette images expanded,
-    transparency laid over white, 16 bits a channel reduced to 8. Raises OSError for what Pillow cannot read.
+    transparency laid over white, 16 bits a channel reduced to 8. Raises OSError for what Pillow cannot read, ValueError
+    for pixels of 32 bits, whose range nothing tells.
     """
     with Image.open(path) as image:
         upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith("I;16"):
+        if upright.mode == "F" or (upright.mode == "I" and image.format != "PNG"):
+            raise ValueError("its pixels are numbers of 32 bits; save it with 8 or 16 bits a channel")
+        if upright.mode.startswith("I"):  # some versions of Pillow open a PNG of 16 bits as one of 32
             grey = (np.asarray(upright).astype(np.uint16) >> 8).astype(np.uint8)
             return np.repeat(grey[:, :, None], 3, axis=2)
         if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
             rgba = upright.convert("RGBA")
             upright = Image.alpha_composite(Image.new("RGBA", rgba.size, (255, 255, 255, 255)), rgba)
         return np.asarray(upright.convert("RGB"))
+
+
+def read_depth(path: str | Path) -> Array:
+    """One number a pixel, H×W float32, as it is stored (NYUDv2's depth: 16 bits). Raises OSError, ValueError."""
+    with Image.open(path) as image:
+        if len(image.getbands()) != 1 or image.mode == "P":
+            raise ValueError(f"it is no map of one number a pixel: its mode is {image.mode}")
+        return np.asarray(ImageOps.exif_transpose(image)).astype(np.float32)
 
 
 def to_blob(rgb: Array, mean_bgr: Sequence[float] = FCN_MEAN_BGR) -> Array:
@@ -73,6 +84,12 @@ def overlay(rgb: Array, labels: Array, palette: Array | None = None, opacity: fl
     colours = (voc_palette() if palette is None else palette)[labels]
     mixed = (1 - opacity) * rgb + opacity * colours
     return np.where(labels[:, :, None] > 0, mixed, rgb).astype(np.uint8)
+
+
+def tinted(rgb: Array, share: Array, colour: Array) -> Array:
+    """The image with `share` (H×W, 0 … 1) of a colour mixed into each pixel; H×W×3 bytes."""
+    mixed = (1 - share[:, :, None]) * rgb + share[:, :, None] * colour
+    return np.asarray(mixed.round(), np.uint8)
 
 
 def read_labels(path: str | Path, palette: Array | None = None) -> Array:

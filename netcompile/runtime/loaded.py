@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +16,7 @@ from netcompile.prototxt.diagnostic import Diagnostic, NetError
 if TYPE_CHECKING:
     from netcompile.ir.graph import Graph
     from netcompile.pipeline import Analysed
+    from netcompile.runtime.prepare import Preparation
 
 MANIFEST = "manifest.json"
 Blob = tuple[str, tuple[int, ...]]  # name, shape
@@ -31,6 +32,8 @@ class Loaded:
     outputs: tuple[str, ...]
     identity: str  # changes whenever the net or its weights do
     graph: Graph | None = None
+    images: Mapping[str, Preparation | None] = field(default_factory=dict)  # the inputs that take images
+    kinds: Mapping[str, str] = field(default_factory=dict)  # what outputs hold, as `analysis.outputs` says
 
     def __call__(self, feed: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One forward pass; every output by blob name."""
@@ -58,6 +61,8 @@ def load_build(folder: str) -> Loaded:
         hashes = dict(manifest["sha256"])
         outputs = tuple(str(name) for name in manifest["outputs"])
         weights = manifest["weights"]
+        images = {str(n): _prepared(folder, fields, hashes) for n, fields in manifest.get("images", {}).items()}
+        kinds = {str(name): str(kind) for name, kind in manifest.get("kinds", {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _broken(folder, f"its {MANIFEST} cannot be read: {type(error).__name__}: {error}") from None
     needed = [names["module"], *([weights] if weights else [])]
@@ -72,7 +77,23 @@ def load_build(folder: str) -> Loaded:
     elif any(True for _ in net.parameters()):
         raise _broken(folder, "it was built without weights", "netcompile build … --weights F.caffemodel")
     identity = " ".join(str(hashes.get(name)) for name in needed)
-    return Loaded(net.train(manifest.get("phase") == "train"), names["net"], inputs, outputs, identity)
+    net.train(manifest.get("phase") == "train")
+    return Loaded(net, names["net"], inputs, outputs, identity, None, images, kinds)
+
+
+def _prepared(folder: str, fields: Any, hashes: Mapping[str, Any]) -> Preparation | None:
+    """What an input's images go through; None where the net did not say."""
+    from netcompile.runtime.prepare import from_json
+
+    if fields is None:
+        return None
+    name = fields.get("mean_image")
+    if name is None:
+        return from_json(fields, None)
+    import numpy as np
+
+    _check_file(folder, name, hashes)
+    return from_json(fields, np.load(os.path.join(folder, name), allow_pickle=False))
 
 
 def instance(source: str, class_name: str, origin: str) -> nn.Module:
@@ -109,6 +130,7 @@ def load_net(
     """The compiled net with its weights. Raises NetError."""
     from hashlib import sha256
 
+    from netcompile.analysis.outputs import output_kinds
     from netcompile.pipeline import compile_net
     from netcompile.runtime.execute import with_weights
 
@@ -125,6 +147,8 @@ def load_net(
         tuple(module.outputs),
         digest.hexdigest(),
         analysed.graph,
+        {},
+        output_kinds(analysed.graph),
     )
 
 

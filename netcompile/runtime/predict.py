@@ -12,11 +12,13 @@ import numpy as np
 import torch
 
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
-from netcompile.runtime.images import overlay, png
+from netcompile.runtime.companions import Companions
+from netcompile.runtime.images import overlay, png, tinted
 from netcompile.runtime.outputs import Outputs, claimed, npz
 from netcompile.runtime.progress import Progress
 from netcompile.runtime.ranks import Ranks
-from netcompile.runtime.segment import Broken, Segmented, labels_of, probabilities, read_all, segment
+from netcompile.runtime.score_maps import grey, is_grey, labels_of, probabilities
+from netcompile.runtime.segment import Broken, Segmented, read_all, segment
 
 if TYPE_CHECKING:
     from netcompile.runtime.loaded import Loaded
@@ -48,20 +50,20 @@ class Counts:
 def predict(
     loaded: Loaded, images: Sequence[Picture], folder: str, prepare: Preparation, wanted: Wanted, *,
     device: torch.device, group: Ranks = Ranks(), batch: int = 4, legal: Callable[[int, int], str] | None = None,  # noqa: B008
-    report: Callable[[Diagnostic], None],
+    companions: Companions = Companions(), report: Callable[[Diagnostic], None],  # noqa: B008
 ) -> Counts:  # fmt: skip
     """Write ``DIR/labels/NAME.png`` and so on for every image; `report` is told of every broken one.
 
     With several outputs there is a folder for each: ``DIR/labels/BLOB/NAME.png``. An image whose outputs are whole,
     made by the same net with the same settings and not older than it, is left alone. Raises NetError, OSError.
     """
-    out = Outputs(folder, settings(loaded, prepare, wanted), group.rank)
+    out = Outputs(folder, settings(loaded, prepare, wanted, companions), group.rank)
     with claimed(folder, group.leads, group.wait):
         mine = [images[index] for index in group.share(len(images))]
-        todo = [p for p in mine if not all(out.is_done(path, p.path) for path in paths(out, loaded, p, wanted))]
+        todo = [p for p in mine if not _is_done(out, p, paths(out, loaded, p, wanted), companions)]
         progress = Progress(len(todo), "images", group.leads)
         made = broken = 0
-        reads = read_all((picture, picture.path) for picture in todo)
+        reads = read_all(((picture, picture.path) for picture in todo), companions)
         for result in segment(reads, loaded, prepare, device, batch=batch, legal=legal):
             if isinstance(result, Broken):
                 progress.clear()
@@ -76,14 +78,20 @@ def predict(
     return Counts(*(int(count) for count in total))
 
 
+def _is_done(out: Outputs, picture: Picture, made: Sequence[str], companions: Companions) -> bool:
+    return all(out.is_done(path, source) for source in (picture.path, *companions.paths(picture.path)) for path in made)
+
+
 def broken_image(path: str, why: str) -> Diagnostic:
     """The warning about an image that is skipped."""
     return Diagnostic("image-broken", f"{path} is skipped", why=why, severity="warning")
 
 
-def settings(loaded: Loaded, prepare: Preparation, wanted: Wanted) -> str:
+def settings(loaded: Loaded, prepare: Preparation, wanted: Wanted, companions: Companions = Companions()) -> str:  # noqa: B008
     """A short text that differs whenever the outputs could: net, weights, preparation, colours."""
-    digest = sha256(f"{loaded.identity}\n{prepare.words()}\n{wanted.opacity}\n{loaded.outputs}\n".encode())
+    digest = sha256(
+        f"{loaded.identity}\n{prepare.words()}\n{wanted.opacity}\n{loaded.outputs}\n{companions.words()}\n".encode()
+    )
     digest.update(wanted.palette.tobytes())
     if prepare.image is not None:
         digest.update(prepare.image.tobytes())
@@ -93,11 +101,11 @@ def settings(loaded: Loaded, prepare: Preparation, wanted: Wanted) -> str:
 def paths(out: Outputs, loaded: Loaded, picture: Picture, wanted: Wanted) -> list[str]:
     """Every file that belongs to an image."""
     kinds = [("labels", "png"), *([("overlays", "png")] if wanted.overlays else [])]
-    kinds += [("softmax", "npz")] if wanted.softmax else []
+    known = [("softmax", "npz")] if wanted.softmax else []
     return [
         out.path(kind, f"{blob_folder(loaded, blob)}{picture.name}.{extension}")
         for blob in loaded.outputs
-        for kind, extension in kinds
+        for kind, extension in (*kinds, *(known if loaded.kinds.get(blob) != "labels" else ()))
     ]
 
 
@@ -113,18 +121,24 @@ def blob_folder(loaded: Loaded, blob: str) -> str:
 def write(out: Outputs, loaded: Loaded, result: Segmented, wanted: Wanted) -> None:
     """The files of one image. The label map comes last, so that it stands for the whole set."""
     for blob in loaded.outputs:
-        score = result.scores[blob]
-        labels = labels_of(score)
+        score, kind = result.scores[blob], loaded.kinds.get(blob, "")
+        labels = labels_of(score, kind)
         stem = f"{blob_folder(loaded, blob)}{result.key.name}"
-        if wanted.softmax:
+        if wanted.softmax and kind != "labels":
             if score.ndim != 3:
                 raise NetError(Diagnostic("score-map", f"output '{blob}' holds labels: there are no probabilities"))
-            known = probabilities(score)
+            known = probabilities(score, kind)
             out.write(out.path("softmax", f"{stem}.npz"), partial(npz, name="prob", array=known, made_by=out.settings))
+        levels = grey(score, kind) if is_grey(score, kind) else None
         if wanted.overlays:
-            tinted = overlay(result.rgb, fitted(labels, result.rgb.shape), wanted.palette, wanted.opacity)
-            out.write(out.path("overlays", f"{stem}.png"), partial(png, pixels=tinted, made_by=out.settings))
-        made = partial(png, pixels=labels, palette=wanted.palette, made_by=out.settings)
+            if levels is None:
+                mixed = overlay(result.rgb, fitted(labels, result.rgb.shape), wanted.palette, wanted.opacity)
+            else:
+                share = fitted(levels, result.rgb.shape) / 255 * wanted.opacity
+                mixed = tinted(result.rgb, share, wanted.palette[1])
+            out.write(out.path("overlays", f"{stem}.png"), partial(png, pixels=mixed, made_by=out.settings))
+        palette, pixels = (wanted.palette, labels) if levels is None else (None, levels)
+        made = partial(png, pixels=pixels, palette=palette, made_by=out.settings)
         out.write(out.path("labels", f"{stem}.png"), made)
 
 

@@ -7,18 +7,21 @@ as a literal.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
-from netcompile.runtime.images import FCN_MEAN_BGR
+from netcompile.record import record, replace
 
 if TYPE_CHECKING:
-    from netcompile.ir.graph import Graph, Input
+    import numpy as np
+
+    from netcompile.ir.graph import Input
 
     Array = np.ndarray[Any, np.dtype[Any]]
+
+# The mean of the FCN reference code's data layers, in BGR order.
+FCN_MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)
 
 # Means that the FCN reference code's data layers have in their code, by class and by top.
 _FCN_LAYERS: dict[str, tuple[float, float, float]] = {
@@ -29,9 +32,11 @@ _FCN_LAYERS: dict[str, tuple[float, float, float]] = {
     "NYUDSegDataLayer": (116.190, 97.203, 92.318),
 }
 _NYUD_HHA = (132.431, 94.076, 118.477)  # in the order of the file, which is kept
+_NYUD_LOG_DEPTH = 7.8952
+ORDERS = ("bgr", "rgb", "grey", "depth")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Preparation:
     """(pixel − mean) · scale, channels in the given order.
 
@@ -41,17 +46,23 @@ class Preparation:
 
     mean: tuple[float, ...] = FCN_MEAN_BGR
     scale: float = 1.0
-    order: str = "bgr"  # "bgr", "rgb", or "grey" for nets with one channel
+    order: str = "bgr"  # "bgr", "rgb", "grey" for nets with one channel, "depth": the logarithm of one number a pixel
     image: Array | None = None
     origin: str = "the FCN reference code"
 
-    def blob(self, rgb: Array) -> Array:
-        """A C×H×W float32 blob of an H×W×3 image."""
-        if self.order == "grey":
+    def blob(self, pixels: Array) -> Array:
+        """A C×H×W float32 blob of an H×W×3 image, for "depth" of an H×W map. ValueError for a depth of 0."""
+        import numpy as np
+
+        if self.order == "depth":
+            if pixels.min(initial=1) <= 0:
+                raise ValueError("a depth of 0 has no logarithm")
+            planes = np.log(pixels.astype(np.float32))[None]
+        elif self.order == "grey":
             # The weights of ITU-R 601 that every grey conversion uses, Caffe's (OpenCV) and Pillow's alike.
-            planes = np.rint(rgb.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32))[None]
+            planes = np.rint(pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32))[None]
         else:
-            planes = (rgb[:, :, ::-1] if self.order == "bgr" else rgb).astype(np.float32).transpose(2, 0, 1)
+            planes = (pixels[:, :, ::-1] if self.order == "bgr" else pixels).astype(np.float32).transpose(2, 0, 1)
         if self.image is not None and self.image.shape == planes.shape:
             out = planes - self.image
         else:
@@ -68,17 +79,24 @@ class Preparation:
         return f"{self.order.upper()}, mean {mean}{whole}{scale}"
 
 
-def preparation(
-    graph: Graph | None, channels: int, beside: str = "", mean: str | None = None, scale: float | None = None,
-    order: str | None = None,
-) -> tuple[Preparation, list[Diagnostic]]:  # fmt: skip
-    """What the net's data layer does to an image, and remarks about it.
+def of_input(entry: Input, beside: str = "") -> tuple[Preparation | None, list[Diagnostic]]:
+    """What an input's data layer does to an image, None where it does not say; and remarks.
 
-    `mean` (numbers or a .binaryproto), `scale` and `order` replace what the layer says. `beside` is the folder of the
-    prototxt, where a mean file may lie. Raises NetError, OSError.
+    `beside` is the folder of the prototxt, where a mean file may lie. Raises NetError, OSError.
     """
     notes: list[Diagnostic] = []
-    found = _of_input(graph.inputs[0], beside, notes) if graph is not None and graph.inputs else None
+    return _of_input(entry, beside, notes), notes
+
+
+def preparation(
+    found: Preparation | None, channels: int, mean: str | None = None, scale: float | None = None,
+    order: str | None = None,
+) -> tuple[Preparation, list[Diagnostic]]:  # fmt: skip
+    """What an image of `channels` channels goes through, and remarks: `found` is what the net says.
+
+    `mean` (numbers or a .binaryproto), `scale` and `order` replace what the net says. Raises NetError, OSError.
+    """
+    notes: list[Diagnostic] = []
     if found is None and mean is None:
         notes.append(
             Diagnostic(
@@ -97,6 +115,21 @@ def preparation(
     if order is not None:
         result = replace(result, order=order)
     return _for_channels(result, channels), notes
+
+
+def as_json(made: Preparation, mean_file: str | None) -> dict[str, Any]:
+    """The preparation as a build's manifest keeps it; `mean_file` is the build's file with the mean image."""
+    fields = {"order": made.order, "mean": list(made.mean), "scale": made.scale, "origin": made.origin}
+    return fields if made.image is None else {**fields, "mean_image": mean_file}
+
+
+def from_json(fields: dict[str, Any], image: Array | None) -> Preparation:
+    """The preparation of a manifest. Raises KeyError, TypeError, ValueError for what `as_json` does not write."""
+    order = str(fields["order"])
+    if order not in ORDERS:
+        raise ValueError(f"{order!r} is no order of channels")
+    mean = tuple(float(value) for value in fields["mean"])
+    return Preparation(mean, float(fields["scale"]), order, image, str(fields["origin"]))
 
 
 def _numbers(values: tuple[float, ...]) -> str:
@@ -157,11 +190,21 @@ def _of_python(entry: Input, notes: list[Diagnostic]) -> Preparation | None:
         mean = (mean,)
     if isinstance(mean, list | tuple) and mean and all(isinstance(v, int | float) for v in mean):
         return Preparation(tuple(float(v) for v in mean), origin=f"param_str of {kind}")
-    if kind == "NYUDSegDataLayer" and entry.value.blob == "hha":
+    if kind == "NYUDSegDataLayer" and _nyud_image(entry, params) == "hha":
         return Preparation(_NYUD_HHA, order="rgb", origin=kind)
+    if kind == "NYUDSegDataLayer" and _nyud_image(entry, params) == "depth":
+        return Preparation((_NYUD_LOG_DEPTH,), order="depth", origin=kind)
     if kind in _FCN_LAYERS:
         return Preparation(_FCN_LAYERS[kind], origin=kind)
     return None
+
+
+def _nyud_image(entry: Input, params: dict[Any, Any]) -> str:
+    """Which kind of image a top of the NYUDv2 layer is: its param_str lists them in the order of the tops."""
+    tops, kinds = entry.message.all("top"), params.get("tops")
+    if isinstance(kinds, list | tuple) and entry.value.blob in tops[: len(kinds)]:
+        return str(kinds[tops.index(entry.value.blob)])
+    return str(entry.value.blob)
 
 
 def read_literal(text: str) -> Any:
@@ -191,7 +234,7 @@ def _with_mean(made: Preparation, mean: str) -> Preparation:
         numbers = tuple(float(part) for part in mean.replace(",", " ").split())
     except ValueError:
         numbers = ()
-    if numbers and all(np.isfinite(numbers)):
+    if numbers and all(map(isfinite, numbers)):
         return replace(made, mean=numbers, image=None, origin="--mean")
     if not os.path.isfile(mean):
         raise NetError(
@@ -201,6 +244,8 @@ def _with_mean(made: Preparation, mean: str) -> Preparation:
                 remedy="--mean 104.007,116.669,122.679 or --mean FILE.binaryproto",
             )
         )
+    import numpy as np
+
     from netcompile.caffemodel.reader import read_mean
 
     image = read_mean(mean).array().astype(np.float32)
@@ -224,9 +269,11 @@ def _for_channels(made: Preparation, channels: int) -> Preparation:
                 remedy="netcompile run feeds any array",
             )
         )
+    if made.order == "depth" and channels != 1:
+        raise NetError(Diagnostic("image-input", f"the net's input has {channels} channels, a depth map has 1"))
     if channels == 1:
-        mean = made.mean if len(made.mean) == 1 else (float(np.mean(made.mean)),)
-        made = replace(made, order="grey", mean=mean)
+        mean = made.mean if len(made.mean) == 1 else (sum(made.mean) / len(made.mean),)
+        made = replace(made, order=made.order if made.order == "depth" else "grey", mean=mean)
     elif len(made.mean) not in (1, 3):
         raise NetError(Diagnostic("mean-file", f"the mean has {len(made.mean)} numbers, the image 3 channels"))
     if made.image is not None and made.image.shape[0] != channels:

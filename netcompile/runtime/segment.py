@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -33,6 +33,7 @@ class Read:
     key: Any
     rgb: Array | None
     problem: str = ""
+    more: Mapping[str, Array] = field(default_factory=dict)  # what the net's other inputs are fed with, by blob
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +53,28 @@ class Broken:
     why: str
 
 
-def read_all(items: Iterable[tuple[K, str]]) -> Iterator[Read]:
-    """Every image in order, read ahead in threads (Pillow decodes without the interpreter's lock)."""
+def read_all(
+    items: Iterable[tuple[K, str]], others: Callable[[str, Array], Mapping[str, Array]] | None = None
+) -> Iterator[Read]:
+    """Every image in order, read ahead in threads (Pillow decodes without the interpreter's lock).
+
+    `others(path, rgb)` gives what the net takes besides the image: C×H×W blobs by name.
+    """
     waiting: deque[Future[Read]] = deque()
     source = iter(items)
     with ThreadPoolExecutor(min(AHEAD, os.cpu_count() or 1)) as pool:
         while True:
             while len(waiting) < 2 * AHEAD and (item := next(source, None)) is not None:
-                waiting.append(pool.submit(_read, *item))
+                waiting.append(pool.submit(_read, *item, others))
             if not waiting:
                 return
             yield waiting.popleft().result()
 
 
-def _read(key: Any, path: str) -> Read:
+def _read(key: Any, path: str, others: Callable[[str, Array], Mapping[str, Array]] | None) -> Read:
     try:
-        return Read(key, read_image(path))
+        rgb = read_image(path)
+        return Read(key, rgb, more=others(path, rgb) if others is not None else {})
     except MemoryError:
         return Read(key, None, "not enough memory for it")
     except Exception as error:  # damaged files make the decoders raise whatever they like
@@ -111,8 +118,8 @@ def segment(
 ) -> Iterator[Segmented | Broken]:  # fmt: skip
     """Run the net on every image. `legal(height, width)` says why it cannot take a size, "" where it can.
 
-    `extra(key)` gives what all inputs but the first are fed with (a label map, N inputs × H × W). Raises NetError where
-    the memory does not suffice for a single image.
+    `extra(key)` gives the label maps (N inputs × H × W) that the inputs are fed with for which no image is read. Raises
+    NetError where the memory does not suffice for a single image.
     """
     for group in batches(images, batch):
         if group[0].rgb is None:
@@ -158,11 +165,16 @@ def _forward(
     dtype = next((p.dtype for p in loaded.net.parameters()), torch.float32)
     blob = torch.from_numpy(np.stack([prepare.blob(rgb) for rgb in images])).to(device, dtype)
     feed = {loaded.inputs[0][0]: blob}
-    if extra is not None and len(loaded.inputs) > 1:
-        labels = [found for image in group if (found := extra(image.key)) is not None]
-        for index, (name, _) in enumerate(loaded.inputs[1:]):
+    for name in group[0].more:
+        feed[name] = torch.from_numpy(np.stack([image.more[name] for image in group])).to(device, dtype)
+    rest = [name for name, _ in loaded.inputs if name not in feed]
+    labels = [found for image in group if extra is not None and (found := extra(image.key)) is not None]
+    for index, name in enumerate(rest):
+        if labels and index < len(labels[0]):
             planes = np.stack([found[index] for found in labels])[:, None]
             feed[name] = torch.from_numpy(planes.astype(np.float32)).to(device, dtype)
+        else:  # a label that no wanted output needs
+            feed[name] = blob.new_zeros(1)
     with torch.inference_mode():
         tops = loaded(feed)
     for name, tensor in tops.items():
@@ -182,31 +194,3 @@ def legal_sizes(analysed: Analysed) -> Callable[[int, int], str]:
         return f"the net is not legal for {height}×{width} pixels"
 
     return why
-
-
-def labels_of(score: Array) -> Array:
-    """The class with the largest score, H×W bytes (the first of equals); labels are passed on.
-
-    Raises NetError for what is no score map of 2 … 256 classes.
-    """
-    if score.ndim == 2:
-        return np.asarray(score, np.uint8)
-    if score.ndim != 3 or not 2 <= score.shape[0] <= 256:
-        shape = "×".join(map(str, score.shape))
-        raise NetError(
-            Diagnostic(
-                "score-map",
-                f"the output is {shape}, no map of 2 to 256 classes",
-                why="labels are the class of the largest score at each pixel",
-                remedy="--output BLOB names another blob; netcompile run saves any blob as it is",
-            )
-        )
-    return np.asarray(score.argmax(0), np.uint8)
-
-
-def probabilities(score: Array) -> Array:
-    """Softmax over the classes, C×H×W float32; a map that already is one (Softmax ends the net) stays as it is."""
-    if score.min() >= 0 and np.abs(score.sum(0) - 1).max() < 1e-3:
-        return np.asarray(score, np.float32)
-    exponents = np.exp(score - score.max(0, keepdims=True))
-    return np.asarray(exponents / exponents.sum(0, keepdims=True), np.float32)

@@ -40,8 +40,10 @@ class Picture:
     name: str
 
 
-def pictures(arguments: Sequence[str]) -> tuple[Picture, ...]:
+def pictures(arguments: Sequence[str], beside: str = "") -> tuple[Picture, ...]:
     """The images that files, folders (searched through) and globs name, in a fixed order, each once.
+
+    What lies in the folder `beside`, where the outputs go, is left out of folders that are searched.
 
     An image of a folder is named by its path from that folder, any other by its file name. Two images of one name keep
     their extensions. Raises NetError where nothing is found, or two images would have the same outputs.
@@ -49,7 +51,7 @@ def pictures(arguments: Sequence[str]) -> tuple[Picture, ...]:
     found: dict[str, tuple[str, str]] = {}
     problems = []
     for argument in arguments:
-        entries = list(_of_argument(argument))
+        entries = list(_of_argument(argument, beside))
         if not entries:
             problems.append(_nothing(argument))
         for path, name in entries:
@@ -59,9 +61,9 @@ def pictures(arguments: Sequence[str]) -> tuple[Picture, ...]:
     return _named(found.values())
 
 
-def _of_argument(argument: str) -> Iterable[tuple[str, str]]:
+def _of_argument(argument: str, beside: str) -> Iterable[tuple[str, str]]:
     if os.path.isdir(argument):
-        yield from _of_folder(argument)
+        yield from _of_folder(argument, beside)
     elif os.path.lexists(argument):
         yield argument, os.path.basename(argument)
     elif any(character in argument for character in "*?["):
@@ -69,13 +71,19 @@ def _of_argument(argument: str) -> Iterable[tuple[str, str]]:
 
         for path in sorted(glob(argument, recursive=True)):
             if os.path.isdir(path):
-                yield from _of_folder(path)
+                yield from _of_folder(path, beside)
             else:
                 yield path, os.path.basename(path)
 
 
-def _of_folder(folder: str) -> Iterable[tuple[str, str]]:
+def _of_folder(folder: str, beside: str) -> Iterable[tuple[str, str]]:
+    seen = {os.path.realpath(beside)} if beside else set()  # and folders seen, since links may lead in circles
     for here, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(here)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if os.path.splitext(name)[1].lower() in EXTENSIONS and not name.startswith("."):

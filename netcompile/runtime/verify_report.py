@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-MAPS = 200  # heat maps on a page
+MAPS = 36  # heat maps of blobs that differ on a page
+BEST = 8  # heat maps where none does
 
 
 def verification_as_text(found: Verification, title: str) -> str:
@@ -105,20 +106,36 @@ def _finite(value: float) -> float | None:
 
 
 def verification_page(results: list[tuple[str, Verification, Blobs, Mapping[str, Array]]], net: str) -> str:
-    """One self-contained page: for each comparison a table with bars on a logarithmic scale, and heat maps.
+    """One self-contained page: for each comparison heat maps, and a table with bars on a logarithmic scale.
 
     A heat map shows where a blob differs: the largest error over its channels, black for none, white for the largest.
+    Maps are of the blobs that differ, in the net's order; where none does, of those with the largest relative errors.
     """
     sections = []
     for title, found, blobs, reference in results:
-        maps = {}
-        for entry in [*(c for c in found.compared if not c.same), *(c for c in found.compared if c.same)][:MAPS]:
-            other = next((reference[k] for k in (entry.key, f"blob:{entry.key}") if k in reference), None)
-            plane = error_plane(blobs.arrays[entry.key], other) if other is not None else None
-            if plane is not None and np.isfinite(plane).all() and plane.max() > 0 and min(plane.shape) > 1:
-                maps[entry.key] = picture(heat(plane))
-        sections.append((title, found, conclusion(found), maps))
-    return page("verification.html", net=net, sections=sections, number=number, shape=shape_text, bar=bar)
+        wanted = [entry for entry in found.compared if not entry.same]
+        limit = MAPS
+        if not wanted:
+            wanted, limit = sorted(found.compared, key=lambda entry: -entry.relative), BEST
+        maps: list[tuple[Compared, str]] = []
+        left_out = 0
+        for entry in wanted:
+            plane = _plane(entry, blobs, reference)
+            if plane is not None and len(maps) < limit:
+                maps.append((entry, picture(heat(plane))))
+            elif plane is not None and not entry.same:
+                left_out += 1
+        sections.append((title, found, conclusion(found), maps, left_out))
+    return page("verification.html", net=net, sections=sections, number=number, bar=bar)
+
+
+def _plane(entry: Compared, blobs: Blobs, reference: Mapping[str, Array]) -> Array | None:
+    """Where a blob differs, H×W; None where that is no map, or nothing differs."""
+    other = next((reference[key] for key in (entry.key, f"blob:{entry.key}") if key in reference), None)
+    plane = error_plane(blobs.arrays[entry.key], other) if other is not None else None
+    if plane is None or not np.isfinite(plane).all() or plane.max() <= 0 or min(plane.shape) <= 1:
+        return None
+    return plane
 
 
 def bar(relative: float) -> float:

@@ -20,6 +20,7 @@ from netcompile.spec.net_spec import Function, Top, layers
 # Spatial nets are N×C×H×W; the extents themselves do not matter to where pixels lie.
 _SHAPE = (1, 1, 1, 1)
 _AXIS = 2
+_PER_AXIS = frozenset(("kernel_size", "stride", "pad", "dilation", "offset"))
 
 
 class UndefinedMapException(SpecError):
@@ -50,9 +51,25 @@ def crop(top_from: Top, top_to: Top) -> Top:
         if offset < 0:
             raise SpecError(f"{where}, outside it")
         offsets.append(int(offset))
-    offset_field = offsets[:1] if offsets[0] == offsets[1] else offsets
+    once = offsets[0] == offsets[1] and not _tells_axes_apart(top_from, top_to)
+    offset_field = offsets[:1] if once else offsets
     cropped: Top = layers.Crop(top_from, top_to, crop_param={"axis": _AXIS, "offset": offset_field})
     return cropped
+
+
+def _tells_axes_apart(top_from: Top, top_to: Top) -> bool:
+    """Whether a layer up to the nearest common ancestor has a value for each axis; pycaffe writes two offsets then."""
+    cone_from, cone_to = _topological(top_from), _topological(top_to)
+    shared = set(cone_from)
+    nearest = next(item for item in cone_to if item in shared)
+    below = {*cone_from, *cone_to}.difference(_topological(nearest))
+    return any(
+        isinstance(value, (list, tuple)) and len(value) > 1
+        for item in below
+        for keywords in (item.fn.keywords, *map(item.fn.keywords.get, ("convolution_param", "crop_param")))
+        for name, value in (keywords or {}).items()
+        if name in _PER_AXIS
+    )
 
 
 def coord_map_from_to(top_from: Top, top_to: Top) -> tuple[int, Fraction, Fraction]:

@@ -72,13 +72,17 @@ def schema_order(field: FieldType) -> tuple[int, str]:
     return (1 << 30 if field.number is None else field.number, field.name)
 
 
-def enum_value(message_name: str, value: str) -> str:
-    """`value` if an enum inside the message has it (P.Pooling.MAX is "MAX"). Raises AttributeError."""
+def enum_value(message_name: str, value: str, number: bool = False) -> str | int:
+    """`value` if an enum inside the message has it (P.Pooling.MAX is "MAX"); its number on request, where it has one.
+
+    Raises AttributeError.
+    """
     names = [name for name in enum_names() if name.startswith(message_name + ".")]
-    values = [known for name in names for known in enum_type(name).numbers]
+    values = {known: digits for name in names for known, digits in enum_type(name).numbers.items()}
     if value not in values:
         raise AttributeError(f"{message_name} has no value {value!r}{_nearest(value, values)}")
-    return value
+    digits = values[value]
+    return digits if number and digits is not None else value
 
 
 def _value(field: FieldType, value: Any, where: str) -> Any:

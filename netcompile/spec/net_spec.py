@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from netcompile.prototxt.message import Message
 from netcompile.spec.fields import SpecError, enum_value, layer_message, schema_order
@@ -26,6 +26,9 @@ class Top:
     def to_proto(self) -> Proto:
         """The network of all layers that this top needs."""
         return to_proto(self)
+
+    def __iter__(self) -> NoReturn:
+        raise SpecError(f"L.{self.fn.type_name} made one top, not several: say ntop=2 (or how many) in its call")
 
     def __repr__(self) -> str:
         return f"top {self.n} of {self.fn.type_name}"
@@ -66,13 +69,18 @@ class Function:
 
 
 class Proto:
-    """A finished network: `str()` is prototxt text, `.message` the message, its fields are attributes."""
+    """A finished network: `str()` is prototxt text, `.message` the message, its fields are attributes.
 
-    __slots__ = ("message",)
+    Fields of the network may be set; its layers are parts of it and may not: setting one would not change the network.
+    """
+
+    __slots__ = ("message", "whole")
     message: Message
+    whole: bool
 
-    def __init__(self, message: Message) -> None:
+    def __init__(self, message: Message, whole: bool = True) -> None:
         object.__setattr__(self, "message", message)
+        object.__setattr__(self, "whole", whole)
 
     def __str__(self) -> str:
         from netcompile.prototxt.printer import to_text
@@ -85,10 +93,12 @@ class Proto:
         except KeyError:
             raise AttributeError(f"{self.message.type.name} has no field {name!r}") from None
         if isinstance(value, tuple):
-            return tuple(Proto(item) if isinstance(item, Message) else item for item in value)
-        return Proto(value) if isinstance(value, Message) else value
+            return tuple(Proto(item, whole=False) if isinstance(item, Message) else item for item in value)
+        return Proto(value, whole=False) if isinstance(value, Message) else value
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if not self.whole:
+            raise AttributeError(f"a part of a network cannot be set: {self.message.type.name}.{name}")
         changed = self.message.replace(**{name: value})
         entries = tuple(sorted(changed.entries, key=lambda entry: schema_order(entry.field)))
         object.__setattr__(self, "message", Message(changed.type, entries))
@@ -170,22 +180,25 @@ class Layers:
 
 
 class Parameters:
-    """`P`: `P.Pooling.MAX` is the value MAX of an enum of PoolingParameter."""
+    """`P`: `P.Pooling.MAX` is the value MAX of an enum of PoolingParameter; with `numbers` its number, 0."""
+
+    def __init__(self, numbers: bool = False) -> None:
+        self._numbers = numbers
 
     def __getattr__(self, name: str) -> _Values:
         if name.startswith("__"):
             raise AttributeError(name)
-        return _Values(name + "Parameter")
+        return _Values(name + "Parameter", self._numbers)
 
 
 class _Values:
-    __slots__ = ("_message",)
+    __slots__ = ("_message", "_numbers")
 
-    def __init__(self, message: str) -> None:
-        self._message = message
+    def __init__(self, message: str, numbers: bool) -> None:
+        self._message, self._numbers = message, numbers
 
-    def __getattr__(self, name: str) -> str:
-        return enum_value(self._message, name)
+    def __getattr__(self, name: str) -> str | int:
+        return enum_value(self._message, name, self._numbers)
 
 
 layers = Layers()

@@ -5,17 +5,18 @@ This executes the user's code, in this process, with the rights of this process.
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.prototxt.source import Source, Span
-from netcompile.spec import coord_map, net_spec
 from netcompile.spec.fields import SpecError
-from netcompile.spec.literal import as_python2
+from netcompile.spec.stand_in import Absent, elsewhere, modules
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -27,8 +28,6 @@ def run_file(path: str | PathLike[str]) -> None:
     Raises OSError if it cannot be read, NetError (located in the file) for whatever goes wrong inside it. A
     non-zero `sys.exit` passes through.
     """
-    import os
-
     source = Source.read(path)
     name = os.fspath(path)
     try:
@@ -50,7 +49,7 @@ def run_file(path: str | PathLike[str]) -> None:
 @contextmanager
 def _as_caffe() -> Iterator[None]:
     """`import caffe` gives the stand-in while this lasts, in this process only."""
-    ours = {module.__name__: module for module in _stand_in()}
+    ours = {module.__name__: module for module in modules()}
     hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "caffe"}
     sys.modules.update(ours)
     try:
@@ -63,8 +62,12 @@ def _as_caffe() -> Iterator[None]:
 
 @contextmanager
 def _as_main(main: ModuleType, folder: str) -> Iterator[None]:
-    """The script is `__main__`, alone on the command line, its folder first on the path."""
+    """The script is `__main__`, alone on the command line, its folder first on the path.
+
+    What it imports from its own folder is forgotten afterwards: another script has files of the same names.
+    """
     before, arguments, search = sys.modules.get("__main__"), sys.argv, list(sys.path)
+    known = set(sys.modules)
     sys.modules["__main__"] = main
     sys.argv = [str(main.__file__)]
     sys.path.insert(0, folder)
@@ -72,49 +75,19 @@ def _as_main(main: ModuleType, folder: str) -> Iterator[None]:
         yield
     finally:
         sys.argv, sys.path[:] = arguments, search
+        for name in [name for name in sys.modules if name not in known]:
+            if _lies_in(sys.modules[name], folder):
+                del sys.modules[name]
         if before is not None:
             sys.modules["__main__"] = before
 
 
-def _stand_in() -> tuple[ModuleType, ...]:
-    layers = net_spec.Layers(rewrite=_python2_keywords)
-    caffe = ModuleType("caffe", "The part of Caffe's Python that specifies networks.")
-    spec = ModuleType("caffe.net_spec")
-    coords = ModuleType("caffe.coord_map")
-    shared: dict[str, Any] = {
-        "NetSpec": net_spec.NetSpec,
-        "Top": net_spec.Top,
-        "Function": net_spec.Function,
-        "to_proto": net_spec.to_proto,
-        "layers": layers,
-        "params": net_spec.params,
-    }
-    spec.__dict__.update(shared)
-    coords.__dict__.update(
-        crop=coord_map.crop,
-        coord_map_from_to=coord_map.coord_map_from_to,
-        UndefinedMapException=coord_map.UndefinedMapException,
-        AxisMismatchException=coord_map.AxisMismatchException,
-        L=layers,
-    )
-    caffe.__dict__.update(shared, TRAIN=0, TEST=1, net_spec=spec, coord_map=coords, __path__=[])
-
-    def absent(name: str) -> Any:
-        raise AttributeError(f"caffe.{name} is not here: only the part of caffe that specifies networks is")
-
-    caffe.__dict__["__getattr__"] = absent
-    return caffe, spec, coords
-
-
-def _python2_keywords(keywords: dict[str, Any]) -> dict[str, Any]:
-    def rewritten(keyword: str, value: Any) -> Any:
-        if keyword == "param_str" and isinstance(value, str):
-            return as_python2(value)
-        if keyword == "python_param" and isinstance(value, dict):
-            return _python2_keywords(value)
-        return value
-
-    return {keyword: rewritten(keyword, value) for keyword, value in keywords.items()}
+def _lies_in(module: ModuleType, folder: str) -> bool:
+    file = getattr(module, "__file__", None)
+    if not isinstance(file, str):
+        return False
+    inside = os.path.relpath(os.path.abspath(file), folder).split(os.sep)
+    return inside[0] != os.pardir and "site-packages" not in inside
 
 
 def _syntax(source: Source, error: SyntaxError | ValueError) -> Diagnostic:
@@ -145,10 +118,45 @@ def _located(source: Source, name: str, error: Exception) -> Diagnostic:
         return Diagnostic("spec", str(error), span)
     return Diagnostic(
         "spec-script",
-        f"{type(error).__name__}: {error}",
+        f"{'AttributeError' if isinstance(error, Absent) else type(error).__name__}: {error}",
         span,
         why="the script stopped here; files that it had written before are left as they are",
+        remedy=_remedy(error),
     )
+
+
+_PYTHON2_NAMES = {
+    "xrange": "range",
+    "unicode": "str",
+    "raw_input": "input",
+    "long": "int",
+    "reduce": "functools.reduce",
+}
+_PYTHON2_METHODS = {"iteritems": "items", "itervalues": "values", "iterkeys": "keys", "has_key": "the operator in"}
+
+
+def _remedy(error: Exception) -> str:
+    """What helps against the errors that scripts for pycaffe and Python 2 run into."""
+    name = getattr(error, "name", None)
+    if isinstance(error, ImportError):
+        package, _, part = str(name).partition(".")
+        missing = re.search(r"cannot import name '(\w+)' from 'caffe'", str(error))
+        if missing:
+            return elsewhere(missing[1])
+        if package == "caffe":
+            return elsewhere(part) or "only caffe.net_spec, caffe.coord_map and caffe.proto are here"
+        return f"'{name}' is not installed, and not beside the script" if name else ""
+    if isinstance(error, SyntaxError):
+        return f"{os.path.basename(error.filename or 'a file that it imports')} is no Python 3"
+    if isinstance(error, Absent):
+        return error.remedy
+    if isinstance(error, NameError) and name in _PYTHON2_NAMES:
+        return f"the file is run as Python 3: {_PYTHON2_NAMES[name]} instead of {name}"
+    if isinstance(error, AttributeError) and name in _PYTHON2_METHODS:
+        return f"the file is run as Python 3: {_PYTHON2_METHODS[name]} instead of {name}"
+    if isinstance(error, TypeError) and "for >>: 'builtin_function_or_method'" in str(error):
+        return "the file is run as Python 3: print(…, file=…) instead of print >>…"
+    return ""
 
 
 def _line_start(source: Source, line: int) -> int:

@@ -41,13 +41,14 @@ def transplant(net: Net, old: Weights, *, suffix: str = "", seed: int = 1) -> Tr
     A blob of another shape with as many numbers is taken over as they lie, as the FCN code does: O×(C·h·w) and O×C×h×w
     are the same weights. Raises NetError where the counts differ.
     """
+    renamed = _sources((node.name for node, _ in learnable(net)), old, suffix)
     weights: Weights = {}
     copied: list[str] = []
     coerced: list[str] = []
     filled: list[str] = []
     problems: list[Diagnostic] = []
     for node, specs in learnable(net):
-        source = _source(node.name, old, suffix)
+        source = old.get(renamed.get(node.name, ""))
         blobs = []
         for index, spec in enumerate(specs):
             key = f"{node.name}.{index}"
@@ -65,18 +66,20 @@ def transplant(net: Net, old: Weights, *, suffix: str = "", seed: int = 1) -> Tr
         weights[node.name] = tuple(blobs)
     if problems:
         raise NetError(problems)
-    known = {name: len(blobs) for name, blobs in weights.items()}
-    dropped = [name for name in old if f"{name}{suffix}" not in known]
+    counts = {renamed[name]: len(blobs) for name, blobs in weights.items() if name in renamed}
+    dropped = [name for name in old if name not in counts]
     for name, found in old.items():
-        count = known.get(f"{name}{suffix}", len(found))
-        dropped += [f"{name}.{index}" for index in range(count, len(found))]
+        dropped += [f"{name}.{index}" for index in range(counts.get(name, len(found)), len(found))]
     return Transplanted(weights, tuple(copied), tuple(coerced), tuple(filled), tuple(dropped))
 
 
-def _source(name: str, old: Weights, suffix: str) -> tuple[Array, ...] | None:
-    if not name.endswith(suffix):
-        return None
-    return old.get(name.removesuffix(suffix))
+def _sources(names: Iterable[str], old: Weights, suffix: str) -> dict[str, str]:
+    """The old layer for each new one: the one without the suffix, else one of its very name that has no other heir."""
+    new = set(names)
+    found = {name + suffix: name for name in old if name + suffix in new}
+    heirs = set(found.values())
+    found.update({name: name for name in old if name in new and name not in heirs and name not in found})
+    return found
 
 
 def learnable(net: Net) -> list[tuple[Node, tuple[BlobSpec, ...]]]:

@@ -50,8 +50,11 @@ class Blob:
 
     @property
     def learned(self) -> bool:
-        """Caffe computes no gradient where lr_mult is 0."""
-        return self.lr_mult != 0
+        """Caffe computes no gradient where lr_mult is 0.
+
+        Its recurrent layers do all the same: it moves nothing, but counts where gradients are clipped.
+        """
+        return self.lr_mult != 0 or self.layer_type in ("LSTM", "RNN")
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,9 @@ def problem(filler: Message, shape: tuple[int, ...], layer: str) -> Diagnostic |
         at, what = "sparse", f"sparse is for gaussian fillers only, not for {kind}"
     elif sparse < -1:
         at, what = "sparse", f"sparse must be -1 (dense) or a count, not {sparse}"
+    elif shape and sparse > shape[0]:
+        at, what = "sparse", f"sparse is {sparse}, and the blob of layer '{layer}' has {shape[0]} outputs"
+        why = "a weight is kept with probability sparse / outputs, which Caffe refuses above 1"
     elif kind == "bilinear" and (len(shape) != 4 or shape[2] != shape[3]):
         what = f"a bilinear filler cannot fill the blob {'x'.join(map(str, shape))} of layer '{layer}'"
         why = "it wants four axes, and a window as high as it is wide"
@@ -92,7 +95,7 @@ def fill(shape: tuple[int, ...], filler: Message | None, generator: Generator, c
             out.normal_(filler.get("mean"), filler.get("std"), generator=generator)
             sparse = int(filler.get("sparse"))
             if sparse >= 0:  # on average so many inputs of each output keep their weight
-                chance = min(1.0, sparse / shape[0]) if shape else 1.0
+                chance = sparse / shape[0] if shape else 1.0
                 out.mul_(torch.empty(shape).bernoulli_(chance, generator=generator))
             return out
         case "positive_unitball":

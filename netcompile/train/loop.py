@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,8 +54,10 @@ class Training:
     device: torch.device
     seed: int
     say: Callable[[str], None]
+    note: Callable[[Sequence[Diagnostic]], None]
     tests: tuple[TestNet, ...] = ()
-    dtype: torch.dtype = torch.float32
+    dtype: torch.dtype = torch.float32  # that autocast computes in
+    precision: torch.dtype = torch.float32  # of blobs and batches
     group: Group = parallel.ALONE
     summed: frozenset[Take] = frozenset()
     prefix: str = ""  # of snapshots
@@ -81,6 +84,8 @@ class Training:
     def run(self, stop: Callable[[], bool] = lambda: False) -> None:
         """Train until max_iter, or until `stop` says so after a step. Raises NetError, OSError, WorkerLost."""
         solver = self.solver
+        if self.group.leads and (solver.snapshot or (solver.snapshot_after_train and solver.snapshot_prefix)):
+            os.makedirs(os.path.dirname(os.path.abspath(self.prefix)), exist_ok=True)  # rather now than after hours
         self.say(f"Solving {self.net.analysed.name}")
         self.say(f"Learning Rate Policy: {solver.rate.name}")
         self.clock, self.shown = time.monotonic(), self.iteration
@@ -99,6 +104,8 @@ class Training:
             and not (solver.snapshot and self.iteration % solver.snapshot == 0)
         ):
             self.snapshot()
+        # The last line of display takes one more pass, which BatchNorm counts: tests see it, files do not.
+        kept = {take: blob.clone() for take, blob in self.blobs.items() if not blob.requires_grad}
         if solver.display and self.iteration % solver.display == 0:
             with torch.no_grad():
                 tops = self._forward(self.iteration * solver.iter_size)
@@ -106,6 +113,8 @@ class Training:
             self.say(f"Iteration {self.iteration}, loss = {_number(self._smoothed())}")
         if self._test_due():
             self.test_all()
+        for take, blob in kept.items():
+            self.blobs[take].copy_(blob)
         self.say("Optimization Done.")
 
     def _train_step(self) -> None:
@@ -122,6 +131,8 @@ class Training:
         mean = float32(total / passes)
         self.recent.append(mean)
         self.losses.append(mean)
+        if not isfinite(mean) and all(map(isfinite, self.losses[:-1])):
+            self._diverged(mean)
         rate = self._rate()
         if solver.display and self.iteration % solver.display == 0:
             self._display(tops, rate)
@@ -133,7 +144,8 @@ class Training:
 
     def _run(self, net: Net, blobs: Mapping[Take, Tensor], arrays: Mapping[str, Array]) -> dict[str, Tensor]:
         batch = {
-            name: torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(self.device) for name, a in arrays.items()
+            name: torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(self.device, self.precision)
+            for name, array in arrays.items()
         }
         autocast = self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype) if autocast else nullcontext():
@@ -163,6 +175,12 @@ class Training:
             data.sub_(update.rule(solver, diff, self.history[info.take], local, self.iteration))
 
     # what is said ----------------------------------------------------------------------------------------------
+
+    def _diverged(self, loss: float) -> None:
+        what = f"the loss of iteration {self.iteration} is {loss}"
+        why = "no later number means anything; Caffe goes on all the same, and so does this training"
+        remedy = "a lower base_lr, clip_gradients, other fillers or weights; and look for such numbers in the data"
+        self.note([Diagnostic("loss-not-finite", what, self.solver.train_net.span, why, remedy, "warning")])
 
     def _smoothed(self) -> float:
         return sum(self.recent) / len(self.recent)
@@ -274,4 +292,4 @@ def _outputs(net: Net, values: Mapping[str, Sequence[float]], kind: str) -> list
 
 def _number(value: float) -> str:
     """As C++ streams print a float: six digits."""
-    return f"{value:.6g}"
+    return f"{value + 0.0:.6g}"  # no negative zero

@@ -19,10 +19,12 @@ from netcompile.layers.base import Arity, Emission, Emitted, IntShape, Layer, Sh
 from netcompile.pipeline import Analysed, analyse, compile_net
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.prototxt.load import load_net
+from netcompile.prototxt.message import Message
 from netcompile.prototxt.source import Source
 from netcompile.runtime.execute import load_source
 from netcompile.train.blobs import evaluate
 from netcompile.train.in_place import as_in_caffe
+from netcompile.train.labels import Check, LabelOutOfRange, with_checked_labels
 from netcompile.train.solver import NetRef
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class Net:
     recipes: tuple[tuple[str, Recipe], ...]
     losses: tuple[Loss, ...]
     outputs: tuple[str, ...]  # blobs that Caffe prints, in its order: by name
+    checks: tuple[Check, ...] = ()
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -56,10 +59,13 @@ class Net:
     def __call__(
         self, blobs: Mapping[Take, Tensor], batch: Mapping[str, Tensor], device: torch.device
     ) -> dict[str, Tensor]:
-        """One forward pass: every output and every loss top by blob name."""
+        """One forward pass: every output and every loss top by blob name. Raises NetError for a label out of range."""
         tensors = {key: evaluate(recipe, blobs, device) for key, recipe in self.recipes}
         arguments = tuple(batch[name] for name in self.inputs)
-        result = functional_call(self.code, tensors, arguments, tie_weights=False)
+        try:
+            result = functional_call(self.code, tensors, arguments, tie_weights=False)
+        except LabelOutOfRange as found:
+            raise self.checks[found.check].error(found.value) from None
         return result if isinstance(result, dict) else {self.module.outputs[0]: result}
 
     def loss(self, tops: Mapping[str, Tensor]) -> Tensor:
@@ -110,18 +116,28 @@ def source_of(ref: NetRef, beside: str) -> Source:
     return Source(to_text(ref.message), f"{ref.span.source.name}:{ref.field}")
 
 
-def _options(ref: NetRef, train: bool, shapes: Mapping[str, IntShape]) -> Options:
-    return Options(train=train, level=ref.level, stages=ref.stages, shapes=dict(shapes), with_loss=True)
+def _options(net: Message, ref: NetRef, train: bool, shapes: Mapping[str, IntShape]) -> Options:
+    """The solver's state goes before the net's own, as in Caffe. Raises NetError where the net says another phase."""
+    level = ref.level
+    if net.has("state"):
+        state, phase = net.get("state"), "TRAIN" if train else "TEST"
+        level = int(state.get("level")) if level is None else level
+        if state.has("phase") and state.get("phase") != phase:
+            what = f"the net asks for phase {state.get('phase')}, and the solver builds it for {phase}"
+            why = "in Caffe the net has the last word, and would be built without its layers for this phase"
+            raise NetError(Diagnostic("solver-conflict", what, state.span_of("phase"), why, "remove phase"))
+    return Options(train=train, level=level or 0, stages=ref.stages, shapes=dict(shapes), with_loss=True)
 
 
 def graph_of(source: Source, ref: NetRef, train: bool) -> Graph:
     """The net's graph before the shapes of its batches are known. Raises NetError."""
-    return build(load_net(source).net, _options(ref, train, {})).graph
+    net = load_net(source).net
+    return build(net, _options(net, ref, train, {})).graph
 
 
 def read_net(source: Source, ref: NetRef, train: bool, shapes: Mapping[str, IntShape]) -> Analysed:
     """The net for a phase, with its losses; `shapes` are those of the batches. Raises NetError."""
-    return analyse(source, _options(ref, train, shapes)).require()
+    return analyse(source, _options(load_net(source).net, ref, train, shapes)).require()
 
 
 def compiled(analysed: Analysed, prepare: Callable[[Analysed, tuple[str, ...]], Analysed] | None = None) -> Net:
@@ -143,7 +159,8 @@ def compiled(analysed: Analysed, prepare: Callable[[Analysed, tuple[str, ...]], 
                         )
                     )
                 losses.append(Loss(top.blob, weight))
-    analysed = as_in_caffe(without_blocked_gradients(replace(analysed, graph=graph.replace(blobs=blobs))))
+    analysed, checks = with_checked_labels(replace(analysed, graph=graph.replace(blobs=blobs)))
+    analysed = as_in_caffe(without_blocked_gradients(analysed))
     wanted = tuple(dict.fromkeys([*graph.outputs, *(loss.blob for loss in losses)]))
     final = prepare(analysed, wanted) if prepare is not None else analysed
     module = compile_net(final, 0, wanted)
@@ -151,7 +168,7 @@ def compiled(analysed: Analysed, prepare: Callable[[Analysed, tuple[str, ...]], 
     for parameter in code.parameters():
         parameter.requires_grad_(False)  # Caffe's blobs are what is learned
     recipes = tuple((weight.key, weight.recipe) for weight in module.weights)
-    return Net(analysed, module, code, recipes, tuple(losses), tuple(sorted(graph.outputs)))
+    return Net(analysed, module, code, recipes, tuple(losses), tuple(sorted(graph.outputs)), checks)
 
 
 def loss_weights(node: Node) -> tuple[float, ...]:

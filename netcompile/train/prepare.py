@@ -14,13 +14,15 @@ from netcompile.caffemodel.recipe import Take
 from netcompile.pipeline import Analysed
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.train import parallel
-from netcompile.train.blobs import Blob, blobs_of, draw, interpolate, layers_of
+from netcompile.train.blobs import Blob, LayerBlobs, blobs_of, draw, interpolate, layers_of
 from netcompile.train.data.arrays import read_arrays
 from netcompile.train.data.base import Batches
 from netcompile.train.data.sources import Wanted, feed
 from netcompile.train.in_place import noticed
 from netcompile.train.loop import TestNet, Training
 from netcompile.train.net import compiled, graph_of, read_net, source_of
+from netcompile.train.sizes import Sized
+from netcompile.train.snapshot import read_snapshot
 from netcompile.train.solver import NetRef, Solver
 from netcompile.train.weights import copy_weights
 
@@ -39,6 +41,7 @@ class Wishes:
     seed: int | None = None
     interp: bool = False
     batches: Batches | None = None  # instead of `data`, from Python
+    resume: str | None = None  # the snapshot that the training goes on from, whose seed it keeps
 
 
 def prepare(
@@ -54,6 +57,8 @@ def prepare(
     device = torch.device("cuda", torch.cuda.current_device()) if wishes.device == "cuda" else torch.device("cpu")
     beside = os.path.dirname(solver.source.name)
     seed = wishes.seed if wishes.seed is not None else solver.random_seed
+    if wishes.resume is not None:
+        seed = read_snapshot(wishes.resume)[0].seed
     if seed < 0:
         seed = int.from_bytes(os.urandom(4), "little")
         if group.world > 1:
@@ -82,21 +87,24 @@ def prepare(
     else:
         note(_idle(infos))
     # As in Caffe, weights that are asked for take the place of the solver's own.
-    for path in wishes.weights or tuple(_beside(beside, path) for path in solver.weights):
+    weights = wishes.weights or tuple(_beside(beside, path) for path in solver.weights)
+    for path in weights:
         copied = copy_weights(path, layers, blobs)
         note(_remarks(copied.path, copied.coerced, copied.drawn, copied.unused))
     blobs = {take: tensor.to(device) for take, tensor in blobs.items()}
     if group.world > 1:
         parallel.broadcast(list(blobs.values()))
     tests = tuple(
-        _test(solver, ref, count, wishes, seed, beside, blobs, generator, device)
+        _test(solver, ref, count, replace(wishes, weights=weights), seed, beside, blobs, generator, device, note)
         for ref, count in zip(solver.test_nets, solver.test_iter, strict=False)
     )
     prefix = os.path.join(wishes.out, solver.snapshot_prefix or "snapshot")
     return Training(
-        solver, net, batches, layers, infos, blobs, device, seed, say, tests,
-        {"float32": torch.float32, "bfloat16": torch.bfloat16}[wishes.dtype], group,
-        parallel.summed_blobs(net.module, users[0]) if users else frozenset(), prefix,
+        solver, net, batches, layers, infos, blobs, device, seed, say, note, tests,
+        dtype={"float32": torch.float32, "bfloat16": torch.bfloat16}[wishes.dtype],
+        group=group,
+        summed=parallel.summed_blobs(net.module, users[0]) if users else frozenset(),
+        prefix=prefix,
     )  # fmt: skip
 
 
@@ -112,9 +120,15 @@ def _net(solver: Solver, ref: NetRef, train: bool, wishes: Wishes, seed: int, be
     consumed = {bottom for node in graph.nodes for bottom in node.bottoms}
     wanted = tuple(entry for entry in graph.inputs if entry.value in consumed)
     batches: Batches
+    arrays = wishes.data is not None and os.path.isfile(wishes.data) and not wishes.data.endswith((".txt", ".lst"))
+    if wishes.mean is not None and (arrays or wishes.data is None):
+        why = "arrays are fed as they are" if arrays else "the net's own data layers say what they subtract"
+        remedy = "leave --mean out; it is for the images of a --data folder or list"
+        raise NetError(Diagnostic("usage", "--mean does nothing here", why=why, remedy=remedy))
     if wishes.batches is not None:
         batches = wishes.batches
-    elif wishes.data is not None and os.path.isfile(wishes.data) and not wishes.data.endswith((".txt", ".lst")):
+    elif arrays:
+        assert wishes.data is not None
         names = [entry.value.blob for entry in wanted]
         passes, steps = (solver.iter_size, solver.max_iter) if train else (1, 1)
         batches = read_arrays(wishes.data, names, passes, steps)
@@ -148,7 +162,9 @@ def _net(solver: Solver, ref: NetRef, train: bool, wishes: Wishes, seed: int, be
         raise NetError(problems)
     idle = {e.value.blob: e.shape for e in graph.inputs if e not in wanted}
     analysed = read_net(source, ref, train, shapes)
-    return analysed, _Filled(batches, idle) if idle else batches
+    seen = {tuple(shapes.values())}
+    sized = Sized(batches, analysed, tuple(shapes), lambda other: read_net(source, ref, train, other), seen)
+    return analysed, _Filled(sized, idle) if idle else sized
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +184,12 @@ class _Filled:
 def _test(
     solver: Solver, ref: NetRef, count: int, wishes: Wishes, seed: int, beside: str,
     blobs: Mapping[Take, Tensor], generator: torch.Generator, device: torch.device,
+    note: Callable[[Sequence[Diagnostic]], None],
 ) -> TestNet:  # fmt: skip
-    """A test net; layers that the trained net has by name share its blobs (Net::ShareTrainedLayersWith)."""
+    """A test net; layers that the trained net has by name share its blobs (Net::ShareTrainedLayersWith).
+
+    Layers of its own have their weights from the files, if these have them, and keep them.
+    """
     analysed, batches = _net(solver, ref, False, replace(wishes, split="val"), seed, beside)
     net = compiled(analysed)
     shared: dict[tuple[str, int], Tensor] = {(take.layer, take.index): tensor for take, tensor in blobs.items()}
@@ -183,7 +203,16 @@ def _test(
             why = f"{_dims(info.spec.shape)} against {_dims(tensor.shape)}"
             raise NetError(Diagnostic("test-net", what, ref.span, why))
         own[info.take] = tensor
+    alone = [layer for layer in layers_of(net.module) if any((o.layer, o.index) not in shared for o in layer.owners)]
+    copied = {name for path in wishes.weights for name in copy_weights(path, alone, own, needed=False).layers}
+    note([_untrained(layer) for layer in alone if layer.name not in copied])
     return TestNet(net, batches, own, count)
+
+
+def _untrained(layer: LayerBlobs) -> Diagnostic:
+    what = f"layer '{layer.name}' of the test net is not in the trained net"
+    why = "it is tested with the weights that its fillers draw, as in Caffe"
+    return Diagnostic("test-net", what, layer.span, why, "give it the name of a trained layer", "warning")
 
 
 def _idle(infos: Sequence[Blob]) -> list[Diagnostic]:

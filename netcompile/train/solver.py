@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from math import inf, isfinite
+from typing import TYPE_CHECKING, Any
 
-from netcompile.prototxt.diagnostic import Diagnostic, NetError, Severity
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.parser import parse
 from netcompile.prototxt.source import Source, Span
 from netcompile.train.rates import POLICIES, Policy
+
+if TYPE_CHECKING:
+    from netcompile.prototxt.diagnostic import Severity
 
 TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
 _OLD_TYPES = dict(zip(("SGD", "NESTEROV", "ADAGRAD", "RMSPROP", "ADADELTA", "ADAM"), TYPES, strict=True))
@@ -26,6 +30,15 @@ _ELSEWHERE = {
 }
 
 
+# Fields that only some rules read.
+_RULES = {
+    "momentum2": ("Adam",),
+    "rms_decay": ("RMSProp",),
+    "delta": ("AdaGrad", "RMSProp", "AdaDelta", "Adam"),
+}
+_OF_TESTS = ("test_initialization", "test_compute_loss")
+
+
 @dataclass(frozen=True, slots=True)
 class NetRef:
     """A net that a solver names: a path or an inline message, and the state that it is built for."""
@@ -34,7 +47,7 @@ class NetRef:
     path: str
     message: Message | None
     span: Span
-    level: int = 0
+    level: int | None = None  # None: what the net's own state says
     stages: tuple[str, ...] = ()
 
 
@@ -132,14 +145,20 @@ class _Reader:
             )
         return max(value, least)
 
-    def number(self, field: str, low: float | None = None, below: float | None = None) -> float:
+    def number(self, field: str, low: float | None = None, below: float = inf, most: float = inf) -> float:
         value = float(self.message.get(field) or 0.0)
-        if value != value or value in (float("inf"), float("-inf")):
+        if not isfinite(value):
             self.error("solver-range", f"{field} must be a finite number, not {value}", field)
-        elif (low is not None and value < low) or (below is not None and value >= below):
-            bounds = f"at least {low:g}" + (f" and below {below:g}" if below is not None else "")
+        elif low is not None and not (low <= value < below and value <= most):
+            bounds = f"at least {low:g}" + (f" and below {below:g}" if below < inf else f" and at most {most:g}")
             self.error("solver-range", f"{field} must be {bounds}, not {value:g}", field)
         return value
+
+    def momentum(self, kind: str) -> float:
+        """The momentum; Adam divides by 1 − momentum, and both Adam and AdaDelta take it for a share."""
+        if kind == "Adam":
+            return self.number("momentum", 0.0, below=1.0)
+        return self.number("momentum", 0.0, most=1.0) if kind == "AdaDelta" else self.number("momentum")
 
     def needed(self, field: str, why: str, example: str) -> None:
         if not self.message.has(field):
@@ -187,11 +206,13 @@ class _Reader:
                 "solver-missing", "snapshot is given, snapshot_prefix is not", "snapshot",
                 "Caffe asks for it before it trains", 'snapshot_prefix: "snapshot/train"',
             )  # fmt: skip
+        self.idle(kind, tests)
         rms_decay = self.number("rms_decay", 0.0, 1.0) if kind == "RMSProp" else float(m.get("rms_decay"))
+        momentum2 = self.number("momentum2", 0.0, most=1.0) if kind == "Adam" else float(m.get("momentum2"))
         values: dict[str, Any] = {
             "max_iter": self.integer("max_iter", 0),
-            "momentum": self.number("momentum"),
-            "momentum2": self.number("momentum2"),
+            "momentum": self.momentum(kind),
+            "momentum2": momentum2,
             "delta": self.number("delta"),
             "rms_decay": rms_decay,
             "weight_decay": self.number("weight_decay"),
@@ -221,6 +242,19 @@ class _Reader:
             notes=tuple(self.findings),
             **values,
         )
+
+    def idle(self, kind: str, tests: tuple[NetRef, ...]) -> None:
+        """Report what is given and does nothing."""
+        m = self.message
+        for field, kinds in _RULES.items():
+            if kind and kind not in kinds and m.has(field):
+                why = f"{' and '.join(kinds)} {'read' if len(kinds) > 1 else 'reads'} it"
+                self.warn("solver-unused", f"{field} does nothing with {kind}", field, why)
+        if m.has("regularization_type") and not m.get("weight_decay"):
+            self.warn("solver-unused", "regularization_type does nothing without a weight_decay", "regularization_type")
+        for field in _OF_TESTS:
+            if m.has(field) and not tests:
+                self.warn("solver-unused", f"{field} does nothing: there is no test net", field)
 
     def unknown(self, field: str, value: str, known: tuple[str, ...]) -> None:
         from difflib import get_close_matches
@@ -309,7 +343,7 @@ class _Reader:
                 "Caffe wants exactly one of net, net_param, train_net, train_net_param",
                 f"remove {extra.field} or {trains[0].field}",
             )  # fmt: skip
-        train = _with_state(trains[0], m.get("train_state")) if trains else None
+        train = self.with_state(trains[0], "train_state", 0, "TRAIN") if trains else None
         given = [ref for f in ("test_net_param", "test_net") for ref in self.refs(f)]
         generic = [ref for f in ("net_param", "net") for ref in self.refs(f)]
         iters, states = m.all("test_iter"), m.all("test_state")
@@ -329,7 +363,7 @@ class _Reader:
                 "Caffe wants none, or one for each test net",
             )  # fmt: skip
         elif states:
-            tests = [_with_state(ref, state) for ref, state in zip(tests, states, strict=True)]
+            tests = [self.with_state(ref, "test_state", index, "TEST") for index, ref in enumerate(tests)]
         if tests and int(m.get("test_interval") or 0) < 1:
             at = "test_interval" if m.has("test_interval") else "test_iter"
             self.error(
@@ -341,7 +375,15 @@ class _Reader:
                       "a test_iter makes `net` a test net", "test_iter: 100")  # fmt: skip
         return train, tuple(tests)
 
-
-def _with_state(ref: NetRef, state: Any) -> NetRef:
-    level, stages = int(state.get("level") or 0), tuple(str(s) for s in state.all("stage"))
-    return NetRef(ref.field, ref.path, ref.message, ref.span, level, stages)
+    def with_state(self, ref: NetRef, field: str, index: int, phase: str) -> NetRef:
+        """The net as its state in the solver builds it."""
+        if not self.message.has(field):
+            return ref
+        state = self.message.all(field)[index]
+        if state.has("phase") and state.get("phase") != phase:
+            span = state.span_of("phase")
+            what = f"{field} asks for phase {state.get('phase')}"
+            why = f"this net is built for phase {phase}; Caffe would leave out its {phase} layers"
+            self.findings.append(Diagnostic("solver-conflict", what, span, why, "remove phase"))
+        level = int(state.get("level")) if state.has("level") else None
+        return NetRef(ref.field, ref.path, ref.message, ref.span, level, tuple(map(str, state.all("stage"))))

@@ -98,8 +98,11 @@ def _read_safetensors(path: str) -> list[Stored]:
     return stored
 
 
-def copy_weights(path: str, layers: Sequence[LayerBlobs], blobs: Mapping[Take, Tensor]) -> Copied:
-    """Copy a file's weights into `blobs`, whole or not at all. Raises NetError with everything that does not fit."""
+def copy_weights(path: str, layers: Sequence[LayerBlobs], blobs: Mapping[Take, Tensor], needed: bool = True) -> Copied:
+    """Copy a file's weights into `blobs`, whole or not at all.
+
+    Raises NetError with everything that does not fit, and if they are `needed` where no layer has any.
+    """
     stored = read_weights(path)
     places: dict[str, list[LayerBlobs]] = {}
     for layer in layers:
@@ -151,7 +154,7 @@ def copy_weights(path: str, layers: Sequence[LayerBlobs], blobs: Mapping[Take, T
                 )
     if problems:
         raise NetError(problems)
-    if not done:
+    if needed and not done:
         names = ", ".join(dict.fromkeys(s.name for s in stored if s.arrays)) or "none"
         raise NetError(
             Diagnostic(

@@ -218,3 +218,17 @@ def test_names_never_become_code_or_markup(netcompile, tmp_path):
     report = json.loads((out / "offsets.json").read_text())
     assert report["crops"][0]["bottoms"] == [MARKUP, EVIL]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net.prototxt", "out", "x.pyc"]
+
+
+def test_the_manifest_says_what_images_go_through(tmp_path):
+    """As the data layer says; labels are no images."""
+    from netcompile.cli.main import entry
+
+    assert entry(["build", "nyud-fcn32s-color-hha/test.prototxt", "-o", str(tmp_path / "a"), "--with-loss"]) == 0
+    manifest = json.loads((tmp_path / "a/manifest.json").read_text())
+    assert [one["name"] for one in manifest["inputs"]] == ["color", "hha", "label"]
+    assert manifest["images"] == {
+        "color": {"order": "bgr", "mean": [116.19, 97.203, 92.318], "scale": 1.0, "origin": "NYUDSegDataLayer"},
+        "hha": {"order": "rgb", "mean": [132.431, 94.076, 118.477], "scale": 1.0, "origin": "NYUDSegDataLayer"},
+    }
+    assert "kinds" not in manifest

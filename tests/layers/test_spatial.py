@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from netcompile.runtime.execute import load_source
-from tests.layers.harness import analyse_text, check_text, compile_text, inputs_text, module_of, refusals
+from tests.layers.harness import analyse_text, check_text, compile_text, draw_blobs, inputs_text, module_of, refusals
 from tests.oracles.spatial import ORACLES
 
 RNG = np.random.default_rng(9)
@@ -152,3 +152,29 @@ def test_the_gradient_of_equal_maxima_goes_to_the_first() -> None:
         module_of(net, module, dtype="float32")(x).sum().backward()
         assert x.grad is not None
         assert x.grad.ravel().tolist() == ([1, 0, 0, 0] if height == 1 else [2, 1, 1, 1])
+
+
+def test_a_convolution_without_spatial_axes_needs_no_kernel_size() -> None:
+    """Caffe counts kernel sizes against the spatial axes, of which there are none: a matrix for each item."""
+    text = inputs_text(data=(2, 6)) + (
+        'layer { name: "x" type: "Convolution" bottom: "data" top: "out" convolution_param { num_output: 4 } }'
+    )
+    analysed, module = compile_text(text)
+    blobs = draw_blobs(analysed)
+    data = RNG.normal(size=(2, 6))
+    weight, bias = blobs["x"]
+    assert np.allclose(module_of(analysed, module, blobs)(torch.tensor(data)).detach(), data @ weight.T + bias)
+    (refusal,) = refusals(text.replace("dim: 6", "dim: 6 dim: 5"))
+    assert refusal.what == "layer 'x': no kernel size"
+
+
+def test_the_reference_of_a_crop_may_have_more_axes() -> None:
+    """CropLayer reads the reference's sizes by the numbers of the cropped blob's axes, and no others."""
+    text = inputs_text(data=(2, 3, 5, 6), like=(2, 3, 4, 2, 9)) + (
+        'layer { name: "x" type: "Crop" bottom: "data" bottom: "like" top: "out" crop_param { offset: 1 } }'
+    )
+    net = module_of(*compile_text(text))
+    data = torch.tensor(RNG.normal(size=(2, 3, 5, 6)))
+    assert torch.equal(net(data, torch.zeros(2, 3, 4, 2, 9)), data[:, :, 1:5, 1:3])
+    (refusal,) = refusals(text.replace("dim: 2 dim: 9", ""))
+    assert refusal.what == "layer 'x': the reference has 3 axes, the blob that is cropped 4"

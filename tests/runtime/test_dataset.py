@@ -113,6 +113,9 @@ def test_nyud(tmp_path):
     found = open_data(str(tmp_path))
     assert (found.kind, found.classes) == ("nyud", ("nyud",))
     assert found.samples[0].labels == (str(tmp_path / "segmentation/img_5001.mat"),)
+    assert found.folders == {}
+    put(tmp_path, "data/hha/img_5001.png")
+    assert open_data(str(tmp_path)).folders == {"hha": str(tmp_path / "data/hha")}
 
 
 def test_lists(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from netcompile.prototxt.diagnostic import NetError
-from netcompile.runtime.images import png, read_image, read_labels, thumbnail, write_labels
+from netcompile.runtime.images import png, read_depth, read_image, read_labels, thumbnail, write_labels
 from netcompile.runtime.outputs import made_by_png
 from netcompile.runtime.palettes import cityscapes_palette, class_names, class_sets, palette, voc_palette
 from tests.runtime.conftest import picture
@@ -40,6 +40,22 @@ def test_grey_images(tmp_path, mode, expected):
     else:
         Image.fromarray(grey).convert(mode).save(tmp_path / "g.png")
     assert np.array_equal(read_image(tmp_path / "g.png"), expected(grey))
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_pixels_of_32_bits_are_refused(tmp_path, kind):
+    Image.fromarray(RGB[:, :, 0].astype(kind)).save(tmp_path / "g.tif")
+    with pytest.raises(ValueError, match=r"^its pixels are numbers of 32 bits; save it with 8 or 16 bits a channel$"):
+        read_image(tmp_path / "g.tif")
+
+
+def test_depth_maps_keep_their_numbers(tmp_path):
+    depth = np.arange(12, dtype=np.uint16).reshape(3, 4) * 999
+    Image.fromarray(depth).save(tmp_path / "d.png")
+    assert np.array_equal(read_depth(tmp_path / "d.png"), depth.astype(np.float32))
+    Image.fromarray(RGB).save(tmp_path / "c.png")
+    with pytest.raises(ValueError, match=r"^it is no map of one number a pixel: its mode is RGB$"):
+        read_depth(tmp_path / "c.png")
 
 
 def test_transparency_lies_over_white(tmp_path):

@@ -12,10 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from netcompile.analysis.outputs import output_kinds
+from netcompile.pipeline import analyse
 from netcompile.prototxt.diagnostic import NetError
+from netcompile.prototxt.source import Source
 from netcompile.runtime.outputs import PARTIAL, Outputs, claimed, made_by_npz, npz
 from netcompile.runtime.ranks import Ranks
-from netcompile.runtime.segment import Read, batches, labels_of, probabilities
+from netcompile.runtime.score_maps import grey, labels_of, probabilities
+from netcompile.runtime.segment import Read, batches
 from netcompile.runtime.sources import pictures
 
 
@@ -164,6 +168,33 @@ def test_labels_and_probabilities():
     assert np.allclose(prob, expected, rtol=1e-6)
     assert np.array_equal(probabilities(prob), prob)
     assert labels_of(np.array([[7.0, 2.0]])).tolist() == [[7, 2]]
-    for shape in ((1, 2, 2), (300, 2, 2), (5,)):
+    for shape in ((300, 2, 2), (5,)):
         with pytest.raises(NetError):
             labels_of(np.zeros(shape))
+
+
+def test_one_channel_is_how_likely_something_is():
+    logits = np.array([[[-2.0, 0.0, 3.0]]], np.float32)
+    likely = 1 / (1 + np.exp(-logits))
+    assert np.allclose(probabilities(logits), likely, rtol=1e-6)
+    assert labels_of(logits).tolist() == [[0, 0, 1]]
+    assert grey(logits).tolist() == np.rint(likely[0] * 255).tolist()
+    assert np.array_equal(probabilities(likely, "probabilities"), likely.astype(np.float32))
+    assert labels_of(likely, "probabilities").tolist() == [[0, 0, 1]]
+    assert labels_of(np.array([[[4.0, 7.0]]]), "labels").tolist() == [[4, 7]]
+    assert probabilities(np.array([[[-1e9, 1e9]]], np.float32)).tolist() == [[[0, 1]]]
+
+
+KINDS = """
+layer { name: "in" type: "Input" top: "x" input_param { shape { dim: [1, 2, 4, 4] } } }
+layer { name: "a" type: "Sigmoid" bottom: "x" top: "a" }
+layer { name: "b" type: "Crop" bottom: "a" bottom: "x" top: "b" crop_param { offset: 0 } }
+layer { name: "c" type: "ArgMax" bottom: "x" top: "c" argmax_param { axis: 1 } }
+layer { name: "d" type: "ReLU" bottom: "a" top: "d" }
+layer { name: "e" type: "Softmax" bottom: "x" top: "e" }
+"""
+
+
+def test_what_outputs_hold():
+    kinds = output_kinds(analyse(Source(KINDS)).graph)
+    assert kinds == {"a": "probabilities", "b": "probabilities", "c": "labels", "e": "probabilities"}

@@ -11,7 +11,8 @@ from netcompile.pipeline import analyse
 from netcompile.prototxt.diagnostic import NetError
 from netcompile.prototxt.source import Source
 from netcompile.runtime.images import FCN_MEAN_BGR, to_blob
-from netcompile.runtime.prepare import Preparation, preparation, read_literal
+from netcompile.runtime.prepare import Preparation, as_json, from_json, of_input, read_literal
+from netcompile.runtime.prepare import preparation as prepared
 from tests.caffemodel.encode import chunk, floats, varint
 from tests.runtime.conftest import picture
 
@@ -33,6 +34,13 @@ def python(layer: str, params: str, top: str = "data") -> str:
 
 def data(transform: str) -> str:
     return f'layer {{ name: "d" type: "Data" top: "data" data_param {{ batch_size: 1 }} {transform} }}'
+
+
+def preparation(net, channels, beside="", **options):
+    """What the first input of a net goes through."""
+    found, notes = of_input(net.inputs[0], beside) if net is not None else (None, [])
+    made, more = prepared(found, channels, **options)
+    return made, notes + more
 
 
 CASES = [
@@ -66,6 +74,27 @@ def test_data_layers(layer, mean, scale, order, codes):
 def test_the_hha_input_keeps_its_order():
     found, notes = preparation(graph(python("NYUDSegDataLayer", "{'tops': ['hha', 'label']}", "hha"), "hha"), 3)
     assert (found.mean, found.order, notes) == ((132.431, 94.076, 118.477), "rgb", [])
+
+
+def test_depth_is_a_logarithm():
+    net = graph(python("NYUDSegDataLayer", "{'tops': ['depth', 'label']}"))  # what a top is, param_str says
+    found, notes = preparation(net, 1)
+    assert (found.mean, found.order, notes) == ((7.8952,), "depth", [])
+    depth = np.array([[1000, 2000]], np.float32)
+    assert np.allclose(found.blob(depth), np.log([[[1000, 2000]]]) - 7.8952, atol=1e-6)
+    with pytest.raises(ValueError, match=r"^a depth of 0 has no logarithm$"):
+        found.blob(np.array([[0, 5]], np.float32))
+
+
+def test_a_manifest_keeps_everything():
+    made = Preparation((1.5, 2, 3), 0.25, "rgb", np.zeros((3, 2, 2), np.float32), "somewhere")
+    fields = as_json(made, "net.mean.npy")
+    assert fields["mean_image"] == "net.mean.npy"
+    again = from_json(fields, made.image)
+    assert again.words() == made.words()
+    assert as_json(again, "net.mean.npy") == fields
+    with pytest.raises(ValueError, match=r"^'bgra' is no order of channels$"):
+        from_json({**fields, "order": "bgra"}, None)
 
 
 def test_options_replace_what_the_layer_says():

@@ -69,6 +69,16 @@ def test_height_and_width_may_differ() -> None:
     assert offsets(crop(conv(data, kernel_h=1, kernel_w=3, pad_h=4, pad_w=2), data)) == (4, 1)
 
 
+def test_two_offsets_are_written_where_a_layer_tells_height_and_width_apart() -> None:
+    """As pycaffe does, whose arrays have then two entries; a layer above the common ancestor does not matter."""
+    data = image()
+    both = conv(data, kernel_size=[3, 3], pad=5)
+    once = conv(both, kernel_size=3, pad=5)
+    assert offsets(crop(both, data)) == (4, 4)
+    assert offsets(crop(once, both)) == (4,)
+    assert offsets(crop(once, data)) == (8, 8)
+
+
 def test_layers_that_move_no_pixel_and_earlier_crops_are_followed() -> None:
     data = image()
     x = L.Dropout(L.ReLU(conv(data, kernel_size=3, pad=9), in_place=True), in_place=True)

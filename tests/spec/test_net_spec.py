@@ -147,6 +147,8 @@ def test_a_proto_has_its_fields_as_attributes() -> None:
     assert net.layer[1].pooling_param.pool == "MAX"  # the default
     with pytest.raises(AttributeError, match=r"^NetParameter has no field 'layr'$"):
         net.layr  # noqa: B018
+    with pytest.raises(AttributeError, match=r"^a part of a network cannot be set: LayerParameter\.name$"):
+        net.layer[1].name = "lost"
 
 
 def test_loose_values_as_pycaffe_takes_them() -> None:

@@ -217,6 +217,20 @@ def test_transplant_with_a_suffix():
     assert found.filled == ("conv.0", "conv.1", "fc7_new.0", "fc7_new.1")
 
 
+def test_a_suffix_that_only_some_layers_have():
+    """What `convolutionalise --suffix` makes: converted layers are renamed, convolutions keep their names."""
+    net, weights = mini()
+    target = surgery.convolutionalise(net, suffix="-conv").net
+    found = surgery.transplant(target, {**weights, "fc6-conv": weights["fc6"]}, suffix="-conv")
+    assert found.dropped == ("fc6-conv",)
+    assert found.filled == ()
+    for name in weights:
+        heir = name if name in found.weights else f"{name}-conv"
+        assert all(
+            np.array_equal(a.ravel(), b.ravel()) for a, b in zip(weights[name], found.weights[heir], strict=True)
+        )
+
+
 def test_transplant_refuses_other_counts():
     net, weights = mini()
     with pytest.raises(NetError) as caught:

@@ -87,9 +87,17 @@ def test_every_code_has_a_page(code: str) -> None:
     assert re.match(r"# .+\n\n\S.{40,}", page), "a title, then a paragraph"
 
 
-def test_resume_with_weights(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert train(folder, "--resume", "a.json", "--weights", str(folder / "batches.npz")) == 2
-    assert "error[usage]: --resume and --weights together" in capfd.readouterr().err
+@pytest.mark.parametrize(("option", "value"), [("--weights", "batches.npz"), ("--seed", "3")])
+def test_resume_with_what_a_snapshot_has(
+    option: str, value: str, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert train(folder, "--resume", "a.json", option, value) == 2
+    assert f"error[usage]: --resume and {option} together" in capfd.readouterr().err
+
+
+def test_mean_of_arrays(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert train(folder, "--mean", "1,2,3") == 2
+    assert "error[usage]: --mean does nothing here\n  why: arrays are fed as they are" in capfd.readouterr().err
 
 
 def test_resumed_training_writes_the_same_files(folder: Path) -> None:

@@ -273,6 +273,59 @@ def test_mistakes(layer: str, what: str, tmp_path: Path) -> None:
     assert all(d.span is not None for d in caught.value.diagnostics)
 
 
+def test_a_list_that_names_missing_images(tmp_path: Path, pictures: dict[str, np.ndarray]) -> None:
+    (tmp_path / "list.txt").write_text("a.png 1\nz.png 2\n")
+    with pytest.raises(NetError) as caught:
+        batches(image_layer(), tmp_path)
+    [diagnostic] = caught.value.diagnostics
+    assert diagnostic.what == f"{tmp_path / 'list.txt'} names files that do not exist: z.png"
+
+
+def test_mean_values_for_other_channels(tmp_path: Path, pictures: dict[str, np.ndarray]) -> None:
+    (tmp_path / "list.txt").write_text("a.png 1\n")
+    source = batches(image_layer("", "mean_value: 1 mean_value: 2"), tmp_path)
+    with pytest.raises(NetError, match="2 values of mean_value for 3 channels"):
+        source.batch(0)
+
+
+def rows_file(path: Path, width: int, kind: type = np.float32) -> None:
+    with h5py.File(path, "w") as file:
+        file["data"], file["label"] = np.ones((2, width), kind), np.ones(2, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "what"),
+    [
+        (lambda path: rows_file(path, 5), "y.h5: rows of 'data' are 5, those of x.h5 4"),
+        (lambda path: rows_file(path, 4, np.bytes_), "y.h5: no data set 'data', which is a top"),
+        (lambda path: path.write_text("hello"), "y.h5: not a readable HDF5 file"),
+    ],
+    ids=["rows", "strings", "text"],
+)
+def test_hdf5_mistakes(spoil: Callable[[Path], object], what: str, tmp_path: Path) -> None:
+    for name in ("x.h5", "y.h5"):
+        rows_file(tmp_path / name, 4)
+    (tmp_path / "list.txt").write_text("x.h5\ny.h5\n")
+    spoil(tmp_path / "y.h5")
+    layer = 'layer { name: "d" type: "HDF5Data" top: "data" top: "label" hdf5_data_param { source: "list.txt" '
+    with pytest.raises(NetError) as caught:
+        batches(layer + "batch_size: 2 } }", tmp_path)
+    assert [d.what.replace(f"{tmp_path}/", "") for d in caught.value.diagnostics] == [what]
+
+
+def test_hdf5_group_in_place_of_a_data_set(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_group("data")
+        file["label"] = np.float32(1)  # a scalar has no rows
+    (tmp_path / "list.txt").write_text("x.h5\n")
+    layer = 'layer { name: "d" type: "HDF5Data" top: "data" top: "label" hdf5_data_param { source: "list.txt" '
+    with pytest.raises(NetError) as caught:
+        batches(layer + "batch_size: 2 } }", tmp_path)
+    assert [d.what for d in caught.value.diagnostics] == [
+        f"{tmp_path / 'x.h5'}: no data set '{top}', which is a top" for top in ("data", "label")
+    ]  # fmt: skip
+
+
 def test_arrays_in_order_the_same_for_every_pass(folder: Path) -> None:
     source = read_arrays(str(folder / "batches.npz"), ["data", "label"], 2, 6)
     with np.load(folder / "batches.npz") as archive:

@@ -10,10 +10,13 @@ import pytest
 import torch
 
 from netcompile.caffemodel.recipe import Take
-from netcompile.prototxt.diagnostic import NetError
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.prototxt.source import Source
 from netcompile.train.blobs import blobs_of
 from netcompile.train.loop import Training
+from netcompile.train.prepare import Wishes, prepare
 from netcompile.train.snapshot import write_tensors
+from netcompile.train.solver import read_solver
 
 Begin = Callable[..., Training]
 
@@ -57,6 +60,68 @@ def test_batchnorm_sums_are_caffes(begin: Begin) -> None:
     passes = training.solver.max_iter * training.solver.iter_size
     factor = training.blobs[Take("bn", 2)]
     assert factor.item() == pytest.approx(sum(0.999**k for k in range(passes)), rel=1e-5)
+
+
+def test_the_last_line_of_display_leaves_batchnorm_as_it_was(begin: Begin) -> None:
+    """Caffe writes its weights before the pass that only displays the loss; here they are written after it."""
+    quiet = begin()
+    quiet.run()
+    talking = begin("display: 3 average_loss: 2")
+    talking.run()
+    assert all(torch.equal(tensor, talking.blobs[take]) for take, tensor in quiet.blobs.items())
+
+
+def test_a_loss_that_is_no_number_is_told_once(begin: Begin, folder: Path) -> None:
+    solver = folder / "solver.prototxt"
+    solver.write_text(solver.read_text().replace("0.02", "1e30").replace("clip_gradients: 2", ""))
+    found: list[Diagnostic] = []
+    training = begin()
+    training.note = found.extend
+    training.run()
+    assert [(d.code, d.what, d.severity) for d in found] == [
+        ("loss-not-finite", "the loss of iteration 1 is nan", "warning")
+    ]
+
+
+def test_the_nets_own_state_counts_where_the_solver_says_none(begin: Begin, folder: Path) -> None:
+    """As in Solver::InitTrainNet: solver defaults, then the net's state, then the solver's."""
+    net = folder / "net.prototxt"
+    text = net.read_text().replace("include { phase: TEST }", 'include { min_level: 2 stage: "s" }')
+    outputs = ("acc", "away", "loss")
+    for state, more, taken in (
+        ('state { level: 2 stage: "s" }', "", outputs),
+        ('state { level: 2 stage: "s" }', "train_state { level: 1 }", outputs[1:]),
+        ("state { level: 2 }", 'train_state { stage: "s" }', outputs),
+        ("", "", outputs[1:]),
+    ):
+        net.write_text(f"{state}\n{text}")
+        assert begin(more).net.outputs == taken
+    net.write_text("state { phase: TEST }" + text)
+    with pytest.raises(NetError, match="the net asks for phase TEST, and the solver builds it for TRAIN"):
+        begin()
+
+
+def test_layers_that_only_the_test_net_has(begin: Begin, folder: Path) -> None:
+    """They take their weights from the files; one that these lack is told."""
+    text = (folder / "net.prototxt").read_text()
+    layer = text[text.index('layer { name: "ip"') : text.index('layer { name: "ip0"')]
+    more = layer.replace('"ip"', '"own"').replace('bottom: "score"', 'bottom: "score" include { phase: TEST }')
+    (folder / "net.prototxt").write_text(text + more + more.replace('"own"', '"new"'))
+    arrays = {
+        "own__0": np.full((4, 3 * 72), 0.5),
+        "own__1": np.ones(4),
+        "ip__0": np.ones((4, 216)),
+        "ip__1": np.ones(4),
+    }
+    found: list[Diagnostic] = []
+    weights = (save(folder / "w.safetensors", **arrays),)
+    source = Source((folder / "solver.prototxt").read_text() + "test_iter: 1 test_interval: 1",
+                    str(folder / "solver.prototxt"))  # fmt: skip
+    wishes = Wishes(data=str(folder / "batches.npz"), weights=weights)
+    [test] = prepare(read_solver(source), wishes, lambda text: None, found.extend).tests
+    assert set(test.blobs[Take("own", 0)].flatten().tolist()) == {0.5}
+    assert "layer 'new' of the test net is not in the trained net" in [d.what for d in found if d.code == "test-net"]
+    assert len([d for d in found if d.code == "test-net"]) == 1
 
 
 def test_loss_weights(begin: Begin) -> None:
@@ -193,3 +258,38 @@ def test_interp_gives_bilinear_kernels(begin: Begin, folder: Path) -> None:
         wanted[channel, channel] = ramp[:, None] * ramp
     assert torch.equal(kernel, wanted)
     assert begin().blobs[Take("up", 0)].abs().sum() == 0
+
+
+RECURRENT = """
+layer { name: "in" type: "Input" top: "x" top: "cont"
+  input_param { shape { dim: 3 dim: 1 dim: 2 } shape { dim: 3 dim: 1 } } }
+layer { name: "r" type: "LSTM" bottom: "x" bottom: "cont" top: "h"
+  param { lr_mult: 0 } param { lr_mult: 0 } param { lr_mult: 0 }
+  recurrent_param { num_output: 2 weight_filler { type: "uniform" min: -1 max: 1 } } }
+layer { name: "p" type: "InnerProduct" bottom: "h" top: "y" inner_product_param { num_output: 1 axis: 2
+  weight_filler { type: "constant" value: 1 } } }
+layer { name: "l" type: "Reduction" bottom: "y" top: "l" loss_weight: 1 }
+"""
+
+
+def test_frozen_recurrent_layers_count_where_gradients_are_clipped() -> None:
+    """Caffe's unrolled net computes them whatever lr_mult says: with a clipped norm of 1 the others move by less."""
+
+    class Ones:
+        def batch(self, index: int) -> dict[str, np.ndarray]:
+            return {"x": np.ones((3, 1, 2), np.float32), "cont": np.float32([[0], [1], [1]])}
+
+    def moved(layer: str) -> tuple[Training, float]:
+        text = f'base_lr: 1 lr_policy: "fixed" max_iter: 1 random_seed: 1 clip_gradients: 1 net_param {{ {layer} }}'
+        training = prepare(read_solver(Source(text)), Wishes(batches=Ones()), lambda t: None, lambda found: None)
+        before = {take: blob.detach().clone() for take, blob in training.blobs.items()}
+        training.run()
+        change = {take: float((blob.detach() - before[take]).square().sum()) for take, blob in training.blobs.items()}
+        assert all(change[take] == 0 for take in change if take.layer == "r")
+        return training, sum(change.values())
+
+    training, change = moved(RECURRENT)
+    norms = {info.take: float(training.blobs[info.take].grad.square().sum()) for info in training.learned}  # type: ignore[union-attr]
+    assert sum(norms.values()) == pytest.approx(1)
+    assert change == pytest.approx(sum(norm for take, norm in norms.items() if take.layer == "p"))
+    assert change < 1 - 1e-4

@@ -10,16 +10,21 @@ import pytest
 import torch
 
 from netcompile.prototxt.diagnostic import NetError
+from netcompile.prototxt.source import Source
 from netcompile.train.loop import Training
+from netcompile.train.prepare import Wishes, prepare
+from netcompile.train.solver import TYPES, read_solver
 
 Begin = Callable[..., Training]
-KINDS = ["SGD", "Nesterov", "AdaDelta", "Adam"]
 MORE = ' snapshot: 3 snapshot_prefix: "snap/s" average_loss: 3 test_iter: 2 test_interval: 2'
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TYPES)
 def test_resumes_to_the_bit(kind: str, begin: Begin, folder: Path) -> None:
     """Dropout's masks, BatchNorm's sums, histories, the averaged losses and the tests go on where they were."""
+    if kind in ("AdaGrad", "RMSProp"):
+        solver = folder / "solver.prototxt"
+        solver.write_text(solver.read_text().replace("momentum: 0.9", ""))
     more = f'type: "{kind}"{MORE} display: 1'
     said: list[str] = []
     whole = begin(more, said)
@@ -40,6 +45,47 @@ def test_resumes_to_the_bit(kind: str, begin: Begin, folder: Path) -> None:
         return [line for line in lines if "net output" in line or "lr =" in line]
 
     assert numbers(said)[-len(numbers(again)) :] == numbers(again)
+
+
+DRAWN = """
+base_lr: 0.1 lr_policy: "multistep" gamma: 0.5 stepvalue: 2 stepvalue: 5 momentum: 0.9 max_iter: 6
+snapshot: 3 snapshot_prefix: "s"
+net_param {
+  layer { name: "d" type: "DummyData" top: "x" dummy_data_param {
+    shape { dim: 2 dim: 3 } data_filler { type: "gaussian" } } }
+  layer { name: "p" type: "InnerProduct" bottom: "x" top: "y" inner_product_param {
+    num_output: 2 weight_filler { type: "xavier" } } }
+  layer { name: "o" type: "Dropout" bottom: "y" top: "y" }
+  layer { name: "l" type: "Reduction" bottom: "y" top: "l" loss_weight: 1 reduction_param { operation: SUMSQ } }
+}
+"""
+
+
+def test_a_snapshot_keeps_the_seed_of_its_data(tmp_path: Path) -> None:
+    """Without a random_seed every training has another one, and a resumed one that of its snapshot."""
+
+    def begin(**wishes: object) -> Training:
+        settings = Wishes(out=str(tmp_path), **wishes)  # type: ignore[arg-type]
+        return prepare(read_solver(Source(DRAWN)), settings, lambda text: None, lambda found: None)
+
+    whole, other = begin(), begin()
+    whole.run()
+    path = str(tmp_path / "s_iter_3.json")
+    resumed = begin(resume=path)
+    resumed.resume(path)
+    assert resumed.seed == whole.seed != other.seed
+    resumed.run()
+    assert resumed.losses == whole.losses
+    assert all(torch.equal(tensor, resumed.blobs[take]) for take, tensor in whole.blobs.items())
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_training(begin: Begin, folder: Path) -> None:
+    (folder / "out").mkdir()
+    (folder / "out" / "snap").write_text("a file")
+    training = begin(MORE)
+    with pytest.raises(OSError, match="snap"):
+        training.run()
+    assert training.losses == []
 
 
 def test_files_of_a_snapshot(begin: Begin, folder: Path) -> None:

@@ -13,6 +13,12 @@ GOOD = 'net: "n.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 10 '
 MULTISTEP = GOOD.replace("fixed", "multistep") + "gamma: 1 "
 
 
+OLD_TYPES = {
+    "SGD": "SGD", "NESTEROV": "Nesterov", "ADAGRAD": "AdaGrad", "RMSPROP": "RMSProp", "ADADELTA": "AdaDelta",
+    "ADAM": "Adam",
+}  # fmt: skip
+
+
 def read(text: str) -> Solver:
     return read_solver(Source(text, "s.prototxt"))
 
@@ -28,7 +34,9 @@ def test_defaults_are_caffes() -> None:
 
 
 def test_old_solver_type() -> None:
-    assert read(GOOD + "solver_type: ADADELTA").type == "AdaDelta"
+    for number, (old, new) in enumerate(OLD_TYPES.items()):
+        assert read(GOOD + f"solver_type: {old}").type == new
+        assert read(GOOD + f"solver_type: {number}").type == new
 
 
 def test_test_nets_and_their_states() -> None:
@@ -78,6 +86,15 @@ MISTAKES = [
     (GOOD + 'test_net: "t"', "solver-conflict", "0 test_iter for 1 test nets"),
     (GOOD + "test_iter: 1 test_interval: 1" + " test_state { }" * 2, "solver-conflict", "2 test_state for 1 test nets"),
     ('layer { name: "x" type: "ReLU" }', "solver-net", "this is a net, not a solver"),
+    (GOOD + 'type: "Adam" momentum: 1', "solver-range", "momentum must be at least 0 and below 1, not 1"),
+    (GOOD + 'type: "Adam" momentum2: 1.5', "solver-range", "momentum2 must be at least 0 and at most 1, not 1.5"),
+    (GOOD + 'type: "AdaDelta" momentum: -1', "solver-range", "momentum must be at least 0 and at most 1, not -1"),
+    (GOOD + "train_state { phase: TEST }", "solver-conflict", "train_state asks for phase TEST"),
+    (
+        GOOD + "test_iter: 1 test_interval: 1 test_state { phase: TRAIN }",
+        "solver-conflict",
+        "test_state asks for phase TRAIN",
+    ),
 ]  # fmt: skip
 
 
@@ -128,6 +145,15 @@ WARNINGS = [
         "stepvalue does not ascend",
     ),
     (GOOD + "test_interval: 4", "solver-unused", "test_interval does nothing: there is no test net"),
+    (GOOD + "momentum2: 0.9", "solver-unused", "momentum2 does nothing with SGD"),
+    (GOOD + 'type: "Nesterov" rms_decay: 0.9', "solver-unused", "rms_decay does nothing with Nesterov"),
+    (GOOD + "delta: 0.1", "solver-unused", "delta does nothing with SGD"),
+    (
+        GOOD + 'regularization_type: "L1"',
+        "solver-unused",
+        "regularization_type does nothing without a weight_decay",
+    ),
+    (GOOD + "test_initialization: false", "solver-unused", "test_initialization does nothing: there is no test net"),
     (GOOD + "solver_mode: GPU", "solver-elsewhere", "solver_mode is not followed"),
     (GOOD + "debug_info: true", "solver-elsewhere", "debug_info is not followed"),
 ]

@@ -12,6 +12,7 @@ import numpy as np
 from netcompile.ir.graph import Input
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.train.data.base import Batches, Order
+from netcompile.train.data.images import stacked
 
 if TYPE_CHECKING:
     from netcompile.train.data.sources import Wanted
@@ -45,7 +46,7 @@ class Rows:
         finally:
             for handle in opened.values():
                 handle.close()
-        return {top: np.stack(rows) for top, rows in parts.items()}
+        return {top: stacked(rows) for top, rows in parts.items()}
 
     def place(self, k: int) -> tuple[int, int]:
         """File and row of item k."""
@@ -74,7 +75,10 @@ def hdf5_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
     with open(listing, encoding="utf-8", errors="surrogateescape") as file:
         names = [line.strip() for line in file if line.strip()]
     folders = ("", *wanted.folders, os.path.dirname(listing))
-    files, counts, problems = [], [], []
+    files: list[str] = []
+    counts: list[int] = []
+    problems: list[Diagnostic] = []
+    rows: dict[str, tuple[int, ...]] = {}
     tops = tuple(message.all("top"))
     for name in names:
         path = next((p for f in folders if os.path.isfile(p := os.path.join(f, name))), None)
@@ -83,13 +87,17 @@ def hdf5_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
             continue
         try:
             with h5py.File(path, "r") as handle:
-                lengths = {top: handle[top].shape[0] if top in handle else None for top in tops}
+                found = {top: _shape(handle, top) for top in tops}
         except OSError:
             problems.append(Diagnostic("data-file", f"{path}: not a readable HDF5 file"))
             continue
-        for top, length in lengths.items():
-            if length is None:
+        lengths = {top: shape[0] if shape else None for top, shape in found.items()}
+        for top, shape in found.items():
+            if not shape:
                 problems.append(Diagnostic("data-file", f"{path}: no data set '{top}', which is a top"))
+            elif shape[1:] != rows.setdefault(top, shape)[1:]:
+                what = f"{path}: rows of '{top}' are {_dims(shape[1:])}, those of {files[0]} {_dims(rows[top][1:])}"
+                problems.append(Diagnostic("data-file", what, why="a batch may take rows of several files"))
         if len(set(lengths.values())) > 1 and None not in lengths.values():
             problems.append(Diagnostic("data-file", f"{path}: its data sets have different numbers of rows: {lengths}"))
         files.append(path)
@@ -101,3 +109,17 @@ def hdf5_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
     if problems:
         raise NetError(problems)
     return Rows(tuple(files), tuple(counts), tops, size, bool(section.get("shuffle")), wanted.seed)
+
+
+def _shape(handle: Any, name: str) -> tuple[int, ...]:
+    """The shape of a data set of numbers with rows; empty for anything else."""
+    import h5py
+
+    found = handle.get(name)
+    if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "buif":
+        return ()
+    return tuple(found.shape or ())
+
+
+def _dims(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "scalars"

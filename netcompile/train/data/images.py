@@ -115,6 +115,12 @@ def image_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
             items.append((_rooted(root, path.strip(), wanted, listing), value))
     if not items:
         raise NetError(Diagnostic("data-file", f"{listing}: the list is empty"))
+    missing = [path for path, _ in items if not os.path.exists(path)]
+    if missing:
+        more = f", and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise NetError(
+            Diagnostic("no-such-file", f"{listing} names files that do not exist: {', '.join(missing[:3])}{more}")
+        )
     skip = 0
     if int(section.get("rand_skip")):
         skip = int(np.random.default_rng(wanted.seed & (2**63 - 1)).integers(int(section.get("rand_skip"))))

@@ -35,6 +35,9 @@ class Transform:
         whole = self.mean is not None and self.mean.shape[1:] != (1, 1)
         if self.mean is not None and whole and self.mean.shape != values.shape:
             raise NetError(Diagnostic("data-file", f"the mean image is {self.mean.shape}, an image {values.shape}"))
+        if self.mean is not None and len(self.mean) not in (1, len(values)):
+            what = f"{len(self.mean)} values of mean_value for {len(values)} channels"
+            raise NetError(Diagnostic("param-count", what, why="Caffe wants one for all channels, or one for each"))
         top = left = 0
         height, width = values.shape[1:]
         if self.crop:

@@ -1,0 +1,67 @@
+"""The images that a net takes besides the one it labels: HHA or depth beside colour, one folder for each input."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from netcompile.runtime.images import read_depth, read_image
+from netcompile.runtime.sources import EXTENSIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+    from netcompile.runtime.prepare import Preparation
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """An input, the folder of its images, and what they go through."""
+
+    blob: str
+    folder: str
+    prepare: Preparation
+
+
+@dataclass(frozen=True, slots=True)
+class Companions:
+    """All inputs but the first."""
+
+    all: tuple[Companion, ...] = ()
+
+    def __call__(self, path: str, rgb: Array) -> Mapping[str, Array]:
+        """The blobs, C×H×W, that go with the image `rgb` of this path. Raises OSError, ValueError."""
+        found = {}
+        for one in self.all:
+            where = beside(one.folder, path)
+            if where is None:
+                raise ValueError(f"'{one.folder}' has no image of its name for input '{one.blob}'")
+            pixels = (read_depth if one.prepare.order == "depth" else read_image)(where)
+            if pixels.shape[:2] != rgb.shape[:2]:
+                (a, b), (c, d) = rgb.shape[:2], pixels.shape[:2]
+                raise ValueError(f"it is {a}×{b}, its companion for input '{one.blob}' {c}×{d}")
+            found[one.blob] = one.prepare.blob(pixels)
+        return found
+
+    def paths(self, path: str) -> tuple[str, ...]:
+        """The files that go with an image; those that are not there are left out."""
+        return tuple(found for one in self.all if (found := beside(one.folder, path)) is not None)
+
+    def words(self) -> str:
+        """One line for fingerprints: what is read from where, and what becomes of it."""
+        return "; ".join(f"{one.blob}: {os.path.abspath(one.folder)}, {one.prepare.words()}" for one in self.all)
+
+
+def beside(folder: str, path: str) -> str | None:
+    """The image in `folder` that has the name of `path`, whatever its extension."""
+    stem, extension = os.path.splitext(os.path.basename(path))
+    for candidate in dict.fromkeys((extension, ".png", ".jpg", *sorted(EXTENSIONS))):
+        found = os.path.join(folder, stem + candidate)
+        if os.path.isfile(found):
+            return found
+    return None
