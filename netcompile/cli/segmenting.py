@@ -7,7 +7,7 @@ import os
 from netcompile.cli.messages import show_notes
 from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_source, read_weights_path, without_loss
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
-from netcompile.record import record
+from netcompile.record import record, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,6 +130,10 @@ def open_job(arguments: argparse.Namespace, leads: bool = True, folders: Mapping
     if leads:
         show_notes(notes, frozenset({"mean-assumed"}))
     placed = to_device(loaded, target, arguments.dtype)
+    if placed.type == "cuda":
+        from netcompile.runtime.cuda_graphs import Graphed
+
+        loaded = replace(loaded, net=Graphed(loaded.net).eval())
     return Job(loaded, prepare, placed, legal, heads, Companions(tuple(companions)))
 
 
