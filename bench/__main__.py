@@ -20,6 +20,7 @@ from bench.arm import ARMS
 from bench.compare import ROOT, Arm, compare
 from bench.nets import analysed, write
 from bench.plot import bars
+from bench.tables import update
 from netcompile.analysis.cost import costs
 from netcompile.analysis.shapes import infer
 from netcompile.passes import optimise
@@ -249,7 +250,9 @@ def save(report: dict[str, Any]) -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     path = OUT / "results.json"
     old = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps({**old, **report}, indent=1, ensure_ascii=False) + "\n")
+    merged = {**old, **report}
+    path.write_text(json.dumps(merged, indent=1, ensure_ascii=False) + "\n")
+    update(OUT.with_suffix(".md"), merged)
     for row in report.get("fcn8s", []):
         values = {arm["name"]: arm["median"] for arm in row["arms"]}
         malloc = "tuned" if row["tuned"] else "default"

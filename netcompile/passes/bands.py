@@ -146,7 +146,7 @@ def _unfit(pooling: Pooling, chain: Sequence[Node]) -> str:
 
 BANDS_FUNCTION = '''
 def bands(x, reach, stride, channels):
-    """Rows of `x`, some at a time, for convolutions that lose `reach` rows and a pooling.
+    """Rows of `x`, some at a time, for convolutions that lose `reach` and a pooling.
 
     What lies between, with so many channels, would be larger than a cache: a band of it
     has 16 MB. Small blobs are one band.

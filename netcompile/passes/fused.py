@@ -166,10 +166,10 @@ class Winograd(Conv2d):
     """A 3 × 3 convolution by Winograd's algorithm: fewer products, and more sums.
 
     Along each axis, m + 2 pixels and 3 weights are polynomials. Their values at some
-    points and at infinity are multiplied, and m new pixels read off (Lavin and Gray, Fast
-    Algorithms for Convolutional Neural Networks, 2016). In float32 m is 4: 36 products
-    for 16 pixels in place of 144. The digits of bfloat16 bear m = 2: 16 in place of 36.
-    Rows of tiles are done a few at a time, so that what is in between stays in the cache.
+    points and at infinity are multiplied, and m new pixels read off (Lavin and Gray,
+    Fast Algorithms for Convolutional Neural Networks, 2016). In float32 m is 4: 36
+    products for 16 pixels in place of 144. The digits of bfloat16 bear m = 2: 16 in
+    place of 36. Some rows of tiles are done at a time: what is between stays in cache.
     """
 
     points = {4: (0, 0.75, -0.75, 1.5, -1.5), 2: (0, 1, -1)}
