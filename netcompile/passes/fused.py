@@ -200,7 +200,7 @@ class Winograd(Conv2d):
         return y.permute(0, 3, 1, 2)
 
     def tiles(self, x, weight, y, m):
-        """Rows of tiles of `x`, N × height × width × channels: their pixels go to `y`."""
+        """The pixels of some rows of tiles go to `y`; both are N × H × W × channels."""
         down, across = x.shape[1] - m - 1, x.shape[2] - m - 1
         count = range(m + 2)
         found = []
