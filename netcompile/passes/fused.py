@@ -26,7 +26,7 @@ class FusedConvolution(Convolution):
     own_pad: Extents = (0,)
     weight: Recipe | None = None
     shift: Recipe | None = None
-    winograd: bool = False
+    winograd: int = 0  # pixels of a tile along an axis, 0: none
 
     @staticmethod
     def of(layer: Convolution) -> FusedConvolution:
@@ -68,6 +68,7 @@ class FusedConvolution(Convolution):
             groups=self.group if self.group > 1 else None,
             bias=None if self.bias else "False",
             relu="True" if self.relu else None,
+            m=2 if self.winograd == 2 else None,
         )
         weight, bias = self.recipes(e)
         tensors = [(f"{e.name}.weight", weight)] + ([(f"{e.name}.bias", bias)] if bias is not None else [])
@@ -167,22 +168,28 @@ class Winograd(Conv2d):
 
     Along each axis, m + 2 pixels and 3 weights are polynomials. Their values at some
     points and at infinity are multiplied, and m new pixels read off (Lavin and Gray,
-    Fast Algorithms for Convolutional Neural Networks, 2016). In float32 m is 4: 36
-    products for 16 pixels in place of 144. The digits of bfloat16 bear m = 2: 16 in
-    place of 36. Some rows of tiles are done at a time: what is between stays in cache.
+    Fast Algorithms for Convolutional Neural Networks, 2016). With m = 4, 36 products
+    give 16 pixels, in place of 144; with m = 2, 16 give 4, in place of 36, from kernels
+    of half the size, and for the digits of bfloat16. Some rows of tiles are done at a
+    time: what is between stays in the cache.
     """
 
     points = {4: (0, 0.75, -0.75, 1.5, -1.5), 2: (0, 1, -1)}
 
+    def __init__(self, *args, m=4, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.m = m
+
     def onednn(self, x, padding):
-        m = 4 if x.dtype == torch.float32 else 2
+        m = self.m if x.dtype == torch.float32 else 2
         h, w = (n + 2 * p - 2 for n, p in zip(x.shape[2:], padding))
         cin, cout = self.in_channels, self.out_channels
         # The products that are saved, against sums and calls: measured on some CPUs.
         channels = cin * cout / (cin + cout)
-        if len(x) * h * w * channels**2 < 4e6 or channels < 32 * (4 // m):
+        few = 32 if x.dtype == torch.float32 else 64
+        if len(x) * h * w * channels**2 < 4e6 or channels < few:
             return super().onednn(x, padding)
-        weight = self.once(m, self.transformed)
+        weight = self.once(m, lambda weight: self.transformed(weight, m))
         if x.stride(1) != 1:
             x = x.contiguous(memory_format=torch.channels_last)
         x = x.permute(0, 2, 3, 1)
@@ -215,9 +222,8 @@ class Winograd(Conv2d):
                 some = some if self.bias is None else some.add_(self.bias)
                 torch.clamp_min(some, 0, out=to) if self.relu else to.copy_(some)
 
-    def transformed(self, weight):
+    def transformed(self, weight, m):
         """The kernels' values at each point, laid out for products."""
-        m = 4 if weight.dtype == torch.float32 else 2
         at = torch.tensor(self.points[m], dtype=torch.float64)
         scale = (at[:, None] - at).fill_diagonal_(1).prod(1)
         kernel = at[:, None] ** torch.arange(3) / scale[:, None]

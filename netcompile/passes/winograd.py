@@ -2,8 +2,9 @@
 
 Algebra. m pixels of a convolution with 3 weights are coefficients of a product of polynomials, which its values at
 m + 1 points and at infinity determine: m + 2 products along an axis where 3 m were, and sums before and after. Sums
-cost as much as there are channels, products their square, so the layers with many channels gain. What is left of m = 4
-in float32 is a quarter of the products; bfloat16 has too few digits for that and takes m = 2.
+cost as much as there are channels, products their square, so the layers with many channels gain. m = 4 leaves a quarter
+of the products and takes four times the weights' memory; m = 2 leaves four of nine, takes less than twice the memory,
+and has less to cut off at the ends of small blobs. bfloat16 has too few digits for m = 4.
 Preserves: within(1e-5) in float32; the emitted layer decides at run time, by the number of pixels.
 """
 
@@ -19,6 +20,7 @@ from netcompile.layers.base import IntShape
 from netcompile.passes.fused import FusedConvolution
 
 MEMORY = 256 << 20  # bytes that the transformed kernels of a net may take
+LARGE = 2048  # pixels of a blob from which on m = 4 is worth its memory
 CHANNELS = 32  # harmonic sum of input and output channels from which on the products weigh more than the sums
 
 
@@ -31,10 +33,11 @@ def choose(nodes: Iterable[Node], shapes: Shapes) -> list[Node]:
         if not isinstance(layer, FusedConvolution):
             continue
         bottom = shapes[found[index].bottoms[0]]
-        needed = 4 * 36 * layer.outputs * layer.channels(bottom)
+        tile = 4 if pixels[index] >= LARGE else 2
+        needed = 4 * (tile + 2) ** 2 * layer.outputs * layer.channels(bottom)
         if suits(layer, bottom) and needed <= left:
             left -= needed
-            found[index] = replace(found[index], layer=replace(layer, winograd=True))
+            found[index] = replace(found[index], layer=replace(layer, winograd=tile))
     return found
 
 

@@ -36,7 +36,7 @@ def load_source(module: Module, name: str = "netcompile_emitted") -> nn.Module:
     return net
 
 
-class _Uninitialised(TorchFunctionMode):
+class uninitialised(TorchFunctionMode):
     """Leaves parameters as they are allocated: no random numbers, and no memory before values come."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -61,7 +61,7 @@ def with_weights(
     if not plan.tensors:
         net = load_source(module)
     else:
-        with _Uninitialised():
+        with uninitialised():
             net = load_source(module)
         if weights is None and needs_weights(plan):
             raise NetError(
@@ -88,11 +88,11 @@ def with_weights(
                 flat[done : done + len(chunk)] = chunk
                 done += len(chunk)
             state[tensor.key] = value
-        net.load_state_dict(state, strict=True, assign=not _ties(net))
+        net.load_state_dict(state, strict=True, assign=not ties(net))
     return (net if dtype is None else net.to(dtype)).train(analysed.graph.train)
 
 
-def _ties(net: nn.Module) -> bool:
+def ties(net: nn.Module) -> bool:
     """Whether some parameters are one tensor, which assigning would tear apart."""
     every = list(net.named_parameters(remove_duplicate=False))
     return len(every) > len({id(parameter) for _, parameter in every})

@@ -68,12 +68,15 @@ def load_build(folder: str) -> Loaded:
     needed = [names["module"], *([weights] if weights else [])]
     for name in needed:
         _check_file(folder, name, hashes)
-    with open(os.path.join(folder, names["module"]), encoding="utf-8") as file:
+    from netcompile.runtime.execute import ties, uninitialised
+
+    # The parameters become those of the file, and are never in memory twice.
+    with open(os.path.join(folder, names["module"]), encoding="utf-8") as file, uninitialised():
         net = instance(file.read(), names["class"], names["module"])
     if weights:
         from safetensors.torch import load_file
 
-        net.load_state_dict(load_file(os.path.join(folder, weights)))
+        net.load_state_dict(load_file(os.path.join(folder, weights)), assign=not ties(net))
     elif any(True for _ in net.parameters()):
         raise _broken(folder, "it was built without weights", "netcompile build … --weights F.caffemodel")
     identity = " ".join(str(hashes.get(name)) for name in needed)

@@ -307,6 +307,7 @@ def test_diagonal_weights_become_depthwise(tmp_path: Path) -> None:
     ("size", "dtype", "m", "tolerance"),
     [
         ((24, 40), torch.float32, 4, 1e-5),
+        ((27, 40), torch.float32, 2, 1e-5),
         ((25, 43), torch.float32, 4, 1e-5),
         ((38, 23), torch.float32, 4, 1e-5),
         ((190, 180), torch.float32, 4, 1e-5),  # more tiles than are done at a time
@@ -319,7 +320,7 @@ def test_winograd_is_a_convolution(
     size: tuple[int, int], dtype: torch.dtype, m: int, tolerance: float, padding: int
 ) -> None:
     torch.manual_seed(1)
-    layer = classes()["Winograd"](128, 192, 3, padding=1, relu=padding != 1, bias=padding != 3).to(dtype)
+    layer = classes()["Winograd"](128, 192, 3, padding=1, relu=padding != 1, bias=padding != 3, m=m).to(dtype)
     x = torch.randn(1, 128, *size).to(dtype)
     bias = None if layer.bias is None else layer.bias.double()
     wanted = nn.functional.conv2d(x.double(), layer.weight.double(), bias, padding=padding)
@@ -354,8 +355,10 @@ def test_winograd_is_for_many_channels_while_memory_lasts() -> None:
     assert made(three("a", "data", 64, "stride: 2")) == ["Conv2d"]
     assert made(three("a", "data", 64, "dilation: 2")) == ["Conv2d"]
     assert made(three("a", "data", 64, "group: 2")) == ["Conv2d"]
-    wide = three("a", "data", 1024) + three("b", "a", 1024) + three("c", "b", 1024)
-    assert made(wide) == ["Winograd", "Winograd", "Conv2d"]  # 9, 144 and 144 MiB of kernels
+    wide = three("a", "data", 1024) + three("b", "a", 1024) + three("c", "b", 2048) + three("d", "c", 1024)
+    assert made(wide) == ["Winograd", "Winograd", "Winograd", "Conv2d"]  # 4, 64, 128 and 128 MiB of kernels
+    assert ", m=2)" in compile_net(net(three("a", "data", 64), (1, 64, 45, 45)), 2).source
+    assert ", m=2)" not in compile_net(net(three("a", "data", 64), (1, 64, 46, 46)), 2).source
 
 
 BANDED = """
