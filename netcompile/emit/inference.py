@@ -35,13 +35,8 @@ class Windowed:
 
 def framed_values(windowed: Windowed, plain: Graph) -> dict[str, Value]:
     """Frame names with the values of the plain graph that they are cut from, in the order in which they are made."""
-    wanted = {surround.blob for surround in windowed.surrounds}
-    found = {}
-    for value in plain.values():
-        for name in (value.blob if plain.blobs.get(value.blob) == value else "", str(value)):
-            if name in wanted:
-                found[name] = value
-    return found
+    cut = {surround.value: surround.blob for surround in windowed.surrounds}
+    return {cut[value]: value for value in plain.values() if value in cut}
 
 
 def needs_size(nodes: tuple[Node, ...]) -> bool:

@@ -351,7 +351,8 @@ class _Rewriter:
         if top in plan.pasted:
             want = plan.need[top]
             surround = Surround(
-                top.blob if top == self.graph.blobs.get(top.blob) else str(top),
+                self.frame_name(top),
+                top,
                 (make[0].lo - want[0].lo, make[1].lo - want[1].lo),
                 (want[0].extent, want[1].extent),
                 (want[0].lo, want[1].lo),
@@ -359,6 +360,15 @@ class _Rewriter:
                 plan.usable[1],
             )
             self.have[top] = (self.add(node, surround, (made, plan.image), self.fresh(top.blob)), want)
+
+    def frame_name(self, value: Value) -> str:
+        """The blob's name, which is that of its last value; others have one of their own."""
+        if value == self.graph.blobs.get(value.blob):
+            return value.blob
+        name = f"{value.blob}:{value.version}"
+        while name in self.graph.blobs:
+            name += "'"
+        return name
 
     def deconvolution(
         self, node: Node, layer: Deconvolution, raw: Window, reach: tuple[Reach, Reach], make: Window, x: Value

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from netcompile.algebra.coords import AxisMap
 from netcompile.algebra.size import Size
+from netcompile.ir.graph import Value
 from netcompile.layers.base import Arity, Axes, BlobSpec, Dim, Emission, Emitted, IntShape, Layer, Shape
 from netcompile.layers.convolution import Deconvolution
 
@@ -94,12 +95,13 @@ class Region(Layer):
 class Surround(Layer):
     """bottom[0], the window that depends on the image, in the midst of its frame, which depends on the weights alone.
 
-    `blob` names the frame; `window` (first pixel and extent) is what becomes of it in the whole blob. Up to `middle`
-    pixels before the end of the axis, and as many after its begin, the frame is the same for input extents that agree
-    modulo `period`; between them it repeats one pixel.
+    `blob` names the frame, which is cut from `value`; `window` (first pixel and extent) is what becomes of it in the
+    whole blob. Up to `middle` pixels before the end of the axis, and as many after its begin, the frame is the same for
+    input extents that agree modulo `period`; between them it repeats one pixel.
     """
 
     blob: str
+    value: Value  # what the frame is cut from, in the graph without windows
     before: Pair  # rows and columns of frame before the window
     extent: Extent
     start: Pair  # where the frame begins in the whole blob

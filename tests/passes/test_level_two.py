@@ -423,3 +423,37 @@ def test_a_deconvolution_with_gaps_keeps_its_size() -> None:
     for size in ((6, 8), (5, 7), (1, 2)):
         image = torch.randn(1, 3, *size)
         close(fast(image), literal(image))
+
+
+@pytest.mark.parametrize("after", ['type: "PReLU"', 'type: "ELU"', 'type: "TanH"'])
+def test_a_frame_is_cut_before_what_works_in_place(after: str) -> None:
+    """The blob's last value is another than the one whose frame is wanted."""
+    text = BANDED.format(pooling="kernel_size: 3 stride: 3")
+    text = text.replace('name: "p"', f'name: "in" {after} bottom: "c2" top: "c2" }}\nlayer {{ name: "p"')
+    text = text.replace("num_output: 512", "num_output: 16").replace('name: "r1" type: "ReLU"', f'name: "r1" {after}')
+    analysed = net(text, (1, 3, 120, 150))
+    wanted = ["c1", "c2", "p", "c3"]
+    module = compile_net(analysed, 2, wanted)
+    literal, fast = draw(analysed, compile_net(analysed, 0, wanted)), draw(analysed, module)
+    for size in ((120, 150), (70, 61)):
+        x = torch.randn(1, 3, *size)
+        found = fast(x)
+        for name, blob in literal(x).items():
+            close(found[name], blob)
+
+
+def test_every_value_is_that_of_the_literal_net() -> None:
+    """Also what a layer works on in place, when it is asked for."""
+    from dataclasses import replace
+
+    from netcompile.runtime.blobs import keys_of
+
+    analysed = analyse(narrow("voc-fcn8s/deploy.prototxt"), Options(shapes={"data": (1, 3, 500, 375)})).require()
+    keys = keys_of(analysed.graph)
+    every = replace(analysed, graph=analysed.graph.replace(blobs=keys))
+    literal = draw(every, compile_net(every, 0, list(keys)))
+    fast = draw(every, compile_net(every, 2, list(keys)))
+    x = torch.randn(1, 3, 70, 64) * 30
+    found = fast(x)
+    for name, blob in literal(x).items():
+        close(found[name], blob)
