@@ -37,7 +37,8 @@ def torch_arm(arm: str, folder: Path, shape: tuple[int, ...], dtype: str, thread
     image = analyse(source).graph.inputs[0].value.blob
     analysed = analyse(source, Options(shapes={image: shape})).require()
     weights = str(folder / "net.caffemodel")
-    net = with_weights(analysed, compile_net(analysed, level, None, weights), weights, dtype=DTYPES[dtype])
+    module = compile_net(analysed, level, None, weights, dtype=dtype)
+    net = with_weights(analysed, module, weights, dtype=DTYPES[dtype])
     if arm == "O2" and device != "cpu":
         net = accelerate(net, device, DTYPES[dtype])
     net = net.to(device)
@@ -136,6 +137,7 @@ def main() -> None:
         say(failed=f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}")
         return
     np.save(folder / f"{arm}.npy", found)
+    del found
     first = time.perf_counter() - begin - loaded
     say(ready=True, load=loaded, first=first, peak=peak())
     for _ in sys.stdin:

@@ -170,11 +170,13 @@ def compile_net(
     outputs: Sequence[str] | None = None,
     weights: str | None = None,
     comments: bool = True,
+    dtype: str = "float32",
 ) -> Module:
     """Emit the net at an optimisation level. Raises NetError with every refusal.
 
-    `weights` is the caffemodel that the module is for: from level 2 on, code may rely on the values in it. Without
-    `comments` nothing is proved for the sake of the source, as when only its tensors are wanted.
+    `weights` is the caffemodel that the module is for, and `dtype` the type that it is to run in: from level 2 on,
+    code may rely on the values in the file, and on that type, whose digits decide how it computes (others work too).
+    Without `comments` nothing is proved for the sake of the source, as when only its tensors are wanted.
     """
     from netcompile.emit.module import emit
     from netcompile.passes import optimise
@@ -186,11 +188,11 @@ def compile_net(
     if level < 2:
         found = optimise(graph, level)
         return emit(found.graph, analysed.shapes, symbolic=analysed.symbolic.shapes, outputs=outputs, origin=origin)
-    return _compile_for_inference(analysed, level, outputs, weights, origin)
+    return _compile_for_inference(analysed, level, outputs, weights, origin, dtype == "float32")
 
 
 def _compile_for_inference(
-    analysed: Analysed, level: int, outputs: Sequence[str] | None, weights: str | None, origin: str
+    analysed: Analysed, level: int, outputs: Sequence[str] | None, weights: str | None, origin: str, float32: bool
 ) -> Module:
     from netcompile.emit.inference import Windowed
     from netcompile.emit.module import check_outputs, emit
@@ -200,7 +202,7 @@ def _compile_for_inference(
 
     graph = analysed.proved
     check_outputs(graph, outputs)
-    facts = NO_FACTS if weights is None else _facts(analysed, weights)
+    facts = replace(NO_FACTS if weights is None else _facts(analysed, weights), float32=float32)
     found = optimise(graph, level, facts, outputs)
     shapes, _ = infer(found.graph)
     windowed = None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from netcompile.caffemodel.blob import CHUNK, Blob, CaffeModel, FileData
 from netcompile.caffemodel.plan import Match, Plan, Tensor, match
-from netcompile.caffemodel.recipe import Take, evaluate, plain_source, shape_of, sources
+from netcompile.caffemodel.recipe import Take, evaluate, plain_source, rows, shape_of, sources
 from netcompile.caffemodel.tensorfile import TYPES, Entry, write
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
@@ -204,14 +204,18 @@ def _computed(work: _Work, tensor: Tensor) -> Iterator[memoryview]:
         with np.errstate(over="ignore"):
             return blobs[take].array().reshape(work.found.shapes[take]).astype(kind, copy=False)
 
-    values = evaluate(tensor.recipe, blob)
-    for part in _blocks(values):
-        yield _to_bytes(part, tensor.dtype)
-    del values
-    for take in sources(tensor.recipe):
-        data = blobs[take].data
-        if isinstance(data, FileData):
-            data.file.release()
+    count = tensor.shape[0] if tensor.shape else 1
+    step = max(1, CHUNK * count // max(1, prod(tensor.shape) * kind.itemsize))
+    for start in range(0, count, step):
+        recipe = tensor.recipe
+        if step < count:
+            recipe = rows(recipe, start, min(start + step, count), work.found.shapes.__getitem__)
+        for part in _blocks(evaluate(recipe, blob)):
+            yield _to_bytes(part, tensor.dtype)
+        for take in sources(tensor.recipe):
+            data = blobs[take].data
+            if isinstance(data, FileData):
+                data.file.release()
 
 
 def _blocks(values: Array) -> Iterator[Array]:

@@ -126,6 +126,15 @@ class Diagonal:
 
 
 @dataclass(frozen=True, slots=True)
+class Combined:
+    """The sum of the slices along ``axis``, times ``factors``; that axis is gone. Summed in float64."""
+
+    of: Recipe
+    axis: int
+    factors: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Rsqrt:
     """1 / sqrt(of + eps)."""
 
@@ -147,6 +156,7 @@ Recipe: TypeAlias = (
     | Divide
     | ScaledByFactor
     | Diagonal
+    | Combined
     | Rsqrt
 )
 
@@ -211,6 +221,8 @@ def describe(recipe: Recipe) -> str:
             return f"diagonal({describe(of)})"
         case Rsqrt(of, eps):
             return f"1/sqrt({describe(of)} + {eps:g})"
+        case Combined(of, axis, factors):
+            return f"{_inner(of)} · ({', '.join(f'{f:g}' for f in factors)}) on axis {axis}"
         case Add(a, b) | Subtract(a, b) | Multiply(a, b) | Divide(a, b) | ScaledByFactor(a, b):
             return f"{_inner(a)} {_SIGNS[type(recipe)]} {_inner(b)}"
 
@@ -254,6 +266,10 @@ def shape_of(recipe: Recipe, blob_shape: Callable[[Take], Shape]) -> Shape:
             if not 0 <= start <= stop <= inner[axis]:
                 raise ValueError(f"slice {start}:{stop} is out of axis {axis} of shape {inner}")
             return (*inner[:axis], stop - start, *inner[axis + 1 :])
+        case Combined(_, axis, factors):
+            if not axis < len(inner) or inner[axis] != len(factors):
+                raise ValueError(f"axis {axis} of shape {inner} does not have {len(factors)} slices")
+            return (*inner[:axis], *inner[axis + 1 :])
         case Diagonal():
             if len(inner) < 2 or inner[0] != inner[1]:
                 raise ValueError(f"shape {inner} has no diagonal")
@@ -272,6 +288,48 @@ def _broadcast(a: Shape, b: Shape) -> Shape:
     if any(x != y and 1 not in (x, y) for x, y in pairs):
         raise ValueError(f"shapes {a} and {b} do not broadcast")
     return tuple(y if x == 1 else x for x, y in pairs)
+
+
+def rows(recipe: Recipe, start: int, stop: int, blob_shape: Callable[[Take], Shape]) -> Recipe:
+    """Elements ``start`` to ``stop`` (exclusive) along the first axis of the result, from as little as they need.
+
+    What computes is asked for those rows alone; what only moves numbers about may be a slice of the whole, which is a
+    view.
+    """
+
+    def part(of: Recipe) -> Recipe:
+        return rows(of, start, stop, blob_shape)
+
+    def broadcast(of: Recipe) -> Recipe:
+        shape = shape_of(of, blob_shape)
+        return of if len(shape) < len(whole) or shape[0] == 1 != whole[0] else part(of)
+
+    match recipe:
+        case Concat(parts, 0):
+            kept, at = [], 0
+            for one in parts:
+                count = shape_of(one, blob_shape)[0]
+                first, last = max(start - at, 0), min(stop - at, count)
+                kept += [rows(one, first, last, blob_shape)] if first < last else []
+                at += count
+            return kept[0] if len(kept) == 1 else Concat(tuple(kept), 0)
+        case Concat(parts, axis):
+            return Concat(tuple(map(part, parts)), axis)
+        case Add(a, b) | Subtract(a, b) | Multiply(a, b) | Divide(a, b):
+            whole = shape_of(recipe, blob_shape)
+            return type(recipe)(broadcast(a), broadcast(b))
+        case ScaledByFactor(of, factor):
+            return ScaledByFactor(part(of), factor)
+        case Rsqrt(of, eps):
+            return Rsqrt(part(of), eps)
+        case Combined(of, axis, factors) if axis > 0:
+            return Combined(part(of), axis, factors)
+        case Transpose(of, axes) if axes[0] == 0:
+            return Transpose(part(of), axes)
+        case Reshape(of, shape) if shape and shape_of(of, blob_shape)[:1] == shape[:1]:
+            return Reshape(part(of), (stop - start, *shape[1:]))
+        case _:
+            return Slice(recipe, 0, start, stop)
 
 
 def evaluate(recipe: Recipe, blob: Callable[[Take], Array]) -> Array:
@@ -318,6 +376,12 @@ def _evaluate(recipe: Recipe, blob: Callable[[Take], Array]) -> Array:
             return np.flip(values, axes)
         case Slice(_, axis, start, stop):
             return values[(slice(None),) * axis + (slice(start, stop),)]
+        case Combined(_, axis, factors):
+            total = np.zeros((*values.shape[:axis], *values.shape[axis + 1 :]))
+            for place, times in enumerate(factors):
+                if times:
+                    total += values[(slice(None),) * axis + (place,)] * np.float64(times)
+            return total.astype(values.dtype)
         case Rsqrt(_, eps):
             return np.asarray(values.dtype.type(1) / np.sqrt(values + values.dtype.type(eps)))
         case Diagonal():

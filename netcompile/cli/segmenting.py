@@ -109,7 +109,8 @@ def open_job(arguments: argparse.Namespace, leads: bool = True, folders: Mapping
         entries = tuple(entry for entry in entries if entry.value in taken)
         _check_images([(entry.value.blob, entry.shape) for entry in entries], also, arguments.also)
         outputs = [*heads, *(name for name in analysed.graph.outputs if name not in heads)]
-        loaded = load_net(analysed, weights, arguments.optimise, outputs if arguments.with_loss else heads)
+        wanted = outputs if arguments.with_loss else heads
+        loaded = load_net(analysed, weights, arguments.optimise, wanted, dtype=arguments.dtype)
         legal = legal_sizes(analysed)
         notes = [note for note in analysed.notes if note.severity != "note"]
         said = {}

@@ -13,7 +13,7 @@ from netcompile.passes.window_layers import Region, Surround, text
 # Names that the methods below use.
 ATTRIBUTES = frozenset(["compute", "literal", "windowed", "frame", "frames", "frames_from", "plain", "relu", "packed"])
 VARIABLES = frozenset(
-    ["H", "W", "frame", "key", "weights", "zeros", "height", "width", "recorded", "only_frame", "rows", "parts"]
+    ["H", "W", "frame", "key", "weights", "zeros", "height", "width", "recorded", "only_frame", "rows", "band"]
 )
 
 LARGE = 1 << 20  # bytes from which on a blob is dropped after its last use

@@ -148,6 +148,8 @@ def lay_out(line: str, indent: int) -> list[str]:
     """
     indent += len(line) - len(line.lstrip(" "))
     line = line.lstrip(" ")
+    if not line:
+        return [""]
     code, comment = split_comment(line)
     if not comment:
         return _statement(code, indent)

@@ -73,14 +73,15 @@ class Bands(Layer):
             functions += made.functions
             shapes = found
         *lines, last = lines
+        whole = call("in_bands", "band", e.x[0], self.lost, self.stride, self.channels)
         return Emitted(
             (
-                "parts = []",
-                f"for rows in {call('bands', e.x[0], self.lost, self.stride, self.channels)}:",
+                "",
+                "def band(rows):",
                 *(f"    {line}" for line in lines),
-                f"    parts.append({last.removeprefix('rows = ')})",
-                "del rows",
-                f"{e.y[0]} = torch.cat(parts, 2)",
+                f"    return {last.removeprefix('rows = ')}",
+                "",
+                f"{e.y[0]} = {whole}",
             ),
             functions=tuple(functions),
         )
@@ -145,19 +146,27 @@ def _unfit(pooling: Pooling, chain: Sequence[Node]) -> str:
 
 
 BANDS_FUNCTION = '''
-def bands(x, reach, stride, channels):
-    """Rows of `x`, some at a time, for convolutions that lose `reach` and a pooling.
+def in_bands(compute, x, reach, stride, channels):
+    """`compute`, on some rows of `x` at a time: it loses `reach` and divides by `stride`.
 
     What lies between, with so many channels, would be larger than a cache: a band of it
-    has 16 MB. Small blobs are one band.
+    has 8 MB. Small blobs are one band.
     """
     row = len(x) * channels * x.shape[3] * x.element_size()
-    count = max(1, (1 << 24) // (row * stride)) * stride
+    count = max(1, (1 << 23) // (row * stride)) * stride
     whole = x.device.type != "cpu" or torch.compiler.is_compiling()
     if whole or 2 * count >= x.shape[2]:
-        return [x]
-    starts = range(0, x.shape[2] - reach, count)
-    return [x[:, :, start : start + count + reach] for start in starts]
+        return compute(x)
+    end, y = x.shape[2] - reach, None
+    for start in range(0, end, count):
+        rows = compute(x[:, :, start : start + count + reach])
+        if y is None:
+            size = *rows.shape[:2], -(-end // stride), rows.shape[3]
+            layout = torch.channels_last
+            y = torch.empty(size, dtype=rows.dtype, memory_format=layout)
+        y[:, :, start // stride :][:, :, : rows.shape[2]] = rows
+        del rows
+    return y
 '''
 
 BANDS = Pass("bands", "within(0, 1e-5)", rewrite)

@@ -18,15 +18,16 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of the weights' values, by (layer, occurrence); nothing without weights.
+    """What is known of how the net will run, and of the weights' values by (layer, occurrence), given weights.
 
     `diagonal`: Deconvolutions in which channel i of the bottom feeds channel i of the top alone. `bilinear`: those
-    of them whose every kernel is that of bilinear interpolation, exactly.
+    of them whose every kernel is that of bilinear interpolation, exactly. `float32`: the net is not for another type.
     """
 
     known: bool = False
     diagonal: frozenset[tuple[str, int]] = frozenset()
     bilinear: frozenset[tuple[str, int]] = frozenset()
+    float32: bool = True
 
 
 NO_FACTS = Facts()

@@ -69,7 +69,7 @@ def rewrite(graph: Graph, facts: Facts) -> Rewritten:
         nodes.append(node)
     if not changed:
         return graph, tuple(skipped)
-    nodes = choose(nodes, shapes)
+    nodes = choose(nodes, shapes, facts.float32)
     alive = {value for entry in graph.inputs for value in [entry.value]} | {t for n in nodes for t in n.tops}
     blobs = {blob: value for blob, value in graph.blobs.items() if value in alive}
     return graph.replace(nodes=tuple(nodes), blobs=blobs), tuple(skipped)

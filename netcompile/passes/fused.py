@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from netcompile.caffemodel.recipe import Recipe
 from netcompile.layers.base import Emission, Emitted, call, literal
 from netcompile.layers.convolution import Convolution, Extents
+from netcompile.passes.large_kernels import LARGE_KERNEL, values
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class FusedConvolution(Convolution):
     weight: Recipe | None = None
     shift: Recipe | None = None
     winograd: int = 0  # pixels of a tile along an axis, 0: none
+    large: bool = False  # whether its weights are values of large kernels
 
     @staticmethod
     def of(layer: Convolution) -> FusedConvolution:
@@ -57,8 +59,13 @@ class FusedConvolution(Convolution):
         _, windows = self.windows(e.bottoms[0])
         kernel, stride, _, dilation = (tuple(column) for column in zip(*windows, strict=True))
         own = self.own_pad * 2 if len(self.own_pad) == 1 else self.own_pad
+        name, more = "Conv2d", tuple[str, ...]()
+        if self.winograd:
+            name, more = "Winograd", (PRODUCT, WINOGRAD)
+        if self.large:
+            name, more = "LargeKernel", (PRODUCT, LARGE_KERNEL)
         make = call(
-            "Winograd" if self.winograd else "Conv2d",
+            name,
             self.channels(e.bottoms[0]),
             self.outputs,
             kernel_size=literal(kernel),
@@ -71,12 +78,14 @@ class FusedConvolution(Convolution):
             m=2 if self.winograd == 2 else None,
         )
         weight, bias = self.recipes(e)
+        if self.large:
+            weight = values(weight, self.outputs, self.channels(e.bottoms[0]), kernel)
         tensors = [(f"{e.name}.weight", weight)] + ([(f"{e.name}.bias", bias)] if bias is not None else [])
         window = ", padding=0" if set(self.pad) == {0} and set(own) != {0} else ""
         return Emitted(
             (f"{e.y[0]} = self.{e.name}({e.x[0]}{window})",),
             (f"self.{e.name} = {make}",),
-            (VERSION, CONV2D, WINOGRAD) if self.winograd else (VERSION, CONV2D),
+            (VERSION, CONV2D, *more),
             tuple(tensors),
         )
 
@@ -211,8 +220,9 @@ class Winograd(Conv2d):
         down, across = x.shape[1] - m - 1, x.shape[2] - m - 1
         count = range(m + 2)
         found = []
-        rows = values([x[:, k : k + down : m] for k in count])
-        for row, kernels in zip(rows, weight):
+        rows = [*values([x[:, k : k + down : m] for k in count])]
+        for kernels in weight:
+            row = rows.pop(0)
             row = values([row[:, :, k : k + across : m] for k in count])
             found.append(pixels([multiply(*pair) for pair in zip(row, kernels)]))
         for q, column in enumerate(zip(*found)):
@@ -229,16 +239,17 @@ class Winograd(Conv2d):
         kernel = at[:, None] ** torch.arange(3) / scale[:, None]
         kernel = torch.cat([kernel, torch.tensor([[0.0, 0.0, 1.0]])])
         made = []
-        for row in kernel:
-            some = torch.einsum("a,jb,ocab->joc", row, kernel, weight.double())
-            some = some.to(weight.dtype)
-            made.append([torch.ops.mkldnn._reorder_linear_weight(one) for one in some])
+        some = weight.new_empty(*weight.shape[:2], 3, dtype=torch.float64)
+        for row in kernel.tolist():
+            some.zero_()
+            for i, factor in enumerate(row):
+                some.add_(weight[:, :, i], alpha=factor)
+            made.append([self.laid_out(some @ column) for column in kernel])
         return made
 
-
-def multiply(x, weight):
-    """The product with a matrix that is laid out for it."""
-    return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+    def laid_out(self, matrix):
+        """A matrix as `multiply` wants it."""
+        return torch.ops.mkldnn._reorder_linear_weight(matrix.to(self.weight.dtype))
 
 
 def values(c):
@@ -267,6 +278,12 @@ def pixels(v):
     first, second = v[0].add_(even).add_(more), (odd * a).add_(less, alpha=b)
     third = even.mul_(a * a).add_(more, alpha=b * b)
     return first, second, third, v[5].add_(odd, alpha=a**3).add_(less, alpha=b**3)
+'''
+
+PRODUCT = '''
+def multiply(x, weight):
+    """The product with the transpose of a matrix, laid out for it or as it is."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
 '''
 
 VERSION = '''

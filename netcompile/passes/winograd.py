@@ -1,4 +1,4 @@
-"""3 × 3 convolutions by Winograd's algorithm: which ones, and the class that runs them in emitted code.
+"""Convolutions by Winograd's algorithm: which ones. Large kernels are a matter of their own: `large_kernels`.
 
 Algebra. m pixels of a convolution with 3 weights are coefficients of a product of polynomials, which its values at
 m + 1 points and at infinity determine: m + 2 products along an axis where 3 m were, and sums before and after. Sums
@@ -17,28 +17,41 @@ from math import prod
 from netcompile.analysis.shapes import Shapes
 from netcompile.ir.graph import Node
 from netcompile.layers.base import IntShape
+from netcompile.passes import large_kernels
 from netcompile.passes.fused import FusedConvolution
 
-MEMORY = 256 << 20  # bytes that the transformed kernels of a net may take
+MEMORY = 160 << 20  # bytes that the transformed kernels of a net may take
 LARGE = 2048  # pixels of a blob from which on m = 4 is worth its memory
 CHANNELS = 32  # harmonic sum of input and output channels from which on the products weigh more than the sums
 
 
-def choose(nodes: Iterable[Node], shapes: Shapes) -> list[Node]:
-    """The nodes with `winograd` set where it pays: those with the most pixels for each kernel, while memory lasts."""
+def choose(nodes: Iterable[Node], shapes: Shapes, float32: bool = True) -> list[Node]:
+    """The nodes with `winograd` or `large` set where it pays.
+
+    Of 3 × 3 convolutions, those with the most pixels for each kernel come first: all with m = 2, then with m = 4,
+    while memory lasts.
+    """
     found, left = list(nodes), MEMORY
-    pixels = {i: prod(shapes[node.bottoms[0]][2:]) for i, node in enumerate(found) if node.bottoms}
-    for index in sorted(pixels, key=lambda i: -pixels[i]):
-        layer = found[index].layer
-        if not isinstance(layer, FusedConvolution):
-            continue
-        bottom = shapes[found[index].bottoms[0]]
-        tile = 4 if pixels[index] >= LARGE else 2
-        needed = 4 * (tile + 2) ** 2 * layer.outputs * layer.channels(bottom)
-        if suits(layer, bottom) and needed <= left:
-            left -= needed
-            found[index] = replace(found[index], layer=replace(layer, winograd=tile))
+    bottoms = {i: shapes[node.bottoms[0]] for i, node in enumerate(found) if isinstance(node.layer, FusedConvolution)}
+    for tile, least in ((2, 0), (4, LARGE)):
+        for index, bottom in sorted(bottoms.items(), key=lambda item: -prod(item[1][2:])):
+            layer = found[index].layer
+            assert isinstance(layer, FusedConvolution)
+            if float32 and is_large(layer, bottom):
+                found[index] = replace(found[index], layer=replace(layer, large=True))
+                continue
+            kernels = 4 * layer.outputs * layer.channels(bottom)
+            more = kernels * ((tile + 2) ** 2 - (layer.winograd + 2) ** 2 * bool(layer.winograd))
+            if suits(layer, bottom) and prod(bottom[2:]) >= least and more <= left:
+                left -= more
+                found[index] = replace(found[index], layer=replace(layer, winograd=tile))
     return found
+
+
+def is_large(layer: FusedConvolution, bottom: IntShape) -> bool:
+    """Whether a layer has a large kernel that `large_kernels` is for."""
+    kernel, strides, pads, dilations = zip(*layer.windows(bottom)[1], strict=True)
+    return large_kernels.suits(kernel, {*strides, *dilations}, layer.group, layer.outputs, bottom, pads[0])
 
 
 def suits(layer: FusedConvolution, bottom: IntShape) -> bool:

@@ -54,7 +54,8 @@ def with_weights(
 ) -> nn.Module:
     """The emitted net with the caffemodel's weights, in evaluation mode unless it was built for phase TRAIN.
 
-    With a `dtype` the floating-point ones are converted one by one: the memory never holds both. Raises NetError
+    With a `dtype`, that which the module was compiled for, the floating-point ones are converted one by one: the memory
+    never holds both. Raises NetError
     where weights are needed and not given, or do not fit.
     """
     plan = weight_plan(analysed.graph, module)
@@ -114,7 +115,7 @@ def run(
     """
     graph = analysed.require().graph
     names = list(graph.blobs) if blobs is not None and list(blobs) == ["all"] else blobs
-    module = compile_net(analysed, level, names, None if weights is None else str(weights))
+    module = compile_net(analysed, level, names, None if weights is None else str(weights), dtype=dtype)
     net = with_weights(analysed, module, weights, dtype=DTYPES[dtype]).to(device)
     missing = [value.blob for value in module.inputs if value.blob not in inputs]
     if missing:

@@ -128,16 +128,16 @@ def _broken(folder: str, what: str, remedy: str = "build it again") -> NetError:
 
 def load_net(
     analysed: Analysed, weights: str | None, level: int = 1, outputs: Sequence[str] | None = None,
-    allow_missing: bool = False,
+    allow_missing: bool = False, dtype: str = "float32",
 ) -> Loaded:  # fmt: skip
-    """The compiled net with its weights. Raises NetError."""
+    """The compiled net with its weights, in float32; `dtype` is the type that it will run in. Raises NetError."""
     from hashlib import sha256
 
     from netcompile.analysis.outputs import output_kinds
     from netcompile.pipeline import compile_net
     from netcompile.runtime.execute import with_weights
 
-    module = compile_net(analysed, level, outputs, weights)
+    module = compile_net(analysed, level, outputs, weights, dtype=dtype)
     net = with_weights(analysed, module, weights, allow_missing)
     digest = sha256(module.source.encode())
     for key, tensor in sorted(net.state_dict().items()):

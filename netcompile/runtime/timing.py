@@ -20,6 +20,7 @@ from netcompile.ir.graph import Graph, Input, Node, Value
 from netcompile.layers.base import IntShape
 from netcompile.layers.data import Input as InputLayer
 from netcompile.passes import optimise
+from netcompile.passes.base import Facts
 from netcompile.pipeline import Analysed, compile_net
 from netcompile.runtime.drawn import draw, numbers
 from netcompile.runtime.execute import DTYPES, load_source
@@ -98,9 +99,9 @@ def time_net(
     target, kind = torch.device(device), DTYPES[dtype]
     # Of a net that computes windows of its blobs (-O2) the layers are timed on whole blobs; the module in one piece
     # is what runs.
-    graph = optimise(analysed.require().graph, level).graph
+    graph = optimise(analysed.require().graph, level, Facts(float32=dtype == "float32")).graph
     shapes, _ = infer(graph)
-    module = compile_net(analysed, level, weights=weights)
+    module = compile_net(analysed, level, weights=weights, dtype=dtype)
     blob = _blobs_of(analysed, module, weights, seed)
     steps = [_step(graph, node, shapes, blob) for node in graph.nodes if node.tops]
     for step in steps:

@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 
 from netcompile.caffemodel.recipe import (
     Add,
+    Combined,
     Concat,
     Constant,
     Diagonal,
@@ -182,5 +183,8 @@ def evaluate(recipe: Recipe, blobs: Mapping[Take, Tensor], device: torch.device)
             values = evaluate(of, blobs, device)
             index = torch.arange(len(values), device=device)
             return values[index, index][:, None]
+        case Combined(of, axis, factors):
+            values = evaluate(of, blobs, device).movedim(axis, -1)
+            return values @ torch.tensor(factors, dtype=values.dtype, device=device)
         case Rsqrt(of, eps):
             return (evaluate(of, blobs, device) + eps).rsqrt()

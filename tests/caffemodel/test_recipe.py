@@ -31,6 +31,11 @@ CASES = [
     (r.Flip(W, (0, 2)), w[::-1, :, ::-1], "w.0 flipped 0,2"),
     (r.Slice(W, 1, 1, 3), w[:, 1:3], "w.0[1:3 on axis 1]"),
     (r.Concat((W, W), 1), np.concatenate([w, w], 1), "concat(w.0, w.0; axis 1)"),
+    (
+        r.Combined(W, 1, (0.5, 0, -2)),
+        (0.5 * w[:, 0] - 2 * w[:, 2]).astype(np.float32),
+        "w.0 · (0.5, 0, -2) on axis 1",
+    ),
     (r.Add(W, V), w + v, "w.0 + v.0"),
     (r.Subtract(V, W), v - w, "v.0 - w.0"),
     (r.Multiply(W, r.Reshape(MEAN, (3, 1))), w * mean.reshape(3, 1), "w.0 * (bn.0 as 3x1)"),
@@ -54,6 +59,35 @@ def test_values_shapes_and_texts(recipe, expected, text):
     assert r.shape_of(recipe, lambda take: BLOBS[take].shape) == expected.shape
     assert r.describe(recipe) == text
     assert hash(recipe) == hash(recipe)
+
+
+MORE = [
+    r.Concat((r.Transpose(W, (0, 2, 1)), r.Reshape(W, (2, 4, 3)), r.Transpose(r.Slice(W, 0, 1, 2), (0, 2, 1))), 0),
+    r.Multiply(W, r.Reshape(r.Slice(V, 0, 0, 2), (2, 1, 1))),
+    r.Multiply(W, r.Constant(3, (1, 3, 4))),
+    r.Multiply(r.Constant(3, (5, 1, 1)), r.Reshape(V, (1, 1, 4))),
+    r.Combined(r.Reshape(W, (2, 3, 2, 2)), 0, (1, 2)),
+    r.Transpose(W, (1, 0, 2)),
+    r.Flip(W, (0,)),
+    r.Subtract(W, r.Rsqrt(r.Reshape(V, (1, 1, 4)), 1)),
+]
+
+
+@pytest.mark.parametrize("recipe", [*(c[0] for c in CASES if c[1].ndim), *MORE], ids=r.describe)
+def test_rows_of_a_recipe_are_rows_of_its_result(recipe):
+    whole = r.evaluate(recipe, BLOBS.__getitem__)
+    for start in range(len(whole)):
+        for stop in range(start + 1, len(whole) + 1):
+            part = r.rows(recipe, start, stop, lambda take: BLOBS[take].shape)
+            assert r.shape_of(part, lambda take: BLOBS[take].shape) == whole[start:stop].shape
+            np.testing.assert_array_equal(r.evaluate(part, BLOBS.__getitem__), whole[start:stop])
+
+
+def test_rows_ask_for_no_more_than_they_need():
+    part = r.rows(r.Multiply(W, r.Reshape(MEAN, (3, 1))), 1, 2, lambda take: BLOBS[take].shape)
+    assert r.describe(part) == "(w.0[1:2 on axis 0]) * (bn.0 as 3x1)"
+    part = r.rows(r.Concat((r.Combined(W, 2, (1, 2, 3, 4)), r.Reshape(V, (1, 4))), 0), 0, 2, lambda t: BLOBS[t].shape)
+    assert r.describe(part) == "(w.0[0:2 on axis 0]) · (1, 2, 3, 4) on axis 2"
 
 
 def test_the_factor_is_inverted_before_it_multiplies():

@@ -303,64 +303,6 @@ def test_diagonal_weights_become_depthwise(tmp_path: Path) -> None:
     assert describe(recipe) == "diagonal(up.0)"
 
 
-@pytest.mark.parametrize(
-    ("size", "dtype", "m", "tolerance"),
-    [
-        ((24, 40), torch.float32, 4, 1e-5),
-        ((27, 40), torch.float32, 2, 1e-5),
-        ((25, 43), torch.float32, 4, 1e-5),
-        ((38, 23), torch.float32, 4, 1e-5),
-        ((190, 180), torch.float32, 4, 1e-5),  # more tiles than are done at a time
-        ((25, 40), torch.bfloat16, 2, 2e-2),
-        ((30, 43), torch.bfloat16, 2, 2e-2),
-    ],
-)
-@pytest.mark.parametrize("padding", [0, 1, 3])
-def test_winograd_is_a_convolution(
-    size: tuple[int, int], dtype: torch.dtype, m: int, tolerance: float, padding: int
-) -> None:
-    torch.manual_seed(1)
-    layer = classes()["Winograd"](128, 192, 3, padding=1, relu=padding != 1, bias=padding != 3, m=m).to(dtype)
-    x = torch.randn(1, 128, *size).to(dtype)
-    bias = None if layer.bias is None else layer.bias.double()
-    wanted = nn.functional.conv2d(x.double(), layer.weight.double(), bias, padding=padding)
-    close(layer(x, padding=padding).double(), wanted.relu() if layer.relu else wanted, tolerance)
-    assert list(layer.packed) == [m]
-    small = torch.randn(1, 128, 9, 9).to(dtype)
-    wanted = nn.functional.conv2d(small, layer.weight, layer.bias, padding=1)
-    close(layer(small), wanted.relu() if layer.relu else wanted, tolerance)
-    assert list(layer.packed) == [m, "onednn"]
-
-
-def classes() -> dict[str, type[nn.Conv2d]]:
-    from netcompile.passes.fused import CONV2D, VERSION, WINOGRAD
-
-    names: dict[str, type[nn.Conv2d]] = {}
-    head = "import torch\nimport torch.nn.functional as F\nfrom torch import nn\n"
-    exec(head + VERSION + CONV2D + WINOGRAD, names)
-    return names
-
-
-def test_winograd_is_for_many_channels_while_memory_lasts() -> None:
-    def made(layers: str) -> list[str]:
-        source = compile_net(net(layers, (1, 64, 20, 20)), 2).source
-        return re.findall(r"self\.\w+ = (\w+)\(\d+, \d+", source)
-
-    def three(name: str, bottom: str, outputs: int, more: str = "") -> str:
-        text = conv(name, bottom, name, f"kernel_size: 3 {more}")
-        return text.replace("num_output: 4", f"num_output: {outputs}")
-
-    assert made(three("a", "data", 64)) == ["Winograd"]
-    assert made(three("a", "data", 63)) == ["Conv2d"]
-    assert made(three("a", "data", 64, "stride: 2")) == ["Conv2d"]
-    assert made(three("a", "data", 64, "dilation: 2")) == ["Conv2d"]
-    assert made(three("a", "data", 64, "group: 2")) == ["Conv2d"]
-    wide = three("a", "data", 1024) + three("b", "a", 1024) + three("c", "b", 2048) + three("d", "c", 1024)
-    assert made(wide) == ["Winograd", "Winograd", "Winograd", "Conv2d"]  # 4, 64, 128 and 128 MiB of kernels
-    assert ", m=2)" in compile_net(net(three("a", "data", 64), (1, 64, 45, 45)), 2).source
-    assert ", m=2)" not in compile_net(net(three("a", "data", 64), (1, 64, 46, 46)), 2).source
-
-
 BANDED = """
 layer {{ name: "c1" type: "Convolution" bottom: "data" top: "c1" convolution_param {{
   num_output: 3 pad: 40 kernel_size: 5 }} }}
@@ -376,13 +318,20 @@ layer {{ name: "c3" type: "Convolution" bottom: "p" top: "c3" convolution_param 
 def test_bands_of_rows_are_the_whole_blob() -> None:
     analysed = net(BANDED.format(pooling="kernel_size: 3 stride: 3"), (1, 3, 120, 150))
     literal, fast, module = pair(analysed)
-    assert "for rows in bands(" in module.source
-    bands = fast.windowed.__func__.__globals__["bands"]
+    assert "in_bands(band, " in module.source
+    in_bands = fast.windowed.__func__.__globals__["in_bands"]
     for size in ((120, 150), (121, 150), (122, 151), (40, 33)):
         x = torch.randn(1, 3, *size)
         close(fast(x), literal(x))
-    assert len(bands(torch.zeros(1, 3, 130, 150), 6, 3, 512)) == 3
-    assert len(bands(torch.zeros(1, 3, 100, 150), 6, 3, 512)) == 1
+    for height, count in ((130, 5), (61, 3), (50, 1)):
+        x, heights = torch.randn(1, 3, height, 150), list[int]()
+
+        def band(rows: torch.Tensor, heights: list[int] = heights) -> torch.Tensor:
+            heights.append(rows.shape[2])
+            return nn.functional.max_pool2d(rows[:, :, 3:-3], 3, 3, ceil_mode=True)
+
+        assert torch.equal(in_bands(band, x, 6, 3, 512), band(x))
+        assert len(heights) == count + 1
 
 
 @pytest.mark.parametrize(

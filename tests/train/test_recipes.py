@@ -11,6 +11,7 @@ import torch
 from netcompile.caffemodel import recipe as recipes
 from netcompile.caffemodel.recipe import (
     Add,
+    Combined,
     Concat,
     Constant,
     Diagonal,
@@ -39,7 +40,7 @@ BLOBS = {
 KINDS: list[Recipe] = [
     A, Constant(2.0, (2, 3)), Constant(3, (), "int64"), Reshape(A, (9, 2)), Transpose(A, (2, 0, 1)), Flip(A, (0, 2)),
     Slice(A, 1, 1, 3), Concat((A, B), 1), Add(A, B), Subtract(A, B), Multiply(A, B), Divide(A, B),
-    ScaledByFactor(A, N), ScaledByFactor(A, ZERO), Diagonal(A), Rsqrt(A, 1e-3),
+    ScaledByFactor(A, N), ScaledByFactor(A, ZERO), Diagonal(A), Rsqrt(A, 1e-3), Combined(A, 1, (2, 0, -0.5)),
 ]  # fmt: skip
 
 

@@ -1,0 +1,155 @@
+"""Convolutions with large kernels by Winograd's algorithm down their rows, and the class that runs them.
+
+Algebra. Two rows of pixels, from k rows of weights, are coefficients of a product of polynomials, which its values at
+k points and at infinity determine: k + 1 products in place of 2 k. Along the rows nothing changes: that would take as
+much memory again for a third of the gain. The values of the kernels are made when the weights are converted, and take
+(k + 1) / k of their memory: to make them at each call costs more than it saves, and to keep both would double the
+largest weights of a net.
+Preserves: within(1e-5) in float32. bfloat16 has too few digits: those nets keep the kernels.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from netcompile.caffemodel.recipe import Combined, Concat, Recipe, Reshape, Transpose
+from netcompile.layers.base import IntShape
+
+POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
+WEIGHTS = 1 << 24  # numbers from which on a kernel is large
+
+
+def suits(kernel: IntShape, others: set[int], group: int, outputs: int, bottom: IntShape, pad: int) -> bool:
+    """Whether two rows at a time are worth it. `others`: strides and dilations."""
+    rows = bottom[2] + 2 * pad - kernel[0] + 1
+    large = outputs * bottom[1] * prod(kernel) >= WEIGHTS
+    return large and rows > 1 and 4 <= kernel[0] <= len(POINTS) and others == {1} and group == 1
+
+
+def values(weight: Recipe, outputs: int, inputs: int, kernel: IntShape) -> Recipe:
+    """The kernels' values at each point, one after the other: as ((k + 1) · outputs, width · inputs)."""
+    parts = [Transpose(Combined(weight, 2, tuple(row)), (0, 2, 1)) for row in _table(kernel[0])]
+    return Concat(tuple(Reshape(part, (outputs, kernel[1] * inputs)) for part in parts), 0)
+
+
+def _table(k: int) -> list[list[float]]:
+    """What k weights are multiplied with for their value at each point, scaled, and at infinity."""
+    points = POINTS[:k]
+    table = [[at**i / prod(at - other for other in points if other != at) + 0.0 for i in range(k)] for at in points]
+    return [*table, [0.0] * (k - 1) + [1.0]]
+
+
+LARGE_KERNEL = '''
+class LargeKernel(Conv2d):
+    """A convolution with a large kernel by Winograd's algorithm, two rows at a time.
+
+    k + 1 rows of pixels and k rows of weights are polynomials. Their values at k points
+    and at infinity are multiplied, and two new rows read off: k + 1 products in place
+    of 2 k. `weight` holds the kernels' values at each point, outputs × (width · inputs)
+    for each, as they were made with the file. Away from float32 on a CPU the kernels are
+    made from them again, once, and convolved as usual; a state dict may hold either.
+    """
+
+    points = 0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5
+
+    def __init__(self, inputs, outputs, kernel_size, padding=0, bias=True, relu=False):
+        sizes = inputs, outputs, kernel_size
+        super().__init__(*sizes, padding=padding, bias=bias, relu=relu, device="meta")
+        k, width = self.kernel_size
+        self.weight = nn.Parameter(torch.empty((k + 1) * outputs, width * inputs))
+        self.bias = nn.Parameter(torch.empty(outputs)) if bias else None
+        for parameter in self.parameters():
+            nn.init.constant_(parameter, 0)
+
+    def forward(self, x, padding=None):
+        if self.weight.dim() == 4:
+            return super().forward(x, padding)
+        down, across = self.padding if padding is None else (padding, padding)
+        k, width = self.kernel_size
+        h, w = x.shape[2] + 2 * down - k + 1, x.shape[3] + 2 * across - width + 1
+        batch, high = len(x), (h + 1) // 2
+        x = F.pad(x, (across, across, down, down + 2 * high - h)).permute(0, 2, 3, 1)
+        x = torch.stack([x[:, i : i + 2 * high - 1 : 2] for i in range(k + 1)])
+        found = []
+        for some, weight in zip(at_points(x, self.points), self.weight.chunk(k + 1)):
+            some = some.unfold(2, width, 1).transpose(3, 4).flatten(3)
+            found.append(self.product(some.flatten(0, 2), weight))
+        y = x.new_empty(batch, 2 * high, w, self.out_channels)
+        for p, some in enumerate(two_pixels(found, self.points)):
+            some = some if self.bias is None else some + self.bias
+            some = F.relu(some) if self.relu else some
+            y[:, p::2] = some.view(batch, high, w, -1)
+        return y[:, :h].permute(0, 3, 1, 2)
+
+    def product(self, x, weight):
+        recorded = x.requires_grad or weight.requires_grad
+        if torch.is_grad_enabled() and recorded or not self.packs(x):
+            return F.linear(x, weight)
+        return multiply(x, weight)
+
+    def table(self, like):
+        """What k rows of weights are multiplied with for their values."""
+        k = self.kernel_size[0]
+        at = torch.tensor(self.points[:k], dtype=torch.float64)
+        scale = (at[:, None] - at).fill_diagonal_(1).prod(1)
+        powers = at[:, None] ** torch.arange(k) / scale[:, None]
+        last = torch.eye(k, dtype=torch.float64)[-1:]
+        return torch.cat([powers, last]).to(like.device)
+
+    def values(self, kernels):
+        """The kernels' values, in float32."""
+        table, kernels = self.table(kernels).float(), kernels.float()
+        lines = (torch.einsum("a,ocab->obc", row, kernels) for row in table)
+        return torch.cat([line.flatten(1) for line in lines])
+
+    def kernels(self, values):
+        """The kernels that have these values."""
+        back = torch.linalg.pinv(self.table(values)).float()
+        size = len(back[0]), self.out_channels, self.kernel_size[1], -1
+        return torch.einsum("ap,pobc->ocab", back, values.float().view(size))
+
+    def fast(self, weight):
+        """Whether weights are where, and as, their values at points serve."""
+        return weight.device.type == "cpu" and weight.dtype == torch.float32
+
+    def _apply(self, fn, recurse=True):
+        """To another device or type: first, the kernels."""
+        moved = fn(self.weight.detach()[:0])
+        if self.weight.dim() == 2 and not (moved.is_meta or self.fast(moved)):
+            self.weight = nn.Parameter(self.kernels(self.weight.detach()))
+        return super()._apply(fn, recurse)
+
+    def _load_from_state_dict(self, state, prefix, *others):
+        given = state.get(prefix + "weight")
+        if given is not None and given.dim() == 4 and self.weight.dim() == 2:
+            state[prefix + "weight"] = self.values(given)
+        if given is not None and given.dim() == 2 and not self.fast(self.weight):
+            kernels = state[prefix + "weight"] = self.kernels(given).to(self.weight)
+            if self.weight.dim() == 2:
+                self.weight = nn.Parameter(torch.empty_like(kernels))
+        super()._load_from_state_dict(state, prefix, *others)
+
+
+def at_points(x, points):
+    """Values at the points and at infinity, from coefficients: both along the first axis."""
+    points = points[: len(x) - 1]
+    rows = [polynomial([other for other in points if other != at]) for at in points]
+    rows = [row + [0.0] for row in rows] + [polynomial(points)]
+    return (x.new_tensor(rows) @ x.flatten(1)).view_as(x)
+
+
+def polynomial(roots):
+    """The coefficients of the polynomial with these roots, that of the power 0 first."""
+    made = [1.0]
+    for root in roots:
+        made = [a - root * b for a, b in zip([0.0, *made], [*made, 0.0])]
+    return made
+
+
+def two_pixels(values, points):
+    """The pixels that products at the points and at infinity give."""
+    first, second = values[0], values[-1]
+    for at, some in zip(points[1:], values[1:-1]):
+        first, second = first + some, torch.add(second, some, alpha=at)
+    return first, second
+'''

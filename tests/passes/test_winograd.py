@@ -1,0 +1,201 @@
+"""Convolutions by Winograd's algorithm: the class of each kind is a convolution, and which layers get it."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import nn
+
+from netcompile.caffemodel.recipe import Take, describe, evaluate
+from netcompile.passes.large_kernels import values
+from netcompile.pipeline import compile_net
+from netcompile.runtime.execute import load_source
+from tests.passes.test_level_two import close, conv, net, pair
+
+
+@pytest.fixture(autouse=True)
+def no_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
+@pytest.mark.parametrize(
+    ("size", "dtype", "m", "tolerance"),
+    [
+        ((24, 40), torch.float32, 4, 1e-5),
+        ((27, 40), torch.float32, 2, 1e-5),
+        ((25, 43), torch.float32, 4, 1e-5),
+        ((38, 23), torch.float32, 4, 1e-5),
+        ((190, 180), torch.float32, 4, 1e-5),  # more tiles than are done at a time
+        ((25, 40), torch.bfloat16, 2, 2e-2),
+        ((30, 43), torch.bfloat16, 2, 2e-2),
+    ],
+)
+@pytest.mark.parametrize("padding", [0, 1, 3])
+def test_winograd_is_a_convolution(
+    size: tuple[int, int], dtype: torch.dtype, m: int, tolerance: float, padding: int
+) -> None:
+    torch.manual_seed(1)
+    layer = classes()["Winograd"](128, 192, 3, padding=1, relu=padding != 1, bias=padding != 3, m=m).to(dtype)
+    x = torch.randn(1, 128, *size).to(dtype)
+    bias = None if layer.bias is None else layer.bias.double()
+    wanted = nn.functional.conv2d(x.double(), layer.weight.double(), bias, padding=padding)
+    close(layer(x, padding=padding).double(), wanted.relu() if layer.relu else wanted, tolerance)
+    assert list(layer.packed) == [m]
+    small = torch.randn(1, 128, 9, 9).to(dtype)
+    wanted = nn.functional.conv2d(small, layer.weight, layer.bias, padding=1)
+    close(layer(small), wanted.relu() if layer.relu else wanted, tolerance)
+    assert list(layer.packed) == [m, "onednn"]
+
+
+def classes() -> dict[str, type[nn.Conv2d]]:
+    from netcompile.passes.fused import CONV2D, PRODUCT, VERSION, WINOGRAD
+    from netcompile.passes.large_kernels import LARGE_KERNEL
+
+    names: dict[str, type[nn.Conv2d]] = {}
+    head = "import torch\nimport torch.nn.functional as F\nfrom torch import nn\n"
+    exec(head + VERSION + CONV2D + PRODUCT + WINOGRAD + LARGE_KERNEL, names)
+    return names
+
+
+def three(name: str, bottom: str, outputs: int, more: str = "") -> str:
+    text = conv(name, bottom, name, f"kernel_size: 3 {more}")
+    return text.replace("num_output: 4", f"num_output: {outputs}")
+
+
+def test_winograd_is_for_many_channels_while_memory_lasts() -> None:
+    def made(layers: str) -> list[str]:
+        source = compile_net(net(layers, (1, 64, 20, 20)), 2).source
+        return re.findall(r"self\.\w+ = (\w+)\(\d+, \d+", source)
+
+    assert made(three("a", "data", 64)) == ["Winograd"]
+    assert made(three("a", "data", 63)) == ["Conv2d"]
+    assert made(three("a", "data", 64, "stride: 2")) == ["Conv2d"]
+    assert made(three("a", "data", 64, "dilation: 2")) == ["Conv2d"]
+    assert made(three("a", "data", 64, "group: 2")) == ["Conv2d"]
+    large = three("a", "data", 1024) + three("b", "a", 1024) + three("c", "b", 2048) + three("d", "c", 512)
+    assert made(large) == ["Winograd", "Winograd", "Conv2d", "Winograd"]  # 4, 64, 128 and 64 MiB of kernels
+    assert ", m=2)" in compile_net(net(three("a", "data", 64), (1, 64, 45, 45)), 2).source
+    assert ", m=2)" not in compile_net(net(three("a", "data", 64), (1, 64, 46, 46)), 2).source
+
+
+def test_kernels_for_four_pixels_come_after_every_layer_has_those_for_two() -> None:
+    """At m = 2: 64, 64 and 32 MiB, all there are. At m = 4 the last would take 40 more."""
+    text = three("a", "data", 1024) + three("b", "a", 1024) + three("c", "b", 512)
+    found = re.findall(r"= Winograd.*", compile_net(net(text, (1, 1024, 50, 50)), 2).source)
+    assert [", m=2)" in line for line in found] == [True, True, True]
+    found = re.findall(r"= Winograd.*", compile_net(net(three("a", "data", 1024), (1, 1024, 50, 50)), 2).source)
+    assert [", m=2)" in line for line in found] == [False]
+
+
+def large(inputs: int = 5, outputs: int = 7, kernel: tuple[int, int] = (7, 7), **more: object) -> nn.Conv2d:
+    """A LargeKernel whose kernels are drawn."""
+    torch.manual_seed(2)
+    layer = classes()["LargeKernel"](inputs, outputs, kernel, **more)  # type: ignore[arg-type]
+    layer.load_state_dict(nn.Conv2d(inputs, outputs, kernel, bias=layer.bias is not None).state_dict())
+    return layer
+
+
+def kernels(layer: nn.Conv2d) -> torch.Tensor:
+    return layer.kernels(layer.weight)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("kernel", [(7, 7), (6, 5), (5, 6), (4, 1)])
+@pytest.mark.parametrize("padding", [0, 2])
+@pytest.mark.parametrize("size", [(9, 12), (10, 7), (7, 7)])
+@pytest.mark.parametrize("onednn", [True, False])
+def test_large_kernels_are_convolutions(
+    kernel: tuple[int, int], padding: int, size: tuple[int, int], onednn: bool
+) -> None:
+    layer = large(kernel=kernel, padding=padding, bias=padding == 0, relu=padding == 2)
+    x = torch.randn(2, 5, *size)
+    weight, bias = kernels(layer).double(), None if layer.bias is None else layer.bias.double()
+    wanted = nn.functional.conv2d(x.double(), weight, bias, padding=padding)
+    if not onednn:
+        layer.packs = lambda x: False  # type: ignore[method-assign, assignment]
+    close(layer(x).double(), wanted.relu() if layer.relu else wanted)
+    wanted = nn.functional.conv2d(x.double(), weight, bias, padding=1)
+    close(layer(x, padding=1).double(), wanted.relu() if layer.relu else wanted)
+
+
+def test_large_kernels_are_kept_with_all_their_digits() -> None:
+    """The values made with the file, those that the module makes of kernels, and the kernels of both."""
+    layer = large(64, 32)
+    drawn = nn.Conv2d(64, 32, 7).weight.detach()
+    recipe = values(Take("f", 0), 32, 64, (7, 7))
+    made = torch.from_numpy(evaluate(recipe, lambda _: drawn.numpy()))
+    assert describe(recipe).startswith("concat(((f.0 · (-1, 0, 0, 0, 0, 0, 0) on axis 2) axes 0,2,1) as 32x448, ")
+    close(layer.values(drawn), made, 1e-6)  # type: ignore[operator]
+    close(layer.kernels(made), drawn, 1e-6)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_large_kernels_are_plain_in_other_types(dtype: torch.dtype) -> None:
+    layer = large()
+    weight = kernels(layer).to(dtype)
+    state = copy.deepcopy(layer.state_dict())
+    layer.to(dtype)
+    assert torch.equal(layer.weight, weight)
+    x = torch.randn(1, 5, 9, 9).to(dtype)
+    assert torch.equal(layer(x), nn.functional.conv2d(x, weight, layer.bias))
+    layer.load_state_dict(state)
+    assert torch.equal(layer.weight, weight)
+    layer.float()
+    close(layer(x.float()), nn.functional.conv2d(x.float(), weight.float(), layer.bias))
+    early = classes()["LargeKernel"](5, 7, 7).to(dtype)
+    early.load_state_dict(state)
+    assert torch.equal(early.weight, weight)
+
+
+def test_large_kernels_have_gradients() -> None:
+    layer, x = large(relu=True), torch.randn(1, 5, 10, 9, requires_grad=True)
+    with torch.enable_grad():
+        layer(x).square().sum().backward()
+        plain = copy.deepcopy(x.detach()).requires_grad_()
+        nn.functional.conv2d(plain, kernels(layer), layer.bias).relu().square().sum().backward()
+    assert layer.weight.grad is not None
+    assert x.grad is not None
+    assert plain.grad is not None
+    close(x.grad, plain.grad, 1e-4)
+
+
+LARGE = """
+layer {{ name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param {{
+  num_output: 12 pad: {pad} kernel_size: 5 }} }}
+layer {{ name: "r" type: "ReLU" bottom: "c" top: "c" }}
+layer {{ name: "p" type: "Pooling" bottom: "c" top: "p" pooling_param {{ kernel_size: 4 stride: 4 }} }}
+layer {{ name: "f" type: "Convolution" bottom: "p" top: "f" convolution_param {{
+  num_output: 9 kernel_size: 6 {more} }} }}
+layer {{ name: "s" type: "ReLU" bottom: "f" top: "f" }}
+"""
+
+
+@pytest.mark.parametrize("pad", [0, 40])
+def test_a_net_with_a_large_kernel(pad: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netcompile.passes.large_kernels.WEIGHTS", 3888)
+    analysed = net(LARGE.format(pad=pad, more=""), (1, 3, 64, 60))
+    literal, fast, module = pair(analysed)
+    assert "self.f = LargeKernel(12, 9, kernel_size=6, relu=True)" in module.source
+    assert fast.f.weight.shape == (7 * 9, 6 * 12)
+    for size in ((64, 60), (67, 81), (50, 90)):
+        x = torch.randn(2, 3, *size)
+        close(fast(x), literal(x))
+    again = load_source(module).eval()
+    again.load_state_dict(fast.to(torch.bfloat16).state_dict())
+    close(again(x), literal(x), 3e-2)
+    assert "LargeKernel" not in compile_net(analysed, 2, dtype="bfloat16").source
+
+
+@pytest.mark.parametrize(
+    ("more", "threshold"),
+    [("stride: 2", 1), ("dilation: 2", 1), ("group: 3", 1), ("", 3889), ("kernel_h: 3 kernel_w: 9", 1)],
+)
+def test_other_kernels_are_not_large(more: str, threshold: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netcompile.passes.large_kernels.WEIGHTS", threshold)
+    text = LARGE.format(pad=0, more=more)
+    text = text.replace("num_output: 9 kernel_size: 6", "num_output: 9") if "kernel_h" in more else text
+    assert "self.f = Conv2d" in compile_net(net(text, (1, 3, 64, 60)), 2).source
