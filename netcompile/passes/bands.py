@@ -147,7 +147,7 @@ def _unfit(pooling: Pooling, chain: Sequence[Node]) -> str:
 
 BANDS_FUNCTION = '''
 def in_bands(compute, x, reach, stride, channels):
-    """`compute`, on some rows of `x` at a time: it loses `reach` and divides by `stride`.
+    """`compute` on some rows of `x` at a time; it loses `reach`, divides by `stride`.
 
     What lies between, with so many channels, would be larger than a cache: a band of it
     has 8 MB. Small blobs are one band.
