@@ -46,8 +46,8 @@ class LargeKernel(Conv2d):
     k + 1 rows of pixels and k rows of weights are polynomials. Their values at k points
     and at infinity are multiplied, and two new rows read off: k + 1 products in place
     of 2 k. `weight` holds the kernels' values at each point, outputs × (width · inputs)
-    for each, as they were made with the file. Away from float32 on a CPU the kernels are
-    made from them again, once, and convolved as usual; a state dict may hold either.
+    for each, as they were made with the file. Away from float32 on a CPU the kernels
+    are made from them again, once, and convolved plainly. A state dict may hold either.
     """
 
     points = 0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5
@@ -131,7 +131,7 @@ class LargeKernel(Conv2d):
 
 
 def at_points(x, points):
-    """Values at the points and at infinity, from coefficients: both along the first axis."""
+    """Values at the points and at infinity from coefficients, along the first axis."""
     points = points[: len(x) - 1]
     rows = [polynomial([other for other in points if other != at]) for at in points]
     rows = [row + [0.0] for row in rows] + [polynomial(points)]
@@ -139,7 +139,7 @@ def at_points(x, points):
 
 
 def polynomial(roots):
-    """The coefficients of the polynomial with these roots, that of the power 0 first."""
+    """The coefficients of the polynomial with these roots, the constant first."""
     made = [1.0]
     for root in roots:
         made = [a - root * b for a, b in zip([0.0, *made], [*made, 0.0])]
