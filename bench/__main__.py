@@ -49,14 +49,17 @@ def main() -> int:
         report["parse"] = parse_rows(sizes)
         if not options.quick:
             report["convert"] = convert()
+        save(options, report)
     if "fcn" in parts:
         report["peaks"] = {str(threads): machine.peaks(threads) for threads in (1, 2)}
         say("peaks " + json.dumps(report["peaks"]))
-        report["fcn8s"] = list(fcn(options, report["peaks"]))
+        report["fcn8s"] = []
+        for row in fcn(options, report["peaks"]):
+            report["fcn8s"].append(row)
+            save(options, report)
     if "nets" in parts:
         report["nets"] = list(nets(options))
-    if not options.no_write:
-        save(report)
+        save(options, report)
     return 0
 
 
@@ -242,8 +245,10 @@ def gpu_peak() -> float:
     return found
 
 
-def save(report: dict[str, Any]) -> None:
-    """docs/performance: results.json, and one plot for each comparison."""
+def save(options: argparse.Namespace, report: dict[str, Any]) -> None:
+    """docs/performance: results.json, and one plot for each comparison. What a run did not measure stays as it is."""
+    if options.no_write:
+        return
     OUT.mkdir(parents=True, exist_ok=True)
     path = OUT / "results.json"
     old = json.loads(path.read_text()) if path.exists() else {}
@@ -258,7 +263,6 @@ def save(report: dict[str, Any]) -> None:
             f"FCN-8s, {row['size']}, batch {row['batch']}, {row['dtype']}, {row['threads']} threads, {malloc} malloc"
         )
         (OUT / f"{name}.svg").write_text(bars(title, "s", values))
-    say(f"wrote {OUT.relative_to(ROOT)}/results.json")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 
 _PEAKS = """
@@ -53,4 +55,12 @@ def describe() -> dict[str, str | int]:
     if cpuinfo.exists():
         names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         model = names[0] if names else model
-    return {"processor": model, "cores": os.cpu_count() or 1, "python": platform.python_version()}
+    found: dict[str, str | int] = {
+        "processor": model,
+        "cores": os.cpu_count() or 1,
+        "python": platform.python_version(),
+    }
+    for package in ("torch", "opencv-python-headless", "onnxruntime", "openvino"):
+        with suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found

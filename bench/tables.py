@@ -59,6 +59,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _machine(report: dict[str, Any]) -> str:
     machine = report["machine"]
     text = f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}."
+    packages = [f"{name} {machine[name]}" for name in machine if name not in ("processor", "cores", "python")]
+    text += f" {', '.join(packages)}." if packages else ""
     for threads, found in report.get("peaks", {}).items():
         text += (
             f" With {threads} thread{'s' if threads != '1' else ''} oneDNN's best 3 × 3 convolution reaches"

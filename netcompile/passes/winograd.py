@@ -20,7 +20,7 @@ from netcompile.layers.base import IntShape
 from netcompile.passes import large_kernels
 from netcompile.passes.fused import FusedConvolution
 
-MEMORY = 160 << 20  # bytes that the transformed kernels of a net may take
+MEMORY = 176 << 20  # bytes that the transformed kernels of a net may take
 LARGE = 2048  # pixels of a blob from which on m = 4 is worth its memory
 CHANNELS = 32  # harmonic sum of input and output channels from which on the products weigh more than the sums
 
