@@ -102,6 +102,8 @@ def fcn(options: argparse.Namespace, peaks: dict[str, dict[str, float]]) -> Iter
             names = tuple(name for name in ARMS if name in options.arms.split(","))
             if dtype != "float32":  # what one would run without bfloat16 comes first
                 names = ("literal-float32", *names)
+            if batch > 1:  # all arms at once would need more memory than many machines have
+                names = tuple(name for name in names if name not in ("compile", "onnxruntime", "O1"))
             arms = compare(names, folder, size, batch, dtype, threads, tuned, options.rounds)
             title = f"FCN-8s {size} batch {batch} {dtype}, {threads} threads, {'tuned' if tuned else 'default'} malloc"
             table(title, arms)

@@ -7,6 +7,7 @@ import os
 import statistics
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,9 @@ class _Process:
 
     def run(self) -> dict[str, Any]:
         assert self.process.stdin is not None
-        self.process.stdin.write("run\n")
-        self.process.stdin.flush()
+        with suppress(BrokenPipeError):  # `answer` says that it ended
+            self.process.stdin.write("run\n")
+            self.process.stdin.flush()
         return self.answer()
 
     def end(self) -> None:
@@ -95,8 +97,13 @@ def compare(
             reference = found
         arm.difference = float(np.abs(found - reference).max() / np.abs(reference).max())
     for _ in range(rounds):
-        for name, process in running.items():
+        for name, process in [*running.items()]:
             told = process.run()
+            if "failed" in told:  # killed for its memory, say
+                arms[name].absent = told["failed"]
+                arms[name].seconds.clear()
+                del running[name]
+                continue
             arms[name].seconds.append(told["seconds"])
             arms[name].peak_megabytes = max(arms[name].peak_megabytes, told["peak"])
     for process in running.values():

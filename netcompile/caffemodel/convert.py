@@ -200,9 +200,16 @@ def _computed(work: _Work, tensor: Tensor) -> Iterator[memoryview]:
     kind = np.dtype("float64" if tensor.dtype == "float64" else "float32")
     blobs = work.found.blobs
 
+    held: dict[Take, Array] = {}  # what is no view of the file: read once
+
     def blob(take: Take) -> Array:
+        if take in held:
+            return held[take]
         with np.errstate(over="ignore"):
-            return blobs[take].array().reshape(work.found.shapes[take]).astype(kind, copy=False)
+            array = blobs[take].array().reshape(work.found.shapes[take]).astype(kind, copy=False)
+        if blobs[take].data.view() is None or blobs[take].dtype != kind.name:
+            held[take] = array
+        return array
 
     count = tensor.shape[0] if tensor.shape else 1
     step = max(1, CHUNK * count // max(1, prod(tensor.shape) * kind.itemsize))

@@ -55,10 +55,11 @@ def dispatch(arguments: list[str], image: str = "", base: int = 0) -> list[str]:
     lines += ["        # Gradients are recorded in training alone, or for an input that wants one."]
     lines += lay_out(f"recorded = torch.is_grad_enabled() and ({wants})", 8)
     if image:
-        lines += ["        # The frame has a gradient too; smaller images have no frame of their own."]
-        lines += lay_out(f"if recorded or self.training or min({image}.shape[2:]) < {base}:", 8)
-        lines += [f"            return self.literal({named})"]
-        return [*lines, "        with torch.no_grad():", f"            return self.windowed({named})"]
+        lines += ["        if recorded or self.training:  # the frame has a gradient too"]
+        lines += [f"            return self.literal({named})", "        with torch.no_grad():"]
+        lines += lay_out(f"if min({image}.shape[2:]) < {base}:  # smaller images have no frame of their own", 12)
+        lines += [f"                return self.literal({named})"]
+        return [*lines, f"            return self.windowed({named})"]
     lines += ["        with torch.set_grad_enabled(recorded):"]
     return [*lines, f"            return self.compute({named})"]
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from netcompile.analysis.shapes import diagnose, infer
-from netcompile.caffemodel.recipe import Recipe, Reshape, Take
+from netcompile.analysis.shapes import diagnose
+from netcompile.caffemodel.recipe import Recipe
+from netcompile.emit.blobs import Blobs, Owners, blobs_of
 from netcompile.emit.inference import (
     ATTRIBUTES,
     FRAME_FUNCTIONS,
@@ -22,8 +23,9 @@ from netcompile.emit.inference import (
 )
 from netcompile.emit.layout import lay_out
 from netcompile.emit.names import MODULE_ATTRIBUTES, Names, class_name
+from netcompile.emit.text import dims_text, doc_text
 from netcompile.ir.graph import Graph, Node, Value
-from netcompile.layers.base import BlobSpec, Emission, Emitted, IntShape, Refused, Shape
+from netcompile.layers.base import Emission, IntShape, Refused, Shape
 from netcompile.passes.fused import VERSION
 from netcompile.passes.window_layers import Surround
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
@@ -36,15 +38,6 @@ class Weight:
     key: str
     recipe: Recipe
     layer: str
-
-
-@dataclass(frozen=True, slots=True)
-class Blobs:
-    """The blobs that a layer of the net takes from a caffemodel."""
-
-    node: Node
-    specs: tuple[BlobSpec, ...]
-    sources: tuple[Recipe, ...]  # where each blob comes from: a shared one from its owner
 
 
 @dataclass(frozen=True)
@@ -104,23 +97,9 @@ def emit(
         used = {*writer.local.values(), *(writer.windowed.local.values() if writer.windowed else ())}
         if reserved >= called or called.isdisjoint(used):
             if original is not None:
-                writer.blobs = _blobs(original)
+                writer.blobs = blobs_of(original)
             return writer.module(wanted, origin, notes, windowed, framed)
         reserved |= called
-
-
-def _blobs(graph: Graph) -> list[Blobs]:
-    """The blobs of every layer, and whose values they get."""
-    shapes, _ = infer(graph)
-    writer = _Writer(graph, shapes, {})
-    found = []
-    for node in graph.nodes:
-        specs = node.layer.blobs(*(shapes[b] for b in node.bottoms))
-        if specs:
-            owners = writer.owners(node, specs)
-            found.append(Blobs(node, specs, owners))
-            writer.own(node, specs)
-    return found
 
 
 def _needed(graph: Graph, wanted: Iterable[Value]) -> set[int]:
@@ -182,7 +161,7 @@ class _Writer:
         self.functions: dict[str, None] = {}
         self.weights: list[Weight] = []
         self.blobs: list[Blobs] = []
-        self.owned: dict[str, tuple[Take, str, IntShape]] = {}  # param name → owner's blob, its key, its shape
+        self.owners = Owners()
         self.problems: list[Diagnostic] = []
 
     def write(
@@ -229,7 +208,7 @@ class _Writer:
     def node(self, index: int, node: Node, live: bool) -> None:
         bottoms = tuple(self.shapes[b] for b in node.bottoms)
         specs = node.layer.blobs(*bottoms)
-        owners = self.owners(node, specs)
+        sources = self.owners.sources(node, specs)
         emission = Emission(
             tuple(self.local[b] for b in node.bottoms),
             tuple(self.local[t] for t in node.tops),
@@ -238,7 +217,7 @@ class _Writer:
             bottoms,
             tuple(self.shapes[t] for t in node.tops if t in self.shapes),
             self.graph.train,
-            owners,
+            sources,
             self.named,
         )
         try:
@@ -247,10 +226,10 @@ class _Writer:
             self.problems.append(diagnose(node, refused))
             return
         if specs:
-            self.blobs.append(Blobs(node, specs, owners))
+            self.blobs.append(Blobs(node, specs, sources))
         self.init += emitted.init
-        self.init += self.ties(node, specs, emitted)
-        self.own(node, specs, emitted)
+        self.init += self.owners.ties(node, specs, emitted)
+        self.owners.own(node, specs, emitted)
         if live or emitted.init:
             self.functions.update(dict.fromkeys(emitted.functions))
         self.weights += [Weight(key, recipe, node.name) for key, recipe in emitted.tensors]
@@ -280,43 +259,6 @@ class _Writer:
         if done and self.forward:
             self.forward[-1][1].append(f"del {', '.join(done)}")
 
-    def owners(self, node: Node, specs: Sequence[BlobSpec]) -> tuple[Recipe, ...]:
-        """For each blob the one of the caffemodel that its values come from."""
-        found: list[Recipe] = []
-        for index, spec in enumerate(specs):
-            shared = node.params[index].name if index < len(node.params) else ""
-            owner = self.owned.get(shared) if shared else None
-            if owner is None:
-                found.append(Take(node.name, index, node.occurrence))
-            else:  # of another shape if the sharing is permissive
-                found.append(owner[0] if owner[2] == spec.shape else Reshape(owner[0], spec.shape))
-        return tuple(found)
-
-    def ties(self, node: Node, specs: Sequence[BlobSpec], emitted: Emitted) -> list[str]:
-        """Lines that make shared parameters one tensor; the first layer that names a parameter owns it."""
-        lines = []
-        for index, spec in enumerate(specs):
-            shared = node.params[index].name if index < len(node.params) else ""
-            if not shared:
-                continue
-            owner = self.owned.get(shared)
-            if owner is None:
-                continue
-            key = next((k for k, recipe in emitted.tensors if recipe == owner[0]), "")
-            if key and owner[1] and owner[2] == spec.shape:
-                lines.append(f"self.{key} = self.{owner[1]}  # shared: {_quiet(shared)}")
-        return lines
-
-    def own(self, node: Node, specs: Sequence[BlobSpec], emitted: Emitted | None = None) -> None:
-        """Remember the blobs that this layer is the first to name."""
-        for index, spec in enumerate(specs):
-            shared = node.params[index].name if index < len(node.params) else ""
-            if shared and shared not in self.owned:
-                source = Take(node.name, index, node.occurrence)
-                tensors = emitted.tensors if emitted is not None else ()
-                key = next((k for k, recipe in tensors if recipe == source), "")
-                self.owned[shared] = (source, key, spec.shape)
-
     def comment(self, node: Node, lines: tuple[str, ...]) -> list[str]:
         """The layer's lines, the last with the top's shape, without the batch, as a comment."""
         if len(node.tops) != 1:
@@ -324,7 +266,7 @@ class _Writer:
         dims = self.symbolic.get(node.tops[0]) or self.shapes.get(node.tops[0])
         if not dims or "#" in lines[-1]:
             return list(lines)
-        return [*lines[:-1], f"{lines[-1]}  # {_dims(dims[1:] if len(dims) > 3 else dims)}"]
+        return [*lines[:-1], f"{lines[-1]}  # {dims_text(dims[1:] if len(dims) > 3 else dims)}"]
 
     # the file --------------------------------------------------------------------------------------------------
 
@@ -353,7 +295,7 @@ class _Writer:
             methods = [dispatch(arguments), self.method("compute", arguments, wanted, spans)]
         else:
             methods = [self.method("forward", arguments, wanted, spans)]
-        body = [f"class {name}(nn.Module):", f'    """{_doc(self.graph.name or name)}"""', ""]
+        body = [f"class {name}(nn.Module):", f'    """{doc_text(self.graph.name or name)}"""', ""]
         body += ["    def __init__(self):", "        super().__init__()", *init]
         head = self.head(name, origin, notes, wanted, [*body, *(line for method in methods for line in method)])
         before = 0
@@ -412,14 +354,14 @@ class _Writer:
     def head(
         self, name: str, origin: str, notes: Sequence[str], wanted: Mapping[str, Value], body: Sequence[str]
     ) -> list[str]:
-        lines = [f'"""{_doc(self.graph.name or name)}: PyTorch, compiled from a Caffe net by netcompile.', ""]
+        lines = [f'"""{doc_text(self.graph.name or name)}: PyTorch, compiled from a Caffe net by netcompile.', ""]
         if origin:
-            lines += [f"From {_doc(origin)}, phase {'TRAIN' if self.graph.train else 'TEST'}."]
+            lines += [f"From {doc_text(origin)}, phase {'TRAIN' if self.graph.train else 'TEST'}."]
         for entry in self.graph.inputs:
             dims = self.symbolic.get(entry.value) or entry.shape
-            lines.append(f"Input {_doc(entry.value.blob)}: {_dims(dims)}")
-        lines += [f"Output {_doc(blob)}: {self.shape_text(value)}" for blob, value in wanted.items()][:20]
-        lines += [_doc(note) for note in notes]
+            lines.append(f"Input {doc_text(entry.value.blob)}: {dims_text(dims)}")
+        lines += [f"Output {doc_text(blob)}: {self.shape_text(value)}" for blob, value in wanted.items()][:20]
+        lines += [doc_text(note) for note in notes]
         lines += ['"""', ""]
         functions = [line for text in self.functions for line in ["", "", *text.strip("\n").split("\n")]]
         text = "\n".join([*functions, *body])
@@ -432,7 +374,7 @@ class _Writer:
 
     def shape_text(self, value: Value) -> str:
         dims = self.symbolic.get(value) or self.shapes.get(value)
-        return _dims(dims) if dims is not None else "?"
+        return dims_text(dims) if dims is not None else "?"
 
 
 def _count(shape: IntShape) -> int:
@@ -440,22 +382,3 @@ def _count(shape: IntShape) -> int:
     for extent in shape:
         total *= extent
     return total
-
-
-def _dims(dims: Shape) -> str:
-    """``1 × 21 × (H + 6) × W``; parentheses where an extent is a sum."""
-    parts = []
-    for dim in dims:
-        text = str(dim)
-        parts.append(f"({text})" if (" + " in text or " - " in text) else text)
-    return " × ".join(parts) or "scalar"
-
-
-def _quiet(text: str) -> str:
-    """Text for a comment: one line, printable."""
-    return "".join(c if c.isprintable() else "?" for c in text)
-
-
-def _doc(text: str) -> str:
-    """Text for a docstring: one line, and nothing that could end it."""
-    return _quiet(text).replace("\\", "/").replace('"', "'")

@@ -163,7 +163,9 @@ def in_bands(compute, x, reach, stride, channels):
         if y is None:
             size = *rows.shape[:2], -(-end // stride), rows.shape[3]
             layout = torch.channels_last
-            y = torch.empty(size, dtype=rows.dtype, memory_format=layout)
+            y = torch.empty(
+                size, dtype=rows.dtype, device=x.device, memory_format=layout
+            )
         y[:, :, start // stride :][:, :, : rows.shape[2]] = rows
         del rows
     return y

@@ -46,8 +46,8 @@ class LargeKernel(Conv2d):
     k + 1 rows of pixels and k rows of weights are polynomials. Their values at k points
     and at infinity are multiplied, and two new rows read off: k + 1 products in place
     of 2 k. `weight` holds the kernels' values at each point, outputs × (width · inputs)
-    for each, as they were made with the file. Away from float32 on a CPU the kernels
-    are made from them again, once, and convolved plainly. A state dict may hold either.
+    for each, as they were made with the file. That is for inference in float32 on a
+    CPU: wherever else it is used, the kernels are made from them again, and stay.
     """
 
     points = 0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5
@@ -62,72 +62,70 @@ class LargeKernel(Conv2d):
             nn.init.constant_(parameter, 0)
 
     def forward(self, x, padding=None):
-        if self.weight.dim() == 4:
-            return super().forward(x, padding)
         down, across = self.padding if padding is None else (padding, padding)
         k, width = self.kernel_size
         h, w = x.shape[2] + 2 * down - k + 1, x.shape[3] + 2 * across - width + 1
-        batch, high = len(x), (h + 1) // 2
+        if torch.compiler.is_compiling() and self.weight.dim() == 2:
+            y = F.conv2d(x, self.kernels(self.weight), self.bias, 1, (down, across))
+            return F.relu(y) if self.relu else y
+        if self.weight.dim() == 2 and not (self.serves(x) and min(len(x), h, w) > 0):
+            self.weight.data = self.kernels(self.weight.detach())
+        if self.weight.dim() == 4:
+            return super().forward(x, padding)
+        high = (h + 1) // 2
         x = F.pad(x, (across, across, down, down + 2 * high - h)).permute(0, 2, 3, 1)
         x = torch.stack([x[:, i : i + 2 * high - 1 : 2] for i in range(k + 1)])
         found = []
         for some, weight in zip(at_points(x, self.points), self.weight.chunk(k + 1)):
-            some = some.unfold(2, width, 1).transpose(3, 4).flatten(3)
-            found.append(self.product(some.flatten(0, 2), weight))
-        y = x.new_empty(batch, 2 * high, w, self.out_channels)
+            some = some.unfold(2, width, 1).transpose(3, 4).flatten(3).flatten(0, 2)
+            found.append((multiply if self.packs(x) else F.linear)(some, weight))
+        y = x.new_empty(x.shape[1], 2 * high, w, self.out_channels)
         for p, some in enumerate(two_pixels(found, self.points)):
             some = some if self.bias is None else some + self.bias
             some = F.relu(some) if self.relu else some
-            y[:, p::2] = some.view(batch, high, w, -1)
+            y[:, p::2] = some.view(-1, high, w, self.out_channels)
         return y[:, :h].permute(0, 3, 1, 2)
 
-    def product(self, x, weight):
-        recorded = x.requires_grad or weight.requires_grad
-        if torch.is_grad_enabled() and recorded or not self.packs(x):
-            return F.linear(x, weight)
-        return multiply(x, weight)
+    def serves(self, x):
+        """Whether values at points are what to compute with."""
+        learns = x.requires_grad or self.weight.requires_grad
+        if torch.is_grad_enabled() and learns or torch.is_autocast_enabled("cpu"):
+            return False
+        return self.fast(x) and self.fast(self.weight)
 
-    def table(self, like):
-        """What k rows of weights are multiplied with for their values."""
-        k = self.kernel_size[0]
+    def fast(self, x):
+        return x.device.type in ("cpu", "meta") and x.dtype == torch.float32
+
+    def kernels(self, values):
+        """The kernels that have these values."""
+        k, width = self.kernel_size
         at = torch.tensor(self.points[:k], dtype=torch.float64)
         scale = (at[:, None] - at).fill_diagonal_(1).prod(1)
         powers = at[:, None] ** torch.arange(k) / scale[:, None]
         last = torch.eye(k, dtype=torch.float64)[-1:]
-        return torch.cat([powers, last]).to(like.device)
-
-    def values(self, kernels):
-        """The kernels' values, in float32."""
-        table, kernels = self.table(kernels).float(), kernels.float()
-        lines = (torch.einsum("a,ocab->obc", row, kernels) for row in table)
-        return torch.cat([line.flatten(1) for line in lines])
-
-    def kernels(self, values):
-        """The kernels that have these values."""
-        back = torch.linalg.pinv(self.table(values)).float()
-        size = len(back[0]), self.out_channels, self.kernel_size[1], -1
-        return torch.einsum("ap,pobc->ocab", back, values.float().view(size))
-
-    def fast(self, weight):
-        """Whether weights are where, and as, their values at points serve."""
-        return weight.device.type == "cpu" and weight.dtype == torch.float32
+        back = torch.linalg.pinv(torch.cat([powers, last])).to(values)
+        values = values.view(k + 1, self.out_channels, width, self.in_channels)
+        return torch.einsum("ap,pobc->ocab", back, values).contiguous()
 
     def _apply(self, fn, recurse=True):
         """To another device or type: first, the kernels."""
         moved = fn(self.weight.detach()[:0])
-        if self.weight.dim() == 2 and not (moved.is_meta or self.fast(moved)):
-            self.weight = nn.Parameter(self.kernels(self.weight.detach()))
+        if self.weight.dim() == 2 and not self.fast(moved):
+            self.weight.grad = None
+            self.weight.data = self.kernels(self.weight.detach())
         return super()._apply(fn, recurse)
 
-    def _load_from_state_dict(self, state, prefix, *others):
-        given = state.get(prefix + "weight")
-        if given is not None and given.dim() == 4 and self.weight.dim() == 2:
-            state[prefix + "weight"] = self.values(given)
-        if given is not None and given.dim() == 2 and not self.fast(self.weight):
-            kernels = state[prefix + "weight"] = self.kernels(given).to(self.weight)
-            if self.weight.dim() == 2:
-                self.weight = nn.Parameter(torch.empty_like(kernels))
-        super()._load_from_state_dict(state, prefix, *others)
+    def _load_from_state_dict(self, state, prefix, metadata, *others):
+        """Values, or kernels as any other convolution has them."""
+        key, (k, width) = prefix + "weight", self.kernel_size
+        given = state.get(key, self.weight)
+        target = given if metadata.get("assign_to_params_buffers") else self.weight
+        if given.shape == ((k + 1) * self.out_channels, width * self.in_channels):
+            if self.weight.dim() == 4 or not self.fast(target):
+                given = state[key] = self.kernels(given)
+        if given.shape == (self.out_channels, self.in_channels, k, width):
+            self.weight.data = self.weight.new_empty(given.shape)
+        super()._load_from_state_dict(state, prefix, metadata, *others)
 
 
 def at_points(x, points):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ def draw(analysed: Analysed, module: Module, seed: int = 1) -> nn.Module:
         for index, spec in enumerate(entry.specs):
             shapes[Take(entry.node.name, index, entry.node.occurrence)] = (entry.node.type, spec.shape)
 
+    @lru_cache(maxsize=1)
     def blob(take: Take) -> Array:
         kind, shape = shapes[take]
         return numbers(take, kind, shape, seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -195,6 +196,7 @@ def _blobs_of(analysed: Analysed, module: Module, weights: str | None, seed: int
         shapes.update((Take(node.name, i, node.occurrence), (node.type, spec.shape)) for i, spec in enumerate(specs))
     known = _of_file(analysed, module, weights) if weights is not None else {}
 
+    @lru_cache(maxsize=1)
     def blob(take: Take) -> Array:
         found = known.get(take)
         return found if found is not None else numbers(take, *shapes[take], seed)

@@ -96,12 +96,21 @@ def large(inputs: int = 5, outputs: int = 7, kernel: tuple[int, int] = (7, 7), *
     """A LargeKernel whose kernels are drawn."""
     torch.manual_seed(2)
     layer = classes()["LargeKernel"](inputs, outputs, kernel, **more)  # type: ignore[arg-type]
-    layer.load_state_dict(nn.Conv2d(inputs, outputs, kernel, bias=layer.bias is not None).state_dict())
-    return layer
+    layer.load_state_dict(state(inputs, outputs, kernel), strict=False)
+    return layer.requires_grad_(False).eval()
+
+
+def state(inputs: int = 5, outputs: int = 7, kernel: tuple[int, int] = (7, 7)) -> dict[str, torch.Tensor]:
+    """A state dict as it is in the file, with the values of drawn kernels."""
+    drawn = nn.Conv2d(inputs, outputs, kernel)
+    recipe = values(Take("f", 0), outputs, inputs, kernel)
+    weight = evaluate(recipe, lambda _: drawn.weight.detach().numpy())
+    assert drawn.bias is not None
+    return {"weight": torch.from_numpy(weight), "bias": drawn.bias.detach()}
 
 
 def kernels(layer: nn.Conv2d) -> torch.Tensor:
-    return layer.kernels(layer.weight)  # type: ignore[operator]
+    return layer.kernels(layer.weight.detach())  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("kernel", [(7, 7), (6, 5), (5, 6), (4, 1)])
@@ -120,47 +129,107 @@ def test_large_kernels_are_convolutions(
     close(layer(x).double(), wanted.relu() if layer.relu else wanted)
     wanted = nn.functional.conv2d(x.double(), weight, bias, padding=1)
     close(layer(x, padding=1).double(), wanted.relu() if layer.relu else wanted)
+    assert layer.weight.dim() == 2
 
 
-def test_large_kernels_are_kept_with_all_their_digits() -> None:
-    """The values made with the file, those that the module makes of kernels, and the kernels of both."""
-    layer = large(64, 32)
+def test_values_keep_all_digits_of_large_kernels() -> None:
+    """Made with the file, and back."""
+    torch.manual_seed(3)
     drawn = nn.Conv2d(64, 32, 7).weight.detach()
     recipe = values(Take("f", 0), 32, 64, (7, 7))
     made = torch.from_numpy(evaluate(recipe, lambda _: drawn.numpy()))
     assert describe(recipe).startswith("concat(((f.0 · (-1, 0, 0, 0, 0, 0, 0) on axis 2) axes 0,2,1) as 32x448, ")
-    close(layer.values(drawn), made, 1e-6)  # type: ignore[operator]
-    close(layer.kernels(made), drawn, 1e-6)  # type: ignore[operator]
+    found = large(64, 32).kernels(made)  # type: ignore[operator]
+    close(found, drawn, 1e-6)
+    assert found.is_contiguous()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_large_kernels_are_plain_in_other_types(dtype: torch.dtype) -> None:
-    layer = large()
-    weight = kernels(layer).to(dtype)
-    state = copy.deepcopy(layer.state_dict())
+    layer, x = large(), torch.randn(1, 5, 9, 9).to(dtype)
+    weight, before = kernels(layer).to(dtype), layer.weight
+    given = copy.deepcopy(layer.state_dict())
     layer.to(dtype)
+    assert layer.weight is before
+    assert not layer.weight.requires_grad
+    assert layer.weight.is_contiguous()
     assert torch.equal(layer.weight, weight)
-    x = torch.randn(1, 5, 9, 9).to(dtype)
-    assert torch.equal(layer(x), nn.functional.conv2d(x, weight, layer.bias))
-    layer.load_state_dict(state)
+    close(layer(x), nn.functional.conv2d(x, weight, layer.bias), 1e-2 if dtype == torch.bfloat16 else 1e-12)
+    layer.load_state_dict(given)
     assert torch.equal(layer.weight, weight)
-    layer.float()
-    close(layer(x.float()), nn.functional.conv2d(x.float(), weight.float(), layer.bias))
+    layer.float().load_state_dict(given)
+    close(layer(x.float()), large()(x.float()))
     early = classes()["LargeKernel"](5, 7, 7).to(dtype)
-    early.load_state_dict(state)
+    early.load_state_dict(given)
     assert torch.equal(early.weight, weight)
 
 
-def test_large_kernels_have_gradients() -> None:
-    layer, x = large(relu=True), torch.randn(1, 5, 10, 9, requires_grad=True)
-    with torch.enable_grad():
-        layer(x).square().sum().backward()
-        plain = copy.deepcopy(x.detach()).requires_grad_()
-        nn.functional.conv2d(plain, kernels(layer), layer.bias).relu().square().sum().backward()
-    assert layer.weight.grad is not None
-    assert x.grad is not None
-    assert plain.grad is not None
-    close(x.grad, plain.grad, 1e-4)
+@pytest.mark.parametrize(
+    ("start", "assign"),
+    [("float32", False), ("bfloat16", False), ("float32", True), ("bfloat16", True), ("meta", True)],
+)
+@pytest.mark.parametrize("form", ["values", "kernels", "bfloat16 kernels"])
+def test_a_state_dict_holds_values_or_kernels(form: str, start: str, assign: bool) -> None:
+    source = large()
+    x = torch.randn(1, 5, 9, 9)
+    given = {key: value.clone() for key, value in source.state_dict().items()}
+    if form != "values":
+        given["weight"] = kernels(source)
+    if form.startswith("bfloat16"):
+        given = {key: value.bfloat16() for key, value in given.items()}
+    layer = classes()["LargeKernel"](5, 7, 7).eval().requires_grad_(False)
+    layer = layer.to("meta") if start == "meta" else layer.to(getattr(torch, start))
+    layer.load_state_dict(given, assign=assign)
+    kind = given["bias"].dtype if assign else layer.bias.dtype  # type: ignore[union-attr]
+    assert {layer.weight.dtype, layer.bias.dtype} == {kind}  # type: ignore[union-attr]
+    assert {layer.weight.device.type, layer.bias.device.type} == {"cpu"}  # type: ignore[union-attr]
+    rounded = "bfloat16" in (form.split()[0], start if not assign else "")
+    found = layer(x.to(kind)).float()
+    close(found, nn.functional.conv2d(x, kernels(source), source.bias), 2e-2 if rounded else 1e-5)
+
+
+def test_a_state_dict_that_does_not_fit_is_refused_as_any_other() -> None:
+    for weight in (torch.zeros(7, 5, 5, 5), torch.zeros(56, 36)):
+        with pytest.raises(RuntimeError, match="size mismatch for weight"):
+            large().load_state_dict({"weight": weight, "bias": torch.zeros(7)})
+    with pytest.raises(RuntimeError, match="Missing key"):
+        large().load_state_dict({"bias": torch.zeros(7)})
+
+
+def test_large_kernels_are_kernels_where_a_gradient_is_recorded() -> None:
+    for learns in ("input", "weight"):
+        layer = large(relu=True).requires_grad_(learns == "weight")
+        before, weight = layer.weight, kernels(layer)
+        x = torch.randn(1, 5, 10, 9, requires_grad=learns == "input")
+        with torch.enable_grad():
+            layer(x).square().sum().backward()
+            plain, again = weight.requires_grad_(), x.detach().requires_grad_()
+            nn.functional.conv2d(again, plain, layer.bias).relu().square().sum().backward()
+        assert layer.weight is before
+        pairs = ((x.grad, again.grad),) if learns == "input" else ((layer.weight.grad, plain.grad),)
+        for found, wanted in pairs:
+            assert found is not None
+            assert wanted is not None
+            close(found, wanted)
+
+
+def test_large_kernels_are_kernels_under_autocast_and_for_no_pixels() -> None:
+    x = torch.randn(1, 5, 10, 9)
+    layer = large()
+    with torch.autocast("cpu", torch.bfloat16):
+        close(layer(x).float(), nn.functional.conv2d(x, kernels(large()), layer.bias).float(), 1e-2)
+    assert large()(x[:0]).shape == (0, 7, 4, 3)
+    with pytest.raises(RuntimeError, match="Kernel size can't be greater than actual input size"):
+        large()(x[:, :, :6])
+
+
+def test_large_kernels_compile_and_export_for_every_size() -> None:
+    layer = large()
+    height = torch.export.Dim("height", min=8, max=64)
+    program = torch.export.export(layer, (torch.randn(1, 5, 11, 9),), dynamic_shapes=({2: height},), strict=False)
+    for size in (8, 12, 33):
+        x = torch.randn(1, 5, size, 9)
+        close(program.module()(x), layer(x))
 
 
 LARGE = """

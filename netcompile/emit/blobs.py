@@ -1,0 +1,79 @@
+"""The blobs that layers take from a caffemodel, and who owns those that several layers share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from netcompile.analysis.shapes import infer
+from netcompile.caffemodel.recipe import Recipe, Reshape, Take
+from netcompile.emit.text import one_line
+from netcompile.ir.graph import Graph, Node
+from netcompile.layers.base import BlobSpec, Emitted, IntShape
+
+
+@dataclass(frozen=True, slots=True)
+class Blobs:
+    """The blobs that a layer of the net takes from a caffemodel."""
+
+    node: Node
+    specs: tuple[BlobSpec, ...]
+    sources: tuple[Recipe, ...]  # where each blob comes from: a shared one from its owner
+
+
+def blobs_of(graph: Graph) -> list[Blobs]:
+    """The blobs of every layer, and whose values they get."""
+    shapes, _ = infer(graph)
+    owners = Owners()
+    found = []
+    for node in graph.nodes:
+        specs = node.layer.blobs(*(shapes[b] for b in node.bottoms))
+        if specs:
+            found.append(Blobs(node, specs, owners.sources(node, specs)))
+            owners.own(node, specs)
+    return found
+
+
+class Owners:
+    """For each parameter name the layer that was the first to give it: it owns the blob."""
+
+    def __init__(self) -> None:
+        self.owned: dict[str, tuple[Take, str, IntShape]] = {}  # param name → owner's blob, its key, its shape
+
+    def sources(self, node: Node, specs: Sequence[BlobSpec]) -> tuple[Recipe, ...]:
+        """For each blob the one of the caffemodel that its values come from."""
+        found: list[Recipe] = []
+        for index, spec in enumerate(specs):
+            owner = self.owned.get(_shared(node, index))
+            if owner is None:
+                found.append(Take(node.name, index, node.occurrence))
+            else:  # of another shape if the sharing is permissive
+                found.append(owner[0] if owner[2] == spec.shape else Reshape(owner[0], spec.shape))
+        return tuple(found)
+
+    def ties(self, node: Node, specs: Sequence[BlobSpec], emitted: Emitted) -> list[str]:
+        """Lines that make shared parameters one tensor."""
+        lines = []
+        for index, spec in enumerate(specs):
+            owner = self.owned.get(_shared(node, index))
+            if owner is None:
+                continue
+            key = next((k for k, recipe in emitted.tensors if recipe == owner[0]), "")
+            if key and owner[1] and owner[2] == spec.shape:
+                lines.append(f"self.{key} = self.{owner[1]}  # shared: {one_line(_shared(node, index))}")
+        return lines
+
+    def own(self, node: Node, specs: Sequence[BlobSpec], emitted: Emitted | None = None) -> None:
+        """Remember the blobs that this layer is the first to name."""
+        for index, spec in enumerate(specs):
+            shared = _shared(node, index)
+            if shared and shared not in self.owned:
+                source = Take(node.name, index, node.occurrence)
+                tensors = emitted.tensors if emitted is not None else ()
+                key = next((k for k, recipe in tensors if recipe == source), "")
+                self.owned[shared] = (source, key, spec.shape)
+
+
+def _shared(node: Node, index: int) -> str:
+    """The name of a layer's parameter, "" for none: no blob is owned under that."""
+    return node.params[index].name if index < len(node.params) else ""

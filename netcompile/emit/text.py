@@ -1,0 +1,24 @@
+"""Text of a net in comments and docstrings of the emitted module."""
+
+from __future__ import annotations
+
+from netcompile.layers.base import Shape
+
+
+def dims_text(dims: Shape) -> str:
+    """``1 × 21 × (H + 6) × W``; parentheses where an extent is a sum."""
+    parts = []
+    for dim in dims:
+        text = str(dim)
+        parts.append(f"({text})" if (" + " in text or " - " in text) else text)
+    return " × ".join(parts) or "scalar"
+
+
+def one_line(text: str) -> str:
+    """Text for a comment: one line, printable."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def doc_text(text: str) -> str:
+    """Text for a docstring: one line, and nothing that could end it."""
+    return one_line(text).replace("\\", "/").replace('"', "'")
