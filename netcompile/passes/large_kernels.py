@@ -69,7 +69,7 @@ class LargeKernel(Conv2d):
             y = F.conv2d(x, self.kernels(self.weight), self.bias, 1, (down, across))
             return F.relu(y) if self.relu else y
         if self.weight.dim() == 2 and not (self.serves(x) and min(len(x), h, w) > 0):
-            self.weight.data = self.kernels(self.weight.detach())
+            self.plain()
         if self.weight.dim() == 4:
             return super().forward(x, padding)
         high = (h + 1) // 2
@@ -105,14 +105,20 @@ class LargeKernel(Conv2d):
         last = torch.eye(k, dtype=torch.float64)[-1:]
         back = torch.linalg.pinv(torch.cat([powers, last])).to(values)
         values = values.view(k + 1, self.out_channels, width, self.in_channels)
-        return torch.einsum("ap,pobc->ocab", back, values).contiguous()
+        with torch.autocast("cuda" if values.is_cuda else "cpu", enabled=False):
+            return torch.einsum("ap,pobc->ocab", back, values).contiguous()
+
+    def plain(self):
+        """From now on, kernels in place of their values."""
+        with torch.inference_mode(False):
+            self.weight.grad = None
+            self.weight.data = self.kernels(self.weight.detach())
 
     def _apply(self, fn, recurse=True):
         """To another device or type: first, the kernels."""
         moved = fn(self.weight.detach()[:0])
         if self.weight.dim() == 2 and not self.fast(moved):
-            self.weight.grad = None
-            self.weight.data = self.kernels(self.weight.detach())
+            self.plain()
         return super()._apply(fn, recurse)
 
     def _load_from_state_dict(self, state, prefix, metadata, *others):

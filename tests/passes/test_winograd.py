@@ -216,8 +216,15 @@ def test_large_kernels_are_kernels_where_a_gradient_is_recorded() -> None:
 def test_large_kernels_are_kernels_under_autocast_and_for_no_pixels() -> None:
     x = torch.randn(1, 5, 10, 9)
     layer = large()
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         close(layer(x).float(), nn.functional.conv2d(x, kernels(large()), layer.bias).float(), 1e-2)
+    assert torch.equal(layer.weight, kernels(large()))
+    with torch.enable_grad():
+        layer.requires_grad_()(x).sum().backward()
+    compiled = torch.compile(large(), backend="eager")
+    with torch.autocast("cpu", torch.bfloat16):
+        close(compiled(x).float(), layer(x).float(), 1e-2)
+    close(compiled(x), layer(x).detach())
     assert large()(x[:0]).shape == (0, 7, 4, 3)
     with pytest.raises(RuntimeError, match="Kernel size can't be greater than actual input size"):
         large()(x[:, :, :6])
