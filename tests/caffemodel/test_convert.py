@@ -19,6 +19,7 @@ from safetensors.numpy import load_file, save
 
 from netcompile.caffemodel import recipe as r
 from netcompile.caffemodel import tensorfile
+from netcompile.caffemodel.blob import Blob
 from netcompile.caffemodel.convert import convert, load_tensors
 from netcompile.caffemodel.plan import LayerSpec, Plan, Tensor, convert_plain, match
 from netcompile.caffemodel.reader import read_caffemodel
@@ -318,6 +319,35 @@ def test_doubles_become_floats_as_in_caffe(given_model, out):
     report = convert(model, simple(LayerSpec("c", ((2,),))), out)
     assert load_file(out)["c.0"].tolist() == [float(np.float32(0.1)), float("inf")]
     assert report.copied == ()
+
+
+@pytest.mark.parametrize(("field", "kind", "reads"), [(5, "f4", 3 + 4), (8, "f8", 1 + 1)])
+def test_large_computed_tensors_are_made_some_rows_at_a_time(field, kind, reads, given_model, out, monkeypatch):
+    """What is a view of the file is looked at for each piece; anything else is read once."""
+    rng = np.random.default_rng(1)
+    weight, factor = rng.random((1000, 600)).astype(kind), rng.random(1000).astype(kind)
+    shape = e.shape(weight.shape)
+    model = given_model(
+        e.v2("fc", "InnerProduct", e.chunk(field, weight.tobytes()) + shape),
+        e.v2("s", "Scale", e.chunk(field, factor.tobytes()) + e.shape((1000,))),
+    )
+    fc, scale = r.Take("fc", 0), r.Take("s", 0)
+    folded = r.Multiply(fc, r.Reshape(scale, (1000, 1)))
+    sums = r.Concat((r.Combined(r.Reshape(fc, (1000, 300, 2)), 2, (1, -2)), r.Slice(fc, 1, 0, 300)), 0)
+    plan = Plan(
+        (Tensor("folded", (1000, 600), "float32", folded), Tensor("sums", (2000, 300), "float32", sums)),
+        (LayerSpec("fc", ((1000, 600),)), LayerSpec("s", ((1000,),))),
+    )
+    seen = []
+    array = Blob.array
+    monkeypatch.setattr(Blob, "array", lambda blob: seen.append(blob.shape) or array(blob))
+    convert(model, plan, out)
+    made, weight, factor = load_file(out), weight.astype("f4"), factor.astype("f4")
+    np.testing.assert_array_equal(made["folded"], weight * factor[:, None])
+    pairs = weight.reshape(1000, 300, 2).astype("f8")
+    np.testing.assert_array_equal(made["sums"][:1000], (pairs[..., 0] - 2 * pairs[..., 1]).astype("f4"))
+    np.testing.assert_array_equal(made["sums"][1000:], weight[:, :300])
+    assert seen.count((1000, 600)) == reads
 
 
 def test_computed_tensors(given_model, out):
