@@ -50,7 +50,7 @@ class LargeKernel(Conv2d):
     CPU: wherever else it is used, the kernels are made from them again, and stay.
     """
 
-    points = 0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5
+    points = POINTS
 
     def __init__(self, inputs, outputs, kernel_size, padding=0, bias=True, relu=False):
         sizes = inputs, outputs, kernel_size
@@ -156,4 +156,4 @@ def two_pixels(values, points):
     for at, some in zip(points[1:], values[1:-1]):
         first, second = first + some, torch.add(second, some, alpha=at)
     return first, second
-'''
+'''.replace("POINTS", str(POINTS)[1:-1])
