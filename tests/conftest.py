@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CONFORMANCE = REPOSITORY / "tests" / "conformance"
+CONFORMANCE_FORKS = REPOSITORY / "tests" / "conformance_forks"
 TRAINING = REPOSITORY / "tests" / "training"
 SHAPES = REPOSITORY / "tests" / "data" / "shapes"
 
@@ -28,7 +29,10 @@ settings.load_profile("suite")
 
 @dataclass(frozen=True, slots=True)
 class ConformanceCase:
-    """One folder of tests/conformance: a net, its inputs, and what Caffe 1.0 computed from them on a CPU."""
+    """One folder of tests/conformance: a net, its inputs, and what Caffe 1.0 computed from them on a CPU.
+
+    In tests/conformance_forks the layers of the fork that case.json names as `source` were built into it.
+    """
 
     folder: Path
     phase: str
@@ -80,6 +84,10 @@ def conformance_case(folder: Path) -> ConformanceCase:
 CASES: tuple[ConformanceCase, ...] = tuple(
     conformance_case(path.parent) for path in sorted(CONFORMANCE.glob("*/case.json"))
 )
+FORK_CASES: tuple[ConformanceCase, ...] = tuple(
+    conformance_case(path.parent) for path in sorted(CONFORMANCE_FORKS.glob("*/case.json"))
+)
+ALL_CASES = CASES + FORK_CASES
 
 
 @pytest.fixture(scope="session")

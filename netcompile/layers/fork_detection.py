@@ -172,6 +172,7 @@ class DetectionOutput(Layer):
     eta: float = 1.0
 
     arity: ClassVar[Arity] = Arity(bottoms=(3, 4), tops=1)
+    sized_by_values: ClassVar[bool] = True
     fork: ClassVar[str] = "SSD"
 
     @classmethod

@@ -8,7 +8,7 @@ import pytest
 
 from netcompile.layers.base import Arity
 from netcompile.layers.registry import load
-from tests.conftest import CASES
+from tests.conftest import ALL_CASES
 from tests.fuzz.oracles import ORACLES
 
 WITHOUT_NUMBERS = {"Recurrent": "abstract, refused"}
@@ -16,7 +16,7 @@ WITHOUT_NUMBERS = {"Recurrent": "abstract, refused"}
 
 def in_conformance() -> set[str]:
     found: set[str] = set()
-    for case in CASES:
+    for case in ALL_CASES:
         found.update(re.findall(r'type: "(\w+)"', case.net.read_text()))
     return found
 
