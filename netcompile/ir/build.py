@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from netcompile.ir.graph import Graph, Input, Node, ParamSpec, Value
+from netcompile.ir.outputs import with_outputs
 from netcompile.ir.prune import without_labels
 from netcompile.ir.select import State, select
-from netcompile.layers.base import Arity, IntShape, Layer
+from netcompile.ir.storage import with_shared_memory
+from netcompile.layers.base import AUTOMATIC, Arity, IntShape, Layer
 from netcompile.layers.data import ForeignData
 from netcompile.layers.params import Params, locate
 from netcompile.layers.registry import layer_class, near_types, unknown_class
@@ -170,6 +172,7 @@ class _Builder:
 
     def check_arity(self, message: Message, layer: Layer) -> None:
         bottoms, tops = len(message.all("bottom")), len(message.all("top"))
+        least_tops = Arity.range(layer.arity.tops)[0]
         for kind, bound, have in (("bottom", layer.arity.bottoms, bottoms), ("top", layer.arity.tops, tops)):
             least, most = Arity.range(bound)
             if kind == "top" and layer.auto_top and have < least:
@@ -192,7 +195,8 @@ class _Builder:
                 "",
             )
         for field_name, have, unit in (
-            ("loss_weight", len(message.all("loss_weight")), tops),
+            # a loss that makes its own top makes it before the weights are counted (Net::Init, SetLossWeights)
+            ("loss_weight", len(message.all("loss_weight")), max(tops, least_tops) if layer.auto_top else tops),
             ("propagate_down", len(message.all("propagate_down")), bottoms),
         ):
             if have not in (0, unit):
@@ -271,7 +275,7 @@ class _Builder:
             made.append(value)
         if layer is not None and layer.auto_top:
             least, _ = Arity.range(layer.arity.tops)
-            made += [Value(f"(automatic) {message.get('name')} {i}") for i in range(len(made), least)]
+            made += [Value(f"{AUTOMATIC} {message.get('name')} {i}") for i in range(len(made), least)]
             self.automatic += made[len(message.all("top")) :]
         return tuple(made)
 
@@ -325,8 +329,8 @@ class _Builder:
             tuple(self.inputs),
             tuple(self.nodes),
             tuple(value.blob for value in live),
-            # Caffe calls every top that it invents "(automatic)": the last one is what the name finds.
-            self.current | dict.fromkeys(["(automatic)"] if self.automatic else [], *self.automatic[-1:]),
+            # All tops that Caffe invents have one name: the last one is what it finds.
+            self.current | dict.fromkeys([AUTOMATIC] if self.automatic else [], *self.automatic[-1:]),
             tuple(self.order),
         )
         if self.problems:
@@ -335,6 +339,9 @@ class _Builder:
         if not self.options.with_loss:
             graph, dropped = without_labels(graph, keep)
             self.notes += dropped
+        graph = with_outputs(graph)
+        graph, changed = with_shared_memory(graph)
+        self.notes += changed
         for entry in graph.inputs:
             if not entry.declared:
                 self.notes.append(

@@ -73,6 +73,7 @@ class Dropout(Elementwise):
     """Zeroes a share of the elements in training and scales the rest; the identity at test."""
 
     ratio: float = 0.5
+    active: bool | None = None  # by the layer's own phase, if it has one
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -81,16 +82,17 @@ class Dropout(Elementwise):
         # Only debug builds of Caffe insist on 0 < ratio < 1; its generator refuses what is no probability.
         if p.train and not 0 <= ratio <= 1:
             s.refuse("dropout_ratio", f"dropout_ratio {ratio:g} is not between 0 and 1", code="param-range")
-        return cls(ratio)
+        return cls(ratio, p.train if p.own_phase else None)
 
     def expression(self, x: str) -> str:
-        return call("F.dropout", x, p=literal(self.ratio), training="self.training")
+        training = "self.training" if self.active is None else str(self.active)
+        return call("F.dropout", x, p=literal(self.ratio), training=training)
 
     def is_noop(self, train: bool) -> bool:
-        return not train
+        return not (train if self.active is None else self.active)
 
     def emit(self, e: Emission) -> Emitted:
-        if not e.train and not 0 <= self.ratio <= 1:
+        if self.is_noop(e.train) and not 0 <= self.ratio <= 1:
             return Emitted((f"{e.y[0]} = {e.x[0]}",))
         return super().emit(e)
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     L = TypeVar("L", bound=type["Layer"])
 
+AUTOMATIC = "(automatic)"  # Caffe's name for every top that it invents
+
 Dim = int | Size
 Shape = tuple[Dim, ...]
 IntShape = tuple[int, ...]
@@ -199,6 +201,10 @@ class Layer:
     def emit(self, e: Emission) -> Emitted:
         """The layer's source code."""
         raise NotImplementedError
+
+    def shares_memory(self, bottoms: int, tops: int) -> bool:
+        """Whether every top is the first bottom's memory and no copy (Caffe's ShareData), with so many of them."""
+        return False
 
     def is_noop(self, train: bool) -> bool:
         """Whether, at inference, every top equals the first bottom, so that the layer may be dropped."""

@@ -71,6 +71,9 @@ class Permute(Layer):
         axes = self.axes(len(e.bottoms[0]))
         return Emitted((f"{e.y[0]} = {e.x[0]}.permute({', '.join(map(str, axes))}).contiguous()",))
 
+    def shares_memory(self, bottoms: int, tops: int) -> bool:
+        return self.is_noop(train=False)  # SSD's fork copies only where an axis moves
+
     def is_noop(self, train: bool) -> bool:
         return self.order == tuple(range(len(self.order)))
 

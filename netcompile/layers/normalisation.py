@@ -58,6 +58,8 @@ class BatchNorm(Elementwise):
                     remedy="param { lr_mult: 0 }",
                 )
         use = bool(s.get("use_global_stats")) if s.has("use_global_stats") else None
+        if use is None and p.own_phase:  # whatever the net's phase is
+            use = not p.train
         if not s.get("eps") >= 0:
             s.refuse("eps", f"eps {s.get('eps'):g} is negative", code="param-range", why="it keeps the root real")
         elif p.train and not use and s.get("eps") == 0:

@@ -105,10 +105,16 @@ class Section:
 
 
 class Params:
-    """A `LayerParameter` as its class reads it."""
+    """A `LayerParameter` as its class reads it.
+
+    `train`: the layer is in phase TRAIN, be it the net's or its own: a layer's `phase` wins over the net's, which
+    Net::Init gives only to layers without one. `own_phase`: it has one.
+    """
 
     def __init__(self, message: Message, train: bool) -> None:
-        self.message, self.train = message, train
+        self.message = message
+        self.own_phase = message.has("phase")
+        self.train = message.get("phase") == "TRAIN" if self.own_phase else train
         self.type: str = message.get("type")
         self.bottoms, self.tops = len(message.all("bottom")), len(message.all("top"))
         self.problems: list[Diagnostic] = []

@@ -95,6 +95,9 @@ class Flatten(Layer):
             )
         return start, end
 
+    def shares_memory(self, bottoms: int, tops: int) -> bool:
+        return True
+
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         x = bottoms[0]
         start, end = self.span(len(x))
@@ -210,6 +213,9 @@ class Reshape(Layer):
             else:
                 middle.append(x[copied[index]] if index in copied else dim)
         return (*x[:start], *middle, *x[end:])
+
+    def shares_memory(self, bottoms: int, tops: int) -> bool:
+        return True
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         return (self.target(bottoms[0]),)

@@ -63,6 +63,9 @@ class Split(Layer):
     def emit(self, e: Emission) -> Emitted:
         return Emitted((f"{' = '.join(e.y)} = {e.x[0]}",))
 
+    def shares_memory(self, bottoms: int, tops: int) -> bool:
+        return True
+
     def is_noop(self, train: bool) -> bool:
         return True
 
@@ -136,6 +139,9 @@ class Concat(Layer):
     def emit(self, e: Emission) -> Emitted:
         axis = canonical_axis(self.axis, len(e.bottoms[0]), "concat_param.axis")
         return Emitted((f"{e.y[0]} = torch.cat(({', '.join(e.x)}{',' * (len(e.x) == 1)}), dim={axis})",))
+
+    def shares_memory(self, bottoms: int, tops: int) -> bool:
+        return bottoms == 1
 
     def is_noop(self, train: bool) -> bool:
         return False
@@ -220,6 +226,9 @@ class Slice(Layer):
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         return (IDENTITY,) if self.along(len(bottoms[0])) < 2 else None
+
+    def shares_memory(self, bottoms: int, tops: int) -> bool:
+        return tops == 1
 
     def is_noop(self, train: bool) -> bool:
         return self.tops == 1

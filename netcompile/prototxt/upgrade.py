@@ -24,6 +24,9 @@ from netcompile.prototxt.upgrade_v0 import upgrade_v0
 from netcompile.record import record
 
 
+OLD_INPUTS = ("input", "input_shape", "input_dim")
+
+
 @record
 class Upgraded:
     """A net of V2 layers only, and what was changed on the way, as notes and warnings sorted by position."""
@@ -153,13 +156,17 @@ def _camel(name: str) -> str:
 def _upgrade_inputs(net: Message) -> tuple[Message, list[Diagnostic]]:
     """``input`` with ``input_shape`` or ``input_dim`` as one Input layer at the front.
 
-    Shapes win over dims. Inputs without either get an Input layer without shapes.
+    Shapes win over dims. Inputs without either get an Input layer without shapes, but for those that a layer feeds:
+    there Caffe's upgrade drops the name.
     """
-    names = [e for e in net.entries if e.field.name == "input"]
-    if not names:
-        return net, []
     shapes = [e for e in net.entries if e.field.name == "input_shape"]
     dims = [e for e in net.entries if e.field.name == "input_dim"]
+    names = [e for e in net.entries if e.field.name == "input"]
+    if not (shapes or dims):
+        fed = _fed(net)
+        names = [e for e in names if e.value not in fed]
+    if not names:
+        return _with(net, (e for e in net.entries if e.field.name not in OLD_INPUTS)), []
     layer, inputs = message_type("LayerParameter"), message_type("InputParameter")
     source = net.source
     found = []
@@ -199,8 +206,7 @@ def _upgrade_inputs(net: Message) -> tuple[Message, list[Diagnostic]]:
     block = Message(inputs, tuple(given), source, begin, begin_end, until)
     entries.append(Entry(layer.fields["input_param"], block, begin, begin_end, begin, until))
     made = Message(layer, tuple(entries), source, head.name_start, head.name_end, head.value_end)
-    old = ("input", "input_shape", "input_dim")
-    rest = [e for e in net.entries if e.field.name not in old]
+    rest = [e for e in net.entries if e.field.name not in OLD_INPUTS]
     at = next((i for i, e in enumerate(rest) if e.field.name == "layer"), len(rest))
     rest.insert(at, Entry(net.type.fields["layer"], made, *place))
     what = f"input fields, read as an Input layer with {len(names)} top{'s' * (len(names) > 1)}"
@@ -211,6 +217,13 @@ def _upgrade_inputs(net: Message) -> tuple[Message, list[Diagnostic]]:
         span = source.span(surplus[0].name_start, surplus[0].value_end)
         notes.append(Diagnostic("input-count", what, span, "Caffe ignores it", severity="warning"))
     return _with(net, rest), notes
+
+
+def _fed(net: Message) -> set[str]:
+    """Blobs that a layer without bottoms makes in every phase and stage."""
+    layers = [e.value for e in net.entries if e.field.name == "layer"]
+    always = (x for x in layers if not (x.has("bottom") or x.has("include") or x.has("exclude")))
+    return {top for layer in always for top in layer.all("top")}
 
 
 def _count(net: Message, name: str, given: int, inputs: int, wanted: int) -> Diagnostic:

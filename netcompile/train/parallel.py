@@ -297,7 +297,7 @@ def spread(analysed: Analysed, wanted: Sequence[str]) -> Spread:
         if id(node) in split:
             bottoms = tuple(rows_of(bottom) for bottom in node.bottoms)
             partial.update(node.tops)
-            if node.type == "Dropout":
+            if node.type == "Dropout" and not node.layer.is_noop(train=True):
                 layer = _Step("dropout_rows", (rows, float(getattr(node.layer, "ratio", 0.5))))
                 node = replace(node, layer=layer)
         else:
