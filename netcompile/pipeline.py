@@ -10,6 +10,7 @@ from netcompile.analysis.crops import CropReport, Crops, resolve, with_validity
 from netcompile.analysis.shapes import Symbolic, infer, symbolic, valid_sizes
 from netcompile.ir.build import Options, build
 from netcompile.ir.graph import Graph, Value
+from netcompile.ir.tolerate import load_for
 from netcompile.layers.base import IntShape
 from netcompile.layers.crop import Crop
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
@@ -109,10 +110,8 @@ def analyse(
     round_crops: bool = False,
 ) -> Analysed:
     """Parse, upgrade, build, infer shapes, resolve crops. Raises NetError where the file makes no net at all."""
-    from netcompile.prototxt.load import load_net
-
     try:
-        loaded = load_net(source)
+        loaded = load_for(source, lambda _: options)
     except NetError as error:
         raise _and_the_next(error, options) from None
     name = net_name(str(loaded.net.get("name") or ""), source.name)

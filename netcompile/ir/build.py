@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from netcompile.ir.graph import Graph, Input, Node, ParamSpec, Value
 from netcompile.ir.outputs import with_outputs
 from netcompile.ir.prune import without_labels
-from netcompile.ir.select import State, select
+from netcompile.ir.select import State, flags_for, rules_of, select
 from netcompile.ir.storage import with_shared_memory
 from netcompile.layers.base import AUTOMATIC, Arity, IntShape, Layer
 from netcompile.layers.data import ForeignData
@@ -57,9 +57,7 @@ def build(
     `faulty` tells layers that were not read whole: their tops exist, and nothing more is said of them. Raises NetError
     with every mistake found; its `partial` is then the graph of the layers that are well.
     """
-    state = net.get("state") if net.has("state") else None
-    stages = frozenset(options.stages) | frozenset(state.all("stage") if state else ())
-    builder = _Builder(options, State(options.train, options.level, stages))
+    builder = _Builder(options, state_of(net, options))
     layers = select(net, builder.state, builder.problems)
     if not layers and not builder.problems:
         builder.problems.append(
@@ -71,6 +69,10 @@ def build(
                 remedy="try the other --phase, or give the --stage that the file asks for",
             )
         )
+    chosen = {id(layer) for layer in layers}
+    builder.elsewhere = {
+        top: layer for layer in reversed(net.all("layer")) if id(layer) not in chosen for top in layer.all("top")
+    }
     later = {top: layer for layer in reversed(layers) for top in layer.all("top")}
     for layer in layers:
         if faulty is not None and faulty(layer):
@@ -78,6 +80,13 @@ def build(
         else:
             builder.add(layer, later)
     return builder.finish(str(net.get("name") or "") or name)
+
+
+def state_of(net: Message, options: Options) -> State:
+    """What the net is built for: the options', and the stages that the file itself names."""
+    state = net.get("state") if net.has("state") else None
+    stages = frozenset(options.stages) | frozenset(state.all("stage") if state else ())
+    return State(options.train, options.level, stages)
 
 
 class _Builder:
@@ -94,6 +103,8 @@ class _Builder:
         self.order: list[str] = []
         self.automatic: list[Value] = []
         self.owners: dict[str, tuple[Message, int]] = {}
+        self.elsewhere: dict[str, Message] = {}  # blob → the first layer that makes it in another phase or stage
+        self.told: set[str] = set()  # blobs from there that a message has named
 
     def report(self, code: str, what: str, message: Message, at: str, why: str = "", remedy: str = "") -> None:
         self.problems.append(Diagnostic(code, what, locate(message, at), why=why, remedy=remedy))
@@ -110,9 +121,9 @@ class _Builder:
         self.order.append(name)
         occurrence = self.names.get(name, 0)
         self.names[name] = occurrence + 1
-        if layer is None or len(self.problems) > before:  # what it makes stays unknown
-            return
         values = tuple(b for b in bottoms if b is not None)
+        if layer is None or len(self.problems) > before or len(values) < len(bottoms):  # what it makes stays unknown
+            return
         for value in values:
             self.consumed[value] = message
         if layer.is_data:
@@ -161,7 +172,7 @@ class _Builder:
                 why=why or "neither BVLC Caffe nor a fork or plugin known here has it",
                 remedy=f"did you mean '{near[0]}'?"
                 if near and not why
-                else "install a plugin for it, or --allow-unknown",
+                else "install a plugin for it, or --allow-unknown keeps a stub in its place",
             )
             return None
         params = Params(message, self.state.train)
@@ -216,7 +227,11 @@ class _Builder:
             return value
         name = message.get("name")
         maker = later.get(blob)
-        if maker is not None:
+        if (maker is None or maker is message) and blob in self.elsewhere:
+            if blob not in self.told:  # one cause, however many layers read it
+                self.made_elsewhere(message, index, blob, self.elsewhere[blob])
+                self.told.add(blob)
+        elif maker is not None and maker is not message:
             self.report(
                 "bottom-order",
                 f"bottom '{blob}' is used before it is produced",
@@ -228,7 +243,7 @@ class _Builder:
         else:
             from difflib import get_close_matches
 
-            near = get_close_matches(blob, self.current, 1)
+            near = get_close_matches(blob, self.current, 1, 0.8)
             self.report(
                 "unknown-bottom",
                 f"no layer makes bottom '{blob}' of layer '{name}'",
@@ -238,6 +253,17 @@ class _Builder:
                 remedy=f"did you mean '{near[0]}'?" if near else "",
             )
         return None
+
+    def made_elsewhere(self, message: Message, index: int, blob: str, maker: Message) -> None:
+        flags = flags_for(maker, self.state)
+        self.report(
+            "unknown-bottom",
+            f"no layer makes bottom '{blob}' of layer '{message.get('name')}' in phase {self.state.phase}",
+            message,
+            f"bottom[{index}]",
+            why=f"layer '{maker.get('name')}' makes it, at {maker.span}, and takes no part: {rules_of(maker)}",
+            remedy=flags or "give the layer an include rule that fits",
+        )
 
     def tops(self, message: Message, layer: Layer | None) -> tuple[Value, ...]:
         bottoms = message.all("bottom")

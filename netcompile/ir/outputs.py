@@ -17,9 +17,7 @@ def with_outputs(graph: Graph) -> Graph:
     made = {top for node in graph.nodes for top in node.tops}
     ends = [blob for blob, value in graph.blobs.items() if value in made]
     automatic = [blob for blob in ends if blob == AUTOMATIC]
-    found = automatic or [
-        blob for blob in ends if all(not node.tops for node in consumers.get(graph.blobs[blob], ()))
-    ]
+    found = automatic or [blob for blob in ends if all(not node.tops for node in consumers.get(graph.blobs[blob], ()))]
     if found:
         return graph.replace(outputs=tuple(found))
     last = graph.nodes[-1].message if graph.nodes else graph.inputs[-1].message if graph.inputs else None

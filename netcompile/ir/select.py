@@ -41,6 +41,36 @@ def takes_part(layer: Message, state: State) -> bool:
     return not any(meets(rule, state) for rule in exclude)
 
 
+def rules_of(layer: Message) -> str:
+    """The layer's include and exclude rules as the file has them: ``include { phase: TRAIN }``."""
+    shown = []
+    for kind in ("include", "exclude"):
+        for rule in layer.all(kind):
+            fields = [f"{entry.field.name}: {_shown(entry.value)}" for entry in rule.entries]
+            shown.append(f"{kind} {{ {' '.join(fields)} }}")
+    return " ".join(shown)
+
+
+def _shown(value: object) -> str:
+    return str(value) if not isinstance(value, str) or value in ("TRAIN", "TEST") else f'"{value}"'
+
+
+def flags_for(layer: Message, state: State) -> str:
+    """The options with which the layer takes part, as few as do: ``--phase train``; "" where none do."""
+    rules = (*layer.all("include"), *layer.all("exclude"))
+    stages = sorted({stage for rule in rules for stage in rule.all("stage")})
+    levels = sorted({rule.get(field) for rule in rules for field in ("min_level", "max_level") if rule.has(field)})
+    for train in (state.train, not state.train):
+        phase = [] if train == state.train else [f"--phase {'train' if train else 'test'}"]
+        for named in ([], *([stage] for stage in stages), stages):
+            for level in (state.level, *levels):
+                tried = State(train, level, state.stages | frozenset(named))
+                if takes_part(layer, tried):
+                    more = [f"--stage {stage}" for stage in named]
+                    return " ".join([*phase, *more, *([] if level == state.level else [f"--level {level}"])])
+    return ""
+
+
 def select(net: Message, state: State, problems: list[Diagnostic]) -> list[Message]:
     """The layers of `net` that take part, in file order; a layer with both kinds of rule is reported."""
     chosen = []

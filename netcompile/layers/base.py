@@ -144,6 +144,7 @@ class Layer:
     type: ClassVar[str] = ""
     arity: ClassVar[Arity] = Arity()
     is_data: ClassVar[bool] = False  # produces its tops from outside: becomes an input of the module
+    declares_shapes: ClassVar[bool] = False  # a data layer whose fields are its tops' shapes: each matters
     is_measure: ClassVar[bool] = False  # loss or metric: vanishes at inference with the labels that it needs
     any_size: ClassVar[bool] = False  # legal for every extent of its bottoms, and its blobs do not depend on them
     auto_top: ClassVar[bool] = False  # Caffe invents a top where none is named (losses)

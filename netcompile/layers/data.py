@@ -36,6 +36,8 @@ def _blob_shape(p: Params, dims: tuple[int, ...], at: str) -> IntShape:
 class Input(_Data):
     """The net's own declaration of an input: one shape for all tops, or one for each."""
 
+    declares_shapes: ClassVar[bool] = True
+
     @classmethod
     def read(cls, p: Params) -> Self:
         shapes = p.sub("input_param").all("shape")
@@ -56,6 +58,7 @@ class Input(_Data):
 class MemoryData(_Data):
     """Batches from memory: the shape is declared, the second top holds the labels."""
 
+    declares_shapes: ClassVar[bool] = True
     arity: ClassVar[Arity] = Arity(bottoms=0, tops=2)
 
     @classmethod

@@ -78,11 +78,11 @@ def layer_class(name: str) -> type[Layer] | None:
 
 
 def near_types(name: str) -> list[str]:
-    """Known types spelt much like `name`."""
+    """Known types of which `name` is most likely a misspelling."""
     from difflib import get_close_matches
 
     known = {known_name.lower(): known_name for known_name in load()}
-    return [known[match] for match in get_close_matches(name.lower(), known, 3)]
+    return [known[match] for match in get_close_matches(name.lower(), known, 3, 0.85)]
 
 
 def unknown_class(name: str) -> type[Layer]:

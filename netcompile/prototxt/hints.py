@@ -85,12 +85,12 @@ def wanted(field: FieldType) -> str:
 
 
 def example(field: FieldType) -> str:
-    """A value that the field would take."""
+    """What a value of the field looks like; numbers are the author's to choose."""
     if field.message is not None:
         return "{ … }"
     if field.enum is not None:
         return str(field.default)
-    return {"bool": "true", "string": '"…"', "bytes": '"…"', "float": "0.5", "double": "0.5"}.get(field.type, "3")
+    return {"bool": "true", "string": '"…"', "bytes": '"…"'}.get(field.type, "…")
 
 
 def _close(word: str, names: list[str]) -> str | None:
@@ -99,6 +99,15 @@ def _close(word: str, names: list[str]) -> str | None:
     lowered = {name.lower(): name for name in names}
     found = get_close_matches(word.lower(), list(lowered), 1, 0.7)
     return lowered[found[0]] if found else None
+
+
+def _close_field(word: str, names: list[str]) -> str | None:
+    """A field's name of which `word` is most likely a misspelling; what all block names share says nothing."""
+    if not word.endswith("_param"):
+        return _close(word, names)
+    stems = {name.removesuffix("_param"): name for name in names if name.endswith("_param")}
+    found = _close(word.removesuffix("_param"), list(stems))
+    return None if found is None else stems[found]
 
 
 def unknown_field(name: str, kind: MessageType, opens: bool, present: set[str]) -> tuple[str, str, str]:
@@ -115,7 +124,7 @@ def unknown_field(name: str, kind: MessageType, opens: bool, present: set[str]) 
         shown = ", ".join(homes[:3]) + (", …" if len(homes) > 3 else "")
         return what, f"{name} belongs into {shown}", f"{homes[0]} {{ {name}{' { … }' if opens else ': …'} }}"
     own = [f.name for f in kind.fields.values() if f.fork is None]
-    guess = _close(name, own) or _close(name, list(kind.fields))
+    guess = _close_field(name, own) or _close_field(name, list(kind.fields))
     if guess is not None:
         return what, "", f"did you mean {guess}?"
     return what, "neither Caffe nor a fork that is known here has it", "remove it"

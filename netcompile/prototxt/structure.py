@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-LIMIT = 50
+LIMIT = 50  # mistakes after which reading stops; within a layer, fields that may be a fork's count a tenth
 DEPTH = 100
 CLOSER = {"{": "}", "<": ">"}
 
@@ -59,12 +59,13 @@ class Frame:
 class Structure:
     """Opens and closes messages; keeps findings."""
 
-    __slots__ = ("found", "frame", "odd_space", "source", "text")
+    __slots__ = ("counted", "found", "frame", "odd_space", "source", "text")
 
     def __init__(self, source: Source, root: MessageType) -> None:
         self.source = source
         self.text = source.text
         self.found: list[Diagnostic] = []
+        self.counted = 0
         self.frame = Frame(root, None, None, 0, 0, 0)
         self.odd_space = False  # reported, once for all
 
@@ -84,8 +85,9 @@ class Structure:
         self.found.append(Diagnostic(code, what, Span(self.source, start, end), why, remedy, related=places))
         if code == "web-page":
             raise Stop
-        if len(self.found) >= LIMIT:
-            what = f"reading stopped after {LIMIT} mistakes"
+        self.counted += code != "unknown-field" or self.frame.parent is None
+        if self.counted >= LIMIT or len(self.found) >= 10 * LIMIT:
+            what = f"reading stopped after {len(self.found)} mistakes"
             why = "one early mistake often causes many; the rest of the file was not read"
             self.found.append(Diagnostic("too-many-mistakes", what, Span(self.source, end, end), why, severity="note"))
             raise Stop

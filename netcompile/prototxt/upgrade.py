@@ -23,7 +23,6 @@ from netcompile.prototxt.upgrade_tables import (
 from netcompile.prototxt.upgrade_v0 import upgrade_v0
 from netcompile.record import record
 
-
 OLD_INPUTS = ("input", "input_shape", "input_dim")
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from netcompile.caffemodel.recipe import Take
+from netcompile.layers.base import AUTOMATIC
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.prototxt.message import float32
 from netcompile.train import parallel
@@ -285,7 +286,7 @@ def _outputs(net: Net, values: Mapping[str, Sequence[float]], kind: str) -> list
         for value in values[name]:
             weight = weights.get(name, 0.0)
             part = f" (* {_number(weight)} = {_number(weight * value)} loss)" if weight else ""
-            shown = "(automatic)" if name.startswith("(automatic)") else name
+            shown = AUTOMATIC if name.startswith(AUTOMATIC) else name
             lines.append(f"    {kind} net output #{len(lines)}: {shown} = {_number(value)}{part}")
     return lines
 

@@ -15,10 +15,10 @@ from netcompile.caffemodel.recipe import Recipe, Take
 from netcompile.emit.module import Module
 from netcompile.ir.build import Options, build
 from netcompile.ir.graph import Graph, Node, Value
+from netcompile.ir.tolerate import load_for
 from netcompile.layers.base import Arity, Emission, Emitted, IntShape, Layer, Shape
 from netcompile.pipeline import Analysed, analyse, compile_net
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
-from netcompile.prototxt.load import load_net
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.source import Source
 from netcompile.runtime.execute import load_source
@@ -131,13 +131,14 @@ def _options(net: Message, ref: NetRef, train: bool, shapes: Mapping[str, IntSha
 
 def graph_of(source: Source, ref: NetRef, train: bool) -> Graph:
     """The net's graph before the shapes of its batches are known. Raises NetError."""
-    net = load_net(source).net
+    net = load_for(source, lambda read: _options(read, ref, train, {})).net
     return build(net, _options(net, ref, train, {})).graph
 
 
 def read_net(source: Source, ref: NetRef, train: bool, shapes: Mapping[str, IntShape]) -> Analysed:
     """The net for a phase, with its losses; `shapes` are those of the batches. Raises NetError."""
-    return analyse(source, _options(load_net(source).net, ref, train, shapes)).require()
+    net = load_for(source, lambda read: _options(read, ref, train, shapes)).net
+    return analyse(source, _options(net, ref, train, shapes)).require()
 
 
 def compiled(analysed: Analysed, prepare: Callable[[Analysed, tuple[str, ...]], Analysed] | None = None) -> Net:

@@ -30,7 +30,7 @@ def test_refused_with_the_reason_if_known() -> None:
     (found,) = refusals(TEXT % "SparseInnerProduct")
     assert found.what == "layer type 'SparseInnerProduct' is known, and not supported"
     assert found.why == "it multiplies sparse matrices, for which blobs have no place"
-    assert found.remedy == "install a plugin for it, or --allow-unknown"
+    assert found.remedy == "install a plugin for it, or --allow-unknown keeps a stub in its place"
 
 
 def test_near_names_are_suggested() -> None:

@@ -1,0 +1,71 @@
+"""Which mistakes of a text do not matter to the net that is built: fields that only its fork of Caffe knows, in layers
+of which nothing is read.
+
+A fork's prototxt has fields that no schema here has. In a layer that its phase leaves out, or that feeds data and so
+becomes an input, they change nothing: they are warnings there. In a layer of a type that nobody here knows they are not
+told at all: that the type is unknown is told by whoever builds the net.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from netcompile.ir.build import Options, state_of
+from netcompile.ir.select import State, takes_part
+from netcompile.layers.registry import layer_class
+from netcompile.prototxt.diagnostic import NetError, sorted_by_position
+from netcompile.prototxt.load import load_net
+from netcompile.prototxt.message import Message
+from netcompile.prototxt.source import Source
+from netcompile.prototxt.upgrade import Upgraded
+from netcompile.record import replace
+
+_OF_FORKS = ("unknown-field", "unknown-enum-value")
+
+
+def load_for(source: Source, options_of: Callable[[Message], Options]) -> Upgraded:
+    """The net of a text as `load_net` reads it, with such mistakes as warnings. Raises NetError with those that matter.
+
+    `options_of` tells what the net is built for; it may ask the net.
+    """
+    try:
+        return load_net(source)
+    except NetError as error:
+        if not isinstance(error.partial, Upgraded):
+            raise
+        net = error.partial.net
+        return tolerated(error, state_of(net, options_of(net)))
+
+
+def tolerated(error: NetError, state: State) -> Upgraded:
+    """The net of a text all of whose mistakes lie in such layers, with a warning for each. Raises `error` with those
+    that matter, if there are any.
+    """
+    partial = error.partial
+    if not isinstance(partial, Upgraded):
+        raise error
+    layers = partial.net.all("layer")
+    matter, warnings = [], []
+    for found in error.diagnostics:
+        at = None if found.span is None or found.code not in _OF_FORKS else found.span.start
+        layer = None if at is None else next((x for x in layers if x.start <= at < x.end), None)
+        why = None if layer is None else _harmless(layer, state)
+        if why is None:
+            matter.append(found)
+        elif why:
+            warnings.append(replace(found, severity="warning", why=why, remedy=""))
+    if matter:
+        raise NetError([*matter, *warnings], partial)
+    return Upgraded(partial.net, sorted_by_position([*partial.notes, *warnings]))
+
+
+def _harmless(layer: Message, state: State) -> str | None:
+    """Why nothing of the layer is read, "" where another message says it; None if something is."""
+    if not takes_part(layer, state):
+        return f"nothing depends on it: layer '{layer.get('name')}' takes no part in phase {state.phase}"
+    cls = layer_class(layer.get("type") or "")
+    if cls is None:
+        return "" if layer.has("type") else None
+    if cls.is_data and not cls.declares_shapes and not layer.has("bottom"):
+        return f"nothing depends on it: what layer '{layer.get('name')}' feeds becomes an input"
+    return None
