@@ -80,7 +80,8 @@ class _Storage:
         """`by` has worked in place on `written`, and thereby on `blob`."""
         old = self.now[blob]
         value = Value(blob, old.version + 1)
-        self.nodes.append(Node(by.name, SharedMemory(), (self.now[written], old), (value,), by.message, occurrence=-1))
+        place = by.message.replace()  # a message of its own, with the places of the other: nodes are told apart by it
+        self.nodes.append(Node(by.name, SharedMemory(), (self.now[written], old), (value,), place, occurrence=-1))
         self.now[blob] = value
         self.changed[blob] = (by, written)
 
