@@ -158,6 +158,16 @@ class _Builder:
             cls = ForeignData
         elif cls is None and self.options.allow_unknown and type_name:
             cls = unknown_class(type_name)
+            self.notes.append(
+                Diagnostic(
+                    "unknown-layer",
+                    f"layer '{message.get('name')}' of unknown type '{type_name}' is a stub",
+                    message.span_of("type"),
+                    severity="warning",
+                    why="its tops are taken to have the shape of its first bottom, which nobody here knows to be true",
+                    remedy="put the layer in the stub's place in the module",
+                )
+            )
         if cls is None:
             near, why = near_types(type_name), reason(type_name)
             self.report(
