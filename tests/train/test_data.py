@@ -26,7 +26,7 @@ from netcompile.train.data.sources import Wanted, feed
 from netcompile.train.data.transform import Transform, read_transform
 from netcompile.train.loop import Training
 
-TAIL = 'layer { name: "s" type: "Silence" bottom: "data" bottom: "label" }'
+TAIL = 'layer { name: "s" type: "AbsVal" bottom: "data" top: "s" } layer { type: "Silence" bottom: "label" }'
 
 
 def inputs(layer: str) -> tuple[Input, ...]:
