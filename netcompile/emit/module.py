@@ -23,7 +23,7 @@ from netcompile.emit.inference import (
 )
 from netcompile.emit.layout import lay_out
 from netcompile.emit.names import MODULE_ATTRIBUTES, Names, class_name
-from netcompile.emit.text import dims_text, doc_text
+from netcompile.emit.text import dims_text, doc_text, folded
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import Emission, IntShape, Refused, Shape
 from netcompile.passes.fused import VERSION
@@ -354,14 +354,17 @@ class _Writer:
     def head(
         self, name: str, origin: str, notes: Sequence[str], wanted: Mapping[str, Value], body: Sequence[str]
     ) -> list[str]:
-        lines = [f'"""{doc_text(self.graph.name or name)}: PyTorch, compiled from a Caffe net by netcompile.', ""]
+        title = f'"""{doc_text(self.graph.name or name)}: PyTorch, compiled from a Caffe net by netcompile.'
+        lines = [*folded(title), ""]
         if origin:
-            lines += [f"From {doc_text(origin)}, phase {'TRAIN' if self.graph.train else 'TEST'}."]
+            lines += folded(f"From {doc_text(origin)}, phase {'TRAIN' if self.graph.train else 'TEST'}.")
         for entry in self.graph.inputs:
             dims = self.symbolic.get(entry.value) or entry.shape
-            lines.append(f"Input {doc_text(entry.value.blob)}: {dims_text(dims)}")
-        lines += [f"Output {doc_text(blob)}: {self.shape_text(value)}" for blob, value in wanted.items()][:20]
-        lines += [doc_text(note) for note in notes]
+            lines += folded(f"Input {doc_text(entry.value.blob)}: {dims_text(dims)}")
+        for blob, value in list(wanted.items())[:20]:
+            lines += folded(f"Output {doc_text(blob)}: {self.shape_text(value)}")
+        for note in notes:
+            lines += folded(doc_text(note))
         lines += ['"""', ""]
         functions = [line for text in self.functions for line in ["", "", *text.strip("\n").split("\n")]]
         text = "\n".join([*functions, *body])

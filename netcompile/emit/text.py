@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 from netcompile.layers.base import Shape
 
 
@@ -12,6 +14,11 @@ def dims_text(dims: Shape) -> str:
         text = str(dim)
         parts.append(f"({text})" if (" + " in text or " - " in text) else text)
     return " × ".join(parts) or "scalar"
+
+
+def folded(text: str) -> list[str]:
+    """Text as lines of at most 88 columns; a longer word has a line of its own."""
+    return wrap(text, 88, break_long_words=False, break_on_hyphens=False)
 
 
 def one_line(text: str) -> str:
