@@ -1,9 +1,8 @@
-"""SSD's detection head: PriorBox and DetectionOutput."""
+"""SSD's detections: DetectionOutput, and the box arithmetic that its training shares."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
 
 from netcompile.layers.base import (
     Arity,
@@ -18,137 +17,12 @@ from netcompile.layers.base import (
     literal,
     number,
 )
-from netcompile.layers.fork_resize import four_axes
-from netcompile.layers.params import Params, Section
+from netcompile.layers.params import Params
 from netcompile.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar, Self
-
-
-def _pair(s: Section, one: str, high: str, wide: str) -> tuple[float, float] | None:
-    """`one` for both axes, or `high` and `wide`; None where the file has neither."""
-    if s.has(high) or s.has(wide):
-        if s.has(one):
-            s.refuse(one, f"{one} and {high}/{wide} together", code="param-conflict", remedy=f"keep {one}")
-        pair = (s.get(high), s.get(wide))
-        names = (high, wide)
-    elif s.has(one):
-        pair, names = (s.get(one), s.get(one)), (one, one)
-    else:
-        return None
-    for name, value in zip(names, pair, strict=True):
-        if not value > 0:
-            s.refuse(name, f"{name} must be larger than 0", code="param-range")
-            return None
-    return pair
-
-
-@layer("PriorBox")
-@record
-class PriorBox(Layer):
-    """Default boxes of every cell of bottom[0] on the image bottom[1]: 1 × 2 × (cells · boxes · 4).
-
-    Channel 0 holds xmin, ymin, xmax, ymax as parts of the image, channel 1 the variances. Sizes lose their
-    fraction, as in SSD's code.
-    """
-
-    boxes: tuple[tuple[float, float], ...] = ((1.0, 1.0),)  # (width, height) in pixels, in SSD's order
-    image: tuple[float, float] | None = None  # (height, width)
-    step: tuple[float, float] | None = None
-    offset: float = 0.5
-    clip: bool = False
-    variance: tuple[float, ...] = (0.1,)
-
-    arity: ClassVar[Arity] = Arity(bottoms=2, tops=1)
-    fork: ClassVar[str] = "SSD"
-
-    @classmethod
-    def read(cls, p: Params) -> Self:
-        s = p.sub("prior_box_param")
-        least, most = [float(v) for v in s.all("min_size")], [float(v) for v in s.all("max_size")]
-        if not least:
-            s.refuse("", "no min_size", code="param-missing", remedy="prior_box_param { min_size: … }")
-        if any(v <= 0 for v in least):
-            s.refuse("min_size", "min_size must be positive", code="param-range")
-            least = []
-        if most and len(most) != len(least):
-            s.refuse("max_size", f"{len(most)} max_size for {len(least)} min_size", code="param-count")
-            most = []
-        if any(a >= b for a, b in zip(least, most, strict=False)):
-            s.refuse("max_size", "max_size must be greater than min_size", code="param-range")
-        ratios = [1.0]
-        for ratio in s.all("aspect_ratio"):
-            if ratio <= 0:
-                s.refuse("aspect_ratio", f"aspect_ratio {ratio:g} is not positive", code="param-range")
-            elif all(abs(ratio - known) >= 1e-6 for known in ratios):
-                ratios += [ratio, 1 / ratio] if s.get("flip") else [ratio]
-        variance = tuple(float(v) for v in s.all("variance")) or (0.1,)
-        if len(variance) not in (1, 4):
-            s.refuse("variance", f"{len(variance)} variances", code="param-count", why="SSD wants none, 1 or 4")
-            variance = (0.1,)
-        if any(v <= 0 for v in variance):
-            s.refuse("variance", "variance must be positive", code="param-range")
-        boxes: list[tuple[float, float]] = []
-        for index, size in enumerate(map(int, least)):
-            boxes.append((float(size), float(size)))
-            base = float(size)
-            if most:
-                base = sqrt(size * int(most[index]))
-                boxes.append((base, base))
-            boxes += [(base * sqrt(r), base / sqrt(r)) for r in ratios if abs(r - 1) >= 1e-6]
-        return cls(
-            tuple(boxes) or ((1.0, 1.0),),
-            _pair(s, "img_size", "img_h", "img_w"),
-            _pair(s, "step", "step_h", "step_w"),
-            s.get("offset"),
-            bool(s.get("clip")),
-            variance,
-        )
-
-    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        for index, bottom in enumerate(bottoms):
-            four_axes(bottom, "PriorBox", f"bottom[{index}]")
-        return ((1, 2, count(bottoms[0], 2) * len(self.boxes) * 4),)
-
-    def emit(self, e: Emission) -> Emitted:
-        x, image = e.x
-        size = f"{image}.shape[2:]" if self.image is None else literal2(self.image)
-        boxes = "[" + ", ".join(f"({w!r}, {h!r})" for w, h in self.boxes) + "]"
-        variance = "[" + ", ".join(literal(v) for v in self.variance) + "]"
-        extra = f", step={literal2(self.step)}" if self.step else ""
-        extra += f", offset={literal(self.offset)}" if self.offset != 0.5 else ""
-        extra += ", clip=True" if self.clip else ""
-        make = f"prior_boxes({x}, {size}, {boxes}, {variance}{extra})"
-        return Emitted((f"{e.y[0]} = {make}",), functions=(PRIORS,))
-
-
-def literal2(pair: tuple[float, float]) -> str:
-    """Source of a pair, whole numbers without a point."""
-    return "(" + ", ".join(literal(float(v)) if float(v) % 1 else str(int(v)) for v in pair) + ")"
-
-
-PRIORS = '''
-def prior_boxes(x, image, sizes, variances, step=None, offset=0.5, clip=False):
-    """SSD's default boxes: for every cell of x one of each size (width, height).
-
-    `image` and `step` are (height, width) in pixels. Returns 1 × 2 × n: the corners as
-    parts of the image, and their variances.
-    """
-    options = {"device": x.device, "dtype": x.dtype}
-    step = step or [whole / n for whole, n in zip(image, x.shape[2:])]
-    cy, cx = (
-        (torch.arange(n, **options) + offset) * s for n, s in zip(x.shape[2:], step)
-    )
-    centre = torch.stack(torch.meshgrid(cx, cy, indexing="xy"), dim=-1)[:, :, None]
-    half = torch.tensor(sizes, **options) / 2
-    corners = torch.cat((centre - half, centre + half), dim=-1)
-    boxes = corners / torch.tensor([image[1], image[0]] * 2, **options)
-    boxes = boxes.clamp(0, 1) if clip else boxes
-    spread = torch.tensor(variances, **options).expand_as(boxes)
-    return torch.stack((boxes.flatten(), spread.flatten()))[None]
-'''
 
 
 @layer("DetectionOutput")
@@ -185,6 +59,14 @@ class DetectionOutput(Layer):
         classes = int(s.required("num_classes") or 0)
         if s.has("num_classes") and classes < 1:
             s.refuse("num_classes", f"num_classes {classes} is less than 1", code="param-range")
+        shared, background = bool(s.get("share_location")), int(s.get("background_label_id"))
+        if shared and background == -1:
+            s.refuse(
+                "background_label_id",
+                "share_location with background_label_id -1",
+                why="SSD's code knows the shared boxes under the label -1, drops those of the background, and stops",
+                remedy="share_location: false, or the background's own label",
+            )
         nms = s.get("nms_param")
         if nms.get("nms_threshold") < 0:
             s.refuse("nms_param", "nms_threshold is negative", code="param-range")
@@ -192,8 +74,8 @@ class DetectionOutput(Layer):
             s.refuse("nms_param", f"eta {nms.get('eta'):g} is not in (0, 1]", code="param-range")
         return cls(
             max(classes, 1),
-            bool(s.get("share_location")),
-            int(s.get("background_label_id")),
+            shared,
+            background,
             s.get("code_type"),
             bool(s.get("variance_encoded_in_target")),
             int(s.get("keep_top_k")),
@@ -209,7 +91,9 @@ class DetectionOutput(Layer):
             raise Refused("bottom[2] is not made of prior boxes", at="bottom[2]", why="1 × 2 × 4n, as PriorBox makes")
         boxes = number(priors[2]) // 4
         each = 1 if self.shared else self.classes
-        found = []
+        images = [shape[0] if shape else 1 for shape in (location, scores)]
+        alike = Refused(f"scores of {images[1]} images for {images[0]}", at="bottom[1]")
+        found = [Condition(images[0], "==", images[1], alike)]
         for index, shape, size in ((0, location, boxes * each * 4), (1, scores, boxes * self.classes)):
             refusal = Refused(
                 f"{count(shape, 1)} numbers for each image, not {size}",
@@ -286,7 +170,7 @@ def detect(
     shared=True,
     background=0,
     encoded=False,
-    threshold=None,
+    threshold=-3.4028235e38,
     most=-1,
     keep=-1,
     eta=1.0,
@@ -310,8 +194,7 @@ def detect(
                 continue
             score = scores[image, :, label]
             order = score.sort(descending=True, stable=True).indices
-            if threshold is not None:
-                order = order[score[order] > threshold]
+            order = order[score[order] > threshold]
             order = order[:most] if most > -1 else order
             candidates = boxes[0 if shared else label][order]
             stay = suppress(candidates, overlap, eta)
@@ -325,7 +208,7 @@ def detect(
             rows.append(torch.cat((head, score[None], box)))
     if not rows:
         none = location.new_full((n, 7), -1)
-        none[:, 0] = torch.arange(n)
+        none[:, 0] = torch.arange(n, device=none.device)
         return none[None, None]
     return torch.stack(rows)[None, None]
 '''

@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from netcompile.prototxt.diagnostic import Severity
+
 # Fields that every layer has and that the graph builder reads itself.
 COMMON = frozenset(
     [
@@ -152,9 +154,11 @@ class Params:
         """Report a mistake at a field of the layer itself."""
         self.report(locate(self.message, at), what, code=code, why=why, remedy=remedy)
 
-    def note(self, at: str, what: str, *, code: str, why: str = "", remedy: str = "") -> None:
+    def note(
+        self, at: str, what: str, *, code: str, why: str = "", remedy: str = "", severity: Severity = "warning"
+    ) -> None:
         """Say something that is no mistake."""
-        self.notes.append(Diagnostic(code, what, locate(self.message, at), why=why, remedy=remedy, severity="warning"))
+        self.notes.append(Diagnostic(code, what, locate(self.message, at), why=why, remedy=remedy, severity=severity))
 
     def unread(self) -> list[Diagnostic]:
         """Fields that are set and that the layer's class never looked at: reported, since they do nothing."""

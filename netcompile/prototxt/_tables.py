@@ -614,7 +614,9 @@ img_w|9|uint32||0||SSD
 step|10|float||0.0||SSD
 step_h|11|float||0.0||SSD
 step_w|12|float||0.0||SSD
-offset|13|float||0.5||SSD""",
+offset|13|float||0.5||SSD
+width|14|float|*|0.0||Intel
+height|15|float|*|0.0||Intel""",
     "NonMaximumSuppressionParameter": """nms_threshold|1|float||0.30000001192092896||SSD
 top_k|2|int32||0||SSD
 eta|3|float||1.0||SSD""",

@@ -98,47 +98,71 @@ def pooling3d(p: Message, bottoms: list[Array], blobs: list[Array], train: bool)
     return [y]
 
 
-@oracle("PriorBox")
+@oracle("PriorBox", "PriorBoxClustered")
 def prior_box(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """Rests on the cases priorbox-* (real numbers of SSD's layer), on weiliu89/caffe and, for fixed widths and
+    heights, on openvinotoolkit/training_toolbox_caffe: src/caffe/layers/prior_box_layer.cpp and
+    prior_box_clustered_layer.cpp. An early version of SSD's file based ratio boxes on √(min · max); the cases
+    and later versions do not.
+    """
     s, (x, image) = p.get("prior_box_param"), bottoms
-    height = s.get("img_h") or s.get("img_size") or image.shape[2]
-    width = s.get("img_w") or s.get("img_size") or image.shape[3]
-    step_h = s.get("step_h") or s.get("step") or height / x.shape[2]
-    step_w = s.get("step_w") or s.get("step") or width / x.shape[3]
+    grid, picture = ((*b.shape, 1, 1)[2:4] for b in (x, image))
+    height = s.get("img_h") or s.get("img_size") or picture[0]
+    width = s.get("img_w") or s.get("img_size") or picture[1]
+    step_h = s.get("step_h") or s.get("step") or height / grid[0]
+    step_w = s.get("step_w") or s.get("step") or width / grid[1]
     ratios: list[float] = []
     for ratio in s.all("aspect_ratio"):
         if abs(ratio - 1) > 1e-6 and all(abs(ratio - r) > 1e-6 for r in ratios):
             ratios += [ratio, 1 / ratio] if s.get("flip") else [ratio]
-    boxes = []
-    for i in range(x.shape[2]):
-        for j in range(x.shape[3]):
+    sizes: list[tuple[float, float]] = list(zip(s.all("width"), s.all("height"), strict=True))
+    for index, least in enumerate(s.all("min_size")):
+        sizes.append((int(least), int(least)))
+        if s.all("max_size"):
+            sizes.append((math.sqrt(int(least) * int(s.all("max_size")[index])),) * 2)
+        sizes += [(int(least) * math.sqrt(r), int(least) / math.sqrt(r)) for r in ratios]
+    boxes: list[float] = []
+    for i in range(grid[0]):
+        for j in range(grid[1]):
             cx, cy = (j + s.get("offset")) * step_w, (i + s.get("offset")) * step_h
-            for index, least in enumerate(s.all("min_size")):
-                sizes = [(int(least), int(least))]
-                base: float = int(least)
-                if s.all("max_size"):
-                    base = math.sqrt(int(least) * int(s.all("max_size")[index]))
-                    sizes.append((base, base))
-                sizes += [(base * math.sqrt(r), base / math.sqrt(r)) for r in ratios]
-                for w, h in sizes:
-                    boxes += [(cx - w / 2) / width, (cy - h / 2) / height]
-                    boxes += [(cx + w / 2) / width, (cy + h / 2) / height]
+            for w, h in sizes:
+                boxes += [(cx - w / 2) / width, (cy - h / 2) / height]
+                boxes += [(cx + w / 2) / width, (cy + h / 2) / height]
     variance = list(s.all("variance")) or [float(np.float32(0.1))]
     variances = np.resize(variance, len(boxes))
     return [np.array([[np.clip(boxes, 0, 1) if s.get("clip") else boxes, variances]])]
 
 
 def overlap(a: Array, b: Array) -> float:
+    """JaccardOverlap of weiliu89/caffe, src/caffe/util/bbox_util.cpp: 0 where the boxes do not overlap, and a box
+    whose corners are swapped has no area.
+    """
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:
         return 0.0
-    areas = [max(q[2] - q[0], 0) * max(q[3] - q[1], 0) for q in (a, b)]
+    areas = [0 if q[2] < q[0] or q[3] < q[1] else (q[2] - q[0]) * (q[3] - q[1]) for q in (a, b)]
     return float(width * height / (sum(areas) - width * height))
+
+
+def decode(code: str, prior: Array, d: Array) -> Array:
+    """DecodeBBox of weiliu89/caffe, src/caffe/util/bbox_util.cpp, the variances in `d` already."""
+    x1, y1, x2, y2 = prior
+    w, h = x2 - x1, y2 - y1
+    if code == "CORNER":
+        return prior + d
+    if code == "CORNER_SIZE":
+        return prior + d * [w, h, w, h]
+    cx, cy = d[0] * w + (x1 + x2) / 2, d[1] * h + (y1 + y2) / 2
+    half_w, half_h = math.exp(d[2]) * w / 2, math.exp(d[3]) * h / 2
+    return np.array([cx - half_w, cy - half_h, cx + half_w, cy + half_h])
 
 
 @oracle("DetectionOutput")
 def detection_output(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """Rests on the cases detection-* and ssd-head-*, and on weiliu89/caffe: detection_output_layer.cpp, and
+    ApplyNMSFast and GetMaxScoreIndex (a stable sort) of bbox_util.cpp.
+    """
     s, (location, scores, priors) = p.get("detection_output_param"), bottoms[:3]
     nms, classes, rows = s.get("nms_param"), s.get("num_classes"), []
     corners, variances = priors[0].reshape(2, -1, 4)
@@ -153,19 +177,9 @@ def detection_output(p: Message, bottoms: list[Array], blobs: list[Array], train
             for index in range(count):
                 if s.has("confidence_threshold") and not score[index, label] > s.get("confidence_threshold"):
                     continue
-                x1, y1, x2, y2 = corners[index]
                 d = offsets[index, 0 if labels == 1 else label]
                 d = d if s.get("variance_encoded_in_target") else d * variances[index]
-                w, h = x2 - x1, y2 - y1
-                if s.get("code_type") == "CORNER":
-                    box = corners[index] + d
-                elif s.get("code_type") == "CORNER_SIZE":
-                    box = corners[index] + d * [w, h, w, h]
-                else:
-                    cx, cy = d[0] * w + (x1 + x2) / 2, d[1] * h + (y1 + y2) / 2
-                    half_w, half_h = math.exp(d[2]) * w / 2, math.exp(d[3]) * h / 2
-                    box = np.array([cx - half_w, cy - half_h, cx + half_w, cy + half_h])
-                found.append((score[index, label], label, box))
+                found.append((score[index, label], label, decode(s.get("code_type"), corners[index], d)))
             found.sort(key=lambda f: -f[0])
             if nms.has("top_k") and nms.get("top_k") > -1:
                 found = found[: nms.get("top_k")]
@@ -191,6 +205,9 @@ def away(v: float) -> int:
 
 @oracle("ROIPooling")
 def roi_pooling(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """Rests on the cases roipool-* and frcnn-tail; pad_ratio on zhaoweicai/mscnn,
+    src/caffe/layers/roi_pooling_layer.cpp.
+    """
     s, (x, rois) = p.get("roi_pooling_param"), bottoms
     cells, scale = (s.get("pooled_h"), s.get("pooled_w")), s.get("spatial_scale")
     y = np.zeros((len(rois), x.shape[1], *cells))

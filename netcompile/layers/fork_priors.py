@@ -1,0 +1,214 @@
+"""SSD's prior boxes: PriorBox, and PriorBoxClustered with sizes of its own."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+from netcompile.layers.base import Arity, Dim, Emission, Emitted, Layer, Refused, Shape, layer, literal, number
+from netcompile.layers.params import Params, Section
+from netcompile.prototxt.message import float32
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
+
+Sizes = tuple[tuple[float, float], ...]  # (width, height) in pixels
+
+
+def _pair(s: Section, one: str, high: str, wide: str) -> tuple[float, float] | None:
+    """`one` for both axes, or `high` and `wide`; None where the file has neither."""
+    if s.has(high) or s.has(wide):
+        if s.has(one):
+            s.refuse(one, f"{one} and {high}/{wide} together", code="param-conflict", remedy=f"keep {one}")
+        names = (high, wide)
+    elif s.has(one):
+        names = (one, one)
+    else:
+        return None
+    for name in names:
+        if not s.has(name):
+            s.refuse("", f"{name} missing", code="param-missing", why=f"{high} and {wide} belong together")
+            return None
+        if not s.get(name) > 0:
+            s.refuse(name, f"{name} must be larger than 0", code="param-range")
+            return None
+    return (s.get(names[0]), s.get(names[1]))
+
+
+def _variance(s: Section) -> tuple[float, ...]:
+    variance = tuple(float(v) for v in s.all("variance")) or (float32(0.1),)
+    if len(variance) not in (1, 4):
+        s.refuse("variance", f"{len(variance)} variances", code="param-count", why="SSD wants none, 1 or 4")
+        variance = (0.1,)
+    if any(v <= 0 for v in variance):
+        s.refuse("variance", "variance must be positive", code="param-range")
+    return variance
+
+
+def _positive(s: Section, field: str) -> list[float]:
+    sizes = [float(v) for v in s.all(field)]
+    if not sizes:
+        s.refuse("", f"no {field}", code="param-missing", remedy=f"prior_box_param {{ {field}: … }}")
+    if any(v <= 0 for v in sizes):
+        s.refuse(field, f"{field} must be positive", code="param-range")
+        return []
+    return sizes
+
+
+@record
+class Priors(Layer):
+    """Default boxes of every cell of bottom[0] on the image bottom[1]: 1 × 2 × (cells · boxes · 4).
+
+    Channel 0 holds xmin, ymin, xmax, ymax as parts of the image, channel 1 the variances.
+    """
+
+    boxes: Sizes = ((1.0, 1.0),)  # in the order of a cell's boxes
+    image: tuple[float, float] | None = None  # (height, width)
+    step: tuple[float, float] | None = None
+    offset: float = 0.5
+    clip: bool = False
+    variance: tuple[float, ...] = (0.1,)
+
+    arity: ClassVar[Arity] = Arity(bottoms=2, tops=1)
+
+    @classmethod
+    def sizes(cls, p: Params, s: Section) -> Sizes:
+        """The boxes of one cell, rounded to float32 as Caffe keeps them."""
+        raise NotImplementedError
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("prior_box_param")
+        return cls(
+            cls.sizes(p, s) or ((1.0, 1.0),),
+            _pair(s, "img_size", "img_h", "img_w"),
+            _pair(s, "step", "step_h", "step_w"),
+            s.get("offset"),
+            bool(s.get("clip")),
+            _variance(s),
+        )
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        grid = _grid(bottoms[0], 0)
+        _grid(bottoms[1], 1)
+        return ((1, 2, number(grid[0]) * number(grid[1]) * len(self.boxes) * 4),)
+
+    def emit(self, e: Emission) -> Emitted:
+        x, image = e.x
+        # Caffe reads height and width as 1 where a blob has fewer axes.
+        missing = 4 - len(e.bottoms[0])
+        x += f"[..., {', '.join(['None'] * missing)}]" if missing else ""
+        size = f"{image}.shape[2:]" if len(e.bottoms[1]) == 4 else str(_grid(e.bottoms[1], 1))
+        size = size if self.image is None else _pair_text(self.image)
+        boxes = "[" + ", ".join(f"({w!r}, {h!r})" for w, h in self.boxes) + "]"
+        variance = "[" + ", ".join(literal(v) for v in self.variance) + "]"
+        extra = f", step={_pair_text(self.step)}" if self.step else ""
+        extra += f", offset={literal(self.offset)}" if self.offset != 0.5 else ""
+        extra += ", clip=True" if self.clip else ""
+        make = f"prior_boxes({x}, {size}, {boxes}, {variance}{extra})"
+        return Emitted((f"{e.y[0]} = {make}",), functions=(PRIORS,))
+
+
+def _grid(shape: Shape, index: int) -> tuple[Dim, Dim]:
+    """Height and width, 1 where there is no such axis. Raises Refused."""
+    if len(shape) > 4:
+        raise Refused(f"{len(shape)} axes, where Caffe's layer reads at most 4", at=f"bottom[{index}]")
+    height, width = (*shape, 1, 1, 1, 1)[2:4]
+    return height, width
+
+
+def _pair_text(pair: tuple[float, float]) -> str:
+    """Source of a pair, whole numbers without a point."""
+    return "(" + ", ".join(literal(float(v)) if float(v) % 1 else str(int(v)) for v in pair) + ")"
+
+
+@layer("PriorBox")
+@record
+class PriorBox(Priors):
+    """Squares of each min_size and of √(min_size · max_size), and min_size · √r by min_size / √r for each ratio
+    r.
+
+    Sizes lose their fraction, as in SSD's code; the forks that keep it have no field that tells them apart.
+    """
+
+    fork: ClassVar[str] = "SSD"
+
+    @classmethod
+    def sizes(cls, p: Params, s: Section) -> Sizes:
+        least, most = _positive(s, "min_size"), [float(v) for v in s.all("max_size")]
+        if most and len(most) != len(s.all("min_size")):
+            s.refuse("max_size", f"{len(most)} max_size for {len(least)} min_size", code="param-count")
+            most = []
+        if any(a >= b for a, b in zip(least, most, strict=False)):
+            s.refuse("max_size", "max_size must be greater than min_size", code="param-range")
+        for field, values in (("min_size", least), ("max_size", most)):
+            cut = [v for v in values if v % 1]
+            if cut:
+                p.note(
+                    f"prior_box_param.{field}",
+                    f"{field} {literal(cut[0])} loses its fraction",
+                    code="fork-reading",
+                    severity="note",
+                    why="SSD's PriorBox keeps sizes as whole numbers; some forks (Intel's) keep the fraction",
+                )
+        ratios = cls._ratios(s)
+        boxes: list[tuple[float, float]] = []
+        for index, size in enumerate(map(int, least)):
+            boxes.append((float(size), float(size)))
+            if most:
+                side = float32(sqrt(size * int(most[index])))
+                boxes.append((side, side))
+            boxes += [(float32(size * sqrt(r)), float32(size / sqrt(r))) for r in ratios]
+        return tuple(boxes)
+
+    @staticmethod
+    def _ratios(s: Section) -> list[float]:
+        """The ratios other than 1, in the order of their boxes; a ratio that is known already counts once."""
+        ratios = [1.0]
+        for ratio in s.all("aspect_ratio"):
+            if ratio <= 0:
+                s.refuse("aspect_ratio", f"aspect_ratio {ratio:g} is not positive", code="param-range")
+            elif all(abs(ratio - known) >= 1e-6 for known in ratios):
+                ratios += [ratio, float32(1 / ratio)] if s.get("flip") else [ratio]
+        return [r for r in ratios if abs(r - 1) >= 1e-6]
+
+
+@layer("PriorBoxClustered")
+@record
+class PriorBoxClustered(Priors):
+    """Boxes of given widths and heights, as clustering of a data set's boxes finds them."""
+
+    fork: ClassVar[str] = "Intel's training toolbox"
+
+    @classmethod
+    def sizes(cls, p: Params, s: Section) -> Sizes:
+        wide, high = _positive(s, "width"), _positive(s, "height")
+        if wide and high and len(wide) != len(high):
+            s.refuse("height", f"{len(high)} heights for {len(wide)} widths", code="param-count")
+            return ()
+        s.ignore("flip")  # there is no ratio to turn
+        return tuple(zip(wide, high, strict=False))
+
+
+PRIORS = '''
+def prior_boxes(x, image, sizes, variances, step=None, offset=0.5, clip=False):
+    """SSD's default boxes: for every cell of x one of each size (width, height).
+
+    `image` and `step` are (height, width) in pixels. Returns 1 × 2 × n: the corners as
+    parts of the image, and their variances. Corners are computed in float64, as in SSD.
+    """
+    options = {"device": x.device, "dtype": torch.promote_types(x.dtype, torch.float32)}
+    step = step or [whole / n for whole, n in zip(image, x.shape[2:])]
+    cy, cx = (
+        (torch.arange(n, **options) + offset) * s for n, s in zip(x.shape[2:], step)
+    )
+    centre = torch.stack(torch.meshgrid(cx, cy, indexing="xy"), dim=-1)[:, :, None]
+    exact = {"device": x.device, "dtype": torch.float64}
+    half = torch.tensor(sizes, **exact) / 2
+    corners = torch.cat((centre.double() - half, centre.double() + half), dim=-1)
+    boxes = corners / torch.tensor([image[1], image[0]] * 2, **exact)
+    boxes = boxes.clamp(0, 1) if clip else boxes
+    spread = torch.tensor(variances, **exact).expand_as(boxes)
+    return torch.stack((boxes.flatten(), spread.flatten()))[None].to(x.dtype)
+'''
