@@ -121,7 +121,7 @@ class DetectionOutput(Layer):
         options += [f"keep={self.keep}"] if self.keep > -1 else []
         options += [f"eta={literal(self.eta)}"] if self.eta < 1 else []
         make = f"detect({location}, {scores}, {priors}, {', '.join(options)})"
-        return Emitted((f"{e.y[0]} = {make}",), functions=(DECODE, SUPPRESS, DETECT))
+        return Emitted((f"{e.y[0]} = {make}",), functions=(DECODE, SUPPRESS, BEST_FIRST, DETECT))
 
 
 DECODE = '''
@@ -157,6 +157,36 @@ def suppress(boxes, overlap, eta=1.0):
             if eta < 1 and overlap > 0.5:
                 overlap *= eta
     return kept
+'''
+
+BEST_FIRST = '''
+def best_first(scores):
+    """Indices of a list of scores in descending order, as C++'s std::sort puts them.
+
+    It partitions around medians of three down to 16 scores and then inserts, so equal
+    scores come in an order of their own, which decides what a limit keeps of them.
+    """
+    order = list(range(len(scores)))
+    spans = [(0, len(order))] if len(set(scores)) < len(scores) else []
+    while spans:
+        first, last = spans.pop()
+        if last - first <= 16:
+            continue
+        a, b, c = first + 1, (first + last) // 2, last - 1
+        median = sorted((scores[order[i]], i) for i in (a, b, c))[1][1]
+        order[first], order[median] = order[median], order[first]
+        pivot, low, high = scores[order[first]], first + 1, last - 1
+        while True:
+            while scores[order[low]] > pivot:
+                low += 1
+            while pivot > scores[order[high]]:
+                high -= 1
+            if low >= high:
+                break
+            order[low], order[high] = order[high], order[low]
+            low, high = low + 1, high - 1
+        spans += [(first, low), (low, last)]
+    return sorted(order, key=lambda i: -scores[i])
 '''
 
 DETECT = '''
@@ -198,14 +228,13 @@ def detect(
             order = order[:most] if most > -1 else order
             candidates = boxes[0 if shared else label][order]
             stay = suppress(candidates, overlap, eta)
-            found += [(score[order[i]], label, candidates[i]) for i in stay]
+            values = score[order].tolist()
+            found += [(values[i], label, candidates[i]) for i in stay]
         if -1 < keep < len(found):
-            best = torch.stack([score for score, _, _ in found])
-            best = best.sort(descending=True, stable=True).indices[:keep]
-            found = sorted((found[i] for i in best.tolist()), key=lambda row: row[1])
+            best = best_first([score for score, _, _ in found])[:keep]
+            found = sorted((found[i] for i in best), key=lambda row: row[1])
         for score, label, box in found:
-            head = score.new_tensor([image, label])
-            rows.append(torch.cat((head, score[None], box)))
+            rows.append(torch.cat((box.new_tensor([image, label, score]), box)))
     if not rows:
         none = location.new_full((n, 7), -1)
         none[:, 0] = torch.arange(n, device=none.device)

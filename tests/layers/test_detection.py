@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
+from netcompile.layers.fork_detection import BEST_FIRST
 from tests.conftest import REPOSITORY
 from tests.layers.harness import analyse_text, check_text, refusals, run_text
 from tests.layers.test_forks import draw, net
@@ -99,3 +103,58 @@ def test_scores_that_no_threshold_lets_through(param: str) -> None:
     text = net(tuple(v.shape for v in inputs.values()), "DetectionOutput", param)
     rows = run_text(text, inputs, dtype="float32")["y"][0, 0]
     assert rows[:, 1:3].tolist() == [[1, 0.25], [1, 0], [2, 0.5], [2, -1]]
+
+
+def by_std_sort(rows: str) -> list[int]:
+    return [int(word) for word in rows.split()]
+
+
+@pytest.mark.parametrize(
+    ("scores", "wanted"),
+    [
+        ([], ""),
+        ([1.0] * 16, "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15"),
+        ([1.0] * 18, "9 17 16 15 14 13 12 11 10 0 8 7 6 5 4 3 2 1"),
+        (
+            [1.0] * 40,
+            "30 21 22 23 24 25 26 27 28 29 20 31 32 33 34 35 36 37 38 39 "
+            "10 1 2 3 4 5 6 7 8 9 0 11 12 13 14 15 16 17 18 19",
+        ),
+        (
+            [0.5, 1, 1, 0.5, 1, 1, 1, 0.5, 1, 1, 0.25, 1, 1, 1, 1, 1, 0.5, 1, 1, 1],
+            "1 19 18 17 15 14 13 12 11 9 8 6 5 4 2 7 16 3 0 10",
+        ),
+        ([i % 7 / 8 + i / 1000 for i in range(30)], ""),
+    ],
+)
+def test_ties_come_in_the_order_of_std_sort(scores: list[float], wanted: str) -> None:
+    """The orders are those that GCC's std::sort gave with SSD's comparison."""
+    found = function(BEST_FIRST, "best_first")(scores)
+    assert found == (by_std_sort(wanted) or sorted(range(len(scores)), key=lambda i: -scores[i]))
+
+
+def function(source: str, name: str) -> Callable[..., Any]:
+    space: dict[str, Any] = {}
+    exec(source, space)
+    made: Callable[..., Any] = space[name]
+    return made
+
+
+def test_a_limit_keeps_of_equal_scores_what_std_sort_puts_first() -> None:
+    """Eighteen boxes apart, all of score 1: their std::sort begins 9, 17, 16."""
+    corners = np.array([[i, 0, i + 0.5, 1] for i in range(18)], np.float32)
+    inputs = {
+        "a": np.zeros((1, 72), np.float32),
+        "b": np.tile(np.array([0, 1], np.float32), 18)[None],
+        "c": np.stack([corners.ravel(), np.full(72, 0.1, np.float32)])[None],
+    }
+    param = "detection_output_param { num_classes: 2 code_type: CENTER_SIZE keep_top_k: 3 }"
+    text = net(tuple(v.shape for v in inputs.values()), "DetectionOutput", param)
+    assert run_text(text, inputs, dtype="float32")["y"][0, 0, :, 3].tolist() == [9, 17, 16]
+
+
+def test_softmax_along_the_last_axis_is_softmax() -> None:
+    x = np.random.default_rng(0).normal(size=(2, 5, 7)) * 4
+    text = net((x.shape,), "Softmax", "softmax_param { axis: 2 }")
+    e = np.exp(x - x.max(axis=2, keepdims=True))
+    np.testing.assert_allclose(run_text(text, {"a": x})["y"], e / e.sum(axis=2, keepdims=True), rtol=1e-12)
