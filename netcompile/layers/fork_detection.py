@@ -121,7 +121,7 @@ class DetectionOutput(Layer):
         options += [f"keep={self.keep}"] if self.keep > -1 else []
         options += [f"eta={literal(self.eta)}"] if self.eta < 1 else []
         make = f"detect({location}, {scores}, {priors}, {', '.join(options)})"
-        return Emitted((f"{e.y[0]} = {make}",), functions=(DECODE, SUPPRESS, BEST_FIRST, DETECT))
+        return Emitted((f"{e.y[0]} = {make}",), functions=(DECODE, OVERLAP, SUPPRESS, BEST_FIRST, DETECT))
 
 
 DECODE = '''
@@ -138,25 +138,37 @@ def decode_boxes(offsets, priors, variances, code):
     return torch.cat((centre - half, centre + half), dim=-1)
 '''
 
+OVERLAP = '''
+def box_overlap(a, b):
+    """Intersection over union of boxes (xmin, ymin, xmax, ymax), 0 where they are apart.
+
+    A box whose corners are swapped has no area.
+    """
+    low = torch.maximum(a[..., :2], b[..., :2])
+    high = torch.minimum(a[..., 2:], b[..., 2:])
+    shared = (high - low).clamp_min(0).prod(dim=-1)
+    areas = [(box[..., 2:] - box[..., :2]).clamp_min(0).prod(dim=-1) for box in (a, b)]
+    return torch.where(shared > 0, shared / (areas[0] + areas[1] - shared), 0)
+'''
+
 SUPPRESS = '''
 def suppress(boxes, overlap, eta=1.0):
     """Greedy suppression of boxes sorted by score: which stay, as indices.
 
-    A box goes if its intersection over union with one that stays exceeds `overlap`.
+    A box goes if its intersection over union with one that stays exceeds `overlap`,
+    which `eta` shrinks with every box that stays, down to a half.
     """
-    low, high = boxes[:, :2], boxes[:, 2:]
-    area = (high - low).clamp_min(0).prod(dim=1)
-    shared = torch.minimum(high[:, None], high) - torch.maximum(low[:, None], low)
-    shared = shared.clamp_min(0).prod(dim=2)
-    union = area[:, None] + area - shared
-    close = torch.where(shared > 0, shared / union, 0).cpu()
-    kept = []
-    for index in range(len(boxes)):
-        if bool((close[index, kept] <= overlap).all()):
-            kept.append(index)
-            if eta < 1 and overlap > 0.5:
-                overlap *= eta
-    return kept
+    worst, kept, index = boxes.new_zeros(len(boxes)), [], 0
+    while True:
+        free = (worst[index:] <= overlap).nonzero()
+        if len(free) == 0:
+            return kept
+        index += int(free[0])
+        kept.append(index)
+        worst = torch.maximum(worst, box_overlap(boxes[index], boxes))
+        if eta < 1 and overlap > 0.5:
+            overlap *= eta
+        index += 1
 '''
 
 BEST_FIRST = '''

@@ -19,7 +19,6 @@ MEASURES: dict[str, str] = {
     "L1Loss": _LOSS,
     "LabelsequenceAccuracy": _METRIC,
     "LpqLoss": _LOSS,
-    "MultiBoxLoss": "it matches boxes with labels and mines negatives while it trains",
     "RedAccuracy": _METRIC,
     "RedSoftmaxLoss": _LOSS,
     "RegionLoss": "YOLO's loss matches boxes with labels and keeps state between iterations",

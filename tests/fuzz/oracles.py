@@ -11,6 +11,7 @@ FAMILIES = (
     "constant",
     "dense",
     "elementwise",
+    "forks_multibox",
     "forks_structured",
     "loss",
     "normalisation",

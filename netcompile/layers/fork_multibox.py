@@ -1,0 +1,216 @@
+"""SSD's loss: MultiBoxLoss matches prior boxes with true ones, mines hard examples, and adds two losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from netcompile.layers.base import (
+    Arity,
+    Condition,
+    Emission,
+    Emitted,
+    Refused,
+    Shape,
+    call,
+    count,
+    layer,
+    literal,
+    number,
+)
+from netcompile.layers.fork_box_loss import BOX_LOSS
+from netcompile.layers.fork_detection import BEST_FIRST, DECODE, OVERLAP, SUPPRESS
+from netcompile.layers.fork_loss import SMOOTH_L1
+from netcompile.layers.loss import SOFTMAX
+from netcompile.layers.measure import FLOOR, NORMALIZER, VALID, Loss, normalization
+from netcompile.layers.params import Params, Section
+from netcompile.layers.softmax import SOFTMAX_IN_ORDER
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
+
+
+@layer("MultiBoxLoss")
+@record
+class MultiBoxLoss(Loss):
+    """Loss of SSD's head, from location offsets, class scores, priors and true boxes.
+
+    A true box is one of 8 numbers: image, class, instance, xmin, ymin, xmax, ymax, difficult. `options` are
+    the arguments of the emitted function that differ from its defaults.
+    """
+
+    classes: int = 2
+    shared: bool = True
+    code: str = "CORNER"
+    options: tuple[tuple[str, str], ...] = ()
+
+    arity: ClassVar[Arity] = Arity(bottoms=4, tops=1)
+    keeps_state: ClassVar[bool] = True
+    fork: ClassVar[str] = "SSD"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("multibox_loss_param")
+        classes = int(s.required("num_classes") or 0)
+        if s.has("num_classes") and classes < 1:
+            s.refuse("num_classes", "num_classes should not be less than 1", code="param-range")
+        shared, mining = bool(s.get("share_location")), str(s.get("mining_type"))
+        _check(s, classes, mining, shared)
+        own = {
+            "shared": None if shared else "False",
+            "background": int(s.get("background_label_id")) or None,
+            "difficult": None if s.get("use_difficult_gt") else "False",
+            "threshold": literal(s.get("overlap_threshold")),
+            "one_each": "True" if s.get("match_type") == "BIPARTITE" else None,
+            "by_prior": None if s.get("use_prior_for_matching") else "False",
+            "inside": "True" if s.get("ignore_cross_boundary_bbox") else None,
+            "encoded": "True" if s.get("encode_variance_in_target") else None,
+            "clipped": "True" if s.get("bp_inside") else None,
+            "agnostic": "True" if s.get("map_object_to_agnostic") else None,
+            "mining": f'"{mining}"' if mining != "MAX_NEGATIVE" else None,
+            "squared": "True" if s.get("loc_loss_type") == "L2" else None,
+            "logistic": "True" if s.get("conf_loss_type") == "LOGISTIC" else None,
+            "weight": literal(s.get("loc_weight")) if s.get("loc_weight") != 1 else None,
+            "normalization": f'"{over}"' if (over := normalization(p, "VALID")) != "VALID" else None,
+        }
+        own |= _mining(s, mining)
+        for name, passes in zip(("locate", "classify"), p.message.all("propagate_down"), strict=False):
+            own[name] = None if passes else "False"
+        options = tuple((name, value) for name, value in own.items() if value is not None)
+        return cls(max(classes, 1), shared, str(s.get("code_type")), tuple((k, str(v)) for k, v in options))
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        location, scores, priors, truth = bottoms
+        if len(priors) != 3 or number(priors[2]) % 4:
+            raise Refused("bottom[2] is not made of prior boxes", at="bottom[2]", why="1 × 2 × 4n, as PriorBox makes")
+        if count(truth) % 8:
+            raise Refused(f"{count(truth)} numbers are no true boxes", at="bottom[3]", why="a box has 8 numbers")
+        boxes = number(priors[2]) // 4
+        images = [shape[0] if shape else 1 for shape in (location, scores)]
+        alike = Refused(f"scores of {images[1]} images for {images[0]}", at="bottom[1]")
+        found = [Condition(images[0], "==", images[1], alike)]
+        each = 1 if self.shared else self.classes
+        for index, shape, size in ((0, location, boxes * each * 4), (1, scores, boxes * self.classes)):
+            refusal = Refused(
+                f"{count(shape, 1)} numbers for each image, not {size}",
+                at=f"bottom[{index}]",
+                why=f"{boxes} priors, {self.classes} classes",
+            )
+            found.append(Condition(count(shape, 1), "==", size, refusal))
+        return found
+
+    def emit(self, e: Emission) -> Emitted:
+        make = call("BoxLoss", self.classes, f'"{self.code}"', **dict(self.options))
+        losses = (FLOOR, VALID, NORMALIZER, SOFTMAX, SMOOTH_L1)
+        boxes = (DECODE, ENCODE, OVERLAP, SUPPRESS, BEST_FIRST, SOFTMAX_IN_ORDER)
+        line = f"{e.y[0]} = self.{e.name}({', '.join(e.x)})"
+        return Emitted((line,), (f"self.{e.name} = {make}",), (*losses, *boxes, MATCH, HARD, BOX_LOSS))
+
+
+def _check(s: Section, classes: int, mining: str, shared: bool) -> None:
+    """What SSD's code stops at."""
+    if mining != "NONE" and not shared:
+        s.refuse(
+            "share_location",
+            "mining needs share_location",
+            code="param-conflict",
+            why="SSD's code mines only where the classes share their boxes",
+            remedy="mining_type: NONE",
+        )
+    if s.has("do_neg_mining") and bool(s.get("do_neg_mining")) != (mining != "NONE"):
+        s.refuse("do_neg_mining", f"do_neg_mining contradicts mining_type {mining}", code="param-conflict")
+    background = int(s.get("background_label_id"))
+    if (s.get("conf_loss_type") == "SOFTMAX" or mining != "NONE") and background >= max(classes, 1):
+        s.refuse("background_label_id", f"no class {background} of {classes}", code="param-range")
+    if s.get("map_object_to_agnostic") and classes != 2:
+        s.refuse("map_object_to_agnostic", f"map_object_to_agnostic needs 2 classes, not {classes}", code="param-range")
+    if mining == "HARD_EXAMPLE" and int(s.get("sample_size")) < 1:
+        s.refuse("sample_size", "sample_size must be positive", code="param-range")
+
+
+def _mining(s: Section, mining: str) -> dict[str, str | None]:
+    """Source of the arguments that choose hard examples."""
+    s.ignore("neg_pos_ratio", "neg_overlap", "sample_size", "nms_param", "use_prior_for_nms")
+    own: dict[str, str | None] = {}
+    if mining == "MAX_NEGATIVE":
+        own = {"ratio": literal(s.get("neg_pos_ratio")), "limit": literal(s.get("neg_overlap"))}
+    elif mining == "HARD_EXAMPLE":
+        own = {"size": str(int(s.get("sample_size")))}
+    nms = s.get("nms_param")
+    if mining != "NONE" and s.has("nms_param") and nms.get("nms_threshold") > 0:
+        own |= {"overlap": literal(nms.get("nms_threshold")), "kept": str(int(nms.get("top_k") or 0))}
+        own["nms_by_prior"] = "True" if s.get("use_prior_for_nms") else None
+    return own
+
+
+ENCODE = '''
+def encode_boxes(boxes, priors, variances, code):
+    """Offsets that decode to `boxes`: the inverse of decode_boxes; all are … × 4."""
+    low, high = priors[..., :2], priors[..., 2:]
+    if code == "CORNER":
+        return (boxes - priors) / variances
+    if code == "CORNER_SIZE":
+        return (boxes - priors) / (high - low).repeat(1, 2) / variances
+    centre = (boxes[..., :2] + boxes[..., 2:]) / 2 - (low + high) / 2
+    size = (boxes[..., 2:] - boxes[..., :2]) / (high - low)
+    return torch.cat((centre / (high - low), size.log()), dim=-1) / variances
+'''
+
+MATCH = '''
+def match_boxes(boxes, truth, threshold, one_each=False, inside=False):
+    """For each box the true box that it is matched with (-1: none), and the overlap.
+
+    First every true box takes the box that it overlaps most; unless `one_each`, others
+    follow from `threshold` on. `inside` marks boxes that leave the image with -2.
+    """
+    matched = boxes.new_full((len(boxes),), -1, dtype=torch.long)
+    overlaps = box_overlap(boxes[:, None], truth)
+    overlaps = torch.where(overlaps > 1e-6, overlaps, 0)
+    if inside:
+        outside = ((boxes < 0) | (boxes > 1)).any(dim=1)
+        matched[outside] = -2
+        overlaps[outside] = 0
+    if len(truth) == 0:
+        return matched, boxes.new_zeros(len(boxes))
+    most, best = overlaps.amax(dim=1), overlaps.argmax(dim=1)
+    if not one_each:
+        close = (matched == -1) & (most > 0) & (most >= threshold)
+        matched[close] = best[close]
+    left = overlaps.clone()
+    for _ in range(len(truth)):
+        box, true = divmod(int(left.argmax()), len(truth))
+        if not left[box, true] > 0:
+            break
+        matched[box], most[box] = true, overlaps[box, true]
+        left[box] = 0
+        left[:, true] = 0
+    return matched, most
+'''
+
+HARD = '''
+def hard_examples(
+    loss, matched, most, boxes, ratio=3.0, limit=0.5, size=None, overlap=None, kept=0
+):
+    """A mask of the examples to train on: of all, the `size` of most loss.
+
+    Without `size`: of the unmatched whose overlap is below `limit`, `ratio` for every
+    match. With `overlap`, examples whose boxes overlap more than that count once.
+    """
+    if size is None:
+        eligible = ((matched == -1) & (most < limit)).nonzero()[:, 0]
+        size = int((matched > -1).sum() * loss.new_tensor(ratio))
+    else:
+        eligible = torch.arange(len(loss), device=loss.device)
+    if overlap is None:
+        order = best_first(loss[eligible].tolist())
+    else:
+        sizes = (boxes[:, 2:] - boxes[:, :2]).clamp_min(0).prod(dim=1)
+        order = loss[eligible].sort(descending=True, stable=True).indices
+        order = order[:kept] if kept > -1 else order
+        order = order[sizes[eligible][order] >= 1e-5]
+        order = order[suppress(boxes[eligible][order], overlap)].tolist()
+    chosen = torch.zeros_like(matched, dtype=torch.bool)
+    chosen[eligible[order[:size]]] = True
+    return chosen
+'''
