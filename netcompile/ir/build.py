@@ -15,7 +15,7 @@ from netcompile.ir.storage import with_shared_memory
 from netcompile.layers.base import AUTOMATIC, Arity, IntShape, Layer
 from netcompile.layers.data import ForeignData
 from netcompile.layers.params import Params, locate
-from netcompile.layers.registry import layer_class, near_types, unknown_class
+from netcompile.layers.registry import class_of, near_types, unknown_class
 from netcompile.layers.unsupported import reason
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.prototxt.message import Message
@@ -144,7 +144,7 @@ class _Builder:
 
     def read(self, message: Message) -> Layer | None:
         type_name = message.get("type") or ""
-        cls = layer_class(type_name)
+        cls = class_of(message)
         if cls is None and type_name and not message.all("bottom") and message.all("top"):
             self.notes.append(
                 Diagnostic(

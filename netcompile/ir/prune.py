@@ -57,11 +57,9 @@ def _only_measured(source: Value, consumers: dict[Value, list[Node]]) -> set[int
             ends = node.layer.is_measure or not node.tops
             if not ends and (len(node.bottoms) > 1 or type(node.layer).blobs is not Layer.blobs):
                 return None
-            if ends and any(consumers.get(top) for top in node.tops):
-                return None
             found.add(id(node))
-            if not ends:
-                work += node.tops
+            # What a loss makes may serve further losses: labels of examples, losses to choose hard ones by.
+            work += [top for top in node.tops if not ends or consumers.get(top)]
     return found
 
 

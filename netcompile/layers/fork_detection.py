@@ -139,36 +139,41 @@ def decode_boxes(offsets, priors, variances, code):
 '''
 
 OVERLAP = '''
-def box_overlap(a, b):
-    """Intersection over union of boxes (xmin, ymin, xmax, ymax), 0 where they are apart.
+def box_overlap(a, b, border=0):
+    """Intersection over union of boxes (xmin, ymin, xmax, ymax), 0 if they are apart.
 
-    A box whose corners are swapped has no area.
+    A box whose corners are swapped has no area. `border` 1: corners are whole pixels,
+    and both belong to the box.
     """
     low = torch.maximum(a[..., :2], b[..., :2])
-    high = torch.minimum(a[..., 2:], b[..., 2:])
+    high = torch.minimum(a[..., 2:], b[..., 2:]) + border
     shared = (high - low).clamp_min(0).prod(dim=-1)
-    areas = [(box[..., 2:] - box[..., :2]).clamp_min(0).prod(dim=-1) for box in (a, b)]
-    return torch.where(shared > 0, shared / (areas[0] + areas[1] - shared), 0)
+    sizes = [box[..., 2:] - box[..., :2] + border for box in (a, b)]
+    one, two = (size.clamp_min(0).prod(dim=-1) for size in sizes)
+    return torch.where(shared > 0, shared / (one + two - shared), 0)
 '''
 
 SUPPRESS = '''
-def suppress(boxes, overlap, eta=1.0):
+def suppress(boxes, overlap, eta=1.0, border=0, most=None, strict=False):
     """Greedy suppression of boxes sorted by score: which stay, as indices.
 
-    A box goes if its intersection over union with one that stays exceeds `overlap`,
-    which `eta` shrinks with every box that stays, down to a half.
+    A box goes if its intersection over union with one that stays exceeds `overlap`, or
+    with `strict` reaches it; `eta` shrinks `overlap` with every box that stays, down to
+    a half. At most `most` stay.
     """
-    worst, kept, index = boxes.new_zeros(len(boxes)), [], 0
-    while True:
-        free = (worst[index:] <= overlap).nonzero()
+    worst, kept, index = boxes.new_full((len(boxes),), -1), [], 0
+    while most is None or len(kept) < most:
+        rest = worst[index:]
+        free = (rest < overlap if strict else rest <= overlap).nonzero()
         if len(free) == 0:
-            return kept
+            break
         index += int(free[0])
         kept.append(index)
-        worst = torch.maximum(worst, box_overlap(boxes[index], boxes))
+        worst = torch.maximum(worst, box_overlap(boxes[index], boxes, border))
         if eta < 1 and overlap > 0.5:
             overlap *= eta
         index += 1
+    return kept
 '''
 
 BEST_FIRST = '''

@@ -18,7 +18,7 @@ from netcompile.layers.base import (
     number,
 )
 from netcompile.layers.fork_resize import four_axes
-from netcompile.layers.params import Params
+from netcompile.layers.params import Params, Section
 from netcompile.record import record
 
 TYPE_CHECKING = False
@@ -35,27 +35,33 @@ def _regions(rois: Shape) -> None:
         )
 
 
+def _pooled(s: Section) -> tuple[int, int, float, float]:
+    """Cells down and across, the features' scale, and the padding."""
+    for field in ("pooled_h", "pooled_w"):
+        if int(s.get(field)) < 1:
+            s.refuse(field, f"{field} must be > 0", code="param-missing" if not s.has(field) else "param-range")
+    cells = (max(int(s.get(field)), 1) for field in ("pooled_h", "pooled_w"))
+    return (*cells, s.get("spatial_scale"), s.get("pad_ratio"))
+
+
 @layer("ROIPooling")
 @record
 class ROIPooling(Layer):
     """The maximum of each cell of a grid laid over each region; bottom[1] holds image, x1, y1, x2, y2 per
-    region.
+    region. MS-CNN's pad_ratio widens a region by so much of its sides on each of them.
     """
 
     height: int = 1
     width: int = 1
     scale: float = 1.0
+    pad: float = 0.0
 
     arity: ClassVar[Arity] = Arity(bottoms=2, tops=1)
     fork: ClassVar[str] = "Fast R-CNN"
 
     @classmethod
     def read(cls, p: Params) -> Self:
-        s = p.sub("roi_pooling_param")
-        for field in ("pooled_h", "pooled_w"):
-            if int(s.get(field)) < 1:
-                s.refuse(field, f"{field} must be > 0", code="param-missing" if not s.has(field) else "param-range")
-        return cls(max(int(s.get("pooled_h")), 1), max(int(s.get("pooled_w")), 1), s.get("spatial_scale"))
+        return cls(*_pooled(p.sub("roi_pooling_param")))
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         four_axes(bottoms[0], "ROIPooling")
@@ -64,8 +70,9 @@ class ROIPooling(Layer):
 
     def emit(self, e: Emission) -> Emitted:
         x, rois = e.x
-        make = f"roi_pool({x}, {rois}, ({self.height}, {self.width}), {literal(self.scale)})"
-        return Emitted((f"{e.y[0]} = {make}",), functions=(ROUND, ROI_POOL))
+        pad = f", {literal(self.pad)}" if self.pad else ""
+        make = f"roi_pool({x}, {rois}, ({self.height}, {self.width}), {literal(self.scale)}{pad})"
+        return Emitted((f"{e.y[0]} = {make}",), functions=(ROUND, PADDED, ROI_POOL))
 
 
 ROUND = '''
@@ -75,14 +82,22 @@ def round_half_away(x):
     return whole + ((x - whole).abs() >= 0.5) * x.sign()
 '''
 
+PADDED = '''
+def padded(corners, pad):
+    """Regions x1, y1, x2, y2 in pixels, widened on each side by a part of the side."""
+    edge = (corners[:, 2:] - corners[:, :2] + 1) * pad
+    return torch.cat((corners[:, :2] - edge, corners[:, 2:] + edge), dim=1)
+'''
+
 ROI_POOL = '''
-def roi_pool(x, rois, size, scale):
+def roi_pool(x, rois, size, scale, pad=0):
     """The maximum of each cell of a grid of `size` on each region; 0 if empty.
 
     A row of `rois` is image, x1, y1, x2, y2 in pixels, both corners included.
     """
     rois = rois.reshape(-1, 5)
-    x1, y1, x2, y2 = round_half_away(rois[:, 1:] * scale).unbind(1)
+    corners = padded(rois[:, 1:], pad) if pad else rois[:, 1:]
+    x1, y1, x2, y2 = round_half_away(corners * scale).unbind(1)
     bounds = []
     for low, high, cells, extent in (
         (y1, y2, size[0], x.shape[2]),
@@ -105,6 +120,153 @@ def roi_pool(x, rois, size, scale):
                 if right > left:
                     y[n, :, i, j] = strip[:, left:right].amax(dim=1)
     return y
+'''
+
+
+@layer("ROIAlign")
+@record
+class ROIAlign(Layer):
+    """Features at the corners of a grid laid over each region, interpolated: (pooled_h + 1) × (pooled_w + 1).
+
+    A point outside the map gives 0, and so does a region without area. This is Cascade R-CNN's layer, told by
+    its roi_pooling_param; layers with a roi_align_param differ from fork to fork.
+    """
+
+    height: int = 1
+    width: int = 1
+    scale: float = 1.0
+    pad: float = 0.0
+
+    arity: ClassVar[Arity] = Arity(bottoms=2, tops=1)
+    fork: ClassVar[str] = "Cascade R-CNN"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        if not p.has("roi_pooling_param"):
+            p.ignore_all()
+            p.refuse(
+                "roi_align_param",
+                "a ROIAlign layer whose fork cannot be told",
+                code="fork-clash",
+                why="with roi_align_param, forks take one, four or a chosen number of points of a cell, and their "
+                "maximum or mean",
+                remedy="register a plugin for it (entry point group netcompile.layers)",
+            )
+            return cls()
+        return cls(*_pooled(p.sub("roi_pooling_param")))
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        four_axes(bottoms[0], "ROIAlign")
+        _regions(bottoms[1])
+        return ((bottoms[1][0], bottoms[0][1], self.height + 1, self.width + 1),)
+
+    def emit(self, e: Emission) -> Emitted:
+        pad = f", {literal(self.pad)}" if self.pad else ""
+        make = f"roi_align({e.x[0]}, {e.x[1]}, ({self.height}, {self.width}), {literal(self.scale)}{pad})"
+        return Emitted((f"{e.y[0]} = {make}",), functions=(PADDED, ROI_ALIGN))
+
+
+ROI_ALIGN = '''
+def roi_align(x, rois, cells, scale, pad=0):
+    """Features at the corners of a grid of `cells` on each region, bilinear.
+
+    A row of `rois` is image, x1, y1, x2, y2 in pixels; pixel centres lie at halves.
+    """
+    rois = rois.reshape(-1, 5)
+    corners = padded(rois[:, 1:], pad) if pad else rois[:, 1:]
+    x1, y1, x2, y2 = (corners * scale - 0.5).unbind(1)
+    weight, index = [], []
+    for low, high, n, size in ((y1, y2, cells[0], x.shape[2]), (x1, x2, cells[1], x.shape[3])):
+        step = torch.arange(n + 1, device=x.device, dtype=x.dtype)
+        at = low[:, None] + step * ((high - low) / n)[:, None]
+        inside = (at >= -0.5) & (at <= size - 0.5) & (high > low)[:, None]
+        first = at.floor().clamp(0, size - 1)
+        part = at.clamp(0, size - 1) - first
+        weight.append(torch.stack((1 - part, part)) * inside)
+        index.append(torch.stack((first, (at.floor() + 1).clamp(0, size - 1))).long())
+    image = rois[:, 0].long()[:, None, None]
+    y = 0
+    for i in (0, 1):
+        for j in (0, 1):
+            value = x[image, :, index[0][i][:, :, None], index[1][j][:, None]]
+            share = weight[0][i][:, :, None] * weight[1][j][:, None]
+            y = y + value * share[..., None]
+    return y.permute(0, 3, 1, 2)
+'''
+
+
+@layer("DecodeBBox")
+@record
+class DecodeBBox(Layer):
+    """Regions moved by the offsets of class 1: predictions N × 8 and regions N × 5 to regions N × 5 × 1 × 1.
+
+    In phase TRAIN, regions whose corners are swapped fall out, and with a third bottom those that overlap a
+    true box by gt_iou_thr, which its last number tells.
+    """
+
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    threshold: float | None = None
+
+    arity: ClassVar[Arity] = Arity(bottoms=(2, 3), tops=1)
+    sized_by_values: ClassVar[bool] = True
+    fork: ClassVar[str] = "MS-CNN, Cascade R-CNN"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s, own = p.sub("bbox_reg_param"), p.sub("decode_bbox_param")
+        s.ignore("cls_num")
+        mean, std = (tuple(float(v) for v in s.all(field)) for field in ("bbox_mean", "bbox_std"))
+        if not mean or not std:
+            mean, std = (0.0,) * 4, (1.0,) * 4
+        for field, values in (("bbox_mean", mean), ("bbox_std", std)):
+            if len(values) != 4:
+                s.refuse(field, f"{len(values)} {field}, not 4", code="param-count")
+        if min(std) <= 0:
+            s.refuse("bbox_std", "bbox_std must be positive", code="param-range")
+        if p.bottoms > 2 and not p.train:
+            p.refuse("bottom[2]", "a third bottom in phase TEST", code="arity", why="it serves training")
+        threshold = own.get("gt_iou_thr") if p.bottoms > 2 else None
+        own.ignore("gt_iou_thr")
+        return cls(mean, std, threshold)
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        found = []
+        for index, shape in enumerate(bottoms):
+            alike = Refused(f"{shape[0]} rows for {bottoms[0][0]}", at=f"bottom[{index}]")
+            found.append(Condition(shape[0], "==", bottoms[0][0], alike))
+        for index, size in ((0, 8), (1, 5)):
+            wrong = Refused(f"{count(bottoms[index], 1)} numbers, not {size}", at=f"bottom[{index}]")
+            found.append(Condition(count(bottoms[index], 1), "==", size, wrong))
+        return found
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        return ((bottoms[1][0], 5, 1, 1),)
+
+    def emit(self, e: Emission) -> Emitted:
+        lists = ["[" + ", ".join(literal(v) for v in values) + "]" for values in (self.mean, self.std)]
+        make = f"moved_regions({e.x[0]}, {e.x[1]}, {', '.join(lists)})"
+        lines = [f"{e.y[0]} = {make}"]
+        if e.train:
+            lines.append(f"{e.y[0]} = {e.y[0]}[({e.y[0]}[:, 1:3] <= {e.y[0]}[:, 3:]).flatten(1).all(dim=1)]")
+        if e.train and self.threshold is not None:
+            apart = f"{e.x[2]}.flatten(1)[:, -1] < {literal(self.threshold)}"
+            lines.insert(1, f"{e.y[0]} = {e.y[0]}[{apart}]")
+        return Emitted(tuple(lines), functions=(MOVED,))
+
+
+MOVED = '''
+def moved_regions(offsets, rois, mean, std):
+    """Regions (image, x1, y1, x2, y2) moved and stretched by the offsets of class 1."""
+    offsets, rois = offsets.reshape(-1, 8)[:, 4:], rois.reshape(-1, 5)
+    offsets = offsets * offsets.new_tensor(std) + offsets.new_tensor(mean)
+    low, high = rois[:, 1:3], rois[:, 3:]
+    size = high - low + 1
+    centre = offsets[:, :2] * size + 0.5 * (high + low)
+    size = size * offsets[:, 2:].exp()
+    low = centre - (size - 1) / 2
+    boxes = torch.cat((rois[:, :1], low, low + size - 1), dim=1)
+    return boxes[:, :, None, None]
 '''
 
 

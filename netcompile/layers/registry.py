@@ -13,6 +13,10 @@ from functools import cache
 from netcompile.layers import base
 from netcompile.layers.base import Arity, Layer
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from netcompile.prototxt.message import Message
+
 
 @cache
 def _modules() -> tuple[str, ...]:
@@ -77,11 +81,26 @@ def layer_class(name: str) -> type[Layer] | None:
     return found
 
 
+def class_of(message: Message) -> type[Layer] | None:
+    """The class of the layer that a `LayerParameter` describes: the one of its type.
+
+    For a Python layer it is the one registered as ``@layer("Python:module.Class")`` for the module and class that it
+    names, here or in a plugin; without one, that of all Python layers.
+    """
+    name = str(message.get("type") or "")
+    if name == "Python":
+        code = message.get("python_param")
+        found = layer_class(f"Python:{code.get('module')}.{code.get('layer')}")
+        if found is not None:
+            return found
+    return layer_class(name)
+
+
 def near_types(name: str) -> list[str]:
     """Known types of which `name` is most likely a misspelling."""
     from difflib import get_close_matches
 
-    known = {known_name.lower(): known_name for known_name in load()}
+    known = {known_name.lower(): known_name for known_name in load() if ":" not in known_name}
     return [known[match] for match in get_close_matches(name.lower(), known, 3, 0.85)]
 
 

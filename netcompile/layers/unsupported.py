@@ -9,11 +9,13 @@ _METRIC = "it only counts hits against labels"
 # Losses and metrics: they vanish at inference; asked for all the same, they are refused with this reason.
 MEASURES: dict[str, str] = {
     "BinAccuracy": _METRIC,
+    "BoxAnnotatorOHEM": "it picks hard examples from losses and labels, a part of R-FCN's training",
     "CTCLoss": "alignment over sequences, from the warp-ctc library; forks differ in label format and blank",
     "CenterLoss": _LOSS,
     "ConfusionMatrix": _METRIC,
     "CtcLoss": "alignment over sequences, from the warp-ctc library; forks differ in label format and blank",
     "DetectionEvaluate": "it compares boxes with labelled ones, to count hits",
+    "DetectionLoss": "YOLO's first loss matches boxes with labels while it trains",
     "EltwiseAccuracy": _METRIC,
     "EvalDetection": "it compares boxes with labelled ones, to count hits",
     "L1Loss": _LOSS,
@@ -33,10 +35,17 @@ MEASURES: dict[str, str] = {
     "WassersteinLoss": "it solves a transport problem with a ground metric from a file",
 }
 
+# Python layers of py-faster-rcnn and R-FCN, by module and class, that only training needs.
+PYTHON_TRAINING: dict[str, str] = {
+    "rpn.anchor_target_layer.AnchorTargetLayer": "it draws anchors at random and labels them by the true boxes",
+    "rpn.anchor_target_layer_ohem.AnchorTargetLayer": "it labels anchors by the true boxes",
+    "rpn.proposal_target_layer.ProposalTargetLayer": "it draws proposals at random and labels them by the true boxes",
+    "rpn.proposal_target_layer_ohem.ProposalTargetLayer": "it labels proposals by the true boxes",
+}
+
 KNOWN_UNSUPPORTED: dict[str, str] = {
     "AdaptiveBiasChannel": "it moves scores by image labels while DeepLab trains on weak labels",
     "BiasChannel": "it moves scores by image labels while DeepLab trains on weak labels",
-    "BoxAnnotatorOHEM": "it picks hard examples from losses and labels, a part of R-FCN's training",
     "ColorConv": "a colour conversion of one fork, whose source was not found",
     "DenseCRF": "it runs a dense CRF library (Krähenbühl's), whose numbers are not settled here",
     "DominantChannel": "a step of DeepLab's training on weak labels",
@@ -45,13 +54,11 @@ KNOWN_UNSUPPORTED: dict[str, str] = {
     "GenerateAugmentationParameters": _RANDOM,
     "LS": "a solver of one branch that trains by least squares; its source was not found",
     "MatRead": "it reads Matlab files that only their owner has",
-    "Proposal": "its code is Python in most forks, and not in the file",
     "SaliencyPooling": "a pooling of one branch, steered by a second blob; its source was not found",
     "SparseInnerProduct": "it multiplies sparse matrices, for which blobs have no place",
     "TopK": "a sparse autoencoder's branch, whose source was not found",
     "Transpose": "forks of this name differ, and one has neither bottoms nor tops",
     "UniqueLabel": "it gathers an image's labels while DeepLab trains on weak labels",
-    "YoloDetectionOutput": "YOLO's boxes: forks of this name differ in their output",
 }
 
 

@@ -233,7 +233,12 @@ spatial_pyramid_pooling_param||message|||SpatialPyramidPoolingParameter|SPP-net
 spatial_pyramid_pooling_data_param||message|||SpatialPyramidPoolingDataParameter|SPP-net
 reverse_param||message|||ReverseParameter|CTC
 selu_param||message|||SeLuParameter|SELU
-relu6_param||message|||ReLUParameter|SSD (MobileNet)""",
+relu6_param||message|||ReLUParameter|SSD (MobileNet)
+proposal_param||message|||ProposalParameter|PVANET
+roi_align_param||message|||ROIAlignParameter|Mask R-CNN
+bbox_reg_param||message|||BBoxRegParameter|MS-CNN
+decode_bbox_param||message|||DecodeBBoxParameter|Cascade R-CNN
+yolov3_detection_output_param||message|||Yolov3DetectionOutputParameter|MobileNet-YOLO""",
     "TransformationParameter": """scale|1|float||1.0||
 mirror|2|bool||False||
 crop_size|3|uint32||0||
@@ -842,7 +847,8 @@ spatial_filter_weights_str||string||||CRF-RNN
 bilateral_filter_weights_str||string||||CRF-RNN""",
     "ROIPoolingParameter": """pooled_h|1|uint32||0||Fast R-CNN
 pooled_w|2|uint32||0||Fast R-CNN
-spatial_scale|3|float||1.0||Fast R-CNN""",
+spatial_scale|3|float||1.0||Fast R-CNN
+pad_ratio||float||0.0||MS-CNN""",
     "SmoothL1LossParameter": """sigma|1|float||1.0||Fast R-CNN""",
     "PSROIPoolingParameter": """spatial_scale||float||0.0||R-FCN
 output_dim||int32||0||R-FCN
@@ -1001,7 +1007,10 @@ coords||int32||4||YOLOv2
 confidence_threshold||float||0.0||YOLOv2
 nms_threshold||float||0.44999998807907104||YOLOv2
 biases||float|*|0.0||YOLOv2
-ssd_format||bool||False||YOLOv2""",
+ssd_format||bool||False||YOLOv2
+side||uint32||13||MobileNet-YOLO
+num_box||uint32||5||MobileNet-YOLO
+label_map_file||string||||MobileNet-YOLO""",
     "ContinuationIndicatorParameter": """time_step||uint32||0||CRNN
 batch_size||uint32||0||CRNN
 axis||int32||0||CRNN""",
@@ -1063,6 +1072,30 @@ batch_size||uint32||0||SPP-net""",
     "ReverseParameter": """axis||int32||0||CTC""",
     "SeLuParameter": """lambda||float||1.0507010221481323||SELU
 alpha||float||1.6732631921768188||SELU""",
+    "ProposalParameter": """feat_stride|1|uint32||16||PVANET
+base_size|2|uint32||16||PVANET
+min_size|3|uint32||16||PVANET
+ratio|4|float|*|0.0||PVANET
+scale|5|float|*|0.0||PVANET
+pre_nms_topn|6|uint32||6000||PVANET
+post_nms_topn|7|uint32||300||PVANET
+nms_thresh|8|float||0.699999988079071||PVANET""",
+    "ROIAlignParameter": """pooled_h|1|uint32||0||Mask R-CNN
+pooled_w|2|uint32||0||Mask R-CNN
+spatial_scale|3|float||1.0||Mask R-CNN
+sampling_ratio||int32||0||Mask R-CNN""",
+    "BBoxRegParameter": """bbox_mean||float|*|0.0||MS-CNN
+bbox_std||float|*|0.0||MS-CNN
+cls_num||uint32||0||MS-CNN""",
+    "DecodeBBoxParameter": """gt_iou_thr||float||0.0||Cascade R-CNN""",
+    "Yolov3DetectionOutputParameter": """num_classes|1|uint32||20||MobileNet-YOLO
+num_box|2|uint32||3||MobileNet-YOLO
+confidence_threshold|3|float||0.009999999776482582||MobileNet-YOLO
+nms_threshold|4|float||0.44999998807907104||MobileNet-YOLO
+biases|5|float|*|0.0||MobileNet-YOLO
+anchors_scale|6|uint32|*|0||MobileNet-YOLO
+mask_group_num|7|uint32||2||MobileNet-YOLO
+mask|8|uint32|*|0||MobileNet-YOLO""",
 }
 # a line a value: name, number, fork
 ENUMS = {

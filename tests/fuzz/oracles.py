@@ -12,6 +12,7 @@ FAMILIES = (
     "dense",
     "elementwise",
     "forks_multibox",
+    "forks_regions",
     "forks_structured",
     "loss",
     "normalisation",

@@ -150,7 +150,7 @@ REFUSED: list[tuple[str, tuple[Shape, ...], str, str]] = [
         "multi_stage_meanfield_param { num_iterations: 1 theta_alpha: 1 theta_beta: 1 theta_gamma: 1 }",
         "num_iterations 1 must be greater than 1",
     ),
-    ("MultiBoxLoss", (IMAGE,) * 4, "", "layer 'x': a MultiBoxLoss layer is not computed here"),
+    ("RegionLoss", (IMAGE,) * 2, "", "layer 'x': a RegionLoss layer is not computed here"),
 ]
 
 
@@ -217,7 +217,7 @@ def test_data_layers_become_inputs(kind: str, param: str, tops: int, shapes: lis
     assert [entry.shape for entry in found.graph.inputs] == shapes
 
 
-@pytest.mark.parametrize("kind", ["SegAccuracy", "MultiBoxLoss", "SmoothL1Loss", "L1Loss"])
+@pytest.mark.parametrize("kind", ["SegAccuracy", "BoxAnnotatorOHEM", "SmoothL1Loss", "L1Loss"])
 def test_losses_vanish_with_their_labels(kind: str) -> None:
     text = (
         'layer { name: "d" type: "DenseImageData" top: "a" top: "label" }\n'

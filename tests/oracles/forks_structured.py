@@ -212,7 +212,8 @@ def roi_pooling(p: Message, bottoms: list[Array], blobs: list[Array], train: boo
     cells, scale = (s.get("pooled_h"), s.get("pooled_w")), s.get("spatial_scale")
     y = np.zeros((len(rois), x.shape[1], *cells))
     for n, roi in enumerate(rois.reshape(-1, 5)):
-        x1, y1, x2, y2 = (away(v * scale) for v in roi[1:])
+        pad_x, pad_y = ((roi[3 + i] - roi[1 + i] + 1) * s.get("pad_ratio") for i in (0, 1))
+        x1, y1, x2, y2 = (away(v * scale) for v in np.add(roi[1:], [-pad_x, -pad_y, pad_x, pad_y]))
         step = max(y2 - y1 + 1, 1) / cells[0], max(x2 - x1 + 1, 1) / cells[1]
         for i in range(cells[0]):
             for j in range(cells[1]):
@@ -227,6 +228,7 @@ def roi_pooling(p: Message, bottoms: list[Array], blobs: list[Array], train: boo
 
 @oracle("PSROIPooling")
 def psroi_pooling(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """Rests on the cases psroi-* and rfcn-tail (real numbers of R-FCN's layer, case.json says whose)."""
     s, (x, rois) = p.get("psroi_pooling_param"), bottoms
     k, channels, scale = s.get("group_size"), s.get("output_dim"), s.get("spatial_scale")
     y = np.zeros((len(rois), channels, k, k))
@@ -445,6 +447,7 @@ def cross_entropy(p: Message, bottoms: list[Array], blobs: list[Array], train: b
 
 @oracle("SmoothL1Loss")
 def smooth_l1(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """Rests on the cases smoothl1-* (real numbers of Fast R-CNN's and SSD's layers)."""
     sigma, loss = p.get("smooth_l1_loss_param").get("sigma"), 0.0
     inside = bottoms[2] if len(bottoms) > 2 else np.ones_like(bottoms[0])
     outside = bottoms[3] if len(bottoms) > 3 else np.ones_like(bottoms[0])

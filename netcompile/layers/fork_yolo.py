@@ -1,0 +1,262 @@
+"""YOLO's detections: YoloDetectionOutput (YOLOv2) as two forks have it, and Yolov3DetectionOutput."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from netcompile.layers.base import (
+    Arity,
+    Condition,
+    Emission,
+    Emitted,
+    Layer,
+    Refused,
+    Shape,
+    layer,
+    literal,
+    number,
+)
+from netcompile.layers.fork_detection import BEST_FIRST, OVERLAP, SUPPRESS
+from netcompile.layers.params import Params, Section
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
+
+# Fields that MobileNet-YOLO's nets give and those of the OpenCL branch of BVLC's repository leave to their defaults.
+MOBILENET_FIELDS = ("side", "num_box", "label_map_file")
+
+
+def _pairs(values: tuple[float, ...]) -> str:
+    """Source of the anchors (width, height)."""
+    pairs = zip(values[::2], values[1::2], strict=False)
+    return "[" + ", ".join(f"({literal(float(w))}, {literal(float(h))})" for w, h in pairs) + "]"
+
+
+def _square(shape: Shape, index: int, channels: int) -> list[Condition]:
+    """Maps must be square, of so many channels at least."""
+    if len(shape) != 4:
+        raise Refused(f"YOLO's maps have 4 axes, not {len(shape)}", at=f"bottom[{index}]")
+    grid = Refused(f"a grid of {shape[2]} × {shape[3]} cells", at=f"bottom[{index}]", why="the layer's are square")
+    few = Refused(f"{shape[1]} channels, not {channels}", at=f"bottom[{index}]", why="5 and the classes for each box")
+    return [Condition(shape[2], "==", shape[3], grid), Condition(shape[1], ">=", channels, few)]
+
+
+def _common(s: Section) -> tuple[int, int, tuple[float, ...]]:
+    """Classes, boxes of a cell, anchors."""
+    classes = int(s.required("num_classes") or 0)
+    if s.has("num_classes") and classes < 1:
+        s.refuse("num_classes", f"num_classes {classes} is less than 1", code="param-range")
+    boxes = int(s.get("num_box") or 0)
+    if boxes < 1:
+        s.refuse("num_box", "num_box must be positive", code="param-range")
+    return max(classes, 1), max(boxes, 1), tuple(float(v) for v in s.all("biases"))
+
+
+@layer("YoloDetectionOutput")
+@record
+class YoloDetectionOutput(Layer):
+    """YOLOv2's boxes of one map, 1 × 1 × K × 7, suppressed where they overlap, whatever their class.
+
+    MobileNet-YOLO: one image; boxes in order of their confidence; rows of 0, class + 1, confidence, xmin, ymin,
+    xmax, ymax, or of −1 where there is no box. The OpenCL branch of BVLC's repository: boxes in order of their
+    cells; rows of image, class, confidence, centre x and y, width, height.
+    """
+
+    classes: int = 1
+    boxes: int = 5
+    anchors: tuple[float, ...] = ()
+    threshold: float = 0.01
+    overlap: float = 0.45
+    mobilenet: bool = True
+    corners: bool = True
+    side: int = 13
+
+    arity: ClassVar[Arity] = Arity(bottoms=(1, 2), tops=1)
+    sized_by_values: ClassVar[bool] = True
+    fork: ClassVar[str] = "MobileNet-YOLO, OpenCL Caffe"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("yolo_detection_output_param")
+        classes, boxes, anchors = _common(s)
+        s.ignore("coords", "label_map_file")
+        if len(anchors) < 2 * boxes:
+            s.refuse("biases", f"{len(anchors)} biases for {boxes} boxes", code="param-count", why="two for each")
+        mobilenet = any(s.has(field) for field in MOBILENET_FIELDS) and not s.has("ssd_format")
+        threshold = s.get("confidence_threshold") if s.has("confidence_threshold") else 0.01
+        corners = bool(s.get("ssd_format"))
+        what = "MobileNet-YOLO's YoloDetectionOutput" if mobilenet else "YoloDetectionOutput of OpenCL Caffe"
+        why = "forks of this name differ in what a row holds and in which order boxes suppress others"
+        if corners:
+            why += "; ssd_format is taken to mean rows as SSD's, since no source of it was found"
+        p.note("type", f"read as {what}", code="fork-reading", why=why, severity="warning" if corners else "note")
+        return cls(
+            classes, boxes, anchors[: 2 * boxes], threshold, s.get("nms_threshold"), mobilenet, corners, s.get("side")
+        )
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        x = bottoms[0]
+        found = _square(x, 0, self.boxes * (5 + self.classes))
+        if number(x[1]) % self.boxes:
+            raise Refused(f"{x[1]} channels for {self.boxes} boxes", at="bottom[0]")
+        if self.mobilenet:
+            single = Refused(f"a batch of {x[0]}", at="bottom[0]", why="the layer takes one image at a time")
+            return [*found, Condition(x[0], "==", 1, single)]
+        side = Refused(f"a grid of {x[3]} cells, not {self.side}", at="bottom[0]", why=f"side is {self.side}")
+        return [*found, Condition(x[3], "==", self.side, side)]
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        return ((1, 1, 1, 7),)
+
+    def emit(self, e: Emission) -> Emitted:
+        options = f"{_pairs(self.anchors)}, {self.classes}, {literal(self.threshold)}, {literal(self.overlap)}"
+        if self.mobilenet:
+            make = f"yolo2_rows({e.x[0]}, {options})"
+            functions: tuple[str, ...] = (OVERLAP, SUPPRESS, BEST_FIRST, REGION, ROWS, YOLO2)
+        else:
+            make = f"yolo2_cells({e.x[0]}, {options}" + (", corners=True)" if self.corners else ")")
+            functions = (OVERLAP, SUPPRESS, REGION, YOLO2_CELLS)
+        return Emitted((f"{e.y[0]} = {make}",), functions=functions)
+
+
+@layer("Yolov3DetectionOutput")
+@record
+class Yolov3DetectionOutput(Layer):
+    """YOLOv3's boxes of several maps, 1 × 1 × K × 7, suppressed where they overlap, whatever their class.
+
+    Rows of 0, class + 1, confidence, xmin, ymin, xmax, ymax, best first; of −1 where there is no box.
+    """
+
+    classes: int = 1
+    boxes: int = 3
+    anchors: tuple[float, ...] = ()
+    masks: tuple[tuple[int, ...], ...] = ()  # for each bottom the anchors of its boxes
+    scales: tuple[int, ...] = ()  # pixels of a cell of each bottom
+    threshold: float = 0.01
+    overlap: float = 0.45
+
+    arity: ClassVar[Arity] = Arity(bottoms=(1, None), tops=1)
+    sized_by_values: ClassVar[bool] = True
+    fork: ClassVar[str] = "MobileNet-YOLO"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("yolov3_detection_output_param")
+        classes, boxes, anchors = _common(s)
+        mask, scales = [int(v) for v in s.all("mask")], tuple(int(v) for v in s.all("anchors_scale"))
+        groups = int(s.get("mask_group_num"))
+        if groups != p.bottoms:
+            s.refuse("mask_group_num", f"mask_group_num {groups} for {p.bottoms} bottoms", code="param-count")
+        each = len(mask) // max(groups, 1)
+        masks = tuple(tuple(mask[i * each : i * each + boxes]) for i in range(p.bottoms))
+        if any(len(m) < boxes for m in masks):
+            s.refuse("mask", f"{len(mask)} masks for {p.bottoms} bottoms of {boxes} boxes", code="param-count")
+        if len(scales) < p.bottoms or 0 in scales:
+            s.refuse("anchors_scale", f"{len(scales)} anchors_scale for {p.bottoms} bottoms", code="param-count")
+        if any(2 * m + 1 >= len(anchors) for m in mask):
+            s.refuse("mask", f"mask {max(mask)} for {len(anchors) // 2} anchors", code="param-range")
+        return cls(classes, boxes, anchors, masks, scales, s.get("confidence_threshold"), s.get("nms_threshold"))
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        found: list[Condition] = []
+        for index, shape in enumerate(bottoms):
+            found += _square(shape, index, self.boxes * (5 + self.classes))
+        return found
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        return ((1, 1, 1, 7),)
+
+    def emit(self, e: Emission) -> Emitted:
+        maps = []
+        for x, mask, scale in zip(e.x, self.masks, self.scales, strict=False):
+            own = _pairs(tuple(self.anchors[2 * m + i] for m in mask for i in (0, 1)))
+            maps.append(f"({x}, {own}, {scale})")
+        options = f"{self.classes}, {literal(self.threshold)}, {literal(self.overlap)}"
+        make = f"yolo3_rows([{', '.join(maps)}], {options})"
+        return Emitted((f"{e.y[0]} = {make}",), functions=(OVERLAP, SUPPRESS, BEST_FIRST, REGION, ROWS, YOLO3))
+
+
+REGION = '''
+def yolo_boxes(x, anchors, pixels=1):
+    """Numbers and boxes of every cell: N × cells × anchors × (x, y, w, h, rest).
+
+    x, y are the centre and w, h the size as parts of the image; a cell is `pixels` wide
+    in the units of the anchors. The rest is objectness and class scores, as they come.
+    """
+    side, count = x.shape[3], len(anchors)
+    x = x.permute(0, 2, 3, 1).reshape(x.shape[0], side * side, count, -1)
+    place = torch.arange(side * side, device=x.device)
+    cell = torch.stack((place % side, place // side), dim=1)[:, None]
+    centre = (cell + x[..., :2].sigmoid()) / side
+    size = torch.tensor(anchors, device=x.device, dtype=x.dtype) / (side * pixels)
+    return torch.cat((centre, x[..., 2:4].exp() * size, x[..., 4:]), dim=-1)
+'''
+
+ROWS = '''
+def yolo_rows(boxes, score, label, overlap, images):
+    """Rows 0, class + 1, score, corners of the boxes that stay, best first; or -1."""
+    order = best_first(score.tolist())
+    boxes, score, label = boxes[order], score[order], label[order]
+    half = boxes[:, 2:] / 2
+    corners = torch.cat((boxes[:, :2] - half, boxes[:, :2] + half), dim=1)
+    stay = suppress(corners, overlap, strict=True)
+    if not stay:
+        none = boxes.new_full((images, 7), -1)
+        none[:, 0] = torch.arange(images, device=none.device)
+        return none[None, None]
+    label = (label + 1).to(score.dtype)
+    head = torch.stack((torch.zeros_like(score), label, score), dim=1)
+    return torch.cat((head, corners), dim=1)[stay][None, None]
+'''
+
+YOLO2 = '''
+def yolo2_rows(x, anchors, classes, threshold, overlap):
+    """YOLOv2's detections as MobileNet-YOLO has them: 1 × 1 × K × 7."""
+    numbers = yolo_boxes(x, anchors).flatten(0, 2)
+    best, label = F.softmax(numbers[:, 5 : 5 + classes].T, dim=0).max(dim=0)
+    score = numbers[:, 4].sigmoid() * best
+    keep = score >= threshold
+    return yolo_rows(numbers[keep, :4], score[keep], label[keep], overlap, x.shape[0])
+'''
+
+YOLO2_CELLS = '''
+def yolo2_cells(x, anchors, classes, threshold, overlap, corners=False):
+    """YOLOv2's detections as OpenCL Caffe has them: 1 × 1 × K × 7.
+
+    Boxes suppress others in the order of their cells, by their part within the image.
+    """
+    rows = []
+    for image, numbers in enumerate(yolo_boxes(x, anchors).flatten(1, 2)):
+        best, label = F.softmax(numbers[:, 5 : 5 + classes].T, dim=0).max(dim=0)
+        score = numbers[:, 4].sigmoid() * best
+        keep = score >= threshold
+        boxes, score, label = numbers[keep, :4], score[keep], label[keep].to(x.dtype)
+        half = boxes[:, 2:] / 2
+        edges = torch.cat((boxes[:, :2] - half, boxes[:, :2] + half), dim=1)
+        stay = suppress(edges.clamp(0, 1), overlap, strict=True)
+        if corners:
+            boxes, label = edges, label + 1
+        head = torch.stack((torch.full_like(score, image), label, score), dim=1)
+        rows.append(torch.cat((head, boxes), dim=1)[stay])
+    return torch.cat(rows)[None, None]
+'''
+
+YOLO3 = '''
+def yolo3_rows(maps, classes, threshold, overlap):
+    """YOLOv3's detections, 1 × 1 × K × 7; `maps`: (map, anchors, pixels of a cell).
+
+    A box counts once for every class whose score exceeds the threshold.
+    """
+    boxes, scores, labels = [], [], []
+    for x, anchors, pixels in maps:
+        numbers = yolo_boxes(x, anchors, pixels).flatten(0, 2)
+        score = numbers[:, 5 : 5 + classes].sigmoid() * numbers[:, 4:5].sigmoid()
+        box, label = (score > threshold).nonzero(as_tuple=True)
+        boxes.append(numbers[box, :4])
+        scores.append(score[box, label])
+        labels.append(label)
+    found = [torch.cat(part) for part in (boxes, scores, labels)]
+    return yolo_rows(*found, overlap, maps[-1][0].shape[0])
+'''

@@ -1,0 +1,60 @@
+"""The ``param_str`` of a Python layer, read as what it mostly is: a mapping of names to literals. Nothing is run."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def read_mapping(text: str) -> dict[str, Any] | None:
+    """The mapping that YAML or Python reads in `text`; None if it is not one of names to literals.
+
+    >>> read_mapping("'feat_stride': 16")
+    {'feat_stride': 16}
+    >>> read_mapping("{feat_stride: 16, 'scales': [8, 16]}")
+    {'feat_stride': 16, 'scales': [8, 16]}
+    >>> read_mapping("feat_stride: 16\\nscales:\\n - 8\\n - 16")
+    {'feat_stride': 16, 'scales': [8, 16]}
+    >>> read_mapping("import os") is None
+    True
+    """
+    import re
+
+    joined = _block_lists(text).strip().rstrip(",")
+    if joined.startswith("{") and joined.endswith("}"):
+        joined = joined[1:-1]
+    entries = [_unquoted_key(line) for line in joined.splitlines() if line.strip()]
+    quoted = re.sub(r"([,{]\s*)([A-Za-z_]\w*)\s*:", r"\1'\2':", ", ".join(e.rstrip().rstrip(",") for e in entries))
+    found = _literal("{" + quoted + "}")
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        return None
+    return found
+
+
+def _block_lists(text: str) -> str:
+    """YAML's lists of lines that begin with a dash, as lists in brackets."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        item = line.strip()
+        if item.startswith("- ") and lines:
+            head = lines[-1]
+            lines[-1] = head[:-1] + f", {item[2:].strip()}]" if head.endswith("]") else f"{head} [{item[2:].strip()}]"
+        elif item and not item.startswith("#"):
+            lines.append(item)
+    return "\n".join(lines)
+
+
+def _unquoted_key(line: str) -> str:
+    import re
+
+    return re.sub(r"^\s*([A-Za-z_]\w*)\s*:", r"'\1':", line)
+
+
+def _literal(text: str) -> Any:
+    from ast import literal_eval
+
+    try:
+        return literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
