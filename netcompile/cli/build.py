@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from netcompile.cli.whole_folder import Staged
     from netcompile.emit.module import Module
     from netcompile.pipeline import Analysed
+    from netcompile.prototxt.diagnostic import Diagnostic
 
 SHOWN = frozenset({"assumed-shape", "label-dropped"})
 
@@ -71,7 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
             notes += convert(staged.add(f"{stem}.safetensors"))
         if write_onnx is not None:
             write_onnx(staged.add(f"{stem}.onnx"))
-        images = _images(arguments, analysed, staged, stem)
+        images, remarks = _images(arguments, analysed, staged, stem)
+        notes += remarks
         manifest = _manifest(arguments, analysed, module, stem, images, staged.hashes())
         staged.write("manifest.json", json_text(manifest).encode("utf-8", "backslashreplace"))
         sizes = staged.sizes()
@@ -111,25 +113,30 @@ def _onnx(arguments: argparse.Namespace, analysed: Analysed, module: Module) -> 
     return lambda path: write_onnx(analysed, plain, made, path, emitted)
 
 
-def _images(arguments: argparse.Namespace, analysed: Analysed, staged: Staged, stem: str) -> dict[str, Any]:
-    """For each input that takes an image, what the net's data layer does to it: null where it does not say.
+def _images(
+    arguments: argparse.Namespace, analysed: Analysed, staged: Staged, stem: str
+) -> tuple[dict[str, Any], list[Diagnostic]]:
+    """For each input that takes an image, what the net's data layer does to it: null without one; and remarks.
 
     A mean image becomes a file of the build.
     """
+    from netcompile.layers.images import NO_DATA_LAYER
     from netcompile.runtime.prepare import as_json, of_input
 
     found: dict[str, Any] = {}
+    notes: list[Diagnostic] = []
     for entry in image_inputs(arguments, analysed):
         name = entry.value.blob
-        made, _ = of_input(entry, os.path.dirname(arguments.net))
+        made, remarks = of_input(entry, os.path.dirname(arguments.net))
+        notes += remarks
         file = None
-        if made is not None and made.image is not None:
+        if made.image is not None:
             from numpy import save
 
             file = f"{stem}.{len(found)}.mean.npy"
             save(staged.add(file), made.image)
-        found[name] = None if made is None else as_json(made, file)
-    return found
+        found[name] = None if made.unsaid == NO_DATA_LAYER else as_json(made, file)
+    return found, notes
 
 
 def _manifest(

@@ -129,7 +129,7 @@ def open_job(arguments: argparse.Namespace, leads: bool = True, folders: Mapping
         notes += remarks
         companions.append(Companion(name, also[name], made))
     if leads:
-        show_notes(notes, frozenset({"mean-assumed"}))
+        show_notes(notes, frozenset({"mean-assumed", "mean-average", "mean-outside"}))
     placed = to_device(loaded, target, arguments.dtype)
     if placed.type == "cuda":
         from netcompile.runtime.cuda_graphs import Graphed

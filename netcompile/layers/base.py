@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, ClassVar, TypeVar
 
     from netcompile.caffemodel.recipe import Recipe
+    from netcompile.layers.images import Images
     from netcompile.layers.params import Params
     from netcompile.prototxt.message import Message
 
@@ -206,6 +207,12 @@ class Layer:
     def shares_memory(self, bottoms: int, tops: int) -> bool:
         """Whether every top is the first bottom's memory and no copy (Caffe's ShareData), with so many of them."""
         return False
+
+    def images(self, message: Message, top: str) -> Images:
+        """What a data layer does to the images that it feeds as `top`; for any other input nobody says."""
+        from netcompile.layers.images import nobody
+
+        return nobody()
 
     def is_noop(self, train: bool) -> bool:
         """Whether, at inference, every top equals the first bottom, so that the layer may be dropped."""

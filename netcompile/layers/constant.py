@@ -19,12 +19,15 @@ from netcompile.layers.base import (
     literal,
 )
 from netcompile.layers.data import ForeignData
+from netcompile.layers.images import Images, nobody
 from netcompile.layers.params import Params, Section
 from netcompile.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar, Self
+
+    from netcompile.prototxt.message import Message
 
 FILLERS = frozenset(("constant", "gaussian", "positive_unitball", "uniform", "xavier", "msra", "bilinear"))
 
@@ -69,6 +72,9 @@ class RandomData(ForeignData):
     """DummyData that draws new numbers in every forward pass: becomes an input."""
 
     type: ClassVar[str] = "DummyData"
+
+    def images(self, message: Message, top: str) -> Images:
+        return nobody("a DummyData layer feeds numbers that it draws, no images")
 
 
 @layer("DummyData")

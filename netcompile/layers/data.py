@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from netcompile.layers.base import Arity, IntShape, Layer, Refused, Shape, layer
+from netcompile.layers.images import Images, as_they_are, nobody, of_python, transformed
 from netcompile.layers.params import Params
-from netcompile.record import record
+from netcompile.record import record, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar, Self
+
+    from netcompile.prototxt.message import Message
 
 Declared = tuple[IntShape | None, ...]
 
@@ -74,6 +77,10 @@ class MemoryData(_Data):
             return cls()
         return cls((dims, (dims[0],)))
 
+    def images(self, message: Message, top: str) -> Images:
+        """Images that are added are transformed; arrays are fed untouched (memory_data_layer.cpp)."""
+        return transformed(message) if message.has("transform_param") else as_they_are(message, "arrays from memory")
+
 
 def _image_shape(p: Params, source: str, batch: int) -> Declared:
     """A square crop gives the shape of an image top; without one the data base decides, which nobody here has."""
@@ -109,6 +116,15 @@ class ImageBatches(_Data):
         p.sub("transform_param").ignore(*(e.field.name for e in p.sub("transform_param").message.entries))
         return cls(_image_shape(p, cls.SECTIONS[p.type], int(section.get("batch_size") or 1)), p.type)
 
+    def images(self, message: Message, top: str) -> Images:
+        """What transform_param says; WindowData takes the scale from window_data_param (window_data_layer.cpp)."""
+        section = self.SECTIONS[self.kind]
+        if self.kind != "WindowData":
+            return transformed(message, (f"{section}.mean_file", f"{section}.scale"))
+        found = transformed(message, (f"{section}.mean_file", "transform_param.scale"))
+        scale = float(message.get(section).get("scale")) if message.has(section) else 1.0
+        return replace(found, scale=scale)
+
 
 @layer("HDF5Data")
 @record
@@ -126,6 +142,9 @@ class HDF5Data(_Data):
                 remedy="remove transform_param",
             )
         return cls((None,) * p.tops)
+
+    def images(self, message: Message, top: str) -> Images:
+        return as_they_are(message, "its files")
 
 
 @layer("Python")
@@ -150,6 +169,9 @@ class Python(_Data):
             )
         return cls((None,) * p.tops)
 
+    def images(self, message: Message, top: str) -> Images:
+        return of_python(message, top)
+
 
 @record
 class ForeignData(_Data):
@@ -162,3 +184,9 @@ class ForeignData(_Data):
     def read(cls, p: Params) -> Self:
         p.ignore_all()
         return cls((None,) * p.tops)
+
+    def images(self, message: Message, top: str) -> Images:
+        """A transform_param is Caffe's to every layer that has one; without, only the layer's own code knows."""
+        if message.has("transform_param"):
+            return transformed(message)
+        return nobody(f"what layers of type {message.get('type')} subtract is in their code, which is not known here")

@@ -6,12 +6,16 @@ from __future__ import annotations
 
 from netcompile.layers.base import layer
 from netcompile.layers.data import Declared, _Data
+from netcompile.layers.images import Images, nobody, transformed
 from netcompile.layers.params import Params
-from netcompile.record import record
+from netcompile.prototxt.diagnostic import Diagnostic
+from netcompile.record import record, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar, Self
+
+    from netcompile.prototxt.message import Message
 
 
 def _crop(p: Params, section: str) -> tuple[int, int]:
@@ -34,6 +38,8 @@ def _crop(p: Params, section: str) -> tuple[int, int]:
 class _Images(_Data):
     """Shapes for as many tops as the layer has; None where nobody knows."""
 
+    UNREAD: ClassVar[tuple[str, ...]] = ()  # fields that would change images if the layer read them
+
     @classmethod
     def read(cls, p: Params) -> Self:
         p.ignore_all()
@@ -44,6 +50,9 @@ class _Images(_Data):
     def tops_of(cls, p: Params) -> Declared:
         raise NotImplementedError
 
+    def images(self, message: Message, top: str) -> Images:
+        return transformed(message, self.UNREAD)
+
 
 @layer("ImageSegData", "WindowSegData")
 @record
@@ -51,6 +60,7 @@ class ImageSegData(_Images):
     """Images and their label maps (DeepLab, PSPNet, DeconvNet); a third top holds the image's own size."""
 
     fork: ClassVar[str] = "DeepLab"
+    UNREAD: ClassVar[tuple[str, ...]] = ("image_data_param.mean_file", "image_data_param.scale")
 
     @classmethod
     def tops_of(cls, p: Params) -> Declared:
@@ -64,6 +74,23 @@ class ImageSegData(_Images):
             labels = (batch, int(own.get("max_labels") or 1), 1, 1)
         return ((batch, 3, height, width), labels, (batch, 1, 1, 2))
 
+    def images(self, message: Message, top: str) -> Images:
+        """As transform_param says, but for a mean file, which the fork's image_seg_data_layer.cpp refuses."""
+        found = transformed(message, self.UNREAD)
+        if not found.mean_file:
+            return found
+        kind = message.get("type")
+        refused = Diagnostic(
+            "mean-file",
+            f"layers of type {kind} take no mean file",
+            message.get("transform_param").span_of("mean_file"),
+            why="its fork refuses to load the net",
+            remedy="mean_value in its place, or --mean FILE.binaryproto",
+            severity="warning",
+        )
+        why = f"the net names a mean file, which layers of type {kind} do not take"
+        return replace(found, mean=None, mean_file="", unsaid=why, remarks=(*found.remarks, refused))
+
 
 @layer("DenseImageData")
 @record
@@ -71,6 +98,7 @@ class DenseImageData(_Images):
     """Images and their label maps (SegNet, ENet)."""
 
     fork: ClassVar[str] = "SegNet"
+    UNREAD: ClassVar[tuple[str, ...]] = ("dense_image_data_param.mean_file",)
 
     @classmethod
     def tops_of(cls, p: Params) -> Declared:
@@ -88,6 +116,7 @@ class AnnotatedData(_Images):
     """Images and their boxes (SSD); how many boxes a batch has, nobody knows beforehand: one is assumed."""
 
     fork: ClassVar[str] = "SSD"
+    UNREAD: ClassVar[tuple[str, ...]] = ("data_param.mean_file", "data_param.scale")
 
     @classmethod
     def tops_of(cls, p: Params) -> Declared:
@@ -126,6 +155,14 @@ class VideoData(_Images):
             return ((batch, frames * int(own.get("num_segments")) * planes, height, width), (batch,))
         return ((batch, 3, frames, height, width), (batch,))
 
+    def images(self, message: Message, top: str) -> Images:
+        """As transform_param says; C3D's first release has mean_file and scale in image_data_param."""
+        if message.has("video_data_param") or message.has("transform_param"):
+            return transformed(message)
+        own = message.get("image_data_param")
+        found = Images(scale=float(own.get("scale")), origin="image_data_param")
+        return replace(found, mean=None, mean_file=str(own.get("mean_file"))) if own.has("mean_file") else found
+
 
 @layer("RandVec")
 @record
@@ -139,3 +176,6 @@ class RandVec(_Images):
         own = p.message.get("randvec_param")
         batch, dim = int(own.get("batch_size") or 0), int(own.get("dim") or 0)
         return ((batch, dim),) if batch and dim else (None,)
+
+    def images(self, message: Message, top: str) -> Images:
+        return nobody("a RandVec layer feeds random numbers, no images")

@@ -1,7 +1,7 @@
 """What becomes of an image before it enters a net: the order of its channels, the mean, the scale.
 
-Read from the data layer that the net was written with; nothing in it is executed: a Python layer's `param_str` is read
-as a literal.
+The data layer that the net was written with says it (`Layer.images`); here its mean file is read, and options replace
+what it says. The FCN reference code's mean is a default for where nobody says one.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from netcompile.layers.images import NO_DATA_LAYER
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.record import record, replace
 
@@ -17,22 +18,14 @@ if TYPE_CHECKING:
     import numpy as np
 
     from netcompile.ir.graph import Input
+    from netcompile.layers.images import Images
+    from netcompile.prototxt.source import Span
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
 # The mean of the FCN reference code's data layers, in BGR order.
 FCN_MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)
 
-# Means that the FCN reference code's data layers have in their code, by class and by top.
-_FCN_LAYERS: dict[str, tuple[float, float, float]] = {
-    "VOCSegDataLayer": FCN_MEAN_BGR,
-    "SBDDSegDataLayer": FCN_MEAN_BGR,
-    "PASCALContextSegDataLayer": (104.007, 116.669, 122.679),
-    "SIFTFlowSegDataLayer": (114.578, 115.294, 108.353),
-    "NYUDSegDataLayer": (116.190, 97.203, 92.318),
-}
-_NYUD_HHA = (132.431, 94.076, 118.477)  # in the order of the file, which is kept
-_NYUD_LOG_DEPTH = 7.8952
 ORDERS = ("bgr", "rgb", "grey", "depth")
 
 
@@ -49,6 +42,7 @@ class Preparation:
     order: str = "bgr"  # "bgr", "rgb", "grey" for nets with one channel, "depth": the logarithm of one number a pixel
     image: Array | None = None
     origin: str = "the FCN reference code"
+    unsaid: str = ""  # why nobody says the mean; `mean` is the FCN reference code's then
 
     def blob(self, pixels: Array) -> Array:
         """A C×H×W float32 blob of an H×W×3 image, for "depth" of an H×W map. ValueError for a depth of 0."""
@@ -79,13 +73,14 @@ class Preparation:
         return f"{self.order.upper()}, mean {mean}{whole}{scale}"
 
 
-def of_input(entry: Input, beside: str = "") -> tuple[Preparation | None, list[Diagnostic]]:
-    """What an input's data layer does to an image, None where it does not say; and remarks.
+def of_input(entry: Input, beside: str = "") -> tuple[Preparation, list[Diagnostic]]:
+    """What an input's data layer does to an image, with the reason where nobody says its mean; and remarks.
 
     `beside` is the folder of the prototxt, where a mean file may lie. Raises NetError, OSError.
     """
-    notes: list[Diagnostic] = []
-    return _of_input(entry, beside, notes), notes
+    said = entry.layer.images(entry.message, entry.value.blob)
+    notes = list(said.remarks)
+    return _read(said, entry, beside, notes), notes
 
 
 def preparation(
@@ -96,30 +91,51 @@ def preparation(
 
     `mean` (numbers or a .binaryproto), `scale` and `order` replace what the net says. Raises NetError, OSError.
     """
-    notes: list[Diagnostic] = []
-    if found is None and mean is None:
-        notes.append(
-            Diagnostic(
-                "mean-assumed",
-                f"nothing says which mean the net was trained with: {_numbers(FCN_MEAN_BGR)} (BGR) is subtracted",
-                severity="note",
-                why="the input is declared without a data layer; this is the mean of the FCN reference code",
-                remedy="--mean B,G,R or --mean FILE.binaryproto; --mean 0 for none",
-            )
-        )
-    result = found or Preparation()
+    result = found if found is not None else Preparation(unsaid=NO_DATA_LAYER)
     if mean is not None:
         result = _with_mean(result, mean)
+    elif result.unsaid and order == "rgb":
+        result = replace(result, mean=FCN_MEAN_BGR[::-1])  # the same mean of the same colours
     if scale is not None:
         result = replace(result, scale=scale)
     if order is not None:
         result = replace(result, order=order)
-    return _for_channels(result, channels), notes
+    coloured = len(result.mean) > 1
+    result = _for_channels(result, channels)
+    notes: list[Diagnostic] = []
+    if channels == 1 and coloured and not result.unsaid:
+        notes.append(
+            Diagnostic(
+                "mean-average",
+                f"the mean has a number for each colour, the input one channel: their average, {result.mean[0]:.6g}, "
+                "is subtracted",
+                severity="note",
+                why="Caffe wants one number, or one for each channel",
+                remedy="--mean M",
+            )
+        )
+    if result.unsaid:
+        notes.append(
+            Diagnostic(
+                "mean-assumed",
+                "nothing says which mean the net was trained with: "
+                f"{_numbers(result.mean)} ({result.order.upper()}) is subtracted",
+                severity="note",
+                why=f"{result.unsaid}; this is the mean of the FCN reference code",
+                remedy="--mean B,G,R or --mean FILE.binaryproto; --mean 0 for none",
+            )
+        )
+    return result, notes
 
 
 def as_json(made: Preparation, mean_file: str | None) -> dict[str, Any]:
-    """The preparation as a build's manifest keeps it; `mean_file` is the build's file with the mean image."""
+    """The preparation as a build's manifest keeps it; `mean_file` is the build's file with the mean image.
+
+    A mean that nobody says is null, with the reason as "unsaid".
+    """
     fields = {"order": made.order, "mean": list(made.mean), "scale": made.scale, "origin": made.origin}
+    if made.unsaid:
+        return {**fields, "mean": None, "unsaid": made.unsaid}
     return fields if made.image is None else {**fields, "mean_image": mean_file}
 
 
@@ -128,6 +144,10 @@ def from_json(fields: dict[str, Any], image: Array | None) -> Preparation:
     order = str(fields["order"])
     if order not in ORDERS:
         raise ValueError(f"{order!r} is no order of channels")
+    if fields["mean"] is None:
+        return Preparation(
+            scale=float(fields["scale"]), order=order, origin=str(fields["origin"]), unsaid=str(fields["unsaid"])
+        )
     mean = tuple(float(value) for value in fields["mean"])
     return Preparation(mean, float(fields["scale"]), order, image, str(fields["origin"]))
 
@@ -136,20 +156,14 @@ def _numbers(values: tuple[float, ...]) -> str:
     return ", ".join(f"{value:.6g}" for value in values)
 
 
-def _of_input(entry: Input, beside: str, notes: list[Diagnostic]) -> Preparation | None:
-    message = entry.message
-    if message.has("python_param"):
-        return _of_python(entry, notes)
-    if not message.has("transform_param"):
-        return Preparation((0.0,), origin="the data layer, which subtracts nothing") if _is_data(entry) else None
-    transform = message.get("transform_param")
-    made = Preparation((0.0,), float(transform.get("scale")), origin="transform_param")
-    values = transform.all("mean_value")
-    if values:
-        return replace(made, mean=tuple(float(value) for value in values))
-    if not transform.has("mean_file"):
+def _read(said: Images, entry: Input, beside: str, notes: list[Diagnostic]) -> Preparation:
+    """The preparation that a data layer says, its mean file read; with `unsaid` where that cannot be."""
+    if said.mean is not None:
+        return Preparation(said.mean, said.scale, said.order, origin=said.origin)
+    made = Preparation(scale=said.scale, order=said.order, origin=said.origin, unsaid=said.unsaid)
+    name = said.mean_file
+    if not name:
         return made
-    name = str(transform.get("mean_file"))
     for path in (os.path.join(beside, name), name, os.path.join(beside, os.path.basename(name))):
         if os.path.isfile(path):
             return _with_mean(made, path)
@@ -157,75 +171,22 @@ def _of_input(entry: Input, beside: str, notes: list[Diagnostic]) -> Preparation
         Diagnostic(
             "mean-file",
             f"the data layer's mean file '{name}' is not here",
-            transform.span_of("mean_file"),
+            _place(entry),
             why="the path is of the machine that trained the net",
             remedy="--mean FILE.binaryproto, or --mean B,G,R",
             severity="warning",
         )
     )
-    return None
+    return replace(made, unsaid=f"the data layer names the mean file '{name}', which is not here")
 
 
-def _is_data(entry: Input) -> bool:
-    return entry.layer.type in ("Data", "ImageData", "WindowData", "MemoryData", "HDF5Data")
-
-
-def _of_python(entry: Input, notes: list[Diagnostic]) -> Preparation | None:
-    section = entry.message.get("python_param")
-    text, kind = str(section.get("param_str") or ""), str(section.get("layer"))
-    params = read_literal(text) if text.strip() else {}
-    if not isinstance(params, dict):
-        notes.append(
-            Diagnostic(
-                "param-str",
-                f"the param_str of {kind} is no literal, and code is not run: its mean is not known",
-                section.span_of("param_str"),
-                remedy="--mean B,G,R",
-                severity="warning",
-            )
-        )
-        params = {}
-    mean = params.get("mean", params.get("mean_bgr"))
-    if isinstance(mean, int | float) and not isinstance(mean, bool):
-        mean = (mean,)
-    if isinstance(mean, list | tuple) and mean and all(isinstance(v, int | float) for v in mean):
-        return Preparation(tuple(float(v) for v in mean), origin=f"param_str of {kind}")
-    if kind == "NYUDSegDataLayer" and _nyud_image(entry, params) == "hha":
-        return Preparation(_NYUD_HHA, order="rgb", origin=kind)
-    if kind == "NYUDSegDataLayer" and _nyud_image(entry, params) == "depth":
-        return Preparation((_NYUD_LOG_DEPTH,), order="depth", origin=kind)
-    if kind in _FCN_LAYERS:
-        return Preparation(_FCN_LAYERS[kind], origin=kind)
-    return None
-
-
-def _nyud_image(entry: Input, params: dict[Any, Any]) -> str:
-    """Which kind of image a top of the NYUDv2 layer is: its param_str lists them in the order of the tops."""
-    tops, kinds = entry.message.all("top"), params.get("tops")
-    if isinstance(kinds, list | tuple) and entry.value.blob in tops[: len(kinds)]:
-        return str(kinds[tops.index(entry.value.blob)])
-    return str(entry.value.blob)
-
-
-def read_literal(text: str) -> Any:
-    """A Python or JSON literal; None for anything else. Nothing is evaluated.
-
-    >>> read_literal("{'mean': (104, 117, 123), 'split': 'val'}")["mean"]
-    (104, 117, 123)
-    >>> read_literal("__import__('os').getcwd()") is None
-    True
-    """
-    import ast
-    import json
-
-    try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        pass
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+def _place(entry: Input) -> Span:
+    """Where an input's message names its mean file."""
+    for section in ("transform_param", "image_data_param"):
+        if entry.message.has(section) and entry.message.get(section).has("mean_file"):
+            found: Span = entry.message.get(section).span_of("mean_file")
+            return found
+    return entry.message.span
 
 
 def _with_mean(made: Preparation, mean: str) -> Preparation:
@@ -235,7 +196,7 @@ def _with_mean(made: Preparation, mean: str) -> Preparation:
     except ValueError:
         numbers = ()
     if numbers and all(map(isfinite, numbers)):
-        return replace(made, mean=numbers, image=None, origin="--mean")
+        return replace(made, mean=numbers, image=None, origin="--mean", unsaid="")
     if not os.path.isfile(mean):
         raise NetError(
             Diagnostic(
@@ -257,7 +218,8 @@ def _with_mean(made: Preparation, mean: str) -> Preparation:
         shape = "x".join(map(str, image.shape))
         raise NetError(Diagnostic("mean-file", f"{mean}: its shape {shape} is not that of an image's mean"))
     average = tuple(float(value) for value in image.mean((1, 2), dtype=np.float64))
-    return replace(made, mean=average, image=image if image[0].size > 1 else None, origin=os.path.basename(mean))
+    whole = image if image[0].size > 1 else None
+    return replace(made, mean=average, image=whole, origin=os.path.basename(mean), unsaid="")
 
 
 def _for_channels(made: Preparation, channels: int) -> Preparation:
