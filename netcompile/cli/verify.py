@@ -3,12 +3,14 @@
 The reference is an .npz of arrays by blob name (NAME or blob:NAME for final values, top:LAYER:NAME for the value right
 after a layer: a dump of Caffe's, or ONNX Runtime's outputs), or the folder of another build. Inputs come from --inputs,
 else from the reference, which has them by name. --self compares -O0 with the other levels; without --weights it draws
-them. A build's module is Python code, and is run. Exit code 1 where something differs.
+them. A build's module is Python code, and is run. Exit code 1 where something differs, or is NaN on both sides
+throughout; 2 where nothing that the net computes could be compared.
 """
 
 from __future__ import annotations
 
 import sys
+from math import prod
 
 from netcompile.cli.codes import DONE, FINDINGS
 from netcompile.cli.messages import show, show_notes
@@ -19,6 +21,7 @@ from netcompile.prototxt.diagnostic import Diagnostic, NetError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
     from typing import Any
 
     from netcompile.pipeline import Analysed
@@ -48,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.own == (arguments.reference is not None):
         raise NetError(Diagnostic("usage", "give --reference REF, or --self"))
-    if not arguments.tolerance >= 0:
+    if not 0 <= arguments.tolerance < float("inf"):
         raise NetError(Diagnostic("usage", f"--tolerance {arguments.tolerance:g} is no tolerance"))
     name, results = _with_itself(arguments) if arguments.own else _with_reference(arguments)
     if arguments.json:
@@ -57,6 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         texts = [verification_as_text(found, f"{name}: {title}") for title, found, _, _ in results]
         write_text("\n".join(texts))
+    for title, found, blobs, _ in results:
+        show([*_empty(found, title), *_left_out(found, blobs, title)])
     if arguments.html is not None:
         _write_page(arguments.html, results, name)
     sys.stdout.flush()
@@ -119,8 +124,8 @@ def _plain(key: str) -> str:
 
 
 def _remarks(result: Verification, path: str) -> None:
-    """What could not be compared; NetError where nothing could."""
-    listed = ", ".join(result.unknown[:8]) + (", …" if len(result.unknown) > 8 else "")
+    """What could not be compared; NetError where nothing that the net computes could."""
+    listed = _listed(result.unknown)
     if not result.compared:
         raise NetError(
             Diagnostic(
@@ -130,10 +135,55 @@ def _remarks(result: Verification, path: str) -> None:
                 remedy="name its arrays after the net's blobs",
             )
         )
+    _require_proof(result, path)
     if result.unknown:
         count = len(result.unknown)
         what = f"{count} array{'s' * (count > 1)} of {path} {'are' if count > 1 else 'is'} no blob of the net: {listed}"
         show([Diagnostic("reference", what, severity="note")])
+
+
+def _require_proof(result: Verification, path: str) -> None:
+    """Raises NetError where nothing differs because nothing that the net computes was compared."""
+    if result.proves or result.first is not None:
+        return
+    empty = [entry.key for entry in result.compared if entry.place.position >= 0]
+    fed = [entry.key for entry in result.compared if entry.place.position < 0]
+    reasons = [f"{_listed(fed)} {'are' if len(fed) > 1 else 'is'} fed to the net, not computed"] if fed else []
+    reasons += [f"{_listed(empty)} {'have' if len(empty) > 1 else 'has'} no numbers"] if empty else []
+    reasons += [f"the net has no blob {_listed(result.unknown)}"] if result.unknown else []
+    raise NetError(
+        Diagnostic(
+            "reference",
+            f"nothing that the net computes can be compared with {path}",
+            why="; ".join(reasons),
+            remedy="a reference with the net's outputs, or with all its blobs",
+        )
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+
+
+def _empty(found: Verification, title: str) -> list[Diagnostic]:
+    """A warning where numbers are NaN on both sides: they agree with each other and prove nothing."""
+    blobs = [f"'{c.key}' ({c.empty} of {prod(c.shape)})" for c in found.compared if c.empty]
+    if not blobs:
+        return []
+    what = f"{title}: numbers that are NaN on both sides were not compared, in {_listed(blobs)}"
+    why = "NaN is the result of whatever went wrong before it: two of them need not mean the same"
+    remedy = "look at the first of these blobs: at its inputs and weights"
+    return [Diagnostic("verify-nan", what, why=why, remedy=remedy, severity="warning")]
+
+
+def _left_out(found: Verification, blobs: Blobs, title: str) -> list[Diagnostic]:
+    """A note with the computed blobs that the reference lacks."""
+    names = [name for name in found.uncompared if blobs.places[name].position >= 0]
+    if not names:
+        return []
+    count = f"{len(names)} blobs of the net are" if len(names) > 1 else "1 blob of the net is"
+    what = f"{title}: {count} not compared, the reference lacks {_listed(names)}"
+    return [Diagnostic("reference", what, severity="note")]
 
 
 def _with_itself(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
@@ -162,6 +212,7 @@ def _with_itself(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
         results.append(
             (f"-O{level} against -O0", verify(found, literal.arrays, arguments.tolerance), found, literal.arrays)
         )
+        _require_proof(results[-1][1], "-O0")
     return analysed.name, results
 
 

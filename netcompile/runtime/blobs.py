@@ -128,9 +128,8 @@ def blobs_of_build(folder: str, feed: Mapping[str, Array], names: Iterable[str] 
     arrays = {**_arrays(rest), **known}
     arrays.update(_arrays(outputs if isinstance(outputs, dict) else {loaded.outputs[0]: outputs}))
     fed = {identifier(name) for name, _ in loaded.inputs}
-    places = {
-        key: Place(-1 if identifier(key) in fed else order.get(identifier(key), len(order)), key, "") for key in arrays
-    }
+    ends = {key: -1 if identifier(key) in fed else len(order) for key in arrays}  # an input may be worked on in place
+    places = {key: Place(order.get(identifier(key), end), key, "") for key, end in ends.items()}
     return Blobs(arrays, places)
 
 

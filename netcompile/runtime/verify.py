@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ class Compared:
     """One blob against its reference. `error` is max |a − b|, `relative` the same over max |reference|.
 
     Where the shapes differ, or one has NaN or infinity where the other has not, both are infinite and `why` says so.
+    `empty` counts the numbers that are NaN on both sides, which compares nothing: where all are, it is not `same`.
     """
 
     key: str
@@ -32,6 +34,12 @@ class Compared:
     worst: tuple[int, ...]
     same: bool
     why: str = ""
+    empty: int = 0
+
+    @property
+    def proves(self) -> bool:
+        """Whether a number that the net computed was compared: inputs are fed, and NaN is like nothing."""
+        return self.place.position >= 0 and (not self.same or prod(self.shape) > self.empty)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,11 @@ class Verification:
         """The first blob that differs, if one does: where a fault begins."""
         return next((entry for entry in self.compared if not entry.same), None)
 
+    @property
+    def proves(self) -> bool:
+        """Whether anything that the net computes was compared."""
+        return any(entry.proves for entry in self.compared)
+
 
 def verify(blobs: Blobs, reference: Mapping[str, Array], tolerance: float = 1e-4) -> Verification:
     """Compare every blob that the reference has; equal within `tolerance` of the reference's largest magnitude.
@@ -61,7 +74,7 @@ def verify(blobs: Blobs, reference: Mapping[str, Array], tolerance: float = 1e-4
         key = find(name)
         if key is None:
             unknown.append(name)
-        elif key not in seen:
+        else:
             seen.add(key)
             compared.append(compare(key, blobs.places[key], blobs.arrays[key], array, tolerance))
     compared.sort(key=lambda entry: entry.place.position)
@@ -86,7 +99,7 @@ def _finder(blobs: Blobs) -> Callable[[str], str | None]:
 
 
 def compare(key: str, place: Place, found: Array, reference: Array, tolerance: float) -> Compared:
-    """One blob; numbers are compared in float64, NaN equals NaN and infinity itself."""
+    """One blob; numbers are compared in float64. Infinity equals itself; NaN on both sides counts as `empty`."""
     shape = tuple(int(extent) for extent in found.shape)
     infinite = (float("inf"), float("inf"), float("inf"), ())
     if found.shape != reference.shape:
@@ -103,13 +116,18 @@ def compare(key: str, place: Place, found: Array, reference: Array, tolerance: f
         at = tuple(int(i) for i in np.argwhere(strange)[0])
         why = f"it is {a[at]} where the reference is {b[at]}, at {at}"
         return Compared(key, place, shape, *infinite[:3], at, same=False, why=why)
+    empty = int(np.isnan(a).sum())
+    if empty == a.size:
+        why = "every number is NaN on both sides: nothing could be compared"
+        return Compared(key, place, shape, *infinite[:3], (), same=False, why=why, empty=empty)
     with np.errstate(invalid="ignore"):
         difference = np.where(special, 0.0, np.abs(a - b))
     largest = float(np.abs(b[~special]).max(initial=0.0))
     error = float(difference.max())
     relative = error / largest if largest else (0.0 if error == 0 else float("inf"))
     at = tuple(int(i) for i in np.unravel_index(int(difference.argmax()), shape)) if shape else ()
-    return Compared(key, place, shape, error, relative, float(difference.mean()), at, same=relative <= tolerance)
+    same = relative <= tolerance
+    return Compared(key, place, shape, error, relative, float(difference.mean()), at, same=same, empty=empty)
 
 
 def _squeezed(array: Array) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +39,11 @@ def conclusion(found: Verification) -> str:
     count, bad = len(found.compared), sum(not c.same for c in found.compared)
     if found.first is None:
         largest = max((c.relative for c in found.compared), default=0.0)
-        return f"all {count} blobs agree within {found.tolerance:g}; the largest relative error is {number(largest)}"
+        empty = sum(c.empty for c in found.compared)
+        but = f"; {empty} numbers are NaN on both sides and were not compared" if empty else ""
+        return (
+            f"all {count} blobs agree within {found.tolerance:g}; the largest relative error is {number(largest)}{but}"
+        )
     first = found.first
     line = f", line {first.place.line}" if first.place.line else ""
     why = first.why or f"relative error {number(first.relative)}"
@@ -51,7 +56,9 @@ def _layer(entry: Compared) -> str:
 
 
 def _verdict(entry: Compared) -> str:
-    return "ok" if entry.same else entry.why or "differs"
+    if not entry.same:
+        return entry.why or "differs"
+    return f"ok, but {entry.empty} of {prod(entry.shape)} are NaN on both sides" if entry.empty else "ok"
 
 
 def number(value: float) -> str:
@@ -66,7 +73,7 @@ def number(value: float) -> str:
 def verification_as_json(found: Verification, net: str, reference: str) -> dict[str, Any]:
     """``{"version", "net", "reference", "tolerance", "same", "first", "blobs": […], "unknown", "uncompared"}``.
 
-    Errors are null where they are infinite; then "why" says what is wrong.
+    Errors are null where they are infinite; then "why" says what is wrong. "nan" counts what is NaN on both sides.
     """
     return {
         "version": 1,
@@ -88,6 +95,7 @@ def verification_as_json(found: Verification, net: str, reference: str) -> dict[
                 "worst": list(c.worst),
                 "same": c.same,
                 "why": c.why,
+                "nan": c.empty,
             }
             for c in found.compared
         ],

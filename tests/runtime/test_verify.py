@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from netcompile.runtime.blobs import Blobs, Place, with_variables
-from netcompile.runtime.verify import compare, verify
+from netcompile.runtime.verify import Verification, compare, verify
 from netcompile.runtime.verify_report import heat
 from tests.conftest import CASES
 
@@ -109,6 +109,17 @@ def test_the_levels_of_optimisation_agree(netcompile, name):
             ("--reference", "strange.npz", "--inputs", "inputs.npz"),
             "error[reference]: the net has none of the blobs of",
         ),
+        (("--self", "--tolerance", "inf"), "error[usage]: --tolerance inf is no tolerance"),
+        (
+            ("--reference", "fed.npz"),
+            "error[reference]: nothing that the net computes can be compared with fed.npz\n"
+            "  why: data is fed to the net, not computed\n"
+            "  fix: a reference with the net's outputs, or with all its blobs",
+        ),
+        (
+            ("--reference", "mixed.npz"),
+            "  why: data is fed to the net, not computed; the net has no blob other, strange\n",
+        ),
     ],
 )
 def test_refusals(netcompile, tmp_path, monkeypatch, arguments, what):
@@ -116,6 +127,8 @@ def test_refusals(netcompile, tmp_path, monkeypatch, arguments, what):
     monkeypatch.chdir(tmp_path)
     np.savez("strange.npz", a=np.zeros(2))
     np.savez("inputs.npz", **case.arrays("inputs"))
+    np.savez("fed.npz", **case.arrays("inputs"))
+    np.savez("mixed.npz", other=np.zeros(3), strange=np.zeros(()), **case.arrays("inputs"))
     done = netcompile("verify", *net, *arguments)
     assert (done.code, what in done.err) == (2, True), done.err
 
@@ -136,12 +149,86 @@ PLACE = Place(0, "l", "T")
         ([np.inf, 1.0], [np.inf, 2.0], 1, 0.5, False),
         ([np.inf, 1.0], [-np.inf, 1.0], np.inf, np.inf, False),
         ([np.nan, 1.0], [0.0, 1.0], np.inf, np.inf, False),
+        ([np.nan, np.nan], [np.nan, np.nan], np.inf, np.inf, False),
+        ([np.inf, np.inf], [np.inf, np.inf], 0, 0, True),
         ([], [], 0, 0, True),
     ],
 )
 def test_errors(a, b, error, relative, same):
     found = compare("x", PLACE, np.array(a), np.array(b), 1e-4)
     assert (found.error, found.relative, found.same) == (error, relative, same)
+
+
+@pytest.mark.parametrize(
+    ("entries", "proves"),
+    [
+        ([(-1, [1.0], [1.0])], False),  # an input
+        ([(0, [], [])], False),
+        ([(-1, [1.0], [1.0]), (0, [], [])], False),
+        ([(-1, [1.0], [1.0]), (0, [1.0, np.nan], [1.0, np.nan])], True),
+        ([(0, [0.0], [0.0])], True),
+        ([(0, [np.nan], [np.nan])], True),  # it is a finding
+        ([(0, [], [1.0])], True),  # so is this
+    ],
+)
+def test_what_a_comparison_proves(entries, proves):
+    found = [compare("x", Place(p, "l", "T"), np.array(a), np.array(b), 1e-4) for p, a, b in entries]
+    assert Verification(tuple(found), (), (), 1e-4).proves is proves
+
+
+POWER = """\
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [1, 4] } } }
+layer { name: "root" type: "Power" bottom: "data" top: "root" power_param { power: 0.5 } }
+layer { name: "more" type: "Power" bottom: "root" top: "more" power_param { shift: 1 } }
+"""
+
+
+@pytest.mark.parametrize(("values", "code", "said"), [
+    ([4, 9, 16, 25], 0, ""),
+    ([4, -9, 16, -25], 0, "'root' (2 of 4), 'more' (2 of 4)"),
+    ([-4, -9, -16, -25], 1, "'root' (4 of 4), 'more' (4 of 4)"),
+])  # fmt: skip
+def test_nan_on_both_sides_is_said(netcompile, tmp_path, values, code, said):
+    (tmp_path / "net.prototxt").write_text(POWER)
+    data = np.array([values], np.float32)
+    with np.errstate(invalid="ignore"):
+        np.savez(tmp_path / "ref.npz", data=data, root=data**0.5, more=data**0.5 + 1)
+    done = netcompile("verify", tmp_path / "net.prototxt", "--reference", tmp_path / "ref.npz")
+    assert done.code == code, done.out + done.err
+    assert ("warning[verify-nan]" in done.err) == bool(said)
+    assert said in done.err
+    if code:
+        assert "every number is NaN on both sides: nothing could be compared" in done.out
+    elif said:
+        assert "all 3 blobs agree within 0.0001; the largest relative error is 0; 4 numbers are NaN" in done.out
+        assert "ok, but 2 of 4 are NaN on both sides" in done.out
+
+
+def test_blobs_that_a_reference_lacks_are_named(netcompile, tmp_path):
+    (tmp_path / "net.prototxt").write_text(POWER)
+    data = np.array([[1, 4, 9, 16]], np.float32)
+    np.savez(tmp_path / "ref.npz", data=data, root=data**0.5)
+    done = netcompile("verify", tmp_path / "net.prototxt", "--reference", tmp_path / "ref.npz")
+    assert (done.code, "1 blob of the net is not compared, the reference lacks more" in done.err) == (0, True)
+
+
+def test_a_blob_twice_is_compared_twice(netcompile, tmp_path):
+    (tmp_path / "net.prototxt").write_text(POWER)
+    data = np.array([[1, 4, 9, 16]], np.float32)
+    np.savez(tmp_path / "ref.npz", **{"data": data, "root": data**0.5, "blob:root": data})
+    done = netcompile("verify", tmp_path / "net.prototxt", "--reference", tmp_path / "ref.npz")
+    assert (done.code, "1 of 3 blobs differ; the first is 'root'" in done.out) == (1, True), done.out
+
+
+def test_builds_without_a_common_computed_blob(netcompile, tmp_path):
+    (tmp_path / "a.prototxt").write_text(POWER)
+    (tmp_path / "b.prototxt").write_text(POWER.replace("root", "other").replace("more", "less"))
+    for name in "ab":
+        netcompile("build", tmp_path / f"{name}.prototxt", "-o", tmp_path / name)
+    np.savez(tmp_path / "in.npz", data=np.ones((1, 4), np.float32))
+    inputs = ("--inputs", tmp_path / "in.npz")
+    done = netcompile("verify", tmp_path / "a", "--reference", tmp_path / "b", *inputs)
+    assert (done.code, "nothing that the net computes can be compared" in done.err) == (2, True), done.out + done.err
 
 
 def test_shapes_that_differ():
