@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from netcompile.caffemodel.blob import CHUNK, Blob, CaffeModel, FileData
+from netcompile.caffemodel.numbers import Numbers, looked_at, watched
 from netcompile.caffemodel.plan import Match, Plan, Tensor, match
 from netcompile.caffemodel.recipe import Take, evaluate, plain_source, rows, shape_of, sources
+from netcompile.caffemodel.suspicious import Roles, findings, no_roles
 from netcompile.caffemodel.tensorfile import TYPES, Entry, write
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
@@ -30,7 +32,8 @@ class ConversionReport:
     ``copied``: keys whose numbers went from file to file untouched. ``missing``: keys filled with zeros,
     because a blob that they are made of is not in the file (only with ``allow_missing``). ``unused``: layers
     of the file that have blobs and are not in the net; Caffe ignores them too. ``without_weights``: layers of
-    the net that should have weights and got none. ``notes``: worth showing, nothing is wrong.
+    the net that should have weights and got none. ``notes``: worth showing, nothing is wrong. ``suspicious``:
+    warnings about the numbers themselves, as `suspicious.findings` gives them where they were looked at.
     """
 
     path: str
@@ -41,6 +44,7 @@ class ConversionReport:
     unused: tuple[str, ...]
     without_weights: tuple[str, ...]
     notes: tuple[Diagnostic, ...]
+    suspicious: tuple[Diagnostic, ...] = ()
 
 
 def convert(
@@ -51,6 +55,7 @@ def convert(
     allow_missing: bool = False,
     dtype: str | None = None,
     metadata: Mapping[str, str] | None = None,
+    roles: Roles | None = None,
 ) -> ConversionReport:
     """Writes the tensors of ``plan`` as .safetensors to ``out_path``, whole or not at all.
 
@@ -58,13 +63,14 @@ def convert(
     tensors. ``metadata`` is kept in the file beside ``format: pt``. Where nothing is computed the numbers are
     copied in pieces of 4 MB, so the memory needed does not grow with the file.
 
-    With ``allow_missing`` a tensor that needs a blob which the file lacks is written as zeros.
+    With ``allow_missing`` a tensor that needs a blob which the file lacks is written as zeros. With ``roles``, which
+    tells what the blobs of a layer type are to a plan without a net, the numbers are looked at as they pass.
 
     Raises NetError with every missing, superfluous and misshapen blob, before anything is written; OSError.
     """
     path = os.fspath(out_path)
     _check_output(model, path)
-    work = _prepare(model, plan, allow_missing, dtype)
+    work = _prepare(model, plan, allow_missing, dtype, roles)
     entries = [Entry(t.key, t.dtype, t.shape, partial(_chunks, work, t)) for t in work.tensors]
     size = write(path, entries, {"format": "pt", **(metadata or {})})
     return work.report(path, size)
@@ -92,15 +98,23 @@ def load_tensors(
 
 
 def stream_tensors(
-    model: CaffeModel, plan: Plan, *, allow_missing: bool = False, dtype: str | None = None
+    model: CaffeModel,
+    plan: Plan,
+    *,
+    allow_missing: bool = False,
+    dtype: str | None = None,
+    done: Callable[[ConversionReport], None] | None = None,
 ) -> Iterator[tuple[Tensor, Iterator[memoryview]]]:
     """The tensors of ``plan`` one by one, each as little-endian bytes in pieces; a piece dies with the next.
 
-    As ``convert``, all types included. Raises NetError before the first tensor.
+    As ``convert``, all types included; after the last one ``done`` takes the report, the numbers having been looked at.
+    Raises NetError before the first tensor.
     """
-    work = _prepare(model, plan, allow_missing, dtype)
+    work = _prepare(model, plan, allow_missing, dtype, None if done is None else no_roles)
     for tensor in work.tensors:
         yield tensor, _chunks(work, tensor)
+    if done is not None:
+        done(work.report("", 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +126,8 @@ class _Work:
     found: Match
     tensors: tuple[Tensor, ...]
     missing: frozenset[Take]
+    roles: Roles | None = None  # None: numbers are not looked at
+    numbers: dict[Take, Numbers] = field(default_factory=dict)  # of blobs that were looked at
 
     def lacks(self, tensor: Tensor) -> bool:
         return not self.missing.isdisjoint(sources(tensor.recipe))
@@ -120,6 +136,25 @@ class _Work:
         """The blob whose numbers are the tensor's, in their order; their type may differ."""
         source = plain_source(tensor.recipe)
         return None if source is None else self.found.blobs.get(source)
+
+    def watched(self, tensor: Tensor) -> Iterator[memoryview]:
+        """The pieces of a plain tensor's blob; what passes for the first time is looked at."""
+        source = plain_source(tensor.recipe)
+        assert source is not None
+        blob = self.found.blobs[source]
+        if self.roles is None or source in self.numbers:
+            return blob.chunks()
+        self.numbers[source] = Numbers()
+        return watched(blob, self.numbers[source])
+
+    def suspicious(self) -> tuple[Diagnostic, ...]:
+        """Warnings about the numbers of all blobs that the net has, those included that no tensor copies."""
+        if self.roles is None:
+            return ()
+        for take, blob in self.found.blobs.items():
+            if take not in self.numbers:
+                self.numbers[take] = looked_at(blob)
+        return findings(self.model, self.plan, self.found.blobs, self.numbers, self.roles)
 
     def report(self, path: str, size: int) -> ConversionReport:
         copied = tuple(t.key for t in self.tensors if (b := self.plain(t)) is not None and b.dtype == t.dtype)
@@ -133,10 +168,13 @@ class _Work:
             unused=self.found.unused,
             without_weights=tuple(bare),
             notes=(*self.model.notes, *self.plan.notes, *self.found.problems),
+            suspicious=self.suspicious(),
         )
 
 
-def _prepare(model: CaffeModel, plan: Plan, allow_missing: bool, dtype: str | None) -> _Work:
+def _prepare(
+    model: CaffeModel, plan: Plan, allow_missing: bool, dtype: str | None, roles: Roles | None = None
+) -> _Work:
     if dtype is not None and dtype not in _FLOATS:
         raise ValueError(f"dtype must be one of {', '.join(_FLOATS)}")
     found = match(model, plan, allow_missing)
@@ -150,7 +188,7 @@ def _prepare(model: CaffeModel, plan: Plan, allow_missing: bool, dtype: str | No
             raise ValueError(f"tensor {tensor.key!r} is to be {tensor.shape}, its recipe gives {shape}")
         kind = dtype if dtype is not None and tensor.dtype in _FLOATS else tensor.dtype
         tensors.append(Tensor(tensor.key, shape, kind, tensor.recipe))
-    return _Work(model, plan, found, tuple(tensors), frozenset(found.missing))
+    return _Work(model, plan, found, tuple(tensors), frozenset(found.missing), roles)
 
 
 def _check_output(model: CaffeModel, path: str) -> None:
@@ -175,8 +213,8 @@ def _chunks(work: _Work, tensor: Tensor) -> Iterator[memoryview]:
     if blob is None:
         return _computed(work, tensor)
     if blob.dtype == tensor.dtype:
-        return blob.chunks()
-    return _cast_chunks(blob, tensor.dtype)
+        return work.watched(tensor)
+    return _cast_chunks(work.watched(tensor), blob.dtype, tensor.dtype)
 
 
 def _zeros(size: int) -> Iterator[memoryview]:
@@ -185,11 +223,11 @@ def _zeros(size: int) -> Iterator[memoryview]:
         yield zeros[: min(CHUNK, size - offset)]
 
 
-def _cast_chunks(blob: Blob, dtype: str) -> Iterator[memoryview]:
+def _cast_chunks(chunks: Iterator[memoryview], stored: str, dtype: str) -> Iterator[memoryview]:
     import numpy as np
 
-    source = np.dtype(blob.dtype).newbyteorder("<")
-    for chunk in blob.chunks():
+    source = np.dtype(stored).newbyteorder("<")
+    for chunk in chunks:
         yield _to_bytes(np.frombuffer(chunk, source), dtype)
 
 

@@ -33,6 +33,7 @@ class LayerSpec:
     """A layer of the net, with the shapes that its blobs have in Caffe; most layers have none.
 
     ``shared``: which of the blobs are another layer's (``param.name``), as (index, the owner's blob).
+    ``roles``: what each blob is to the layer, as `BlobSpec.meaning` says.
     ``span``: the layer's place in the prototxt, for messages.
     """
 
@@ -40,6 +41,7 @@ class LayerSpec:
     blobs: tuple[Shape, ...] = ()
     shared: tuple[tuple[int, Take], ...] = ()
     span: Span | None = field(default=None, compare=False)
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

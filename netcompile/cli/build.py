@@ -65,11 +65,12 @@ def run(arguments: argparse.Namespace) -> int:
     }
     folder = arguments.out or stem
     notes = list(analysed.notes)
+    told: list[Diagnostic] = []
     with whole_folder(folder) as staged:
         for name, text in texts.items():
             staged.write(name, text.encode("utf-8", "backslashreplace"))
         if convert is not None:
-            notes += convert(staged.add(f"{stem}.safetensors"))
+            told += convert(staged.add(f"{stem}.safetensors"))
         if write_onnx is not None:
             write_onnx(staged.add(f"{stem}.onnx"))
         images, remarks = _images(arguments, analysed, staged, stem)
@@ -81,6 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     write_text("\n".join(lines) + "\n\n" + offsets_as_text(report.offsets))
     sys.stdout.flush()
     show_notes(notes, SHOWN)
+    show(told)
     show(crop.finding for crop in report.offsets.crops if crop.finding is not None)
     return DONE
 

@@ -81,10 +81,11 @@ def convert_one(arguments: argparse.Namespace, path: str, target: str, net: Anal
         from netcompile.caffemodel.convert import convert
         from netcompile.caffemodel.plan import convert_plain
         from netcompile.caffemodel.reader import read_caffemodel
+        from netcompile.cli.weights import roles_of
 
         model = read_caffemodel(path)
-        done = convert(model, convert_plain(model), target)
-        found, what = list(done.notes), f"{done.tensors} blobs"
+        done = convert(model, convert_plain(model), target, roles=roles_of)
+        found, what = [*done.notes, *done.suspicious], f"{done.tensors} blobs"
     write_text(f"wrote {target} ({what}, {bytes_text(os.path.getsize(target))})\n")
     sys.stdout.flush()
     show(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netcompile.cli.codes import DONE, IO_FAILED
-from netcompile.cli.messages import show_notes
+from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import add_net, analyse_net, read_source, read_weights_path
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     analysed.require()
     show_notes([*analysed.notes, *_unused(analysed, arrays, arguments.inputs)], frozenset({"label-dropped"}))
     try:
+        from netcompile.cli.weights import remarks
         from netcompile.runtime import execute
 
         found = execute.run(
@@ -57,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
             blobs=wanted(arguments.blobs, analysed),
             dtype=arguments.dtype,
             device=device(arguments.device),
+            noticed=lambda report: show(remarks(report, weights or "")),
         )
     except NotImplementedError as error:  # the stub of an unknown layer was reached
         raise NetError(Diagnostic("unknown-layer", str(error), remedy="ask for blobs before it: --blobs")) from None

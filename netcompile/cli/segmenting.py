@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from netcompile.cli.messages import show_notes
+from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_source, read_weights_path, without_loss
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.record import record, replace
@@ -80,6 +80,7 @@ def open_job(arguments: argparse.Namespace, leads: bool = True, folders: Mapping
     `leads`: whether this process speaks for all. `folders`: where the data set keeps the images of further inputs.
     """
     from netcompile.cli.run import device
+    from netcompile.cli.weights import remarks as of_weights
     from netcompile.emit.module import check_outputs
     from netcompile.runtime.companions import Companion, Companions
     from netcompile.runtime.loaded import is_build, load_build, load_net, to_device
@@ -110,7 +111,13 @@ def open_job(arguments: argparse.Namespace, leads: bool = True, folders: Mapping
         _check_images([(entry.value.blob, entry.shape) for entry in entries], also, arguments.also)
         outputs = [*heads, *(name for name in analysed.graph.outputs if name not in heads)]
         wanted = outputs if arguments.with_loss else heads
-        loaded = load_net(analysed, weights, arguments.optimise, wanted, dtype=arguments.dtype)
+        told: list[Diagnostic] = []
+        loaded = load_net(
+            analysed, weights, arguments.optimise, wanted, dtype=arguments.dtype,
+            noticed=lambda report: told.extend(of_weights(report, weights or "")),
+        )  # fmt: skip
+        if leads:
+            show(told)
         legal = legal_sizes(analysed)
         notes = [note for note in analysed.notes if note.severity != "note"]
         said = {}

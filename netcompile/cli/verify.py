@@ -21,9 +21,10 @@ from netcompile.prototxt.diagnostic import Diagnostic, NetError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
+    from netcompile.caffemodel.convert import ConversionReport
     from netcompile.pipeline import Analysed
     from netcompile.runtime.blobs import Blobs
     from netcompile.runtime.verify import Verification
@@ -97,7 +98,8 @@ def _with_reference(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
     else:
         analysed, feed = _analysed(arguments, feed)
         name = analysed.name
-        found = blobs_of_net(analysed, _weights(arguments), feed, arguments.optimise)
+        weights = _weights(arguments)
+        found = blobs_of_net(analysed, weights, feed, arguments.optimise, noticed=_noticed(weights))
     if is_build(arguments.reference):
         other = load_build(arguments.reference)
         _feed(other.inputs, feed, arguments)
@@ -205,15 +207,23 @@ def _with_itself(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
             given[entry.value.blob] = 30 * random.standard_normal(entry.shape).astype(np.float32)
     analysed, feed = _analysed(arguments, given)
     weights = _weights(arguments)
-    literal = blobs_of_net(analysed, weights, feed, 0, arguments.seed if weights is None else None)
+    seed = arguments.seed if weights is None else None
+    literal = blobs_of_net(analysed, weights, feed, 0, seed, _noticed(weights))
     results = []
     for level in (1, 2):
-        found = blobs_as_compiled(analysed, weights, feed, level, arguments.seed if weights is None else None)
+        found = blobs_as_compiled(analysed, weights, feed, level, seed)
         results.append(
             (f"-O{level} against -O0", verify(found, literal.arrays, arguments.tolerance), found, literal.arrays)
         )
         _require_proof(results[-1][1], "-O0")
     return analysed.name, results
+
+
+def _noticed(weights: str | None) -> Callable[[ConversionReport], None]:
+    """Shows what was noticed about a file of weights."""
+    from netcompile.cli.weights import remarks
+
+    return lambda report: show(remarks(report, weights or ""))
 
 
 def _weights(arguments: argparse.Namespace) -> str | None:

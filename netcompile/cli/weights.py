@@ -31,14 +31,14 @@ def converter(path: str, analysed: Analysed, module: Module, allow_missing: bool
         raise NetError(errors)
 
     def write(out: str) -> list[Diagnostic]:
-        return remarks(convert(model, plan, out, allow_missing=allow_missing), path)
+        return remarks(convert(model, plan, out, allow_missing=allow_missing, roles=roles_of), path)
 
     return write
 
 
 def remarks(report: ConversionReport, path: str) -> list[Diagnostic]:
-    """What a conversion noticed: layers of the file that the net lacks, weights that became zeros."""
-    found = list(report.notes)
+    """What a conversion noticed: layers of the file that the net lacks, weights that became zeros, odd numbers."""
+    found = [*report.notes, *report.suspicious]
     if report.unused:
         found.append(
             Diagnostic(
@@ -57,6 +57,14 @@ def remarks(report: ConversionReport, path: str) -> list[Diagnostic]:
             )
         )
     return found
+
+
+def roles_of(layer_type: str) -> tuple[str, ...]:
+    """What the blobs of a layer type are, as far as its class says it whatever the layer's parameters."""
+    from netcompile.layers.registry import layer_class
+
+    cls = layer_class(layer_type) if layer_type else None
+    return cls.stored if cls is not None else ()
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -176,6 +176,8 @@ class PReLU(Elementwise):
     shared: bool = False
     filler: Message | None = None
 
+    stored: ClassVar[tuple[str, ...]] = ("slope",)
+
     @classmethod
     def read(cls, p: Params) -> Self:
         s = p.sub("prelu_param")
@@ -192,7 +194,7 @@ class PReLU(Elementwise):
         return (bottoms[0],)
 
     def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
-        return (BlobSpec("weight", () if self.shared else (number(bottoms[0][1]),), self.filler),)
+        return (BlobSpec("weight", () if self.shared else (number(bottoms[0][1]),), self.filler, role="slope"),)
 
     def emit(self, e: Emission) -> Emitted:
         from netcompile.caffemodel.recipe import Reshape

@@ -80,13 +80,36 @@ class Arity:
         return (bound, bound) if isinstance(bound, int) else bound
 
 
+# What blobs of these names are to their layers.
+_MEANINGS = {
+    "weight": "kernel",
+    "scale": "kernel",
+    "bias": "bias",
+    "mean": "mean",
+    "running_mean": "mean",
+    "variance": "variance",
+    "running_var": "variance",
+    "factor": "factor",
+}
+
+
 @record
 class BlobSpec:
-    """One learnable blob: Caffe's shape, the name it has in PyTorch, and the filler that Caffe would draw it with."""
+    """One learnable blob: Caffe's shape, the name it has in PyTorch, and the filler that Caffe would draw it with.
+
+    `role` says what its numbers are to the layer where the name does not: "kernel" (the bottom is multiplied by it, so
+    that zeros let nothing through), "bias", "mean", "variance", "factor", or any other word.
+    """
 
     name: str
     shape: IntShape
     filler: Message | None = None
+    role: str = ""
+
+    @property
+    def meaning(self) -> str:
+        """The role, as given or as the name tells; "" where neither does."""
+        return self.role or _MEANINGS.get(self.name.rpartition(".")[2], "")
 
 
 @record
@@ -152,6 +175,7 @@ class Layer:
     sized_by_values: ClassVar[bool] = False  # how large a top is depends on numbers: `shapes` tells the least
     keeps_state: ClassVar[bool] = False  # has attributes though no blobs: wants a unique name
     fork: ClassVar[str] = ""  # the fork that has this layer, "" for BVLC Caffe
+    stored: ClassVar[tuple[str, ...]] = ()  # roles of its blobs, if these are the same whatever its parameters
 
     @classmethod
     def read(cls, p: Params) -> Layer:

@@ -97,6 +97,7 @@ class _Convolution(Layer):
     bias_filler: Message | None = None
     sized: bool = True  # a kernel size is given; without spatial axes Caffe needs none
 
+    stored: ClassVar[tuple[str, ...]] = ("kernel", "bias")
     arity: ClassVar[Arity] = Arity(bottoms=(1, None), tops=(1, None), equal=True)
 
     @classmethod

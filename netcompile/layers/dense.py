@@ -48,6 +48,7 @@ class InnerProduct(Layer):
     weight_filler: Message | None = None
     bias_filler: Message | None = None
 
+    stored: ClassVar[tuple[str, ...]] = ("kernel", "bias")
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
 
     @classmethod
@@ -103,6 +104,7 @@ class Embed(Layer):
     weight_filler: Message | None = None
     bias_filler: Message | None = None
 
+    stored: ClassVar[tuple[str, ...]] = ("kernel", "bias")
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
 
     @classmethod

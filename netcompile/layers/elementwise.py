@@ -191,6 +191,8 @@ class Bias(_Broadcast):
 
     word: ClassVar[str] = "bias"
 
+    stored: ClassVar[tuple[str, ...]] = ("bias",)
+
     @classmethod
     def read(cls, p: Params) -> Self:
         s = p.sub("bias_param")
@@ -220,6 +222,8 @@ class Scale(_Broadcast):
     bias_filler: Message | None = None
 
     word: ClassVar[str] = "scale"
+
+    stored: ClassVar[tuple[str, ...]] = ("kernel", "bias")
 
     @classmethod
     def read(cls, p: Params) -> Self:

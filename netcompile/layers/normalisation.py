@@ -45,6 +45,8 @@ class BatchNorm(Elementwise):
     fraction: float = 0.999
     use_global_stats: bool | None = None
 
+    stored: ClassVar[tuple[str, ...]] = ("mean", "variance", "factor")
+
     @classmethod
     def read(cls, p: Params) -> Self:
         s = p.sub("batch_norm_param")

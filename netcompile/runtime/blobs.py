@@ -22,8 +22,12 @@ from netcompile.runtime.drawn import draw
 from netcompile.runtime.loaded import MANIFEST, instance, load_build
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netcompile.caffemodel.convert import ConversionReport
     from netcompile.emit.module import Module
 
+    Noticed = Callable[[ConversionReport], None]
     Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -64,22 +68,28 @@ def places_of(graph: Graph) -> dict[str, Place]:
     return {key: made[value] for key, value in keys_of(graph).items()}
 
 
-def ready(analysed: Analysed, module: Module, weights: str | None, seed: int | None) -> nn.Module:
-    """The module with weights from a file, or drawn where there is a `seed`. Raises NetError."""
+def ready(
+    analysed: Analysed, module: Module, weights: str | None, seed: int | None, noticed: Noticed | None = None
+) -> nn.Module:
+    """The module with weights from a file, or drawn where there is a `seed`. Raises NetError.
+
+    `noticed` takes what was noticed about the weights of the file.
+    """
     from netcompile.runtime.execute import with_weights
 
-    return with_weights(analysed, module, weights) if seed is None else draw(analysed, module, seed)
+    return with_weights(analysed, module, weights, noticed=noticed) if seed is None else draw(analysed, module, seed)
 
 
 def blobs_of_net(
-    analysed: Analysed, weights: str | None, feed: Mapping[str, Array], level: int, seed: int | None = None
-) -> Blobs:
-    """Run a net and keep every value that it computes. Raises NetError."""
+    analysed: Analysed, weights: str | None, feed: Mapping[str, Array], level: int, seed: int | None = None,
+    noticed: Noticed | None = None,
+) -> Blobs:  # fmt: skip
+    """Run a net and keep every value that it computes; `noticed` as in `ready`. Raises NetError."""
     graph = analysed.require().graph
     keys = keys_of(graph)
     whole = replace(analysed, graph=graph.replace(blobs=keys))
     module = compile_net(whole, level, list(keys))
-    found = _run(ready(whole, module, weights, seed), [feed[value.blob] for value in module.inputs])
+    found = _run(ready(whole, module, weights, seed, noticed), [feed[value.blob] for value in module.inputs])
     arrays = _arrays(found if isinstance(found, dict) else {module.outputs[0]: found})
     return Blobs(arrays, places_of(graph))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from netcompile.prototxt.diagnostic import Diagnostic, NetError
 if TYPE_CHECKING:
     import numpy as np
 
+    from netcompile.caffemodel.convert import ConversionReport
     from netcompile.emit.module import Module
 
     Arrays = Mapping[str, np.ndarray[Any, Any]]
@@ -51,12 +52,13 @@ def with_weights(
     weights: str | Path | None,
     allow_missing: bool = False,
     dtype: torch.dtype | None = None,
+    noticed: Callable[[ConversionReport], None] | None = None,
 ) -> nn.Module:
     """The emitted net with the caffemodel's weights, in evaluation mode unless it was built for phase TRAIN.
 
     With a `dtype`, that which the module was compiled for, the floating-point ones are converted one by one: the memory
-    never holds both. Raises NetError
-    where weights are needed and not given, or do not fit.
+    never holds both. `noticed` takes what was noticed about the weights of a file. Raises NetError where weights are
+    needed and not given, or do not fit.
     """
     plan = weight_plan(analysed.graph, module)
     if not plan.tensors:
@@ -82,7 +84,8 @@ def with_weights(
         model = CaffeModel("", "V2", "", ()) if weights is None else read_caffemodel(weights)
         state = {}
         kind = None if dtype is None else str(dtype).removeprefix("torch.")
-        for tensor, chunks in stream_tensors(model, plan, allow_missing=allow_missing, dtype=kind):
+        tell = None if weights is None else noticed
+        for tensor, chunks in stream_tensors(model, plan, allow_missing=allow_missing, dtype=kind, done=tell):
             value = torch.empty(tensor.shape, dtype=getattr(torch, tensor.dtype))
             flat, done = value.view(-1).view(torch.uint8).numpy(), 0
             for chunk in chunks:
@@ -108,15 +111,16 @@ def run(
     blobs: Sequence[str] | None = None,
     dtype: str = "float32",
     device: str = "cpu",
+    noticed: Callable[[ConversionReport], None] | None = None,
 ) -> dict[str, np.ndarray[Any, Any]]:
     """Compile, run once, and return blobs by name as float arrays (bfloat16 comes back as float32).
 
-    `blobs`: names, ["all"] for every blob's final value, None for the net's outputs.
+    `blobs`: names, ["all"] for every blob's final value, None for the net's outputs. `noticed`: as in `with_weights`.
     """
     graph = analysed.require().graph
     names = list(graph.blobs) if blobs is not None and list(blobs) == ["all"] else blobs
     module = compile_net(analysed, level, names, None if weights is None else str(weights), dtype=dtype)
-    net = with_weights(analysed, module, weights, dtype=DTYPES[dtype]).to(device)
+    net = with_weights(analysed, module, weights, dtype=DTYPES[dtype], noticed=noticed).to(device)
     missing = [value.blob for value in module.inputs if value.blob not in inputs]
     if missing:
         raise NetError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
 if TYPE_CHECKING:
+    from netcompile.caffemodel.convert import ConversionReport
     from netcompile.ir.graph import Graph
     from netcompile.pipeline import Analysed
     from netcompile.runtime.prepare import Preparation
@@ -128,9 +129,12 @@ def _broken(folder: str, what: str, remedy: str = "build it again") -> NetError:
 
 def load_net(
     analysed: Analysed, weights: str | None, level: int = 1, outputs: Sequence[str] | None = None,
-    allow_missing: bool = False, dtype: str = "float32",
+    allow_missing: bool = False, dtype: str = "float32", noticed: Callable[[ConversionReport], None] | None = None,
 ) -> Loaded:  # fmt: skip
-    """The compiled net with its weights, in float32; `dtype` is the type that it will run in. Raises NetError."""
+    """The compiled net with its weights, in float32; `dtype` is the type that it will run in. Raises NetError.
+
+    `noticed` takes what was noticed about the weights.
+    """
     from hashlib import sha256
 
     from netcompile.analysis.outputs import output_kinds
@@ -138,7 +142,7 @@ def load_net(
     from netcompile.runtime.execute import with_weights
 
     module = compile_net(analysed, level, outputs, weights, dtype=dtype)
-    net = with_weights(analysed, module, weights, allow_missing)
+    net = with_weights(analysed, module, weights, allow_missing, noticed=noticed)
     digest = sha256(module.source.encode())
     for key, tensor in sorted(net.state_dict().items()):
         digest.update(key.encode())

@@ -1,0 +1,91 @@
+"""What the numbers of blobs are like, found out while they are copied: NaN, infinity, nothing but zeros.
+
+Sound numbers are told by their bytes: a number that is not finite has an exponent of ones, which shows in its last
+byte, and zeros are zero bytes. For a file of 500 MB that takes a third of the time of importing NumPy, which looks only
+at pieces that are odd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from netcompile.caffemodel.blob import Blob
+
+_CODES = {"float16": "e", "float32": "f", "float64": "d"}
+_SIZES = {"float16": 2, "float32": 4, "float64": 8}
+# Last bytes of numbers whose exponent may be all ones: every number that is not finite has one of them.
+_ENDS = {
+    "float16": (0x7C, 0x7D, 0x7E, 0x7F, 0xFC, 0xFD, 0xFE, 0xFF),
+    "float32": (0x7F, 0xFF),
+    "float64": (0x7F, 0xFF),
+}
+
+
+@dataclass(slots=True)
+class Numbers:
+    """Facts about one blob, gathered piece by piece: how many numbers, how many of them NaN or infinite."""
+
+    count: int = 0
+    nan: int = 0
+    infinite: int = 0
+    nothing: bool = True  # no number other than 0 so far
+
+    @property
+    def zero(self) -> bool:
+        """Whether there are numbers, and all of them are 0."""
+        return bool(self.count) and self.nothing
+
+    @property
+    def finite(self) -> bool:
+        return not self.nan and not self.infinite
+
+    def look(self, piece: memoryview, dtype: str) -> None:
+        """Take in little-endian numbers."""
+        whole = piece.obj
+        # A piece is mostly all of its buffer, which then need not be copied.
+        data = whole if isinstance(whole, bytearray) and len(whole) == piece.nbytes else bytes(piece)
+        size = _SIZES[dtype]
+        self.count += len(data) // size
+        if self.nothing and data != bytes(len(data)):
+            # A negative zero is zero as well: bytes 0 and 0x80 alone may be such.
+            self.nothing = not data.translate(None, b"\0\x80") and not any(_values(data, dtype))
+        ends = data[size - 1 :: size]
+        if any(end in ends for end in _ENDS[dtype]):
+            self._count(data, dtype)
+
+    def _count(self, data: bytes | bytearray, dtype: str) -> None:
+        import numpy as np
+
+        values = np.frombuffer(data, np.dtype(dtype).newbyteorder("<"))
+        self.nan += int(np.isnan(values).sum())
+        self.infinite += int(np.isinf(values).sum())
+
+
+def _values(data: bytes | bytearray | memoryview, dtype: str) -> tuple[float, ...]:
+    import struct
+
+    return struct.unpack(f"<{len(data) // _SIZES[dtype]}{_CODES[dtype]}", data)
+
+
+def watched(blob: Blob, numbers: Numbers) -> Iterator[memoryview]:
+    """The pieces of a blob, each looked at as it passes."""
+    for piece in blob.chunks():
+        numbers.look(piece, blob.dtype)
+        yield piece
+
+
+def looked_at(blob: Blob) -> Numbers:
+    """The facts about a blob that is not copied piece by piece."""
+    numbers = Numbers()
+    for _ in watched(blob, numbers):
+        pass
+    return numbers
+
+
+def least(blob: Blob) -> float:
+    """The least number that is not NaN; infinity for a blob without one. For small blobs: it takes its time."""
+    parts = (value for piece in blob.chunks() for value in _values(piece, blob.dtype) if value == value)
+    return min(parts, default=float("inf"))
