@@ -27,6 +27,7 @@ from netcompile.train.parallel import Group
 from netcompile.train.rules import UPDATES, clip, regularise
 from netcompile.train.snapshot import Progress, caffe_blobs, read_snapshot, restore, write_snapshot
 from netcompile.train.solver import Solver
+from netcompile.train.stuck import stuck
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
@@ -79,6 +80,7 @@ class Training:
             self.blobs[info.take].requires_grad_(True)
         torch.manual_seed(self.seed)
         self.clock, self.shown = time.monotonic(), 0
+        self.unproven = True  # that gradients flow, until the first step has shown it
 
     # the loop --------------------------------------------------------------------------------------------------
 
@@ -90,6 +92,7 @@ class Training:
         self.say(f"Solving {self.net.analysed.name}")
         self.say(f"Learning Rate Policy: {solver.rate.name}")
         self.clock, self.shown = time.monotonic(), self.iteration
+        self.unproven = True
         while self.iteration < solver.max_iter:
             if self._test_due() and (self.iteration > 0 or solver.test_initialization):
                 self.test_all()
@@ -166,6 +169,9 @@ class Training:
             diffs[info.take] = torch.zeros_like(data) if data.grad is None else data.grad.detach()
         if self.group.world > 1:
             parallel.sum_gradients([diffs[i.take] for i in self.learned if i.take in self.summed])
+        if self.unproven:
+            self.unproven = False
+            self.note(stuck(self.net, self.infos, self.blobs, diffs, solver.train_net.span))
         clip(list(diffs.values()), solver.clip_gradients)
         for info in self.learned:
             data, diff = self.blobs[info.take], diffs[info.take]
