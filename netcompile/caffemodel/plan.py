@@ -34,7 +34,7 @@ class LayerSpec:
 
     ``shared``: which of the blobs are another layer's (``param.name``), as (index, the owner's blob).
     ``roles``: what each blob is to the layer, as `BlobSpec.meaning` says.
-    ``span``: the layer's place in the prototxt, for messages.
+    ``span``: the layer's place in the prototxt, for messages. ``cut``: of its blobs in the file nothing is wanted.
     """
 
     name: str
@@ -42,6 +42,7 @@ class LayerSpec:
     shared: tuple[tuple[int, Take], ...] = ()
     span: Span | None = field(default=None, compare=False)
     roles: tuple[str, ...] = ()
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,8 @@ def match(model: CaffeModel, plan: Plan, allow_missing: bool = False) -> Match:
         specs = places[layer.name]
         occurrence = len(specs) - 1 if hdf5 else 0
         spec = specs[occurrence]
+        if spec.cut:
+            continue
         problems += _compare(model, layer, spec, copies[layer.name], allow_missing)
         owners = dict(spec.shared)
         for index, blob in enumerate(layer.blobs[: len(spec.blobs)]):

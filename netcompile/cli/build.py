@@ -11,7 +11,7 @@ import sys
 
 from netcompile.cli.codes import DONE
 from netcompile.cli.messages import show, show_notes
-from netcompile.cli.netinput import add_net, analyse_net, image_inputs, read_weights_path
+from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inputs, read_weights_path
 from netcompile.cli.output import json_text, write_text
 
 TYPE_CHECKING = False
@@ -30,6 +30,7 @@ SHOWN = frozenset({"assumed-shape", "label-dropped"})
 def configure(parser: argparse.ArgumentParser) -> None:
     add_net(parser)
     parser.add_argument("--weights", metavar="F", help="the .caffemodel or .caffemodel.h5 to convert")
+    add_output(parser, "a blob that counts as an output; layers that none needs are left out")
     parser.add_argument(
         "--onnx", action="store_true", help="an ONNX file too, for any legal H and W, checked with ONNX Runtime"
     )
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     from netcompile.report.offsets import offsets_report
     from netcompile.report.words import bytes_text
 
-    analysed = analyse_net(arguments)
+    analysed = analyse_net(arguments, outputs=arguments.output)
     weights = None if arguments.weights is None else read_weights_path(arguments.weights)
     module = compile_net(analysed, arguments.optimise, weights=weights)
     stem = file_stem(analysed.name)

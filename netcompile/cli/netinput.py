@@ -14,7 +14,7 @@ from netcompile.record import replace
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from netcompile.ir.graph import Input
     from netcompile.pipeline import Analysed
@@ -51,6 +51,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--with-loss", action="store_true", help="keep labels, losses and metrics")
     group.add_argument("--allow-unknown", action="store_true", help="keep layers of unknown type as stubs")
     group.add_argument("--round-crops", action="store_true", help="round crop offsets between two pixels down")
+
+
+def add_output(parser: argparse.ArgumentParser, what: str = "a blob that counts as an output") -> None:
+    """``--output BLOB``."""
+    parser.add_argument(
+        "--output", action="append", metavar="BLOB", help=f"{what} (repeatable); default: the net's outputs"
+    )
 
 
 def named_shape(text: str) -> tuple[str, tuple[int, ...]]:
@@ -146,21 +153,27 @@ def analyse_net(
     source: Source | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     fed: frozenset[str] = frozenset(),
+    outputs: Sequence[str] | None = None,
 ) -> Analysed:
-    """Read and analyse NET with the common options; `shapes` and `fed` come from an inputs file."""
+    """Read and analyse NET with the common options; `shapes` and `fed` come from an inputs file.
+
+    With `outputs` the net ends there: layers and inputs that they do not need are left out.
+    """
     from netcompile.pipeline import analyse
 
-    chosen = replace(options(arguments), fed=fed)
+    chosen = replace(options(arguments), fed=fed, outputs=tuple(outputs or ()))
     if shapes is not None:
         chosen = replace(chosen, shapes={**shapes, **chosen.shapes})
     return analyse(source or read_source(arguments.net), chosen, arguments.crop_offsets, arguments.round_crops)
 
 
 def image_inputs(arguments: argparse.Namespace, analysed: Analysed) -> tuple[Input, ...]:
-    """The inputs that are no labels: with --with-loss those that the net would have without."""
-    if not arguments.with_loss:
+    """The inputs that are no labels: where a loss is an output, those that the net would have without."""
+    if not arguments.with_loss and analysed.graph.cut is None:
         return analysed.graph.inputs
-    return without_loss(arguments, analysed.source).graph.inputs
+    from netcompile.ir.prune import without_labels
+
+    return without_labels(analysed.graph, frozenset(dict(arguments.input)))[0].inputs
 
 
 def without_loss(arguments: argparse.Namespace, source: Source) -> Analysed:

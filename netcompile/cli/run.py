@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netcompile.cli.codes import DONE, IO_FAILED
 from netcompile.cli.messages import show, show_notes
-from netcompile.cli.netinput import add_net, analyse_net, read_source, read_weights_path
+from netcompile.cli.netinput import add_net, add_output, analyse_net, read_source, read_weights_path
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
 TYPE_CHECKING = False
@@ -28,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="A,B|all",
         help="which blobs: names, or all for every blob's final value; default: the net's outputs",
     )
+    add_output(parser, "a blob that counts as an output, and is saved; layers that none needs do not run")
     parser.add_argument("-O", dest="optimise", type=int, choices=(0, 1, 2), default=1, help="optimisation, default 1")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float64"), default="float32")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -37,13 +38,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Labels that the inputs file holds keep the layers that need them; real shapes replace declared ones."""
     from netcompile.cli.arrays import read_npz, write_npz
 
+    if arguments.blobs and arguments.output:
+        what = "--output says what the net's outputs are, --blobs what is saved besides: both together say it twice"
+        raise NetError(Diagnostic("usage", what, remedy="--output BLOB alone; or --blobs A,B, which keeps the whole net"))
     source = read_source(arguments.net)
     weights = read_weights_path(arguments.weights) if arguments.weights is not None else None
     arrays = read_npz(arguments.inputs, arguments.dtype)
-    analysed = analyse_net(arguments, source, fed=frozenset(arrays))
+    analysed = analyse_net(arguments, source, fed=frozenset(arrays), outputs=arguments.output)
     shapes = shapes_of(analysed, arrays, arguments.inputs)
     if any(entry.shape != shapes.get(entry.value.blob, entry.shape) for entry in analysed.graph.inputs):
-        analysed = analyse_net(arguments, source, shapes=shapes, fed=frozenset(arrays))
+        analysed = analyse_net(arguments, source, shapes, frozenset(arrays), arguments.output)
     analysed.require()
     show_notes([*analysed.notes, *_unused(analysed, arrays, arguments.inputs)], frozenset({"label-dropped"}))
     try:
@@ -118,7 +122,7 @@ def _unused(analysed: Analysed, arrays: Arrays, path: str) -> list[Diagnostic]:
             severity="warning",
         )
         for name in arrays
-        if name not in inputs
+        if name not in inputs and (analysed.graph.cut is None or name not in analysed.graph.cut.inputs)
     ]
 
 

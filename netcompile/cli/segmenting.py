@@ -203,7 +203,8 @@ def _check_images(inputs: Sequence[tuple[str, tuple[int, ...]]], also: Mapping[s
 def _analysed(arguments: argparse.Namespace) -> tuple[Analysed, tuple[str, ...], tuple[Input, ...]]:
     """The net, its score blobs and its inputs for images; with --with-loss those that it would have without."""
     source = read_source(arguments.net)
-    analysed = analyse_net(arguments, source).require()
+    asked = None if arguments.with_loss else arguments.output
+    analysed = analyse_net(arguments, source, outputs=asked).require()
     bare = without_loss(arguments, source).require() if arguments.with_loss else analysed
     if arguments.output:
         from netcompile.cli.run import wanted

@@ -25,6 +25,7 @@ from netcompile.emit.layout import lay_out
 from netcompile.emit.names import MODULE_ATTRIBUTES, Names, class_name
 from netcompile.emit.text import dims_text, doc_text, folded
 from netcompile.ir.graph import Graph, Node, Value
+from netcompile.ir.prune import unknown_blob
 from netcompile.layers.base import Emission, IntShape, Refused, Shape
 from netcompile.passes.fused import VERSION
 from netcompile.passes.window_layers import Surround
@@ -124,18 +125,7 @@ def _outputs(graph: Graph, names: Sequence[str] | None) -> dict[str, Value]:
         names = graph.outputs
     unknown = [name for name in names if name not in graph.blobs]
     if unknown:
-        from difflib import get_close_matches
-
-        raise NetError(
-            [
-                Diagnostic(
-                    "unknown-blob",
-                    f"the net has no blob '{name}'",
-                    remedy=f"did you mean '{near[0]}'?" if (near := get_close_matches(name, graph.blobs, 1)) else "",
-                )
-                for name in unknown
-            ]
-        )
+        raise NetError([unknown_blob(name, graph.blobs) for name in unknown])
     return {name: graph.blobs[name] for name in names}
 
 

@@ -30,13 +30,14 @@ def weight_plan(graph: Graph, module: Module) -> Plan:
         specs[key] = LayerSpec(node.name, tuple(s.shape for s in blobs.specs), shared, where, roles)
     # What a layer of unknown type keeps in a caffemodel is unknown as well: as if the net had no such layer.
     stubs = {node.name for node in graph.nodes if isinstance(node.layer, Unknown)}
+    cut = graph.cut.layers if graph.cut is not None else ()
     layers, seen = [], dict[str, int]()
     for name in graph.order:
         if name in stubs and graph.order.count(name) == 1:
             continue
         occurrence = seen.get(name, 0)
         seen[name] = occurrence + 1
-        layers.append(specs.get((name, occurrence)) or LayerSpec(name))
+        layers.append(specs.get((name, occurrence)) or LayerSpec(name, cut=(name, occurrence) in cut))
     tensors = []
     for weight in module.weights:
         dtype = weight.recipe.dtype if isinstance(weight.recipe, Constant) else "float32"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from netcompile.ir.graph import Graph, Input, Node, ParamSpec, Value
 from netcompile.ir.outputs import with_outputs
-from netcompile.ir.prune import without_labels
+from netcompile.ir.prune import cut, named_blobs, needed, without_labels
 from netcompile.ir.select import State, flags_for, rules_of, select
 from netcompile.ir.storage import with_shared_memory
 from netcompile.layers.base import AUTOMATIC, Arity, IntShape, Layer
@@ -31,6 +31,7 @@ class Options:
     stages: tuple[str, ...] = ()
     shapes: Mapping[str, IntShape] = factory(dict)  # --input NAME=1x3x500x500
     fed: frozenset[str] = frozenset()  # further blobs that the inputs file holds
+    outputs: tuple[str, ...] = ()  # --output BLOB: what counts as outputs; nothing: the blobs that nobody consumes
     with_loss: bool = False
     allow_unknown: bool = False
 
@@ -89,6 +90,17 @@ def state_of(net: Message, options: Options) -> State:
     return State(options.train, options.level, stages)
 
 
+@record
+class _Fault:
+    """A layer that is no node, because of its problems."""
+
+    name: str
+    occurrence: int
+    bottoms: tuple[Value, ...]
+    tops: tuple[Value, ...]
+    problems: tuple[Diagnostic, ...]
+
+
 class _Builder:
     def __init__(self, options: Options, state: State) -> None:
         self.options, self.state = options, state
@@ -104,7 +116,8 @@ class _Builder:
         self.automatic: list[Value] = []
         self.owners: dict[str, tuple[Message, int]] = {}
         self.elsewhere: dict[str, Message] = {}  # blob → the first layer that makes it in another phase or stage
-        self.told: set[str] = set()  # blobs from there that a message has named
+        self.absent: dict[int, str] = {}  # id of a problem → the blob from there that it names
+        self.faults: list[_Fault] = []
 
     def report(self, code: str, what: str, message: Message, at: str, why: str = "", remedy: str = "") -> None:
         self.problems.append(Diagnostic(code, what, locate(message, at), why=why, remedy=remedy))
@@ -123,6 +136,7 @@ class _Builder:
         self.names[name] = occurrence + 1
         values = tuple(b for b in bottoms if b is not None)
         if layer is None or len(self.problems) > before or len(values) < len(bottoms):  # what it makes stays unknown
+            self.faults.append(_Fault(name, occurrence, values, tops, tuple(self.problems[before:])))
             return
         for value in values:
             self.consumed[value] = message
@@ -238,9 +252,7 @@ class _Builder:
         name = message.get("name")
         maker = later.get(blob)
         if (maker is None or maker is message) and blob in self.elsewhere:
-            if blob not in self.told:  # one cause, however many layers read it
-                self.made_elsewhere(message, index, blob, self.elsewhere[blob])
-                self.told.add(blob)
+            self.made_elsewhere(message, index, blob, self.elsewhere[blob])
         elif maker is not None and maker is not message:
             self.report(
                 "bottom-order",
@@ -274,6 +286,7 @@ class _Builder:
             why=f"layer '{maker.get('name')}' makes it, at {maker.span}, and takes no part: {rules_of(maker)}",
             remedy=flags or "give the layer an include rule that fits",
         )
+        self.absent[id(self.problems[-1])] = blob
 
     def tops(self, message: Message, layer: Layer | None) -> tuple[Value, ...]:
         bottoms = message.all("bottom")
@@ -347,6 +360,26 @@ class _Builder:
 
     # the end ---------------------------------------------------------------------------------------------------
 
+    def cut(self, graph: Graph) -> Graph:
+        """The graph cut down to the outputs asked for; what is wrong with layers that they do not need is forgotten."""
+        names, unknown = named_blobs(self.options.outputs, graph.blobs)
+        if unknown:
+            self.problems += unknown
+            return graph
+        wanted = needed([*graph.nodes, *self.faults], (graph.blobs[name] for name in names))
+        beside = {id(p) for fault in self.faults if wanted.isdisjoint(fault.tops) for p in fault.problems}
+        self.problems = [problem for problem in self.problems if id(problem) not in beside]
+        return cut(graph, names, wanted, ((fault.name, fault.occurrence) for fault in self.faults))
+
+    def once_each(self) -> list[Diagnostic]:
+        """The problems; of those with one blob of another phase, which have one cause, the first."""
+        first: dict[str, Diagnostic] = {}
+        for problem in self.problems:
+            if id(problem) in self.absent:
+                first.setdefault(self.absent[id(problem)], problem)
+        kept = {id(problem) for problem in first.values()}
+        return [problem for problem in self.problems if id(problem) not in self.absent or id(problem) in kept]
+
     def finish(self, name: str) -> Built:
         for blob in self.options.shapes:
             if blob not in {entry.value.blob for entry in self.inputs} and not self.problems:
@@ -369,15 +402,17 @@ class _Builder:
             self.current | dict.fromkeys([AUTOMATIC] if self.automatic else [], *self.automatic[-1:]),
             tuple(self.order),
         )
+        graph, changed = with_shared_memory(graph)
+        if self.options.outputs:
+            graph = self.cut(graph)
+        self.notes += changed
         if self.problems:
-            raise NetError(self.problems, graph)
+            raise NetError(self.once_each(), graph)
         keep = frozenset(self.options.shapes) | self.options.fed
-        if not self.options.with_loss:
+        if not self.options.with_loss and not self.options.outputs:
             graph, dropped = without_labels(graph, keep)
             self.notes += dropped
         graph = with_outputs(graph)
-        graph, changed = with_shared_memory(graph)
-        self.notes += changed
         for entry in graph.inputs:
             if not entry.declared:
                 self.notes.append(

@@ -73,6 +73,14 @@ class Input:
 
 
 @record
+class Cut:
+    """What was left out of a net: layers by (name, occurrence), and inputs."""
+
+    layers: frozenset[tuple[str, int]]
+    inputs: frozenset[str]
+
+
+@record
 class Graph:
     """A net: inputs, layers in execution order, and what comes out."""
 
@@ -83,6 +91,7 @@ class Graph:
     outputs: tuple[str, ...]  # blobs that nobody consumes
     blobs: dict[str, Value] = factory(dict)  # final value of each blob, in order of first appearance
     order: tuple[str, ...] = ()  # names of all layers after filtering, data layers included
+    cut: Cut | None = None  # what the outputs that were asked for do not need
 
     def replace(self, **changes: Any) -> Graph:
         return replace(self, **changes)

@@ -1,14 +1,22 @@
-"""Inference needs no labels: drop the losses and metrics of a training net, and the data tops that only they need.
+"""Leave out what nobody needs: layers beside the outputs asked for, labels at inference.
 
-A top of a data layer is a *label* if everything made from it, through layers without parameters, ends in losses,
+Inference needs no labels: the losses and metrics of a training net go, and the data tops that only they need. A top of a data layer is a *label* if everything made from it, through layers without parameters, ends in losses,
 metrics or Silence. Input layers are never touched: who writes one means it.
 """
 
 from __future__ import annotations
 
-from netcompile.ir.graph import Graph, Node, Value
+from collections.abc import Iterable, Mapping, Sequence
+
+from netcompile.ir.graph import Cut, Graph, Node, Value
 from netcompile.layers.base import Layer
 from netcompile.prototxt.diagnostic import Diagnostic
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
 
 
 def without_labels(graph: Graph, keep: frozenset[str]) -> tuple[Graph, list[Diagnostic]]:
@@ -73,3 +81,68 @@ def _rebuild(graph: Graph, nodes: tuple[Node, ...], dropped: set[Value]) -> Grap
     if not fed.issuperset(outputs):
         outputs = tuple(blob for blob in outputs if blob not in fed or blob in graph.outputs)
     return graph.replace(inputs=inputs, nodes=nodes, outputs=outputs, blobs=blobs)
+
+
+def named_blobs(asked: Iterable[str], known: Mapping[str, object]) -> tuple[tuple[str, ...], list[Diagnostic]]:
+    """The blobs that ``--output`` names, each once, and a finding for every name that the net lacks.
+
+    ``A,B`` are two, unless the net has a blob of just that name.
+    """
+    names: list[str] = []
+    for text in asked:
+        names += [text] if text in known or "," not in text else [name for name in text.split(",") if name]
+    return tuple(dict.fromkeys(names)), [unknown_blob(name, known) for name in names if name not in known]
+
+
+def unknown_blob(name: str, known: Iterable[str]) -> Diagnostic:
+    """That the net has no blob of this name, and which of its own are near."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, list(known), 3)
+    return Diagnostic(
+        "unknown-blob",
+        f"the net has no blob '{name}'",
+        remedy=f"did you mean {' or '.join(map(repr, near))}?" if near else "",
+    )
+
+
+class Maker(Protocol):
+    """A layer as far as it counts here: what it reads, and what it makes."""
+
+    @property
+    def bottoms(self) -> tuple[Value, ...]: ...
+
+    @property
+    def tops(self) -> tuple[Value, ...]: ...
+
+
+def needed(layers: Iterable[Maker], wanted: Iterable[Value]) -> set[Value]:
+    """All values that these are computed from, they themselves and what layers make besides included."""
+    makers = {top: layer for layer in layers for top in layer.tops}
+    found: set[Value] = set()
+    work = list(wanted)
+    while work:
+        value = work.pop()
+        if value not in found:
+            found.add(value)
+            if value in makers:
+                work += (*makers[value].bottoms, *makers[value].tops)
+    return found
+
+
+def cut(graph: Graph, names: Sequence[str], wanted: set[Value], also: Iterable[tuple[str, int]] = ()) -> Graph:
+    """The graph with these outputs, of layers and inputs that make a wanted value; `also` are cut with the others."""
+    nodes = tuple(node for node in graph.nodes if not wanted.isdisjoint(node.tops))
+    gone = [(node.name, node.occurrence) for node in graph.nodes if wanted.isdisjoint(node.tops)]
+    alive = {value.blob: value for value in sorted(wanted, key=lambda value: value.version)}
+    return graph.replace(
+        inputs=tuple(entry for entry in graph.inputs if entry.value in wanted),
+        nodes=nodes,
+        outputs=tuple(names),
+        blobs={blob: alive[blob] for blob, value in graph.blobs.items() if blob in alive}
+        | {blob: value for blob, value in graph.blobs.items() if value in wanted},
+        cut=Cut(
+            frozenset([*gone, *also]),
+            frozenset(entry.value.blob for entry in graph.inputs if entry.value not in wanted),
+        ),
+    )

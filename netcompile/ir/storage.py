@@ -50,7 +50,7 @@ class _Storage:
 
     def node(self, node: Node) -> None:
         self.warn(node)
-        bottoms = tuple(self.now[bottom.blob] for bottom in node.bottoms)
+        bottoms = tuple(self.now.setdefault(bottom.blob, bottom) for bottom in node.bottoms)
         tops = tuple(self.write(top) for top in node.tops)
         self.nodes.append(replace(node, bottoms=bottoms, tops=tops))
         written = _in_place(node)

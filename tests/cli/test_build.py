@@ -232,3 +232,30 @@ def test_the_manifest_says_what_images_go_through(tmp_path):
         "hha": {"order": "rgb", "mean": [132.431, 94.076, 118.477], "scale": 1.0, "origin": "NYUDSegDataLayer"},
     }
     assert "kinds" not in manifest
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_output_cuts_the_build(netcompile, tmp_path, level):
+    """Module, weights, manifest and report are of the layers that the outputs need; the file's others do not matter."""
+    weights = ["--weights", REPOSITORY / "weights" / "shapes-fcn8s.caffemodel", "-O", level, "-o", tmp_path]
+    asked = ["--output", "score_pool4", "--output", "pool3"]
+    result = netcompile("build", "shapes-fcn8s/deploy.prototxt", *weights, *asked)
+    assert (result.code, result.err) == (0, "")
+    assert "no crop layers" in result.out
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["outputs"] == ["score_pool4", "pool3"]
+    with safe_open(tmp_path / "shapes_fcn8s.safetensors", "pt") as file:
+        names = {key.split(".")[0] for key in file.keys()}  # noqa: SIM118
+    assert "score_pool4" in names
+    assert names.isdisjoint({"fc6", "fc7", "upscore2", "score_pool3"})
+    assert "upscore2" not in (tmp_path / "report.html").read_text()
+
+
+def test_an_output_that_the_net_lacks(netcompile, tmp_path):
+    result = netcompile("build", "shapes-fcn8s/deploy.prototxt", "--output", "score_pool5", "-o", tmp_path / "b")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == (
+        "error[unknown-blob]: the net has no blob 'score_pool5'\n"
+        "  fix: did you mean 'score_pool4' or 'score_pool3' or 'pool5'?\n"
+    )
+    assert not (tmp_path / "b").exists()

@@ -182,3 +182,59 @@ def relu_without_writing(folder, data):
         archive.writestr("data.npy", head.getvalue() + data.tobytes())
     (folder / "net.prototxt").write_text(LABELLED)
     return ["run", folder / "net.prototxt", "--inputs", folder / "in.npz", "--out", folder / "out.npz"]
+
+
+BRANCHES = """\
+layer { name: "in" type: "Input" top: "data" input_param { shape { dim: 1 dim: 2 dim: 3 dim: 3 } } }
+layer { name: "side" type: "Input" top: "side" input_param { shape { dim: 1 dim: 2 } } }
+layer { name: "a" type: "Power" bottom: "data" top: "a" power_param { scale: 2 } }
+layer { name: "neg" type: "Power" bottom: "a" top: "a" power_param { scale: -1 } }
+layer { name: "relu" type: "ReLU" bottom: "a" top: "relu" }
+layer { name: "far" type: "SpatialTransformerOfNobody" bottom: "side" top: "far" }
+layer { name: "bad" type: "Convolution" bottom: "data" top: "bad" convolution_param { num_output: 0 } }
+"""
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_output_cuts_the_net(netcompile, tmp_path, level):
+    """A blob's final value is meant; what is wrong with layers and inputs beside it does not matter."""
+    x = np.arange(18, dtype=np.float32).reshape(1, 2, 3, 3)
+    np.savez(tmp_path / "in.npz", data=x, side=np.zeros((1, 2), np.float32))
+    (tmp_path / "net.prototxt").write_text(BRANCHES)
+    given = ["--inputs", tmp_path / "in.npz", "--out", tmp_path / "out.npz", "-O", level]
+    result = netcompile("run", tmp_path / "net.prototxt", *given, "--output", "a", "--output", "relu", "--output", "a")
+    assert (result.code, result.out, result.err) == (0, "", "")
+    with np.load(tmp_path / "out.npz") as found:
+        assert found.files == ["a", "relu"]
+        assert np.array_equal(found["a"], -2 * x)
+        assert not found["relu"].any()
+
+
+OUTPUT_REFUSED = [
+    (["--output", "reul"], "error[unknown-blob]: the net has no blob 'reul'\n  fix: did you mean 'relu'?\n"),
+    (
+        ["--output", "relu", "--blobs", "a"],
+        "error[usage]: --output says what the net's outputs are, --blobs what is saved besides: "
+        "both together say it twice\n  fix: --output BLOB alone; or --blobs A,B, which keeps the whole net\n",
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), OUTPUT_REFUSED)
+def test_output_refused(netcompile, tmp_path, options, message):
+    np.savez(tmp_path / "in.npz", data=np.zeros((1, 2, 3, 3), np.float32))
+    (tmp_path / "net.prototxt").write_text(BRANCHES.split('layer { name: "far"')[0])
+    given = ["--inputs", tmp_path / "in.npz", "--out", tmp_path / "out.npz"]
+    result = netcompile("run", tmp_path / "net.prototxt", *given, *options)
+    assert (result.code, result.out, result.err) == (2, "", message)
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_output_that_needs_a_bad_layer(netcompile, tmp_path):
+    (tmp_path / "net.prototxt").write_text(BRANCHES)
+    np.savez(tmp_path / "in.npz", data=np.zeros((1, 2, 3, 3), np.float32))
+    given = ["--inputs", tmp_path / "in.npz", "--out", tmp_path / "out.npz", "--output", "far"]
+    result = netcompile("run", tmp_path / "net.prototxt", *given)
+    assert result.code == 2
+    assert "unknown layer type 'SpatialTransformerOfNobody'" in result.err
+    assert "num_output" not in result.err
