@@ -16,7 +16,10 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from netcompile.export.guard_free import GuardFree
-from netcompile.export.sizes import Signature, refuse_training, refused, signature
+from netcompile.export.sizes import Signature, refuse_training, signature
+from netcompile.export.stand_ins import blamed, culprit, standing_in
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.record import replace
 
 if TYPE_CHECKING:
     from netcompile.emit.module import Module
@@ -31,26 +34,57 @@ class Exported:
 
     program: ExportedProgram
     signature: Signature
+    limits: tuple[Diagnostic, ...] = ()  # why it takes less than every legal size
 
 
 def export_program(net: Analysed, module: Module, made: nn.Module) -> Exported:
     """The program of `made`, an instance of `module` with its weights.
 
-    The batch stays as declared where the net ties it. Raises NetError where the net was built for training, or where
-    torch.export cannot express it for all legal sizes.
+    The batch stays as declared where the net ties it, and height and width where torch.export cannot express the net for
+    all that are legal. Raises NetError where the net was built for training, or cannot be exported at all.
     """
     refuse_training(net)
     made.eval()
-    errors = []
-    for batch, defer in product((True, False), (False, True)):
-        found = _attempt(made, signature(net, module, batch), defer)
-        if isinstance(found, Exported):
-            return found
-        errors.append(found)
-    raise refused(net, "cannot be exported for every size that is legal", why=errors[2])
+    with standing_in(module, made):
+        errors = []
+        for batch, defer in product((True, False), (False, True)):
+            found = _attempt(made, signature(net, module, batch), defer)
+            if isinstance(found, Exported):
+                return found
+            errors.append(found)
+            if found.hopeless:
+                break
+        limit = errors[min(2, len(errors) - 1)]
+        for batch in (True, False):
+            found = _attempt(made, signature(net, module, batch, fixed=True), False)
+            if isinstance(found, Exported):
+                return replace(found, limits=(_limit(net, module, limit, found),))
+    node = culprit(module, found.error) if found.error is not None else None
+    raise NetError(blamed(net, node, "cannot be exported", found.why))
 
 
-def _attempt(made: nn.Module, takes: Signature, defer: bool) -> Exported | str:
+def _limit(net: Analysed, module: Module, failed: Failed, found: Exported) -> Diagnostic:
+    """Why a program takes the declared size alone."""
+    node = culprit(module, failed.error) if failed.error is not None else None
+    sizes = " and ".join("x".join(map(str, net.shapes[value])) for value in found.signature.shapes)
+    made = blamed(net, node, f"is exported for the declared size alone, {sizes}", failed.why)
+    return replace(made, severity="warning", remedy="--input NAME=1x3xHxW chooses the size")
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Why there is no program."""
+
+    why: str
+    error: BaseException | None = None
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether no other way of tracing would do better: the code depends on numbers, not on sizes."""
+        return "data-dependent" in str(self.error)
+
+
+def _attempt(made: nn.Module, takes: Signature, defer: bool) -> Exported | Failed:
     """The program, or why there is none.
 
     With `defer`, a comparison of sizes that torch cannot decide is assumed and asserted when the program runs. That
@@ -67,16 +101,18 @@ def _attempt(made: nn.Module, takes: Signature, defer: bool) -> Exported | str:
                 prefer_deferred_runtime_asserts_over_guards=defer,
             )
     except Exception as error:  # torch.export raises what the traced code does, besides its own errors
-        return summary(error)
+        return Failed(summary(error), error)
     program.graph.eliminate_dead_code()  # indices of maxima that nobody asked for
     program.graph_module.recompile()
     found = Exported(program, takes)
-    return _refusal(found, defer) or found
+    refusal = _refusal(found, defer)
+    return Failed(refusal) if refusal else found
 
 
 def _dynamic_shapes(takes: Signature) -> tuple[Any, ...]:
     """torch.export's dynamic_shapes, one entry for each input."""
     images = Dim("N", min=1)
+    regions = Dim("R", min=1)
     dims = {}
     for index, one in enumerate(takes.axes, 2):
         if one.most == one.least:
@@ -88,7 +124,7 @@ def _dynamic_shapes(takes: Signature) -> tuple[Any, ...]:
             k = Dim(f"_{one.name}", min=one.least // one.step)
             dims[index] = one.step * k + rest if rest else one.step * k
     return tuple(
-        ({0: images} if value in takes.batched else {}) | (dims if value in takes.spatial else {})
+        ({0: images} if value in takes.batched else {0: regions} if value in takes.regions else {}) | (dims if value in takes.spatial else {})
         for value in takes.shapes
     )
 

@@ -5,7 +5,7 @@ No torch here: the answers are plain numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING
@@ -19,11 +19,17 @@ if TYPE_CHECKING:
     from netcompile.emit.module import Module
     from netcompile.ir.graph import Value
     from netcompile.pipeline import Analysed
+    from netcompile.prototxt.source import Span
 
 
 def refused(net: Analysed, what: str, why: str = "", remedy: str = "") -> NetError:
     """Why a net cannot be exported."""
-    return NetError([Diagnostic("export", f"{net.name} {what}", why=why, remedy=remedy)])
+    return NetError([Diagnostic("export", f"{net.name} {what}", place(net), why=why, remedy=remedy)])
+
+
+def place(net: Analysed) -> Span | None:
+    """Where the file says what the net takes: the place of what no single layer is the reason of."""
+    return net.graph.inputs[0].message.span if net.graph.inputs else None
 
 
 def refuse_training(net: Analysed) -> None:
@@ -96,12 +102,21 @@ class Signature:
     batched: frozenset[Value]  # inputs of N images
     axes: tuple[Axis, ...]  # of H and W; none for a net that takes no plane of free size
     declared: tuple[int, int]  # height and width, 0 without axes
+    rows: frozenset[Value] = frozenset()  # inputs of regions
+    many: bool = False  # any number of regions: R
+
+    @property
+    def regions(self) -> frozenset[Value]:
+        """Inputs of R regions."""
+        return self.rows if self.many else frozenset()
 
     def shape(self, value: Value, batch: int, height: int, width: int) -> tuple[int, ...]:
         """The shape of an input for a batch and a size."""
         shape = self.shapes[value]
         if value in self.batched:
             shape = (batch, *shape[1:])
+        elif value in self.regions:
+            shape = (3 + 2 * batch, *shape[1:])
         return (*shape[:2], height, width) if value in self.spatial else shape
 
     def example(self) -> tuple[int, int, int]:
@@ -131,21 +146,36 @@ class Signature:
         return tuple((n, heights[i % len(heights)], widths[j % len(widths)]) for n, i, j in places)
 
 
-def signature(net: Analysed, module: Module, batch: bool) -> Signature:
-    """What the module's inputs may be; with `batch` any number of images, else the declared one.
+def signature(net: Analysed, module: Module, batch: bool, fixed: bool = False) -> Signature:
+    """What the module's inputs may be; with `batch` any number of images and of regions, else the declared one.
 
-    Inputs with as many images as the first vary together. Raises NetError for a net that is legal for no size.
+    Inputs with as many images as the first vary together; with `fixed` height and width are the declared ones. Raises
+    NetError for a net that is legal for no size.
     """
     shapes = {value: net.shapes[value] for value in module.inputs}
-    images = next((shape[0] for shape in shapes.values() if shape), None)
-    batched = frozenset(v for v, shape in shapes.items() if batch and shape and shape[0] == images)
+    regions = regions_of(net, shapes)
+    images = next((shape[0] for value, shape in shapes.items() if shape and value not in regions), None)
+    batched = frozenset(v for v, shape in shapes.items() if batch and shape and shape[0] == images) - regions
     if not net.symbolic.spatial:
-        return Signature(shapes, frozenset(), batched, (), (0, 0))
-    h, w = (axis(name, legal) for name, legal in zip("HW", exported_sizes(net), strict=True))
+        return Signature(shapes, frozenset(), batched, (), (0, 0), regions, batch)
+    legal = exported_sizes(net)
+    if fixed:
+        own = net.shapes[net.symbolic.spatial[0]][2:]
+        legal = NSet.between(own[0], own[0]), NSet.between(own[1], own[1])
+    h, w = (axis(name, sizes) for name, sizes in zip("HW", legal, strict=True))
     if h is None or w is None:
         raise refused(net, "is legal for no input size")
     height, width = net.shapes[net.symbolic.spatial[0]][2:]
-    return Signature(shapes, frozenset(net.symbolic.spatial), batched, (h, w), (height, width))
+    return Signature(shapes, frozenset(net.symbolic.spatial), batched, (h, w), (height, width), regions, batch)
+
+
+def regions_of(net: Analysed, values: Iterable[Value]) -> frozenset[Value]:
+    """Those of these values that some layer takes regions from, and no layer takes for anything else."""
+    found, others = set(), set()
+    for node in net.graph.nodes:
+        for index, bottom in enumerate(node.bottoms):
+            (found if index == node.layer.regions else others).add(bottom)
+    return frozenset(values) & (found - others)
 
 
 def exported_sizes(net: Analysed) -> tuple[NSet, NSet]:

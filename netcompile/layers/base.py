@@ -174,6 +174,7 @@ class Layer:
     auto_top: ClassVar[bool] = False  # Caffe invents a top where none is named (losses)
     sized_by_values: ClassVar[bool] = False  # how large a top is depends on numbers: `shapes` tells the least
     keeps_state: ClassVar[bool] = False  # has attributes though no blobs: wants a unique name
+    regions: ClassVar[int | None] = None  # the bottom whose rows are regions of an image, as many as there are
     fork: ClassVar[str] = ""  # the fork that has this layer, "" for BVLC Caffe
     stored: ClassVar[tuple[str, ...]] = ()  # roles of its blobs, if these are the same whatever its parameters
 
@@ -237,6 +238,14 @@ class Layer:
         from netcompile.layers.images import nobody
 
         return nobody()
+
+    def traced(self) -> Mapping[str, str]:
+        """Functions that `emit` calls and torch.export cannot follow: the dotted name of what stands in for each.
+
+        A stand-in takes the module's functions, by name, before the function's own arguments. Raises Refused where the
+        layer has parameters for which there is none.
+        """
+        return {}
 
     def is_noop(self, train: bool) -> bool:
         """Whether, at inference, every top equals the first bottom, so that the layer may be dropped."""

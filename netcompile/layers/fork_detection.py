@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from netcompile.layers.base import (
     Arity,
@@ -122,6 +122,15 @@ class DetectionOutput(Layer):
         options += [f"eta={literal(self.eta)}"] if self.eta < 1 else []
         make = f"detect({location}, {scores}, {priors}, {', '.join(options)})"
         return Emitted((f"{e.y[0]} = {make}",), functions=(DECODE, OVERLAP, SUPPRESS, BEST_FIRST, DETECT))
+
+    def traced(self) -> Mapping[str, str]:
+        if self.eta < 1 and self.overlap > 0.5:
+            raise Refused(
+                f"ONNX's NonMaxSuppression has one threshold, this one falls by eta {self.eta:g} with every box kept",
+                code="export",
+                at="detection_output_param.nms_param.eta",
+            )
+        return {"detect": "netcompile.export.detection.detect"}
 
 
 DECODE = '''

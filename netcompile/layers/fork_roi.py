@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from netcompile.layers.base import (
     Arity,
@@ -57,6 +57,7 @@ class ROIPooling(Layer):
     pad: float = 0.0
 
     arity: ClassVar[Arity] = Arity(bottoms=2, tops=1)
+    regions: ClassVar[int | None] = 1
     fork: ClassVar[str] = "Fast R-CNN"
 
     @classmethod
@@ -73,6 +74,9 @@ class ROIPooling(Layer):
         pad = f", {literal(self.pad)}" if self.pad else ""
         make = f"roi_pool({x}, {rois}, ({self.height}, {self.width}), {literal(self.scale)}{pad})"
         return Emitted((f"{e.y[0]} = {make}",), functions=(ROUND, PADDED, ROI_POOL))
+
+    def traced(self) -> Mapping[str, str]:
+        return {"roi_pool": "netcompile.export.detection.roi_pool"}
 
 
 ROUND = '''
@@ -280,6 +284,7 @@ class PSROIPooling(Layer):
     scale: float = 1.0
 
     arity: ClassVar[Arity] = Arity(bottoms=2, tops=1)
+    regions: ClassVar[int | None] = 1
     fork: ClassVar[str] = "R-FCN"
 
     @classmethod
@@ -311,6 +316,9 @@ class PSROIPooling(Layer):
         x, rois = e.x
         make = f"position_sensitive_pool({x}, {rois}, {self.group}, {literal(self.scale)})"
         return Emitted((f"{e.y[0]} = {make}",), functions=(ROUND, PSROI_POOL))
+
+    def traced(self) -> Mapping[str, str]:
+        return {"position_sensitive_pool": "netcompile.export.detection.position_sensitive_pool"}
 
 
 PSROI_POOL = '''
