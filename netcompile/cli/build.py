@@ -13,6 +13,7 @@ from netcompile.cli.codes import DONE
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inputs, read_weights_path
 from netcompile.cli.output import json_text, write_text
+from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--onnx", action="store_true", help="an ONNX file too, for any legal H and W, checked with ONNX Runtime"
     )
+    parser.add_argument("--opset", type=int, metavar="N", help="operator set of the ONNX file, 18 to 23, default 20")
     parser.add_argument("-o", dest="out", metavar="DIR", help="the folder to write to, default ./NAME")
     parser.add_argument("-O", dest="optimise", type=int, choices=(0, 1, 2), default=1, help="optimisation, default 1")
     parser.add_argument("--allow-missing", action="store_true", help="weights that the file lacks become zeros")
@@ -52,6 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
     from netcompile.report.offsets import offsets_report
     from netcompile.report.words import bytes_text
 
+    if arguments.opset is not None and not arguments.onnx:
+        raise NetError(Diagnostic("usage", "--opset is about the ONNX file", remedy="--onnx writes one"))
     analysed = analyse_net(arguments, outputs=arguments.output)
     weights = None if arguments.weights is None else read_weights_path(arguments.weights)
     module = compile_net(analysed, arguments.optimise, weights=weights)
@@ -72,10 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
             staged.write(name, text.encode("utf-8", "backslashreplace"))
         if convert is not None:
             told += convert(staged.add(f"{stem}.safetensors"))
-        if write_onnx is not None:
-            write_onnx(staged.add(f"{stem}.onnx"))
         images, remarks = _images(arguments, analysed, staged, stem)
         notes += remarks
+        if write_onnx is not None:
+            notes += write_onnx(staged.add(f"{stem}.onnx"), images)
         manifest = _manifest(arguments, analysed, module, stem, images, staged.hashes())
         staged.write("manifest.json", json_text(manifest).encode("utf-8", "backslashreplace"))
         sizes = staged.sizes()
@@ -98,22 +102,37 @@ def _conversion(arguments: argparse.Namespace, analysed: Analysed, module: Modul
 
 
 def _onnx(arguments: argparse.Namespace, analysed: Analysed, module: Module) -> Any:
-    """What writes the ONNX file to a path. Raises NetError where packages or the weights are missing."""
-    from netcompile.export.onnx_file import require_onnx, write_onnx
+    """What writes the ONNX file to a path, told what images go through; it returns what is worth saying.
+
+    Raises NetError where packages or the weights are missing.
+    """
+    from netcompile.export.onnx_file import OPSET, STEPS, image_metadata, require_onnx, require_opset, write_onnx
     from netcompile.export.sizes import refuse_training
 
+    opset = OPSET if arguments.opset is None else arguments.opset
+    require_opset(opset)
     require_onnx()
     refuse_training(analysed)
     from netcompile.pipeline import compile_net
     from netcompile.runtime.execute import with_weights
+    from netcompile.runtime.progress import Progress
 
     weights = None if arguments.weights is None else read_weights_path(arguments.weights)
     emitted = with_weights(analysed, module, weights, arguments.allow_missing)
-    if arguments.optimise < 2:
-        return lambda path: write_onnx(analysed, module, emitted, path)
-    plain = compile_net(analysed, 1)
-    made = with_weights(analysed, plain, weights, arguments.allow_missing)
-    return lambda path: write_onnx(analysed, plain, made, path, emitted)
+    plain, made = module, emitted
+    if arguments.optimise > 1:
+        plain = compile_net(analysed, 1)
+        made = with_weights(analysed, plain, weights, arguments.allow_missing)
+
+    def write(path: str, images: dict[str, Any]) -> list[Diagnostic]:
+        progress = Progress(STEPS, "steps to the ONNX file")
+        try:
+            found = write_onnx(analysed, plain, made, path, emitted, image_metadata(images), opset, progress.step)
+        finally:
+            progress.clear()
+        return list(found.limits)
+
+    return write
 
 
 def _images(

@@ -40,7 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.blobs and arguments.output:
         what = "--output says what the net's outputs are, --blobs what is saved besides: both together say it twice"
-        raise NetError(Diagnostic("usage", what, remedy="--output BLOB alone; or --blobs A,B, which keeps the whole net"))
+        raise NetError(
+            Diagnostic("usage", what, remedy="--output BLOB alone; or --blobs A,B, which keeps the whole net")
+        )
     source = read_source(arguments.net)
     weights = read_weights_path(arguments.weights) if arguments.weights is not None else None
     arrays = read_npz(arguments.inputs, arguments.dtype)

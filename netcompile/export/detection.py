@@ -65,7 +65,8 @@ def detect(
     label = torch.tensor(labels, dtype=location.dtype)[:, None, None].expand(n, -1, amount, 1)
     rows = torch.cat((image, label, values[..., None], boxes), dim=-1)
     found = _OPS.chosen(rows.reshape(-1, 7), stays.flatten(), none)
-    return found[None, None]
+    detections: Tensor = found[None, None]
+    return detections
 
 
 def roi_pool(emitted: Functions, x: Tensor, rois: Tensor, size: tuple[int, int], scale: float) -> Tensor:
@@ -87,7 +88,8 @@ def position_sensitive_pool(emitted: Functions, x: Tensor, rois: Tensor, k: int,
         last = ((cell + 1) * step[:, None] + start[:, None]).ceil()
         edges.append([edge.clamp(0, extent).long() for edge in (first, last)])
     (top, bottom), (left, right) = edges
-    sums = F.pad(x.double().cumsum(2).cumsum(3), (1, 0, 1, 0)).unflatten(1, (-1, k, k)).permute(0, 2, 3, 4, 5, 1)
+    sums = F.pad(x.double().cumsum(2).cumsum(3), (1, 0, 1, 0))
+    sums = sums.reshape(len(x), -1, k, k, *sums.shape[2:]).permute(0, 2, 3, 4, 5, 1)
     image, cells = rois[:, 0].long()[:, None, None], torch.arange(k, device=x.device)
 
     def before(row: Tensor, column: Tensor) -> Tensor:

@@ -176,8 +176,14 @@ def getitem(x: Any, index: Any, everywhere: bool) -> Any:
 
 # Calls whose conditions are proved for every exported size: windows fit, what is joined is alike. What they compare
 # besides is strides, to choose a memory layout.
-_PROVED = frozenset(f"{name}{rank}" for name in ("conv", "conv_transpose") for rank in ("1d", "2d", "3d")) | frozenset(
-    ["add", "add_", "cat", "div", "maximum", "minimum", "mul", "stack", "sub"]
+_PROVED = frozenset(
+    [
+        *(f"{name}{rank}" for name in ("conv", "conv_transpose") for rank in ("1d", "2d", "3d")),
+        *("add", "add_", "cat", "div", "maximum", "minimum", "mul", "stack", "sub"),
+        # What these compare decides between a view and a copy.
+        *("contiguous", "flatten", "permute", "reshape", "transpose", "unflatten", "view"),
+        *("matmul", "__matmul__", "interpolate"),
+    ]
 )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from netcompile.export.sizes import refused
+from netcompile.export.sizes import place, refused
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.record import replace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,9 +91,30 @@ def write_onnx(
     step()
     _convert(net, module, exported, path, dict(metadata or {}), opset)
     step()
-    for _ in check_onnx(net, module, emitted or made, exported, path):
-        step()
+    apart = check_onnx(net, module, emitted or made, exported, path, step)
+    if apart:
+        what = f"{net.name}: {len(apart)} of the sizes to compare at are none for the module either"
+        remark = Diagnostic("export", what, place(net), why=apart[0], severity="warning")
+        return replace(exported, limits=(*exported.limits, remark))
     return exported
+
+
+def image_metadata(images: Mapping[str, Mapping[str, Any] | None]) -> dict[str, str]:
+    """What images go through, as a file's metadata: keys with the input's name in front where there are several.
+
+    `images` are the preparations of a build's manifest.
+    """
+    found = {}
+    for name, fields in images.items():
+        if fields is None:
+            continue
+        start = f"{name}." if len(images) > 1 else ""
+        found[f"{start}mean"] = ",".join(f"{value:.9g}" for value in fields["mean"])
+        found[f"{start}scale"] = f"{fields['scale']:.9g}"
+        found[f"{start}order"] = fields["order"]
+        if "mean_image" in fields:
+            found[f"{start}mean_image"] = fields["mean_image"]
+    return found
 
 
 def _convert(
@@ -102,6 +123,7 @@ def _convert(
     import torch
 
     from netcompile import __version__
+    from netcompile.export.onnx_model import name_axes, name_blobs, tidy
     from netcompile.export.operators import TRANSLATIONS
     from netcompile.export.program import quiet, summary
 
@@ -114,90 +136,36 @@ def _convert(
                 opset_version=opset,
                 dynamo=True,
                 verbose=False,
+                optimize=False,  # it takes a small number, such as the 1e-9 below a root, for 0
             )
+            assert program is not None
+            tidy(program.model)
     except torch.onnx.errors.OnnxExporterError as error:
         cause = error.__cause__ or error
         raise refused(net, "cannot be written as ONNX", why=summary(cause)) from None
-    assert program is not None
     model = program.model
     name_blobs(model, [value.blob for value in module.inputs], module.outputs)
-    _name_axes(model, exported)
+    name_axes(model, exported)
     model.graph.name = net.name
     model.producer_name, model.producer_version = "netcompile", __version__
     model.metadata_props.update({"net": net.name, "netcompile": __version__, **metadata})
     program.save(path)
 
 
-def name_blobs(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    """Give inputs and outputs the blobs' names, and whatever else had one of these another."""
-    import onnx_ir
-
-    graph = model.graph
-    for index, value in enumerate(graph.outputs):
-        # What goes in and comes out as it is, or comes out twice, would have two names.
-        if value.is_graph_input() or value.is_initializer() or value in graph.outputs[:index]:
-            node = onnx_ir.Node("", "Identity", [value])
-            node.outputs[0].shape, node.outputs[0].dtype = value.shape, value.dtype
-            graph.append(node)
-            graph.outputs[index] = node.outputs[0]
-    named = dict(zip([*graph.inputs, *graph.outputs], [*inputs, *outputs], strict=True))
-    taken = {*named.values(), *(value.name for value in _values(graph))}
-    wanted = set(named.values())
-    for value in _values(graph):
-        if value.name in wanted and value not in named:
-            value.name = _fresh(str(value.name), taken)
-    for value in named:
-        value.name = _fresh("blob", taken)  # one by one, names of two blobs may be each other's
-    for value, name in named.items():
-        value.name = name
-
-
-def _values(graph: Any) -> list[Any]:
-    """Everything in a graph that has a name."""
-    made = [value for node in graph for value in node.outputs]
-    return [*graph.inputs, *list(graph.initializers.values()), *made]
-
-
-def _fresh(name: str, taken: set[str]) -> str:
-    """A name that is not taken, and is from now on."""
-    number = 1
-    while f"{name}_{number}" in taken:
-        number += 1
-    taken.add(f"{name}_{number}")
-    return f"{name}_{number}"
-
-
-def _name_axes(model: Any, exported: Exported) -> None:
-    """Call the symbols of the program N, H and W in the shapes that the file states."""
-    import onnx_ir
-
-    names: dict[str, str] = {}
-    for value, node in zip(exported.signature.shapes, model.graph.inputs, strict=True):
-        for index, extent in enumerate(node.shape):
-            symbols = re.findall(r"[A-Za-z_]\w*", "" if isinstance(extent, int) else str(extent.value))
-            if len(symbols) == 1:
-                spatial = index > 1 and value in exported.signature.spatial
-                wanted = "HW"[index - 2] if spatial else "R" if value in exported.signature.regions else "N"
-                # Of a multiple only the factor is a symbol.
-                names.setdefault(symbols[0], wanted if symbols[0] == str(extent.value) else f"{wanted}_")
-    if not names:
-        return
-    pattern = re.compile(r"\b(" + "|".join(names) + r")\b")
-    values = [*model.graph.inputs, *(value for node in model.graph for value in node.outputs)]
-    for value in values:
-        for index, extent in enumerate(value.shape or ()):
-            if not isinstance(extent, int) and extent.value is not None:
-                text = pattern.sub(lambda found: names[found[1]], str(extent.value))
-                value.shape[index] = onnx_ir.SymbolicDim(text)
-
-
 def check_onnx(
-    net: Analysed, module: Module, made: nn.Module, exported: Exported, path: str
-) -> Iterator[tuple[int, int, int]]:
-    """Compare ONNX Runtime with the module at five sizes, each told when done. Raises NetError at a difference."""
-    import numpy as np
+    net: Analysed,
+    module: Module,
+    made: nn.Module,
+    exported: Exported,
+    path: str,
+    step: Callable[[], None] = lambda: None,
+) -> tuple[str, ...]:
+    """Compare ONNX Runtime with the module at five sizes, `step` being called after each.
+
+    Returns why not at all five: where a mask leads beyond its plane, say, the module computes nothing either. Raises
+    NetError with the first difference, and where nothing could be compared.
+    """
     import onnxruntime
-    import torch
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -205,37 +173,70 @@ def check_onnx(
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has its own kinds for a file that it cannot read
         raise refused(net, "is not what ONNX Runtime can run", why=str(error).split("\n")[0]) from None
-    for size, inputs in examples(exported.signature):
-        with torch.no_grad():
-            result = made(*inputs)
-        expected = result if isinstance(result, dict) else {module.outputs[0]: result}
-        feed = {value.blob: tensor.numpy() for value, tensor in zip(module.inputs, inputs, strict=True)}
-        shapes = " and ".join("x".join(map(str, x.shape)) for x in inputs)
-        try:
-            found = session.run(list(expected), feed)
-        except Exception as error:
-            raise refused(net, "is not what ONNX Runtime can run", why=f"input {shapes}: {error}") from None
-        for (blob, tensor), array in zip(expected.items(), found, strict=True):
-            wrong = _difference(tensor, np.asarray(array))
-            if wrong:
-                raise refused(net, "is not what ONNX Runtime computes", why=f"input {shapes}, blob '{blob}': {wrong}")
-        yield size
+    takes = exported.signature
+    refusals: list[str] = []
+    five = takes.five_sizes()
+    for number, size in enumerate((*five, takes.declared_size()), 1):
+        if number > len(five) > len(refusals):
+            break
+        example = _example(made, takes, size)
+        if isinstance(example, str):
+            refusals.append(example)
+        else:
+            _compare(net, module, session, *example)
+        if number <= len(five):
+            step()
+    if len(refusals) > len(five):
+        raise refused(net, "cannot be compared with ONNX Runtime: the module itself computes nothing", why=refusals[-1])
+    return tuple(refusals)
 
 
-def examples(takes: Signature) -> Iterator[tuple[tuple[int, int, int], list[torch.Tensor]]]:
-    """Inputs at five sizes: random numbers; regions lie on the first image, within a plane of 64 × 64 pixels."""
+def _example(
+    made: nn.Module, takes: Signature, size: tuple[int, int, int]
+) -> tuple[list[torch.Tensor], torch.Tensor | dict[str, torch.Tensor]] | str:
+    """Random inputs and what the module makes of them, or why it makes nothing.
+
+    Regions lie on the first image. Where numbers must be small and positive, as places in a plane, these are tried.
+    """
     import torch
 
-    random = torch.Generator().manual_seed(0)
-    for size in takes.five_sizes():
+    random = torch.Generator().manual_seed(sum(size))
+    why = ""
+    for draw in (torch.randn, torch.rand):
         inputs = []
         for value in takes.shapes:
-            x = torch.randn(takes.shape(value, *size), generator=random)
-            if value in takes.rows:
-                x = x.abs() * 16
-                x[:, 0] = 0
-            inputs.append(x)
-        yield size, inputs
+            x = draw(takes.shape(value, *size), generator=random)
+            inputs.append(torch.cat((torch.zeros(len(x), 1), 16 * x[:, 1:].abs()), 1) if value in takes.rows else x)
+        try:
+            with torch.no_grad():
+                return inputs, made(*inputs)
+        except (RuntimeError, IndexError) as error:
+            why = f"input {_shapes(inputs)}: {str(error).splitlines()[0]}"
+    return why
+
+
+def _shapes(inputs: Sequence[torch.Tensor]) -> str:
+    return " and ".join("x".join(map(str, x.shape)) for x in inputs)
+
+
+def _compare(
+    net: Analysed, module: Module, session: Any, inputs: list[torch.Tensor], result: torch.Tensor | dict[str, Any]
+) -> None:
+    """Raises NetError where ONNX Runtime computes something else from these inputs."""
+    import numpy as np
+
+    expected = result if isinstance(result, dict) else {module.outputs[0]: result}
+    feed = {value.blob: tensor.numpy() for value, tensor in zip(module.inputs, inputs, strict=True)}
+    shapes = _shapes(inputs)
+    try:
+        found = session.run(list(expected), feed)
+    except Exception as error:
+        why = f"input {shapes}: {str(error).splitlines()[0]}"
+        raise refused(net, "is not what ONNX Runtime can run", why=why) from None
+    for (blob, tensor), array in zip(expected.items(), found, strict=True):
+        wrong = _difference(tensor, np.asarray(array))
+        if wrong:
+            raise refused(net, "is not what ONNX Runtime computes", why=f"input {shapes}, blob '{blob}': {wrong}")
 
 
 def _difference(expected: torch.Tensor, found: Array) -> str:

@@ -1,7 +1,7 @@
 """Operators that a trace keeps whole: ONNX has them as one, PyTorch as a loop that depends on the numbers.
 
-Each computes what the emitted code does, with the emitted code itself where that is a function of its own. `TRANSLATIONS`
-says what they are in an ONNX file.
+Each computes what the emitted code does, with the emitted code itself where that is a function of its own.
+`TRANSLATIONS` says what they are in an ONNX file.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import onnxscript
 import torch
-from onnxscript import opset18 as op
 from torch import Tensor
 
 from netcompile.layers.fork_detection import SUPPRESS
 from netcompile.layers.fork_roi import ROI_POOL, ROUND
+
+op: Any = onnxscript.opset18
 
 
 def _emitted(name: str, *sources: str) -> Callable[..., Any]:

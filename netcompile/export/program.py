@@ -40,32 +40,33 @@ class Exported:
 def export_program(net: Analysed, module: Module, made: nn.Module) -> Exported:
     """The program of `made`, an instance of `module` with its weights.
 
-    The batch stays as declared where the net ties it, and height and width where torch.export cannot express the net for
-    all that are legal. Raises NetError where the net was built for training, or cannot be exported at all.
+    The batch stays as declared where the net ties it, and height and width where torch.export cannot express the net
+    for all that are legal. Raises NetError where the net was built for training, or cannot be exported at all.
     """
     refuse_training(net)
     made.eval()
+    failed: list[Failed] = []
     with standing_in(module, made):
-        errors = []
         for batch, defer in product((True, False), (False, True)):
             found = _attempt(made, signature(net, module, batch), defer)
             if isinstance(found, Exported):
                 return found
-            errors.append(found)
+            failed.append(found)
             if found.hopeless:
                 break
-        limit = errors[min(2, len(errors) - 1)]
+        limit = failed[min(2, len(failed) - 1)]
         for batch in (True, False):
             found = _attempt(made, signature(net, module, batch, fixed=True), False)
             if isinstance(found, Exported):
                 return replace(found, limits=(_limit(net, module, limit, found),))
-    node = culprit(module, found.error) if found.error is not None else None
-    raise NetError(blamed(net, node, "cannot be exported", found.why))
+            failed.append(found)
+    last = failed[-1]
+    raise NetError(blamed(net, culprit(module, last.error), "cannot be exported", last.why))
 
 
 def _limit(net: Analysed, module: Module, failed: Failed, found: Exported) -> Diagnostic:
     """Why a program takes the declared size alone."""
-    node = culprit(module, failed.error) if failed.error is not None else None
+    node = culprit(module, failed.error)
     sizes = " and ".join("x".join(map(str, net.shapes[value])) for value in found.signature.shapes)
     made = blamed(net, node, f"is exported for the declared size alone, {sizes}", failed.why)
     return replace(made, severity="warning", remedy="--input NAME=1x3xHxW chooses the size")
@@ -123,9 +124,9 @@ def _dynamic_shapes(takes: Signature) -> tuple[Any, ...]:
             rest = one.least % one.step
             k = Dim(f"_{one.name}", min=one.least // one.step)
             dims[index] = one.step * k + rest if rest else one.step * k
+    rows = {**dict.fromkeys(takes.batched, images), **dict.fromkeys(takes.regions, regions)}
     return tuple(
-        ({0: images} if value in takes.batched else {0: regions} if value in takes.regions else {}) | (dims if value in takes.spatial else {})
-        for value in takes.shapes
+        ({0: rows[value]} if value in rows else {}) | (dims if value in takes.spatial else {}) for value in takes.shapes
     )
 
 

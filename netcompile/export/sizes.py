@@ -137,6 +137,11 @@ class Signature:
             other = index and index * 7 + 3
             yield 1 + index % 2, heights[index % len(heights)], widths[other % len(widths)]
 
+    def declared_size(self) -> tuple[int, int, int]:
+        """The (batch, height, width) that the file declares."""
+        images = next((self.shapes[value][0] for value in self.shapes if value in self.batched), 1)
+        return (images, *self.declared)
+
     def five_sizes(self) -> tuple[tuple[int, int, int], ...]:
         """Legal (batch, height, width) to compare results at: the smallest, odd ones, none square but the first."""
         if not self.axes:
@@ -171,7 +176,8 @@ def signature(net: Analysed, module: Module, batch: bool, fixed: bool = False) -
 
 def regions_of(net: Analysed, values: Iterable[Value]) -> frozenset[Value]:
     """Those of these values that some layer takes regions from, and no layer takes for anything else."""
-    found, others = set(), set()
+    found: set[Value] = set()
+    others: set[Value] = set()
     for node in net.graph.nodes:
         for index, bottom in enumerate(node.bottoms):
             (found if index == node.layer.regions else others).add(bottom)

@@ -61,7 +61,7 @@ def before(node: Node) -> str:
     return f"{' '.join(f'--output {blob}' for blob in blobs)} ends the net before this layer" if blobs else ""
 
 
-def culprit(module: Module, error: BaseException) -> Node | None:
+def culprit(module: Module, error: BaseException | None) -> Node | None:
     """The layer whose code raised an error, itself or by what it calls; None if no layer did."""
     seen: set[int] = set()
     found = None
@@ -73,7 +73,7 @@ def culprit(module: Module, error: BaseException) -> Node | None:
             if code.co_filename == EMITTED and code.co_name == "forward":
                 found = _at(module, trace.tb_lineno) or found
             trace = trace.tb_next
-        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+        error = error.__cause__ or error.__context__
     return found
 
 

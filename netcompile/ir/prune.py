@@ -1,7 +1,8 @@
 """Leave out what nobody needs: layers beside the outputs asked for, labels at inference.
 
-Inference needs no labels: the losses and metrics of a training net go, and the data tops that only they need. A top of a data layer is a *label* if everything made from it, through layers without parameters, ends in losses,
-metrics or Silence. Input layers are never touched: who writes one means it.
+Inference needs no labels: the losses and metrics of a training net go, and the data tops that only they need. A top of
+a data layer is a *label* if everything made from it, through layers without parameters, ends in losses, metrics or
+Silence. Input layers are never touched: who writes one means it.
 """
 
 from __future__ import annotations

@@ -237,7 +237,9 @@ def test_the_manifest_says_what_images_go_through(tmp_path):
 @pytest.mark.parametrize("level", [0, 1, 2])
 def test_output_cuts_the_build(netcompile, tmp_path, level):
     """Module, weights, manifest and report are of the layers that the outputs need; the file's others do not matter."""
-    weights = ["--weights", REPOSITORY / "weights" / "shapes-fcn8s.caffemodel", "-O", level, "-o", tmp_path]
+    from safetensors import safe_open
+
+    weights = [*DEMO[1:], "-O", level, "-o", tmp_path]
     asked = ["--output", "score_pool4", "--output", "pool3"]
     result = netcompile("build", "shapes-fcn8s/deploy.prototxt", *weights, *asked)
     assert (result.code, result.err) == (0, "")
@@ -256,6 +258,6 @@ def test_an_output_that_the_net_lacks(netcompile, tmp_path):
     assert (result.code, result.out) == (2, "")
     assert result.err == (
         "error[unknown-blob]: the net has no blob 'score_pool5'\n"
-        "  fix: did you mean 'score_pool4' or 'score_pool3' or 'pool5'?\n"
+        "  fix: did you mean 'score_pool4' or 'score_pool3' or 'score_pool4c'?\n"
     )
     assert not (tmp_path / "b").exists()
