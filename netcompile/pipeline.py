@@ -126,7 +126,19 @@ def analyse(
         shapes, problems = infer(crops.graph)
         problems += crops.problems()
         problems = [_suggest(problem, crops) for problem in problems]
-    return Analysed(name, source, crops.graph, shapes, crops, (*loaded.notes, *built.notes), tuple(problems))
+    notes = (*loaded.notes, *once(built.notes))
+    return Analysed(name, source, crops.graph, shapes, crops, notes, tuple(problems))
+
+
+def once(notes: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """Notes without repetitions of how a fork's layer is read: said of the first such layer, it holds for all."""
+    found, said = list[Diagnostic](), set[str]()
+    for note in notes:
+        if note.code == "fork-reading" and note.what in said:
+            continue
+        said.add(note.what)
+        found.append(note)
+    return found
 
 
 def _and_the_next(error: NetError, options: Options) -> NetError:

@@ -69,20 +69,26 @@ class Match:
     problems: tuple[Diagnostic, ...]
 
 
-def same_shape(blob: Blob, shape: Shape) -> bool:
-    """Caffe's Blob::ShapeEquals: legacy shapes compare as four axes, 1s filled in before; others exactly."""
-    if blob.legacy:
-        return len(shape) <= 4 and (1,) * (4 - len(shape)) + shape == blob.shape
-    return blob.shape == shape
+def same_shape(have: Shape, want: Shape) -> bool:
+    """Whether a file's blob is one of the net's: equal shapes, axes of extent 1 left aside.
+
+    Wider than Caffe's Blob::ShapeEquals (four legacy axes, else exactly): forks differ in the 1s that they
+    write round a vector (PSPNet's BN 1xCx1x1, C3D's biases 1x1x1x1xN), and 1s move no number.
+    """
+    return _extents(have) == _extents(want)
+
+
+def _extents(shape: Shape) -> Shape:
+    return tuple(extent for extent in shape if extent != 1)
 
 
 def match(model: CaffeModel, plan: Plan, allow_missing: bool = False) -> Match:
     """Finds the file's blob for every blob of the net, by Caffe's rules (Net::CopyTrainedLayersFrom).
 
     Names alone decide, types do not. In a binary file a layer goes to the net's first layer of its name, in
-    HDF5 to the last. A layer must have as many blobs as the net's, of equal shapes; all layers of the file
-    are checked. Blobs are copied in file order, so the last of several layers of one name wins, and of layers
-    that share a blob. In HDF5 a shared blob may be absent.
+    HDF5 to the last. A layer must have as many blobs as the net's, of equal shapes (see `same_shape`); all
+    layers of the file are checked. Blobs are copied in file order, so the last of several layers of one name
+    wins, and of layers that share a blob. In HDF5 a shared blob may be absent.
 
     ``allow_missing`` lets layers be absent and have fewer or more blobs than the net's; shapes must be equal.
     """
@@ -146,7 +152,7 @@ def _compare(
             remedy=_COUNT_REMEDY if have > need else _MISSING_REMEDY,
         )
     for index, (blob, shape) in enumerate(zip(copy.blobs, spec.blobs, strict=False)):
-        if blob is not None and not same_shape(blob, shape):
+        if blob is not None and not same_shape(blob.shape, shape):
             yield Diagnostic(
                 "weights-shape",
                 f"layer {shown(spec.name)} blob {index} is {shape_text(shape)} in the net, "
@@ -166,8 +172,6 @@ def _shape_reason(blob: Blob, shape: Shape) -> str:
 
     if blob.count != prod(shape):
         return f"the net needs {prod(shape)} numbers, the file has {blob.count}"
-    if blob.legacy:
-        return "the file has the old form of four axes, which the net's shape must equal with 1s before it"
     return "as many numbers, but in another arrangement"
 
 

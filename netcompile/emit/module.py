@@ -23,8 +23,9 @@ from netcompile.emit.inference import (
 )
 from netcompile.emit.layout import lay_out
 from netcompile.emit.names import MODULE_ATTRIBUTES, Names, class_name
-from netcompile.emit.text import dims_text, doc_text, folded
+from netcompile.emit.text import AS_NUMBERS, dims_text, doc_text, folded
 from netcompile.ir.graph import Graph, Node, Value
+from netcompile.ir.indices import index_inputs, indices, moves, read_as_indices
 from netcompile.ir.prune import unknown_blob
 from netcompile.layers.base import Emission, IntShape, Refused, Shape
 from netcompile.passes.fused import VERSION
@@ -144,6 +145,8 @@ class _Writer:
         self.attributes = Names(MODULE_ATTRIBUTES | (ATTRIBUTES if inference else frozenset()))
         self.given = named is not None
         self.named: dict[tuple[str, int], str] = named or {}  # layer → attribute
+        self.indices = indices(graph)
+        self.numbers: dict[Value, str] = {}  # indices → the variable that has them in the net's own type
         self.last: dict[Value, int] = {}
         self.local: dict[Value, str] = {}
         self.init: list[str] = []
@@ -164,6 +167,8 @@ class _Writer:
         """Code of every layer; `framed` are values that must not be overwritten either."""
         kept = [*wanted.values(), *(framed or {}).values()]
         self.variables(kept, reserved)
+        if not self.indices.isdisjoint(wanted.values()):
+            self.functions[AS_NUMBERS] = None
         for index, node in enumerate(self.graph.nodes):
             self.node(index, node, index in live)
             if self.inference and index in live:
@@ -179,7 +184,7 @@ class _Writer:
                 last[bottom] = index
         for value in kept:
             last[value] = len(self.graph.nodes)
-        names = Names(reserved)
+        names = self.names = Names(reserved)
         latest: dict[str, Value] = {}
         for entry in self.graph.inputs:
             self.local[entry.value] = names.fresh(entry.value.blob)
@@ -199,8 +204,9 @@ class _Writer:
         bottoms = tuple(self.shapes[b] for b in node.bottoms)
         specs = node.layer.blobs(*bottoms)
         sources = self.owners.sources(node, specs)
+        converted: list[str] = []
         emission = Emission(
-            tuple(self.local[b] for b in node.bottoms),
+            self.arguments(node, converted) if live else tuple(self.local[b] for b in node.bottoms),
             tuple(self.local[t] for t in node.tops),
             self.attribute(node) if specs or node.layer.keeps_state else node.name,
             node.name,
@@ -226,7 +232,36 @@ class _Writer:
         if emitted.forward and live:
             same = node.bottoms and node.tops and self.shapes.get(node.tops[0]) == bottoms[0]
             lines = emitted.forward if same and not specs else self.comment(node, emitted.forward)
-            self.forward.append((index, list(lines)))
+            self.forward.append((index, [*converted, *lines]))
+
+    def arguments(self, node: Node, lines: list[str]) -> tuple[str, ...]:
+        """The variables of the bottoms. Indices that the layer reads as numbers are converted once, in `lines`."""
+        found = [self.local[b] for b in node.bottoms]
+        if self.indices.isdisjoint(node.bottoms) or not node.tops:
+            return tuple(found)
+        kept = set(read_as_indices(node))
+        if self.indices.issuperset(node.tops):
+            kept.update(place for place, b in enumerate(node.bottoms) if b in moves(node))
+        for place, bottom in enumerate(node.bottoms):
+            if bottom not in self.indices or place in kept:
+                continue
+            if bottom not in self.numbers:
+                self.numbers[bottom] = self.names.fresh(f"{bottom.blob}_numbers")
+                lines.append(f"{self.numbers[bottom]} = {found[place]}.to({self.like}.dtype)")
+            found[place] = self.numbers[bottom]
+        return tuple(found)
+
+    @property
+    def like(self) -> str:
+        """Source of a tensor of the net's own type: an input that is no index, else a parameter."""
+        asked = index_inputs(self.graph)
+        inputs = [self.local[entry.value] for entry in self.graph.inputs if entry.value not in asked]
+        return inputs[0] if inputs else "next(self.parameters(), torch.empty(()))"
+
+    def result(self, value: Value) -> str:
+        """Source of an output: indices as floating-point numbers, which is how Caffe has them."""
+        local = self.local[value]
+        return f"as_numbers({local}, {self.like})" if value in self.indices else local
 
     def attribute(self, node: Node) -> str:
         """The attribute that holds the layer's parameters: of windows, the one that the literal net has."""
@@ -335,9 +370,9 @@ class _Writer:
                     body += ["        if only_frame:", *lay_out(f"return {{{pairs}}}", 12)]
         graph = self.graph
         if len(wanted) == 1:
-            body += [f"        return {self.local[graph.blobs[next(iter(wanted))]]}"]
+            body += [f"        return {self.result(graph.blobs[next(iter(wanted))])}"]
         else:
-            pairs = ", ".join(f"{string(blob)}: {self.local[graph.blobs[blob]]}" for blob in wanted)
+            pairs = ", ".join(f"{string(blob)}: {self.result(graph.blobs[blob])}" for blob in wanted)
             body += lay_out(f"return {{{pairs}}}", 8)
         return body
 

@@ -175,6 +175,8 @@ class Layer:
     sized_by_values: ClassVar[bool] = False  # how large a top is depends on numbers: `shapes` tells the least
     keeps_state: ClassVar[bool] = False  # has attributes though no blobs: wants a unique name
     regions: ClassVar[int | None] = None  # the bottom whose rows are regions of an image, as many as there are
+    index_bottoms: ClassVar[tuple[int, ...]] = ()  # read as whole numbers, in whatever type they come
+    moves: ClassVar[slice | None] = None  # bottoms whose elements the tops are: indices among them stay indices
     fork: ClassVar[str] = ""  # the fork that has this layer, "" for BVLC Caffe
     stored: ClassVar[tuple[str, ...]] = ()  # roles of its blobs, if these are the same whatever its parameters
 
@@ -219,6 +221,10 @@ class Layer:
 
     def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
         """The learnable blobs in Caffe's order."""
+        return ()
+
+    def index_tops(self) -> tuple[int, ...]:
+        """Tops that hold indices: emitted as int64 (or wider than the net's type), which no float type rounds."""
         return ()
 
     def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
@@ -311,6 +317,21 @@ def same_shape(a: Shape, b: Shape, what: str, at: str = "bottom[1]", why: str = 
         raise Refused(what, at=at, why=why or f"{show(a)} and {show(b)} have {len(a)} and {len(b)} axes")
     refusal = Refused(what, at=at, why=why or f"{show(a)} against {show(b)}")
     return [Condition(p, "==", q, refusal) for p, q in zip(a, b, strict=True) if p is not q]
+
+
+def planes(shape: Shape, what: str, at: str = "bottom[0]") -> Shape:
+    """The (batch, channels, height, width) that Caffe's old accessors make of a blob: 1 for every axis it lacks.
+
+    Layers that read their bottoms so make tops of four axes. Raises Refused for more axes, as the accessors do.
+    """
+    if len(shape) > 4:
+        raise Refused(f"{what} wants up to 4 axes, not {len(shape)}", at=at, why="(batch, channels, height, width)")
+    return (*shape, *(1,) * (4 - len(shape)))
+
+
+def as_planes(x: str, shape: Shape) -> str:
+    """Source of a bottom with the four axes of `planes`."""
+    return x if len(shape) > 3 else f"{x}[...{', None' * (4 - len(shape))}]"
 
 
 def call(function: str, *args: object, **kwargs: object) -> str:

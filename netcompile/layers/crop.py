@@ -40,6 +40,7 @@ class Crop(Layer):
     inside: bool = False  # proved: for every height and width the window lies inside the blob that is cropped
 
     arity: ClassVar[Arity] = Arity(bottoms=2, tops=1)
+    moves: ClassVar[slice | None] = slice(0, 1)
 
     @classmethod
     def read(cls, p: Params) -> Self:

@@ -52,7 +52,16 @@ class InnerProduct(Layer):
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
 
     @classmethod
-    def read(cls, p: Params) -> Self:
+    def read(cls, p: Params) -> Layer:
+        if p.sub("inner_product_param").get("normalize"):
+            from netcompile.layers.fork_dense import UnitInnerProduct
+
+            return UnitInnerProduct.read(p)
+        return cls.plain(p)
+
+    @classmethod
+    def plain(cls, p: Params) -> Self:
+        """The layer of BVLC's fields."""
         s = p.sub("inner_product_param")
         return cls(
             outputs(s),
@@ -106,6 +115,7 @@ class Embed(Layer):
 
     stored: ClassVar[tuple[str, ...]] = ("kernel", "bias")
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    index_bottoms: ClassVar[tuple[int, ...]] = (0,)
 
     @classmethod
     def read(cls, p: Params) -> Self:

@@ -36,18 +36,33 @@ if TYPE_CHECKING:
 @layer("Eltwise")
 @record
 class Eltwise(Layer):
-    """Product, weighted sum or maximum of two or more blobs of equal shape."""
+    """Product, weighted sum or maximum of two or more blobs of equal shape; FlowNet's fork weighs one alone, too."""
 
     operation: str = "SUM"
     coeff: tuple[float, ...] = ()
 
-    arity: ClassVar[Arity] = Arity(bottoms=(2, None), tops=1)
+    arity: ClassVar[Arity] = Arity(bottoms=(1, None), tops=1)
 
     @classmethod
     def read(cls, p: Params) -> Self:
         s = p.sub("eltwise_param")
         s.ignore("stable_prod_grad")
         operation, coeff = s.get("operation"), tuple(float(c) for c in s.all("coeff"))
+        if p.bottoms == 1 and (operation != "SUM" or not coeff):
+            p.refuse(
+                "",
+                "Eltwise takes 2 or more bottoms, not 1",
+                code="arity",
+                why="one alone is for FlowNet's fork, which weighs it by a coeff",
+                remedy=f"give layer '{p.message.get('name')}' 2 or more bottoms",
+            )
+        elif p.bottoms == 1:
+            p.note(
+                "bottom",
+                "an Eltwise of one bottom is coeff · x",
+                code="fork-reading",
+                why="FlowNet's fork has it; BVLC Caffe wants two bottoms",
+            )
         if coeff and len(coeff) != p.bottoms:
             s.refuse(
                 "coeff",

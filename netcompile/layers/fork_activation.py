@@ -82,6 +82,16 @@ class CReLU(Layer):
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     fork: ClassVar[str] = "CReLU"
 
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        p.note(
+            "type",
+            "CReLU makes the positive parts of all channels first, then the negative ones",
+            code="fork-reading",
+            why="forks differ in this order, and the file does not tell",
+        )
+        return cls()
+
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         x = bottoms[0]
         if len(x) < 2:

@@ -17,9 +17,11 @@ from netcompile.layers.base import (
     Reach,
     Refused,
     Shape,
+    as_planes,
     layer,
     literal,
     number,
+    planes,
 )
 from netcompile.layers.convolution import Convolution, Deconvolution
 from netcompile.layers.params import Params, Section
@@ -59,9 +61,7 @@ class ConvolutionDepthwise(Layer):
 
     def bound(self, shape: Shape) -> Convolution:
         """The convolution for a bottom of this shape. Raises Refused."""
-        if len(shape) != 4:
-            raise Refused(f"ConvolutionDepthwise wants 4 axes, not {len(shape)}", at="bottom[0]")
-        channels = number(shape[1])
+        channels = number(planes(shape, "ConvolutionDepthwise")[1])
         if self.plain.outputs != channels:
             raise Refused(
                 f"num_output {self.plain.outputs} for {channels} channels",
@@ -73,22 +73,24 @@ class ConvolutionDepthwise(Layer):
         return replace(self.plain, group=channels)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        return self.bound(bottoms[0]).shapes(*bottoms)
+        return self.bound(bottoms[0]).shapes(planes(bottoms[0], "ConvolutionDepthwise"))
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
-        return self.plain.coords(*bottoms)
+        return self.plain.coords(planes(bottoms[0], "ConvolutionDepthwise"))
 
     def reach(self, *bottoms: Shape) -> tuple[tuple[Reach, Reach] | None, ...] | None:
-        return self.plain.reach(*bottoms)
+        return self.plain.reach(planes(bottoms[0], "ConvolutionDepthwise"))
 
     def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
-        return self.bound(bottoms[0]).blobs(*bottoms)
+        return self.bound(bottoms[0]).blobs(planes(bottoms[0], "ConvolutionDepthwise"))
 
     def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
-        return self.bound(bottoms[0]).macs(bottoms, tops)
+        return prod(tops[0]) * prod(self.blobs(bottoms[0])[0].shape[2:])
 
     def emit(self, e: Emission) -> Emitted:
-        return self.bound(e.bottoms[0]).emit(e)
+        x, bottom = as_planes(e.x[0], e.bottoms[0]), planes(e.bottoms[0], "ConvolutionDepthwise")
+        numbers = tuple(number(dim) for dim in bottom)
+        return self.bound(bottom).emit(replace(e, x=(x,), bottoms=(numbers,)))
 
 
 def _section(p: Params, own: str, shared: str) -> Section:
@@ -129,10 +131,23 @@ def _volume(shape: Shape, what: str) -> None:
         )
 
 
+def _five_axes(blobs: tuple[BlobSpec, ...]) -> tuple[BlobSpec, ...]:
+    """C3D's blobs: the bias has five axes, as all that C3D has."""
+    return tuple(replace(b, shape=(1, 1, 1, 1, *b.shape)) if b.name == "bias" else b for b in blobs)
+
+
+def _vector_bias(made: Emitted, outputs: int) -> Emitted:
+    """The code of a convolution whose bias has five axes in the caffemodel."""
+    from netcompile.caffemodel.recipe import Reshape
+
+    weight, *bias = made.tensors
+    return replace(made, tensors=(weight, *((key, Reshape(recipe, (outputs,))) for key, recipe in bias)))
+
+
 @layer("Convolution3D")
 @record
 class Convolution3D(Convolution):
-    """Convolution over time, height and width (C3D)."""
+    """Convolution over time, height and width (C3D). A filter_group sees all channels, so it changes nothing."""
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     fork: ClassVar[str] = "C3D"
@@ -145,6 +160,8 @@ class Convolution3D(Convolution):
         if s.has("num_output") and outputs < 1:
             s.refuse("num_output", f"num_output must be positive, not {outputs}", code="param-range")
         kernel, stride, pad = _window(s)
+        if s.has("filter_group") and (s.get("filter_group") < 1 or outputs % s.get("filter_group")):
+            s.refuse("filter_group", f"num_output {outputs} is not divisible by filter_group", code="group")
         if s.has("group") and s.get("group") != 1:
             s.refuse("group", "C3D's convolutions have no groups", code="unsupported")
         fillers = s.filler("weight_filler"), s.filler("bias_filler")
@@ -153,6 +170,12 @@ class Convolution3D(Convolution):
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         _volume(bottoms[0], self.type)
         return ()
+
+    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
+        return _five_axes(super().blobs(*bottoms))
+
+    def emit(self, e: Emission) -> Emitted:
+        return _vector_bias(super().emit(e), self.outputs)
 
     def coords(self, *bottoms: Shape) -> None:
         return None  # coordinates are those of planes
@@ -164,7 +187,10 @@ class Convolution3D(Convolution):
 @layer("Deconvolution3D")
 @record
 class Deconvolution3D(Deconvolution):
-    """The transpose of a convolution over time, height and width (C3D)."""
+    """The transpose of a convolution over time, height and width (C3D).
+
+    Whether it has a bias stands in convolution_param, even where its other parameters stand in convolution3d_param.
+    """
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     fork: ClassVar[str] = "C3D"
@@ -172,6 +198,9 @@ class Deconvolution3D(Deconvolution):
     @classmethod
     def read(cls, p: Params) -> Self:
         plain = Convolution3D.read(p)
+        bias = bool(p.sub("convolution_param").get("bias_term"))
+        if p.has("convolution3d_param"):
+            p.sub("convolution3d_param").read.discard("bias_term")  # told of, where it is set
         return cls(
             plain.outputs,
             plain.kernel,
@@ -179,7 +208,7 @@ class Deconvolution3D(Deconvolution):
             plain.pad,
             (1,),
             1,
-            plain.bias,
+            bias,
             1,
             plain.weight_filler,
             plain.bias_filler,
@@ -188,6 +217,12 @@ class Deconvolution3D(Deconvolution):
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         _volume(bottoms[0], self.type)
         return ()
+
+    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
+        return _five_axes(super().blobs(*bottoms))
+
+    def emit(self, e: Emission) -> Emitted:
+        return _vector_bias(super().emit(e), self.outputs)
 
     def coords(self, *bottoms: Shape) -> None:
         return None  # coordinates are those of planes

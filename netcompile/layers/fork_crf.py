@@ -15,12 +15,13 @@ from netcompile.layers.base import (
     Layer,
     Refused,
     Shape,
+    as_planes,
     layer,
     literal,
     number,
+    planes,
     same_shape,
 )
-from netcompile.layers.fork_resize import four_axes
 from netcompile.layers.params import Params
 from netcompile.record import record
 
@@ -69,12 +70,17 @@ class MultiStageMeanfield(Layer):
             if not s.get(field) > 0:
                 s.refuse(field if s.has(field) else "", f"{field} must be positive", code="param-range")
             widths.append(float(s.get(field)) or 1.0)
+        p.note(
+            "type",
+            "the lattice has the points that pixels lie next to, and no others",
+            code="fork-reading",
+            why="CRF-RNN's build for SSE adds points to it where height · width is no multiple of 4, which moves its "
+            "results a little",
+        )
         return cls(max(iterations, 2), *widths)
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
-        scores, start, image = bottoms
-        for index, bottom in enumerate(bottoms):
-            four_axes(bottom, "MultiStageMeanfield", f"bottom[{index}]")
+        scores, start, image = (planes(b, self.type, f"bottom[{i}]") for i, b in enumerate(bottoms))
         if number(image[1]) < 3:
             raise Refused(f"an image has 3 channels, not {image[1]}", at="bottom[2]")
         refusal = Refused("the image's batch, height and width are not the scores'", at="bottom[2]")
@@ -82,7 +88,7 @@ class MultiStageMeanfield(Layer):
         return [*found, *(Condition(scores[axis], "==", image[axis], refusal) for axis in (0, 2, 3))]
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        return (bottoms[0],)
+        return (planes(bottoms[0], self.type),)
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         return (IDENTITY, IDENTITY, IDENTITY)
@@ -91,20 +97,21 @@ class MultiStageMeanfield(Layer):
         return None  # every pixel sees all others
 
     def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
-        labels = number(bottoms[0][1])
+        labels = number(planes(bottoms[0], self.type)[1])
         return tuple(BlobSpec(name, (1, 1, labels, labels)) for name in ("spatial", "bilateral", "compatibility"))
 
     def emit(self, e: Emission) -> Emitted:
         from netcompile.caffemodel.recipe import Reshape
 
-        labels = e.bottoms[0][1]
+        labels = number(planes(e.bottoms[0], self.type)[1])
         names = [f"{e.name}_{blob.name}" for blob in self.blobs(*e.bottoms)]
         init = tuple(f"self.{name} = nn.Parameter(torch.empty({labels}, {labels}))" for name in names)
         tensors = tuple((name, Reshape(e.take(i), (labels, labels))) for i, name in enumerate(names))
         weights = ", ".join(f"self.{name}" for name in names)
         widths = f"alpha={literal(self.alpha)}, beta={literal(self.beta)}, gamma={literal(self.gamma)}"
         options = f"iterations={self.iterations}, {widths}"
-        make = f"mean_field({', '.join(e.x)}, ({weights}), {options})"
+        bottoms = ", ".join(as_planes(x, shape) for x, shape in zip(e.x, e.bottoms, strict=True))
+        make = f"mean_field({bottoms}, ({weights}), {options})"
         return Emitted((f"{e.y[0]} = {make}",), init, (LATTICE, MEAN_FIELD), tensors)
 
 

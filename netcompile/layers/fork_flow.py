@@ -16,12 +16,13 @@ from netcompile.layers.base import (
     Layer,
     Refused,
     Shape,
+    as_planes,
     layer,
     literal,
     number,
+    planes,
     same_shape,
 )
-from netcompile.layers.fork_resize import four_axes
 from netcompile.layers.params import Params
 from netcompile.record import record
 
@@ -87,8 +88,7 @@ class Correlation(Layer):
         return same_shape(bottoms[0], bottoms[1], "both bottoms must have the same shape")
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        x = bottoms[0]
-        four_axes(x, "Correlation")
+        x = planes(bottoms[0], "Correlation")
         edge = self.kernel // 2
         width = x[3] + (2 * self.pad - 2 * (self.reach_ + edge))
         height = x[2] + (-2 * edge if self.flat else 2 * self.pad - 2 * (self.reach_ + edge))
@@ -102,7 +102,7 @@ class Correlation(Layer):
         return prod(tops[0]) * self.kernel**2 * bottoms[0][1]
 
     def emit(self, e: Emission) -> Emitted:
-        a, b = e.x
+        a, b = (as_planes(x, shape) for x, shape in zip(e.x, e.bottoms, strict=True))
         name = "correlate_rows" if self.flat else "correlate"
         options = f"kernel={self.kernel}, reach={self.reach_}, pad={self.pad}"
         options += f", stride={self.stride}" if self.stride != 1 else ""
@@ -165,20 +165,19 @@ class FlowWarp(Layer):
         return cls(p.sub("flow_warp_param").get("fill_value"))
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
-        x, flow = bottoms
-        four_axes(x, "FlowWarp")
-        four_axes(flow, "FlowWarp", "bottom[1]")
+        x, flow = planes(bottoms[0], "FlowWarp"), planes(bottoms[1], "FlowWarp", "bottom[1]")
         refusal = Refused("the flow's batch, height and width are not the image's", at="bottom[1]")
         two = Refused(f"a flow has 2 channels, not {flow[1]}", at="bottom[1]", why="x and y in pixels")
         pairs = [(x[axis], flow[axis]) for axis in (0, 2, 3)]
         return [Condition(flow[1], "==", 2, two), *(Condition(a, "==", b, refusal) for a, b in pairs)]
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        return (bottoms[0],)
+        return (planes(bottoms[0], "FlowWarp"),)
 
     def emit(self, e: Emission) -> Emitted:
+        x, flow = (as_planes(x, shape) for x, shape in zip(e.x, e.bottoms, strict=True))
         fill = ', fill=float("nan")' if self.fill == "NOT_A_NUMBER" else ""
-        return Emitted((f"{e.y[0]} = flow_warp({e.x[0]}, {e.x[1]}{fill})",), functions=(WARP,))
+        return Emitted((f"{e.y[0]} = flow_warp({x}, {flow}{fill})",), functions=(WARP,))
 
 
 WARP = '''
@@ -200,6 +199,46 @@ def flow_warp(x, flow, fill=0.0):
     upper = (1 - a) * at(top, left) + a * at(top, right)
     lower = (1 - a) * at(bottom, left) + a * at(bottom, right)
     return torch.where(inside[:, None], (1 - b) * upper + b * lower, fill)
+'''
+
+
+@layer("Warp")
+@record
+class Warp(FlowWarp):
+    """bottom[0] read where the flow bottom[1] (x, y in pixels) points, bilinearly, 0 beyond the outermost pixels
+    (PWC-Net).
+    """
+
+    fork: ClassVar[str] = "PWC-Net"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        p.note(
+            "type",
+            "Warp is taken for PWC-Net's, whose flow is counted from each pixel",
+            code="fork-reading",
+            why="LiteFlowNet has a layer of this name whose second bottom holds places in the image",
+        )
+        return cls()
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        for index, shape in enumerate(bottoms):
+            if len(shape) != 4:
+                raise Refused(f"Warp wants 4 axes, not {len(shape)}", at=f"bottom[{index}]")
+        return super().conditions(*bottoms)
+
+    def emit(self, e: Emission) -> Emitted:
+        return Emitted((f"{e.y[0]} = inner_warp({e.x[0]}, {e.x[1]})",), functions=(WARP, INNER_WARP))
+
+
+INNER_WARP = '''
+def inner_warp(x, flow):
+    """As flow_warp, with 0 already beyond the middle of the last row and column."""
+    h, w = x.shape[2:]
+    columns = torch.arange(w, device=x.device, dtype=x.dtype) + flow[:, 0]
+    rows = torch.arange(h, device=x.device, dtype=x.dtype)[:, None] + flow[:, 1]
+    inside = (columns <= w - 1) & (rows <= h - 1)
+    return flow_warp(x, torch.where(inside[:, None], flow, -h - w))
 '''
 
 
@@ -229,17 +268,16 @@ class Resample(Layer):
         return cls(size, method, bool(s.get("antialias")))
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        four_axes(bottoms[0], "Resample")
-        if self.size is None:
-            four_axes(bottoms[1], "Resample", "bottom[1]")
-            return ((*bottoms[0][:2], *bottoms[1][2:]),)
-        return ((*bottoms[0][:2], *self.size),)
+        x = planes(bottoms[0], "Resample")
+        size = planes(bottoms[1], "Resample", "bottom[1]")[2:] if self.size is None else self.size
+        return ((*x[:2], *size),)
 
     def emit(self, e: Emission) -> Emitted:
-        size = repr(self.size) if self.size else f"{e.x[1]}.shape[2:]"
+        x = as_planes(e.x[0], e.bottoms[0])
+        size = repr(self.size) if self.size else f"{as_planes(e.x[1], e.bottoms[1])}.shape[2:]"
         extra = "" if self.method == "LINEAR" else f', "{self.method.lower()}"'
         extra += "" if self.antialias else ", antialias=False"
-        return Emitted((f"{e.y[0]} = resample({e.x[0]}, {size}{extra})",), functions=(RESAMPLE,))
+        return Emitted((f"{e.y[0]} = resample({x}, {size}{extra})",), functions=(RESAMPLE,))
 
 
 RESAMPLE = '''
@@ -329,7 +367,8 @@ class DataAugmentation(Layer):
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         found = []
-        for name, have, want in zip(("height", "width"), bottoms[0][2:], self.crop or (), strict=False):
+        x = planes(bottoms[0], "DataAugmentation")
+        for name, have, want in zip(("height", "width"), x[2:], self.crop or (), strict=False):
             refusal = Refused(
                 f"crop_{name} {want} is greater than the {name} {have}", at=f"augmentation_param.crop_{name}"
             )
@@ -337,8 +376,7 @@ class DataAugmentation(Layer):
         return found
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        x = bottoms[0]
-        four_axes(x, "DataAugmentation")
+        x = planes(bottoms[0], "DataAugmentation")
         if self.mean and number(x[1]) != 3:
             raise Refused(f"3 means for {x[1]} channels", at="augmentation_param.mean")
         return ((*x[:2], *(self.crop or x[2:])),)
@@ -355,7 +393,7 @@ class DataAugmentation(Layer):
         return (count, pixels, BlobSpec("mean", (1, channels, 1, 1)))
 
     def emit(self, e: Emission) -> Emitted:
-        x, y = e.x[0], e.y[0]
+        x, y = as_planes(e.x[0], e.bottoms[0]), e.y[0]
         lines: list[str] = []
         functions: tuple[str, ...] = ()
         init: tuple[str, ...] = ()

@@ -1,6 +1,9 @@
-"""Normalisations of Caffe's forks: the BN layers of SegNet and of PSPNet/TSN, SSD's Normalize, LRNMap."""
+"""Normalisations of Caffe's forks: the BN layers of SegNet and of PSPNet/TSN, NVCaffe's BatchNorm, LRNMap."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
 
 from netcompile.layers.activation import Elementwise
 from netcompile.layers.base import (
@@ -10,13 +13,17 @@ from netcompile.layers.base import (
     BlobSpec,
     Emission,
     Emitted,
+    IntShape,
     Layer,
     Refused,
     Shape,
+    as_planes,
     layer,
     literal,
     number,
+    planes,
 )
+from netcompile.layers.normalisation import MODULES, BatchNorm
 from netcompile.layers.params import Params
 from netcompile.prototxt.message import Message
 from netcompile.record import record
@@ -49,7 +56,10 @@ class BN(Layer):
     new.
 
     `early` (an older PSPNet): the same blobs, under scale_filler and shift_filler, with var_eps and decay;
-    running statistics at test only if moving_average is set, else those of the batch.
+    running statistics at test only if moving_average is set, else those of the batch. Its channels lie on
+    `axis` 1 or 2.
+
+    SegNet's makes tops of four axes whatever the bottom has; the others' tops are as their bottoms.
     """
 
     kind: str = "segnet"
@@ -61,6 +71,7 @@ class BN(Layer):
     tops: int = 1
     scale_filler: Message | None = None
     shift_filler: Message | None = None
+    axis: int = 1
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=(1, 3))
     fork: ClassVar[str] = "SegNet, PSPNet, TSN"
@@ -117,32 +128,29 @@ class BN(Layer):
             )
         scale, shift = s.filler("scale_filler"), s.filler("shift_filler")
         if early:
-            if s.get("axis") != 1:
-                s.refuse(
-                    "axis",
-                    f"BN along axis {s.get('axis')}",
-                    code="unsupported",
-                    why="only axis 1 is known here",
-                )
+            if s.get("axis") not in (1, 2):
+                s.refuse("axis", f"BN along axis {s.get('axis')}", code="axis", why="this fork's BN takes axis 1 or 2")
+            if p.tops > 1:
+                p.refuse("top[1]", "this fork's BN makes one top", code="arity")
             decay, running = s.get("decay"), bool(s.get("moving_average"))
-            return cls("early", "", s.get("var_eps"), 1 - decay, False, running, 1, scale, shift)
+            axis = int(s.get("axis"))
+            return cls("early", "", s.get("var_eps"), 1 - decay, False, running, 1, scale, shift, axis)
         return cls("segnet", s.get("bn_mode"), SEGNET_EPS, 0.9, False, False, p.tops, scale, shift)
 
     def channels(self, shape: Shape) -> int:
-        if not 2 <= len(shape) <= 4:
-            raise Refused(f"BN wants 2 to 4 axes, not {len(shape)}", at="bottom[0]")
-        return number(shape[1])
+        return number(planes(shape, "BN")[self.axis])
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         c = self.channels(bottoms[0])
-        return (bottoms[0], (1, c, 1, 1), (1, c, 1, 1))[: self.tops]
+        y = planes(bottoms[0], "BN") if self.kind == "segnet" else bottoms[0]
+        return (y, (1, c, 1, 1), (1, c, 1, 1))[: self.tops]
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         return (IDENTITY,)
 
     def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
         c = self.channels(bottoms[0])
-        shape = (1, c) if self.kind == "running" else (1, c, 1, 1)
+        shape = (1, c, 1, 1) if self.axis == 1 else (1, 1, c, 1)
         own = (BlobSpec("weight", shape, self.scale_filler), BlobSpec("bias", shape, self.shift_filler))
         if self.kind == "segnet":
             return own
@@ -154,6 +162,10 @@ class BN(Layer):
         c, rank = self.channels(e.bottoms[0]), len(e.bottoms[0])
         me, x, y, eps = f"self.{e.name}", e.x[0], e.y[0], literal(self.eps)
         lines: list[str] = []
+        if self.kind == "segnet" or rank < 2 or self.axis == 2:  # the channels to axis 1
+            x, rank = as_planes(x, e.bottoms[0]), max(rank, 4)
+        if self.axis == 2:
+            x = f"{x}.transpose(1, 2)"
         functions: tuple[str, ...] = ()
         affine = f"{me}.weight, {me}.bias"
         keys = ["weight", "bias"] if self.kind == "segnet" else ["weight", "bias", "running_mean", "running_var"]
@@ -187,6 +199,10 @@ class BN(Layer):
             lines.append(f"{y} = F.batch_norm({x}, {me}.running_mean, {me}.running_var, {affine}, eps={eps})")
         else:
             lines.append(f"{y} = {me}({x})")
+        if self.axis == 2:
+            lines[-1] += ".transpose(1, 2)"
+        if self.kind != "segnet" and rank > len(e.bottoms[0]):
+            lines[-1] += f".reshape({e.x[0]}.shape)"
         if make.startswith("nn.BatchNorm"):
             tensors.append((f"{e.name}.num_batches_tracked", Constant(0, (), "int64")))
         return Emitted(tuple(lines), (f"{me} = {make}",), functions, tuple(tensors))
@@ -238,64 +254,6 @@ class RunningBN(nn.Module):
 '''
 
 
-@layer("Normalize")
-@record
-class Normalize(Layer):
-    """Unit Euclidean length, of each pixel's channels or of a whole image, times a learned scale (SSD).
-
-    The length is √(Σx² + ε), over the channels of a pixel or, with across_spatial, over all of an image.
-    """
-
-    across_spatial: bool = True
-    channel_shared: bool = True
-    eps: float = 1e-10
-    scale_filler: Message | None = None
-
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
-    fork: ClassVar[str] = "SSD"
-
-    @classmethod
-    def read(cls, p: Params) -> Self:
-        if not p.has("norm_param"):
-            p.refuse(
-                "type",
-                "a Normalize layer whose fork cannot be told",
-                code="fork-clash",
-                why="SSD's has norm_param and a scale blob; the face forks' has neither, and they differ",
-                remedy="norm_param { } for SSD's",
-            )
-        s = p.sub("norm_param")
-        return cls(
-            bool(s.get("across_spatial")),
-            bool(s.get("channel_shared")),
-            s.get("eps"),
-            s.filler("scale_filler"),
-        )
-
-    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        if not 2 <= len(bottoms[0]) <= 4:
-            raise Refused(f"Normalize wants 2 to 4 axes, not {len(bottoms[0])}", at="bottom[0]")
-        return (bottoms[0],)
-
-    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
-        return (IDENTITY,)
-
-    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
-        shape = () if self.channel_shared else (number(bottoms[0][1]),)
-        return (BlobSpec("scale", shape, self.scale_filler),)
-
-    def emit(self, e: Emission) -> Emitted:
-        x, rank = e.x[0], len(e.bottoms[0])
-        shape = "()" if self.channel_shared else f"{e.bottoms[0][1]}"
-        init = f"self.{e.name}_scale = nn.Parameter(torch.ones({shape}))"
-        eps = literal(self.eps)
-        dims = tuple(range(1, rank)) if self.across_spatial and rank > 2 else 1
-        norm = f"({x}.pow(2).sum(dim={dims}, keepdim=True) + {eps}).sqrt()"
-        view = "" if self.channel_shared or rank == 2 else ".view(-1" + ", 1" * (rank - 2) + ")"
-        line = f"{e.y[0]} = {x} / {norm} * self.{e.name}_scale{view}"
-        return Emitted((line,), (init,), (), ((f"{e.name}_scale", e.take(0)),))
-
-
 @layer("LRNMap")
 @record
 class LRNMap(Elementwise):
@@ -319,3 +277,108 @@ class LRNMap(Elementwise):
     def expression(self, x: str) -> str:
         mean = f"F.avg_pool2d({x} * {x}, {self.size}, stride=1, padding={self.size // 2})"
         return f"{x} * (1 + {literal(self.alpha)} * {mean}) ** -{literal(self.beta)}"
+
+
+@record
+class ScaledBatchNorm(Elementwise):
+    """BatchNorm with a learned scale and bias of its own: mean, variance, a number, scale, bias (NVCaffe).
+
+    `read` of BatchNorm makes it where batch_norm_param has scale_bias, or a filler for either. Running statistics
+    at test whatever use_global_stats says, used as they are (NVCaffe does not read the number, which is 1); in
+    training the batch's own, with its biased variance, which replace the running ones in the first two passes and
+    are averaged into them from then on. ε is 1e-5 at least.
+    """
+
+    eps: float = 1e-5
+    fraction: float = 0.999
+    scale_filler: Message | None = None
+    bias_filler: Message | None = None
+
+    type: ClassVar[str] = "BatchNorm"
+    any_size: ClassVar[bool] = False  # its blobs have the channels
+    fork: ClassVar[str] = "NVCaffe"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("batch_norm_param")
+        s.ignore("scale_bias", "use_global_stats")
+        if not s.get("scale_bias") and s.has("scale_bias"):
+            field = "scale_filler" if s.has("scale_filler") else "bias_filler"
+            p.note(
+                f"batch_norm_param.{field}",
+                f"{field} gives BatchNorm a scale and a bias, whatever scale_bias says",
+                code="fork-reading",
+                why="NVCaffe takes a filler for the wish",
+            )
+        one = Message.make("FillerParameter", type="constant", value=1.0)
+        return cls(
+            max(s.get("eps"), BatchNorm.eps),
+            s.get("moving_average_fraction"),
+            s.filler("scale_filler") or one,
+            s.filler("bias_filler"),
+        )
+
+    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
+        if len(bottoms[0]) < 2:
+            raise Refused(
+                "BatchNorm wants 2 axes or more", code="axis", at="bottom[0]", why="its channels lie on axis 1"
+            )
+        c = (number(bottoms[0][1]),)
+        statistics = BlobSpec("mean", c), BlobSpec("variance", c), BlobSpec("correction", (1,))
+        return (*statistics, BlobSpec("scale", c, self.scale_filler), BlobSpec("bias", c, self.bias_filler))
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        self.blobs(*bottoms)
+        return (bottoms[0],)
+
+    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
+        return prod(tops[0])
+
+    def emit(self, e: Emission) -> Emitted:
+        from netcompile.caffemodel.recipe import Constant
+
+        me, c, rank = f"self.{e.name}", e.bottoms[0][1], len(e.bottoms[0])
+        keys = {"running_mean": 0, "running_var": 1, "weight": 3, "bias": 4}
+        tensors: list[tuple[str, Recipe]] = [(f"{e.name}.{key}", e.take(i)) for key, i in keys.items()]
+        line = f"{e.y[0]} = {me}({e.x[0]})"
+        eps = literal(self.eps)
+        if e.train:
+            make = f"AveragedBatchNorm({c}, eps={eps}, fraction={literal(self.fraction)})"
+            return Emitted((line,), (f"{me} = {make}",), (AVERAGED,), tuple(tensors))
+        if rank not in MODULES:
+            names = (f"{me}.{key}" for key in keys)
+            line = f"{e.y[0]} = F.batch_norm({e.x[0]}, {', '.join(names)}, eps={eps})"
+        tensors.append((f"{e.name}.num_batches_tracked", Constant(0, (), "int64")))
+        make = f"nn.{MODULES.get(rank, 'BatchNorm1d')}({c}, eps={eps})"
+        return Emitted((line,), (f"{me} = {make}",), (), tuple(tensors))
+
+
+AVERAGED = '''
+class AveragedBatchNorm(nn.Module):
+    """NVCaffe's BatchNorm in training: the batch's statistics, averaged for later.
+
+    In the first two passes they replace the running ones.
+    """
+
+    def __init__(self, channels, eps, fraction):
+        super().__init__()
+        self.eps, self.fraction, self.passes = eps, fraction, 0
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.zeros(channels))
+
+    def forward(self, x):
+        mean, var = self.running_mean, self.running_var
+        if not self.training:
+            return F.batch_norm(x, mean, var, self.weight, self.bias, eps=self.eps)
+        dims, shape = (0, *range(2, x.dim())), (-1,) + (1,) * (x.dim() - 2)
+        var, mean = torch.var_mean(x, dims, correction=0)
+        with torch.no_grad():
+            new = 1 if self.passes < 2 else 1 - self.fraction
+            self.running_mean.lerp_(mean, new)
+            self.running_var.lerp_(var, new)
+            self.passes += 1
+        x = (x - mean.view(shape)) / (var.view(shape) + self.eps).sqrt()
+        return x * self.weight.view(shape) + self.bias.view(shape)
+'''

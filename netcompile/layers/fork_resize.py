@@ -1,4 +1,4 @@
-"""Layers of Caffe's forks that change the size of a plane: Interp, Upsample, Unpooling, Padding."""
+"""Layers of Caffe's forks that change the size of a plane: Interp, Upsample, Padding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from netcompile.layers.base import (
     Layer,
     Refused,
     Shape,
+    as_planes,
     layer,
+    planes,
     same_shape,
 )
 from netcompile.layers.params import Params
@@ -89,18 +91,16 @@ class Interp(Layer):
         return dim if self.zoom is None else dim + (dim - 1) * (self.zoom - 1)
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
-        four_axes(bottoms[0], "Interp")
+        x = planes(bottoms[0], "Interp")
         refusal = Refused("pad_beg and pad_end cut everything away", at="interp_param.pad_beg")
-        return [Condition(d, ">=", 1 - sum(self.pad), refusal) for d in bottoms[0][2:]] if any(self.pad) else ()
+        return [Condition(d, ">=", 1 - sum(self.pad), refusal) for d in x[2:]] if any(self.pad) else ()
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        x = bottoms[0]
-        four_axes(x, "Interp")
+        x = planes(bottoms[0], "Interp")
         if self.size is not None:
             return ((*x[:2], *self.size),)
         if self.zoom is None and self.shrink is None:
-            four_axes(bottoms[1], "Interp", "bottom[1]")
-            return ((*x[:2], *bottoms[1][2:]),)
+            return ((*x[:2], *planes(bottoms[1], "Interp", "bottom[1]")[2:]),)
         return ((*x[:2], self.scaled(x[2]), self.scaled(x[3])),)
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
@@ -112,7 +112,7 @@ class Interp(Layer):
         return ((step, step), None)[: len(bottoms)]
 
     def emit(self, e: Emission) -> Emitted:
-        x = e.x[0]
+        x = as_planes(e.x[0], e.bottoms[0])
         lines = []
         begin, end = -self.pad[0], -self.pad[1]
         if begin or end:
@@ -122,7 +122,7 @@ class Interp(Layer):
         if self.size is not None:
             size = repr(self.size)
         elif self.zoom is None and self.shrink is None:
-            size = f"{e.x[1]}.shape[2:]"
+            size = f"{as_planes(e.x[1], e.bottoms[1])}.shape[2:]"
         else:
             size = "(" + ", ".join(self._extent(f"{x}.shape[{axis}]") for axis in (2, 3)) + ")"
         make = f'F.interpolate({x}, size={size}, mode="bilinear", align_corners=True)'
@@ -151,6 +151,7 @@ class Upsample(Layer):
     masked: bool = True
 
     arity: ClassVar[Arity] = Arity(bottoms=(1, 2), tops=1)
+    index_bottoms: ClassVar[tuple[int, ...]] = (1,)  # the mask
     fork: ClassVar[str] = "SegNet, YOLO"
 
     @classmethod
@@ -199,10 +200,7 @@ class Upsample(Layer):
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         x = bottoms[0]
-        if self.masked:
-            four_axes(x, "Upsample")
-        if len(x) < 2:
-            raise Refused("Upsample wants at least 2 axes", at="bottom[0]")
+        four_axes(x, "Upsample")  # the YOLO forks' counts axes from behind for its shape, and aborts without four
         if self.size is not None:
             return ((*x[:-2], *self.size),)
         grown = (d * s - less for d, s, less in zip(x[-2:], self.scale, self.short, strict=True))
@@ -219,10 +217,8 @@ class Upsample(Layer):
         x, y = e.x[0], e.y[0]
         if not self.masked:
             h, w = self.scale
-            if len(e.bottoms[0]) == 4:
-                factor = f"{h}" if h == w else f"({h}, {w})"
-                return Emitted((f'{y} = F.interpolate({x}, scale_factor={factor}, mode="nearest")',))
-            return Emitted((f"{y} = {x}.repeat_interleave({h}, dim=-2).repeat_interleave({w}, dim=-1)",))
+            factor = f"{h}" if h == w else f"({h}, {w})"
+            return Emitted((f'{y} = F.interpolate({x}, scale_factor={factor}, mode="nearest")',))
         if self.size is not None:
             size = repr(self.size)
         else:
@@ -249,100 +245,6 @@ def unpool(x, mask, size):
 '''
 
 
-@layer("Unpooling")
-@record
-class Unpooling(Layer):
-    """DeconvNet's inverse of pooling: to the mask's places (MAX), or spread over each window (AVE, TILE)."""
-
-    method: str = "MAX"
-    kernel: Pair = (1, 1)
-    stride: Pair = (1, 1)
-    size: Pair = (1, 1)
-    masked: bool = False
-
-    arity: ClassVar[Arity] = Arity(bottoms=(1, 2), tops=1)
-    fork: ClassVar[str] = "DeconvNet"
-
-    @classmethod
-    def read(cls, p: Params) -> Self:
-        s = p.sub("unpooling_param")
-
-        def both(name: str, stem: str, default: int | None) -> Pair:
-            h, w = f"{stem}_h", f"{stem}_w"
-            if s.has(name) and (s.has(h) or s.has(w)):
-                s.refuse(name, f"{name} and {h}/{w} together", code="param-conflict", remedy=f"keep {name}")
-            if s.has(h) and s.has(w):
-                return int(s.get(h)), int(s.get(w))
-            if s.has(h) or s.has(w):
-                s.refuse(h if s.has(h) else w, f"{h} and {w} belong together", code="param-missing")
-            elif not s.has(name) and default is None:
-                s.refuse("", f"{name} missing", code="param-missing", remedy=f"unpooling_param {{ {name}: … }}")
-            value = int(s.get(name)) if s.has(name) else default or 1
-            return value, value
-
-        kernel, stride = both("kernel_size", "kernel", None), both("stride", "stride", 1)
-        size = both("unpool_size", "unpool", None)
-        if both("pad", "pad", 0) not in ((0, 0), (1, 1)) or s.get("pad") or s.get("pad_h") or s.get("pad_w"):
-            s.refuse("pad", "Unpooling takes no padding", code="param-range", why="its layer refuses any but 0")
-        for name, pair in (("kernel_size", kernel), ("stride", stride), ("unpool_size", size)):
-            if min(pair) < 1:
-                s.refuse(name, f"{name} must be at least 1", code="param-range")
-        kernel, stride, size = ((max(a, 1), max(b, 1)) for a, b in (kernel, stride, size))
-        return cls(s.get("unpool"), kernel, stride, size, p.bottoms == 2 and s.get("unpool") == "MAX")
-
-    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
-        if len(bottoms) < 2:
-            return ()
-        return same_shape(bottoms[0], bottoms[1], "the mask's shape is not the bottom's")
-
-    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        four_axes(bottoms[0], "Unpooling")
-        return ((*bottoms[0][:2], *self.size),)
-
-    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
-        h, w = (AxisMap.deconvolution(k, s) for k, s in zip(self.kernel, self.stride, strict=True))
-        return ((h, w), None)[: len(bottoms)]
-
-    def emit(self, e: Emission) -> Emitted:
-        x, y = e.x[0], e.y[0]
-        if self.method == "MAX":
-            if self.masked:
-                return Emitted((f"{y} = unpool({x}, {e.x[1]}, {self.size})",), functions=(UNPOOL,))
-            make = f"unpool({x}, corner_mask({x}, {self.stride}, {self.size}), {self.size})"
-            return Emitted((f"{y} = {make}",), functions=(CORNERS, UNPOOL))
-        mean = ", mean=True" if self.method == "AVE" else ""
-        make = f"spread({x}, {self.kernel}, {self.stride}, {self.size}{mean})"
-        return Emitted((f"{y} = {make}",), functions=(SPREAD,))
-
-
-CORNERS = '''
-def corner_mask(x, stride, size):
-    """The first place of every window: where a value without a mask goes."""
-    rows, columns = (
-        (torch.arange(n, device=x.device) * s).clamp_max(m - 1)
-        for n, s, m in zip(x.shape[2:], stride, size)
-    )
-    return (rows[:, None] * size[1] + columns).expand_as(x)
-'''
-
-SPREAD = '''
-def spread(x, kernel, stride, size, mean=False):
-    """Every value added to all of its window, as far as that lies in the plane.
-
-    With `mean` each value is divided by the number of the window's places first.
-    """
-    covers = []
-    for n, k, s, m in zip(x.shape[2:], kernel, stride, size):
-        first = torch.arange(n, device=x.device)[:, None] * s
-        place = torch.arange(m, device=x.device)
-        cover = ((place >= first) & (place < first + k)).to(x.dtype)
-        if mean:
-            cover = cover / cover.sum(dim=1, keepdim=True).clamp_min(1)
-        covers.append(cover)
-    return covers[0].T @ x @ covers[1]
-'''
-
-
 @layer("Padding")
 @record
 class Padding(Layer):
@@ -364,12 +266,12 @@ class Padding(Layer):
         return cls(begin, end)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        four_axes(bottoms[0], "Padding")
-        return ((*bottoms[0][:2], *(d + (self.begin + self.end) for d in bottoms[0][2:])),)
+        x = planes(bottoms[0], "Padding")
+        return ((*x[:2], *(d + (self.begin + self.end) for d in x[2:])),)
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         return ((AxisMap.crop(-self.begin), AxisMap.crop(-self.begin)),)
 
     def emit(self, e: Emission) -> Emitted:
         pads = f"({self.begin}, {self.end}, {self.begin}, {self.end})"
-        return Emitted((f"{e.y[0]} = F.pad({e.x[0]}, {pads})",))
+        return Emitted((f"{e.y[0]} = F.pad({as_planes(e.x[0], e.bottoms[0])}, {pads})",))

@@ -14,12 +14,13 @@ from netcompile.layers.base import (
     Layer,
     Refused,
     Shape,
+    as_planes,
     canonical_axis,
     count,
     layer,
     number,
+    planes,
 )
-from netcompile.layers.fork_resize import four_axes
 from netcompile.layers.params import Params
 from netcompile.record import record
 
@@ -36,6 +37,7 @@ class Permute(Layer):
     order: tuple[int, ...] = ()
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    moves: ClassVar[slice | None] = slice(None)
     fork: ClassVar[str] = "SSD"
 
     @classmethod
@@ -91,6 +93,7 @@ class Reorg(Layer):
     reverse: bool = False
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    moves: ClassVar[slice | None] = slice(None)
     fork: ClassVar[str] = "YOLOv2"
 
     @classmethod
@@ -105,14 +108,13 @@ class Reorg(Layer):
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         self.shapes(*bottoms)  # the channels first
         found = []
-        for axis, dim in zip(("height", "width"), bottoms[0][2:], strict=True):
+        for axis, dim in zip(("height", "width"), planes(bottoms[0], "Reorg")[2:], strict=True):
             refusal = Refused(f"{axis} {dim} is not divisible by stride {self.stride}", at="reorg_param.stride")
             found.append(Condition(dim, "==", dim if self.reverse else dim // self.stride * self.stride, refusal))
         return found
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        x = bottoms[0]
-        four_axes(x, "Reorg")
+        x = planes(bottoms[0], "Reorg")
         block = self.stride**2
         if number(x[1]) % block:
             raise Refused(
@@ -127,7 +129,7 @@ class Reorg(Layer):
     def emit(self, e: Emission) -> Emitted:
         name = "reorg_back" if self.reverse else "reorg"
         function = REORG_BACK if self.reverse else REORG
-        return Emitted((f"{e.y[0]} = {name}({e.x[0]}, {self.stride})",), functions=(function,))
+        return Emitted((f"{e.y[0]} = {name}({as_planes(e.x[0], e.bottoms[0])}, {self.stride})",), functions=(function,))
 
 
 REORG = '''
@@ -150,11 +152,12 @@ def reorg_back(x, s):
 @layer("ShuffleChannel")
 @record
 class ShuffleChannel(Layer):
-    """Channels dealt out across groups (ShuffleNet): channel g·n + i becomes i·G + g."""
+    """Channels dealt out across groups (ShuffleNet): channel g·n + i becomes i·G + g. The top has four axes."""
 
     group: int = 1
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    moves: ClassVar[slice | None] = slice(None)
     fork: ClassVar[str] = "ShuffleNet"
 
     @classmethod
@@ -162,26 +165,22 @@ class ShuffleChannel(Layer):
         return cls(p.sub("shuffle_channel_param").positive("group"))
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        channels = number(bottoms[0][canonical_axis(1, len(bottoms[0]), "bottom[0]")])
+        x = planes(bottoms[0], "ShuffleChannel")
+        channels = number(x[1])
         if channels % self.group:
             raise Refused(
                 f"{channels} channels are not divisible by group {self.group}",
                 code="group",
                 at="shuffle_channel_param.group",
             )
-        return (bottoms[0],)
+        return (x,)
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         return (IDENTITY,)
 
     def emit(self, e: Emission) -> Emitted:
-        if len(e.bottoms[0]) == 4:
-            return Emitted((f"{e.y[0]} = F.channel_shuffle({e.x[0]}, {self.group})",))
-        regroup = f"{e.x[0]}.unflatten(1, ({self.group}, -1)).transpose(1, 2).flatten(1, 2)"
-        return Emitted((f"{e.y[0]} = {regroup}",))
-
-    def is_noop(self, train: bool) -> bool:
-        return self.group == 1
+        x = as_planes(e.x[0], e.bottoms[0])
+        return Emitted((f"{e.y[0]} = {x if self.group == 1 else f'F.channel_shuffle({x}, {self.group})'}",))
 
 
 @layer("Reverse")
@@ -192,6 +191,7 @@ class Reverse(Layer):
     axis: int = 0
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    moves: ClassVar[slice | None] = slice(None)
     fork: ClassVar[str] = "CTC"
 
     @classmethod
@@ -218,30 +218,45 @@ class Reverse(Layer):
 @layer("ContinuationIndicator")
 @record
 class ContinuationIndicator(Layer):
-    """Sequence markers for LSTM: time_step × batch, 0 at the first step and 1 after it (CRNN)."""
+    """Sequence markers for LSTM: time_step × batch, 0 at the first step and 1 after it (CRNN).
+
+    The batch is a bottom's extent along `axis`, or, without a bottom, batch_size.
+    """
 
     steps: int = 1
     axis: int = 0
+    batch: int = 1
 
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    arity: ClassVar[Arity] = Arity(bottoms=(0, 1), tops=1)
+    keeps_state: ClassVar[bool] = True
     fork: ClassVar[str] = "CRNN"
 
     @classmethod
     def read(cls, p: Params) -> Self:
         s = p.sub("continuation_indicator_param")
-        s.ignore("batch_size")
         s.required("time_step")
         steps = int(s.get("time_step") or 0)
         if s.has("time_step") and steps < 1:
             s.refuse("time_step", f"time_step {steps} is less than 1", code="param-range")
-        return cls(max(steps, 1), int(s.get("axis")))
+        if p.bottoms:
+            s.ignore("batch_size")
+            return cls(max(steps, 1), int(s.get("axis")))
+        s.required("batch_size", why="without a bottom nothing else tells how many streams there are")
+        return cls(max(steps, 1), 0, s.positive("batch_size") if s.has("batch_size") else 1)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        if not bottoms:
+            return ((self.steps, self.batch),)
         axis = canonical_axis(self.axis, len(bottoms[0]), "continuation_indicator_param.axis")
         return ((self.steps, bottoms[0][axis]),)
 
     def emit(self, e: Emission) -> Emitted:
-        x, y = e.x[0], e.y[0]
+        y = e.y[0]
+        if not e.x:
+            anchor = f'self.register_buffer("{e.name}", torch.empty(0), persistent=False)  # device and type'
+            line = f"{y} = self.{e.name}.new_ones({self.steps}, {self.batch})"
+            return Emitted((line, f"{y}[0] = 0"), (anchor,))
+        x = e.x[0]
         axis = canonical_axis(self.axis, len(e.bottoms[0]), "continuation_indicator_param.axis")
         return Emitted((f"{y} = {x}.new_ones({self.steps}, {x}.shape[{axis}])", f"{y}[0] = 0"))
 
@@ -281,8 +296,7 @@ class SpatialPyramidPooling(Layer):
         return cls(tuple(max(b, 1) for b in bins) or (1,), method)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        x = bottoms[0]
-        four_axes(x, "SpatialPyramidPooling")
+        x = planes(bottoms[0], "SpatialPyramidPooling")
         if len(self.bins) == 1:
             return ((*x[:2], 1, 1),)
         height, width, total = number(x[2]), number(x[3]), 0
@@ -296,7 +310,7 @@ class SpatialPyramidPooling(Layer):
         return count(bottoms[0]) * len(self.bins) if self.method == "AVE" else 0
 
     def emit(self, e: Emission) -> Emitted:
-        x, y = e.x[0], e.y[0]
+        x, y = as_planes(e.x[0], e.bottoms[0]), e.y[0]
         if len(self.bins) == 1:
             return Emitted((f"{y} = {x}.{'amax' if self.method == 'MAX' else 'mean'}(dim=(2, 3), keepdim=True)",))
         pool = "F.max_pool2d" if self.method == "MAX" else "F.avg_pool2d"

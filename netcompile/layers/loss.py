@@ -50,6 +50,7 @@ class _ClassLoss(Loss):
     tops: int = 1
 
     arity: ClassVar[Arity] = Arity(bottoms=2, tops=(1, 2))
+    index_bottoms: ClassVar[tuple[int, ...]] = (1,)  # labels
     at: ClassVar[str] = ""  # the field that gives the axis
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
@@ -183,6 +184,8 @@ def _matrix_text(rows: list[list[float]]) -> str:
 class MultinomialLogisticLoss(Loss):
     """−log of the label's probability, for probabilities as they come; one counts as 1e-20 at least."""
 
+    index_bottoms: ClassVar[tuple[int, ...]] = (1,)  # labels
+
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         legacy(bottoms[0], 0, 0)
         return [same_batch(bottoms[0], bottoms[1]), *one_label(bottoms[1])]
@@ -198,6 +201,8 @@ class HingeLoss(Loss):
     """One against all: how far each score is inside the margin, summed as it is (L1) or squared (L2)."""
 
     norm: str = "L1"
+
+    index_bottoms: ClassVar[tuple[int, ...]] = (1,)  # labels
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -271,6 +276,7 @@ class ContrastiveLoss(Loss):
     legacy_version: bool = False
 
     arity: ClassVar[Arity] = Arity(bottoms=3, tops=1)
+    index_bottoms: ClassVar[tuple[int, ...]] = (2,)  # whether a pair is similar
 
     @classmethod
     def read(cls, p: Params) -> Self:

@@ -124,6 +124,7 @@ class Accuracy(Measure):
     tops: int = 1
 
     arity: ClassVar[Arity] = Arity(bottoms=2, tops=(1, 2))
+    index_bottoms: ClassVar[tuple[int, ...]] = (1,)  # labels
 
     @classmethod
     def read(cls, p: Params) -> Self:

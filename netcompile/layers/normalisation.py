@@ -11,6 +11,7 @@ from netcompile.layers.base import (
     Emission,
     Emitted,
     IntShape,
+    Layer,
     Refused,
     Shape,
     call,
@@ -48,8 +49,12 @@ class BatchNorm(Elementwise):
     stored: ClassVar[tuple[str, ...]] = ("mean", "variance", "factor")
 
     @classmethod
-    def read(cls, p: Params) -> Self:
+    def read(cls, p: Params) -> Layer:
         s = p.sub("batch_norm_param")
+        if s.get("scale_bias") or s.has("scale_filler") or s.has("bias_filler"):
+            from netcompile.layers.fork_norm import ScaledBatchNorm
+
+            return ScaledBatchNorm.read(p)
         for index, spec in enumerate(p.message.all("param")[:3]):
             if spec.get("lr_mult") != 0:
                 p.refuse(

@@ -155,6 +155,9 @@ class Pooling(Layer):
         h, w = (Reach(k, s, p) for k, s, p in zip(self.kernel, self.stride, self.pad, strict=True))
         return ((h, w),)
 
+    def index_tops(self) -> tuple[int, ...]:
+        return (1,)  # the mask
+
     def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
         if self.method == "MAX":
             return 0
@@ -201,7 +204,7 @@ class Pooling(Layer):
                         return_indices="True" if self.mask else None)  # fmt: skip
             if not self.mask:
                 return Emitted((f"{y} = {make}",))
-            return Emitted((f"{y}, {e.y[1]} = {make}", f"{e.y[1]} = {e.y[1]}.to({x}.dtype)"))
+            return Emitted((f"{y}, {e.y[1]} = {make}",))
         make = call(
             "caffe_max_pool" if self.method == "MAX" else "caffe_ave_pool",
             x,
@@ -230,7 +233,7 @@ def caffe_max_pool(x, kernel, stride, pad, end):
     width = padded.shape[3]
     row, column = at // width - pad[0], at % width - pad[1]
     inside = (row >= 0) & (row < n[0]) & (column >= 0) & (column < n[1])
-    return y, torch.where(inside, row * n[1] + column, -1).to(x.dtype)
+    return y, torch.where(inside, row * n[1] + column, -1)
 '''
 
 AVE = '''
@@ -252,7 +255,7 @@ GLOBAL_MAX = '''
 def global_max_pool(x):
     """The maximum of each plane and its flat index h * W + w."""
     y, index = x.flatten(2).max(dim=2)
-    return y[:, :, None, None], index[:, :, None, None].to(x.dtype)
+    return y[:, :, None, None], index[:, :, None, None]
 '''
 
 STOCHASTIC = '''

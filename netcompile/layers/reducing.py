@@ -123,6 +123,9 @@ class ArgMax(Layer):
         axis = self.along(len(bottoms[0]))
         return (IDENTITY,) if axis is not None and axis < 2 else None
 
+    def index_tops(self) -> tuple[int, ...]:
+        return () if self.values and self.axis is not None else (0,)
+
     def emit(self, e: Emission) -> Emitted:
         x, y, rank = e.x[0], e.y[0], len(e.bottoms[0])
         axis = self.along(rank)
@@ -133,10 +136,10 @@ class ArgMax(Layer):
         items = f"{x}[:, None]" if rank == 1 else x if rank == 2 else f"{x}.flatten(1)"
         behind = "".join(", None" for _ in range(rank - 3))
         if self.values:
-            lines = [f"{y} = torch.stack(largest({items}, dim=1{k})[::-1], dim=1)"]
+            lines = [f"{y} = with_indices(*largest({items}, dim=1{k}))"]
             if behind:
                 lines.append(f"{y} = {y}[...{behind}]")
-            return Emitted(tuple(lines), functions=(LARGEST,))
+            return Emitted(tuple(lines), functions=(LARGEST, WITH_INDICES))
         return Emitted(
             (f"{y} = largest({items}, dim=1{k})[1][:, None{', :' + behind if behind else ''}]",),
             functions=(LARGEST,),
@@ -152,7 +155,15 @@ def largest(x, dim, k=1):
     else:
         value, index = x.sort(dim=dim, descending=True, stable=True)
         value, index = value.narrow(dim, 0, k), index.narrow(dim, 0, k)
-    return value, (x.shape[dim] - 1 - index).to(x.dtype)
+    return value, x.shape[dim] - 1 - index
+'''
+
+
+WITH_INDICES = '''
+def with_indices(value, index):
+    """Indices and values in two channels, of a type that does not round the former."""
+    wide = torch.promote_types(value.dtype, torch.float32)
+    return torch.stack((index.to(wide), value.to(wide)), dim=1)
 '''
 
 
@@ -165,6 +176,8 @@ class Filter(Layer):
     """
 
     arity: ClassVar[Arity] = Arity(bottoms=(2, None), tops=(1, None))
+    index_bottoms: ClassVar[tuple[int, ...]] = (-1,)
+    moves: ClassVar[slice | None] = slice(0, -1)
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -216,6 +229,8 @@ class BatchReindex(Layer):
     """The items of bottom[0] that bottom[1] lists, in its order."""
 
     arity: ClassVar[Arity] = Arity(bottoms=2, tops=1)
+    index_bottoms: ClassVar[tuple[int, ...]] = (1,)
+    moves: ClassVar[slice | None] = slice(0, 1)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         x, index = bottoms

@@ -75,6 +75,7 @@ class Flatten(Layer):
     end_axis: int = -1
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    moves: ClassVar[slice | None] = slice(None)
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -122,6 +123,7 @@ class Reshape(Layer):
     num_axes: int = -1
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    moves: ClassVar[slice | None] = slice(None)
 
     @classmethod
     def read(cls, p: Params) -> Self:

@@ -49,6 +49,7 @@ class Split(Layer):
     tops: int = 1
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=(1, None))
+    moves: ClassVar[slice | None] = slice(None)
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -94,6 +95,7 @@ class Concat(Layer):
     axis: int = 1
 
     arity: ClassVar[Arity] = Arity(bottoms=(1, None), tops=1)
+    moves: ClassVar[slice | None] = slice(None)
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -158,6 +160,7 @@ class Slice(Layer):
     field: str = "axis"  # which field says the axis
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=(1, None))
+    moves: ClassVar[slice | None] = slice(None)
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -250,6 +253,7 @@ class Tile(Layer):
     tiles: int = 1
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    moves: ClassVar[slice | None] = slice(None)
 
     @classmethod
     def read(cls, p: Params) -> Self:

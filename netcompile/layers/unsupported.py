@@ -57,7 +57,6 @@ KNOWN_UNSUPPORTED: dict[str, str] = {
     "SaliencyPooling": "a pooling of one branch, steered by a second blob; its source was not found",
     "SparseInnerProduct": "it multiplies sparse matrices, for which blobs have no place",
     "TopK": "a sparse autoencoder's branch, whose source was not found",
-    "Transpose": "forks of this name differ, and one has neither bottoms nor tops",
     "UniqueLabel": "it gathers an image's labels while DeepLab trains on weak labels",
 }
 

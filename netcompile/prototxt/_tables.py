@@ -238,7 +238,11 @@ proposal_param||message|||ProposalParameter|PVANET
 roi_align_param||message|||ROIAlignParameter|Mask R-CNN
 bbox_reg_param||message|||BBoxRegParameter|MS-CNN
 decode_bbox_param||message|||DecodeBBoxParameter|Cascade R-CNN
-yolov3_detection_output_param||message|||Yolov3DetectionOutputParameter|MobileNet-YOLO""",
+yolov3_detection_output_param||message|||Yolov3DetectionOutputParameter|MobileNet-YOLO
+normalize_param||message|||UnitLengthParameter|caffe-windows
+lstm_param|140|message|||LSTMParameter|CTPN
+transpose_param|142|message|||TransposeParameter|CTPN
+ctc_decoder_param||message|||CTCDecoderParameter|CTC""",
     "TransformationParameter": """scale|1|float||1.0||
 mirror|2|bool||False||
 crop_size|3|uint32||0||
@@ -302,7 +306,10 @@ concat_dim|1|uint32||1||
 engine||enum||DEFAULT|ConcatParameter.Engine|SSD""",
     "BatchNormParameter": """use_global_stats|1|bool||False||
 moving_average_fraction|2|float||0.9990000128746033||
-eps|3|float||9.999999747378752e-06||""",
+eps|3|float||9.999999747378752e-06||
+scale_filler||message|||FillerParameter|NVCaffe
+bias_filler||message|||FillerParameter|NVCaffe
+scale_bias||bool||False||NVCaffe""",
     "BiasParameter": """axis|1|int32||1||
 num_axes|2|int32||1||
 filler|3|message|||FillerParameter|""",
@@ -332,7 +339,8 @@ hole_w||uint32||1||DeepLab
 kernel_depth||uint32||0||C3D
 temporal_pad||uint32||0||C3D
 temporal_stride||uint32||1||C3D
-fuse_type||enum||UNFUSED|ConvolutionParameter.FuseType|YOLO (fused)""",
+fuse_type||enum||UNFUSED|ConvolutionParameter.FuseType|YOLO (fused)
+filter_group||uint32||1||C3D""",
     "CropParameter": """axis|1|int32||2||
 offset|2|uint32|*|0||""",
     "DataParameter": """source|1|string||||
@@ -411,7 +419,8 @@ bias_term|2|bool||True||
 weight_filler|3|message|||FillerParameter|
 bias_filler|4|message|||FillerParameter|
 axis|5|int32||1||
-transpose|6|bool||False||""",
+transpose|6|bool||False||
+normalize||bool||False||caffe-windows""",
     "InputParameter": """shape|1|message|*||BlobShape|""",
     "LogParameter": """base|1|float||-1.0||
 scale|2|float||1.0||
@@ -832,7 +841,10 @@ stride_h||uint32||0||DeconvNet
 stride_w||uint32||0||DeconvNet
 unpool_size||uint32||0||DeconvNet
 unpool_h||uint32||0||DeconvNet
-unpool_w||uint32||0||DeconvNet""",
+unpool_w||uint32||0||DeconvNet
+output_h||uint32||0||FuseNet
+output_w||uint32||0||FuseNet
+scale||uint32||0||FuseNet""",
     "EltwiseAccuracyParameter": """top_k|1|uint32||1||DeconvNet
 ignore_label|2|int32||0||DeconvNet""",
     "MultiStageMeanfieldParameter": """compatibility_mode||enum||POTTS|MultiStageMeanfieldParameter.Mode|CRF-RNN
@@ -1096,6 +1108,17 @@ biases|5|float|*|0.0||MobileNet-YOLO
 anchors_scale|6|uint32|*|0||MobileNet-YOLO
 mask_group_num|7|uint32||2||MobileNet-YOLO
 mask|8|uint32|*|0||MobileNet-YOLO""",
+    "UnitLengthParameter": """normalize_type||string||L2||caffe-windows
+fix_gradient||bool||False||caffe-windows
+bp_norm||bool||False||caffe-windows""",
+    "LSTMParameter": """num_output||uint32||0||CTPN
+clipping_threshold||float||0.0||CTPN
+weight_filler||message|||FillerParameter|CTPN
+bias_filler||message|||FillerParameter|CTPN
+batch_size||uint32||1||caffe-lstm""",
+    "TransposeParameter": """dim||int32|*|0||CTPN""",
+    "CTCDecoderParameter": """blank_index||int32||-1||CTC
+ctc_merge_repeated||bool||True||CTC""",
 }
 # a line a value: name, number, fork
 ENUMS = {

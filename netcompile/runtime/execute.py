@@ -12,6 +12,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from netcompile.emit.weights import needs_weights, weight_plan
+from netcompile.ir.indices import index_inputs
 from netcompile.pipeline import Analysed, compile_net
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
@@ -133,7 +134,11 @@ def run(
                 for blob in missing
             ]
         )
-    feed = [torch.from_numpy(inputs[v.blob].copy()).to(device=device, dtype=DTYPES[dtype]) for v in module.inputs]
+    kept = index_inputs(graph)  # a mask, labels: not to be rounded
+    feed = [
+        torch.from_numpy(inputs[v.blob].copy()).to(device=device, dtype=None if v in kept else DTYPES[dtype])
+        for v in module.inputs
+    ]
     with torch.no_grad():
         result = net(*feed)
     tensors = result if isinstance(result, dict) else {module.outputs[0]: result}

@@ -15,6 +15,7 @@ import numpy as np
 from netcompile.ir.build import Options
 from netcompile.ir.graph import Node, Value
 from netcompile.layers.base import IntShape
+from netcompile.layers.dense import InnerProduct
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.prototxt.message import Message
 from netcompile.surgery.net import Net, of_message
@@ -105,7 +106,10 @@ class _Work:
             return
         bottom = node.bottoms[0] if node.bottoms else None
         if node.type == "InnerProduct" and bottom is not None:
-            self.convert(node)
+            if isinstance(node.layer, InnerProduct):
+                self.convert(node)
+            else:
+                self.refuse(layer, "divides its weights by their length, as no Convolution does", "cut the net")
             return
         if node.type == "Flatten" and bottom is not None and self.flattens(node):
             self.maps[node.tops[0]] = self.shape(bottom)

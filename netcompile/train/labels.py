@@ -93,6 +93,7 @@ class CheckedLabels(Layer):
 
     type: ClassVar[str] = "CheckedLabels"
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    moves: ClassVar[slice | None] = slice(None)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         return (bottoms[0],)

@@ -186,6 +186,7 @@ class StopGradient(Layer):
 
     type: ClassVar[str] = "StopGradient"
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    moves: ClassVar[slice | None] = slice(None)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         return (bottoms[0],)

@@ -192,6 +192,7 @@ class _Step(Layer):
 
     type: ClassVar[str] = "Rows"
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    moves: ClassVar[slice | None] = slice(None)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         return (bottoms[0],)

@@ -1,7 +1,7 @@
 """Weights into the blobs of a net: caffemodels and our own files, by layer name as Caffe copies them.
 
 Where a fully connected layer became a convolution (or the reverse), the same numbers in the same order are what is
-meant: they are taken over in the new shape, and reported. Every other difference of shape is refused, as in Caffe.
+meant: they are taken over in the new shape, and reported. Every other difference than axes of extent 1 is refused.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from netcompile.caffemodel.plan import same_shape
 from netcompile.caffemodel.recipe import Take
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.train.blobs import LayerBlobs
@@ -25,12 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A layer's blobs in a file; `legacy` ones have four axes, filled with 1s before."""
+    """A layer's blobs in a file."""
 
     name: str
     occurrence: int
     arrays: tuple[Array | None, ...]
-    legacy: tuple[bool, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,7 @@ def read_weights(path: str) -> list[Stored]:
     for layer in model.layers:
         occurrence = 0 if model.format != "HDF5" else -1
         arrays = tuple(None if blob is None else blob.array().reshape(blob.shape) for blob in layer.blobs)
-        legacy = tuple(blob is not None and blob.legacy for blob in layer.blobs)
-        stored.append(Stored(layer.name, occurrence, arrays, legacy))
+        stored.append(Stored(layer.name, occurrence, arrays))
         seen[layer.name] = seen.get(layer.name, 0) + 1
     return stored
 
@@ -94,7 +93,7 @@ def _read_safetensors(path: str) -> list[Stored]:
         base, hash_, number = name.rpartition("#")
         occurrence = int(number) - 1 if hash_ and number.isdecimal() else 0
         blobs = tuple(found.get(i) for i in range(max(found) + 1))
-        stored.append(Stored(base if occurrence else name, occurrence, blobs, (True,) * len(blobs)))
+        stored.append(Stored(base if occurrence else name, occurrence, blobs))
     return stored
 
 
@@ -130,15 +129,14 @@ def copy_weights(path: str, layers: Sequence[LayerBlobs], blobs: Mapping[Take, T
             )
             continue
         done[target.name] = None
-        rows = zip(source.arrays, source.legacy, target.shapes, target.owners, strict=True)
-        for index, (array, legacy, shape, owner) in enumerate(rows):
+        for index, (array, shape, owner) in enumerate(zip(source.arrays, target.shapes, target.owners, strict=True)):
             if array is None:
                 continue
-            if _fits(array.shape, shape, legacy):
-                values[owner] = array.reshape(shape)
-            elif _coercible(array.shape, shape):
+            if _coercible(array.shape, shape):
                 values[owner] = array.reshape(shape)
                 coerced.append(f"{target.key(index)}: {_dims(_significant(array.shape))} taken over as {_dims(shape)}")
+            elif same_shape(array.shape, shape):
+                values[owner] = array.reshape(shape)
             else:
                 problems.append(
                     Diagnostic(
@@ -181,10 +179,6 @@ def _significant(shape: Iterable[int]) -> tuple[int, ...]:
     while len(dims) > 1 and dims[0] == 1:
         dims.pop(0)
     return tuple(dims)
-
-
-def _fits(have: tuple[int, ...], want: tuple[int, ...], legacy: bool) -> bool:
-    return have == want or (legacy and len(want) <= 4 and (1,) * (4 - len(want)) + want == have)
 
 
 def _coercible(have: tuple[int, ...], want: tuple[int, ...]) -> bool:

@@ -88,35 +88,60 @@ def test_copies_and_report(given_model, out):
     assert (report.missing, report.without_weights, report.notes) == ((), (), ())
 
 
-@pytest.mark.parametrize(
-    ("dims", "shape", "fits"),
-    [
-        ((1, 1, 1, 6), (6,), True),
-        ((1, 1, 2, 3), (2, 3), True),
-        ((1, 6, 1, 1), (1, 6, 1, 1), True),
-        ((2, 3, 1, 1), (2, 3, 1, 1), True),
-        ((1, 1, 1, 6), (1, 6), True),
-        ((6, 1, 1, 1), (6,), False),
-        ((1, 1, 3, 2), (2, 3), False),
-        ((1, 1, 1, 6), (1, 1, 1, 1, 6), False),
-    ],
-)
-def test_legacy_shapes_compare_right_aligned(dims, shape, fits, given_model, out):
-    model = given_model(e.v1("c", 4, e.legacy(*dims) + e.chunk(5, e.floats(range(6)))))
-    plan = simple(LayerSpec("c", (shape,)))
+SHAPES = [
+    ((1, 1, 1, 6), (6,), True),
+    ((1, 1, 2, 3), (2, 3), True),
+    ((1, 6, 1, 1), (1, 6, 1, 1), True),
+    ((2, 3, 1, 1), (2, 3, 1, 1), True),
+    ((2, 3, 1, 1), (2, 3), True),
+    ((1, 1, 1, 6), (1, 6), True),
+    ((6, 1, 1, 1), (6,), True),
+    ((1, 1, 1, 6), (1, 1, 1, 1, 6), True),
+    ((1, 1, 3, 2), (2, 3), False),
+    ((1, 1, 1, 6), (2, 3), False),
+    ((1, 2, 1, 3), (3, 1, 2), False),
+    ((1, 1, 1, 5), (6,), False),
+]
+MORE_SHAPES = [  # that a legacy blob cannot have
+    ((6,), (1, 6, 1, 1), True),
+    ((1, 1, 1, 1, 6), (6,), True),
+    ((1, 6), (6,), True),
+    ((1,), (), True),
+    ((6,), (3, 2), False),
+]
+
+
+def convert_blob(model, dims, shape, fits, out):
+    """The blob's numbers in the net's shape, or the refusal of a shape of other extents."""
+    plan, count = simple(LayerSpec("c", (shape,))), int(np.prod(dims))
     if fits:
         convert(model, plan, out)
-        np.testing.assert_array_equal(load_file(out)["c.0"], np.arange(6, dtype=np.float32).reshape(shape))
-    else:
-        ((code, _),) = problems(model, plan, out)
-        assert code == "weights-shape"
+        np.testing.assert_array_equal(load_file(out)["c.0"], np.arange(count, dtype=np.float32).reshape(shape))
+        return
+    have, want = ("x".join(map(str, s)) for s in (dims, shape))
+    found = problems(model, plan, out)
+    assert found == [("weights-shape", f"layer 'c' blob 0 is {want} in the net, {have} in FILE")]
 
 
-def test_a_shape_that_is_not_legacy_must_be_equal(given_model, out):
-    model = given_model(e.v2("c", "C", e.blob((1, 1, 1, 6), range(6))))
-    assert problems(model, simple(LayerSpec("c", ((6,),))), out) == [
-        ("weights-shape", "layer 'c' blob 0 is 6 in the net, 1x1x1x6 in FILE")
-    ]
+@pytest.mark.parametrize(("dims", "shape", "fits"), SHAPES)
+def test_legacy_shapes_compare_without_ones(dims, shape, fits, given_model, out):
+    model = given_model(e.v1("c", 4, e.legacy(*dims) + e.chunk(5, e.floats(range(int(np.prod(dims)))))))
+    convert_blob(model, dims, shape, fits, out)
+
+
+@pytest.mark.parametrize(("dims", "shape", "fits"), SHAPES + MORE_SHAPES)
+def test_shapes_compare_without_ones(dims, shape, fits, given_model, out):
+    """Forks write vectors with 1s about them: PSPNet's BN, C3D's biases."""
+    model = given_model(e.v2("c", "C", e.blob(dims, range(int(np.prod(dims))))))
+    convert_blob(model, dims, shape, fits, out)
+
+
+@pytest.mark.parametrize(("dims", "shape", "fits"), SHAPES + MORE_SHAPES)
+def test_shapes_of_hdf5_compare_without_ones(dims, shape, fits, tmp_path, out):
+    path = tmp_path / "w.caffemodel.h5"
+    with h5py.File(path, "w") as file:
+        file["data/c/0"] = np.arange(np.prod(dims), dtype="f4").reshape(dims)
+    convert_blob(read_caffemodel(path), dims, shape, fits, out)
 
 
 def test_every_mistake_at_once_with_its_place(given_model, out):

@@ -1,0 +1,145 @@
+"""Normalize, to unit length: SSD's with a learned scale, and the face forks' without."""
+
+from __future__ import annotations
+
+from netcompile.layers.base import (
+    IDENTITY,
+    Arity,
+    Axes,
+    BlobSpec,
+    Emission,
+    Emitted,
+    Layer,
+    Refused,
+    Shape,
+    as_planes,
+    layer,
+    literal,
+    number,
+    planes,
+)
+from netcompile.layers.params import Params
+from netcompile.prototxt.message import Message
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
+
+
+@layer("Normalize")
+@record
+class Normalize(Layer):
+    """Unit Euclidean length, of each pixel's channels or of a whole image, times a learned scale (SSD).
+
+    The length is √(Σx² + ε), over the channels of a pixel or, with across_spatial, over all of an image. Without
+    norm_param the layer is the face forks' `UnitLength`.
+    """
+
+    across_spatial: bool = True
+    channel_shared: bool = True
+    eps: float = 1e-10
+    scale_filler: Message | None = None
+
+    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    fork: ClassVar[str] = "SSD"
+
+    @classmethod
+    def read(cls, p: Params) -> Layer:
+        if not p.has("norm_param"):
+            return UnitLength.read(p)
+        if p.has("normalize_param"):
+            p.refuse(
+                "normalize_param",
+                "norm_param and normalize_param belong to Normalize layers of different forks",
+                code="fork-clash",
+                why="SSD's has norm_param and a scale blob; the face forks' has normalize_param and no blob",
+                remedy="keep the fields of the fork that the net was written for",
+            )
+        s = p.sub("norm_param")
+        return cls(
+            bool(s.get("across_spatial")),
+            bool(s.get("channel_shared")),
+            s.get("eps"),
+            s.filler("scale_filler"),
+        )
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        if not 2 <= len(bottoms[0]) <= 4:
+            raise Refused(f"Normalize wants 2 to 4 axes, not {len(bottoms[0])}", at="bottom[0]")
+        return (bottoms[0],)
+
+    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
+        return (IDENTITY,)
+
+    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
+        shape = () if self.channel_shared else (number(bottoms[0][1]),)
+        return (BlobSpec("scale", shape, self.scale_filler),)
+
+    def emit(self, e: Emission) -> Emitted:
+        x, rank = e.x[0], len(e.bottoms[0])
+        shape = "()" if self.channel_shared else f"{e.bottoms[0][1]}"
+        init = f"self.{e.name}_scale = nn.Parameter(torch.ones({shape}))"
+        eps = literal(self.eps)
+        dims = tuple(range(1, rank)) if self.across_spatial and rank > 2 else 1
+        norm = f"({x}.pow(2).sum(dim={dims}, keepdim=True) + {eps}).sqrt()"
+        view = "" if self.channel_shared or rank == 2 else ".view(-1" + ", 1" * (rank - 2) + ")"
+        line = f"{e.y[0]} = {x} / {norm} * self.{e.name}_scale{view}"
+        return Emitted((line,), (init,), (), ((f"{e.name}_scale", e.take(0)),))
+
+
+@record
+class UnitLength(Layer):
+    """Each pixel's channels divided by their length, the root of Σx² + 1e-6 or, for L1, Σ|x| + 1e-6 (caffe-windows).
+
+    The tops have four axes; a second one holds the lengths. There are no blobs.
+    """
+
+    kind: str = "L2"
+    tops: int = 1
+
+    type: ClassVar[str] = "Normalize"
+    arity: ClassVar[Arity] = Arity(bottoms=1, tops=(1, 2))
+    fork: ClassVar[str] = "caffe-windows"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("normalize_param")
+        s.ignore("fix_gradient", "bp_norm")  # of the gradient
+        kind = str(s.get("normalize_type"))
+        if kind not in ("L1", "L2"):
+            s.refuse("normalize_type", f"normalize_type {kind!r} is neither L1 nor L2", code="param")
+        if not p.has("normalize_param"):
+            p.note(
+                "type",
+                "a Normalize without parameters is taken for the face forks': x / ‖x‖₂ along the channels",
+                code="fork-reading",
+                why="SSD's would divide by the length of the whole image, and multiply by a learned scale",
+                remedy="normalize_param { } for the face forks', norm_param { } for SSD's",
+            )
+        return cls(kind, p.tops)
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        x = planes(bottoms[0], "Normalize")
+        return (x, (x[0], 1, *x[2:]))[: self.tops]
+
+    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
+        return (IDENTITY,)
+
+    def emit(self, e: Emission) -> Emitted:
+        x = as_planes(e.x[0], e.bottoms[0])
+        make = f"unit_length({x}{', l1=True' if self.kind == 'L1' else ''})"
+        if self.tops == 2:
+            return Emitted((f"{e.y[0]}, {e.y[1]} = {make}",), functions=(UNIT_LENGTH,))
+        return Emitted((f"{e.y[0]} = {make}[0]",), functions=(UNIT_LENGTH,))
+
+
+UNIT_LENGTH = '''
+def unit_length(x, l1=False):
+    """The channels of each pixel divided by their length, and the lengths."""
+    if l1:
+        length = x.abs().sum(dim=1, keepdim=True) + 1e-6
+    else:
+        length = (x.square().sum(dim=1, keepdim=True) + 1e-6).sqrt()
+    return x / length, length
+'''

@@ -1,0 +1,182 @@
+"""Unpooling, the inverse of pooling, as DeconvNet, CEDN and FuseNet have it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from netcompile.algebra.coords import AxisMap
+from netcompile.layers.base import (
+    Arity,
+    Axes,
+    Condition,
+    Emission,
+    Emitted,
+    Layer,
+    Shape,
+    as_planes,
+    layer,
+    planes,
+    same_shape,
+)
+from netcompile.layers.fork_resize import UNPOOL, Pair, four_axes
+from netcompile.layers.params import Params
+from netcompile.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
+
+
+@layer("Unpooling")
+@record
+class Unpooling(Layer):
+    """Inverses of pooling: to the mask's places (MAX), or spread over each window (AVE, TILE).
+
+    DeconvNet's is told its tops' size. CEDN's knows a kernel and a stride alone, and makes the smallest plane that
+    all windows lie in; FuseNet's takes a scale, or output_h and output_w, and a mask.
+    """
+
+    method: str = "MAX"
+    kernel: Pair = (1, 1)
+    stride: Pair = (1, 1)
+    size: Pair | None = (1, 1)  # None: as large as the windows reach
+    scale: int | None = None
+    masked: bool = False
+
+    arity: ClassVar[Arity] = Arity(bottoms=(1, 2), tops=1)
+    index_bottoms: ClassVar[tuple[int, ...]] = (1,)  # the mask
+    fork: ClassVar[str] = "DeconvNet, CEDN, FuseNet"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("unpooling_param")
+        if s.has("scale") or s.has("output_h") or s.has("output_w"):
+            return cls._fusenet(p)
+
+        def both(name: str, stem: str, default: int | None) -> Pair:
+            h, w = f"{stem}_h", f"{stem}_w"
+            if s.has(name) and (s.has(h) or s.has(w)):
+                s.refuse(name, f"{name} and {h}/{w} together", code="param-conflict", remedy=f"keep {name}")
+            if s.has(h) and s.has(w):
+                return int(s.get(h)), int(s.get(w))
+            if s.has(h) or s.has(w):
+                s.refuse(h if s.has(h) else w, f"{h} and {w} belong together", code="param-missing")
+            elif not s.has(name) and default is None:
+                s.refuse("", f"{name} missing", code="param-missing", remedy=f"unpooling_param {{ {name}: … }}")
+            value = int(s.get(name)) if s.has(name) else default or 1
+            return value, value
+
+        kernel, stride = both("kernel_size", "kernel", None), both("stride", "stride", 1)
+        sized = any(s.has(name) for name in ("unpool_size", "unpool_h", "unpool_w"))
+        size = both("unpool_size", "unpool", None) if sized else (1, 1)
+        masked = p.bottoms == 2 and s.get("unpool") == "MAX"
+        if not sized:
+            p.note(
+                "unpooling_param",
+                "Unpooling without unpool_size makes (n − 1) · stride + kernel rows and columns",
+                code="fork-reading",
+                why="that is CEDN's layer; DeconvNet's refuses to run without a size",
+                remedy="unpool_size, or unpool_h and unpool_w, for DeconvNet's",
+            )
+            if s.get("unpool") == "MAX" and not masked:
+                p.refuse(
+                    "bottom", "Unpooling without unpool_size wants a mask", code="arity", why="CEDN's MAX has no other"
+                )
+        if both("pad", "pad", 0) not in ((0, 0), (1, 1)) or s.get("pad") or s.get("pad_h") or s.get("pad_w"):
+            s.refuse("pad", "Unpooling takes no padding", code="param-range", why="its layer refuses any but 0")
+        for name, pair in (("kernel_size", kernel), ("stride", stride), ("unpool_size", size)):
+            if min(pair) < 1:
+                s.refuse(name, f"{name} must be at least 1", code="param-range")
+        kernel, stride, size = ((max(a, 1), max(b, 1)) for a, b in (kernel, stride, size))
+        return cls(s.get("unpool"), kernel, stride, size if sized else None, None, masked)
+
+    @classmethod
+    def _fusenet(cls, p: Params) -> Self:
+        s = p.sub("unpooling_param")
+        size = None
+        if s.has("output_h") and s.has("output_w"):
+            size = (s.positive("output_h"), s.positive("output_w"))
+            s.ignore("scale")
+        elif not s.has("scale"):
+            s.refuse("output_h" if s.has("output_h") else "output_w", "output_h and output_w belong together",
+                     code="param-missing")  # fmt: skip
+        if p.bottoms != 2:
+            p.refuse("bottom", "FuseNet's Unpooling wants the pooling's mask", code="arity")
+        return cls("MAX", (1, 1), (1, 1), size, None if size else s.positive("scale"), True)
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        if len(bottoms) < 2:
+            return ()
+        return same_shape(bottoms[0], bottoms[1], "the mask's shape is not the bottom's")
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        x = planes(bottoms[0], "Unpooling")
+        if self.size is not None:
+            return ((*x[:2], *self.size),)
+        if self.scale is not None:
+            four_axes(bottoms[0], "Unpooling")
+            return ((*x[:2], x[2] * self.scale, x[3] * self.scale),)
+        grown = (d * s + (k - s) for d, k, s in zip(x[2:], self.kernel, self.stride, strict=True))
+        return ((*x[:2], *grown),)
+
+    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
+        if self.scale is not None:
+            m = AxisMap.deconvolution(self.scale, self.scale)
+            return ((m, m), None)[: len(bottoms)]
+        h, w = (AxisMap.deconvolution(k, s) for k, s in zip(self.kernel, self.stride, strict=True))
+        return ((h, w), None)[: len(bottoms)]
+
+    def emit(self, e: Emission) -> Emitted:
+        x, y = as_planes(e.x[0], e.bottoms[0]), e.y[0]
+        size = repr(self.size)
+        if self.size is None:
+            steps = ((self.scale,) * 2, (0, 0)) if self.scale else (self.stride, self._rest())
+            extents = zip((2, 3), *steps, strict=True)
+            size = (
+                "("
+                + ", ".join(
+                    f"{s} * {x}.shape[{a}]" + (f" + {r}" if r > 0 else f" - {-r}" if r else "") for a, s, r in extents
+                )
+                + ")"
+            )
+        if self.method == "MAX":
+            if self.masked:
+                mask = as_planes(e.x[1], e.bottoms[1])
+                return Emitted((f"{y} = unpool({x}, {mask}, {size})",), functions=(UNPOOL,))
+            make = f"unpool({x}, corner_mask({x}, {self.stride}, {size}), {size})"
+            return Emitted((f"{y} = {make}",), functions=(CORNERS, UNPOOL))
+        mean = ", mean=True" if self.method == "AVE" else ""
+        make = f"spread({x}, {self.kernel}, {self.stride}, {size}{mean})"
+        return Emitted((f"{y} = {make}",), functions=(SPREAD,))
+
+    def _rest(self) -> Pair:
+        """What a plane of windows has more than stride · n; a stride beyond the kernel leaves it smaller."""
+        return self.kernel[0] - self.stride[0], self.kernel[1] - self.stride[1]
+
+
+CORNERS = '''
+def corner_mask(x, stride, size):
+    """The first place of every window: where a value without a mask goes."""
+    rows, columns = (
+        (torch.arange(n, device=x.device) * s).clamp_max(m - 1)
+        for n, s, m in zip(x.shape[2:], stride, size)
+    )
+    return (rows[:, None] * size[1] + columns).expand_as(x)
+'''
+
+SPREAD = '''
+def spread(x, kernel, stride, size, mean=False):
+    """Every value added to all of its window, as far as that lies in the plane.
+
+    With `mean` each value is divided by the number of the window's places first.
+    """
+    covers = []
+    for n, k, s, m in zip(x.shape[2:], kernel, stride, size):
+        first = torch.arange(n, device=x.device)[:, None] * s
+        place = torch.arange(m, device=x.device)
+        cover = ((place >= first) & (place < first + k)).to(x.dtype)
+        if mean:
+            cover = cover / cover.sum(dim=1, keepdim=True).clamp_min(1)
+        covers.append(cover)
+    return covers[0].T @ x @ covers[1]
+'''
