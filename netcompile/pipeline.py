@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from netcompile.analysis.crops import CropReport, Crops, resolve, with_validity
-from netcompile.analysis.shapes import Symbolic, infer, symbolic, valid_sizes
+from netcompile.analysis.shapes import Legal, Symbolic, infer, legal, symbolic
 from netcompile.ir.build import Options, build
 from netcompile.ir.graph import Graph, Value
 from netcompile.ir.tolerate import load_for
@@ -79,8 +79,13 @@ class Analysed:
 
     @cached_property
     def valid(self) -> tuple[NSet, NSet]:
-        """Heights and widths for which the net is legal."""
-        return valid_sizes(self.graph, self.symbolic, self.shapes)
+        """Heights and widths for which the net is proved to be legal."""
+        return self.legal.sets
+
+    @cached_property
+    def legal(self) -> Legal:
+        """The same, with the layers that keep further sizes from being proved."""
+        return legal(self.graph, self.symbolic, self.shapes)
 
     def require(self) -> Analysed:
         """Itself, or NetError with everything that Caffe would refuse."""

@@ -14,7 +14,7 @@ from math import lcm
 from operator import or_
 
 from netcompile.algebra import pieces as bodies
-from netcompile.algebra.nset import NSet, SizeTooComplex
+from netcompile.algebra.nset import AxesMeet, NSet, SizeTooComplex
 from netcompile.algebra.pieces import UNDEFINED, Body, Staircase
 
 Pieces = tuple[tuple[int, Body], ...]
@@ -26,7 +26,7 @@ class Size:
     Immutable. Arithmetic with ints and with sizes of the same variable; `//` rounds down. A size that is
     the same everywhere has no variable (`name == ""`), combines with any and equals its int.
     Operations raise `SizeTooComplex` when the answer would need a table of more than 65536 values and
-    ValueError when two sizes depend on different variables.
+    `AxesMeet`, which is one, when two sizes depend on different variables.
     """
 
     __slots__ = ("name", "pieces")
@@ -175,7 +175,7 @@ class Size:
     def _aligned(self, other: Size) -> Iterator[tuple[int, Body, Body]]:
         """Both functions on the common refinement of their pieces."""
         if self.name and other.name and self.name != other.name:
-            raise ValueError(f"sizes of two axes meet: {self.name} and {other.name}")
+            raise AxesMeet(f"sizes of two axes meet: {self.name} and {other.name}")
         for start in sorted({start for start, _ in (*self.pieces, *other.pieces)}):
             yield start, self._body_at(start), other._body_at(start)
 
@@ -358,5 +358,5 @@ def _interleave(condition: NSet, f: Body, g: Body) -> Body:
     sources = [f if mask >> n % condition.period & 1 else g for n in range(period)]
     rises = {h.rise * (period // h.period) for n, h in enumerate(sources) if h.at(n) is not None}
     if len(rises) > 1:
-        raise ValueError("no quasi-affine function: its parts rise differently")
+        raise SizeTooComplex("no quasi-affine function: its parts rise differently")
     return bodies.table(max(rises, default=0), tuple(h.at(n) for n, h in enumerate(sources)))

@@ -23,6 +23,10 @@ class SizeTooComplex(ArithmeticError):
     """An exact answer exists but its period or its table would be too large to write down."""
 
 
+class AxesMeet(SizeTooComplex, ValueError):
+    """Sizes of two axes meet in one operation, whose answer depends on the height and the width at once."""
+
+
 class NSet:
     """An eventually periodic set of positive integers.
 

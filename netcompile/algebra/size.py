@@ -1,4 +1,4 @@
-"""Caffe's size rules, one definition each, for plain ints and for `Size` alike.
+"""Caffe's size rules, one definition each, for plain ints and for `Size` alike; of a `Volume` nothing is known.
 
 With ints the result is Caffe's raw number, which may be zero or negative: the caller refuses it. With
 a `Size` the result is undefined there.
@@ -7,10 +7,13 @@ a `Size` the result is undefined there.
 from __future__ import annotations
 
 from netcompile.algebra.extent import Size
+from netcompile.algebra.volume import UNKNOWN, Volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import overload
+
+    from netcompile.algebra.volume import Extent
 else:
 
     def overload(function):
@@ -24,11 +27,15 @@ __all__ = ["Size", "conv_size", "crop_slack", "deconv_size", "pool_size"]
 def conv_size(n: int, kernel: int, stride: int = ..., pad: int = ..., dilation: int = ...) -> int: ...
 @overload
 def conv_size(n: Size, kernel: int, stride: int = ..., pad: int = ..., dilation: int = ...) -> Size: ...
-def conv_size(n: Size | int, kernel: int, stride: int = 1, pad: int = 0, dilation: int = 1) -> Size | int:
+@overload
+def conv_size(n: Extent, kernel: int, stride: int = ..., pad: int = ..., dilation: int = ...) -> Extent: ...
+def conv_size(n: Extent, kernel: int, stride: int = 1, pad: int = 0, dilation: int = 1) -> Extent:
     """Convolution: (n + 2p - (d(k-1)+1))/s + 1, with C++'s division toward zero.
 
     So an input that is up to s - 1 pixels too small for one window still gives 1, not 0.
     """
+    if isinstance(n, Volume):
+        return UNKNOWN
     if stride == 1:
         return _extent(n + (2 * pad - dilation * (kernel - 1)))
     reach = n + (2 * pad - (dilation * (kernel - 1) + 1))
@@ -39,8 +46,12 @@ def conv_size(n: Size | int, kernel: int, stride: int = 1, pad: int = 0, dilatio
 def deconv_size(n: int, kernel: int, stride: int = ..., pad: int = ..., dilation: int = ...) -> int: ...
 @overload
 def deconv_size(n: Size, kernel: int, stride: int = ..., pad: int = ..., dilation: int = ...) -> Size: ...
-def deconv_size(n: Size | int, kernel: int, stride: int = 1, pad: int = 0, dilation: int = 1) -> Size | int:
+@overload
+def deconv_size(n: Extent, kernel: int, stride: int = ..., pad: int = ..., dilation: int = ...) -> Extent: ...
+def deconv_size(n: Extent, kernel: int, stride: int = 1, pad: int = 0, dilation: int = 1) -> Extent:
     """Deconvolution: s(n-1) + d(k-1)+1 - 2p."""
+    if isinstance(n, Volume):
+        return UNKNOWN
     return _extent(n * stride + (dilation * (kernel - 1) + 1 - 2 * pad - stride))
 
 
@@ -52,14 +63,18 @@ def pool_size(
 def pool_size(
     n: Size, kernel: int, stride: int = ..., pad: int = ..., round_mode: str = ..., clip: bool | None = ...
 ) -> Size: ...
+@overload
 def pool_size(
-    n: Size | int,
+    n: Extent, kernel: int, stride: int = ..., pad: int = ..., round_mode: str = ..., clip: bool | None = ...
+) -> Extent: ...
+def pool_size(
+    n: Extent,
     kernel: int,
     stride: int = 1,
     pad: int = 0,
     round_mode: str = "CEIL",
     clip: bool | None = None,
-) -> Size | int:
+) -> Extent:
     """Pooling: ceil (or floor) of (n + 2p - k)/s, plus 1; with `clip` no window may start beyond the padding.
 
     `clip` is Caffe's ``pad_h || pad_w``, so it can be true on an axis whose own pad is 0; by default it
@@ -68,6 +83,8 @@ def pool_size(
     "CEIL" or "FLOOR". Caffe divides in float32; its rounding beyond 2^24 is not modelled.
     Raises ValueError for p >= k or another round mode.
     """
+    if isinstance(n, Volume):
+        return UNKNOWN
     if pad >= kernel:
         raise ValueError(f"pad {pad} must be less than kernel {kernel}")
     if clip is None:

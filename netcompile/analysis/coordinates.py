@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from netcompile.algebra.coords import AxisMap
+from netcompile.analysis import follow
+from netcompile.analysis.follow import Unfollowed
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IDENTITY, Axes, IntShape
 from netcompile.layers.crop import Crop
@@ -146,8 +148,8 @@ def coordinates(graph: Graph, shapes: Mapping[Value, IntShape]) -> Coordinates:
                 frames.of[node.tops[0]] = frames.find(node.bottoms[1])
                 continue
         refused = any(top not in shapes for top in node.tops)
-        maps = None if refused else node.layer.coords(*bottoms)
-        if maps is None:
+        maps = None if refused else follow.coords(node, bottoms)
+        if maps is None or isinstance(maps, Unfollowed):
             for top in node.tops:
                 frames.of[top] = (top, IDENTITY)
             continue

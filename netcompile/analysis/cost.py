@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from math import prod
 
+from netcompile.analysis import follow
+from netcompile.analysis.follow import Unfollowed
 from netcompile.analysis.shapes import Shapes
 from netcompile.ir.graph import Graph, Node
-from netcompile.layers.base import IntShape, Refused
+from netcompile.layers.base import IntShape
 from netcompile.record import record
 
 FLOAT = 4  # bytes of a float32
@@ -33,10 +35,8 @@ def _cost(node: Node, shapes: Shapes, owned: set[str]) -> Cost:
         return Cost((), 0, 0, 0)
     bottoms = [shapes[b] for b in node.bottoms]
     tops = [shapes[t] for t in node.tops]
-    try:
-        specs = node.layer.blobs(*bottoms)
-        macs = node.layer.macs(bottoms, tops)
-    except Refused:  # reported with the shapes
+    specs, macs = follow.blobs(node, bottoms), follow.macs(node, bottoms, tops)
+    if isinstance(specs, Unfollowed) or isinstance(macs, Unfollowed):  # reported with the shapes
         return Cost((), 0, 0, 0)
     parameters = 0
     for index, spec in enumerate(specs):

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from netcompile.algebra.nset import NSet
-from netcompile.algebra.size import Size
+from netcompile.analysis import follow
 from netcompile.analysis.coordinates import Coordinates, CropNeed, compose, coordinates
-from netcompile.analysis.shapes import Shapes, Symbolic, where
+from netcompile.analysis.follow import Unfollowed
+from netcompile.analysis.shapes import Shapes, Symbolic
 from netcompile.ir.graph import Graph, Node, Value
-from netcompile.layers.base import IDENTITY, Axes, Condition, Refused
+from netcompile.layers.base import IDENTITY, Axes
 from netcompile.layers.crop import Crop
 from netcompile.layers.params import locate
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
@@ -34,6 +35,7 @@ class CropReport:
     why: str
     chains: str = ""  # how both bottoms lie over their common ancestor
     valid: tuple[NSet, NSet] = (NSet.all(), NSet.all())  # heights, widths
+    unproved: str = ""  # what is not followed: `valid` is then no more than the declared size
 
     @property
     def layer(self) -> Crop:
@@ -87,11 +89,10 @@ def _report(
     round_crops: bool,
 ) -> CropReport | None:
     rank = len(shapes[node.bottoms[0]])
-    try:
-        first = crop.first(rank)
-        declared = crop.full(rank)
-    except Refused:  # reported with the shapes
+    read = follow.follow(lambda: (crop.first(rank), crop.full(rank)))
+    if isinstance(read, Unfollowed):  # reported with the shapes
         return None
+    first, declared = read
     zero = (0,) * (rank - first)
     if need.offsets is None:
         why = need.why or "alignment is defined for blobs with height and width only"
@@ -203,27 +204,33 @@ class Chains:
 
 def with_validity(reports: tuple[CropReport, ...], sym: Symbolic) -> tuple[CropReport, ...]:
     """The reports, each with the heights and widths for which its window lies inside the cropped blob."""
-    found = []
-    for report in reports:
-        sets = [NSet.all(), NSet.all()] if report.used is not None else [NSet.none(), NSet.none()]
-        bottoms = [sym.shapes.get(b) for b in report.node.bottoms]
-        if all(b is not None for b in bottoms) and report.used is not None:
-            layer = replace(report.layer, offsets=report.used)
-            for condition in layer.conditions(*(b for b in bottoms if b is not None)):
-                axis = _condition_axis(condition)
-                if axis is not None:
-                    sets[axis] = sets[axis] & where(condition, sym.declared[axis])
-                elif not condition.holds():
-                    sets = [NSet.none(), NSet.none()]
-        found.append(replace(report, valid=(sets[0], sets[1])))
-    return tuple(found)
+    return tuple(_with_validity(report, sym) for report in reports)
 
 
-def _condition_axis(condition: Condition) -> int | None:
-    for side in (condition.left, condition.right):
-        if isinstance(side, Size) and side.name:
-            return "HW".index(side.name)
-    return None
+def _with_validity(report: CropReport, sym: Symbolic) -> CropReport:
+    if report.used is None:
+        return replace(report, valid=(NSet.none(), NSet.none()))
+    declared = (NSet.of([sym.declared[0]]), NSet.of([sym.declared[1]]))
+    bottoms = [shape for b in report.node.bottoms if (shape := sym.shapes.get(b)) is not None]
+    if len(bottoms) < len(report.node.bottoms):
+        return replace(report, valid=declared, unproved="the size of a bottom is not followed")
+    node = replace(report.node, layer=replace(report.layer, offsets=report.used))
+    wanted = follow.conditions(node, bottoms)
+    if isinstance(wanted, Unfollowed):
+        return replace(report, valid=declared, unproved=wanted.why)
+    sets = [NSet.all(), NSet.all()]
+    for condition in wanted:
+        name = follow.variable(condition.left, condition.right)
+        if name == "" and not condition.holds():
+            return replace(report, valid=(NSet.none(), NSet.none()))
+        if name == "" or (condition.relation == ">=" and condition.left is condition.right):
+            continue
+        these = Unfollowed("") if name is None else follow.both(sets["HW".index(name)], follow.where(condition))
+        if isinstance(these, Unfollowed) or name is None:
+            why = f"whether {condition.left} {condition.relation} {condition.right} is not followed"
+            return replace(report, valid=declared, unproved=why)
+        sets["HW".index(name)] = these
+    return replace(report, valid=(sets[0], sets[1]))
 
 
 def finding(report: CropReport) -> Diagnostic:
@@ -250,7 +257,8 @@ def finding(report: CropReport) -> Diagnostic:
         UNDEFINED: "crop-undefined",
     }
     remedy = {
-        NONINTEGER: "--round-crops rounds down; or change the kernel of the layer that causes it",
+        NONINTEGER: "--crop-offsets declared takes what the file says, 0 where it says nothing, as Caffe does; "
+        "--round-crops rounds down; or change the kernel of the layer that causes it",
         NEGATIVE: "more pad at the first layer of the cropped blob's path",
         STRIDE: "upsample or pool so that both have one stride",
         UNDEFINED: "--crop-offsets declared takes what the file says",

@@ -7,12 +7,17 @@ least and the greatest slack are read off one period and hold for all n.
 
 from __future__ import annotations
 
-from netcompile.algebra.nset import NSet, SizeTooComplex
+from functools import partial
+from operator import sub
+
+from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size, crop_slack
+from netcompile.analysis import follow
 from netcompile.analysis.crops import CropReport
+from netcompile.analysis.follow import Unfollowed
 from netcompile.analysis.shapes import Shapes, Symbolic, infer
 from netcompile.ir.graph import Graph, Node
-from netcompile.layers.base import Dim, Layer, NeedsNumber, Refused
+from netcompile.layers.base import Dim, Layer
 from netcompile.record import record, replace
 
 
@@ -71,17 +76,16 @@ def rooms(report: CropReport, sym: Symbolic, valid: tuple[NSet, NSet] | None) ->
 
 
 def _room(axis: int, cropped: Dim, reference: Dim, offset: int, legal: NSet | None) -> Room | None:
-    a, b = Size.of(cropped), Size.of(reference)
-    try:
-        after = crop_slack(a, b, offset)
-    except (SizeTooComplex, ValueError):
+    a, b = follow.size(cropped), follow.size(reference)
+    if a is None or b is None or follow.variable(a, b) not in ("", "HW"[axis]):
+        return None
+    after = follow.follow(lambda: crop_slack(a, b, offset))
+    if isinstance(after, Unfollowed):
         return None
     bounds: list[int | None] = []
     for find in (after.minimum, after.maximum):
-        try:
-            bounds.append(find())
-        except SizeTooComplex:
-            bounds.append(None)
+        bound = follow.follow(find)
+        bounds.append(None if isinstance(bound, Unfollowed) else bound)
     return Room(axis, a, b, offset, after, bounds[0], bounds[1], _smallest(a, b, offset, legal))
 
 
@@ -116,7 +120,8 @@ def refusals(graph: Graph, known: Shapes, sym: Symbolic, valid: tuple[NSet, NSet
         if first is None:
             continue
         wanted = [first - 1] if first > 1 else []
-        wanted += (NSet.between(first) - valid[axis]).members(1)
+        others = follow.follow(partial(sub, NSet.between(first), valid[axis]))
+        wanted += () if isinstance(others, Unfollowed) else others.members(1)
         found += [refusal for n in wanted if (refusal := _refusal(graph, known, sym, axis, n)) is not None]
     return tuple(found)
 
@@ -150,8 +155,8 @@ def resized(graph: Graph, sym: Symbolic, extents: dict[int, int]) -> Graph:
 
 @record
 class Tie:
-    """A layer that ties the net to the sizes it is declared for: by the shape of its weights, or because its rule
-    needs numbers. Then sizes other than the declared one may be legal as well, and nothing is proved about them."""
+    """A layer that ties the net to the sizes it is declared for: by the shape of its weights, or because it gives
+    its bottom's elements a fixed shape."""
 
     node: Node
     by_weights: bool
@@ -161,19 +166,5 @@ def ties(sym: Symbolic) -> tuple[Tie, ...]:
     """Every such layer once, in file order."""
     found: dict[int, Tie] = {}
     for _, node in sym.pins:
-        if id(node) not in found:
-            found[id(node)] = Tie(node, _weights_tie(node, sym))
+        found.setdefault(id(node), Tie(node, type(node.layer).blobs is not Layer.blobs))
     return tuple(found.values())
-
-
-def _weights_tie(node: Node, sym: Symbolic) -> bool:
-    """Whether the layer's shapes can be said for every size, so that only its weights cannot."""
-    bottoms = [shape for b in node.bottoms if (shape := sym.shapes.get(b)) is not None]
-    if len(bottoms) < len(node.bottoms):  # a plane that was flattened: no `Size`, but as many numbers as weights
-        return type(node.layer).blobs is not Layer.blobs
-    try:
-        node.layer.shapes(*bottoms)
-        node.layer.conditions(*bottoms)
-    except (NeedsNumber, Refused, SizeTooComplex, ValueError):
-        return False
-    return True

@@ -21,6 +21,8 @@ from collections.abc import Mapping
 from fractions import Fraction
 from math import gcd, lcm
 
+from netcompile.analysis import follow
+from netcompile.analysis.follow import Unfollowed
 from netcompile.analysis.shapes import Shapes
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import Reach
@@ -120,8 +122,8 @@ def _node(node: Node, found: Mapping[Value, Sights], shapes: Shapes) -> Sights |
     """Joined over the bottoms that see the input; what comes from elsewhere adds nothing."""
     if not any(b in found for b in node.bottoms) or any(b not in shapes for b in node.bottoms):
         return None
-    reaches = node.layer.reach(*(shapes[b] for b in node.bottoms))
-    if reaches is None:
+    reaches = follow.reach(node, [shapes[b] for b in node.bottoms])
+    if reaches is None or isinstance(reaches, Unfollowed):
         return None
     axes: list[Sight] = []
     for axis in (0, 1):

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from netcompile.algebra.nset import NSet, SizeTooComplex
+from netcompile.algebra.nset import NSet
+from netcompile.analysis import follow
 from netcompile.analysis.coordinates import Coordinates
 from netcompile.analysis.crops import Crops, resolve
+from netcompile.analysis.follow import Unfollowed
 from netcompile.analysis.proof import resized
 from netcompile.analysis.receptive import fields
 from netcompile.analysis.shapes import Shapes, Symbolic, infer, symbolic, valid_sizes
@@ -87,7 +89,8 @@ def _weights(graph: Graph) -> list[tuple[int, ...]]:
     """The shapes of all learned blobs, at the declared size."""
     shapes, _ = infer(graph)
     known = [node for node in graph.nodes if all(bottom in shapes for bottom in node.bottoms)]
-    return [blob.shape for node in known for blob in node.layer.blobs(*(shapes[b] for b in node.bottoms))]
+    made = [follow.blobs(node, [shapes[b] for b in node.bottoms]) for node in known]
+    return [blob.shape for blobs in made if not isinstance(blobs, Unfollowed) for blob in blobs]
 
 
 def _aligned(graph: Graph) -> Crops | None:
@@ -103,11 +106,9 @@ def _aligned(graph: Graph) -> Crops | None:
 
 def _legal(crops: Crops, goal: Goal) -> bool:
     shapes, _ = infer(crops.graph)
-    try:
-        valid = valid_sizes(crops.graph, symbolic(crops.graph, shapes), shapes)
-        return all(wanted <= legal for wanted, legal in zip(goal, valid, strict=True))
-    except (SizeTooComplex, ValueError):
-        return False
+    valid = valid_sizes(crops.graph, symbolic(crops.graph, shapes), shapes)
+    inside = follow.follow(lambda: all(wanted <= legal for wanted, legal in zip(goal, valid, strict=True)))
+    return inside is True
 
 
 @record

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import prod
+from operator import mul
 
-from netcompile.algebra.nset import NSet, SizeTooComplex
+from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
+from netcompile.analysis import follow
+from netcompile.analysis.follow import Unfollowed
 from netcompile.analysis.shapes import Shapes, Symbolic, where
 from netcompile.analysis.windows import windows
 from netcompile.ir.graph import Graph, Node, Value
@@ -49,7 +53,8 @@ def _windows(graph: Graph, shapes: Shapes, sym: Symbolic, valid: tuple[NSet, NSe
             if isinstance(node.layer, Pooling):
                 if node.layer.clip or window.stride <= window.kernel:
                     continue
-                bad = _where((top - 1) * window.stride, bottom, valid[axis])
+                starts = follow.follow(partial(mul, top - 1, window.stride))
+                bad = None if isinstance(starts, Unfollowed) else _where(starts, bottom, valid[axis])
                 found += [] if bad is None else [_empty(node, bad.describe("HW"[axis]))]
             elif window.stride > 1:
                 bad = _where(Size.constant(window.extent - 2 * window.pad - 1), bottom, valid[axis])
@@ -62,16 +67,14 @@ def _windows(graph: Graph, shapes: Shapes, sym: Symbolic, valid: tuple[NSet, NSe
 
 def _extent(sym: Symbolic, shapes: Shapes, value: Value, axis: int) -> Size | None:
     shape = sym.shapes.get(value) or shapes.get(value)
-    return Size.of(shape[axis + 2]) if shape is not None and len(shape) == 4 else None
+    made = follow.size(shape[axis + 2]) if shape is not None and len(shape) == 4 else None
+    return made if made is not None and made.name in ("", "HW"[axis]) else None
 
 
 def _where(left: Size, right: Size, valid: NSet) -> NSet | None:
     """The legal extents for which left >= right; None where there are none."""
-    try:
-        found = left.where_at_least(right) & valid
-    except (SizeTooComplex, ValueError):
-        return None
-    return None if found.is_empty else found
+    found = follow.both(follow.follow(lambda: left.where_at_least(right)), valid)
+    return None if isinstance(found, Unfollowed) or found.is_empty else found
 
 
 def _empty(node: Node, sizes: str) -> Diagnostic:

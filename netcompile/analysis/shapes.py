@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from netcompile.algebra.nset import NSet, SizeTooComplex
+from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
-from netcompile.ir.graph import Graph, Node, Value
-from netcompile.layers.base import (
-    BlobSpec,
-    Condition,
-    Dim,
-    IntShape,
-    NeedsNumber,
-    Refused,
-    Shape,
-    number,
-    show,
-)
+from netcompile.algebra.volume import Volume
+from netcompile.analysis import follow
+from netcompile.analysis.follow import Unfollowed
+from netcompile.ir.graph import Graph, Input, Node, Value
+from netcompile.layers.base import BlobSpec, Condition, Dim, IntShape, Layer, Refused, Shape, number, show
 from netcompile.layers.params import locate
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.record import record
 
 Shapes = Mapping[Value, IntShape]
+
+MOST_AXES = 32  # Caffe's kMaxBlobAxes
+MOST_ELEMENTS = 2**31 - 1  # its counts are C's int
 
 
 def diagnose(node: Node, refused: Refused) -> Diagnostic:
@@ -38,8 +34,14 @@ def diagnose(node: Node, refused: Refused) -> Diagnostic:
 
 def infer(graph: Graph) -> tuple[dict[Value, IntShape], list[Diagnostic]]:
     """Shapes for the declared inputs, and every refusal; a layer that fails leaves its tops without a shape."""
-    known: dict[Value, IntShape] = {entry.value: entry.shape for entry in graph.inputs}
+    known: dict[Value, IntShape] = {}
     problems: list[Diagnostic] = []
+    for entry in graph.inputs:
+        large = too_large(entry.shape)
+        if large is None:
+            known[entry.value] = entry.shape
+        else:
+            problems.append(_input_refused(entry, large))
     shared: dict[str, tuple[Node, BlobSpec]] = {}
     for node in graph.nodes:
         bottoms = [known[b] for b in node.bottoms if b in known]
@@ -61,15 +63,46 @@ def infer(graph: Graph) -> tuple[dict[Value, IntShape], list[Diagnostic]]:
                 problems.append(diagnose(node, refused))
             continue
         numbers = tuple(tuple(number(d) for d in top) for top in tops)
-        empty = [(index, shape) for index, shape in enumerate(numbers) if any(d < 1 for d in shape)]
-        if not empty:
+        refusal = _blob_refused(numbers, bottoms)
+        if refusal is None:
             known.update(zip(node.tops, numbers, strict=False))
         elif not broken:
-            problems.append(diagnose(node, _empty(node, *empty[0], bottoms)))
+            problems.append(diagnose(node, refusal))
     return known, problems
 
 
-def _empty(node: Node, index: int, shape: IntShape, bottoms: list[IntShape]) -> Refused:
+def too_large(shape: IntShape) -> str | None:
+    """What Caffe's Blob::Reshape refuses in a shape: more than 32 axes, or more elements than an int counts."""
+    if len(shape) > MOST_AXES:
+        return f"a blob of {len(shape)} axes, and Caffe takes {MOST_AXES} at most"
+    if _count(shape) > MOST_ELEMENTS:
+        return f"a blob of {show(shape)} elements, and Caffe counts up to {MOST_ELEMENTS}"
+    return None
+
+
+def _input_refused(entry: Input, large: str) -> Diagnostic:
+    at = "input_param.shape" if entry.message.has("input_param") else "top"
+    return Diagnostic(
+        "shape",
+        f"input '{entry.value.blob}' is {large}",
+        locate(entry.message, at),
+        why="Caffe's Blob::Reshape checks both",
+        remedy=f"--input {entry.value.blob}=… with a smaller shape",
+    )
+
+
+def _blob_refused(numbers: Sequence[IntShape], bottoms: Sequence[IntShape]) -> Refused | None:
+    """What no blob of Caffe can be: empty, of too many axes, or too large."""
+    for index, shape in enumerate(numbers):
+        if any(extent < 1 for extent in shape):
+            return _empty(index, shape, bottoms)
+        large = too_large(shape)
+        if large is not None:
+            return Refused(f"top {index} would be {large}", at=f"top[{index}]", why="Caffe's Blob::Reshape checks both")
+    return None
+
+
+def _empty(index: int, shape: IntShape, bottoms: Sequence[IntShape]) -> Refused:
     return Refused(
         f"output size is not positive: {show(shape)}",
         code="empty-output",
@@ -80,10 +113,18 @@ def _empty(node: Node, index: int, shape: IntShape, bottoms: list[IntShape]) -> 
 
 
 def _params(node: Node, bottoms: list[IntShape], shared: dict[str, tuple[Node, BlobSpec]]) -> list[Diagnostic]:
-    """Check the layer's param specs against its blobs, and shared blobs against their owner's (Net::AppendParam)."""
-    if not node.params:
+    """Check the layer's blobs, the param specs of them, and shared ones against their owner's (Net::AppendParam)."""
+    if type(node.layer).blobs is Layer.blobs and not node.params:
         return []
     blobs = node.layer.blobs(*bottoms)
+    for made in blobs:
+        large = too_large(made.shape)
+        if large is not None:
+            return [
+                diagnose(node, Refused(f"its {made.name} would be {large}", why="Caffe's Blob::Reshape checks both"))
+            ]
+    if not node.params:
+        return []
     if len(node.params) > len(blobs):
         what = f"{len(node.params)} param specs for {len(blobs)} blobs"
         return [diagnose(node, Refused(what, code="param-count", at=f"param[{len(blobs)}]"))]
@@ -134,11 +175,20 @@ class Limit:
 
 
 @record
+class Gap:
+    """A layer of which something is not followed, so that sizes other than the declared one are not proved."""
+
+    node: Node
+    why: str
+
+
+@record
 class Symbolic:
-    """Shapes as functions of H and W; None where no `Size` can say it.
+    """Shapes as functions of H and W; None where nobody can say it.
 
     `limits` are the layers' own conditions. `pins` are values whose extents must stay as declared, because the layer
-    beside them needs the numbers: an InnerProduct's weights, a Reshape to fixed numbers.
+    beside them is made for the numbers: an InnerProduct's weights, a Reshape to fixed numbers. `gaps` are layers whose
+    shapes or conditions are not followed: they may be legal for other sizes, and may not.
     """
 
     shapes: Mapping[Value, Shape | None]
@@ -146,19 +196,22 @@ class Symbolic:
     pins: tuple[tuple[Value, Node], ...]
     spatial: tuple[Value, ...]  # inputs whose extents are H and W
     declared: tuple[int, int] = (1, 1)  # H and W as declared
+    gaps: tuple[Gap, ...] = ()
 
 
 def symbolic(graph: Graph, known: Shapes) -> Symbolic:
     """Shapes as exact functions of the height H and the width W of the first input with four axes.
 
     Other inputs of the same height and width vary with it; all further extents stay numbers. Where a layer needs an
-    extent as a number (InnerProduct), the net is tied to its declared size from there on. A shape that no `Size` can
-    express (Flatten of a plane) is None.
+    extent as a number for its weights (InnerProduct), the net is tied to its declared size from there on. A shape
+    that cannot be followed is None, and its layer a gap.
     """
     work = _Symbolic(graph, known)
     for node in graph.nodes:
         work.node(node)
-    return Symbolic(work.shapes, tuple(work.limits), tuple(work.pins), tuple(work.spatial), work.declared)
+    return Symbolic(
+        work.shapes, tuple(work.limits), tuple(work.pins), tuple(work.spatial), work.declared, tuple(work.gaps)
+    )
 
 
 class _Symbolic:
@@ -167,6 +220,7 @@ class _Symbolic:
         self.shapes: dict[Value, Shape | None] = {}
         self.limits: list[Limit] = []
         self.pins: list[tuple[Value, Node]] = []
+        self.gaps: list[Gap] = []
         self.spatial: list[Value] = []
         self.makers: dict[Value, Node] = {}
         self.declared = (1, 1)
@@ -184,84 +238,123 @@ class _Symbolic:
     def node(self, node: Node) -> None:
         self.makers.update(dict.fromkeys(node.tops, node))
         bottoms = [shape for b in node.bottoms if (shape := self.shapes.get(b)) is not None]
-        tops: tuple[Shape | None, ...] | None = None
+        tops: tuple[Shape | None, ...] = (None,) * len(node.tops)
         if len(bottoms) == len(node.bottoms):
             tops = self.rule(node, bottoms)
-        elif node.layer.any_size:
-            tops = (None,) * len(node.tops)
-        if tops is None:  # the layer needs numbers: what feeds it stays as declared
-            self.pins += [(value, node) for value in self.frontier(node.bottoms)]
-            tops = tuple(self.known.get(top) for top in node.tops)
         self.shapes.update(zip(node.tops, tops, strict=False))
 
-    def rule(self, node: Node, bottoms: list[Shape]) -> tuple[Shape | None, ...] | None:
-        """The tops' shapes; None where the layer's rule needs numbers."""
-        limits = []
-        try:
-            for condition in node.layer.conditions(*bottoms):
-                if _both(condition.left, condition.right):
-                    return None  # the height against the width, behind a Permute or a Reshape
-                axis = _axis(condition.left, condition.right)
-                if axis is not None and not (condition.relation == "==" and condition.left == condition.right):
-                    limits.append(Limit(node, axis, condition))
-            tops = node.layer.shapes(*bottoms)
-            node.layer.blobs(*bottoms)
-        except (NeedsNumber, Refused, SizeTooComplex, ValueError):
-            return (None,) * len(node.tops) if node.layer.any_size else None
-        self.limits += limits
+    def rule(self, node: Node, bottoms: list[Shape]) -> tuple[Shape | None, ...]:
+        """The tops' shapes, after what the layer asks for is noted: limits, pins or gaps."""
+        numbers = tuple(self.known.get(top) for top in node.tops)
+        weights = follow.blobs(node, bottoms)
+        if isinstance(weights, Unfollowed) and weights.number:
+            self.pin(node)
+            return numbers
+        wanted, tops = follow.conditions(node, bottoms), follow.tops(node, bottoms)
+        if isinstance(tops, Unfollowed):
+            self.gaps.append(Gap(node, tops.why))
+            return (None,) * len(node.tops)
+        if isinstance(wanted, Unfollowed):
+            self.gaps.append(Gap(node, wanted.why))
+        else:
+            for condition in wanted:
+                self.note(node, condition)
+        for shape in tops:
+            if any(isinstance(dim, Volume) and not dim.known for dim in shape):
+                self.gaps.append(Gap(node, "makes an extent that is not followed"))
+                break
         return tops
 
-    def frontier(self, values: Sequence[Value]) -> list[Value]:
-        """The nearest values with known shapes from which `values` are made."""
-        found: dict[Value, None] = {}
-        work = list(values)
-        while work:
-            value = work.pop()
-            if self.shapes.get(value) is not None:
-                found[value] = None
-            elif value in self.makers:
-                work += self.makers[value].bottoms
-        return list(found)
+    def note(self, node: Node, condition: Condition) -> None:
+        """What a condition says of the height or the width."""
+        left, right = condition.left, condition.right
+        if left is right or (condition.relation == "==" and _same(left, right)):
+            return
+        name = follow.variable(left, right)
+        if name:
+            self.limits.append(Limit(node, "HW".index(name), condition))
+        elif name is None and condition.relation == "==" and (_fixed(left) or _fixed(right)):
+            self.pin(node)  # a product that has to be a number
+        elif name is None:
+            self.gaps.append(Gap(node, f"asks that {left} {condition.relation} {right}"))
+
+    def pin(self, node: Node) -> None:
+        """What feeds the layer stays as declared."""
+        self.pins += [(value, node) for value in dict.fromkeys(node.bottoms)]
 
 
-def _both(*dims: Dim) -> bool:
-    """Whether one extent depends on the height and another one on the width."""
-    return len({dim.name for dim in dims if isinstance(dim, Size) and dim.name}) > 1
+def _same(left: Dim, right: Dim) -> bool:
+    """Whether two extents are equal for every size; of unknown ones nobody knows."""
+    return left == right and not (isinstance(left, Volume) and not left.known)
 
 
-def _axis(*dims: Dim) -> int | None:
-    """0 where an extent depends on the height, 1 on the width, None on neither."""
-    names = {dim.name for dim in dims if isinstance(dim, Size)}
-    return 0 if "H" in names else 1 if "W" in names else None
+def _fixed(dim: Dim) -> bool:
+    return isinstance(dim, int) or dim.as_int() is not None
+
+
+@record
+class Legal:
+    """For which heights and widths a net is legal.
+
+    `sets` are proved: every member is legal. `gaps` are the layers that are not followed: where there are any, the
+    declared size alone is proved, and nothing is said of others.
+    """
+
+    sets: tuple[NSet, NSet]
+    gaps: tuple[Gap, ...]
+
+
+def legal(graph: Graph, sym: Symbolic, known: Shapes) -> Legal:
+    """For which heights and widths the whole net is legal: every extent positive, every condition kept."""
+    work = _Legal(sym)
+    makers = graph.producers()
+    for value, shape in sym.shapes.items():
+        for dim in shape or ():
+            for size in dim.sizes() if isinstance(dim, Volume) else (dim,):
+                if isinstance(size, Size) and size.name and size not in work.seen:
+                    work.seen.add(size)
+                    # a rule that subtracts may go below
+                    work.keep(size.name, follow.at_least(size, 1), makers.get(value))
+    for limit in sym.limits:
+        work.keep("HW"[limit.axis], follow.where(limit.condition), limit.node)
+    for value, node in sym.pins:
+        for dim, extent in zip(sym.shapes.get(value) or (), known.get(value) or (), strict=False):
+            for size in dim.sizes() if isinstance(dim, Volume) else (dim,):
+                if isinstance(size, Size) and size.name:
+                    declared = size.at(sym.declared["HW".index(size.name)])
+                    fixed = extent if size is dim or declared is None else declared
+                    work.keep(size.name, follow.fibre(size, fixed), node)
+    if work.gaps:
+        for axis in (0, 1):
+            n = sym.declared[axis]
+            work.sets[axis] = NSet.of([n]) if n in work.sets[axis] else NSet.none()
+    return Legal((work.sets[0], work.sets[1]), tuple(work.gaps))
+
+
+class _Legal:
+    def __init__(self, sym: Symbolic) -> None:
+        self.sets = [NSet.all(), NSet.all()]
+        self.gaps = list(sym.gaps)
+        self.seen: set[Size] = set()
+
+    def keep(self, name: str, these: NSet | Unfollowed, node: Node | None) -> None:
+        axis = "HW".index(name)
+        kept = follow.both(self.sets[axis], these)
+        if not isinstance(kept, Unfollowed):
+            self.sets[axis] = kept
+        elif node is not None:
+            self.gaps.append(Gap(node, kept.why))
 
 
 def valid_sizes(graph: Graph, sym: Symbolic, known: Shapes) -> tuple[NSet, NSet]:
-    """For which heights and widths the whole net is legal: every extent positive, every condition kept."""
-    sets = [NSet.all(), NSet.all()]
-    sizes = dict.fromkeys(dim for shape in sym.shapes.values() for dim in shape or () if isinstance(dim, Size))
-    for size in sizes:
-        if size.name in ("H", "W"):
-            axis = "HW".index(size.name)
-            sets[axis] = sets[axis] & size.where_at_least(1)  # a rule that subtracts may go below
-    for limit in sym.limits:
-        sets[limit.axis] = sets[limit.axis] & where(limit.condition, sym.declared[limit.axis])
-    for value, _ in sym.pins:
-        for dim, extent in zip(sym.shapes[value] or (), known[value], strict=True):
-            if isinstance(dim, Size) and dim.name in ("H", "W"):
-                axis = "HW".index(dim.name)
-                sets[axis] = sets[axis] & dim.fibre(extent)
-    return sets[0], sets[1]
+    """The heights and widths for which the whole net is proved to be legal."""
+    return legal(graph, sym, known).sets
 
 
 def where(condition: Condition, declared: int) -> NSet:
-    """The input extents for which a condition on sizes holds.
+    """The input extents for which a condition on sizes is proved to hold.
 
-    Where the sizes are too complex to compare for all extents, only the declared one counts: it was checked.
+    Where the sizes cannot be compared for all extents, only the declared one counts: it was checked.
     """
-    left = Size.of(condition.left)
-    try:
-        if condition.relation == "==":
-            return left.where_equal(condition.right)
-        return left.where_at_least(condition.right)
-    except SizeTooComplex:
-        return NSet.of([declared])
+    these = follow.where(condition)
+    return NSet.of([declared]) if isinstance(these, Unfollowed) else these

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from netcompile.algebra.nset import NSet, SizeTooComplex
+from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
+from netcompile.analysis import follow
 from netcompile.analysis.bilinear import Kernel
 from netcompile.analysis.coordinates import Coordinates
+from netcompile.analysis.follow import Unfollowed
 from netcompile.analysis.shapes import Shapes, Symbolic
 from netcompile.analysis.windows import windows
 from netcompile.ir.graph import Graph, Node, Value
@@ -146,12 +148,15 @@ def _take(opened: Opened, factor: Fraction) -> tuple[tuple[Node, ...], Fraction,
 
 def _sizes(value: Value, sym: Symbolic) -> tuple[Size, Size] | None:
     shape = sym.shapes.get(value)
-    return None if shape is None or len(shape) != 4 else (Size.of(shape[2]), Size.of(shape[3]))
+    if shape is None or len(shape) != 4:
+        return None
+    high, wide = follow.size(shape[2]), follow.size(shape[3])
+    return None if high is None or wide is None else (high, wide)
 
 
 def _fibre(size: Size, sym: Symbolic, valid: tuple[NSet, NSet] | None, axis: int) -> Fibre | None:
     """For the declared extent, or the smallest legal one."""
-    if not size.name or not sym.spatial:
+    if size.name != "HW"[axis] or not sym.spatial:
         return None
     n: int | None = sym.declared[axis]
     if valid is not None and sym.declared[axis] not in valid[axis]:
@@ -159,11 +164,11 @@ def _fibre(size: Size, sym: Symbolic, valid: tuple[NSet, NSet] | None, axis: int
     value = None if n is None else size.at(n)
     if value is None:
         return None
-    try:
-        members = size.fibre(value)
-        return Fibre(size.largest_fibre(), value, members if valid is None else members & valid[axis])
-    except SizeTooComplex:
+    members = follow.both(follow.fibre(size, value), NSet.all() if valid is None else valid[axis])
+    most = follow.follow(size.largest_fibre)
+    if isinstance(members, Unfollowed) or isinstance(most, Unfollowed):
         return None
+    return Fibre(most, value, members)
 
 
 def _resolutions(
@@ -182,9 +187,9 @@ def _resolutions(
                 cut = node.bottoms[0] == value
                 found.append(Resolution(CUT if cut else REFERENCE, node, cut and _tells_apart(node.bottoms[1], sym)))
                 continue
-            bottoms = [shapes.get(b) for b in node.bottoms]
-            maps = node.layer.coords(*(b for b in bottoms if b is not None)) if None not in bottoms else None
-            if maps is None or maps[node.bottoms.index(value)] != IDENTITY:
+            bottoms = [shape for b in node.bottoms if (shape := shapes.get(b)) is not None]
+            maps = follow.coords(node, bottoms) if len(bottoms) == len(node.bottoms) else None
+            if maps is None or isinstance(maps, Unfollowed) or maps[node.bottoms.index(value)] != IDENTITY:
                 continue
             for following in node.tops:
                 if following not in seen:
@@ -196,7 +201,4 @@ def _resolutions(
 def _tells_apart(value: Value, sym: Symbolic) -> bool:
     """Whether different input extents give the value different extents, on both axes."""
     sizes = _sizes(value, sym)
-    try:
-        return sizes is not None and all(size.name and size.largest_fibre() == 1 for size in sizes)
-    except SizeTooComplex:
-        return False
+    return sizes is not None and all(size.name and follow.follow(size.largest_fibre) == 1 for size in sizes)

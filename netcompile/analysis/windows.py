@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from netcompile.analysis.follow import Unfollowed, follow
 from netcompile.ir.graph import Node, Value
-from netcompile.layers.base import IntShape, Refused
+from netcompile.layers.base import IntShape
 from netcompile.layers.convolution import Convolution, Deconvolution
 from netcompile.layers.pooling import Pooling
 from netcompile.record import record
@@ -48,10 +49,10 @@ def windows(node: Node, shapes: Mapping[Value, IntShape]) -> Windows | None:
     shape = shapes.get(node.bottoms[0])
     if shape is None or len(shape) != 4:
         return None
-    try:
-        axis, found = layer.windows(shape)
-    except Refused:  # reported with the shapes
+    made = follow(lambda: layer.windows(shape))
+    if isinstance(made, Unfollowed):  # reported with the shapes
         return None
+    axis, found = made
     if axis != 1 or len(found) != 2:
         return None
     transposed = isinstance(layer, Deconvolution)

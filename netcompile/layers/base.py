@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from netcompile.algebra.coords import AxisMap
 from netcompile.algebra.size import Size
+from netcompile.algebra.volume import Volume, product
 from netcompile.record import record
 
 TYPE_CHECKING = False
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 AUTOMATIC = "(automatic)"  # Caffe's name for every top that it invents
 
-Dim = int | Size
+Dim = int | Size | Volume
 Shape = tuple[Dim, ...]
 IntShape = tuple[int, ...]
 
@@ -292,6 +293,11 @@ def count(shape: Sequence[Dim], start: int = 0, end: int | None = None) -> int:
     for dim in shape[start:end]:
         total *= number(dim)
     return total
+
+
+def volume(dims: Sequence[Dim]) -> Dim:
+    """Product of the extents, as an exact function of the height and the width where they depend on both."""
+    return product(*dims)
 
 
 def canonical_axis(axis: int, rank: int, at: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import sqrt
 
-from netcompile.layers.base import Arity, Dim, Emission, Emitted, Layer, Refused, Shape, layer, literal, number
+from netcompile.layers.base import Arity, Dim, Emission, Emitted, Layer, Refused, Shape, layer, literal, volume
 from netcompile.layers.params import Params, Section
 from netcompile.prototxt.message import float32
 from netcompile.record import record
@@ -92,7 +92,7 @@ class Priors(Layer):
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         grid = _grid(bottoms[0], 0)
         _grid(bottoms[1], 1)
-        return ((1, 2, number(grid[0]) * number(grid[1]) * len(self.boxes) * 4),)
+        return ((1, 2, volume(grid) * len(self.boxes) * 4),)
 
     def emit(self, e: Emission) -> Emitted:
         x, image = e.x

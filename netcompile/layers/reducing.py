@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+from netcompile.algebra.volume import Volume
 from netcompile.layers.base import (
     IDENTITY,
     Arity,
@@ -14,16 +15,15 @@ from netcompile.layers.base import (
     Emitted,
     IntShape,
     Layer,
-    NeedsNumber,
     Refused,
     Shape,
     canonical_axis,
     layer,
     literal,
     show,
+    volume,
 )
 from netcompile.layers.params import Params
-from netcompile.layers.reshaping import volume
 from netcompile.record import record
 
 TYPE_CHECKING = False
@@ -98,12 +98,9 @@ class ArgMax(Layer):
         axis = self.along(len(x))
         if self.top_k == 1:
             return ()
-        try:
-            extent = volume(x[1:]) if axis is None else x[axis]
-        except NeedsNumber:
-            if prod(d for d in x[1:] if isinstance(d, int)) >= self.top_k:
-                return ()
-            raise  # a product of height and width: only the declared size is known to do
+        extent = volume(x[1:]) if axis is None else x[axis]
+        if isinstance(extent, Volume) and prod(d for d in x[1:] if isinstance(d, int)) >= self.top_k:
+            return ()
         refusal = Refused(
             f"top_k {self.top_k} of {extent} elements",
             code="param-range",

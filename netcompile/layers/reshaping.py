@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 
-from netcompile.algebra.size import Size
 from netcompile.layers.base import (
     Arity,
     Condition,
@@ -19,6 +17,7 @@ from netcompile.layers.base import (
     canonical_axis,
     layer,
     show,
+    volume,
 )
 from netcompile.layers.params import Params
 from netcompile.layers.shaping import refuse_in_place
@@ -29,29 +28,21 @@ if TYPE_CHECKING:
     from typing import ClassVar, Self
 
 
-def volume(dims: Sequence[Dim]) -> Dim:
-    """The product of extents. Raises NeedsNumber if more than one of them depends on the input's size."""
-    return _quotient(dims, ())[0]
-
-
 def _quotient(upper: Sequence[Dim], lower: Sequence[Dim]) -> tuple[Dim, int]:
     """The products of `upper` and of `lower`, after what stands in both is struck out.
 
-    Raises NeedsNumber where what is left depends on the input's size in more than one factor, or below.
+    Raises NeedsNumber where what is left below depends on the input's size.
     """
-    sizes = [d for d in upper if isinstance(d, Size) and d.as_int() is None]
-    above = prod(_int(d) for d in upper if _known(d))
+    left = list(upper)
     below = 1
     for dim in lower:
         if _known(dim):
             below *= _int(dim)
-        elif dim in sizes:
-            sizes.remove(dim)  # type: ignore[arg-type]
+        elif dim in left:
+            left.remove(dim)
         else:
             raise NeedsNumber(str(dim))
-    if len(sizes) > 1:
-        raise NeedsNumber(" · ".join(map(str, sizes)))
-    return (sizes[0] * above if sizes else above), below
+    return volume(left), below
 
 
 def _known(dim: Dim) -> bool:

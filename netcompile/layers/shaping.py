@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from netcompile.algebra.volume import total
 from netcompile.layers.base import (
     IDENTITY,
     Arity,
@@ -129,10 +130,10 @@ class Concat(Layer):
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         axis = canonical_axis(self.axis, len(bottoms[0]), "concat_param.axis")
-        total: Dim = bottoms[0][axis]
+        whole: Dim = bottoms[0][axis]
         for other in bottoms[1:]:
-            total = total + other[axis]
-        return ((*bottoms[0][:axis], total, *bottoms[0][axis + 1 :]),)
+            whole = total(whole, other[axis])
+        return ((*bottoms[0][:axis], whole, *bottoms[0][axis + 1 :]),)
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         axis = canonical_axis(self.axis, len(bottoms[0]), "concat_param.axis")

@@ -24,7 +24,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import lcm, prod
 
+from netcompile.algebra.nset import SizeTooComplex
 from netcompile.algebra.size import Size
+from netcompile.algebra.volume import Volume
 from netcompile.analysis.cost import costs
 from netcompile.analysis.shapes import Shapes, infer, symbolic
 from netcompile.ir.graph import Graph, Node, Value
@@ -89,7 +91,9 @@ class _Windows:
 
     def whole(self, value: Value) -> Window | None:
         shape = self.shapes.get(value)
-        return None if shape is None or len(shape) != 4 else (Span(0, shape[2]), Span(0, shape[3]))
+        if shape is None or len(shape) != 4 or any(isinstance(dim, Volume) for dim in shape[2:]):
+            return None
+        return Span(0, shape[2]), Span(0, shape[3])
 
     # forward: what depends on the image ------------------------------------------------------------------------
 
@@ -396,6 +400,9 @@ def rewrite(graph: Graph, facts: Facts = NO_FACTS) -> tuple[Graph, tuple[Skipped
     for frames in (True, False):
         try:
             plan = _Windows(graph, shapes, frames)
+        except SizeTooComplex as reason:
+            skipped.append(Skipped(graph.nodes[0], f"the windows are not followed: {reason}"))
+            continue
         except _NoWindow as reason:
             skipped.append(Skipped(graph.nodes[0], str(reason)))
             continue

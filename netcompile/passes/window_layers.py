@@ -11,7 +11,9 @@ from math import prod
 from typing import ClassVar
 
 from netcompile.algebra.coords import AxisMap
+from netcompile.algebra.nset import SizeTooComplex
 from netcompile.algebra.size import Size
+from netcompile.algebra.volume import Volume
 from netcompile.ir.graph import Value
 from netcompile.layers.base import Arity, Axes, BlobSpec, Dim, Emission, Emitted, IntShape, Layer, Shape
 from netcompile.layers.convolution import Deconvolution
@@ -35,6 +37,8 @@ def text(dim: Dim) -> str:
     """Python source of an extent, in terms of H and W; in brackets where it is a sum."""
     if isinstance(dim, int):
         return str(dim)
+    if isinstance(dim, Volume):
+        raise SizeTooComplex(f"the extent {dim}")
     source = dim.python().replace("//", " // ").replace("*", " * ")
     return source if source in ("H", "W") else f"({source})" if " if " in source else source
 

@@ -16,7 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from netcompile.algebra.nset import SizeTooComplex
 from netcompile.algebra.size import Size
+from netcompile.algebra.volume import Volume
 from netcompile.ir.graph import Node
 from netcompile.layers.base import Dim, IntShape, Reach, canonical_axis
 from netcompile.layers.convolution import Convolution, Deconvolution
@@ -57,20 +59,27 @@ Window = tuple[Span, Span]  # (H, W)
 
 def at(dim: Dim, n: int) -> int:
     """An extent for the input extent n; 0 where it is undefined."""
-    return dim if isinstance(dim, int) else (dim.at(n) or 0)
+    return dim if isinstance(dim, int) else (size_of(dim).at(n) or 0)
+
+
+def size_of(dim: Dim) -> Size:
+    """An extent as a function of one axis. Raises SizeTooComplex for one that depends on both."""
+    if isinstance(dim, Volume):
+        raise SizeTooComplex(f"the extent {dim}")
+    return Size.of(dim)
 
 
 def smaller(a: Dim, b: Dim) -> Dim:
     if isinstance(a, int) and isinstance(b, int):
         return min(a, b)
-    a, b = Size.of(a), Size.of(b)
+    a, b = size_of(a), size_of(b)
     return _number(b if _never_less(a, b) else a if _never_less(b, a) else a.min_with(b))
 
 
 def larger(a: Dim, b: Dim) -> Dim:
     if isinstance(a, int) and isinstance(b, int):
         return max(a, b)
-    a, b = Size.of(a), Size.of(b)
+    a, b = size_of(a), size_of(b)
     return _number(a if _never_less(a, b) else b if _never_less(b, a) else a.max_with(b))
 
 
@@ -88,7 +97,7 @@ def always(a: Dim, b: Dim) -> bool:
     """Whether a >= b for every input size for which both are defined."""
     if isinstance(a, int) and isinstance(b, int):
         return a >= b
-    return _never_less(Size.of(a), Size.of(b))
+    return _never_less(size_of(a), size_of(b))
 
 
 def clip(span: Span, size: Dim) -> Span:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from netcompile.algebra.volume import Volume
 from netcompile.prototxt.diagnostic import visible
 from netcompile.report.table import table
-from netcompile.report.words import offsets_text, sizes_text
+from netcompile.report.words import crop_sizes_text, net_sizes_text, offsets_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,8 +41,7 @@ def explanation_as_text(report: Offsets) -> str:
         parts.append(_upsamplings(report, proof))
     if proof.fusions:
         parts.append("\n".join(_fusion(report, fusion) for fusion in proof.fusions))
-    if report.valid is not None:
-        lines = [f"the whole net is legal for {sizes_text(report.valid)}"]
+    if lines := net_sizes_text(report):
         lines += [f"  {refusal_text(refusal, report)}" for refusal in proof.refusals]
         lines += [f"  {tie_text(ref, weights, report)}" for ref, weights in proof.ties]
         parts.append("\n".join(lines))
@@ -152,7 +152,7 @@ def _size(step: Step, axis: int) -> tuple[str, str]:
     if step.sizes is None:
         return "", ""
     size = step.sizes[axis]
-    if isinstance(size, int):
+    if isinstance(size, int | Volume):
         return str(size), ""
     exact, even = str(size), size.when_divisible()
     return exact, even if even is not None and even != exact else ""
@@ -190,7 +190,7 @@ def _indent(text: str) -> str:
 
 
 def _rooms(crop: CropLine, pair: tuple[Room | None, Room | None]) -> list[str]:
-    lines = [f"legal for {sizes_text(crop.valid)}"]
+    lines = [f"legal for {crop_sizes_text(crop)}"]
     for room in pair:
         if room is None or (room.axis == 1 and pair[0] is not None and _alike(*pair)):
             continue

@@ -17,6 +17,7 @@ from netcompile.report.words import (
     shape_text,
     sizes_text,
     strides,
+    unproved_text,
 )
 
 TYPE_CHECKING = False
@@ -100,6 +101,7 @@ def page(analysed: Analysed, report: Report, module: Module | None, refused: str
         pair=pair_text,
         values=offsets_text,
         sizes=sizes_text,
+        net_sizes=_net_sizes,
         shape=shape_text,
         count=count_text,
         bytes=bytes_text,
@@ -156,6 +158,11 @@ def script_safe(value: Any) -> str:
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return text
+
+
+def _net_sizes(offsets: Offsets) -> str:
+    """For which sizes the net is legal, in one line."""
+    return unproved_text(offsets) if offsets.gaps else sizes_text(offsets.valid)
 
 
 def verdict(report: Offsets) -> tuple[str, str]:

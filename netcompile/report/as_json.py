@@ -23,7 +23,7 @@ def offsets_as_json(report: Offsets) -> dict[str, Any]:
         from netcompile.report.proof_json import proof_as_json
 
         found |= {"version": 1, "file": report.file, "phase": report.phase}
-        found |= proof_as_json(report.proof, report.valid)
+        found |= proof_as_json(report.proof, report.valid, report.gaps)
     return found
 
 

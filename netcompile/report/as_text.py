@@ -7,12 +7,13 @@ from netcompile.report.table import table
 from netcompile.report.words import (
     bytes_text,
     count_text,
+    crop_sizes_text,
     exact_text,
+    net_sizes_text,
     offsets,
     offsets_text,
     pair_text,
     shape_text,
-    sizes_text,
     strides,
 )
 
@@ -38,13 +39,13 @@ def offsets_as_text(report: Offsets) -> str:
                 offsets_text(crop.inferred),
                 offsets_text(crop.used),
                 crop.status,
-                sizes_text(crop.valid),
+                crop_sizes_text(crop),
             )
             for crop in report.crops
         ]
         body = table(header, rows, right=(1, 2, 3, 4, 5))
-    if report.valid is not None:
-        body += f"\n\nthe whole net is legal for {sizes_text(report.valid)}"
+    if lines := net_sizes_text(report):
+        body += "\n\n" + "\n".join(lines)
     return f"{title}\n\n{body}\n"
 
 

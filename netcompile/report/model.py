@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from netcompile.algebra.coords import AxisMap
     from netcompile.algebra.nset import NSet
     from netcompile.algebra.size import Size
+    from netcompile.algebra.volume import Volume
     from netcompile.analysis.windows import Windows
     from netcompile.prototxt.diagnostic import Diagnostic
     from netcompile.report.proof_model import Proof
 
     Maps = tuple[AxisMap, AxisMap]
-    Dims = tuple[int | Size, ...]
+    Dims = tuple[int | Size | Volume, ...]
 
 
 @record
@@ -63,6 +64,7 @@ class CropLine:
     status: str
     why: str
     valid: tuple[NSet, NSet]
+    unproved: str
     finding: Diagnostic | None
     derivation: Derivation | None
 
@@ -78,6 +80,15 @@ class BlobLine:
 
 
 @record
+class GapLine:
+    """A layer that keeps sizes other than the declared one from being proved, and why."""
+
+    layer: str
+    line: int
+    why: str
+
+
+@record
 class Offsets:
     """The alignment half of the report. `valid`: heights and widths for which the whole net is legal."""
 
@@ -87,8 +98,10 @@ class Offsets:
     inputs: tuple[str, ...]
     crops: tuple[CropLine, ...]
     blobs: tuple[BlobLine, ...]
-    valid: tuple[NSet, NSet] | None
+    valid: tuple[NSet, NSet] | None  # None: no plane, or not proved: see `gaps`
     proof: Proof | None = None  # None: not asked for
+    gaps: tuple[GapLine, ...] = ()
+    declared: tuple[int, int] | None = None  # height and width
 
     @property
     def mismatched(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netcompile.report.model import BlobLine, CropLine, Derivation, Offsets, Step
+from netcompile.report.model import BlobLine, CropLine, Derivation, GapLine, Offsets, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def offsets_report(analysed: Analysed, prove: bool = True) -> Offsets:
                 report.status,
                 report.why,
                 report.valid,
+                report.unproved,
                 finding(report) if report.status != OK else None,
                 _derivation(analysed, report, producers) if prove else None,
             )
@@ -51,7 +52,17 @@ def offsets_report(analysed: Analysed, prove: bool = True) -> Offsets:
         blob_lines(analysed),
         valid,
         made,
+        gap_lines(analysed),
+        analysed.symbolic.declared if analysed.symbolic.spatial else None,
     )
+
+
+def gap_lines(analysed: Analysed) -> tuple[GapLine, ...]:
+    """The layers that are not followed, each once; none for a net without a plane whose size may vary."""
+    if not analysed.symbolic.spatial:
+        return ()
+    gaps = {id(gap.node): gap for gap in reversed(analysed.legal.gaps)}
+    return tuple(GapLine(gap.node.name, gap.node.line, gap.why) for gap in reversed(gaps.values()))
 
 
 def blob_lines(analysed: Analysed) -> tuple[BlobLine, ...]:
@@ -73,15 +84,10 @@ def coordinates_of(analysed: Analysed, value: Value) -> Axes | None:
 
 
 def net_valid(analysed: Analysed) -> tuple[NSet, NSet] | None:
-    """Heights and widths for which the whole net is legal; None where that is too complex to write down."""
-    from netcompile.algebra.nset import SizeTooComplex
-
-    if not analysed.symbolic.spatial:
+    """Heights and widths for which the whole net is legal; None where that is not proved for all of them."""
+    if not analysed.symbolic.spatial or analysed.legal.gaps:
         return None
-    try:
-        return analysed.valid
-    except (SizeTooComplex, ValueError):
-        return None
+    return analysed.valid
 
 
 def _derivation(analysed: Analysed, report: CropReport, producers: dict[Value, Node]) -> Derivation | None:

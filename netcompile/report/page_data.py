@@ -12,6 +12,7 @@ Shorter than the JSON report and no part of any contract: page and script are wr
 
 from __future__ import annotations
 
+from netcompile.algebra.size import Size
 from netcompile.report.offsets import coordinates_of
 
 TYPE_CHECKING = False
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from netcompile.algebra.nset import NSet
-    from netcompile.algebra.size import Size
+    from netcompile.algebra.volume import Volume
     from netcompile.analysis.crops import CropReport
     from netcompile.emit.module import Module
     from netcompile.ir.graph import Node, Value
@@ -111,9 +112,11 @@ class _Data:
             }
         )
 
-    def dim(self, dim: int | Size) -> int | list[int] | None:
+    def dim(self, dim: int | Size | Volume) -> int | list[int] | None:
         if isinstance(dim, int):
             return dim
+        if not isinstance(dim, Size):  # the page evaluates functions of one axis
+            return None
         number = dim.as_int()
         if number is not None:
             return number

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from netcompile.algebra.nset import NSet
     from netcompile.analysis.proof import Room
     from netcompile.analysis.upsampling import Fibre
-    from netcompile.report.model import Derivation, Maps, Step
+    from netcompile.report.model import Derivation, GapLine, Maps, Step
     from netcompile.report.proof_model import FusionLine, Proof, UpsamplingLine
 
 LONGEST = 1000  # runs and residues of a set that are written out
@@ -84,10 +84,15 @@ def _room(room: Room) -> dict[str, Any]:
     }
 
 
-def proof_as_json(proof: Proof, valid: tuple[NSet, NSet] | None) -> dict[str, Any]:
-    """What does not belong to one crop: legal sizes, their borders, deconvolutions, fusions."""
+def proof_as_json(proof: Proof, valid: tuple[NSet, NSet] | None, gaps: tuple[GapLine, ...]) -> dict[str, Any]:
+    """What does not belong to one crop: legal sizes, their borders, deconvolutions, fusions.
+
+    `valid` is null where the net has no plane, or where layers that are not followed (`unproved`) leave open for
+    which sizes other than the declared one it is legal.
+    """
     return {
         "valid": None if valid is None else [set_as_json(these, name) for these, name in zip(valid, "HW", strict=True)],
+        "unproved": [{"layer": gap.layer, "line": gap.line, "why": gap.why} for gap in gaps],
         "refusals": [
             {"axis": "HW"[r.axis], "n": r.n, "layer": r.layer, "line": r.line, "what": r.what} for r in proof.refusals
         ],

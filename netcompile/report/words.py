@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from netcompile.prototxt.diagnostic import visible
+
+GAPS = 3  # layers that are not followed and are shown
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fractions import Fraction
 
     from netcompile.algebra.nset import NSet
-    from netcompile.report.model import Dims, Maps
+    from netcompile.report.model import CropLine, Dims, Maps, Offsets
 
 
 def offsets_text(values: Sequence[Fraction | int] | None) -> str:
@@ -35,6 +39,30 @@ def shape_text(dims: Sequence[object] | None) -> str:
         return "?"
     parts = [f"({text})" if " " in (text := str(dim)) else text for dim in dims]
     return "×".join(parts) or "scalar"
+
+
+def crop_sizes_text(crop: CropLine) -> str:
+    """For which sizes a crop is legal, as far as that is proved."""
+    return f"{sizes_text(crop.valid)}; others not proved" if crop.unproved else sizes_text(crop.valid)
+
+
+def unproved_text(report: Offsets) -> str:
+    """The declared size, which alone is proved where a layer is not followed."""
+    return f"{'×'.join(map(str, report.declared or ()))}; other sizes are not proved"
+
+
+def net_sizes_text(report: Offsets) -> list[str]:
+    """For which sizes the whole net is legal, and what keeps others from being proved; nothing without a plane."""
+    if report.valid is not None:
+        return [f"the whole net is legal for {sizes_text(report.valid)}"]
+    if not report.gaps or report.declared is None:
+        return []
+    lines = [f"the whole net is legal for {unproved_text(report)}:"]
+    for gap in report.gaps[:GAPS]:
+        lines.append(f"  layer '{visible(gap.layer)}' (line {gap.line}) {visible(gap.why)}")
+    if len(report.gaps) > GAPS:
+        lines.append(f"  and {len(report.gaps) - GAPS} more")
+    return lines
 
 
 def exact_text(symbolic: Dims | None, shape: tuple[int, ...] | None) -> str:
