@@ -16,6 +16,9 @@ from fractions import Fraction
 from netcompile.record import record
 
 
+MOST_TAPS = 4096
+
+
 def exact_kernel(factor: int) -> int:
     """The bilinear kernel's size for a factor: 2f - f mod 2."""
     return 2 * factor - factor % 2
@@ -48,8 +51,13 @@ class Kernel:
         centre = Fraction(2 * half - 1 - half % 2, 2 * half)
         return tuple(1 - abs(Fraction(i, half) - centre) for i in range(self.size))
 
-    def gain(self) -> tuple[Fraction, Fraction]:
-        """The least and the greatest sum of the filler's weights that meet in one pixel: (1, 1) is exact."""
+    def gain(self) -> tuple[Fraction, Fraction] | None:
+        """The least and the greatest sum of the filler's weights that meet in one pixel: (1, 1) is exact.
+
+        None for a kernel of more than 4096 taps, which nobody has.
+        """
+        if self.size > MOST_TAPS:
+            return None
         taps = self.filler()
         sums = [sum(taps[phase :: self.factor], Fraction(0)) for phase in range(self.factor)]
         return min(sums), max(sums)
@@ -68,7 +76,10 @@ class Kernel:
             return f"{text}: bilinear with the triangle around its middle tap, not with Caffe's filler"
         if self.size <= self.factor:
             return f"{text}: not bilinear, every pixel becomes a block of its own"
-        low, high = self.gain()
+        gain = self.gain()
+        if gain is None:
+            return f"{text}: not bilinear for stride {self.factor}"
+        low, high = gain
         if low == high == 1 and self.shift() == 0:
             return f"{text}: Caffe's filler interpolates over {-(-self.size // 2)} pixels, not {self.factor}"
         sums = f"{low}" if low == high else f"{low} to {high}"

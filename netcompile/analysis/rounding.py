@@ -166,7 +166,7 @@ def _indices(graph: Graph, shapes: Shapes) -> list[Diagnostic]:
     for node in graph.nodes:
         top = _index_top(node)
         shape = shapes.get(node.bottoms[0]) if node.bottoms else None
-        if top is None or shape is None:
+        if top is None or shape is None or node.tops[top] not in shapes:
             continue
         count = _largest(node, shape)
         if count > EXACT:

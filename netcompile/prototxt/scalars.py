@@ -31,13 +31,17 @@ _BOUNDS = {
     "uint64": (0, 2**64 - 1),
 }
 Report = Callable[..., None]
+DIGITS = 100  # of a decimal integer that are read
 
 
 def integer(text: str) -> int:
     """The value of an INTEGER: decimal, 0x…, or octal after a leading 0."""
     if text[:2] in ("0x", "0X"):
         return int(text, 16)
-    return int(text, 8) if text[0] == "0" else int(text)
+    if text[0] == "0":
+        return int(text, 8)
+    # Python reads no more than 4300 decimal digits; any number of so many lies outside of every field's range.
+    return int(text[:DIGITS])
 
 
 class Scalars:
