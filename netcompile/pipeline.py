@@ -6,8 +6,10 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cached_property
 
+from netcompile.analysis.assume import assume, explained
+from netcompile.analysis.assume import notes as assumed_notes
 from netcompile.analysis.crops import CropReport, Crops, resolve, with_validity
-from netcompile.analysis.shapes import Legal, Symbolic, infer, legal, symbolic
+from netcompile.analysis.shapes import Legal, Symbolic, infer, input_problems, legal, refusals_of, symbolic
 from netcompile.ir.build import Options, build
 from netcompile.ir.graph import Graph, Value
 from netcompile.ir.tolerate import load_for
@@ -124,14 +126,17 @@ def analyse(
         built = build(loaded.net, options, name)
     except NetError as error:
         raise _and_the_next(error, options) from None
-    shapes, problems = infer(built.graph)
-    crops = resolve(built.graph, shapes, crop_offsets, round_crops)
+    graph = assume(built.graph)
+    shapes, refused = refusals_of(graph)
+    crops = resolve(graph, shapes, crop_offsets, round_crops)
     if crops.reports:
         # Bounds depend on the offsets in use, so they are checked again once those are known.
-        shapes, problems = infer(crops.graph)
+        shapes, refused = refusals_of(crops.graph)
+    problems = [*input_problems(graph), *explained(graph, refused)]
+    if crops.reports:
         problems += crops.problems()
         problems = [_suggest(problem, crops) for problem in problems]
-    notes = (*loaded.notes, *once(built.notes))
+    notes = (*loaded.notes, *once(built.notes), *assumed_notes(graph))
     return Analysed(name, source, crops.graph, shapes, crops, notes, tuple(problems))
 
 
@@ -162,7 +167,8 @@ def _and_the_next(error: NetError, options: Options) -> NetError:
             found += more.diagnostics
             partial = more.partial
     if isinstance(partial, Graph):
-        found += infer(partial)[1]
+        partial = assume(partial)
+        found += input_problems(partial) + explained(partial, refusals_of(partial)[1])
     return NetError(dict.fromkeys(found))
 
 

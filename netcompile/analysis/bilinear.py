@@ -15,7 +15,6 @@ from fractions import Fraction
 
 from netcompile.record import record
 
-
 MOST_TAPS = 4096
 
 

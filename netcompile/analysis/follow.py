@@ -83,6 +83,11 @@ def macs(node: Node, bottoms: Sequence[IntShape], made: Sequence[IntShape]) -> i
     return follow(lambda: node.layer.macs(bottoms, made))
 
 
+def wants(node: Node, index: int, bottoms: Sequence[IntShape]) -> Sequence[Sequence[int | None]] | Unfollowed:
+    """Shapes that a layer would take as one of its bottoms."""
+    return follow(lambda: node.layer.wants(index, *bottoms))
+
+
 # sizes ---------------------------------------------------------------------------------------------------------
 
 

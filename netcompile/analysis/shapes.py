@@ -34,41 +34,53 @@ def diagnose(node: Node, refused: Refused) -> Diagnostic:
 
 def infer(graph: Graph) -> tuple[dict[Value, IntShape], list[Diagnostic]]:
     """Shapes for the declared inputs, and every refusal; a layer that fails leaves its tops without a shape."""
-    known: dict[Value, IntShape] = {}
-    problems: list[Diagnostic] = []
-    for entry in graph.inputs:
-        large = too_large(entry.shape)
-        if large is None:
-            known[entry.value] = entry.shape
-        else:
-            problems.append(_input_refused(entry, large))
+    known, refused = refusals_of(graph)
+    return known, [*input_problems(graph), *(problem for _, problem in refused)]
+
+
+def input_problems(graph: Graph) -> list[Diagnostic]:
+    """Inputs that no blob of Caffe can be."""
+    sized = ((entry, too_large(entry.shape)) for entry in graph.inputs)
+    return [_input_refused(entry, large) for entry, large in sized if large is not None]
+
+
+def refusals_of(graph: Graph) -> tuple[dict[Value, IntShape], list[tuple[Node, Diagnostic]]]:
+    """As `infer`, each refusal with the layer that it is of; inputs that no blob can be are left out."""
+    known = {entry.value: entry.shape for entry in graph.inputs if too_large(entry.shape) is None}
+    problems: list[tuple[Node, Diagnostic]] = []
     shared: dict[str, tuple[Node, BlobSpec]] = {}
     for node in graph.nodes:
         bottoms = [known[b] for b in node.bottoms if b in known]
-        if len(bottoms) < len(node.bottoms):
-            continue
-        broken = False
-        try:
-            for condition in node.layer.conditions(*bottoms):
-                if not condition.holds():
-                    problems.append(diagnose(node, condition.refusal))
-                    if condition.refusal.code != "crop-bounds":
-                        broken = True
-                        break
-            if not broken:
-                problems += _params(node, bottoms, shared)
-            tops = node.layer.shapes(*bottoms)
-        except Refused as refused:
-            if not broken:
-                problems.append(diagnose(node, refused))
-            continue
-        numbers = tuple(tuple(number(d) for d in top) for top in tops)
-        refusal = _blob_refused(numbers, bottoms)
-        if refusal is None:
-            known.update(zip(node.tops, numbers, strict=False))
-        elif not broken:
-            problems.append(diagnose(node, refusal))
+        if len(bottoms) == len(node.bottoms):
+            problems += [(node, problem) for problem in _infer_node(node, bottoms, known, shared)]
     return known, problems
+
+
+def _infer_node(
+    node: Node, bottoms: list[IntShape], known: dict[Value, IntShape], shared: dict[str, tuple[Node, BlobSpec]]
+) -> list[Diagnostic]:
+    """What is wrong with a layer; puts its tops' shapes into `known` where they are known."""
+    problems: list[Diagnostic] = []
+    broken = False
+    try:
+        for condition in node.layer.conditions(*bottoms):
+            if not condition.holds():
+                problems.append(diagnose(node, condition.refusal))
+                if condition.refusal.code != "crop-bounds":
+                    broken = True
+                    break
+        if not broken:
+            problems += _params(node, bottoms, shared)
+        tops = node.layer.shapes(*bottoms)
+    except Refused as refused:
+        return problems if broken else [*problems, diagnose(node, refused)]
+    numbers = tuple(tuple(number(d) for d in top) for top in tops)
+    refusal = _blob_refused(numbers, bottoms)
+    if refusal is None:
+        known.update(zip(node.tops, numbers, strict=False))
+    elif not broken:
+        problems.append(diagnose(node, refusal))
+    return problems
 
 
 def too_large(shape: IntShape) -> str | None:

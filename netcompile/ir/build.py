@@ -413,16 +413,4 @@ class _Builder:
             graph, dropped = without_labels(graph, keep)
             self.notes += dropped
         graph = with_outputs(graph)
-        for entry in graph.inputs:
-            if not entry.declared:
-                self.notes.append(
-                    Diagnostic(
-                        "assumed-shape",
-                        f"the file does not say the shape of input '{entry.value.blob}': "
-                        f"{'x'.join(map(str, entry.shape))} is assumed",
-                        entry.message.span_of("type"),
-                        severity="note",
-                        remedy=f"--input {entry.value.blob}=1x3xHxW with the numbers you want",
-                    )
-                )
         return Built(graph, tuple(self.notes))

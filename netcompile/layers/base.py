@@ -33,6 +33,7 @@ AUTOMATIC = "(automatic)"  # Caffe's name for every top that it invents
 Dim = int | Size | Volume
 Shape = tuple[Dim, ...]
 IntShape = tuple[int, ...]
+Wish = tuple[int | None, ...]  # a shape, None for an extent that may be any
 
 
 class Refused(Exception):
@@ -193,6 +194,14 @@ class Layer:
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         """The tops' shapes, given the bottoms' (Caffe's Reshape). Raises Refused, NeedsNumber."""
         raise NotImplementedError
+
+    def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
+        """Shapes that would do as bottom `index` beside the others as they are, the likeliest first.
+
+        None stands for an extent that may be any. Asked only where the layer is refused and the file does not say the
+        shape of an input that it depends on. Most layers of several bottoms want them alike.
+        """
+        return tuple(dict.fromkeys(bottom for other, bottom in enumerate(bottoms) if other != index))
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         """Per bottom, the map from the top's pixel grid to that bottom's; None where a bottom sets no coordinate.

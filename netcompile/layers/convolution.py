@@ -20,6 +20,7 @@ from netcompile.layers.base import (
     Reach,
     Refused,
     Shape,
+    Wish,
     call,
     canonical_axis,
     layer,
@@ -179,6 +180,10 @@ class _Convolution(Layer):
                 raise refusal
             found += [Condition(a, "==", b, refusal) for a, b in zip(bottoms[0], other, strict=True)]
         return found
+
+    def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
+        rest = (None,) * max(len(bottoms[index]) - 2, 0)
+        return (*super().wants(index, *bottoms), (None, self.group, *rest), (None, 3 * self.group, *rest))
 
     def channels(self, shape: Shape) -> int:
         channels = number(shape[canonical_axis(self.axis, len(shape), "convolution_param.axis")])

@@ -17,6 +17,7 @@ from netcompile.layers.base import (
     Reach,
     Refused,
     Shape,
+    Wish,
     as_planes,
     layer,
     literal,
@@ -152,6 +153,9 @@ class Convolution3D(Convolution):
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     fork: ClassVar[str] = "C3D"
 
+    def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
+        return ((None,) * 5,)
+
     @classmethod
     def read(cls, p: Params) -> Self:
         s = _section(p, "convolution3d_param", "convolution_param")
@@ -194,6 +198,9 @@ class Deconvolution3D(Deconvolution):
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     fork: ClassVar[str] = "C3D"
+
+    def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
+        return ((None,) * 5,)
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -264,6 +271,9 @@ class Pooling3D(Layer):
             s.refuse("pad", "pad must be smaller than kernel_size", code="param-range")
             pad = (0, 0, 0)
         return cls(method, kernel, stride, pad)
+
+    def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
+        return ((None,) * 5,)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         x = bottoms[0]

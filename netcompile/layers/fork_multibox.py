@@ -15,7 +15,7 @@ from netcompile.layers.base import (
     count,
     layer,
     literal,
-    number,
+    volume,
 )
 from netcompile.layers.fork_box_loss import BOX_LOSS
 from netcompile.layers.fork_detection import BEST_FIRST, DECODE, OVERLAP, SUPPRESS
@@ -82,22 +82,23 @@ class MultiBoxLoss(Loss):
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         location, scores, priors, truth = bottoms
-        if len(priors) != 3 or number(priors[2]) % 4:
-            raise Refused("bottom[2] is not made of prior boxes", at="bottom[2]", why="1 × 2 × 4n, as PriorBox makes")
+        unlike = Refused("bottom[2] is not made of prior boxes", at="bottom[2]", why="1 × 2 × 4n, as PriorBox makes")
+        if len(priors) != 3:
+            raise unlike
         if count(truth) % 8:
             raise Refused(f"{count(truth)} numbers are no true boxes", at="bottom[3]", why="a box has 8 numbers")
-        boxes = number(priors[2]) // 4
+        boxes = priors[2] // 4
         images = [shape[0] if shape else 1 for shape in (location, scores)]
         alike = Refused(f"scores of {images[1]} images for {images[0]}", at="bottom[1]")
-        found = [Condition(images[0], "==", images[1], alike)]
+        found = [Condition(priors[2], "==", boxes * 4, unlike), Condition(images[0], "==", images[1], alike)]
         each = 1 if self.shared else self.classes
         for index, shape, size in ((0, location, boxes * each * 4), (1, scores, boxes * self.classes)):
             refusal = Refused(
-                f"{count(shape, 1)} numbers for each image, not {size}",
+                f"{volume(shape[1:])} numbers for each image, not {size}",
                 at=f"bottom[{index}]",
                 why=f"{boxes} priors, {self.classes} classes",
             )
-            found.append(Condition(count(shape, 1), "==", size, refusal))
+            found.append(Condition(volume(shape[1:]), "==", size, refusal))
         return found
 
     def emit(self, e: Emission) -> Emitted:

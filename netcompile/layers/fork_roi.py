@@ -9,9 +9,11 @@ from netcompile.layers.base import (
     Condition,
     Emission,
     Emitted,
+    IntShape,
     Layer,
     Refused,
     Shape,
+    Wish,
     count,
     layer,
     literal,
@@ -68,6 +70,9 @@ class ROIPooling(Layer):
         four_axes(bottoms[0], "ROIPooling")
         _regions(bottoms[1])
         return ((bottoms[1][0], bottoms[0][1], self.height, self.width),)
+
+    def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
+        return ((None, 5),) if index else ((None, None, None, None),)
 
     def emit(self, e: Emission) -> Emitted:
         x, rois = e.x
@@ -311,6 +316,9 @@ class PSROIPooling(Layer):
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         _regions(bottoms[1])
         return ((bottoms[1][0], self.channels, self.group, self.group),)
+
+    def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
+        return ((None, 5),) if index else ((None, None, None, None),)
 
     def emit(self, e: Emission) -> Emitted:
         x, rois = e.x

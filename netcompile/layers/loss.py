@@ -9,8 +9,10 @@ from netcompile.layers.base import (
     Condition,
     Emission,
     Emitted,
+    IntShape,
     Refused,
     Shape,
+    Wish,
     call,
     canonical_axis,
     count,
@@ -26,6 +28,7 @@ from netcompile.layers.measure import (
     Loss,
     ignored,
     label_each,
+    label_wishes,
     legacy,
     normalization,
     one_label,
@@ -56,6 +59,9 @@ class _ClassLoss(Loss):
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         x, label = bottoms[:2]
         return [same_batch(x, label), *label_each(x, label, self.axis, self.at)]
+
+    def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
+        return label_wishes(bottoms[0], self.axis, index)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         canonical_axis(self.axis, len(bottoms[0]), self.at)
@@ -190,6 +196,9 @@ class MultinomialLogisticLoss(Loss):
         legacy(bottoms[0], 0, 0)
         return [same_batch(bottoms[0], bottoms[1]), *one_label(bottoms[1])]
 
+    def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
+        return ((bottoms[0][0],),) if index == 1 else ()
+
     def emit(self, e: Emission) -> Emitted:
         line = f"{e.y[0]} = {call('caffe_multinomial_loss', *e.x)}"
         return Emitted((line,), functions=(FLOOR, MULTINOMIAL))
@@ -211,6 +220,9 @@ class HingeLoss(Loss):
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         legacy(bottoms[0], 0, 0)
         return [same_batch(bottoms[0], bottoms[1])]
+
+    def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
+        return ((bottoms[0][0],),) if index == 1 else ()
 
     def emit(self, e: Emission) -> Emitted:
         make = call("caffe_hinge_loss", *e.x, squared="True" if self.norm == "L2" else None)

@@ -10,10 +10,12 @@ from netcompile.layers.base import (
     Dim,
     Emission,
     Emitted,
+    IntShape,
     Layer,
     NeedsNumber,
     Refused,
     Shape,
+    Wish,
     call,
     canonical_axis,
     count,
@@ -96,6 +98,14 @@ def label_each(x: Shape, label: Shape, axis: int, at: str) -> list[Condition]:
     return same_count(positions, label, Refused(LABELS, at="bottom[1]", why=f"{want}, not {show(label)}"))
 
 
+def label_wishes(x: IntShape, axis: int, index: int) -> Sequence[Wish]:
+    """Shapes of the labels (bottom 1): one for every position outside the axis of the classes."""
+    axis = canonical_axis(axis, len(x), "")
+    if index != 1:
+        return ()
+    return ((*x[:axis], *x[axis + 1 :]),) if len(x) < 3 else ((*x[:axis], 1, *x[axis + 1 :]),)
+
+
 def legacy(shape: Shape, index: int, bottom: int) -> Dim:
     """Caffe's num, channels, height, width (0 … 3): 1 where there is no such axis. Raises Refused."""
     if len(shape) > 4:
@@ -135,6 +145,9 @@ class Accuracy(Measure):
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         x, label = bottoms
         return label_each(x, label, self.axis, "accuracy_param.axis")
+
+    def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
+        return label_wishes(bottoms[0], self.axis, index)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         x = bottoms[0]

@@ -20,6 +20,7 @@ from netcompile.layers.base import (
     Layer,
     Refused,
     Shape,
+    Wish,
     call,
     count,
     layer,
@@ -150,6 +151,14 @@ class _Recurrent(Layer):
             why = f"{show(state)}, where 1 × streams × num_output is {show(want)}"
             found += same_shape(want, state, "the first state has another shape", f"bottom[{index}]", why)
         return found
+
+    def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
+        x, cont = bottoms[:2]
+        if index == 0:
+            return ((*cont[:2], *x[2:]),) if len(x) > 2 and len(cont) == 2 else ((None, None, None),)
+        if index == 1:
+            return (x[:2],)
+        return ((x[1], None),) if self.static and index == 2 else ((1, x[1], self.outputs),)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         steps, streams = bottoms[0][:2]

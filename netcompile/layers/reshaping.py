@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from netcompile.layers.base import (
     Arity,
@@ -10,10 +11,12 @@ from netcompile.layers.base import (
     Dim,
     Emission,
     Emitted,
+    IntShape,
     Layer,
     NeedsNumber,
     Refused,
     Shape,
+    Wish,
     canonical_axis,
     layer,
     show,
@@ -212,6 +215,16 @@ class Reshape(Layer):
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         return (self.target(bottoms[0]),)
+
+    def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
+        x, dims = bottoms[index], self.dims
+        if not dims or min(dims) < 1:
+            return ()
+        rest, whole = prod(x[1:]), prod(dims)
+        found: list[Wish] = [(whole // rest, *(None,) * (len(x) - 1))] if whole % rest == 0 else []
+        if len(x) == len(dims) + 1 and len(dims) > 2:
+            found.append((*dims[:2], 1, *dims[2:]))
+        return [*found, (whole,), dims]
 
     def emit(self, e: Emission) -> Emitted:
         x, rank = e.x[0], len(e.bottoms[0])

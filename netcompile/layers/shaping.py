@@ -13,9 +13,11 @@ from netcompile.layers.base import (
     Dim,
     Emission,
     Emitted,
+    IntShape,
     Layer,
     Refused,
     Shape,
+    Wish,
     canonical_axis,
     layer,
 )
@@ -227,6 +229,16 @@ class Slice(Layer):
             cuts = (0, *self.points)
             sizes = (*(b - a for a, b in zip(cuts, self.points, strict=False)), extent - self.points[-1])
         return tuple((*bottoms[0][:axis], size, *bottoms[0][axis + 1 :]) for size in sizes)
+
+    def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
+        x = bottoms[index]
+        axis = self.along(max(len(x), 2 if self.axis < 2 else 4) if self.axis >= 0 else len(x))
+        before = (None,) * axis
+        behind = (None,) * (len(x) - axis - 1)
+        if not self.points:
+            return [(*before, self.tops * times, *behind) for times in (1, 3)]
+        last, step = self.points[-1], self.points[-1] - (0, *self.points)[-2]
+        return [(*before, last + 1, *behind), (*before, last + step, *behind)]
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         return (IDENTITY,) if self.along(len(bottoms[0])) < 2 else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from netcompile.analysis.assume import assume
 from netcompile.analysis.shapes import infer
 from netcompile.ir.build import Options, build
 from netcompile.ir.graph import Graph, Node, Value
@@ -46,13 +47,13 @@ def open_net(source: Source, options: Options = Options()) -> Net:  # noqa: B008
 
 def of_message(message: Message, name: str, options: Options = Options()) -> Net:  # noqa: B008
     """The net of a V2 message. Raises NetError."""
-    built = build(message, options, name)
-    shapes, problems = infer(built.graph)
+    graph = assume(build(message, options, name).graph)
+    shapes, problems = infer(graph)
     # Where crops start changes no shape, so a crop without offset stops no surgery.
     wrong = [problem for problem in problems if problem.severity == "error" and not problem.code.startswith("crop-")]
     if wrong:
         raise NetError(wrong)
-    return Net(name, message, built.graph, shapes)
+    return Net(name, message, graph, shapes)
 
 
 def parse_net(text: str, options: Options = Options()) -> Net:  # noqa: B008

@@ -1,0 +1,310 @@
+"""Shapes of inputs that the file does not say: shapes for which the net is legal, where there are any.
+
+A data layer that reads a data base says nothing of its tops. They are first assumed to be usual ones (an image of
+1×3×500×500, planes of its size). Where that makes a layer refuse its bottoms, the layer says what it wants of them,
+and its wish is traced back to the inputs: axis by axis, by the exact function that the extent there is of the input's
+(its fibre), or by the number of elements where the axes are only dealt out anew. Heights and widths that no wish tells
+are taken from the sizes for which the net is legal. A shape is kept only if more of the net is legal with it; so
+nothing is assumed anew for a net that is legal as it is, and the outcome is always the same for the same file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import isqrt, prod
+
+from netcompile.algebra.nset import NSet
+from netcompile.algebra.size import Size
+from netcompile.analysis import follow
+from netcompile.analysis.follow import Unfollowed
+from netcompile.analysis.shapes import refusals_of, symbolic
+from netcompile.ir.graph import Graph, Node, Value
+from netcompile.layers.base import IntShape, Shape
+from netcompile.prototxt.diagnostic import Diagnostic
+from netcompile.record import record, replace
+
+USUAL = (500, 224, 227, 256, 300, 320, 321, 368, 384, 448, 512, 513, 299, 128, 112, 96, 64, 48, 40, 32, 28, 24, 20, 16)
+ROUNDS = 24  # wishes that are granted one after another
+FRAMES = 16  # of a video
+SEEN = 112  # its height and width, as C3D has them
+
+WHATEVER_SHAPE = frozenset(["unsupported", "unknown-layer", "param-count", "param-missing", "param-conflict"])
+
+Shapes = dict[Value, IntShape]
+
+
+@record
+class _State:
+    """A graph with its assumed shapes, and how far it is legal with them."""
+
+    graph: Graph
+    known: Mapping[Value, IntShape]
+    refused: tuple[tuple[Node, Diagnostic], ...]
+    missing: int  # values without a shape
+
+    @property
+    def badness(self) -> tuple[int, int]:
+        """Less is better: values that have no shape, then refusals."""
+        return self.missing, len(self.refused)
+
+
+def assume(graph: Graph) -> Graph:
+    """The graph, its undeclared inputs given shapes for which it is legal, as far as such were found."""
+    if all(entry.declared for entry in graph.inputs):
+        return graph
+    state = _state(graph)
+    hopeless: set[int] = set()
+    for _ in range(ROUNDS):
+        blamed = next((pair for pair in state.refused if id(pair[0]) not in hopeless and _depends(graph, *pair)), None)
+        if blamed is None:
+            break
+        better = _better(state, blamed[0], blamed[1])
+        if better is None:
+            hopeless.add(id(blamed[0]))
+        else:
+            state = better
+    return state.graph
+
+
+def _state(graph: Graph) -> _State:
+    known, refused = refusals_of(graph)
+    return _State(graph, known, tuple(refused), sum(value not in known for value in graph.values()))
+
+
+def _with(graph: Graph, shapes: Mapping[Value, IntShape]) -> Graph:
+    inputs = [replace(e, shape=shapes[e.value]) if e.value in shapes else e for e in graph.inputs]
+    return graph.replace(inputs=tuple(inputs))
+
+
+def _above(graph: Graph, node: Node) -> tuple[Value, ...]:
+    """The inputs that a layer depends on."""
+    makers, found, work = graph.producers(), dict[Value, None](), list(node.bottoms)
+    while work:
+        value = work.pop()
+        if value not in found:
+            found[value] = None
+            work += makers[value].bottoms if value in makers else ()
+    return tuple(entry.value for entry in graph.inputs if entry.value in found)
+
+
+def _free(graph: Graph, node: Node) -> tuple[Value, ...]:
+    """The inputs of assumed shape that a layer depends on."""
+    free = {entry.value for entry in graph.inputs if not entry.declared}
+    return tuple(value for value in _above(graph, node) if value in free)
+
+
+def _depends(graph: Graph, node: Node, problem: Diagnostic) -> bool:
+    """Whether a refusal may follow from an assumed shape."""
+    return problem.code not in WHATEVER_SHAPE and bool(_free(graph, node))
+
+
+def _better(state: _State, node: Node, problem: Diagnostic) -> _State | None:
+    """A state in which the layer is no longer refused and more of the net is legal; the first one that is found."""
+    tried = {tuple(entry.shape for entry in state.graph.inputs)}
+    for shapes in _candidates(state, node, problem):
+        changed = _with(state.graph, shapes)
+        key = tuple(entry.shape for entry in changed.inputs)
+        if key in tried:
+            continue
+        tried.add(key)
+        made = _state(changed)
+        if made.badness < state.badness and all(refused is not node for refused, _ in made.refused):
+            return made
+    return None
+
+
+def _candidates(state: _State, node: Node, problem: Diagnostic) -> Iterator[Shapes]:
+    free = _free(state.graph, node)
+    bottoms = [state.known[b] for b in node.bottoms if b in state.known]
+    if len(bottoms) < len(node.bottoms):
+        return
+    planes = [v for v in free if len(state.known.get(v, ())) == 4 and min(state.known[v][2:]) > 1]
+    sets = _followed(state) if planes else None
+    if sets is not None:
+        square = follow.both(*sets)
+        usual = () if isinstance(square, Unfollowed) else [n for n in USUAL if n in square]
+        yield from (_resized(state, planes, n, n) for n in usual[:4])
+    for index, value in reversed(list(enumerate(node.bottoms))):
+        for wish in _wishes(state, node, problem, index, bottoms):
+            for source in free:
+                yield from ({source: shape} for shape in _granted(state, source, value, wish))
+    if sets is not None:
+        square = follow.both(*sets)
+        n = None if isinstance(square, Unfollowed) else _nearest(square, USUAL[0])
+        high, wide = (n, n) if n is not None else (_nearest(these, USUAL[0]) for these in sets)
+        if high is not None and wide is not None:
+            yield _resized(state, planes, high, wide)
+    yield from (_resized(state, planes, n, n) for n in (USUAL if planes else ()))
+
+
+def _wishes(
+    state: _State, node: Node, problem: Diagnostic, index: int, bottoms: Sequence[IntShape]
+) -> Iterator[Sequence[int | None]]:
+    """Shapes that the layer would take as its bottom `index`, None for an extent that may stay."""
+    if problem.code == "param-share":
+        names = {spec.name for spec in node.params if spec.name}
+        owner = next(n for n in state.graph.nodes if any(spec.name in names for spec in n.params))
+        if index < len(owner.bottoms) and owner.bottoms[index] in state.known:
+            yield (None, *state.known[owner.bottoms[index]][1:])
+            yield (None, *state.known[owner.bottoms[index]][1:2], *(None,) * (len(bottoms[index]) - 2))
+        return
+    wishes = follow.wants(node, index, bottoms)
+    if not isinstance(wishes, Unfollowed):
+        yield from wishes
+
+
+# from a wish to an input ---------------------------------------------------------------------------------------
+
+
+def _granted(state: _State, source: Value, value: Value, wish: Sequence[int | None]) -> Iterator[IntShape]:
+    """Shapes of an input for which a value has the shape that is wished for."""
+    old, now = state.known[source], state.known[value]
+    if source == value or (old == now and len(wish) == len(now)):
+        yield _filled(wish, old)
+        return
+    if len(wish) == len(now):
+        traced = _traced(state, source, value, wish)
+        if traced is not None:
+            yield traced
+    if None not in wish and prod(old) == prod(now):
+        yield from _dealt(prod(extent or 1 for extent in wish), old)
+
+
+def _filled(wish: Sequence[int | None], old: IntShape) -> IntShape:
+    """The wish, with extents that may stay as they are, or usual ones where the input gets other axes."""
+    usual: IntShape = old
+    if len(wish) != len(old):
+        usual = (1, 3, FRAMES, SEEN, SEEN) if len(wish) == 5 else (1, 3, USUAL[0], USUAL[0])[: len(wish)]
+        usual = (*usual, *(1,) * (len(wish) - len(usual)))
+        usual = (1, *(1,) * (len(wish) - 1)) if len(wish) < 4 else usual
+    return tuple(u if w is None else w for w, u in zip(wish, usual, strict=True))
+
+
+def _traced(state: _State, source: Value, value: Value, wish: Sequence[int | None]) -> IntShape | None:
+    """The input's shape for which every extent that is wished for comes out, each by one axis of the input."""
+    shape, now = list(state.known[source]), state.known[value]
+    for axis, wanted in enumerate(wish):
+        if wanted is None or wanted == now[axis]:
+            continue
+        for position, extent in enumerate(state.known[source]):
+            reached = _reached(state, source, position, value)
+            members = None if reached is None else follow.fibre(reached[axis], wanted)
+            n = None if members is None or isinstance(members, Unfollowed) else _nearest(members, extent)
+            if n is not None:
+                shape[position] = n
+                break
+        else:
+            return None
+    return tuple(shape)
+
+
+def _reached(state: _State, source: Value, position: int, value: Value) -> Shape | None:
+    """A value's shape as a function of one axis of an input, all else as it is; None where that is not followed."""
+    shapes: dict[Value, Shape] = dict(state.known)
+    start = list[int | Size](state.known[source])
+    start[position] = Size.variable("n")
+    shapes[source] = tuple(start)
+    changed = {source}
+    for node in state.graph.nodes:
+        if changed.isdisjoint(node.bottoms) or any(b not in shapes for b in node.bottoms):
+            continue
+        tops = follow.tops(node, [shapes[b] for b in node.bottoms])
+        if isinstance(tops, Unfollowed):
+            continue
+        shapes.update(zip(node.tops, tops, strict=False))
+        changed.update(node.tops)
+        if value in node.tops:
+            return shapes[value]
+    return None
+
+
+def _dealt(total: int, old: IntShape) -> Iterator[IntShape]:
+    """Shapes of so many elements: square planes first, grey ones where the channels do not divide them."""
+    batch = old[0] if old and total % old[0] == 0 else 1
+    if len(old) == 4:
+        for channels in dict.fromkeys((old[1], 3, 1)):
+            side = isqrt(total // (batch * channels))
+            if side > 1 and batch * channels * side * side == total:
+                yield (batch, channels, side, side)
+    yield (batch, total // batch, *(1,) * (len(old) - 2))[: max(len(old), 2)]
+
+
+def _nearest(these: NSet, extent: int) -> int | None:
+    """A usual size, else the member nearest to the extent."""
+    for n in USUAL[1:]:
+        if n in these:
+            return n
+    near = (n for step in range(4 * USUAL[0]) for n in (extent + step, extent - step))
+    return next((n for n in near if n in these), these.first())
+
+
+# heights and widths --------------------------------------------------------------------------------------------
+
+
+def _resized(state: _State, planes: Sequence[Value], high: int, wide: int) -> Shapes:
+    return {value: (*state.known[value][:2], high, wide) for value in planes}
+
+
+def _followed(state: _State) -> tuple[NSet, NSet] | None:
+    """The sizes for which every condition and extent that is followed allows the net."""
+    sym = symbolic(state.graph, state.known)
+    if not sym.spatial:
+        return None
+    sets: list[NSet] = [NSet.all(), NSet.all()]
+    wanted = [(limit.axis, follow.where(limit.condition)) for limit in sym.limits]
+    sizes = dict.fromkeys(d for s in sym.shapes.values() for d in s or () if isinstance(d, Size) and d.name)
+    wanted += [("HW".index(size.name), follow.at_least(size, 1)) for size in sizes]
+    for axis, these in wanted:
+        kept = follow.both(sets[axis], these)
+        if not isinstance(kept, Unfollowed):
+            sets[axis] = kept
+    return sets[0], sets[1]
+
+
+# words ---------------------------------------------------------------------------------------------------------
+
+
+def notes(graph: Graph) -> list[Diagnostic]:
+    """One note for each input whose shape is assumed."""
+    return [
+        Diagnostic(
+            "assumed-shape",
+            f"the file does not say the shape of input '{entry.value.blob}': {_text(entry.shape)} is assumed",
+            entry.message.span_of("type"),
+            severity="note",
+            remedy=f"--input {_option(entry.value, entry.shape)} with the numbers you want",
+        )
+        for entry in graph.inputs
+        if not entry.declared
+    ]
+
+
+def explained(graph: Graph, refused: Sequence[tuple[Node, Diagnostic]]) -> list[Diagnostic]:
+    """Refusals, those that depend on an assumed shape telling that, and how to give the right one."""
+    shapes = {entry.value: entry.shape for entry in graph.inputs}
+    found = []
+    for node, problem in refused:
+        free = _free(graph, node)
+        if _depends(graph, node, problem):
+            told = " and ".join(f"'{value.blob}' ({_text(shapes[value])})" for value in free)
+            why = f"the file does not say the shape of {told}: it is assumed"
+            give = " ".join(f"--input {_option(value, shapes[value])}" for value in free)
+            problem = replace(
+                problem,
+                why=f"{problem.why}; {why}" if problem.why else why,
+                remedy=f"{problem.remedy}; or {give} with the right numbers"
+                if problem.remedy
+                else f"{give} with the right numbers",
+            )
+        found.append(problem)
+    return found
+
+
+def _text(shape: IntShape) -> str:
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def _option(value: Value, shape: IntShape) -> str:
+    """``data=1x3xHxW``: what to give with --input."""
+    text = f"{shape[0]}x{shape[1]}xHxW" if len(shape) == 4 and min(shape[2:]) > 1 else _text(shape)
+    return f"{value.blob}={text}"
