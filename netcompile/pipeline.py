@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cached_property
 
-from netcompile.analysis.assume import assume, explained
+from netcompile.analysis.assume import explained, settle
 from netcompile.analysis.assume import notes as assumed_notes
 from netcompile.analysis.crops import CropReport, Crops, resolve, with_validity
 from netcompile.analysis.shapes import Legal, Symbolic, infer, input_problems, legal, refusals_of, symbolic
@@ -126,12 +126,13 @@ def analyse(
         built = build(loaded.net, options, name)
     except NetError as error:
         raise _and_the_next(error, options) from None
-    graph = assume(built.graph)
-    shapes, refused = refusals_of(graph)
+    settled = settle(built.graph)
+    graph, shapes, refused = settled.graph, settled.known, settled.refused
     crops = resolve(graph, shapes, crop_offsets, round_crops)
     if crops.reports:
         # Bounds depend on the offsets in use, so they are checked again once those are known.
-        shapes, refused = refusals_of(crops.graph)
+        shapes, later = refusals_of(crops.graph)
+        refused = tuple(later)
     problems = [*input_problems(graph), *explained(graph, refused)]
     if crops.reports:
         problems += crops.problems()
@@ -167,8 +168,8 @@ def _and_the_next(error: NetError, options: Options) -> NetError:
             found += more.diagnostics
             partial = more.partial
     if isinstance(partial, Graph):
-        partial = assume(partial)
-        found += input_problems(partial) + explained(partial, refusals_of(partial)[1])
+        settled = settle(partial)
+        found += input_problems(settled.graph) + explained(settled.graph, settled.refused)
     return NetError(dict.fromkeys(found))
 
 

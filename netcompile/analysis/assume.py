@@ -25,6 +25,7 @@ from netcompile.record import record, replace
 
 USUAL = (500, 224, 227, 256, 300, 320, 321, 368, 384, 448, 512, 513, 299, 128, 112, 96, 64, 48, 40, 32, 28, 24, 20, 16)
 ROUNDS = 24  # wishes that are granted one after another
+SMALL = 224  # an image's size where there are many
 FRAMES = 16  # of a video
 SEEN = 112  # its height and width, as C3D has them
 
@@ -34,11 +35,11 @@ Shapes = dict[Value, IntShape]
 
 
 @record
-class _State:
-    """A graph with its assumed shapes, and how far it is legal with them."""
+class Settled:
+    """A graph with its assumed shapes, all values' shapes, and the layers that are refused nevertheless."""
 
     graph: Graph
-    known: Mapping[Value, IntShape]
+    known: dict[Value, IntShape]
     refused: tuple[tuple[Node, Diagnostic], ...]
     missing: int  # values without a shape
 
@@ -50,8 +51,11 @@ class _State:
 
 def assume(graph: Graph) -> Graph:
     """The graph, its undeclared inputs given shapes for which it is legal, as far as such were found."""
-    if all(entry.declared for entry in graph.inputs):
-        return graph
+    return graph if all(entry.declared for entry in graph.inputs) else settle(graph).graph
+
+
+def settle(graph: Graph) -> Settled:
+    """As `assume`, with the shapes of all values and what is refused."""
     state = _state(graph)
     hopeless: set[int] = set()
     for _ in range(ROUNDS):
@@ -63,12 +67,12 @@ def assume(graph: Graph) -> Graph:
             hopeless.add(id(blamed[0]))
         else:
             state = better
-    return state.graph
+    return state
 
 
-def _state(graph: Graph) -> _State:
+def _state(graph: Graph) -> Settled:
     known, refused = refusals_of(graph)
-    return _State(graph, known, tuple(refused), sum(value not in known for value in graph.values()))
+    return Settled(graph, known, tuple(refused), sum(value not in known for value in graph.values()))
 
 
 def _with(graph: Graph, shapes: Mapping[Value, IntShape]) -> Graph:
@@ -98,7 +102,7 @@ def _depends(graph: Graph, node: Node, problem: Diagnostic) -> bool:
     return problem.code not in WHATEVER_SHAPE and bool(_free(graph, node))
 
 
-def _better(state: _State, node: Node, problem: Diagnostic) -> _State | None:
+def _better(state: Settled, node: Node, problem: Diagnostic) -> Settled | None:
     """A state in which the layer is no longer refused and more of the net is legal; the first one that is found."""
     tried = {tuple(entry.shape for entry in state.graph.inputs)}
     for shapes in _candidates(state, node, problem):
@@ -113,7 +117,7 @@ def _better(state: _State, node: Node, problem: Diagnostic) -> _State | None:
     return None
 
 
-def _candidates(state: _State, node: Node, problem: Diagnostic) -> Iterator[Shapes]:
+def _candidates(state: Settled, node: Node, problem: Diagnostic) -> Iterator[Shapes]:
     free = _free(state.graph, node)
     bottoms = [state.known[b] for b in node.bottoms if b in state.known]
     if len(bottoms) < len(node.bottoms):
@@ -127,7 +131,10 @@ def _candidates(state: _State, node: Node, problem: Diagnostic) -> Iterator[Shap
     for index, value in reversed(list(enumerate(node.bottoms))):
         for wish in _wishes(state, node, problem, index, bottoms):
             for source in free:
-                yield from ({source: shape} for shape in _granted(state, source, value, wish))
+                for shape in _granted(state, source, value, wish):
+                    yield {source: shape}
+                    if len(shape) == 4 and min(shape[2:]) > SMALL and shape[:2] != state.known[source][:2]:
+                        yield {source: (*shape[:2], SMALL, SMALL)}  # more images or channels, within Caffe's counts
     if sets is not None:
         square = follow.both(*sets)
         n = None if isinstance(square, Unfollowed) else _nearest(square, USUAL[0])
@@ -138,7 +145,7 @@ def _candidates(state: _State, node: Node, problem: Diagnostic) -> Iterator[Shap
 
 
 def _wishes(
-    state: _State, node: Node, problem: Diagnostic, index: int, bottoms: Sequence[IntShape]
+    state: Settled, node: Node, problem: Diagnostic, index: int, bottoms: Sequence[IntShape]
 ) -> Iterator[Sequence[int | None]]:
     """Shapes that the layer would take as its bottom `index`, None for an extent that may stay."""
     if problem.code == "param-share":
@@ -156,14 +163,14 @@ def _wishes(
 # from a wish to an input ---------------------------------------------------------------------------------------
 
 
-def _granted(state: _State, source: Value, value: Value, wish: Sequence[int | None]) -> Iterator[IntShape]:
+def _granted(state: Settled, source: Value, value: Value, wish: Sequence[int | None]) -> Iterator[IntShape]:
     """Shapes of an input for which a value has the shape that is wished for."""
     old, now = state.known[source], state.known[value]
     if source == value or (old == now and len(wish) == len(now)):
         yield _filled(wish, old)
         return
-    if len(wish) == len(now):
-        traced = _traced(state, source, value, wish)
+    if len(wish) <= len(now):  # axes of one element make no difference to a count
+        traced = _traced(state, source, value, (*wish, *(1,) * (len(now) - len(wish))))
         if traced is not None:
             yield traced
     if None not in wish and prod(old) == prod(now):
@@ -180,7 +187,7 @@ def _filled(wish: Sequence[int | None], old: IntShape) -> IntShape:
     return tuple(u if w is None else w for w, u in zip(wish, usual, strict=True))
 
 
-def _traced(state: _State, source: Value, value: Value, wish: Sequence[int | None]) -> IntShape | None:
+def _traced(state: Settled, source: Value, value: Value, wish: Sequence[int | None]) -> IntShape | None:
     """The input's shape for which every extent that is wished for comes out, each by one axis of the input."""
     shape, now = list(state.known[source]), state.known[value]
     for axis, wanted in enumerate(wish):
@@ -198,7 +205,7 @@ def _traced(state: _State, source: Value, value: Value, wish: Sequence[int | Non
     return tuple(shape)
 
 
-def _reached(state: _State, source: Value, position: int, value: Value) -> Shape | None:
+def _reached(state: Settled, source: Value, position: int, value: Value) -> Shape | None:
     """A value's shape as a function of one axis of an input, all else as it is; None where that is not followed."""
     shapes: dict[Value, Shape] = dict(state.known)
     start = list[int | Size](state.known[source])
@@ -241,11 +248,11 @@ def _nearest(these: NSet, extent: int) -> int | None:
 # heights and widths --------------------------------------------------------------------------------------------
 
 
-def _resized(state: _State, planes: Sequence[Value], high: int, wide: int) -> Shapes:
+def _resized(state: Settled, planes: Sequence[Value], high: int, wide: int) -> Shapes:
     return {value: (*state.known[value][:2], high, wide) for value in planes}
 
 
-def _followed(state: _State) -> tuple[NSet, NSet] | None:
+def _followed(state: Settled) -> tuple[NSet, NSet] | None:
     """The sizes for which every condition and extent that is followed allows the net."""
     sym = symbolic(state.graph, state.known)
     if not sym.spatial:

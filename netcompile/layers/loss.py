@@ -61,7 +61,7 @@ class _ClassLoss(Loss):
         return [same_batch(x, label), *label_each(x, label, self.axis, self.at)]
 
     def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
-        return label_wishes(bottoms[0], self.axis, index)
+        return label_wishes(bottoms[0], bottoms[1], self.axis, index)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         canonical_axis(self.axis, len(bottoms[0]), self.at)

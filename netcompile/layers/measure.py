@@ -98,9 +98,12 @@ def label_each(x: Shape, label: Shape, axis: int, at: str) -> list[Condition]:
     return same_count(positions, label, Refused(LABELS, at="bottom[1]", why=f"{want}, not {show(label)}"))
 
 
-def label_wishes(x: IntShape, axis: int, index: int) -> Sequence[Wish]:
-    """Shapes of the labels (bottom 1): one for every position outside the axis of the classes."""
+def label_wishes(x: IntShape, label: IntShape, axis: int, index: int) -> Sequence[Wish]:
+    """Shapes of the labels (bottom 1) or the scores: a label for every position outside the axis of the classes."""
     axis = canonical_axis(axis, len(x), "")
+    if index == 0 and label:
+        places = (*label[:1], *label[2:], *(1,) * len(x))[: len(x) - 1]
+        return ((*places[:axis], None, *places[axis:]),)
     if index != 1:
         return ()
     return ((*x[:axis], *x[axis + 1 :]),) if len(x) < 3 else ((*x[:axis], 1, *x[axis + 1 :]),)
@@ -147,7 +150,7 @@ class Accuracy(Measure):
         return label_each(x, label, self.axis, "accuracy_param.axis")
 
     def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
-        return label_wishes(bottoms[0], self.axis, index)
+        return label_wishes(bottoms[0], bottoms[1], self.axis, index)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         x = bottoms[0]
