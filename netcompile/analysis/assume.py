@@ -26,8 +26,8 @@ from netcompile.record import record, replace
 USUAL = (500, 224, 227, 256, 300, 320, 321, 368, 384, 448, 512, 513, 299, 128, 112, 96, 64, 48, 40, 32, 28, 24, 20, 16)
 ROUNDS = 24  # wishes that are granted one after another
 SMALL = 224  # an image's size where there are many
-FRAMES = 16  # of a video
-SEEN = 112  # its height and width, as C3D has them
+# By number of axes: images, and videos as C3D has them. What has fewer axes is a list of items.
+USUAL_SHAPES = {4: (1, 3, 500, 500), 5: (1, 3, 16, 112, 112)}
 
 WHATEVER_SHAPE = frozenset(["unsupported", "unknown-layer", "param-count", "param-missing", "param-conflict"])
 
@@ -179,11 +179,7 @@ def _granted(state: Settled, source: Value, value: Value, wish: Sequence[int | N
 
 def _filled(wish: Sequence[int | None], old: IntShape) -> IntShape:
     """The wish, with extents that may stay as they are, or usual ones where the input gets other axes."""
-    usual: IntShape = old
-    if len(wish) != len(old):
-        usual = (1, 3, FRAMES, SEEN, SEEN) if len(wish) == 5 else (1, 3, USUAL[0], USUAL[0])[: len(wish)]
-        usual = (*usual, *(1,) * (len(wish) - len(usual)))
-        usual = (1, *(1,) * (len(wish) - 1)) if len(wish) < 4 else usual
+    usual = old if len(wish) == len(old) else USUAL_SHAPES.get(len(wish), (1,) * len(wish))
     return tuple(u if w is None else w for w, u in zip(wish, usual, strict=True))
 
 
@@ -215,7 +211,9 @@ def _reached(state: Settled, source: Value, position: int, value: Value) -> Shap
     for node in state.graph.nodes:
         if changed.isdisjoint(node.bottoms) or any(b not in shapes for b in node.bottoms):
             continue
-        tops = follow.tops(node, [shapes[b] for b in node.bottoms])
+        bottoms = [shapes[b] for b in node.bottoms]
+        refused = isinstance(follow.conditions(node, bottoms), Unfollowed)
+        tops = Unfollowed("") if refused else follow.tops(node, bottoms)
         if isinstance(tops, Unfollowed):
             continue
         shapes.update(zip(node.tops, tops, strict=False))

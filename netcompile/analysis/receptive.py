@@ -120,7 +120,7 @@ def fields(graph: Graph, shapes: Shapes) -> Mapping[Value, Sights]:
 
 def _node(node: Node, found: Mapping[Value, Sights], shapes: Shapes) -> Sights | None:
     """Joined over the bottoms that see the input; what comes from elsewhere adds nothing."""
-    if not any(b in found for b in node.bottoms) or any(b not in shapes for b in node.bottoms):
+    if not any(b in found for b in node.bottoms) or any(v not in shapes for v in (*node.bottoms, *node.tops)):
         return None
     reaches = follow.reach(node, [shapes[b] for b in node.bottoms])
     if reaches is None or isinstance(reaches, Unfollowed):

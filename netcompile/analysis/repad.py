@@ -88,7 +88,7 @@ def least_pad(
 def _weights(graph: Graph) -> list[tuple[int, ...]]:
     """The shapes of all learned blobs, at the declared size."""
     shapes, _ = infer(graph)
-    known = [node for node in graph.nodes if all(bottom in shapes for bottom in node.bottoms)]
+    known = [node for node in graph.nodes if all(value in shapes for value in (*node.bottoms, *node.tops))]
     made = [follow.blobs(node, [shapes[b] for b in node.bottoms]) for node in known]
     return [blob.shape for blobs in made if not isinstance(blobs, Unfollowed) for blob in blobs]
 

@@ -69,9 +69,9 @@ def _infer_node(
                 if condition.refusal.code != "crop-bounds":
                     broken = True
                     break
+        tops = node.layer.shapes(*bottoms)
         if not broken:
             problems += _params(node, bottoms, shared)
-        tops = node.layer.shapes(*bottoms)
     except Refused as refused:
         return problems if broken else [*problems, diagnose(node, refused)]
     numbers = tuple(tuple(number(d) for d in top) for top in tops)
@@ -257,12 +257,16 @@ class _Symbolic:
 
     def rule(self, node: Node, bottoms: list[Shape]) -> tuple[Shape | None, ...]:
         """The tops' shapes, after what the layer asks for is noted: limits, pins or gaps."""
-        numbers = tuple(self.known.get(top) for top in node.tops)
-        weights = follow.blobs(node, bottoms)
+        wanted = follow.conditions(node, bottoms)
+        if isinstance(wanted, Unfollowed) and not wanted.number:  # nor is any other question of use then
+            self.gaps.append(Gap(node, wanted.why))
+            return (None,) * len(node.tops)
+        tops = follow.tops(node, bottoms)
+        followed = not isinstance(tops, Unfollowed) or tops.number
+        weights = follow.blobs(node, bottoms) if followed else None
         if isinstance(weights, Unfollowed) and weights.number:
             self.pin(node)
-            return numbers
-        wanted, tops = follow.conditions(node, bottoms), follow.tops(node, bottoms)
+            return tuple(self.known.get(top) for top in node.tops)
         if isinstance(tops, Unfollowed):
             self.gaps.append(Gap(node, tops.why))
             return (None,) * len(node.tops)

@@ -188,7 +188,8 @@ def _resolutions(
                 found.append(Resolution(CUT if cut else REFERENCE, node, cut and _tells_apart(node.bottoms[1], sym)))
                 continue
             bottoms = [shape for b in node.bottoms if (shape := shapes.get(b)) is not None]
-            maps = follow.coords(node, bottoms) if len(bottoms) == len(node.bottoms) else None
+            whole = len(bottoms) == len(node.bottoms) and all(top in shapes for top in node.tops)
+            maps = follow.coords(node, bottoms) if whole else None
             if maps is None or isinstance(maps, Unfollowed) or maps[node.bottoms.index(value)] != IDENTITY:
                 continue
             for following in node.tops:

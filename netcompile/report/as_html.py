@@ -10,6 +10,7 @@ import os
 from netcompile.report.words import (
     bytes_text,
     count_text,
+    crop_sizes_text,
     exact_text,
     offsets,
     offsets_text,
@@ -102,6 +103,7 @@ def page(analysed: Analysed, report: Report, module: Module | None, refused: str
         values=offsets_text,
         sizes=sizes_text,
         net_sizes=_net_sizes,
+        crop_sizes=crop_sizes_text,
         shape=shape_text,
         count=count_text,
         bytes=bytes_text,

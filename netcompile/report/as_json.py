@@ -52,13 +52,13 @@ def _crop(report: Offsets, index: int) -> dict[str, Any]:
 
 def _both(valid: tuple[NSet, NSet]) -> dict[str, object]:
     """Sizes that are legal as height and as width; of those that are not, the first thousand."""
-    from netcompile.algebra.nset import SizeTooComplex
+    from netcompile.analysis.follow import Unfollowed, both
 
-    try:
-        return (valid[0] & valid[1]).to_json()
-    except SizeTooComplex:
+    these = both(*valid)
+    if isinstance(these, Unfollowed):
         invalid = sorted({*valid[0].exceptions(1000), *valid[1].exceptions(1000)})[:1000]
         return {"always": False, "from": None, "invalid": invalid}
+    return these.to_json()
 
 
 def _coordinates(maps: Maps | None) -> dict[str, object]:
