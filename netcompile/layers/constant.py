@@ -20,7 +20,7 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.data import ForeignData
 from netcompile.layers.images import Images, nobody
-from netcompile.layers.params import Params, Section
+from netcompile.layers.params import Params, Section, filler_mistake
 from netcompile.record import record
 
 TYPE_CHECKING = False
@@ -109,6 +109,9 @@ class DummyData(Layer):
                     code="filler",
                     why="Caffe knows " + ", ".join(sorted(FILLERS)),
                 )
+            elif (mistake := filler_mistake(filler)) is not None:
+                at, what, why = mistake
+                p.refuse(f"dummy_data_param.data_filler[{index}].{at}", what, code="filler", why=why)
         if any(filler.get("type") != "constant" for filler in fillers):
             return RandomData(tuple(tuple(max(d, 1) for d in shape) for shape in shapes))
         values = tuple(float(filler.get("value")) for filler in fillers) or (0.0,)

@@ -95,10 +95,29 @@ class SoftmaxWithLoss(_ClassLoss):
     def read(cls, p: Params) -> Self:
         s = p.sub("softmax_param")
         s.ignore("engine")
+        if p.tops == 2:
+            _refuse_probabilities(p)
         return cls(int(s.get("axis")), ignored(p), normalization(p, "VALID"), max(p.tops, 1))
 
     def emit(self, e: Emission) -> Emitted:
         return self._emit(e, "caffe_softmax_loss", SOFTMAX)
+
+
+def _refuse_probabilities(p: Params) -> None:
+    """Report a SoftmaxWithLoss of two tops, which the layer takes and Net::Init cannot set up (BVLC/caffe#2968).
+
+    Without loss_weight the loss gives itself one, for two tops; two are handed on to the softmax inside, of one top.
+    """
+    weighted = bool(p.message.all("loss_weight"))
+    p.refuse(
+        "loss_weight" if weighted else "top[1]",
+        "SoftmaxWithLoss cannot give its probabilities as a second top",
+        code="arity",
+        why="Caffe hands both weights on to the softmax inside the loss, which has one top, and stops"
+        if weighted
+        else "without loss_weight Caffe counts one weight for two tops, and stops",
+        remedy="keep the loss alone, and give the probabilities a Softmax layer of their own",
+    )
 
 
 @layer("InfogainLoss")
@@ -125,6 +144,14 @@ class InfogainLoss(_ClassLoss):
                 code="param-conflict",
                 why="Caffe refuses the old field here",
                 remedy="normalization: VALID or BATCH_SIZE",
+            )
+        if p.tops == 2 and not p.message.all("loss_weight"):
+            p.refuse(
+                "top[1]",
+                "two tops of InfogainLoss want two loss weights",
+                code="arity",
+                why="a loss without loss_weight gives itself one, and Caffe stops at one weight for two tops",
+                remedy="loss_weight: 1 loss_weight: 0",
             )
         over = normalization(p, "VALID")
         source = str(s.get("source") or "") if p.bottoms < 3 else ""

@@ -32,6 +32,28 @@ COMMON = frozenset(
 FILLERS = ("constant", "uniform", "gaussian", "positive_unitball", "xavier", "msra", "bilinear")
 
 
+def filler_mistake(filler: Message) -> tuple[str, str, str] | None:
+    """The field of a known filler whose number Caffe stops at when it fills a blob, what is wrong, and why.
+
+    None where nothing is wrong. What depends on the blob's shape is not looked at.
+    """
+    kind, sparse = str(filler.get("type")), int(filler.get("sparse"))
+    if kind != "gaussian" and sparse != -1:
+        return "sparse", f"sparse is for gaussian fillers only, not for {kind}", ""
+    if sparse < -1:
+        return "sparse", f"sparse must be -1 (dense) or a count, not {sparse}", ""
+    if kind == "uniform" and not filler.get("min") <= filler.get("max"):
+        return (
+            "min" if filler.has("min") else "max",
+            f"min {filler.get('min'):g} is above max {filler.get('max'):g}",
+            "",
+        )
+    if kind == "gaussian" and not filler.get("std") > 0:
+        why = "Caffe draws from no normal distribution of such a width, whether or not trained weights follow"
+        return "std", f"std {filler.get('std'):g} is not positive", why
+    return None
+
+
 class Section:
     """One parameter message of a layer (``convolution_param``), set or not."""
 
@@ -74,6 +96,9 @@ class Section:
                 why=f"Caffe has {', '.join(FILLERS)}",
                 remedy=f"did you mean '{near[0]}'?" if near else "",
             )
+        elif (mistake := filler_mistake(found)) is not None:
+            at, what, why = mistake
+            self._owner.report(found.span_of(at), what, code="filler", why=why)
         return found
 
     def positive(self, field: str, default: int = 1) -> int:

@@ -175,6 +175,7 @@ class Filter(Layer):
     arity: ClassVar[Arity] = Arity(bottoms=(2, None), tops=(1, None))
     index_bottoms: ClassVar[tuple[int, ...]] = (-1,)
     moves: ClassVar[slice | None] = slice(0, -1)
+    sized_by_values: ClassVar[bool] = True
 
     @classmethod
     def read(cls, p: Params) -> Self:

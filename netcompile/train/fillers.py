@@ -10,6 +10,7 @@ from math import ceil, prod, sqrt
 import torch
 from torch import Generator, Tensor
 
+from netcompile.layers.params import filler_mistake
 from netcompile.prototxt.diagnostic import Diagnostic
 from netcompile.prototxt.message import Message
 
@@ -39,20 +40,14 @@ def problem(filler: Message, shape: tuple[int, ...], layer: str) -> Diagnostic |
         near = get_close_matches(kind, TYPES, 1)
         what, why = f"unknown filler '{kind}' in layer '{layer}'", f"Caffe has {', '.join(TYPES)}"
         remedy = f'did you mean "{near[0]}"?' if near else ""
-    elif kind != "gaussian" and sparse != -1:
-        at, what = "sparse", f"sparse is for gaussian fillers only, not for {kind}"
-    elif sparse < -1:
-        at, what = "sparse", f"sparse must be -1 (dense) or a count, not {sparse}"
+    elif (mistake := filler_mistake(filler)) is not None:
+        at, what, why = mistake
     elif shape and sparse > shape[0]:
         at, what = "sparse", f"sparse is {sparse}, and the blob of layer '{layer}' has {shape[0]} outputs"
         why = "a weight is kept with probability sparse / outputs, which Caffe refuses above 1"
     elif kind == "bilinear" and (len(shape) != 4 or shape[2] != shape[3]):
         what = f"a bilinear filler cannot fill the blob {'x'.join(map(str, shape))} of layer '{layer}'"
         why = "it wants four axes, and a window as high as it is wide"
-    elif kind == "uniform" and filler.get("min") > filler.get("max"):
-        at, what = "min", f"min {filler.get('min'):g} is above max {filler.get('max'):g}"
-    elif kind == "gaussian" and filler.get("std") < 0:
-        at, what = "std", f"std {filler.get('std'):g} is negative"
     if not what:
         return None
     span = filler.span_of(at) if filler.has(at) else filler.span

@@ -47,13 +47,14 @@ def class_loss(g: Gen) -> Layer:
     ignore = g.choice((None, None, 255, -1, 0))
     label = labels(g, shape, x.shape[axis], ignore)
     field = g.opt("axis", g.axis(axis, rank), 1)
-    tops = 1 + g.chance(25)
     if g.chance(70):
         params = section("softmax_param", field) + " " + loss_param(g, ignore)
-        return Layer("SoftmaxWithLoss", [x, label], params, tops, fixed=(1,), auto_top=True)
+        return Layer("SoftmaxWithLoss", [x, label], params, fixed=(1,), auto_top=True)
     classes = x.shape[axis]
     matrix = g.bottom(lambda b: prod(b.shape) == classes**2, lambda: g.array((1, 1, classes, classes)))
+    tops = 1 + g.chance(40)
     params = section("infogain_loss_param", field) + " " + loss_param(g, ignore, old=False)
+    params += " loss_weight: 1 loss_weight: 0" * (tops - 1)
     return Layer("InfogainLoss", [x, label, matrix], params, tops, fixed=(1,), auto_top=True)
 
 
