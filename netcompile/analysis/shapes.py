@@ -11,7 +11,7 @@ from netcompile.analysis import follow
 from netcompile.analysis.follow import Unfollowed
 from netcompile.ir.graph import Graph, Input, Node, Value
 from netcompile.layers.base import BlobSpec, Condition, Dim, IntShape, Layer, Refused, Shape, number, show
-from netcompile.layers.params import locate
+from netcompile.layers.params import filler_mistake, locate
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.record import record
 
@@ -71,7 +71,7 @@ def _infer_node(
                     break
         tops = node.layer.shapes(*bottoms)
         if not broken:
-            problems += _params(node, bottoms, shared)
+            problems += [*_params(node, bottoms, shared), *_fillers(node, bottoms)]
     except Refused as refused:
         return problems if broken else [*problems, diagnose(node, refused)]
     numbers = tuple(tuple(number(d) for d in top) for top in tops)
@@ -159,6 +159,18 @@ def _params(node: Node, bottoms: list[IntShape], shared: dict[str, tuple[Node, B
                 remedy="" if spec.permissive else "share_mode: PERMISSIVE allows equal counts",
             )
             problems.append(diagnose(node, refused))
+    return problems
+
+
+def _fillers(node: Node, bottoms: list[IntShape]) -> list[Diagnostic]:
+    """Fillers that cannot fill their blobs, at which Caffe stops before it copies trained weights."""
+    problems = []
+    for blob in node.layer.blobs(*bottoms):
+        mistake = None if blob.filler is None else filler_mistake(blob.filler, blob.shape)
+        if blob.filler is not None and mistake is not None:
+            at, what, why = mistake
+            what = f"layer '{node.name}': {what}"
+            problems.append(Diagnostic("filler", what, blob.filler.span_of(at), why=why))
     return problems
 
 

@@ -38,6 +38,14 @@ def _extents(p: Params, dims: tuple[int, ...], at: str) -> IntShape:
     return tuple(max(d, 0) for d in dims)
 
 
+def _unfillable(filler: Message, shapes: tuple[IntShape, ...], top: int | None) -> tuple[str, str, str] | None:
+    """Why a filler cannot fill the blob of a top, or one of all (None)."""
+    for shape in shapes if top is None else shapes[top : top + 1]:
+        if (mistake := filler_mistake(filler, shape)) is not None:
+            return mistake
+    return None
+
+
 @layer("Parameter")
 @record
 class Parameter(Layer):
@@ -109,7 +117,7 @@ class DummyData(Layer):
                     code="filler",
                     why="Caffe knows " + ", ".join(sorted(FILLERS)),
                 )
-            elif (mistake := filler_mistake(filler)) is not None:
+            elif (mistake := _unfillable(filler, shapes, index if len(fillers) > 1 else None)) is not None:
                 at, what, why = mistake
                 p.refuse(f"dummy_data_param.data_filler[{index}].{at}", what, code="filler", why=why)
         if any(filler.get("type") != "constant" for filler in fillers):

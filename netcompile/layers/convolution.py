@@ -150,7 +150,7 @@ class _Convolution(Layer):
             bool(s.get("bias_term")),
             int(s.get("axis")),
             s.filler("weight_filler"),
-            s.filler("bias_filler"),
+            s.filler("bias_filler", used=bool(s.get("bias_term"))),
             s.has("kernel_size") or s.has("kernel_h") or s.has("kernel_w"),
         )
 
@@ -185,22 +185,6 @@ class _Convolution(Layer):
         rest = (None,) * max(len(bottoms[index]) - 2, 0)
         return (*super().wants(index, *bottoms), (None, self.group, *rest), (None, 3 * self.group, *rest))
 
-    def check_fillers(self, kernel: Extents) -> None:
-        """Raises Refused where a filler cannot fill its blob: Caffe does so before it copies trained weights."""
-        for name, filler, rank in (
-            ("weight_filler", self.weight_filler, len(kernel)),
-            ("bias_filler", self.bias_filler if self.bias else None, -1),
-        ):
-            if filler is None or filler.get("type") != "bilinear" or (rank == 2 and kernel[0] == kernel[1]):
-                continue
-            window = "x".join(map(str, kernel)) or "no window"
-            raise Refused(
-                f"a bilinear filler for {f'a kernel of {window}' if rank >= 0 else 'a bias'}",
-                code="filler",
-                at=f"convolution_param.{name}.type",
-                why="Caffe's fills square kernels over two axes, and stops at anything else",
-            )
-
     def channels(self, shape: Shape) -> int:
         channels = number(shape[canonical_axis(self.axis, len(shape), "convolution_param.axis")])
         if channels % self.group:
@@ -218,7 +202,6 @@ class _Convolution(Layer):
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         axis, windows = self.windows(bottoms[0])
         self.channels(bottoms[0])
-        self.check_fillers(tuple(w[0] for w in windows))
         spatial = tuple(self.extent(d, *w) for d, w in zip(bottoms[0][axis + 1 :], windows, strict=True))
         return ((*bottoms[0][:axis], self.outputs, *spatial),) * len(bottoms)
 

@@ -69,7 +69,7 @@ class InnerProduct(Layer):
             bool(s.get("transpose")),
             bool(s.get("bias_term")),
             s.filler("weight_filler"),
-            s.filler("bias_filler"),
+            s.filler("bias_filler", used=bool(s.get("bias_term"))),
         )
 
     def first(self, rank: int) -> int:
@@ -125,7 +125,7 @@ class Embed(Layer):
             outputs(s, "input_dim"),
             bool(s.get("bias_term")),
             s.filler("weight_filler"),
-            s.filler("bias_filler"),
+            s.filler("bias_filler", used=bool(s.get("bias_term"))),
         )
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:

@@ -244,7 +244,9 @@ class Scale(_Broadcast):
     def read(cls, p: Params) -> Self:
         s = p.sub("scale_param")
         filler = s.filler("filler") or Message.make("FillerParameter", type="constant", value=1.0)
-        return cls(*cls.read_axes(s), filler, bool(s.get("bias_term")), s.filler("bias_filler"))
+        return cls(
+            *cls.read_axes(s), filler, bool(s.get("bias_term")), s.filler("bias_filler", used=bool(s.get("bias_term")))
+        )
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         if self.bias:  # its bias is a Bias layer of one bottom, which wants an axis even for a scalar

@@ -8,6 +8,7 @@ from netcompile.prototxt.source import Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from netcompile.prototxt.diagnostic import Severity
@@ -32,25 +33,30 @@ COMMON = frozenset(
 FILLERS = ("constant", "uniform", "gaussian", "positive_unitball", "xavier", "msra", "bilinear")
 
 
-def filler_mistake(filler: Message) -> tuple[str, str, str] | None:
-    """The field of a known filler whose number Caffe stops at when it fills a blob, what is wrong, and why.
+def filler_mistake(filler: Message, shape: Sequence[int]) -> tuple[str, str, str] | None:
+    """Why Caffe stops when a filler of a known type fills a blob of this shape: field, what, why; None if it does not.
 
-    None where nothing is wrong. What depends on the blob's shape is not looked at.
+    It fills every blob of a new net, whether or not trained weights follow (include/caffe/filler.hpp).
     """
     kind, sparse = str(filler.get("type")), int(filler.get("sparse"))
+    low, high, std = filler.get("min"), filler.get("max"), filler.get("std")
+    blob = "x".join(map(str, shape)) or "scalar"
     if kind != "gaussian" and sparse != -1:
         return "sparse", f"sparse is for gaussian fillers only, not for {kind}", ""
     if sparse < -1:
         return "sparse", f"sparse must be -1 (dense) or a count, not {sparse}", ""
-    if kind == "uniform" and not filler.get("min") <= filler.get("max"):
-        return (
-            "min" if filler.has("min") else "max",
-            f"min {filler.get('min'):g} is above max {filler.get('max'):g}",
-            "",
-        )
-    if kind == "gaussian" and not filler.get("std") > 0:
-        why = "Caffe draws from no normal distribution of such a width, whether or not trained weights follow"
-        return "std", f"std {filler.get('std'):g} is not positive", why
+    if sparse > (shape[0] if shape else 0):
+        why = "a weight is kept with probability sparse / outputs, which Caffe refuses above 1"
+        return "sparse", f"sparse is {sparse}, and a blob {blob} has {shape[0] if shape else 'no'} outputs", why
+    if kind == "bilinear" and (len(shape) != 4 or shape[2] != shape[3]):
+        why = "it wants four axes, and a window as high as it is wide"
+        return "type", f"a bilinear filler cannot fill a blob {blob}", why
+    if kind == "positive_unitball" and len(shape) > 4:
+        return "type", f"a positive_unitball filler cannot fill a blob {blob}", "it reads four axes at most"
+    if kind == "uniform" and not low <= high:
+        return "min" if filler.has("min") else "max", f"min {low:g} is above max {high:g}", ""
+    if kind == "gaussian" and not std > 0:
+        return "std", f"std {std:g} is not positive", "Caffe draws from no normal distribution of such a width"
     return None
 
 
@@ -80,9 +86,9 @@ class Section:
         """Fields that change nothing here (``engine``), read so that they are not reported."""
         self.read.update(fields)
 
-    def filler(self, field: str) -> Message | None:
-        """The filler message, if the file has one; a type that Caffe does not know is reported."""
-        if not self.has(field):
+    def filler(self, field: str, used: bool = True) -> Message | None:
+        """The filler message, if the file has one and there is a blob to fill; an unknown type is reported."""
+        if not self.has(field) or not used:
             return None
         found: Message = self.get(field)
         if found.get("type") not in FILLERS:
@@ -96,9 +102,6 @@ class Section:
                 why=f"Caffe has {', '.join(FILLERS)}",
                 remedy=f"did you mean '{near[0]}'?" if near else "",
             )
-        elif (mistake := filler_mistake(found)) is not None:
-            at, what, why = mistake
-            self._owner.report(found.span_of(at), what, code="filler", why=why)
         return found
 
     def positive(self, field: str, default: int = 1) -> int:

@@ -56,6 +56,7 @@ class Split(Layer):
 
     @classmethod
     def read(cls, p: Params) -> Self:
+        refuse_in_place(p)
         return cls(p.tops)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:

@@ -31,7 +31,7 @@ def default(layer_type: str, index: int) -> float:
 
 def problem(filler: Message, shape: tuple[int, ...], layer: str) -> Diagnostic | None:
     """Why a filler cannot fill a blob of this shape, None if it can."""
-    kind, sparse = str(filler.get("type")), int(filler.get("sparse"))
+    kind = str(filler.get("type"))
     what = why = remedy = ""
     at = "type"
     if kind not in TYPES:
@@ -40,14 +40,9 @@ def problem(filler: Message, shape: tuple[int, ...], layer: str) -> Diagnostic |
         near = get_close_matches(kind, TYPES, 1)
         what, why = f"unknown filler '{kind}' in layer '{layer}'", f"Caffe has {', '.join(TYPES)}"
         remedy = f'did you mean "{near[0]}"?' if near else ""
-    elif (mistake := filler_mistake(filler)) is not None:
+    elif (mistake := filler_mistake(filler, shape)) is not None:
         at, what, why = mistake
-    elif shape and sparse > shape[0]:
-        at, what = "sparse", f"sparse is {sparse}, and the blob of layer '{layer}' has {shape[0]} outputs"
-        why = "a weight is kept with probability sparse / outputs, which Caffe refuses above 1"
-    elif kind == "bilinear" and (len(shape) != 4 or shape[2] != shape[3]):
-        what = f"a bilinear filler cannot fill the blob {'x'.join(map(str, shape))} of layer '{layer}'"
-        why = "it wants four axes, and a window as high as it is wide"
+        what = f"{what} in layer '{layer}'"
     if not what:
         return None
     span = filler.span_of(at) if filler.has(at) else filler.span
