@@ -17,6 +17,7 @@ from netcompile.layers.base import (
     layer,
     literal,
 )
+from netcompile.layers.measure import SHAPES, same_batch
 from netcompile.layers.params import Params
 from netcompile.layers.unsupported import MEASURES
 from netcompile.record import record
@@ -135,7 +136,7 @@ class SmoothL1Loss(Layer):
         return cls(sigma or 1.0)
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
-        found = []
+        found = [same_batch(bottoms[0], bottoms[1], SHAPES)]
         for index, other in enumerate(bottoms[1:], 1):
             refusal = Refused("shapes differ", at=f"bottom[{index}]")
             if len(other) != len(bottoms[0]):

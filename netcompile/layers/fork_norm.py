@@ -11,6 +11,7 @@ from netcompile.layers.base import (
     Arity,
     Axes,
     BlobSpec,
+    Condition,
     Emission,
     Emitted,
     IntShape,
@@ -24,7 +25,7 @@ from netcompile.layers.base import (
     planes,
 )
 from netcompile.layers.normalisation import MODULES, BatchNorm
-from netcompile.layers.params import Params
+from netcompile.layers.params import Params, Section
 from netcompile.prototxt.message import Message
 from netcompile.record import record
 
@@ -40,6 +41,11 @@ SEGNET_FIELDS = ("bn_mode",)
 TSN_FIELDS = ("slope_filler", "bias_filler", "frozen", "momentum", "eps", "engine")
 OLD_PSPNET_FIELDS = ("var_eps", "decay", "moving_average", "axis")
 SHARED_FIELDS = ("scale_filler", "shift_filler")  # SegNet's and the early PSPNet's
+
+
+def _refuse_negative(s: Section, field: str) -> None:
+    if not s.get(field) >= 0:
+        s.refuse(field, f"{field} {s.get(field):g} is negative", code="param-range", why="it keeps the root real")
 
 
 @layer("BN")
@@ -113,6 +119,7 @@ class BN(Layer):
             return cls()
         if tsn:
             s.ignore("engine")
+            _refuse_negative(s, "eps")
             if p.tops > 1:
                 p.refuse("top[1]", "this fork's BN makes one top", code="arity")
             return cls(
@@ -132,6 +139,7 @@ class BN(Layer):
                 s.refuse("axis", f"BN along axis {s.get('axis')}", code="axis", why="this fork's BN takes axis 1 or 2")
             if p.tops > 1:
                 p.refuse("top[1]", "this fork's BN makes one top", code="arity")
+            _refuse_negative(s, "var_eps")
             decay, running = s.get("decay"), bool(s.get("moving_average"))
             axis = int(s.get("axis"))
             return cls("early", "", s.get("var_eps"), 1 - decay, False, running, 1, scale, shift, axis)
@@ -273,6 +281,11 @@ class LRNMap(Elementwise):
             s.refuse("local_size", f"local_size {size} is not odd", code="param-range")
             size = 5
         return cls(size, s.get("alpha"), s.get("beta"))
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        if len(bottoms[0]) != 4:
+            raise Refused(f"LRNMap wants 4 axes, not {len(bottoms[0])}", at="bottom[0]")
+        return ()
 
     def expression(self, x: str) -> str:
         mean = f"F.avg_pool2d({x} * {x}, {self.size}, stride=1, padding={self.size // 2})"

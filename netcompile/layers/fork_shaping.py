@@ -71,7 +71,8 @@ class Permute(Layer):
 
     def emit(self, e: Emission) -> Emitted:
         axes = self.axes(len(e.bottoms[0]))
-        return Emitted((f"{e.y[0]} = {e.x[0]}.permute({', '.join(map(str, axes))}).contiguous()",))
+        order = ", ".join(map(str, axes)) or "()"
+        return Emitted((f"{e.y[0]} = {e.x[0]}.permute({order}).contiguous()",))
 
     def shares_memory(self, bottoms: int, tops: int) -> bool:
         return self.is_noop(train=False)  # SSD's fork copies only where an axis moves

@@ -1,0 +1,40 @@
+"""Small nets that the fuzz was stopped by, each with what is right: where and why it is refused, or that it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from netcompile.ir.build import Options
+from netcompile.pipeline import analyse
+from netcompile.prototxt.source import Source
+from tests.fuzz import commands
+from tests.fuzz.agree import agree
+from tests.layers.harness import refusals
+
+FOLDER = Path(__file__).parent / "fuzz"
+# file -> line and column, code and words of what is said; None: it runs, at every level alike
+FOUND = {
+    "bn-eps-negative": ("2:67", "param-range", "eps -0.5 is negative"),
+    "bn-two-tops-early": ("2:56", "arity", "this fork's BN makes one top"),
+    "infogain-matrix-file-missing": ("3:103", "file", "layer 'l': cannot read 'none.binaryproto'"),
+    "lrnmap-five-axes": ("2:42", "shape", "layer 'l': LRNMap wants 4 axes, not 5"),
+    "lrnmap-one-axis": ("2:42", "shape", "layer 'l': LRNMap wants 4 axes, not 1"),
+    "lrnmap-scalar": ("2:42", "shape", "layer 'l': LRNMap wants 4 axes, not 0"),
+    "permute-scalar": None,
+    "priorbox-max-size-negative": ("3:110", "param-range", "max_size must be greater than min_size"),
+    "priorbox-min-size-infinite": ("3:98", "param-range", "min_size must be a finite number"),
+    "smooth-l1-scalars": ("3:48", "shape", "layer 'l': a loss cannot read a scalar"),
+}
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.prototxt")), ids=lambda p: p.stem)
+def test_found(path: Path) -> None:
+    text, wanted = path.read_text(encoding="utf-8"), FOUND[path.stem]
+    codes = commands.examine(text, ["--with-loss"])
+    found = [(str(f.span).partition(":")[2], f.code, f.what) for f in refusals(text)]
+    assert found == ([] if wanted is None else [wanted])
+    if wanted is None:
+        assert set(codes.values()) == {0}
+        agree(analyse(Source(text, path.name), Options(with_loss=True)).require(), {})
