@@ -1,4 +1,4 @@
-"""``python -m tests.fuzz``: many random nets against the oracles, then as many with mistakes."""
+"""``python -m tests.fuzz``: random nets against the oracles, nets with mistakes, and nets that nobody would write."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.fuzz import check, mutate
+from tests.fuzz import check, hostile, mutate
 from tests.fuzz.nets import DRAWS, nets
 from tests.fuzz.runner import BATCH, Tally, batch, save
 
@@ -35,10 +35,46 @@ def fuzz(what: str, strategy: st.SearchStrategy[Any], test: Callable[[Any], None
     return tally
 
 
+def wild(count: int, seed: int, only: tuple[str, ...]) -> Tally:
+    """Run `count` hostile nets through the commands; of each kind of failure the first, made small."""
+    tally, start, seen = Tally(), time.monotonic(), set[str]()
+    for number in range(seed, seed + count):
+        net = hostile.hostile(number, only)
+        tally.nets += 1
+        tally.layers.update(net.types)
+        error = failure(net)
+        if error is not None and hostile.kind(error) not in seen:
+            alike = hostile.kind(error)
+            seen.add(alike)
+            small = hostile.smaller(net, lambda n, alike=alike: alike == hostile.kind(failure(n) or AssertionError()))
+            tally.failures.append(failure(small) or error)
+            print(f"\nnumber {number}: {tally.failures[-1]}\n", flush=True)
+        if tally.nets % 500 == 0 or tally.nets == count:
+            took = time.monotonic() - start
+            print(f"{tally.nets} hostile nets, {len(tally.failures)} kinds of failure, {took:.0f} s", flush=True)
+    return tally
+
+
+def failure(net: hostile.Hostile) -> AssertionError | None:
+    """What a hostile net brings about, None if nothing."""
+    try:
+        hostile.check(net)
+    except AssertionError as error:
+        return error
+    return None
+
+
+def summary(what: str, tally: Tally) -> str:
+    """One line and the layers."""
+    drawn = ", ".join(f"{name} {n}" for name, n in tally.layers.most_common())
+    return f"{what}: {tally.nets} nets, {tally.layers.total()} layers, {len(tally.failures)} failures\n  {drawn}"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--count", type=int, default=5000, help="valid nets to run (5000)")
     parser.add_argument("--mistaken", type=int, help="nets with mistakes to run (as many)")
+    parser.add_argument("--hostile", type=int, help="nets from the schema to run (a fifth)")
     parser.add_argument("--seed", type=int, default=0, help="of the first batch (0)")
     parser.add_argument("--types", default="", help="layer types to draw, separated by commas (all)")
     options = parser.parse_args()
@@ -47,10 +83,21 @@ def main() -> int:
         parser.error(f"no such types: {', '.join(unknown)}; there are {', '.join(DRAWS)}")
     warnings.simplefilter("ignore")
     mistaken = options.count if options.mistaken is None else options.mistaken
-    valid = fuzz("valid nets", nets(only), check.check, options.count, options.seed)
-    print("layers: " + ", ".join(f"{name} {n}" for name, n in valid.layers.most_common()))
-    wrong = fuzz("nets with mistakes", mutate.mutants(only), mutate.check, mistaken, options.seed)
-    failures = [*valid.failures, *wrong.failures]
+    count = options.count // 5 if options.hostile is None else options.hostile
+    tallies = {
+        "valid nets": fuzz("valid nets", nets(only), check.check, options.count, options.seed),
+        "nets with mistakes": fuzz("nets with mistakes", mutate.mutants(only), mutate.check, mistaken, options.seed),
+        "nets with mistakes, every command": fuzz(
+            "nets with mistakes, every command",
+            mutate.mutants(only),
+            mutate.check_commands,
+            mistaken // 10,
+            options.seed + 10**6,
+        ),
+        "hostile nets": wild(count, options.seed, only),
+    }
+    print("\n".join(summary(what, tally) for what, tally in tallies.items()))
+    failures = [error for tally in tallies.values() for error in tally.failures]
     if failures:
         folder = Path(tempfile.mkdtemp(prefix="netcompile-fuzz-"))
         save(failures, folder)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from netcompile.prototxt.load import load_net
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.source import Source
-from tests.fuzz.oracles import ORACLES
+from tests.fuzz.oracles import oracle
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
@@ -323,12 +323,12 @@ class Gen:
     def _compute(self, layer: Layer, message: Message, blobs: list[Array]) -> tuple[list[Array], float]:
         """The tops' values, and how precise they can be. Raises Unsuitable."""
         values = [b.value for b in layer.bottoms]
-        oracle = ORACLES[layer.type]
+        compute = oracle(layer.type)
 
         def run(bottoms: list[Array]) -> list[Array]:
             try:
                 with np.errstate(all="ignore"):
-                    found = oracle(message, [b.copy() for b in bottoms], [b.copy() for b in blobs], self.net.train)
+                    found = compute(message, [b.copy() for b in bottoms], [b.copy() for b in blobs], self.net.train)
             except (ArithmeticError, ValueError) as error:
                 if isinstance(error, ArithmeticError) or "math domain error" in str(error):
                     raise Unsuitable from error

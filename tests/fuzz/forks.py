@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import ceil, prod
 
 import numpy as np
 
+from netcompile.layers.base import Layer as LayerClass
+from netcompile.layers.fork_loss import ForeignMeasure
+from netcompile.layers.registry import load
 from tests.fuzz.draw import Blob, Gen, Layer, Unsuitable, section
 
 LIMIT = 500  # elements of a top
@@ -167,7 +171,7 @@ def lrn_map(g: Gen) -> Layer:
     return Layer("LRNMap", [g.plane()], section("lrn_map_param", fields))
 
 
-def _sloped(type_: str, name: str) -> object:
+def _sloped(type_: str, name: str) -> Callable[[Gen], Layer]:
     def draw(g: Gen) -> Layer:
         return Layer(type_, [g.any()], section(name, g.opt("negative_slope", g.choice((0.0, 0.25)), 0.0)), exact=True)
 
@@ -206,7 +210,7 @@ def depthwise(g: Gen) -> Layer:
     stride, pad, has_bias = g.int(1, 2), g.int(0, 1), g.chance(60)
     if min(x.shape[2:]) + 2 * pad < kernel:
         raise Unsuitable
-    type_ = g.choice(("ConvolutionDepthwise", "DepthwiseConvolution", "HoleConvolution"))
+    type_ = g.choice(("ConvolutionDepthwise", "DepthwiseConvolution", "DepthwiseConvolutionLayer", "HoleConvolution"))
     fields = f"num_output: {c} kernel_size: {kernel} stride: {stride} pad: {pad} "
     fields += "" if type_ == "ConvolutionDepthwise" and g.chance(50) else f"group: {c} "
     fields += g.opt("bias_term", has_bias, True)
@@ -346,7 +350,58 @@ def prior_box(g: Gen) -> Layer:
     return Layer("PriorBox", [x, image], section("prior_box_param", fields), exact=True)
 
 
-DRAWS = {
+def data_augmentation(g: Gen) -> Layer:
+    if g.net.train:
+        raise Unsuitable
+    x, fields = g.plane(), ""
+    _, c, h, w = x.shape
+    if g.chance(50):
+        h, w = g.int(1, h), g.int(1, w)
+        fields += f"crop_height: {h} crop_width: {w} "
+    blobs = [np.ones((1, 1, 1, 1))]
+    if g.chance(50):
+        fields += f"recompute_mean: {g.int(1, 5)} " + g.opt("mean_per_pixel", g.chance(50), True)
+        blobs += [g.array((1, c, h, w)), g.array((1, c, 1, 1))]
+    elif c == 3 and g.chance(60):
+        fields += "mean: 0.5 mean: 0.25 mean: 1.0 mean_per_pixel: false "
+    return Layer("DataAugmentation", [x], section("augmentation_param", fields), blobs=blobs, learned=False)
+
+
+def mean_field(g: Gen) -> Layer:
+    scores = g.bottom(lambda b: len(b.shape) == 4 and b.shape[1] < 4, lambda: g.array((1, 2, g.int(1, 5), g.int(1, 5))))
+    n, c, h, w = scores.shape
+    image = g.bottom(lambda b: b.shape == (n, 3, h, w), lambda: g.array((n, 3, h, w)))
+    fields = f"num_iterations: {g.int(2, 3)} theta_alpha: {g.choice((2.0, 160.0))!r} "
+    fields += f"theta_beta: {g.choice((0.5, 3.0))!r} theta_gamma: {g.choice((1.0, 3.0))!r} "
+    blobs = [g.array((1, 1, c, c)) for _ in range(3)]
+    params = section("multi_stage_meanfield_param", fields)
+    return Layer("MultiStageMeanfield", [scores, g.like(scores), image], params, blobs=blobs)
+
+
+def sink(g: Gen) -> Layer:
+    type_ = g.choice(("MatWrite", "PFMWriter", "FLOWriter", "ImgWriter", "FloatWriter", "BlackHole"))
+    return Layer(type_, [g.any() for _ in range(g.int(1, 2))], tops=0, exact=True)
+
+
+def detection_output(g: Gen) -> Layer:
+    """Boxes of all sizes; scores that no rounding ties or unties."""
+    images, boxes, classes, shared = g.int(1, 2), g.int(1, 6), g.int(2, 3), g.chance(70)
+    corners = np.sort(g.integers((boxes, 2, 2), 0, 17) / 16, axis=1).reshape(1, 1, -1)
+    variances = np.tile([0.125, 0.125, 0.25, 0.25], boxes).reshape(1, 1, -1)
+    location = g.input(g.array((images, boxes * (1 if shared else classes) * 4)) / 8)
+    scores = g.input(g.rng().permutation(images * boxes * classes).reshape(images, -1) / 64)
+    fields = f"num_classes: {classes} " + g.opt("share_location", shared, True)
+    fields += g.opt("code_type", g.choice(("CORNER", "CENTER_SIZE", "CORNER_SIZE")), "CORNER")
+    fields += g.opt("variance_encoded_in_target", g.chance(30), False)
+    fields += g.choice(("", "keep_top_k: 4 ", "keep_top_k: -1 ")) + g.choice(("", "confidence_threshold: 0.25 "))
+    fields += f"nms_param {{ nms_threshold: {g.choice((0.3, 0.45, 0.6))!r} " + g.choice(("", "top_k: 3 ")) + "} "
+    bottoms = [location, scores, g.input(np.concatenate((corners, variances), axis=1))]
+    return Layer(
+        "DetectionOutput", bottoms, section("detection_output_param", fields), fixed=(0, 1, 2), odd=True, dynamic=True
+    )
+
+
+DRAWS: dict[str, Callable[[Gen], Layer]] = {
     "Interp": interp,
     "Upsample": upsample,
     "Unpooling": unpooling,
@@ -379,4 +434,21 @@ DRAWS = {
     "SmoothL1Loss": smooth_l1,
     "SoftmaxCrossEntropyLoss": cross_entropy,
     "PriorBox": prior_box,
+    "ConvolutionDepthwise": depthwise,
+    "Deconvolution3D": volume_convolution,
+    "DataAugmentation": data_augmentation,
+    "MultiStageMeanfield": mean_field,
+    "MatWrite": sink,
+    "DetectionOutput": detection_output,
 }
+# The same by class. What a fork adds needs a rule here, or a reason below; `tests.fuzz.hostile` draws it all the same.
+RULES: dict[type[LayerClass], Callable[[Gen], Layer]] = {load()[name]: rule for name, rule in DRAWS.items()}
+
+
+def reason(cls: type[LayerClass]) -> str:
+    """Why a fork's layer class has no rule; "" where there is no reason."""
+    if cls.is_data:
+        return "it becomes an input: nets begin with one"
+    if issubclass(cls, ForeignMeasure):
+        return "it is known, and not computed: it vanishes, or is refused"
+    return ""

@@ -7,16 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from hypothesis import strategies as st
 
 from netcompile.ir.build import Options
-from netcompile.pipeline import analyse, compile_net
+from netcompile.pipeline import analyse
 from netcompile.prototxt.diagnostic import NetError
 from netcompile.prototxt.source import Source
+from tests.fuzz import commands
+from tests.fuzz.agree import agree
 from tests.fuzz.draw import Array
 from tests.fuzz.nets import nets
-from tests.layers.harness import draw_blobs, module_of
 
 NUMBERS = ("0", "-1", "1", "2", "3", "-2", "5", "7", "17", "-5", "255", "1000000", "2147483647", "-2147483648")
 FLOATS = ("0", "-1", "0.5", "-0.5", "1e10", "1e-10", "inf", "nan", "-0.0")
@@ -25,10 +25,10 @@ WIRE = re.compile(r'(bottom|top): "((?:[^"\\]|\\.)*)" ')
 FIELD = re.compile(r"\b\w+: (?:-?[\d.e-]+|true|false|[A-Z_0-9]+) ")
 ENUM = re.compile(r"(?<=: )(?:true|false|[A-Z][A-Z_0-9]+)(?= )")
 SECTION = re.compile(r"\b\w+_param \{[^{}]*\}")
+TYPE = re.compile(r'type: "(\w+)"')
+BOTTOM = re.compile(r'^(layer \{ name: "[^"]*" type: "\w+" )bottom: "([^"]*)" ', re.MULTILINE)
 KINDS = ("number",) * 8 + ("field", "field", "word", "word", "float", "section", "wire", "wire", "drop wire", "again")
-OUTSIDE = re.compile(r"index -?\d+ is out of bounds|index out of range in self")
-LARGE_STRIDE = re.compile(r"stride(?:_h|_w)?: \d{7}")
-BOUND = 200_000  # elements that a net may have to be run
+KINDS += ("type", "type", "unknown field", "turned", "turned")
 
 
 class Crash(AssertionError):
@@ -65,6 +65,7 @@ def mutants(draw: Callable[[st.SearchStrategy[Any]], Any], only: tuple[str, ...]
 def _change(draw: Callable[[st.SearchStrategy[Any]], Any], text: str) -> str:
     kind = draw(st.sampled_from(KINDS))
     pattern = {"number": NUMBER, "float": NUMBER, "drop wire": WIRE, "wire": WIRE, "again": WIRE}.get(kind)
+    pattern = pattern or {"type": TYPE, "unknown field": SECTION, "turned": BOTTOM}.get(kind)
     pattern = pattern or {"field": FIELD, "word": ENUM, "section": SECTION}[kind]
     found = list(pattern.finditer(text))
     if not found:
@@ -77,6 +78,15 @@ def _change(draw: Callable[[st.SearchStrategy[Any]], Any], text: str) -> str:
     elif kind == "wire":
         other = found[draw(st.integers(0, len(found) - 1))]
         new = f'{at[1]}: "{other[2]}" '
+    elif kind == "type":
+        other = found[draw(st.integers(0, len(found) - 1))]
+        new = draw(st.sampled_from((other[0], 'type: "NoSuchLayer"', 'type: ""')))
+    elif kind == "unknown field":
+        new = f"{at[0][:-1]}no_such_field: 1 }}"
+    elif kind == "turned":  # height and width change places in front of a layer
+        turn = f'layer {{ name: "turn" type: "Permute" bottom: "{at[2]}" top: "turned" '
+        turn += "permute_param { order: 0 order: 1 order: 3 order: 2 } }"
+        new = f'{turn}\n{at[1]}bottom: "turned" '
     elif kind == "again":
         new = at[0] * 2
     elif kind == "word":
@@ -106,43 +116,17 @@ def check(net: Mutant) -> None:
 
 
 def _run(net: Mutant) -> None:
-    import torch
-
     options = Options(train=net.train, with_loss=True)
     analysed = analyse(Source(net.text, "net.prototxt"), options).require()
     assert analysed.reports is not None
     assert analysed.valid
-    modules = [compile_net(analysed, level, list(analysed.graph.blobs)) for level in (0, 1)]
-    sizes = [int(np.prod(shape, dtype=float)) for shape in analysed.shapes.values()]
-    specs = [s.shape for n in analysed.graph.nodes for s in n.layer.blobs(*(analysed.shapes[b] for b in n.bottoms))]
-    if max(sizes, default=0) > BOUND or sum(float(np.prod(s, dtype=float)) for s in specs) > BOUND:
-        return
-    blobs = draw_blobs(analysed)
-    feed = []
-    for value in modules[0].inputs:
-        shape = analysed.shapes[value]
-        array = net.inputs.get(value.blob)
-        # Another shape than drawn: zeros and ones, which are labels and indices as well.
-        feed.append(
-            array
-            if array is not None and array.shape == shape
-            else np.indices(shape).sum(0) % 2
-            if shape
-            else np.array(1)
-        )
-    for level, module in enumerate(modules):
-        made = module_of(analysed, module, blobs)
-        try:
-            with torch.no_grad():
-                result = made(*(torch.from_numpy(np.array(a, np.float64)) for a in feed))
-        except Exception as error:
-            if OUTSIDE.search(str(error)):
-                return  # a label or an index that the changed net has no place for
-            if LARGE_STRIDE.search(net.text) and "allocate memory" in str(error):
-                return  # pooling pads its plane by a stride, which here is beyond all reason
-            raise Crash(net, f"accepted, but -O{level} fails: {type(error).__name__}: {error}") from error
-        tensors = result if isinstance(result, dict) else {module.outputs[0]: result}
-        for name, tensor in tensors.items():
-            wanted = analysed.shapes[analysed.graph.blobs[name]]
-            if tuple(tensor.shape) != wanted and "Filter" not in net.types:
-                raise Crash(net, f"-O{level}: blob '{name}' is {tuple(tensor.shape)}, inferred {wanted}")
+    agree(analysed, net.inputs, len(net.text))
+
+
+def check_commands(net: Mutant) -> None:
+    """Every command over the net. Raises Crash."""
+    options = ["--with-loss", *(("--phase", "train") if net.train else ())]
+    try:
+        commands.examine(net.text, options)
+    except commands.Misbehaved as error:
+        raise Crash(net, str(error)) from error

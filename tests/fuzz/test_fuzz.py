@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
+import pytest
 from hypothesis import Phase, given, settings
 
 from netcompile.layers.registry import load
-from tests.fuzz import check, mutate
+from netcompile.prototxt.load import load_net
+from netcompile.prototxt.source import Source
+from tests.fuzz import check, forks, hostile, mutate, oracles
 from tests.fuzz.draw import Drawn
 from tests.fuzz.mutate import Mutant, mutants
 from tests.fuzz.nets import DRAWS, nets
@@ -28,11 +32,51 @@ def test_mistakes_are_refused_or_run(net: Mutant) -> None:
     mutate.check(net)
 
 
+@settings(max_examples=25, phases=(Phase.generate, Phase.shrink))
+@given(mutants())
+def test_mistakes_end_no_command_badly(net: Mutant) -> None:
+    mutate.check_commands(net)
+
+
+@pytest.mark.parametrize("start", range(0, 150, 10))
+def test_hostile_nets_end_no_command_badly(start: int) -> None:
+    """Layers of every type with whatever their schema allows: exit codes, places, levels that agree."""
+    for number in range(start, start + 10):
+        hostile.check(hostile.hostile(number), every=False)
+
+
+def test_hostile_nets_are_of_all_kinds() -> None:
+    """The generator draws what it is meant to: types of forks, nets that are accepted, and others."""
+    drawn = [hostile.hostile(number) for number in range(150)]
+    accepted = [hostile.accepted(net.text, "train" in net.options, "--with-loss" in net.options) for net in drawn]
+    types = {name for net in drawn for name in net.types}
+    assert len(types & set(hostile.types()[1])) > 20
+    assert 30 < sum(accepted) < 150
+
+
 def test_every_type_is_drawn() -> None:
     """Every type of BVLC Caffe; a test of the strategy, which a layer could slip out of."""
     own = {name for name, c in load().items() if not c.fork and c.__module__.startswith("netcompile.")}
     covered = set(DRAWS) | {"InfogainLoss"}  # which SoftmaxWithLoss's draws make too
     assert own - INPUTS <= covered
+
+
+def test_every_fork_type_has_a_rule_or_a_reason() -> None:
+    """A fork's layer that computes is drawn; and what is drawn has a class."""
+    classes = {c: name for name, c in load().items() if c.fork and c.__module__.startswith("netcompile.")}
+    assert [name for c, name in classes.items() if c not in forks.RULES and not forks.reason(c)] == []
+    assert [name for c, name in classes.items() if c in forks.RULES and forks.reason(c)] == []
+
+
+def test_a_layer_without_an_oracle_is_its_own() -> None:
+    """What has no oracle in NumPy is drawn all the same: its code at -O0 computes what other levels must give."""
+    assert oracles.oracle("NoOracleForThis") is oracles.by_itself
+    text = 'layer { name: "a" type: "ReLU" bottom: "x" top: "x" relu_param { negative_slope: 0.25 } }'
+    message = load_net(Source(text)).net.all("layer")[0]
+    value = np.array([[-4.0, 2.0], [0.0, -1.0]])
+    (found,) = oracles.by_itself(message, [value], [], train=False)
+    (wanted,) = oracles.ORACLES["ReLU"](message, [value], [], False)
+    assert (found == wanted).all()
 
 
 def test_nets_are_not_small() -> None:
