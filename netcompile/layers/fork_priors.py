@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from math import inf, sqrt
 
 from netcompile.layers.base import Arity, Dim, Emission, Emitted, Layer, Refused, Shape, layer, literal, volume
 from netcompile.layers.params import Params, Section
@@ -50,8 +50,8 @@ def _positive(s: Section, field: str) -> list[float]:
     sizes = [float(v) for v in s.all(field)]
     if not sizes:
         s.refuse("", f"no {field}", code="param-missing", remedy=f"prior_box_param {{ {field}: … }}")
-    if any(v <= 0 for v in sizes):
-        s.refuse(field, f"{field} must be positive", code="param-range")
+    if not all(0 < v < inf for v in sizes):
+        s.refuse(field, f"{field} must be positive and finite", code="param-range")
         return []
     return sizes
 
@@ -140,8 +140,9 @@ class PriorBox(Priors):
         if most and len(most) != len(s.all("min_size")):
             s.refuse("max_size", f"{len(most)} max_size for {len(least)} min_size", code="param-count")
             most = []
-        if any(a >= b for a, b in zip(least, most, strict=False)):
-            s.refuse("max_size", "max_size must be greater than min_size", code="param-range")
+        if any(not a < b < inf for a, b in zip(least, most, strict=False)):
+            s.refuse("max_size", "max_size must be finite and greater than min_size", code="param-range")
+            most = []
         for field, values in (("min_size", least), ("max_size", most)):
             cut = [v for v in values if v % 1]
             if cut:
