@@ -185,7 +185,10 @@ def roi_align(x, rois, cells, scale, pad=0):
     corners = padded(rois[:, 1:], pad) if pad else rois[:, 1:]
     x1, y1, x2, y2 = (corners * scale - 0.5).unbind(1)
     weight, index = [], []
-    for low, high, n, size in ((y1, y2, cells[0], x.shape[2]), (x1, x2, cells[1], x.shape[3])):
+    for low, high, n, size in (
+        (y1, y2, cells[0], x.shape[2]),
+        (x1, x2, cells[1], x.shape[3]),
+    ):
         step = torch.arange(n + 1, device=x.device, dtype=x.dtype)
         at = low[:, None] + step * ((high - low) / n)[:, None]
         inside = (at >= -0.5) & (at <= size - 0.5) & (high > low)[:, None]

@@ -7,10 +7,14 @@ import pytest
 import torch
 
 from netcompile.ir.build import Options
+from netcompile.layers import base
+from netcompile.layers.base import Emission, Emitted, Layer, Shape, layer
+from netcompile.layers.params import Params
 from netcompile.layers.registry import class_of
 from netcompile.pipeline import analyse
 from netcompile.prototxt.load import load_net
 from netcompile.prototxt.source import Source
+from netcompile.record import record
 from tests.layers.harness import (
     Array,
     analyse_text,
@@ -194,6 +198,33 @@ def test_a_python_layer_is_found_by_its_module_and_class() -> None:
     assert found(python("x", "rpn.anchor_target_layer", "AnchorTargetLayer")) == "PythonTraining"
     assert found(python("x", "rpn.proposal_layer", "Other")) == "Python"
     assert found("") == "Python"
+
+
+def test_a_plugin_registers_a_python_layer_by_module_and_class() -> None:
+    name = "Python:my.package.layers.Double"
+
+    @layer(name)
+    @record
+    class Double(Layer):
+        """Twice its bottom."""
+
+        def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+            return (bottoms[0],)
+
+        def emit(self, e: Emission) -> Emitted:
+            return Emitted((f"{e.y[0]} = 2 * {e.x[0]}",))
+
+        @classmethod
+        def read(cls, p: Params) -> Double:
+            p.ignore_all()
+            return cls()
+
+    try:
+        text = net(((2, 3),), "Python", python("x", "my.package.layers", "Double"))
+        x = np.arange(6.0).reshape(2, 3)
+        np.testing.assert_array_equal(run_text(text, {"a": x})["y"], 2 * x)
+    finally:
+        del base._REGISTRY[name]
 
 
 RPN = """

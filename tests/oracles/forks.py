@@ -128,6 +128,7 @@ def padding(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -
 
 @oracle("Permute")
 def permute(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """Rests on the cases permute-* (real numbers of SSD's layer)."""
     order = list(p.get("permute_param").all("order"))
     order += [axis for axis in range(bottoms[0].ndim) if axis not in order]
     y = np.zeros([bottoms[0].shape[axis] for axis in order])
@@ -141,6 +142,7 @@ def permute(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -
 
 @oracle("Reorg")
 def reorg(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """Rests on the cases reorg-* (real numbers of YOLOv2's layer; case.json says from which fork)."""
     """Darknet's loop over flat indices, from its description in the YOLOv2 sources."""
     s, x = p.get("reorg_param"), bottoms[0]
     stride, (n, c, h, w) = s.get("stride"), x.shape
