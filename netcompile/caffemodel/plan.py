@@ -35,6 +35,7 @@ class LayerSpec:
     ``shared``: which of the blobs are another layer's (``param.name``), as (index, the owner's blob).
     ``roles``: what each blob is to the layer, as `BlobSpec.meaning` says.
     ``span``: the layer's place in the prototxt, for messages. ``cut``: of its blobs in the file nothing is wanted.
+    ``unread``: which of the blobs may have any shape, as the layer computes nothing from them.
     """
 
     name: str
@@ -43,6 +44,7 @@ class LayerSpec:
     span: Span | None = field(default=None, compare=False)
     roles: tuple[str, ...] = ()
     cut: bool = False
+    unread: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ def _compare(
             remedy=_COUNT_REMEDY if have > need else _MISSING_REMEDY,
         )
     for index, (blob, shape) in enumerate(zip(copy.blobs, spec.blobs, strict=False)):
-        if blob is not None and not same_shape(blob.shape, shape):
+        if blob is not None and index not in spec.unread and not same_shape(blob.shape, shape):
             yield Diagnostic(
                 "weights-shape",
                 f"layer {shown(spec.name)} blob {index} is {shape_text(shape)} in the net, "

@@ -27,7 +27,9 @@ def weight_plan(graph: Graph, module: Module) -> Plan:
         where = node.message.span_of("name") if node.message.has("name") else node.message.span
         key = (node.name, node.occurrence)
         roles = tuple(s.meaning for s in blobs.specs)
-        specs[key] = LayerSpec(node.name, tuple(s.shape for s in blobs.specs), shared, where, roles)
+        unread = frozenset(index for index, spec in enumerate(blobs.specs) if spec.unread)
+        shapes = tuple(s.shape for s in blobs.specs)
+        specs[key] = LayerSpec(node.name, shapes, shared, where, roles, unread=unread)
     # What a layer of unknown type keeps in a caffemodel is unknown as well: as if the net had no such layer.
     stubs = {node.name for node in graph.nodes if isinstance(node.layer, Unknown)}
     cut = graph.cut.layers if graph.cut is not None else ()

@@ -101,12 +101,14 @@ class BlobSpec:
 
     `role` says what its numbers are to the layer where the name does not: "kernel" (the bottom is multiplied by it, so
     that zeros let nothing through), "bias", "mean", "variance", "factor", or any other word.
+    `unread`: the layer computes nothing from it, and takes it in whatever shape the file has it.
     """
 
     name: str
     shape: IntShape
     filler: Message | None = None
     role: str = ""
+    unread: bool = False
 
     @property
     def meaning(self) -> str:

@@ -312,8 +312,8 @@ class DataAugmentation(Layer):
     """At test: the middle of the image, cut to size, minus the mean that training found (FlowNet, DispNet).
 
     Blobs: the number of iterations, the mean of each pixel, the mean of each channel. The layer goes on
-    averaging until recompute_mean iterations are over; here it is taken to be trained. Random augmentation is
-    refused.
+    averaging until recompute_mean iterations are over; here it is taken to be trained. The mean that is not asked
+    for may have another size in the file: that of the crops in training. Random augmentation is refused.
     """
 
     crop: tuple[int, int] | None = None
@@ -389,8 +389,8 @@ class DataAugmentation(Layer):
         if not self.averaged:
             return (count,)
         channels, height, width = (number(d) for d in self.shapes(*bottoms)[0][1:])
-        pixels = BlobSpec("pixel_mean", (1, channels, height, width))
-        return (count, pixels, BlobSpec("mean", (1, channels, 1, 1)))
+        pixels = BlobSpec("pixel_mean", (1, channels, height, width), unread=not self.per_pixel)
+        return (count, pixels, BlobSpec("mean", (1, channels, 1, 1), unread=self.per_pixel))
 
     def emit(self, e: Emission) -> Emitted:
         x, y = as_planes(e.x[0], e.bottoms[0]), e.y[0]

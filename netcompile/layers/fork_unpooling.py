@@ -97,12 +97,12 @@ class Unpooling(Layer):
         if s.has("output_h") and s.has("output_w"):
             size = (s.positive("output_h"), s.positive("output_w"))
             s.ignore("scale")
-        elif not s.has("scale"):
-            s.refuse("output_h" if s.has("output_h") else "output_w", "output_h and output_w belong together",
-                     code="param-missing")  # fmt: skip
+        elif s.has("output_h") or s.has("output_w"):
+            field = "output_h" if s.has("output_h") else "output_w"
+            s.refuse(field, "output_h and output_w belong together", code="param-missing")
         if p.bottoms != 2:
             p.refuse("bottom", "FuseNet's Unpooling wants the pooling's mask", code="arity")
-        return cls("MAX", (1, 1), (1, 1), size, None if size else s.positive("scale"), True)
+        return cls("MAX", (1, 1), (1, 1), size, s.positive("scale") if size is None and s.has("scale") else None, True)
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         if len(bottoms) < 2:

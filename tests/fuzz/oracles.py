@@ -16,6 +16,7 @@ FAMILIES = (
     "elementwise",
     "forks_multibox",
     "forks_regions",
+    "forks_ocr",
     "forks_structured",
     "loss",
     "normalisation",

@@ -19,7 +19,10 @@ from tests.layers.harness import (
     run_text,
     specs_of,
 )
-from tests.oracles.forks_structured import ORACLES
+from tests.oracles import forks_ocr
+from tests.oracles.forks_structured import ORACLES as FORKS
+
+ORACLES = FORKS | forks_ocr.ORACLES
 
 Shape = tuple[int, ...]
 
@@ -57,10 +60,23 @@ CASES: list[tuple[str, tuple[Shape, ...], str, int]] = [
     ("Upsample", (IMAGE,), "upsample_param { scale: 2 }", 1),
     ("Upsample", (IMAGE,), "", 1),
     ("Upsample", (IMAGE,), "upsample_param { scale_h: 1 scale_w: 3 }", 1),
-    ("Upsample", ((2, 3, 4),), "upsample_param { scale: 2 }", 1),
     ("Padding", (IMAGE,), "padding_param { pad_beg: 2 pad_end: 1 }", 1),
     ("Padding", (IMAGE,), "padding_param { pad_beg: -1 pad_end: -2 }", 1),
     ("Padding", (IMAGE,), "", 1),
+    ("Padding", ((2, 3),), "padding_param { pad_beg: 2 pad_end: 1 }", 1),
+    ("Interp", ((2, 3),), "interp_param { height: 3 width: 2 }", 1),
+    ("Interp", ((2, 3, 4),), "interp_param { zoom_factor: 2 }", 1),
+    ("Interp", ((2, 3, 4), (2, 3, 5)), "", 1),
+    ("Warp", (IMAGE, (2, 2, 5, 4)), "", 1),
+    ("Transpose", ((2, 3, 4),), "transpose_param { dim: 2 dim: 0 dim: 1 }", 1),
+    ("Lstm", ((4, 2, 3),), "lstm_param { num_output: 5 clipping_threshold: 0.1 }", 1),
+    ("Lstm", ((4, 2, 3, 2), (8,)), "lstm_param { num_output: 2 }", 1),
+    ("Lstm", ((6, 3),), "lstm_param { num_output: 2 }", 1),
+    ("Lstm", ((6, 3, 2), (6, 1)), "lstm_param { num_output: 2 batch_size: 3 }", 1),
+    ("CTCGreedyDecoder", ((6, 2, 3),), "ctc_loss_param { blank_label: 0 }", 1),
+    ("CTCGreedyDecoder", ((6, 2, 3), (6, 2)), "", 2),
+    ("CTCGreedyDecoder", ((6, 2, 3), (6, 2)), "ctc_decoder_param { blank_index: 1 ctc_merge_repeated: false }", 1),
+    ("ContinuationIndicator", (), "continuation_indicator_param { time_step: 3 batch_size: 2 }", 1),
     ("Permute", (IMAGE,), "permute_param { order: 0 order: 2 order: 3 order: 1 }", 1),
     ("Permute", (IMAGE,), "permute_param { order: 2 }", 1),
     ("Permute", (IMAGE,), "", 1),
@@ -94,6 +110,20 @@ CASES: list[tuple[str, tuple[Shape, ...], str, int]] = [
     ("Normalize", (IMAGE,), "norm_param { eps: 0.5 }", 1),
     ("Normalize", (IMAGE,), "norm_param { channel_shared: false }", 1),
     ("Normalize", ((2, 3),), "norm_param { channel_shared: false }", 1),
+    ("Normalize", ((2, 3),), "", 1),
+    ("Normalize", (IMAGE,), "normalize_param { }", 2),
+    ("Normalize", ((2, 3, 4),), 'normalize_param { normalize_type: "L1" }', 1),
+    ("Unpooling", (IMAGE,), "unpooling_param { unpool: AVE kernel_size: 3 stride: 2 }", 1),
+    ("Unpooling", ((2, 3),), "unpooling_param { unpool: TILE kernel_size: 2 stride: 3 unpool_size: 3 }", 1),
+    ("BN", ((4, 3, 5),), "bn_param { axis: 2 var_eps: 0.001 }", 1),
+    ("BN", ((4,),), "bn_param { bn_mode: INFERENCE }", 1),
+    ("ConvolutionDepthwise", ((2, 3),), "convolution_param { num_output: 3 kernel_size: 1 pad: 1 }", 1),
+    (
+        "Deconvolution3D",
+        (CLIP,),
+        "convolution3d_param { num_output: 3 kernel_size: 2 kernel_depth: 2 } convolution_param { bias_term: false }",
+        1,
+    ),
     ("LRNMap", (IMAGE,), "lrn_map_param { local_size: 3 alpha: 0.5 beta: 0.75 }", 1),
     ("ReLU6", (IMAGE,), "", 1),
     ("ReLU6", (IMAGE,), "relu6_param { negative_slope: 0.25 }", 1),
@@ -208,6 +238,8 @@ CASES: list[tuple[str, tuple[Shape, ...], str, int]] = [
 @pytest.mark.parametrize(("kind", "shapes", "param", "tops"), CASES)
 def test_equals_the_definition(kind: str, shapes: tuple[Shape, ...], param: str, tops: int) -> None:
     inputs = draw(shapes)
+    if kind == "CTCGreedyDecoder":
+        inputs = {name: np.round(values) if values.ndim == 2 else values for name, values in inputs.items()}
     if kind == "SoftmaxCrossEntropyLoss":
         inputs["b"] = np.abs(inputs["b"]) * (inputs["b"] > -0.3)
     rounded = kind in ("SeLu", "SELU")  # λ and α are float32 numbers, written as short as that allows
@@ -234,6 +266,11 @@ def test_quantize() -> None:
         ("Upsample", "upsample_param { scale_h: 2 scale_w: 3 }", 8 * 9),
         ("Unpooling", "unpooling_param { unpool: MAX kernel_size: 2 stride: 2 unpool_size: 8 }", 64),
         ("Unpooling", "unpooling_param { kernel_h: 2 kernel_w: 3 unpool_h: 7 unpool_w: 9 }", 63),
+        ("Unpooling", "unpooling_param { kernel_size: 2 stride: 2 }", 8 * 6),
+        ("Unpooling", "unpooling_param { kernel_h: 3 kernel_w: 2 stride: 2 }", 9 * 6),
+        ("Unpooling", "unpooling_param { kernel_size: 1 stride: 2 }", 7 * 5),
+        ("Unpooling", "unpooling_param { scale: 3 }", 12 * 9),
+        ("Unpooling", "unpooling_param { output_h: 9 output_w: 5 }", 9 * 5),
     ],
 )
 def test_unpooling_by_mask(kind: str, param: str, places: int) -> None:
@@ -373,8 +410,9 @@ def test_hole_is_dilation() -> None:
     ("param", "shapes"),
     [
         ("bn_param { bn_mode: INFERENCE }", [(1, 3, 1, 1)] * 2),
-        ("bn_param { frozen: true }", [(1, 3)] * 4),
+        ("bn_param { frozen: true }", [(1, 3, 1, 1)] * 4),
         ("bn_param { decay: 0.1 }", [(1, 3, 1, 1)] * 4),
+        ("bn_param { axis: 2 }", [(1, 1, 5, 1)] * 4),
     ],
 )
 def test_blobs_of_bn(param: str, shapes: list[Shape]) -> None:
@@ -462,6 +500,8 @@ WITH_BLOBS = (
     "DepthwiseConvolution",
     "HoleConvolution",
     "Normalize",
+    "Lstm",
+    "CTCGreedyDecoder",  # its classes are never rounded
     "Pooling3D",  # PyTorch has no mean over volumes in bfloat16 on the CPU
 )
 
@@ -469,7 +509,7 @@ WITH_BLOBS = (
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
     ("kind", "shapes", "param", "tops"),
-    [case for case in CASES if case[0] not in WITH_BLOBS],
+    [case for case in CASES if case[0] not in WITH_BLOBS and case[1]],
 )
 def test_keeps_the_type(kind: str, shapes: tuple[Shape, ...], param: str, tops: int, dtype: torch.dtype) -> None:
     compiled, module = compile_text(net(shapes, kind, param, tops))

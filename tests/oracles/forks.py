@@ -23,9 +23,15 @@ def oracle(*types: str) -> Callable[[Oracle], Oracle]:
     return register
 
 
+def four(x: Array) -> Array:
+    """The blob by Caffe's old accessors: 1s behind fewer axes than four."""
+    return x.reshape(*x.shape, *(1,) * (4 - x.ndim))
+
+
 @oracle("Interp")
 def interp(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
-    s, x = p.get("interp_param"), bottoms[0]
+    """DeepLab's interp_layer; the real cases interp-*."""
+    s, x = p.get("interp_param"), four(bottoms[0])
     begin, end = -s.get("pad_beg"), -s.get("pad_end")
     x = x[:, :, begin : x.shape[2] - end, begin : x.shape[3] - end]
     zoom = s.get("zoom_factor") if s.has("zoom_factor") else None
@@ -43,7 +49,7 @@ def interp(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) ->
             n = (n - 1) // shrink + 1
             size.append(n + (n - 1) * (zoom - 1))
         else:
-            size.append(bottoms[1].shape[axis])
+            size.append(four(bottoms[1]).shape[axis])
     y = np.zeros((*x.shape[:2], *size))
     for i in range(size[0]):
         for j in range(size[1]):
@@ -71,6 +77,7 @@ def to_places(x: Array, mask: Array, height: int, width: int) -> Array:
 
 @oracle("Upsample")
 def upsample(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """SegNet's src/caffe/layers/upsample_layer.cpp and the YOLO forks'; the real cases upsample-*."""
     s, x = p.get("upsample_param"), bottoms[0]
     scale = [s.get(f"scale_{a}") if s.has(f"scale_{a}") else s.get("scale") for a in "hw"]
     if len(bottoms) == 1:
@@ -87,16 +94,24 @@ def upsample(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) 
 
 @oracle("Unpooling")
 def unpooling(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """HyeonwooNoh/caffe, anujkhare/caffe-cedn (without a size), tum-vision/fusenet (scale, output_h):
+    src/caffe/layers/unpooling_layer.cpp each; the real cases unpooling-* for the first.
+    """
     s, x = p.get("unpooling_param"), bottoms[0]
 
     def pair(name: str, stem: str) -> list[int]:
         return [s.get(f"{stem}_{a}") if s.has(f"{stem}_{a}") else s.get(name) for a in "hw"]
 
-    kernel, stride, size = (
-        pair("kernel_size", "kernel"),
-        pair("stride", "stride"),
-        pair("unpool_size", "unpool"),
-    )
+    x = four(x)
+    if s.has("output_h"):
+        return [to_places(x, bottoms[1], s.get("output_h"), s.get("output_w"))]
+    if s.has("scale"):
+        return [to_places(x, bottoms[1], *(n * s.get("scale") for n in x.shape[2:]))]
+    kernel, stride = pair("kernel_size", "kernel"), pair("stride", "stride")
+    if s.has("unpool_size") or s.has("unpool_h"):
+        size = pair("unpool_size", "unpool")
+    else:
+        size = [(n - 1) * t + k for n, t, k in zip(x.shape[2:], stride, kernel, strict=True)]
     if s.get("unpool") == "MAX" and len(bottoms) == 2:
         return [to_places(x, bottoms[1], *size)]
     y = np.zeros((*x.shape[:2], *size))
@@ -116,7 +131,8 @@ def unpooling(p: Message, bottoms: list[Array], blobs: list[Array], train: bool)
 
 @oracle("Padding")
 def padding(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
-    s, x = p.get("padding_param"), bottoms[0]
+    """DeepLab's padding_layer; the real cases padding-*."""
+    s, x = p.get("padding_param"), four(bottoms[0])
     begin, end = s.get("pad_beg"), s.get("pad_end")
     y = np.zeros((*x.shape[:2], x.shape[2] + begin + end, x.shape[3] + begin + end))
     for i in range(y.shape[2]):
@@ -128,7 +144,7 @@ def padding(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -
 
 @oracle("Permute")
 def permute(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
-    """Rests on the cases permute-* (real numbers of SSD's layer)."""
+    """SSD's permute_layer; the real cases permute-*."""
     order = list(p.get("permute_param").all("order"))
     order += [axis for axis in range(bottoms[0].ndim) if axis not in order]
     y = np.zeros([bottoms[0].shape[axis] for axis in order])
@@ -142,8 +158,7 @@ def permute(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -
 
 @oracle("Reorg")
 def reorg(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
-    """Rests on the cases reorg-* (real numbers of YOLOv2's layer; case.json says from which fork)."""
-    """Darknet's loop over flat indices, from its description in the YOLOv2 sources."""
+    """Darknet's loop over flat indices, as the YOLOv2 forks' reorg_layer.cpp has it; the real cases reorg-*."""
     s, x = p.get("reorg_param"), bottoms[0]
     stride, (n, c, h, w) = s.get("stride"), x.shape
     flat, out = x.ravel(), np.zeros(x.size)
@@ -168,7 +183,9 @@ def reorg(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> 
 
 @oracle("ShuffleChannel")
 def shuffle_channel(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """farmingyard/ShuffleNet's shuffle_channel_layer; the real cases shuffle-*."""
     group, x = p.get("shuffle_channel_param").get("group"), bottoms[0]
+    x = four(x)
     each, y = x.shape[1] // group, np.zeros_like(x)
     for g in range(group):
         for i in range(each):
@@ -178,19 +195,25 @@ def shuffle_channel(p: Message, bottoms: list[Array], blobs: list[Array], train:
 
 @oracle("Reverse")
 def reverse(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """tianzhi0549/CTPN, caffe/src/caffe/layers/reverse_layer.cpp; the real cases reverse-*."""
     return [np.flip(bottoms[0], p.get("reverse_param").get("axis"))]
 
 
 @oracle("ContinuationIndicator")
 def continuation(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """BVLC/caffe@04a2c447 (with a bottom) and intel/caffe (without): continuation_indicator_layer.cpp; the real
+    cases contind-* for the first.
+    """
     s = p.get("continuation_indicator_param")
-    y = np.ones((s.get("time_step"), bottoms[0].shape[s.get("axis")]))
+    streams = bottoms[0].shape[s.get("axis")] if bottoms else s.get("batch_size")
+    y = np.ones((s.get("time_step"), streams))
     y[0] = 0
     return [y]
 
 
 @oracle("SpatialPyramidPooling")
 def pyramid(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """The SPP-net branch; the real cases sppnet-*."""
     x, bins = bottoms[0], p.get("spatial_pyramid_pooling_param").all("spatial_bin")
     reduce = np.max if p.get("pooling_param").get("pool") == "MAX" else np.mean
     columns = []
@@ -212,7 +235,14 @@ def along_channels(values: Array, rank: int) -> Array:
 
 @oracle("BN")
 def bn(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """alexgkendall/caffe-segnet and hszhao/PSPNet: src/caffe/layers/bn_layer.cpp; the real cases bn-segnet-* and
+    bn-pspnet-*.
+    """
     s, x = p.get("bn_param"), bottoms[0]
+    if len(blobs) == 2:
+        x = four(x)
+    swapped = s.get("axis") == 2  # an early PSPNet's
+    x = x.swapaxes(1, 2) if swapped else x
     scale, shift = (along_channels(b.ravel(), x.ndim) for b in blobs[:2])
     if s.get("bn_mode") == "INFERENCE":
         return [x * scale + shift]
@@ -229,12 +259,16 @@ def bn(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> lis
     else:
         tops = [mean.reshape(1, -1, 1, 1), variance.reshape(1, -1, 1, 1)]
     y = (x - mean) / np.sqrt(variance + eps) * scale + shift
+    y = y.swapaxes(1, 2) if swapped else y
     return [y, *tops][: len(p.all("top"))]
 
 
 @oracle("Normalize")
 def normalize(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """weiliu89/caffe, normalize_layer.cpp, and the real cases normalize-*; without norm_param tanghy2016/caffe's."""
     s, x = p.get("norm_param"), bottoms[0]
+    if not p.has("norm_param"):
+        return unit_length(p, four(x))
     y = np.zeros_like(x)
     for n in range(x.shape[0]):
         if s.get("across_spatial"):
@@ -244,8 +278,21 @@ def normalize(p: Message, bottoms: list[Array], blobs: list[Array], train: bool)
     return [y * along_channels(blobs[0].ravel(), x.ndim) if blobs[0].size > 1 else y * blobs[0].ravel()[0]]
 
 
+def unit_length(p: Message, x: Array) -> list[Array]:
+    y, lengths = np.zeros_like(x), np.zeros((x.shape[0], 1, *x.shape[2:]))
+    for n, i, j in np.ndindex(x.shape[0], *x.shape[2:]):
+        channels = x[n, :, i, j]
+        if p.get("normalize_param").get("normalize_type") == "L1":
+            length = float(np.abs(channels).sum()) + 1e-6
+        else:
+            length = math.sqrt(float((channels**2).sum()) + 1e-6)
+        y[n, :, i, j], lengths[n, 0, i, j] = channels / length, length
+    return [y, lengths][: len(p.all("top"))]
+
+
 @oracle("LRNMap")
 def lrn_map(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """BVLC/caffe@3629f764, src/caffe/layers/lrn_map_layer.cpp: x · (1 + α · mean pooling of x²)^−β."""
     s, x = p.get("lrn_map_param"), bottoms[0]
     half, y = s.get("local_size") // 2, np.zeros_like(x)
     for i in range(x.shape[2]):
@@ -258,6 +305,7 @@ def lrn_map(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -
 
 @oracle("ReLU6")
 def relu6(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """The real cases relu6-*."""
     slope = p.get("relu6_param" if p.has("relu6_param") else "relu_param").get("negative_slope")
     x = bottoms[0]
     return [np.minimum(np.maximum(x, 0) + slope * np.minimum(x, 0), 6)]
@@ -265,29 +313,35 @@ def relu6(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> 
 
 @oracle("NegReLU")
 def neg_relu(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """The real case negrelu."""
     x = bottoms[0]
     return [np.minimum(x, 0) + p.get("relu_param").get("negative_slope") * np.maximum(x, 0)]
 
 
 @oracle("CReLU")
 def crelu(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """The real case crelu-1xN; winggan/caffe, crelu_layer.cpp, has the same order for one image."""
     x = bottoms[0]
     return [np.concatenate([np.maximum(x, 0), np.maximum(-x, 0)], axis=1)]
 
 
 @oracle("SeLu", "SELU")
 def selu(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """The real case selu-param."""
     s, x = p.get("selu_param"), bottoms[0]
     return [s.get("lambda") * np.where(x > 0, x, s.get("alpha") * (np.exp(np.minimum(x, 0)) - 1))]
 
 
 @oracle("SeLuDropout")
 def selu_dropout(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """BVLC/caffe@3866af4c, src/caffe/layers/selu_dropout_layer.cpp: a copy at test."""
     return [bottoms[0]]
 
 
 @oracle("Quantize")
 def quantize(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """The real case quantize."""
+
     def level(v: float) -> int:
         if v < 1 or v >= 200:
             return 0
@@ -298,6 +352,7 @@ def quantize(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) 
 
 @oracle("Rescale")
 def rescale(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """The real cases rescale-*."""
     rf, x = p.get("rescale_param").get("rf"), bottoms[0]
     y, inside = np.zeros_like(x), np.zeros_like(x)
     for index, v in np.ndenumerate(x):
@@ -308,6 +363,7 @@ def rescale(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -
 
 @oracle("Axpy")
 def axpy(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """The real cases axpy-*."""
     a, x, y = bottoms
     out = np.zeros_like(x)
     for n in range(x.shape[0]):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from netcompile.prototxt.message import Message
-from tests.oracles.forks import ORACLES, Array, oracle
+from tests.oracles.forks import ORACLES, Array, four, oracle
 
 
 def one(s: Message, field: str, default: int) -> int:
@@ -43,9 +43,15 @@ def with_bias(y: Array, blobs: list[Array]) -> Array:
 
 @oracle("ConvolutionDepthwise", "DepthwiseConvolution", "HoleConvolution")
 def convolution(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
-    s, x = p.get("convolution_param"), bottoms[0]
+    """BVLC Caffe's convolution with a group for each channel; the real cases convdw-* and dwconv-*. `hole` is DeepLab's
+    older name of dilation.
+    """
+    s, x = p.get("convolution_param"), four(bottoms[0])
     group = x.shape[1] if p.get("type") == "ConvolutionDepthwise" else s.get("group")
-    stride, pad = [one(s, "stride", 1)] * 2, [one(s, "pad", 0)] * 2
+    stride, pad = (
+        [s.get(f"{name}_h"), s.get(f"{name}_w")] if s.has(f"{name}_h") else [one(s, name, default)] * 2
+        for name, default in (("stride", 1), ("pad", 0))
+    )
     hole = one(s, "hole", 1) if s.has("hole") else one(s, "dilation", 1)
     return [with_bias(correlate(x, blobs[0], group, stride, pad, hole), blobs)]
 
@@ -59,14 +65,17 @@ def volume(p: Message, own: str, shared: str) -> tuple[Message, list[int], list[
 
 @oracle("Convolution3D")
 def convolution3d(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """facebookarchive/C3D, C3D-v1.1/src/caffe/layers/convolution3d_layer.cpp; the real cases conv3d-*, c3d-net."""
     _, _, stride, pad = volume(p, "convolution3d_param", "convolution_param")
     return [with_bias(correlate(bottoms[0], blobs[0], 1, stride, pad), blobs)]
 
 
 @oracle("Deconvolution3D")
 def deconvolution3d(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """facebookarchive/C3D, C3D-v1.1/src/caffe/layers/deconvolution3d_layer.cpp; the real cases deconv3d-*."""
     _, kernel, stride, pad = volume(p, "convolution3d_param", "convolution_param")
     x, w = bottoms[0], blobs[0]
+    blobs = blobs[: 1 + p.get("convolution_param").get("bias_term")]
     size = [(n - 1) * s + k for n, s, k in zip(x.shape[2:], stride, kernel, strict=True)]
     y = np.zeros((x.shape[0], w.shape[1], *size))
     for index in np.ndindex(*x.shape[2:]):
@@ -79,6 +88,7 @@ def deconvolution3d(p: Message, bottoms: list[Array], blobs: list[Array], train:
 
 @oracle("Pooling3D")
 def pooling3d(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """C3D's pooling3d_layer; the real cases pool3d-*."""
     s, kernel, stride, pad = volume(p, "pooling3d_param", "pooling_param")
     x = bottoms[0]
     size = [math.ceil((n + 2 * q - k) / t) + 1 for n, k, t, q in zip(x.shape[2:], kernel, stride, pad, strict=True)]
@@ -248,6 +258,7 @@ def psroi_pooling(p: Message, bottoms: list[Array], blobs: list[Array], train: b
 
 @oracle("Correlation", "Correlation1D")
 def correlation(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """FlowNet's and DispNet's correlation layers; the real cases corr-* and corr1d-*."""
     s, flat = p.get("correlation_param"), p.get("type") == "Correlation1D"
     k, reach, pad = s.get("kernel_size"), s.get("max_displacement"), s.get("pad")
     stride, step = s.get("stride_1"), s.get("stride_2")
@@ -275,6 +286,7 @@ def correlation(p: Message, bottoms: list[Array], blobs: list[Array], train: boo
 
 @oracle("FlowWarp")
 def flow_warp(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """FlowNet 2's flow_warp_layer; the real cases flowwarp-*, flow2-warp-chain."""
     x, flow = bottoms
     fill = np.nan if p.get("flow_warp_param").get("fill_value") == "NOT_A_NUMBER" else 0
     y = np.full_like(x, fill)
@@ -296,8 +308,25 @@ def flow_warp(p: Message, bottoms: list[Array], blobs: list[Array], train: bool)
     return [y]
 
 
+@oracle("Warp")
+def warp(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """NVlabs/PWC-Net, Caffe/warping_code; the same kernel in lvzhaoyang/caffe, src/caffe/layers/warp_layer.cu."""
+    x, flow = bottoms
+    y, (h, w) = np.zeros_like(x), x.shape[2:]
+    for n, i, j in np.ndindex(x.shape[0], h, w):
+        u, v = j + flow[n, 0, i, j], i + flow[n, 1, i, j]
+        if 0 <= u <= w - 1 and 0 <= v <= h - 1:
+            left, top, right, bottom = math.floor(u), math.floor(v), math.ceil(u), math.ceil(v)
+            a, b = u - left, v - top
+            upper = (1 - a) * x[n, :, top, left] + a * x[n, :, top, right]
+            lower = (1 - a) * x[n, :, bottom, left] + a * x[n, :, bottom, right]
+            y[n, :, i, j] = (1 - b) * upper + b * lower
+    return [y]
+
+
 @oracle("Resample")
 def resample(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """FlowNet 2's resample_layer; the real cases resample-*."""
     s, x = p.get("resample_param"), bottoms[0]
     size = bottoms[1].shape[2:] if len(bottoms) > 1 else (s.get("height"), s.get("width"))
     fy, fx = x.shape[2] / size[0], x.shape[3] / size[1]
@@ -330,6 +359,9 @@ def resample(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) 
 
 @oracle("DataAugmentation")
 def data_augmentation(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """FlowNet 2's data_augmentation_layer; the shapes of its tops and blobs checked against lmb-freiburg/flownet2,
+    src/caffe/layers/data_augmentation_layer.cpp, its numbers against no real case: it runs on a GPU alone.
+    """
     s, x = p.get("augmentation_param"), bottoms[0]
     h, w = x.shape[2:]
     size = (s.get("crop_height"), s.get("crop_width")) if s.has("crop_width") else (h, w)
@@ -416,6 +448,7 @@ class Lattice:
 
 @oracle("MultiStageMeanfield")
 def mean_field(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """CRF-RNN's multi_stage_meanfield; the real case crf-net."""
     s, (unary, start, image) = p.get("multi_stage_meanfield_param"), bottoms
     spatial, bilateral, compatibility = (b.reshape(unary.shape[1], -1) for b in blobs)
     h, w = unary.shape[2:]
@@ -438,6 +471,7 @@ def mean_field(p: Message, bottoms: list[Array], blobs: list[Array], train: bool
 
 @oracle("SoftmaxCrossEntropyLoss")
 def cross_entropy(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
+    """BVLC/caffe@d273a746, src/caffe/layers/softmax_cross_entropy_loss_layer.cpp."""
     x, target = bottoms[0], bottoms[1].reshape(bottoms[0].shape)
     e = np.exp(x - x.max(axis=1, keepdims=True))
     q = e / e.sum(axis=1, keepdims=True)
