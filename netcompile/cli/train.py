@@ -53,7 +53,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split", default="train", metavar="S", help="list of the --data folder to train on, default train"
     )
-    parser.add_argument("--mean", type=numbers, metavar="B,G,R", help="mean of --data images, default FCN's")
+    parser.add_argument(
+        "--mean",
+        type=numbers,
+        metavar="B,G,R",
+        help="mean of --data images, default: what the net's data layer says, else FCN's",
+    )
     parser.add_argument(
         "--interp",
         action="store_true",

@@ -201,6 +201,26 @@ def input_layer(size: int) -> str:
     return f'layer {{ name: "d" type: "Input" top: "data" top: "label" input_param {{ {shapes} }} }}'
 
 
+@pytest.mark.parametrize(
+    ("layer", "mean", "scale"),
+    [
+        (
+            'type: "Data" data_param { batch_size: 1 } transform_param { mean_value: [1, 2, 3] scale: 0.5 }',
+            (1, 2, 3),
+            0.5,
+        ),
+        ('type: "DenseImageData" dense_image_data_param { batch_size: 1 }', (0, 0, 0), 1),
+    ],
+)
+def test_a_folder_is_fed_as_the_nets_data_layer_says(
+    voc: Path, layer: str, mean: tuple[float, ...], scale: float
+) -> None:
+    text = f'layer {{ name: "d" top: "data" top: "label" {layer} }}'
+    found = batches(text, voc, str(voc / "VOC"), train=False).batch(0)["data"][0]
+    image = bgr(np.asarray(Image.open(voc / "VOC" / "JPEGImages" / "i0.jpg")))
+    assert np.array_equal(found, (image - np.array(mean, np.float32)[:, None, None]) * np.float32(scale))
+
+
 def test_a_folder_feeds_input_layers(voc: Path) -> None:
     batch = batches(input_layer(1), voc, str(voc / "VOC"), train=False).batch(1)
     assert (batch["data"].shape, batch["label"].shape) == ((1, 3, 5, 5), (1, 1, 5, 5))

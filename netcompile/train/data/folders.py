@@ -40,20 +40,22 @@ class Draw:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Batches of images, BGR minus a mean, and their label maps, 1×H×W each."""
+    """Batches of images, BGR minus a mean, times a scale, and their label maps, 1×H×W each."""
 
     items: tuple[tuple[str, str], ...]
     tops: tuple[str, ...]
     size: int
     draw: Draw
     mean: tuple[float, ...]
+    scale: float = 1.0
 
     def batch(self, index: int) -> dict[str, Array]:
         images, labels = [], []
         for k in range(index * self.size, (index + 1) * self.size):
             image, label = self.items[self.draw(k)]
             values = read_bgr(image).astype(np.float32)
-            images.append(values - np.asarray(self.mean, np.float32)[:, None, None])
+            values = values - np.asarray(self.mean, np.float32)[:, None, None]
+            images.append(values * np.float32(self.scale) if self.scale != 1 else values)
             if len(self.tops) > 1:
                 labels.append(read_labels(label))
                 if labels[-1].shape[1:] != values.shape[1:]:
@@ -99,7 +101,18 @@ def pairs_for(entries: Sequence[Input], wanted: Wanted) -> Batches:
         items = list_items(wanted.data)
     size = entries[0].shape[0] if entries[0].declared else 1
     draw = Draw(len(items), wanted.train, wanted.seed)
-    return Pairs(items, tops, size, draw, wanted.mean or FCN_MEAN_BGR)
+    mean, scale = _said(entries[0], wanted.folders)
+    return Pairs(items, tops, size, draw, wanted.mean or mean, scale)
+
+
+def _said(entry: Input, folders: Sequence[str]) -> tuple[tuple[float, ...], float]:
+    """Mean and scale of BGR images as the net's data layer says; the FCN reference code's mean where nobody says it."""
+    from netcompile.runtime.prepare import of_input
+
+    made, _ = of_input(entry, folders[1] if len(folders) > 1 else "")  # the net's own folder
+    if made.order != "bgr":
+        return FCN_MEAN_BGR, 1.0
+    return (FCN_MEAN_BGR if made.unsaid else made.mean), made.scale
 
 
 def list_items(path: str) -> tuple[tuple[str, str], ...]:
