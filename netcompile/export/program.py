@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import wraps
+from io import StringIO
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -153,11 +154,12 @@ def _traceable(made: nn.Module, everywhere: bool) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without torch's log: what it cannot do is raised as well, and told in full there."""
+    """Without what torch logs and prints: what it cannot do is raised as well, and told in full there."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
+    nowhere = StringIO()
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with warnings.catch_warnings(action="ignore"), redirect_stdout(nowhere), redirect_stderr(nowhere):
             yield
     finally:
         logging.disable(before)

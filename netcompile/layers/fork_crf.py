@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from netcompile.layers.base import (
     IDENTITY,
@@ -113,6 +113,14 @@ class MultiStageMeanfield(Layer):
         bottoms = ", ".join(as_planes(x, shape) for x, shape in zip(e.x, e.bottoms, strict=True))
         make = f"mean_field({bottoms}, ({weights}), {options})"
         return Emitted((f"{e.y[0]} = {make}",), init, (LATTICE, MEAN_FIELD), tensors)
+
+    def traced(self) -> Mapping[str, str]:
+        raise Refused(
+            "mean-field inference cannot be exported",
+            code="export",
+            at="type",
+            why="how many vertices its lattice has, and which are neighbours, depends on the image's numbers",
+        )
 
 
 LATTICE = '''
