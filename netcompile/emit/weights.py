@@ -28,8 +28,8 @@ def weight_plan(graph: Graph, module: Module) -> Plan:
         key = (node.name, node.occurrence)
         roles = tuple(s.meaning for s in blobs.specs)
         unread = frozenset(index for index, spec in enumerate(blobs.specs) if spec.unread)
-        shapes = tuple(s.shape for s in blobs.specs)
-        specs[key] = LayerSpec(node.name, shapes, shared, where, roles, unread=unread)
+        extents = tuple(s.shape for s in blobs.specs)
+        specs[key] = LayerSpec(node.name, extents, shared, where, roles, unread=unread)
     # What a layer of unknown type keeps in a caffemodel is unknown as well: as if the net had no such layer.
     stubs = {node.name for node in graph.nodes if isinstance(node.layer, Unknown)}
     cut = graph.cut.layers if graph.cut is not None else ()

@@ -65,7 +65,8 @@ def test_batchnorm_with_scale_and_bias(tmp_path: Path) -> None:
 def test_batchnorm_with_scale_and_bias_behind_a_convolution(tmp_path: Path) -> None:
     """A convolution takes in BVLC's BatchNorm; this one must not lose its scale there."""
     text = inputs_text(x=(1, 2, 5, 5)) + (
-        'layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param { num_output: 3 kernel_size: 3 } }'
+        'layer { name: "c" type: "Convolution" bottom: "x" top: "c" '
+        "convolution_param { num_output: 3 kernel_size: 3 } }"
         f'layer {{ name: "n" type: "BatchNorm" bottom: "c" top: "y" {BN} }}'
     )
     x = np.random.default_rng(1).normal(size=(1, 2, 5, 5))
