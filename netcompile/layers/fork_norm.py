@@ -78,6 +78,7 @@ class BN(Layer):
     scale_filler: Message | None = None
     shift_filler: Message | None = None
     axis: int = 1
+    trains: bool | None = None  # by the layer's own phase, if it has one
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=(1, 3))
     fork: ClassVar[str] = "SegNet, PSPNet, TSN"
@@ -85,6 +86,7 @@ class BN(Layer):
     @classmethod
     def read(cls, p: Params) -> Self:
         s = p.sub("bn_param")
+        own = p.train if p.own_phase else None
         segnet = [f for f in SEGNET_FIELDS if s.message.has(f)]
         tsn = [f for f in TSN_FIELDS if s.message.has(f)]
         early = [f for f in OLD_PSPNET_FIELDS if s.message.has(f)]
@@ -132,6 +134,7 @@ class BN(Layer):
                 1,
                 s.filler("slope_filler"),
                 s.filler("bias_filler"),
+                trains=own,
             )
         scale, shift = s.filler("scale_filler"), s.filler("shift_filler")
         if early:
@@ -142,7 +145,7 @@ class BN(Layer):
             _refuse_negative(s, "var_eps")
             decay, running = s.get("decay"), bool(s.get("moving_average"))
             axis = int(s.get("axis"))
-            return cls("early", "", s.get("var_eps"), 1 - decay, False, running, 1, scale, shift, axis)
+            return cls("early", "", s.get("var_eps"), 1 - decay, False, running, 1, scale, shift, axis, own)
         return cls("segnet", s.get("bn_mode"), SEGNET_EPS, 0.9, False, False, p.tops, scale, shift)
 
     def channels(self, shape: Shape) -> int:
@@ -180,14 +183,16 @@ class BN(Layer):
         tensors: list[tuple[str, Recipe]] = [
             (f"{e.name}.{key}", Reshape(e.take(i), (c,))) for i, key in enumerate(keys)
         ]
+        train = e.train if self.trains is None else self.trains
+        batch = train and not self.frozen if self.running or train else self.kind == "early"
         if self.kind == "segnet":
             make, functions = f"ScaleShift({c})", (SCALE_SHIFT,)
-        elif e.train and not self.frozen:
+        elif batch and e.train and train:
             make = f"RunningBN({c}, eps={eps}, momentum={literal(self.momentum)})"
             functions = (BATCH_NORM, RUNNING_BN)
         else:
             make = f"nn.BatchNorm{2 if rank == 4 else 1}d({c}, eps={eps})"
-            make += ".requires_grad_(False)" if e.train else ""
+            make += ".requires_grad_(False)" if e.train and self.frozen else ""
         if self.kind == "segnet" and self.mode == "INFERENCE":
             if self.tops > 1:
                 raise Refused(
@@ -197,13 +202,13 @@ class BN(Layer):
                     why="it takes no statistics",
                 )
             lines.append(f"{y} = {me}({x})")
-        elif self.kind == "segnet" or (self.kind == "early" and not self.running and not e.train):
+        elif self.kind == "segnet" or (batch and not (e.train and train)):
             dims = (0, *range(2, rank))
             for statistic, top in zip(("mean(%s)", "var(%s, correction=0)"), e.y[1:], strict=False):
                 lines.append(f"{top} = {x}.{statistic % str(dims)}.view(1, -1, 1, 1)")
             lines.append(f"{y} = batch_norm({x}, {affine}, {eps})")
             functions = (*functions, BATCH_NORM)
-        elif e.train and self.frozen:
+        elif e.train and not batch:
             lines.append(f"{y} = F.batch_norm({x}, {me}.running_mean, {me}.running_var, {affine}, eps={eps})")
         else:
             lines.append(f"{y} = {me}({x})")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from netcompile.ir.build import Options
 from netcompile.pipeline import Analysed, analyse, compile_net
@@ -94,8 +95,8 @@ def test_allow_unknown_keeps_them_with_their_own_blocks() -> None:
     ("field", "remedy"),
     [
         ("tpye: 3", "did you mean type?"),
-        ("lstm_param { }", "remove it"),
-        ("transpose_param { }", "remove it"),
+        ("gates_param { }", "remove it"),
+        ("region_param { }", "remove it"),
         ("special_loss_param { }", "remove it"),
         ("convolutoin_param { }", "did you mean convolution_param?"),
         ("poling_param { }", "did you mean pooling_param?"),
@@ -221,3 +222,24 @@ def test_dropout_by_its_own_phase(own: str, kept: bool) -> None:
     text = INPUT + f'layer {{ name: "d" type: "Dropout" bottom: "x" top: "y" {own} }}'
     source = compile_net(net(text), 0).source
     assert ("training=True" in source) is not kept
+
+
+@pytest.mark.parametrize("kind", ["BatchNorm", "BN"])
+@pytest.mark.parametrize(("own", "batch"), [("phase: TRAIN", True), ("phase: TEST", False)])
+@pytest.mark.parametrize("train", [False, True])
+def test_normalisation_by_its_own_phase(kind: str, own: str, batch: bool, train: bool) -> None:
+    """The batch's statistics, or those of the weights: zeros and ones where none are given, or Caffe's factor 0."""
+    from netcompile.runtime.execute import load_source
+
+    more = "bn_param { frozen: false }" if kind == "BN" else ""
+    text = INPUT.replace("dim: 1", "dim: 3") + f'layer {{ name: "n" type: "{kind}" bottom: "x" top: "y" {more} {own} }}'
+    module = compile_net(net(text, train=train), 1)
+    made = load_source(module).train(train)
+    x = np.random.default_rng(0).standard_normal((3, 2, 4, 4)).astype(np.float32) + 2
+    y = made(torch.from_numpy(x)).detach().numpy()
+    if batch:
+        assert np.abs(y.mean((0, 2, 3))).max() < 1e-5
+        np.testing.assert_allclose(y.std((0, 2, 3)), 1, rtol=1e-4)
+    else:
+        scale = y / x  # one number: the root of the variance's inverse, whatever the batch
+        np.testing.assert_allclose(scale, scale.flat[0], rtol=1e-4)
