@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from netcompile.ir.graph import Graph, Input, Node, ParamSpec, Value
+from netcompile.ir.layer_types import layer_type
 from netcompile.ir.outputs import with_outputs
 from netcompile.ir.prune import cut, named_blobs, needed, without_labels
 from netcompile.ir.select import State, flags_for, rules_of, select
 from netcompile.ir.storage import with_shared_memory
 from netcompile.layers.base import AUTOMATIC, Arity, IntShape, Layer
-from netcompile.layers.data import ForeignData
 from netcompile.layers.params import Params, locate
-from netcompile.layers.registry import class_of, near_types, unknown_class
-from netcompile.layers.unsupported import reason
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.prototxt.message import Message
 from netcompile.record import factory, record
@@ -157,47 +155,10 @@ class _Builder:
         )
 
     def read(self, message: Message) -> Layer | None:
-        type_name = message.get("type") or ""
-        cls = class_of(message)
-        if cls is None and type_name and not message.all("bottom") and message.all("top"):
-            self.notes.append(
-                Diagnostic(
-                    "foreign-data",
-                    f"data layer of unknown type '{type_name}' becomes an input",
-                    message.span_of("type"),
-                    severity="warning",
-                    why="it has no bottom, so all that the net needs of it is its tops",
-                )
-            )
-            cls = ForeignData
-        elif cls is None and self.options.allow_unknown and type_name:
-            cls = unknown_class(type_name)
-            self.notes.append(
-                Diagnostic(
-                    "unknown-layer",
-                    f"layer '{message.get('name')}' of unknown type '{type_name}' is a stub",
-                    message.span_of("type"),
-                    severity="warning",
-                    why="its tops are taken to have the shape of its first bottom, which nobody here knows to be true",
-                    remedy="put the layer in the stub's place in the module",
-                )
-            )
+        cls, said = layer_type(message, self.options.allow_unknown)
+        if said is not None:
+            (self.problems if cls is None else self.notes).append(said)
         if cls is None:
-            near, why = near_types(type_name), reason(type_name)
-            self.report(
-                "unknown-layer",
-                f"layer type '{type_name}' is known, and not supported"
-                if why
-                else f"unknown layer type '{type_name}'"
-                if type_name
-                else f"layer '{message.get('name')}' has no type",
-                message,
-                "type",
-                why=why or "neither BVLC Caffe nor a fork or plugin known here has it",
-                remedy=f"did you mean '{near[0]}'?"
-                if near and not why
-                else "install a plugin for it, or --allow-unknown keeps a stub in its place",
-            )
             return None
         params = Params(message, self.state.train)
         layer = cls.read(params)

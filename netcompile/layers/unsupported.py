@@ -60,6 +60,18 @@ KNOWN_UNSUPPORTED: dict[str, str] = {
     "UniqueLabel": "it gathers an image's labels while DeepLab trains on weak labels",
 }
 
+# Types that only some fork has and that no class here reads: whose they are, for the message that names them.
+FORKS: dict[str, str] = {
+    "BoxOutput": "MS-CNN's fork has it",
+    "DeformableConvolution": "forks for deformable convolutional networks have it",
+    "ImResize": "OpenPose's fork has it",
+    "Nms": "OpenPose's fork has it",
+    "ROIWarping": "MNC's fork has it",
+    "Region": "several YOLO forks have a layer of this name, and no two agree",
+    "Resize": "several forks have a layer of this name, and they differ",
+    "SpatialTransformer": "forks for spatial transformer networks have it, and they differ",
+}
+
 
 def reason(type_name: str) -> str | None:
     """Why a known layer type of a fork is not supported; None for a type that nobody here has heard of.

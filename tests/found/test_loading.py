@@ -96,7 +96,7 @@ def test_allow_unknown_keeps_them_with_their_own_blocks() -> None:
     [
         ("tpye: 3", "did you mean type?"),
         ("gates_param { }", "remove it"),
-        ("region_param { }", "remove it"),
+        ("memory_pool_param { }", "remove it"),
         ("special_loss_param { }", "remove it"),
         ("convolutoin_param { }", "did you mean convolution_param?"),
         ("poling_param { }", "did you mean pooling_param?"),
