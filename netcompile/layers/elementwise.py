@@ -36,10 +36,14 @@ if TYPE_CHECKING:
 @layer("Eltwise")
 @record
 class Eltwise(Layer):
-    """Product, weighted sum or maximum of two or more blobs of equal shape; FlowNet's fork weighs one alone, too."""
+    """Product, weighted sum or maximum of two or more blobs of equal shape; FlowNet's fork weighs one alone, too.
+
+    A sum in place loses its first bottom: Caffe sets the top to 0 before it reads the bottoms (EltwiseLayer::Forward).
+    """
 
     operation: str = "SUM"
     coeff: tuple[float, ...] = ()
+    overwritten: bool = False  # a sum whose top is its first bottom
 
     arity: ClassVar[Arity] = Arity(bottoms=(1, None), tops=1)
 
@@ -72,7 +76,16 @@ class Eltwise(Layer):
             )
         if coeff and operation == "PROD":
             s.refuse("coeff", "coeff only with SUM", code="param-conflict", why="a product has no coefficients")
-        return cls(operation, coeff if operation == "SUM" else ())
+        overwritten = operation == "SUM" and p.bottoms > 0 and p.message.all("bottom")[:1] == p.message.all("top")[:1]
+        if overwritten:
+            p.note(
+                "top",
+                f"the sum works in place on '{p.message.all('top')[0]}', whose values are lost",
+                code="in-place-sum",
+                why="Caffe sets the top to 0 before it adds the bottoms up, and the first bottom with it",
+                remedy=f"give layer '{p.message.get('name')}' a top of its own",
+            )
+        return cls(operation, coeff if operation == "SUM" else (), overwritten)
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         found: list[Condition] = []
@@ -100,7 +113,8 @@ class Eltwise(Layer):
         if self.operation == "PROD":
             return Emitted((f"{e.y[0]} = {' * '.join(e.x)}",))
         text = ""
-        for x, c in zip(e.x, self.coeff or (1.0,) * len(e.x), strict=True):
+        terms = list(zip(e.x, self.coeff or (1.0,) * len(e.x), strict=True))[self.overwritten :]
+        for x, c in terms or [(e.x[0], 0.0)]:
             sign, size = ("-" if c < 0 else "+"), abs(c)
             term = x if size == 1 else f"{literal(size)} * {x}"
             text = (f"-{term}" if sign == "-" else term) if not text else f"{text} {sign} {term}"

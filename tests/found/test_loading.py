@@ -243,3 +243,16 @@ def test_normalisation_by_its_own_phase(kind: str, own: str, batch: bool, train:
     else:
         scale = y / x  # one number: the root of the variance's inverse, whatever the batch
         np.testing.assert_allclose(scale, scale.flat[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize(("operation", "lost"), [("SUM", True), ("PROD", False)])
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_a_sum_in_place_loses_its_first_bottom(operation: str, lost: bool, level: int) -> None:
+    from netcompile.runtime.execute import run
+
+    text = INPUT.replace('top: "x"', 'top: "x" top: "y"')
+    text += f'layer {{ type: "Eltwise" bottom: "x" bottom: "y" top: "x" eltwise_param {{ operation: {operation} }} }}'
+    loaded = net(text)
+    x, y = np.full((1, 2, 4, 4), 3, np.float32), np.full((1, 2, 4, 4), 5, np.float32)
+    assert np.unique(run(loaded, None, {"x": x, "y": y}, level=level)["x"]) == [5 if lost else 15]
+    assert ("in-place-sum" in {note.code for note in loaded.notes}) is lost
