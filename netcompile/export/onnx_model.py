@@ -30,8 +30,12 @@ def tidy(model: Any) -> None:
         step(model)
 
 
-def name_blobs(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    """Give inputs and outputs the blobs' names, and whatever else had one of these another."""
+def name_blobs(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> dict[str, str]:
+    """Give inputs and outputs the blobs' names, and whatever else had one of these another.
+
+    No name may stand for two things: an output whose blob is an input too, worked on in place or not at all, gets
+    another. Returns these outputs with the names that they have.
+    """
     import onnx_ir
 
     graph = model.graph
@@ -42,8 +46,10 @@ def name_blobs(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Non
             node.outputs[0].shape, node.outputs[0].dtype = value.shape, value.dtype
             graph.append(node)
             graph.outputs[index] = node.outputs[0]
-    named = dict(zip([*graph.inputs, *graph.outputs], [*inputs, *outputs], strict=True))
-    taken = {*named.values(), *(value.name for value in _values(graph))}
+    taken = {*inputs, *outputs, *(value.name for value in _values(graph))}
+    others = {blob: _fresh(blob, taken) for blob in outputs if blob in inputs}
+    names = [*inputs, *(others.get(blob, blob) for blob in outputs)]
+    named = dict(zip([*graph.inputs, *graph.outputs], names, strict=True))
     wanted = set(named.values())
     for value in _values(graph):
         if value.name in wanted and value not in named:
@@ -52,6 +58,7 @@ def name_blobs(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Non
         value.name = _fresh("blob", taken)  # one by one, names of two blobs may be each other's
     for value, name in named.items():
         value.name = name
+    return others
 
 
 def _values(graph: Any) -> list[Any]:

@@ -109,6 +109,25 @@ def test_build_writes_and_lists_the_file(tmp_path: Path, capsys: pytest.CaptureF
 
 
 @with_onnx
+def test_a_blob_that_goes_in_and_out(tmp_path: Path) -> None:
+    """Worked on in place, or passed through, beside values of torch's that have a blob's name."""
+    import onnx
+
+    text = single('layer { name: "r" type: "ReLU" bottom: "data" top: "data" }') + (
+        'layer { name: "i" type: "Input" top: "relu" input_param { shape { dim: 1 dim: 4 } } }'
+    )
+    exported = write_onnx(*built(text), str(tmp_path / "net.onnx"))
+    graph = onnx.load(tmp_path / "net.onnx").graph
+    assert [value.name for value in graph.input] == ["data", "relu"]
+    names = [value.name for value in graph.output]
+    assert len({*names, "data", "relu"}) == 4
+    assert [limit.what for limit in exported.limits] == [
+        f"output 'data' is called '{names[0]}' in the ONNX file",
+        f"output 'relu' is called '{names[1]}' in the ONNX file",
+    ]
+
+
+@with_onnx
 def test_all_or_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_file, "TOLERANCE", -1.0)
     net = tmp_path / "relu.prototxt"
