@@ -175,14 +175,17 @@ def test_the_mean_of_a_single_value_ties_the_batch() -> None:
     assert disagreements(module, made, exported) == []
 
 
-def test_windows_that_depend_on_the_size_are_refused() -> None:
+def test_windows_that_depend_on_the_size_tie_the_program_to_the_declared_one() -> None:
     net, module, made = conformance(CONFORMANCE / "spp")
-    with pytest.raises(NetError) as caught:
-        export_program(net, module, made)
-    (finding,) = caught.value.diagnostics
-    assert finding.code == "export"
-    assert finding.what == "spp cannot be exported for every size that is legal"
-    assert "specialized" in finding.why
+    exported = export_program(net, module, made)
+    height, width = exported.signature.declared
+    assert [(a.least, a.most) for a in exported.signature.axes] == [(height, height), (width, width)]
+    assert disagreements(module, made, exported) == []
+    (limit,) = exported.limits
+    assert (limit.code, limit.severity) == ("export", "warning")
+    assert "is exported for the declared size alone, " in limit.what
+    assert limit.span is not None
+    assert limit.why
 
 
 def test_training_is_refused() -> None:
