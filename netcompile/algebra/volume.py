@@ -50,6 +50,20 @@ class Volume:
         """No number: as `Size.as_int` for a size that depends on the input."""
         return None
 
+    def at(self, extents: Mapping[str, int]) -> int | None:
+        """The value for an input extent of each axis, ``{"H": 300, "W": 500}``; None where it is not known."""
+        if self.terms is None:
+            return None
+        total = 0
+        for term, factor in self.terms.items():
+            for size, power in term:
+                value = size.at(extents[size.name])
+                if value is None:
+                    return None
+                factor *= value**power
+            total += factor
+        return total
+
     def sizes(self) -> tuple[Size, ...]:
         """The sizes that the terms are made of."""
         return tuple(dict.fromkeys(size for term in self.terms or () for size, _ in term))

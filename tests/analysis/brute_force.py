@@ -25,6 +25,7 @@ import numpy as np
 
 from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
+from netcompile.algebra.volume import Volume
 from netcompile.analysis.proof import rooms, ties
 from netcompile.analysis.upsampling import upsamplings
 from netcompile.ir.graph import Graph, Node, Value
@@ -35,7 +36,6 @@ from netcompile.layers.pooling import Pooling
 from netcompile.pipeline import Analysed, analyse
 from netcompile.prototxt.diagnostic import NetError
 from netcompile.prototxt.source import Source
-from netcompile.report.offsets import net_valid
 
 Column = np.ndarray  # of int64, one entry for each size; 0 where it does not exist
 Columns = tuple[Column, ...]
@@ -181,10 +181,7 @@ def _answer(node: Node, bottoms: list[IntShape], weights: list[IntShape]) -> lis
 
 def disagreements(analysed: Analysed, upto: int) -> Iterator[str]:
     """Where proof and brute force differ, in words."""
-    valid = net_valid(analysed)
-    if valid is None:
-        yield "the set of legal sizes could not be written down"
-        return
+    valid = analysed.valid
     for axis in (0, 1):
         brute, name = brute_force(analysed, axis, upto), "HW"[axis]
         claimed = members(valid[axis], upto)
@@ -211,6 +208,14 @@ def column(size: Size | int, upto: int, cache: dict[object, Column]) -> Column:
     if size.pieces not in cache:
         cache[size.pieces] = np.array([size.at(n) or 0 for n in range(1, upto + 1)])
     return cache[size.pieces]
+
+
+def surface(analysed: Analysed, dim: Volume, name: str, upto: int) -> Column | None:
+    """The values of an extent of both axes for 1 … upto of one, the other as declared; None where it is not known."""
+    if not dim.known:
+        return None
+    at = dict(zip("HW", analysed.symbolic.declared, strict=True))
+    return np.array([dim.at({**at, name: n}) or 0 for n in range(1, upto + 1)])
 
 
 def _sets(what: str, claimed: Column, real: Column, name: str) -> Iterator[str]:
@@ -257,7 +262,9 @@ def _extents(analysed: Analysed, brute: Brute, name: str) -> Iterator[str]:
         for position, (dim, real) in enumerate(zip(shape, columns, strict=True)):
             if isinstance(dim, Size) and dim.name not in ("", name):
                 continue
-            claimed = column(dim, upto, cache)
+            claimed = surface(analysed, dim, name, upto) if isinstance(dim, Volume) else column(dim, upto, cache)
+            if claimed is None:
+                continue
             wrong = np.flatnonzero((claimed != real) & brute.legal)
             if len(wrong):
                 n = int(wrong[0]) + 1
@@ -283,8 +290,8 @@ def _fibres(analysed: Analysed, valid: tuple[NSet, NSet], brute: Brute, axis: in
 
 
 def numbers_needed(analysed: Analysed) -> bool:
-    """Whether a layer's rule has no closed form, so that nothing is claimed beyond the declared size."""
-    return any(not tie.by_weights for tie in ties(analysed.symbolic))
+    """Whether a layer is not followed, or fixes a number of elements: of sizes beyond, nothing is claimed."""
+    return bool(analysed.legal.gaps) or any(not tie.by_weights for tie in ties(analysed.symbolic))
 
 
 # nets ----------------------------------------------------------------------------------------------------------
