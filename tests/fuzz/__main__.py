@@ -79,22 +79,26 @@ def main() -> int:
     parser.add_argument("--types", default="", help="layer types to draw, separated by commas (all)")
     options = parser.parse_args()
     only = tuple(filter(None, options.types.split(",")))
-    if unknown := [name for name in only if name not in DRAWS]:
-        parser.error(f"no such types: {', '.join(unknown)}; there are {', '.join(DRAWS)}")
-    warnings.simplefilter("ignore")
     mistaken = options.count if options.mistaken is None else options.mistaken
     count = options.count // 5 if options.hostile is None else options.hostile
+    own, forks = hostile.types()
+    if unknown := [name for name in only if name not in (*DRAWS, *own, *forks)]:
+        parser.error(f"no such types: {', '.join(unknown)}; there are {', '.join((*DRAWS, *own, *forks))}")
+    drawn = tuple(name for name in only if name in DRAWS)
+    if only and not drawn:
+        options.count = mistaken = 0  # types without a rule: nets from the schema alone
+    warnings.simplefilter("ignore")
     tallies = {
-        "valid nets": fuzz("valid nets", nets(only), check.check, options.count, options.seed),
-        "nets with mistakes": fuzz("nets with mistakes", mutate.mutants(only), mutate.check, mistaken, options.seed),
+        "valid nets": fuzz("valid nets", nets(drawn), check.check, options.count, options.seed),
+        "nets with mistakes": fuzz("nets with mistakes", mutate.mutants(drawn), mutate.check, mistaken, options.seed),
         "nets with mistakes, every command": fuzz(
             "nets with mistakes, every command",
-            mutate.mutants(only),
+            mutate.mutants(drawn),
             mutate.check_commands,
             mistaken // 10,
             options.seed + 10**6,
         ),
-        "hostile nets": wild(count, options.seed, only),
+        "hostile nets": wild(count, options.seed, tuple(name for name in only if name in (*own, *forks))),
     }
     print("\n".join(summary(what, tally) for what, tally in tallies.items()))
     failures = [error for tally in tallies.values() for error in tally.failures]

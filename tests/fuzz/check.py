@@ -18,7 +18,7 @@ from netcompile.prototxt.printer import to_text
 from netcompile.prototxt.source import Source
 from netcompile.report.as_json import layers_as_json
 from netcompile.report.layers import layers_report
-from netcompile.runtime.execute import run
+from netcompile.runtime.execute import DTYPES, run
 from tests.fuzz.caffemodel import Form, caffemodel
 from tests.fuzz.draw import Array, Drawn
 from tests.layers.harness import module_of
@@ -47,6 +47,8 @@ def check(net: Drawn) -> None:
         _values(net, analysed)
         _inspection(net, analysed)
         _sizes(net, analysed)
+        if net.extra % 4 == 3:
+            _other_dtype(net, analysed, "float32" if net.extra % 8 == 3 else "bfloat16")
         if net.extra % 4 == 0:
             _round_trip(net, analysed)
         if net.extra % 8 == 1:
@@ -81,7 +83,8 @@ def _values(net: Drawn, analysed: Analysed) -> None:
 
     seen = set()
     every = list(analysed.graph.blobs)
-    for level, outputs in ((0, every), (1, every), (2, every), (2, None)):  # fewer outputs let layers be fused
+    alone = {2, net.extra % 3}  # fewer outputs let layers be fused
+    for level, outputs in (*((level, every) for level in (0, 1, 2)), *((level, None) for level in sorted(alone))):
         module = compile_net(analysed, level, outputs)
         key = (module.source, module.weights)
         if key in seen:
@@ -101,6 +104,26 @@ def _values(net: Drawn, analysed: Analysed) -> None:
         for name, tensor in tensors.items():
             if why := difference(tensor.numpy(), net.expected[name]):
                 raise Mismatch(net, f"{where}: blob '{name}': {why}")
+
+
+def _other_dtype(net: Drawn, analysed: Analysed, dtype: str) -> None:
+    """The net runs in another type, and its blobs have the shapes that they should have."""
+    import torch
+
+    level = net.extra // 8 % 3
+    module = compile_net(analysed, level, list(analysed.graph.blobs))
+    made = module_of(analysed, module, net.blobs, dtype)
+    feed = [torch.from_numpy(np.array(net.inputs[v.blob])).to(DTYPES[dtype]) for v in module.inputs]
+    try:
+        with torch.no_grad():
+            result = made(*feed)
+    except Exception as error:
+        raise Mismatch(net, f"-O{level} in {dtype}: {type(error).__name__}: {error}") from error
+    tensors = result if isinstance(result, dict) else dict.fromkeys(module.outputs, result)
+    for name, tensor in tensors.items():
+        wanted = net.expected[name].shape
+        if name not in net.dynamic and tuple(tensor.shape) != wanted:
+            raise Mismatch(net, f"-O{level} in {dtype}: blob '{name}' is {tuple(tensor.shape)}, not {wanted}")
 
 
 def difference(found: Array, wanted: Array, tolerance: float = TOLERANCE) -> str:
