@@ -171,9 +171,9 @@ def image_inputs(arguments: argparse.Namespace, analysed: Analysed) -> tuple[Inp
     """The inputs that are no labels: where a loss is an output, those that the net would have without."""
     if not arguments.with_loss and analysed.graph.cut is None:
         return analysed.graph.inputs
-    from netcompile.ir.prune import without_labels
+    from netcompile.ir.prune import for_inference
 
-    return without_labels(analysed.graph, frozenset(dict(arguments.input)))[0].inputs
+    return for_inference(analysed.graph, frozenset(dict(arguments.input)))[0].inputs
 
 
 def without_loss(arguments: argparse.Namespace, source: Source) -> Analysed:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from netcompile.ir.graph import Graph, Input, Node, ParamSpec, Value
 from netcompile.ir.layer_types import layer_type
 from netcompile.ir.outputs import with_outputs
-from netcompile.ir.prune import cut, named_blobs, needed, without_labels
+from netcompile.ir.prune import cut, for_inference, named_blobs, needed
 from netcompile.ir.select import State, flags_for, rules_of, select
 from netcompile.ir.storage import with_shared_memory
 from netcompile.layers.base import AUTOMATIC, Arity, IntShape, Layer
@@ -371,7 +371,7 @@ class _Builder:
             raise NetError(self.once_each(), graph)
         keep = frozenset(self.options.shapes) | self.options.fed
         if not self.options.with_loss and not self.options.outputs:
-            graph, dropped = without_labels(graph, keep)
+            graph, dropped = for_inference(graph, keep)
             self.notes += dropped
         graph = with_outputs(graph)
         return Built(graph, tuple(self.notes))

@@ -20,8 +20,16 @@ else:
     Protocol = object
 
 
-def without_labels(graph: Graph, keep: frozenset[str]) -> tuple[Graph, list[Diagnostic]]:
-    """The graph without its labels and with a note for each layer dropped; `keep` names labels that stay."""
+def for_inference(graph: Graph, keep: frozenset[str]) -> tuple[Graph, list[Diagnostic]]:
+    """The graph without its labels, without what needs them, and without losses that nobody here computes; with a note
+    for each layer dropped. `keep` names labels that stay.
+    """
+    graph, dropped = _without_labels(graph, keep)
+    graph, foreign = _without_foreign(graph)
+    return graph, [*dropped, *foreign]
+
+
+def _without_labels(graph: Graph, keep: frozenset[str]) -> tuple[Graph, list[Diagnostic]]:
     sources = [entry.value for entry in graph.inputs if entry.layer.type != "Input" and entry.value.blob not in keep]
     if not sources:
         return graph, []
@@ -37,18 +45,35 @@ def without_labels(graph: Graph, keep: frozenset[str]) -> tuple[Graph, list[Diag
     if len(labels) == len(graph.inputs):
         return graph, []
     nodes = tuple(node for node in graph.nodes if id(node) not in gone)
-    notes = [
-        Diagnostic(
-            "label-dropped",
-            f"layer '{node.name}' ({node.type}) vanishes at inference with the label that it needs",
-            node.message.span_of("type"),
-            severity="note",
-            remedy="--with-loss keeps it",
-        )
-        for node in graph.nodes
-        if id(node) in gone
-    ]
+    notes = [_dropped(node, "with the label that it needs") for node in graph.nodes if id(node) in gone]
     return _rebuild(graph, nodes, labels), notes
+
+
+def _without_foreign(graph: Graph) -> tuple[Graph, list[Diagnostic]]:
+    """The graph without losses and metrics of forks that nobody here computes, where no other layer reads them."""
+    consumers = graph.consumers()
+    gone = [
+        node
+        for node in graph.nodes
+        if node.layer.is_measure and not node.layer.computed and not any(consumers.get(top) for top in node.tops)
+    ]
+    if not gone or len(gone) == len(graph.nodes):
+        return graph, []
+    dropped = {id(node) for node in gone}
+    nodes = tuple(node for node in graph.nodes if id(node) not in dropped)
+    idle = {entry.value for entry in graph.inputs} - {b for node in nodes for b in node.bottoms}
+    labels = {value for value in idle if any(node.layer.is_measure for node in consumers.get(value, ()))}
+    return _rebuild(graph, nodes, labels), [_dropped(node, "as a part of training") for node in gone]
+
+
+def _dropped(node: Node, how: str) -> Diagnostic:
+    return Diagnostic(
+        "label-dropped",
+        f"layer '{node.name}' ({node.type}) vanishes at inference {how}",
+        node.message.span_of("type"),
+        severity="note",
+        remedy="--with-loss keeps it",
+    )
 
 
 def _only_measured(source: Value, consumers: dict[Value, list[Node]]) -> set[int] | None:

@@ -36,6 +36,7 @@ class ForeignMeasure(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=(1, None), tops=(0, None))
     is_measure: ClassVar[bool] = True
+    computed: ClassVar[bool] = False
     fork: ClassVar[str] = "various"
 
     name: str = ""

@@ -140,8 +140,11 @@ class PriorBox(Priors):
         if most and len(most) != len(s.all("min_size")):
             s.refuse("max_size", f"{len(most)} max_size for {len(least)} min_size", code="param-count")
             most = []
-        if any(not a < b < inf for a, b in zip(least, most, strict=False)):
-            s.refuse("max_size", "max_size must be finite and greater than min_size", code="param-range")
+        if not all(v < inf for v in most):
+            s.refuse("max_size", "max_size must be finite", code="param-range")
+            most = []
+        if any(a >= b for a, b in zip(least, most, strict=False)):
+            s.refuse("max_size", "max_size must be greater than min_size", code="param-range")
             most = []
         for field, values in (("min_size", least), ("max_size", most)):
             cut = [v for v in values if v % 1]

@@ -16,8 +16,9 @@ def markdown(rows: list[Row]) -> str:
         "# The corpus",
         "",
         "Prototxts as found in public repositories, and what netcompile makes of them. Written by `make corpus`.",
-        "*loads*: the file makes a net; *shapes*: every blob as in real Caffe; *values*: sampled outputs within",
-        "1e-4 of max|reference|, with drawn weights and inputs. A dash: real Caffe gives no reference for it.",
+        "*loads*: the file makes a net, in the phase and stage that its layers are for, named where they are not TEST;",
+        "*shapes*: every blob as in real Caffe, or its fork; *values*: sampled outputs within 1e-4 of max|reference|,",
+        "with drawn weights and inputs. A dash: there is no reference for it.",
         "",
         f"- {len(rows)} files, {len(nets)} of them nets",
         f"- {sum(row.loads == 'yes' for row in nets)} load",
@@ -26,8 +27,8 @@ def markdown(rows: list[Row]) -> str:
         f"- {sum(row.values == 'yes' for row in rows)} give real Caffe's values, "
         f"{sum(row.values == 'no' for row in rows)} do not",
         "",
-        "| file | format | loads | shapes | values | why not, or a remark |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| file | format | loads | shapes | values | why not, or a remark | the original |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
         cells = (
@@ -37,6 +38,7 @@ def markdown(rows: list[Row]) -> str:
             row.shapes,
             row.values,
             row.why.replace("|", "\\|"),
+            row.original.replace("|", "\\|"),
         )
         lines.append("| " + " | ".join(cell.replace("\n", " ") for cell in cells) + " |")
     return "\n".join(lines) + "\n"

@@ -34,6 +34,7 @@ class Row:
     values: str = "-"
     why: str = ""
     error: float = 0.0
+    original: str = ""  # of a net that does not load: whether real Caffe, or the fork it was written for, loads it
 
 
 @cache
@@ -72,6 +73,30 @@ def load(file: str, shapes: dict[str, tuple[int, ...]] | None = None, **options:
     return analyse(source, Options(shapes=shapes or {}, **options), crop_offsets)
 
 
+def load_as_meant(file: str, shapes: dict[str, tuple[int, ...]] | None = None) -> tuple[Analysed, str]:
+    """The net in the phase and stage that the messages name, and these options in words. Raises NetError."""
+    options: dict[str, Any] = {}
+    for _ in range(4):
+        try:
+            return load(file, shapes, **options), _words(options)
+        except NetError as error:
+            flags = next((d.remedy for d in error.diagnostics if d.code == "unknown-bottom"), "")
+            if not flags.startswith("--"):
+                raise
+            words = flags.split()
+            given = list(zip(words[::2], words[1::2], strict=True))
+            options["train"] = options.get("train", False) or ("--phase", "train") in given
+            options["stages"] = (*options.get("stages", ()), *(value for key, value in given if key == "--stage"))
+            options["level"] = max([options.get("level", 0), *(int(v) for key, v in given if key == "--level")])
+    return load(file, shapes, **options), _words(options)
+
+
+def _words(options: dict[str, Any]) -> str:
+    phase = ["--phase train"] if options.get("train") else []
+    level = [f"--level {options['level']}"] if options.get("level") else []
+    return " ".join([*phase, *(f"--stage {stage}" for stage in options.get("stages", ())), *level])
+
+
 def draw_inputs(reference: dict[str, Any]) -> dict[str, np.ndarray]:
     """The inputs that the reference was computed from."""
     random = np.random.RandomState(reference["seed"])
@@ -84,7 +109,7 @@ def draw_inputs(reference: dict[str, Any]) -> dict[str, np.ndarray]:
 
 def part(net: Analysed, reference: dict[str, Any]) -> Analysed:
     """The net, or what of it the reference has, where it ran without the labels and what needs them."""
-    if not net.problems or not set(reference["blobs"]) <= set(net.graph.blobs):
+    if not set(reference["blobs"]) < set(net.graph.blobs):
         return net
     wanted = {net.graph.blobs[blob] for blob in reference["blobs"]}
     nodes = []
@@ -137,19 +162,19 @@ def check(file: str, values: bool = True, level: int = 1) -> Row:
     reference = truth(file)
     given = {name: tuple(shape) for name, shape in (reference or {}).get("inputs", {}).items()}
     try:
-        net = load(file, given)
+        net, flags = load_as_meant(file, given)
     except NetError as error:
-        return Row(file, "no", why=_first(error))
+        return Row(file, "no", why=_first(error), original=original(file))
     crops = "declared" if reference and "undeclared" in reference.get("note", "") else "auto"
     try:
         if crops == "declared":
             net = load(file, given, crop_offsets="declared")
         net = net.require() if reference is None or "blobs" not in reference else part(net, reference).require()
     except NetError as error:
-        return Row(file, "refused", why=_first(error))
+        return Row(file, "no", why=_first(error), original=original(file))
     if reference is None or "blobs" not in reference:
         why = (reference or {}).get("error", "")
-        return Row(file, "yes", why=f"real Caffe: {why}" if why else "")
+        return Row(file, "yes", why=flags or (f"real Caffe: {why}" if why else ""))
     differing = shape_differences(net, reference)
     if differing:
         return Row(file, "yes", "no", why="; ".join(differing[:3]))
@@ -164,6 +189,23 @@ def check(file: str, values: bool = True, level: int = 1) -> Row:
     error, where = worst_error(net, reference, level)
     verdict = "yes" if error <= TOLERANCE else "no"
     return Row(file, "yes", "yes", verdict, "" if verdict == "yes" else f"{where} differs by {error:.2g}", error)
+
+
+def original(file: str) -> str:
+    """Whether the Caffe that a net was written for loads it, as far as the material tells."""
+    entry = next(entry for entry in index() if entry["file"] == file)
+    reference = truth(file) or {}
+    if reference.get("error"):
+        return f"real Caffe does not: {reference['error']}"
+    if any(word in entry["protoc_bvlc"] for word in NO_TEXT):
+        return "no Caffe does: protobuf's own reader refuses the text"
+    if entry["fork_only"]:
+        return "its fork does"
+    return "real Caffe does, with the code that the file names" if "python" in entry["oddities"].lower() else "unknown"
+
+
+# what protobuf's reader says of a text that no schema makes right
+NO_TEXT = ("Expected", "Non-repeated", "String literals", "Interpreting", "Invalid", "unterminated")
 
 
 def _first(error: NetError) -> str:

@@ -24,7 +24,7 @@ FOUND = {
     "lrnmap-scalar": ("2:42", "shape", "layer 'l': LRNMap wants 4 axes, not 0"),
     "normalize-scalar": ("2:45", "shape", "layer 'l': Normalize wants 2 to 4 axes, not 0"),
     "permute-scalar": None,
-    "priorbox-max-size-negative": ("3:110", "param-range", "max_size must be finite and greater than min_size"),
+    "priorbox-max-size-negative": ("3:110", "param-range", "max_size must be greater than min_size"),
     "priorbox-min-size-infinite": ("3:98", "param-range", "min_size must be positive and finite"),
     "smooth-l1-scalars": ("3:48", "shape", "layer 'l': a loss cannot read a scalar"),
 }
