@@ -167,7 +167,7 @@ def test_a_loop_over_numbers_is_refused_where_it_stands() -> None:
     assert finding.code == "export"
     assert finding.span is not None
     assert finding.what == "layer 'x': mean-field inference cannot be exported"
-    assert finding.remedy == "--output u --output q --output data ends the net before this layer"
+    assert finding.remedy == "--output c --output data ends the net before this layer"
 
 
 @with_onnx
