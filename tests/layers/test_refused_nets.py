@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz import commands
-from tests.layers.harness import refusals
+from tests.layers.harness import inputs_text, refusals
 
 FOLDER = Path(__file__).parents[1] / "refused"
 # file -> line and column, code and words of what is said; a crop out of bounds is told for each axis
@@ -68,3 +68,18 @@ def test_every_command_refuses_them() -> None:
     for path in sorted(FOLDER.glob("*.prototxt")):
         codes = commands.examine(path.read_text(encoding="utf-8"), ["--with-loss"])
         assert REFUSED[path.stem][1] == "crop-bounds" or set(codes.values()) == {2}, path.stem
+
+
+@pytest.mark.parametrize(
+    ("type_name", "field"),
+    [("InnerProduct", "inner_product_param"), ("Convolution", "convolution_param"), ("Scale", "scale_param")],
+)
+def test_a_filler_without_a_blob_is_not_read(type_name: str, field: str) -> None:
+    """Caffe makes no filler for a bias that the layer does not have."""
+    size = {"InnerProduct": "num_output: 2 ", "Convolution": "num_output: 2 kernel_size: 1 "}.get(type_name, "")
+    layer = f'layer {{ name: "l" type: "{type_name}" bottom: "x" top: "y" {field} {{ {size}'
+    fillers = ('bias_filler { type: "gaussian" std: 0 }', 'bias_filler { type: "none such" }')
+    for filler in fillers:
+        text = inputs_text(x=(1, 3, 4, 4)) + layer
+        assert refusals(f"{text} bias_term: false {filler} }} }}") == []
+        assert [f.code for f in refusals(f"{text} bias_term: true {filler} }} }}")] == ["filler"]
