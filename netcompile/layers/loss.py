@@ -26,6 +26,7 @@ from netcompile.layers.measure import (
     SHAPES,
     VALID,
     Loss,
+    check_normalization,
     ignored,
     label_each,
     label_wishes,
@@ -58,6 +59,7 @@ class _ClassLoss(Loss):
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         x, label = bottoms[:2]
+        check_normalization(self.over)
         return [same_batch(x, label), *label_each(x, label, self.axis, self.at)]
 
     def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
@@ -270,6 +272,7 @@ class SigmoidCrossEntropyLoss(Loss):
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         x, target = bottoms
+        check_normalization(self.over)
         why = f"one target for each score is wanted: {show(x)} against {show(target)}"
         return [same_batch(x, target), *same_count(x, target, Refused(SHAPES, at="bottom[1]", why=why))]
 

@@ -71,6 +71,17 @@ def normalization(p: Params, default: str) -> str:
     return default
 
 
+def check_normalization(over: str) -> None:
+    """Raises Refused for a fork's way to divide a loss. Where the loss vanishes, nobody asks."""
+    if over not in ("FULL", "VALID", "BATCH_SIZE", "NONE"):
+        raise Refused(
+            f"a loss of normalization {over} is not computed here",
+            code="unsupported",
+            at="loss_param.normalization",
+            why="BVLC Caffe has FULL, VALID, BATCH_SIZE and NONE",
+        )
+
+
 def same_batch(x: Shape, label: Shape, what: str = LABELS) -> Condition:
     """Both bottoms must agree in their first axis. Raises Refused where one of them has no axis."""
     for index, shape in enumerate((x, label)):

@@ -26,7 +26,17 @@ FOUND = {
     "permute-scalar": None,
     "priorbox-max-size-negative": ("3:110", "param-range", "max_size must be greater than min_size"),
     "priorbox-min-size-infinite": ("3:98", "param-range", "min_size must be positive and finite"),
+    "sigmoid-loss-pre-fixed": (
+        "3:128",
+        "unsupported",
+        "layer 'l': a loss of normalization PRE_FIXED is not computed here",
+    ),
     "smooth-l1-scalars": ("3:48", "shape", "layer 'l': a loss cannot read a scalar"),
+    "softmax-loss-pre-fixed": (
+        "3:104",
+        "unsupported",
+        "layer 'l': a loss of normalization PRE_FIXED is not computed here",
+    ),
 }
 
 
