@@ -10,9 +10,11 @@ is unknown: it takes part in every operation and proves nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import gcd
 
 from netcompile.algebra.extent import Size
 from netcompile.algebra.nset import AxesMeet, SizeTooComplex
+from netcompile.algebra.pieces import Staircase
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -153,7 +155,19 @@ def _terms(extent: Extent) -> Mapping[Term, int] | None:
     if number is not None:
         return {frozenset(): number}
     assert isinstance(extent, Size)
-    return {frozenset(((extent, 1),)): 1}
+    content = _content(extent)
+    return {frozenset(((extent // content, 1),)): content}
+
+
+def _content(size: Size) -> int:
+    """The greatest number that divides every value: ``12·H`` and ``H·12`` are one term of one size."""
+    found = 0
+    for _, f in size.pieces:
+        if isinstance(f, Staircase):
+            found = gcd(found, f.a, f.q, f.d)
+        else:
+            found = gcd(found, f.rise, *(value for value in f.values if value is not None))
+    return found or 1
 
 
 def simplest(volume: Volume) -> Extent:
