@@ -149,6 +149,9 @@ def worst_error(net: Analysed, reference: dict[str, Any], level: int = 1) -> tup
     for name, entry in reference["outputs"].items():
         places, values = (np.array(column) for column in zip(*entry["samples"], strict=True))
         got = found[name].ravel()[places.astype(np.int64)]
+        # Drawn statistics can be negative, and their root NaN on both sides; all else must be a number.
+        same = np.isnan(got) & np.isnan(values)
+        got, values = np.where(same, 0, got), np.where(same, 0, values)
         error = float(np.abs(got - values).max() / max(np.abs(values).max(), 1e-30))
         error = error if np.isfinite(error) else float("inf")
         if error >= worst:
