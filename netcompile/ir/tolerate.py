@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from netcompile.ir.build import Options, state_of
 from netcompile.ir.select import State, takes_part
-from netcompile.layers.registry import layer_class
+from netcompile.layers.registry import class_of
 from netcompile.prototxt.diagnostic import NetError, sorted_by_position
 from netcompile.prototxt.load import load_net
 from netcompile.prototxt.message import Message
@@ -63,7 +63,7 @@ def _harmless(layer: Message, state: State) -> str | None:
     """Why nothing of the layer is read, "" where another message says it; None if something is."""
     if not takes_part(layer, state):
         return f"nothing depends on it: layer '{layer.get('name')}' takes no part in phase {state.phase}"
-    cls = layer_class(layer.get("type") or "")
+    cls = class_of(layer)
     if cls is None:
         return "" if layer.has("type") else None
     if cls.is_data and not cls.declares_shapes and not layer.has("bottom"):

@@ -93,7 +93,7 @@ def class_of(message: Message) -> type[Layer] | None:
         found = layer_class(f"Python:{code.get('module')}.{code.get('layer')}")
         if found is not None:
             return found
-    return layer_class(name)
+    return layer_class(name) if ":" not in name else None  # no type of a file is called so
 
 
 def near_types(name: str) -> list[str]:
