@@ -402,7 +402,9 @@ class _Writer:
 
     def shape_text(self, value: Value) -> str:
         dims = self.symbolic.get(value) or self.shapes.get(value)
-        return dims_text(dims) if dims is not None else "?"
+        maker = next((node for node in self.graph.nodes if value in node.tops), None)
+        more = ", or larger: its size depends on the numbers" if maker and maker.layer.sized_by_values else ""
+        return dims_text(dims) + more if dims is not None else "?"
 
 
 def _count(shape: IntShape) -> int:
