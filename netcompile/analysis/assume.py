@@ -25,6 +25,7 @@ from netcompile.record import record, replace
 
 USUAL = (500, 224, 227, 256, 300, 320, 321, 368, 384, 448, 512, 513, 299, 128, 112, 96, 64, 48, 40, 32, 28, 24, 20, 16)
 ROUNDS = 24  # wishes that are granted one after another
+HALVES = 4  # candidates that are no help alone, for which the layer's other bottoms are tried as well
 SMALL = 224  # an image's size where there are many
 # By number of axes: images, and videos as C3D has them. What has fewer axes is a list of items.
 USUAL_SHAPES = {4: (1, 3, 500, 500), 5: (1, 3, 16, 112, 112)}
@@ -103,18 +104,39 @@ def _depends(graph: Graph, node: Node, problem: Diagnostic) -> bool:
 
 
 def _better(state: Settled, node: Node, problem: Diagnostic) -> Settled | None:
-    """A state in which the layer is no longer refused and more of the net is legal; the first one that is found."""
+    """A state in which the layer is no longer refused and more of the net is legal; the first one that is found.
+
+    A layer that wants several of its bottoms otherwise is granted one wish after another.
+    """
     tried = {tuple(entry.shape for entry in state.graph.inputs)}
+    partial: list[tuple[Settled, Diagnostic]] = []
+    for made in _tried(state, node, problem, tried):
+        still = next((found for refused, found in made.refused if refused is node), None)
+        if still is None and made.badness < state.badness:
+            return made
+        if still is not None and made.missing <= state.missing and not _resizes_alone(state.graph, made.graph):
+            partial.append((made, still))
+    for half, still in partial[:HALVES]:
+        for made in _tried(half, node, still, tried):
+            if made.badness < state.badness and all(refused is not node for refused, _ in made.refused):
+                return made
+    return None
+
+
+def _resizes_alone(before: Graph, after: Graph) -> bool:
+    """Whether nothing but heights and widths of inputs differ."""
+    pairs = zip(before.inputs, after.inputs, strict=True)
+    return all(len(old.shape) == len(new.shape) and old.shape[:2] == new.shape[:2] for old, new in pairs)
+
+
+def _tried(state: Settled, node: Node, problem: Diagnostic, tried: set[tuple[IntShape, ...]]) -> Iterator[Settled]:
+    """The states of all candidates that were not tried before."""
     for shapes in _candidates(state, node, problem):
         changed = _with(state.graph, shapes)
         key = tuple(entry.shape for entry in changed.inputs)
-        if key in tried:
-            continue
-        tried.add(key)
-        made = _state(changed)
-        if made.badness < state.badness and all(refused is not node for refused, _ in made.refused):
-            return made
-    return None
+        if key not in tried:
+            tried.add(key)
+            yield _state(changed)
 
 
 def _candidates(state: Settled, node: Node, problem: Diagnostic) -> Iterator[Shapes]:
@@ -170,9 +192,11 @@ def _granted(state: Settled, source: Value, value: Value, wish: Sequence[int | N
         yield _filled(wish, old)
         return
     if len(wish) <= len(now):  # axes of one element make no difference to a count
-        traced = _traced(state, source, value, (*wish, *(1,) * (len(now) - len(wish))))
-        if traced is not None:
-            yield traced
+        ones = (1,) * (len(now) - len(wish))
+        for whole in dict.fromkeys([(*wish, *ones), (*wish[:-1], *ones, *wish[-1:])]):
+            traced = _traced(state, source, value, whole)
+            if traced is not None:
+                yield traced
     if None not in wish and prod(old) == prod(now):
         yield from _dealt(prod(extent or 1 for extent in wish), old)
 

@@ -154,8 +154,10 @@ class _Recurrent(Layer):
 
     def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
         x, cont = bottoms[:2]
+        streams = bottoms[2][0] if self.static and len(bottoms) > 2 and bottoms[2] else None
         if index == 0:
-            return ((*cont[:2], *x[2:]),) if len(x) > 2 and len(cont) == 2 else ((None, None, None),)
+            marks = (*cont[:1], streams or cont[1]) if len(cont) == 2 else (None, streams)
+            return ((*marks, *x[2:]), (*marks, None)) if len(x) > 2 else ((*marks, None),)
         if index == 1:
             return (x[:2],)
         return ((x[1], None),) if self.static and index == 2 else ((1, x[1], self.outputs),)

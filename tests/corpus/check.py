@@ -167,14 +167,14 @@ def check(file: str, values: bool = True, level: int = 1) -> Row:
     try:
         net, flags = load_as_meant(file, given)
     except NetError as error:
-        return Row(file, "no", why=_first(error), original=original(file))
+        return Row(file, "no", why=_first(error), original=original(file, error))
     crops = "declared" if reference and "undeclared" in reference.get("note", "") else "auto"
     try:
         if crops == "declared":
             net = load(file, given, crop_offsets="declared")
         net = net.require() if reference is None or "blobs" not in reference else part(net, reference).require()
     except NetError as error:
-        return Row(file, "no", why=_first(error), original=original(file))
+        return Row(file, "no", why=_first(error), original=original(file, error))
     if reference is None or "blobs" not in reference:
         why = (reference or {}).get("error", "")
         return Row(file, "yes", why=flags or (f"real Caffe: {why}" if why else ""))
@@ -194,19 +194,21 @@ def check(file: str, values: bool = True, level: int = 1) -> Row:
     return Row(file, "yes", "yes", verdict, "" if verdict == "yes" else f"{where} differs by {error:.2g}", error)
 
 
-def original(file: str) -> str:
+def original(file: str, error: NetError) -> str:
     """Whether the Caffe that a net was written for loads it, as far as the material tells."""
     entry = next(entry for entry in index() if entry["file"] == file)
     reference = truth(file) or {}
     if reference.get("error"):
         return f"real Caffe does not: {reference['error']}"
-    if any(word in entry["protoc_bvlc"] for word in NO_TEXT):
+    if any(word in entry["protoc_bvlc"] for word in NO_TEXT) or any(d.code in NO_NET for d in error.diagnostics):
         return "no Caffe does: protobuf's own reader refuses the text"
     if entry["fork_only"]:
         return "its fork does"
     return "real Caffe does, with the code that the file names" if "python" in entry["oddities"].lower() else "unknown"
 
 
+# mistakes of the text that no schema makes right
+NO_NET = ("template", "merge-conflict", "unclosed-string", "duplicate-field", "wrong-type")
 # what protobuf's reader says of a text that no schema makes right
 NO_TEXT = ("Expected", "Non-repeated", "String literals", "Interpreting", "Invalid", "unterminated")
 

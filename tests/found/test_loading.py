@@ -256,3 +256,19 @@ def test_a_sum_in_place_loses_its_first_bottom(operation: str, lost: bool, level
     x, y = np.full((1, 2, 4, 4), 3, np.float32), np.full((1, 2, 4, 4), 5, np.float32)
     assert np.unique(run(loaded, None, {"x": x, "y": y}, level=level)["x"]) == [5 if lost else 15]
     assert ("in-place-sum" in {note.code for note in loaded.notes}) is lost
+
+
+def test_assumed_shapes_of_several_bottoms_that_fit_together() -> None:
+    """Words and their marks, of as many streams as there are images: neither shape alone makes the net legal."""
+    loaded = net(
+        'layer { name: "h" type: "HDF5Data" top: "cont" top: "words" hdf5_data_param { source: "s" batch_size: 20 } }\n'
+        'layer { name: "in" type: "Input" top: "image" input_param { shape { dim: 10 dim: 7 } } }\n'
+        'layer { name: "e" type: "Embed" bottom: "words" top: "e" embed_param { input_dim: 9 num_output: 4 } }\n'
+        'layer { name: "l" type: "LSTM" bottom: "e" bottom: "cont" bottom: "image" top: "l" '
+        "recurrent_param { num_output: 3 } }"
+    )
+    assert {entry.value.blob: entry.shape for entry in loaded.graph.inputs} == {
+        "cont": (1, 10),
+        "words": (1, 10, 1, 1),
+        "image": (10, 7),
+    }
