@@ -157,7 +157,7 @@ class _Recurrent(Layer):
         streams = bottoms[2][0] if self.static and len(bottoms) > 2 and bottoms[2] else None
         if index == 0:
             marks = (*cont[:1], streams or cont[1]) if len(cont) == 2 else (None, streams)
-            return ((*marks, *x[2:]), (*marks, None)) if len(x) > 2 else ((*marks, None),)
+            return ((*marks, None), (*marks, *x[2:])) if len(x) > 2 else ((*marks, None),)
         if index == 1:
             return (x[:2],)
         return ((x[1], None),) if self.static and index == 2 else ((1, x[1], self.outputs),)

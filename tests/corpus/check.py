@@ -189,6 +189,8 @@ def check(file: str, values: bool = True, level: int = 1) -> Row:
             return Row(file, "yes", "no", why="aligned: " + "; ".join(differing[:3]))
     if not values or not reference.get("outputs"):
         return Row(file, "yes", "yes", "-", reference.get("note", ""))
+    if not any(np.isfinite(value) for entry in reference["outputs"].values() for _, value in entry["samples"]):
+        return Row(file, "yes", "yes", "-", "the reference is NaN: its drawn variances are negative")
     error, where = worst_error(net, reference, level)
     verdict = "yes" if error <= TOLERANCE else "no"
     return Row(file, "yes", "yes", verdict, "" if verdict == "yes" else f"{where} differs by {error:.2g}", error)
