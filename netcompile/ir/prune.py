@@ -124,7 +124,7 @@ def unknown_blob(name: str, known: Iterable[str]) -> Diagnostic:
     """That the net has no blob of this name, and which of its own are near."""
     from difflib import get_close_matches
 
-    near = get_close_matches(name, list(known), 3)
+    near = get_close_matches(name, list(known), 3, 0.75)
     return Diagnostic(
         "unknown-blob",
         f"the net has no blob '{name}'",
