@@ -196,14 +196,19 @@ class Params:
             if name in COMMON or name in self.ignored:
                 continue
             if name not in self.sections:
+                fork = entry.field.fork
                 found.append(
                     Diagnostic(
                         "unused-param",
-                        f"{name} does nothing in a {self.type} layer",
+                        f"{name} of {fork}'s Caffe is not carried out"
+                        if fork
+                        else f"{name} does nothing in a {self.type} layer",
                         self.message.name_span_of(name),
                         severity="warning",
-                        why="Caffe ignores it as well",
-                        remedy="remove it, or check the layer's type",
+                        why=f"what that fork's {self.type} layer makes of it may differ from what is computed here"
+                        if fork
+                        else "Caffe ignores it as well",
+                        remedy="" if fork else "remove it, or check the layer's type",
                     )
                 )
                 continue
