@@ -48,11 +48,11 @@ def test_prior_boxes(kind: str, shapes: tuple[tuple[int, ...], ...], param: str)
         ("PriorBox", "min_size: 4 img_h: 5", "img_w missing"),
         ("PriorBox", "min_size: 4 step: 0", "step must be larger than 0"),
         ("PriorBox", "min_size: [4, 5] max_size: 9", "1 max_size for 2 min_size"),
-        ("PriorBox", "min_size: [4, -5]", "min_size must be positive"),
+        ("PriorBox", "min_size: [4, -5]", "min_size must be positive and finite"),
         ("PriorBox", "min_size: 4 step: 2 step_h: 2 step_w: 2", "step and step_h/step_w together"),
         ("PriorBoxClustered", "width: 4", "no height"),
         ("PriorBoxClustered", "width: 4 height: [4, 5]", "2 heights for 1 widths"),
-        ("PriorBoxClustered", "width: 4 height: -4", "height must be positive"),
+        ("PriorBoxClustered", "width: 4 height: -4", "height must be positive and finite"),
     ],
 )
 def test_prior_boxes_refused(kind: str, param: str, what: str) -> None:
