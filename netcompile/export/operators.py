@@ -13,7 +13,7 @@ import onnxscript
 import torch
 from torch import Tensor
 
-from netcompile.layers.fork_detection import SUPPRESS
+from netcompile.layers.fork_detection import OVERLAP, SUPPRESS
 from netcompile.layers.fork_roi import ROI_POOL, ROUND
 
 op: Any = onnxscript.opset18
@@ -27,7 +27,7 @@ def _emitted(name: str, *sources: str) -> Callable[..., Any]:
     return function
 
 
-_suppress = _emitted("suppress", SUPPRESS)
+_suppress = _emitted("suppress", OVERLAP, SUPPRESS)
 _roi_pool = _emitted("roi_pool", ROUND, ROI_POOL)
 
 

@@ -85,14 +85,17 @@ def class_of(message: Message) -> type[Layer] | None:
     """The class of the layer that a `LayerParameter` describes: the one of its type.
 
     For a Python layer it is the one registered as ``@layer("Python:module.Class")`` for the module and class that it
-    names, here or in a plugin; without one, that of all Python layers.
+    names, here or in a plugin; without one, that of all Python layers. One without bottoms becomes an input whatever
+    its code does, so plugins, which take long to look for, are not asked for it.
     """
     name = str(message.get("type") or "")
     if name == "Python":
         code = message.get("python_param")
-        found = layer_class(f"Python:{code.get('module')}.{code.get('layer')}")
-        if found is not None:
-            return found
+        own = f"Python:{code.get('module')}.{code.get('layer')}"
+        if own in base._REGISTRY or _module_of(own) is not None or message.has("bottom"):
+            found = layer_class(own)
+            if found is not None:
+                return found
     return layer_class(name) if ":" not in name else None  # no type of a file is called so
 
 

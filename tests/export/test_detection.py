@@ -39,6 +39,11 @@ SETTINGS = [
 ]
 
 
+# Where a limit cuts between equal scores, SSD's own choice is that of an unstable sort, which ONNX has no operator for.
+CUT = [f"d{index}" for index, settings in enumerate(SETTINGS) if "keep_top_k" in settings]
+DRAWN = [(seed, tied) for seed in range(6) for tied in (False, True)]
+
+
 def head(settings: str, top: str) -> str:
     location = "each" if "share_location: false" in settings else "loc"
     return (
@@ -47,12 +52,12 @@ def head(settings: str, top: str) -> str:
     )
 
 
-def feed(seed: int) -> dict[str, np.ndarray]:
-    """Boxes that overlap, some turned inside out, and scores of two digits, so that many are equal."""
+def feed(seed: int, tied: bool = True) -> dict[str, np.ndarray]:
+    """Boxes that overlap, some turned inside out, and scores of two digits if `tied`, so that many are equal."""
     random = np.random.RandomState(seed)
     shapes = {"loc": 4 * PRIORS, "each": 4 * PRIORS * CLASSES}
     arrays = {name: random.normal(0, 0.6, (2, count)) for name, count in shapes.items()}
-    arrays["conf"] = random.uniform(0, 1, (2, PRIORS * CLASSES)).round(2)
+    arrays["conf"] = random.uniform(0, 1, (2, PRIORS * CLASSES)).round(2 if tied else 9)
     low = random.uniform(0, 0.6, (PRIORS, 2))
     boxes = np.concatenate((low, low + random.uniform(-0.05, 0.4, (PRIORS, 2))), axis=1)
     arrays["prior"] = np.stack((boxes.ravel(), np.full(4 * PRIORS, 0.1)))[None]
@@ -70,13 +75,13 @@ def test_stand_in_equals_the_emitted_loop(heads: Built) -> None:
 
     _, module, made = heads
     shapes = set()
-    for seed in range(6):
-        inputs = [torch.from_numpy(feed(seed)[value.blob]) for value in module.inputs]
+    for seed, tied in DRAWN:
+        inputs = [torch.from_numpy(feed(seed, tied)[value.blob]) for value in module.inputs]
         wanted = made(*inputs)
         with standing_in(module, made):
             found = made(*inputs)
         for blob, rows in wanted.items():
-            assert torch.equal(found[blob], rows), (seed, blob)
+            assert torch.equal(found[blob], rows) or (tied and blob in CUT), (seed, blob)
             shapes.add((blob, tuple(rows.shape)))
     assert len(shapes) > 2 * len(SETTINGS)  # how many rows there are differs
 
@@ -88,12 +93,13 @@ def test_onnx_runtime_gives_the_same_rows_in_the_same_order(heads: Built, tmp_pa
     _, module, made = heads
     write_onnx(*heads, str(tmp_path / "heads.onnx"))
     session = onnxruntime.InferenceSession(tmp_path / "heads.onnx")
-    for seed in range(6):
-        arrays = feed(seed)
+    for seed, tied in DRAWN:
+        arrays = feed(seed, tied)
         wanted = made(*(torch.from_numpy(arrays[value.blob]) for value in module.inputs))
         for blob, found in zip(module.outputs, session.run(list(module.outputs), arrays), strict=True):
             assert found.shape == tuple(wanted[blob].shape), (seed, blob)
-            np.testing.assert_allclose(found, wanted[blob].numpy(), rtol=1e-6, atol=1e-6)
+            if not (tied and blob in CUT):
+                np.testing.assert_allclose(found, wanted[blob].numpy(), rtol=1e-6, atol=1e-6)
 
 
 @with_onnx
