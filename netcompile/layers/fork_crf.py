@@ -72,10 +72,10 @@ class MultiStageMeanfield(Layer):
             widths.append(float(s.get(field)) or 1.0)
         p.note(
             "type",
-            "the lattice has the points that pixels lie next to, and no others",
+            "the lattice is that of CRF-RNN's build for SSE, as every x86-64 processor runs it",
             code="fork-reading",
-            why="CRF-RNN's build for SSE adds points to it where height · width is no multiple of 4, which moves its "
-            "results a little",
+            why="it reads pixels by fours, and where height · width is no multiple of 4, black at the corner comes to "
+            "them; the build for GPUs has no such point, and its results differ a little",
         )
         return cls(max(iterations, 2), *widths)
 
@@ -128,12 +128,14 @@ class Lattice:
     """A Gaussian filter of deviation 1 over points, on the permutohedral lattice.
 
     `features` is points × dimensions. The lattice has the vertices of the simplices
-    that
-    the points lie in, and no others.
+    that the points lie in, and of the origin's if their number is no multiple of 4:
+    CRF-RNN's code takes points by fours and fills the last four up with zeros.
     """
 
     def __init__(self, features):
-        points, d = features.shape
+        count, d = features.shape
+        features = F.pad(features, (0, 0, 0, 1)) if count % 4 else features
+        points = len(features)
         options = {"device": features.device, "dtype": features.dtype}
         axis = torch.arange(1, d + 1, **options)
         scaled = features * ((2 / 3) ** 0.5 * (d + 1) / (axis * (axis + 1)).sqrt())
@@ -149,7 +151,7 @@ class Lattice:
         weight = part.new_zeros(points, d + 2).scatter_add(1, d - rank, part)
         weight = weight.scatter_add(1, d + 1 - rank, -part)
         weight = F.pad(weight[:, d + 1 :] + 1, (0, d)) + weight[:, : d + 1]
-        self.weight = weight.flatten()
+        self.weight = weight[:count].flatten()
         # The simplex's vertices, each as one whole number.
         remainder = torch.arange(d + 1, device=features.device)[:, None]
         step = torch.where(remainder.T <= d - remainder, remainder, remainder - d - 1)
@@ -158,7 +160,8 @@ class Lattice:
         span = keys.amax(dim=(0, 1)) - low + d + 2
         place = torch.cat((span.new_ones(1), span[:-1].cumprod(0)))
         codes = ((keys - low) * place).sum(dim=2)
-        vertices, self.vertex = codes.flatten().unique(return_inverse=True)
+        vertices, vertex = codes.unique(return_inverse=True)
+        self.vertex = vertex[:count].flatten()
         # Along each of the d + 1 axes a vertex has two neighbours; a missing
         # one is the last, 0.
         self.size = len(vertices)
