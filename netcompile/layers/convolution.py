@@ -117,7 +117,6 @@ class _Convolution(Layer):
         if s.has("num_output") and outputs < 1:
             s.refuse("num_output", f"num_output must be positive, not {outputs}", code="param-range")
         group = s.positive("group")
-        kernel = window_field(s, "kernel_size", 1, 1, prefix="kernel")
         if outputs and outputs % group:
             s.refuse(
                 "group" if s.has("group") else "num_output",
@@ -125,6 +124,12 @@ class _Convolution(Layer):
                 code="group",
                 why="every group makes the same number of channels",
             )
+        return cls.windowed(s, int(outputs or 1), group)
+
+    @classmethod
+    def windowed(cls, s: Section, outputs: int, group: int) -> Self:
+        """The convolution to so many outputs in so many groups, with the section's windows, bias and fillers."""
+        kernel = window_field(s, "kernel_size", 1, 1, prefix="kernel")
         dilation = tuple(int(v) for v in s.all("dilation")) or (1,)
         for value in dilation:
             if value < 1:
@@ -141,7 +146,7 @@ class _Convolution(Layer):
                 )
             dilation = window_field(s, "hole", 1, 1)
         return cls(
-            int(outputs or 1),
+            outputs,
             kernel,
             window_field(s, "stride", 1, 1),
             window_field(s, "pad", 0, 0),

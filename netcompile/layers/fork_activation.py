@@ -17,6 +17,7 @@ from netcompile.layers.base import (
     Layer,
     Refused,
     Shape,
+    canonical_axis,
     layer,
     literal,
     same_shape,
@@ -32,25 +33,28 @@ if TYPE_CHECKING:
 @layer("ReLU6")
 @record
 class ReLU6(Elementwise):
-    """min(max(x, 0) + negative_slope · min(x, 0), 6)."""
+    """min(max(x, 0) + negative_slope · min(x, 0), n), where n is 6 if relu6_param does not say another.
+
+    The slope is relu6_param's (MobileNet-YOLO) or relu_param's (GerHobbelt's Caffe); n is Intel's.
+    """
 
     slope: float = 0.0
+    most: float = 6.0
 
     fork: ClassVar[str] = "SSD (MobileNet)"
 
     @classmethod
     def read(cls, p: Params) -> Self:
-        # The forks took the slope from relu6_param; relu_param is what people write.
-        fields = p.message.type.fields
-        name = "relu6_param" if "relu6_param" in fields and p.has("relu6_param") else "relu_param"
-        s = p.sub(name)
+        own = p.has("relu6_param")
+        s = p.sub("relu6_param" if own or not p.has("relu_param") else "relu_param")
         s.ignore("engine", "threshold")
-        return cls(s.get("negative_slope"))
+        return cls(s.get("negative_slope"), p.sub("relu6_param").get("n"))
 
     def expression(self, x: str) -> str:
+        most = f".clamp(max={literal(self.most)})"
         if self.slope:
-            return f"F.leaky_relu({x}, negative_slope={literal(self.slope)}).clamp(max=6)"
-        return f"F.relu6({x})"
+            return f"F.leaky_relu({x}, negative_slope={literal(self.slope)}){most}"
+        return f"F.relu6({x})" if self.most == 6 else f"F.relu({x}){most}"
 
 
 @layer("NegReLU")
@@ -77,33 +81,57 @@ class NegReLU(Elementwise):
 @layer("CReLU")
 @record
 class CReLU(Layer):
-    """max(x, 0) and max(−x, 0) behind one another along the channels."""
+    """max(x, 0) and max(−x, 0) behind one another along the channels.
+
+    Without crelu_param the layer is winggan's: its top holds the positive parts of the whole batch and then the
+    negative ones, so that with several images an image's channels are not its own. With crelu_param (Cambricon) each
+    image's are, along `axis`, and a slope reaches below 0.
+    """
+
+    axis: int | None = None
+    slope: float = 0.0
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
-    fork: ClassVar[str] = "CReLU"
+    fork: ClassVar[str] = "winggan, Cambricon"
 
     @classmethod
     def read(cls, p: Params) -> Self:
+        if p.has("crelu_param"):
+            s = p.sub("crelu_param")
+            return cls(int(s.get("concat_axis")), s.get("negative_slope"))
         p.note(
             "type",
-            "CReLU makes the positive parts of all channels first, then the negative ones",
+            "CReLU makes the positive parts of a batch first, then the negative ones",
             code="fork-reading",
-            why="forks differ in this order, and the file does not tell",
+            why="that is winggan's layer, where several images share their channels; Cambricon's, which keeps them "
+            "apart, has a crelu_param",
+            remedy="a batch of one image, or crelu_param { } for Cambricon's",
         )
         return cls()
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         x = bottoms[0]
+        if self.axis is not None:
+            axis = canonical_axis(self.axis, len(x), "crelu_param.concat_axis")
+            return ((*x[:axis], x[axis] * 2, *x[axis + 1 :]),)
         if len(x) < 2:
             raise Refused("CReLU wants at least 2 axes", at="bottom[0]")
         return ((x[0], x[1] * 2, *x[2:]),)
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
-        return (IDENTITY,)
+        axis = 1 if self.axis is None else canonical_axis(self.axis, len(bottoms[0]), "crelu_param.concat_axis")
+        return (IDENTITY,) if axis < 2 else None
 
     def emit(self, e: Emission) -> Emitted:
-        x = e.x[0]
-        return Emitted((f"{e.y[0]} = F.relu(torch.cat(({x}, -{x}), dim=1))",))
+        x, y, shape = e.x[0], e.y[0], e.bottoms[0]
+        if self.axis is None:
+            size = f"{x}.shape[0], {2 * shape[1]}" + (f", *{x}.shape[2:]" if len(shape) > 2 else "")
+            return Emitted((f"{y} = F.relu(torch.cat(({x}, -{x}))).reshape({size})",))
+        axis = canonical_axis(self.axis, len(shape), "crelu_param.concat_axis")
+        both = f"torch.cat(({x}, -{x}), dim={axis})"
+        if self.slope:
+            return Emitted((f"{y} = F.leaky_relu({both}, negative_slope={literal(self.slope)})",))
+        return Emitted((f"{y} = F.relu({both})",))
 
 
 @layer("SeLu", "SELU")
@@ -197,8 +225,8 @@ class Rescale(Layer):
     def read(cls, p: Params) -> Self:
         s = p.sub("rescale_param")
         field = s.required("rf")
-        if s.has("rf") and field <= 0:
-            s.refuse("rf", f"rf {field:g} is not positive", code="param-range")
+        if s.has("rf") and field == 0:
+            s.refuse("rf", "rf is 0", code="param-range", why="the layer divides by it")
         return cls(field or 1.0, p.tops)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:

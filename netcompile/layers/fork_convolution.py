@@ -46,7 +46,10 @@ class OtherConvolution(Convolution):
 @layer("ConvolutionDepthwise")
 @record
 class ConvolutionDepthwise(Layer):
-    """A convolution of each channel by itself: one group per channel, whatever the file says of groups."""
+    """A convolution of each channel by itself: one group per channel, whatever the file says of groups.
+
+    The layer makes as many channels as its bottom has, and does not read num_output.
+    """
 
     plain: Convolution
 
@@ -55,23 +58,17 @@ class ConvolutionDepthwise(Layer):
 
     @classmethod
     def read(cls, p: Params) -> Self:
-        plain = Convolution.read(p)
+        s = p.sub("convolution_param")
+        s.ignore("engine", "force_nd_im2col", "num_output", "group")
+        plain = Convolution.windowed(s, 1, 1)
         if plain.axis != 1:
-            p.sub("convolution_param").refuse("axis", "a depthwise convolution has axis 1", code="axis")
+            s.refuse("axis", "a depthwise convolution has axis 1", code="axis")
         return cls(plain)
 
     def bound(self, shape: Shape) -> Convolution:
-        """The convolution for a bottom of this shape. Raises Refused."""
+        """The convolution for a bottom of this shape."""
         channels = number(planes(shape, "ConvolutionDepthwise")[1])
-        if self.plain.outputs != channels:
-            raise Refused(
-                f"num_output {self.plain.outputs} for {channels} channels",
-                code="group",
-                at="convolution_param.num_output",
-                why="a depthwise convolution makes one channel of each",
-                remedy=f"num_output: {channels}",
-            )
-        return replace(self.plain, group=channels)
+        return replace(self.plain, outputs=channels, group=channels)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         return self.bound(bottoms[0]).shapes(planes(bottoms[0], "ConvolutionDepthwise"))
@@ -243,6 +240,9 @@ class Deconvolution3D(Deconvolution):
 class Pooling3D(Layer):
     """Maximum or mean over windows of time, height and width, rounded up (C3D); pad is for means, in the
     plane.
+
+    With a stride beyond the kernel the last windows may begin behind the bottom. C3D keeps them: their maximum is the
+    lowest number, and their mean 0 or, with nothing to divide by, NaN.
     """
 
     method: str = "MAX"
@@ -261,14 +261,10 @@ class Pooling3D(Layer):
         kernel, stride, pad = _window(s)
         if method == "STOCHASTIC":
             s.refuse("pool", "STOCHASTIC pooling over time", code="unsupported", why="C3D itself lacks it")
+        s.read.discard("temporal_pad")  # C3D's pooling has none; told of, where it is set
+        pad = (0, *pad[1:])
         if max(pad) and method != "AVE":
             s.refuse("pad", f"pad with {method} pooling", code="param-conflict", why="C3D pads means only")
-            pad = (0, 0, 0)
-        if pad[0]:
-            s.refuse("temporal_pad", "pooling does not pad in time", code="unsupported")
-            pad = (0, *pad[1:])
-        if any(p >= k for p, k in zip(pad, kernel, strict=True)):
-            s.refuse("pad", "pad must be smaller than kernel_size", code="param-range")
             pad = (0, 0, 0)
         return cls(method, kernel, stride, pad)
 
@@ -278,25 +274,38 @@ class Pooling3D(Layer):
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         x = bottoms[0]
         _volume(x, "Pooling3D")
-        out = []
-        for n, k, s, p in zip(map(number, x[2:]), self.kernel, self.stride, self.pad, strict=True):
-            extent = -((k - n - 2 * p) // s) + 1
-            if n + 2 * p >= k and (extent - 1) * s >= n + p:
-                raise Refused(
-                    "the last window lies beyond the bottom",
-                    at="bottom[0]",
-                    why="C3D leaves its value undefined",
-                )
-            out.append(extent if n + 2 * p >= k else 0)
-        return ((*x[:2], *out),)
+        windows = zip(map(number, x[2:]), self.kernel, self.stride, self.pad, strict=True)
+        return ((*x[:2], *(-((k - n - 2 * p) // s) + 1 for n, k, s, p in windows)),)
 
     def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
         return 0 if self.method == "MAX" else prod(tops[0]) * prod(self.kernel)
 
     def emit(self, e: Emission) -> Emitted:
         function = "F.max_pool3d" if self.method == "MAX" else "F.avg_pool3d"
-        x, pad = e.x[0], f", padding={literal(self.pad)}" if any(self.pad) else ""
-        if any(p > k // 2 for p, k in zip(self.pad, self.kernel, strict=True)):  # more than PyTorch's pooling pads
-            x, pad = f"F.pad({x}, {tuple(p for p in reversed(self.pad) for _ in range(2))})", ""
+        x, y, pad = e.x[0], e.y[0], f", padding={literal(self.pad)}" if any(self.pad) else ""
         window = f"{literal(self.kernel)}, {literal(self.stride)}"
-        return Emitted((f"{e.y[0]} = {function}({x}, {window}{pad}, ceil_mode=True)",))
+        extents = list(zip(e.bottoms[0][2:], e.tops[0][2:], self.kernel, self.stride, self.pad, strict=True))
+        if all((m - 1) * s < n + p and p <= k // 2 for n, m, k, s, p in extents):
+            return Emitted((f"{y} = {function}({x}, {window}{pad}, ceil_mode=True)",))
+        if self.method == "AVE":  # windows that PyTorch would leave out, or more padding than it makes
+            window = f"{self.kernel}, {self.stride}, {self.pad}"
+            return Emitted((f"{y} = mean_of_volumes({x}, {window})",), functions=(MEANS,))
+        ends = tuple(end for n, m, k, s, _ in reversed(extents) for end in (0, max((m - 1) * s + k - n, 0)))
+        padded = f"F.pad({x}, {ends}, value=-3.4028235e38)"
+        return Emitted((f"{y} = {padded}", f"{y} = {function}({y}, {window})"))
+
+
+MEANS = '''
+def mean_of_volumes(x, kernel, stride, pad):
+    """C3D's means of windows, also of those that begin behind the volume.
+
+    A window is divided by its places within the padded volume.
+    """
+    ends, places = [], 1
+    for axis, (n, k, s, p) in enumerate(zip(x.shape[2:], kernel, stride, pad)):
+        first = torch.arange(-((k - n - 2 * p) // s) + 1, device=x.device) * s - p
+        own = (first + k).clamp_max(n + p) - first
+        places = places * own.view((-1,) + (1,) * (2 - axis))
+        ends = [p, max((len(first) - 1) * s + k - n - p, 0), *ends]
+    return F.avg_pool3d(F.pad(x, ends), kernel, stride, divisor_override=1) / places
+'''

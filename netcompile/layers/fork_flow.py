@@ -68,7 +68,8 @@ class Correlation(Layer):
             s.refuse("kernel_size", f"kernel_size {kernel} is even", code="param-range", why="a patch has a middle")
             kernel = 1
         if s.get("do_abs"):
-            s.refuse("do_abs", "do_abs is not known to do anything", code="unsupported")
+            why = "FlowNet's layers keep it and compute nothing from it"
+            p.note("correlation_param.do_abs", "do_abs does nothing", code="unused-param", why=why)
         if side == -1 or (side and not flat):
             s.refuse(
                 "single_direction",
@@ -282,16 +283,18 @@ class Resample(Layer):
 
 RESAMPLE = '''
 def resample(x, size, method="linear", antialias=True):
-    """FlowNet's resizing; where the factors differ, each axis has the other's shift."""
+    """FlowNet's resizing; where the factors differ, each axis has the other's shift.
+
+    The nearest pixel may then lie behind its row: memory goes on with the next one.
+    """
     factors = [n / m for n, m in zip(x.shape[2:], size)]
     wide = antialias and max(factors) > 1
-    weights = []
+    weights, nearest = [], []
     for n, m, own, other in zip(x.shape[2:], size, factors, factors[::-1]):
         place = torch.arange(m, device=x.device, dtype=x.dtype) * own + other / 2 - 0.5
         pixel = torch.arange(n, device=x.device, dtype=x.dtype)
         if method == "nearest":
-            nearest = (place + 0.5).floor().clamp(0, n - 1)
-            weights.append((pixel == nearest[:, None]).to(x.dtype))
+            nearest.append((place + 0.5).floor().long())
             continue
         d = (pixel - place[:, None]).abs() / (own if wide else 1.0)
         if method == "linear":
@@ -302,6 +305,11 @@ def resample(x, size, method="linear", antialias=True):
             weight = torch.where(d <= 1, inner, torch.where(d < 2, outer, 0))
         total = weight.sum(dim=1, keepdim=True)
         weights.append(torch.where(total == 0, 0, weight / total))
+    if method == "nearest":
+        rows, columns = nearest
+        plane = torch.arange(x.shape[0] * x.shape[1], device=x.device) * x[0, 0].numel()
+        at = plane[:, None, None] + rows[:, None] * x.shape[3] + columns
+        return x.flatten()[at.clamp_max(x.numel() - 1)].reshape(*x.shape[:2], *size)
     return weights[0] @ x @ weights[1].T
 '''
 

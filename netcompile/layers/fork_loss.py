@@ -12,10 +12,13 @@ from netcompile.layers.base import (
     Layer,
     Refused,
     Shape,
+    as_planes,
     canonical_axis,
     count,
     layer,
     literal,
+    planes,
+    same_shape,
 )
 from netcompile.layers.measure import SHAPES, same_batch
 from netcompile.layers.params import Params
@@ -137,12 +140,9 @@ class SmoothL1Loss(Layer):
         return cls(sigma or 1.0)
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
-        found = [same_batch(bottoms[0], bottoms[1], SHAPES)]
+        found, x = [same_batch(bottoms[0], bottoms[1], SHAPES)], planes(bottoms[0], self.type)
         for index, other in enumerate(bottoms[1:], 1):
-            refusal = Refused("shapes differ", at=f"bottom[{index}]")
-            if len(other) != len(bottoms[0]):
-                raise refusal
-            found += [Condition(a, "==", b, refusal) for a, b in zip(bottoms[0], other, strict=True)]
+            found += same_shape(x, planes(other, self.type, f"bottom[{index}]"), "shapes differ", f"bottom[{index}]")
         return found
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
@@ -151,10 +151,13 @@ class SmoothL1Loss(Layer):
     def emit(self, e: Emission) -> Emitted:
         if not e.y:
             return Emitted()
-        d = f"{e.x[0]} - {e.x[1]}"
-        if len(e.x) > 2:
-            d = f"{e.x[2]} * ({d})"
-        weight = f", {e.x[3]}" if len(e.x) > 3 else ""
+        x = list(e.x)
+        if len({len(shape) for shape in e.bottoms}) > 1:  # N × C beside N × C × 1 × 1
+            x = [as_planes(name, shape) for name, shape in zip(e.x, e.bottoms, strict=True)]
+        d = f"{x[0]} - {x[1]}"
+        if len(x) > 2:
+            d = f"{x[2]} * ({d})"
+        weight = f", {x[3]}" if len(x) > 3 else ""
         line = f"{e.y[0]} = smooth_l1({d}, {literal(self.sigma)}{weight})"
         return Emitted((line,), functions=(SMOOTH_L1,))
 

@@ -55,7 +55,7 @@ class BN(Layer):
 
     `segnet` (SegNet, ENet, DeconvNet): blobs scale and shift, each 1×C×1×1. In mode LEARN every forward pass
     uses the statistics of its own batch, at test too (ε 1e-9); in mode INFERENCE the statistics are folded
-    into the blobs, and the layer is scale · x + shift.
+    into the blobs, and the layer is scale · x + shift, with 0 for further tops.
 
     `running` (PSPNet, TSN): blobs slope, bias, mean, variance. Running statistics at test, or always if
     `frozen`; batch statistics in training, where both running blobs become momentum · old + (1 − momentum) ·
@@ -194,13 +194,8 @@ class BN(Layer):
             make = f"nn.BatchNorm{2 if rank == 4 else 1}d({c}, eps={eps})"
             make += ".requires_grad_(False)" if e.train and self.frozen else ""
         if self.kind == "segnet" and self.mode == "INFERENCE":
-            if self.tops > 1:
-                raise Refused(
-                    "BN in mode INFERENCE makes one top",
-                    code="arity",
-                    at="top[1]",
-                    why="it takes no statistics",
-                )
+            # It takes no statistics: their tops stay as Caffe's fresh blobs are.
+            lines += [f"{top} = {x}.new_zeros(1, {c}, 1, 1)" for top in e.y[1:]]
             lines.append(f"{y} = {me}({x})")
         elif self.kind == "segnet" or (batch and not (e.train and train)):
             dims = (0, *range(2, rank))

@@ -180,7 +180,7 @@ class Upsample(Layer):
                 code="param-conflict",
                 remedy="scale, or scale_h and scale_w, or upsample_h and upsample_w",
             )
-        square = int(s.get("scale"))
+        square = int(s.get("scale")) if s.has("scale") or masked else 1  # SegNet's default is 2, the YOLO forks' 1
         scale = (int(s.get("scale_h")), int(s.get("scale_w"))) if s.has("scale_h") else (square, square)
         short = (int(s.get("pad_out_h")), int(s.get("pad_out_w")))
         if min(scale) < (2 if masked else 1) and s.has("scale_h") == s.has("scale_w"):

@@ -57,11 +57,12 @@ def _common(s: Section) -> tuple[int, int, tuple[float, ...]]:
 @layer("YoloDetectionOutput")
 @record
 class YoloDetectionOutput(Layer):
-    """YOLOv2's boxes of one map, 1 × 1 × K × 7, suppressed where they overlap, whatever their class.
+    """YOLOv2's boxes of a map, 1 × 1 × K × 7, suppressed where they overlap, whatever their class.
 
-    MobileNet-YOLO: one image; boxes in order of their confidence; rows of 0, class + 1, confidence, xmin, ymin,
-    xmax, ymax, or of −1 where there is no box. The OpenCL branch of BVLC's repository: boxes in order of their
-    cells; rows of image, class, confidence, centre x and y, width, height.
+    MobileNet-YOLO: boxes of both maps and of all images together, in order of their confidence; rows of 0, class + 1,
+    confidence, xmin, ymin, xmax, ymax, or of −1 where there is no box. The OpenCL branch of BVLC's repository: boxes
+    in order of their cells; rows of image, class, confidence, centre x and y, width, height; it only draws on its
+    second bottom.
     """
 
     classes: int = 1
@@ -97,13 +98,13 @@ class YoloDetectionOutput(Layer):
         )
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
-        x = bottoms[0]
-        found = _square(x, 0, self.boxes * (5 + self.classes))
-        if number(x[1]) % self.boxes:
-            raise Refused(f"{x[1]} channels for {self.boxes} boxes", at="bottom[0]")
+        x, found = bottoms[0], list[Condition]()
+        for index, own in enumerate(bottoms if self.mobilenet else bottoms[:1]):
+            found += _square(own, index, self.boxes * (5 + self.classes))
+            if number(own[1]) % self.boxes:
+                raise Refused(f"{own[1]} channels for {self.boxes} boxes", at=f"bottom[{index}]")
         if self.mobilenet:
-            single = Refused(f"a batch of {x[0]}", at="bottom[0]", why="the layer takes one image at a time")
-            return [*found, Condition(x[0], "==", 1, single)]
+            return found
         side = Refused(f"a grid of {x[3]} cells, not {self.side}", at="bottom[0]", why=f"side is {self.side}")
         return [*found, Condition(x[3], "==", self.side, side)]
 
@@ -113,7 +114,7 @@ class YoloDetectionOutput(Layer):
     def emit(self, e: Emission) -> Emitted:
         options = f"{_pairs(self.anchors)}, {self.classes}, {literal(self.threshold)}, {literal(self.overlap)}"
         if self.mobilenet:
-            make = f"yolo2_rows({e.x[0]}, {options})"
+            make = f"yolo2_rows([{', '.join(e.x)}], {options})"
             functions: tuple[str, ...] = (OVERLAP, SUPPRESS, BEST_FIRST, REGION, ROWS, YOLO2)
         else:
             make = f"yolo2_cells({e.x[0]}, {options}" + (", corners=True)" if self.corners else ")")
@@ -212,13 +213,15 @@ def yolo_rows(boxes, score, label, overlap, images):
 '''
 
 YOLO2 = '''
-def yolo2_rows(x, anchors, classes, threshold, overlap):
+def yolo2_rows(maps, anchors, classes, threshold, overlap):
     """YOLOv2's detections as MobileNet-YOLO has them: 1 × 1 × K × 7."""
-    numbers = yolo_boxes(x, anchors).flatten(0, 2)
+    found = [yolo_boxes(x, anchors).flatten(0, 2)[:, : 5 + classes] for x in maps]
+    numbers = torch.cat(found)
     best, label = F.softmax(numbers[:, 5 : 5 + classes].T, dim=0).max(dim=0)
     score = numbers[:, 4].sigmoid() * best
     keep = score >= threshold
-    return yolo_rows(numbers[keep, :4], score[keep], label[keep], overlap, x.shape[0])
+    images = maps[-1].shape[0]
+    return yolo_rows(numbers[keep, :4], score[keep], label[keep], overlap, images)
 '''
 
 YOLO2_CELLS = '''

@@ -233,7 +233,8 @@ spatial_pyramid_pooling_param||message|||SpatialPyramidPoolingParameter|SPP-net
 spatial_pyramid_pooling_data_param||message|||SpatialPyramidPoolingDataParameter|SPP-net
 reverse_param||message|||ReverseParameter|CTC
 selu_param||message|||SeLuParameter|SELU
-relu6_param||message|||ReLUParameter|SSD (MobileNet)
+relu6_param||message|||ReLU6Parameter|SSD (MobileNet)
+crelu_param||message|||CReLUParameter|Cambricon
 proposal_param||message|||ProposalParameter|PVANET
 roi_align_param||message|||ROIAlignParameter|Mask R-CNN
 bbox_reg_param||message|||BBoxRegParameter|MS-CNN
@@ -1084,6 +1085,11 @@ batch_size||uint32||0||SPP-net""",
     "ReverseParameter": """axis||int32||0||CTC""",
     "SeLuParameter": """lambda||float||1.0507010221481323||SELU
 alpha||float||1.6732631921768188||SELU""",
+    "ReLU6Parameter": """negative_slope|1|float||0.0||MobileNet-YOLO
+engine|2|enum||DEFAULT|ReLU6Parameter.Engine|MobileNet-YOLO
+n||float||6.0||Intel's training toolbox""",
+    "CReLUParameter": """negative_slope||float||0.0||Cambricon
+concat_axis||int32||1||Cambricon""",
     "ProposalParameter": """feat_stride|1|uint32||16||PVANET
 base_size|2|uint32||16||PVANET
 min_size|3|uint32||16||PVANET
@@ -1343,4 +1349,7 @@ GPU||parallel Caffe""",
 CENTER||DocData""",
     "SpatialPyramidPoolingParameter.PoolMethod": """MAX||SPP-net
 AVE||SPP-net""",
+    "ReLU6Parameter.Engine": """DEFAULT|0|MobileNet-YOLO
+CAFFE|1|MobileNet-YOLO
+CUDNN|2|MobileNet-YOLO""",
 }

@@ -249,7 +249,7 @@ def volume_pooling(g: Gen) -> Layer:
     kernel, stride, pad, fields = _volume_windows(g, x, method == "AVE")
     for n, k, s, p in zip(x.shape[2:], kernel, stride, pad, strict=True):
         if ceil((n + 2 * p - k) / s) * s >= n + p:
-            raise Unsuitable  # C3D leaves the last window undefined
+            raise Unsuitable  # the lowest number, or NaN, which nothing behind it could be compared by
     fields += g.opt("pool", method, "MAX")
     name = g.choice(("pooling_param", "pooling3d_param"))
     return Layer("Pooling3D", [x], section(name, fields), exact=method == "MAX", linear=method == "AVE")

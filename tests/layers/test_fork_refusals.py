@@ -97,12 +97,6 @@ REFUSED: list[tuple[str, tuple[Shape, ...], str, str]] = [
         "layer 'x': the factors' images and channels are not those of what they scale",
     ),
     (
-        "ConvolutionDepthwise",
-        (IMAGE,),
-        "convolution_param { num_output: 6 kernel_size: 1 }",
-        "layer 'x': num_output 6 for 3 channels",
-    ),
-    (
         "Convolution3D",
         (IMAGE,),
         "convolution_param { num_output: 6 kernel_size: 1 kernel_depth: 1 }",
@@ -111,9 +105,9 @@ REFUSED: list[tuple[str, tuple[Shape, ...], str, str]] = [
     ("Pooling3D", ((1, 1, 3, 3, 3),), "pooling_param { kernel_size: 2 }", "kernel_depth missing"),
     (
         "Pooling3D",
-        ((1, 1, 3, 3, 3),),
-        "pooling_param { kernel_size: 1 kernel_depth: 1 stride: 3 temporal_stride: 3 }",
-        "layer 'x': the last window lies beyond the bottom",
+        ((1, 1, 1, 3, 3),),
+        "pooling_param { kernel_size: 1 kernel_depth: 2 }",
+        "layer 'x': output size is not positive: 1×1×0×3×3",
     ),
     ("PriorBox", (IMAGE, IMAGE), "", "no min_size"),
     (

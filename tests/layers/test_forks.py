@@ -100,6 +100,7 @@ CASES: list[tuple[str, tuple[Shape, ...], str, int]] = [
         1,
     ),
     ("BN", (IMAGE,), "bn_param { bn_mode: INFERENCE }", 1),
+    ("BN", (IMAGE,), "bn_param { bn_mode: INFERENCE }", 3),
     ("BN", (IMAGE,), "bn_param { bn_mode: LEARN }", 1),
     ("BN", (IMAGE,), "bn_param { scale_filler { value: 1 } shift_filler { value: 0.001 } }", 3),
     ("BN", ((1, 3, 1, 1),), "bn_param { bn_mode: LEARN }", 2),
@@ -127,9 +128,15 @@ CASES: list[tuple[str, tuple[Shape, ...], str, int]] = [
     ("LRNMap", (IMAGE,), "lrn_map_param { local_size: 3 alpha: 0.5 beta: 0.75 }", 1),
     ("ReLU6", (IMAGE,), "", 1),
     ("ReLU6", (IMAGE,), "relu6_param { negative_slope: 0.25 }", 1),
+    ("ReLU6", (IMAGE,), "relu6_param { n: 0.5 }", 1),
+    ("ReLU6", (IMAGE,), "relu_param { negative_slope: 0.25 }", 1),
     ("NegReLU", (IMAGE,), "", 1),
     ("NegReLU", (IMAGE,), "relu_param { negative_slope: 0.25 }", 1),
     ("CReLU", (IMAGE,), "", 1),
+    ("CReLU", ((1, 3, 2, 2),), "", 1),
+    ("CReLU", ((3, 2),), "", 1),
+    ("CReLU", (IMAGE,), "crelu_param { }", 1),
+    ("CReLU", (IMAGE,), "crelu_param { negative_slope: 0.25 concat_axis: -1 }", 1),
     ("SeLu", (IMAGE,), "", 1),
     ("SELU", (IMAGE,), "selu_param { alpha: 1.5 lambda: 2 }", 1),
     ("SeLuDropout", (IMAGE,), "selu_dropout_param { dropout_ratio: 0.1 }", 1),
@@ -143,6 +150,8 @@ CASES: list[tuple[str, tuple[Shape, ...], str, int]] = [
         1,
     ),
     ("ConvolutionDepthwise", (IMAGE,), "convolution_param { num_output: 3 kernel_size: 2 group: 3 }", 1),
+    ("ConvolutionDepthwise", (IMAGE,), "convolution_param { num_output: 8 kernel_size: 2 group: 5 }", 1),
+    ("ConvolutionDepthwise", (IMAGE,), "convolution_param { kernel_h: 2 kernel_w: 1 dilation: 2 }", 1),
     (
         "DepthwiseConvolution",
         (IMAGE,),
@@ -181,6 +190,20 @@ CASES: list[tuple[str, tuple[Shape, ...], str, int]] = [
         1,
     ),
     ("Pooling3D", (CLIP,), "pooling_param { pool: AVE kernel_size: 3 kernel_depth: 2 stride: 2 pad: 1 }", 1),
+    ("Pooling3D", (CLIP,), "pooling3d_param { kernel_size: 7 kernel_depth: 6 stride: 4 temporal_stride: 3 }", 1),
+    ("Pooling3D", ((1, 2, 4, 4, 6),), "pooling3d_param { kernel_size: 1 kernel_depth: 1 stride: 2 }", 1),
+    (
+        "Pooling3D",
+        ((1, 2, 4, 4, 5),),
+        "pooling3d_param { pool: AVE kernel_size: 1 kernel_depth: 2 stride: 3 temporal_stride: 4 pad: 2 }",
+        1,
+    ),
+    (
+        "Pooling3D",  # a mean over no place at all
+        ((1, 1, 4, 4, 5),),
+        "pooling3d_param { pool: AVE kernel_size: 1 kernel_depth: 1 stride: 2 temporal_stride: 2 }",
+        1,
+    ),
     ("Correlation", (IMAGE, IMAGE), "correlation_param { pad: 2 kernel_size: 1 max_displacement: 2 }", 1),
     (
         "Correlation",
@@ -209,6 +232,8 @@ CASES: list[tuple[str, tuple[Shape, ...], str, int]] = [
     ("Resample", (IMAGE,), "resample_param { height: 2 width: 3 antialias: false }", 1),
     ("Resample", (IMAGE,), "resample_param { height: 7 width: 3 type: CUBIC }", 1),
     ("Resample", (IMAGE,), "resample_param { height: 9 width: 3 type: NEAREST }", 1),
+    ("Resample", (IMAGE,), "resample_param { height: 2 width: 15 type: NEAREST }", 1),  # places behind their rows
+    ("Resample", (IMAGE,), "resample_param { height: 20 width: 2 type: NEAREST }", 1),
     ("Resample", (IMAGE, (1, 1, 6, 3)), "", 1),
     (
         "DataAugmentation",
@@ -231,6 +256,7 @@ CASES: list[tuple[str, tuple[Shape, ...], str, int]] = [
     ),
     ("SoftmaxCrossEntropyLoss", (IMAGE, IMAGE), "", 1),
     ("SmoothL1Loss", (IMAGE, IMAGE), "", 1),
+    ("SmoothL1Loss", ((2, 3), (2, 3, 1, 1), (2, 3)), "", 1),
     ("SmoothL1Loss", (IMAGE,) * 4, "smooth_l1_loss_param { sigma: 3 }", 1),
 ]
 

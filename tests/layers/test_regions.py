@@ -297,6 +297,13 @@ def test_yolo2_of_mobilenet_yolo(more: str, threshold: float) -> None:
     check_rows(net(shapes(inputs), "YoloDetectionOutput", YOLO.format(threshold, more)), inputs)
 
 
+def test_yolo2_of_two_maps_and_two_images() -> None:
+    """Boxes of both maps and of all images suppress each other, and all are of image 0."""
+    inputs = draw(((2, 24, 6, 6), (2, 24, 3, 3)), 8)
+    found = check_rows(net(shapes(inputs), "YoloDetectionOutput", YOLO.format(0.3, "num_box: 3")), inputs)
+    assert set(found["y"][0, 0, :, 0]) == {0}
+
+
 @pytest.mark.parametrize("more", ["", "ssd_format: true nms_threshold: 0.2"])
 def test_yolo2_of_opencl_caffe(more: str) -> None:
     """Boxes of a cell default to 5, cells to 13."""
@@ -319,7 +326,6 @@ def test_yolo3(threshold: float) -> None:
     ("kind", "size", "param", "what"),
     [
         ("YoloDetectionOutput", (1, 24, 6, 6), YOLO.format(0.3, "num_box: 5"), "6 biases for 5 boxes"),
-        ("YoloDetectionOutput", (2, 24, 6, 6), YOLO.format(0.3, "num_box: 3"), "layer 'x': a batch of 2"),
         ("YoloDetectionOutput", (1, 24, 6, 5), YOLO.format(0.3, "num_box: 3"), "layer 'x': a grid of 6 × 5 cells"),
         ("YoloDetectionOutput", (1, 21, 6, 6), YOLO.format(0.3, "num_box: 3"), "layer 'x': 21 channels, not 24"),
         (

@@ -81,6 +81,7 @@ def upsample(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) 
     s, x = p.get("upsample_param"), bottoms[0]
     scale = [s.get(f"scale_{a}") if s.has(f"scale_{a}") else s.get("scale") for a in "hw"]
     if len(bottoms) == 1:
+        scale = scale if s.has("scale") or s.has("scale_h") else [1, 1]
         y = np.zeros((*x.shape[:-2], x.shape[-2] * scale[0], x.shape[-1] * scale[1]))
         for i in range(y.shape[-2]):
             for j in range(y.shape[-1]):
@@ -245,7 +246,7 @@ def bn(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> lis
     x = x.swapaxes(1, 2) if swapped else x
     scale, shift = (along_channels(b.ravel(), x.ndim) for b in blobs[:2])
     if s.get("bn_mode") == "INFERENCE":
-        return [x * scale + shift]
+        return [x * scale + shift, *np.zeros((2, 1, x.shape[1], 1, 1))][: len(p.all("top"))]
     others = tuple(axis for axis in range(x.ndim) if axis != 1)
     mean, variance = x.mean(axis=others, keepdims=True), x.var(axis=others, keepdims=True)
     tops: list[Array] = []
@@ -305,10 +306,10 @@ def lrn_map(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -
 
 @oracle("ReLU6")
 def relu6(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
-    """The real cases relu6-*."""
+    """The real cases relu6-*; n: openvinotoolkit/training_toolbox_caffe, src/caffe/layers/relu6_layer.cpp."""
     slope = p.get("relu6_param" if p.has("relu6_param") else "relu_param").get("negative_slope")
     x = bottoms[0]
-    return [np.minimum(np.maximum(x, 0) + slope * np.minimum(x, 0), 6)]
+    return [np.minimum(np.maximum(x, 0) + slope * np.minimum(x, 0), p.get("relu6_param").get("n"))]
 
 
 @oracle("NegReLU")
@@ -320,9 +321,16 @@ def neg_relu(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) 
 
 @oracle("CReLU")
 def crelu(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
-    """The real case crelu-1xN; winggan/caffe, crelu_layer.cpp, has the same order for one image."""
+    """The real case crelu-1xN. winggan/caffe@635408a5, src/caffe/layers/crelu_layer.cpp, writes the negative parts
+    one count of the bottom behind the positive ones; Cambricon/caffe@77445b2d, the file of that name, has crelu_param.
+    """
     x = bottoms[0]
-    return [np.concatenate([np.maximum(x, 0), np.maximum(-x, 0)], axis=1)]
+    if not p.has("crelu_param"):
+        flat = np.concatenate([np.maximum(x, 0).ravel(), np.maximum(-x, 0).ravel()])
+        return [flat.reshape(len(x), 2 * x.shape[1], *x.shape[2:])]
+    s = p.get("crelu_param")
+    both = np.concatenate([x, -x], axis=s.get("concat_axis"))
+    return [np.maximum(both, 0) + s.get("negative_slope") * np.minimum(both, 0)]
 
 
 @oracle("SeLu", "SELU")

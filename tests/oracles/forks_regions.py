@@ -181,20 +181,21 @@ def ordered(found: list[tuple[float, int, Array]], limit: float, images: int) ->
 
 @oracle("YoloDetectionOutput")
 def yolo2(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
-    """eric612/MobileNet-YOLO, and without its fields the OpenCL branch in BVLC/caffe:
+    """eric612/MobileNet-YOLO@092f8df0, and without its fields the OpenCL branch in BVLC/caffe:
     src/caffe/layers/yolo_detection_output_layer.cpp, the latter's ApplyNms in util/bbox_util.cpp.
     """
-    s, x = p.get("yolo_detection_output_param"), bottoms[0]
-    classes, count, side = s.get("num_classes"), s.get("num_box"), x.shape[3]
+    s = p.get("yolo_detection_output_param")
+    classes, count = s.get("num_classes"), s.get("num_box")
     mobilenet, limit, biases = s.has("num_box"), s.get("nms_threshold"), s.all("biases")
     rows: list[list[float]] = []
     every: list[tuple[float, int, Array]] = []
-    for n in range(len(x)):
-        found = []
+    images = [(n, image) for x in (bottoms if mobilenet else bottoms[:1]) for n, image in enumerate(x)]
+    for n, image in images:
+        found, side = [], image.shape[2]
         for i in range(side):
             for j in range(side):
                 for b in range(count):
-                    v = x[n, :, i, j].reshape(count, -1)[b]
+                    v = image[:, i, j].reshape(count, -1)[b]
                     e = np.exp(v[5 : 5 + classes] - v[5 : 5 + classes].max())
                     score = sigmoid(v[4]) * (e / e.sum()).max()
                     w, h = math.exp(v[2]) * biases[2 * b] / side, math.exp(v[3]) * biases[2 * b + 1] / side
@@ -209,7 +210,7 @@ def yolo2(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> 
                 kept.append(edges)
                 row = [n, label + 1, score, *part(box)] if s.get("ssd_format") else [n, label, score, *box]
                 rows.append(row)
-    return [ordered(every, limit, len(x)) if mobilenet else np.array(rows).reshape(1, 1, -1, 7)]
+    return [ordered(every, limit, len(bottoms[0])) if mobilenet else np.array(rows).reshape(1, 1, -1, 7)]
 
 
 @oracle("Yolov3DetectionOutput")

@@ -88,7 +88,7 @@ def deconvolution3d(p: Message, bottoms: list[Array], blobs: list[Array], train:
 
 @oracle("Pooling3D")
 def pooling3d(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
-    """C3D's pooling3d_layer; the real cases pool3d-*."""
+    """facebookarchive/C3D, C3D-v1.1/src/caffe/layers/pool3d_layer.cpp; the real cases pool3d-*."""
     s, kernel, stride, pad = volume(p, "pooling3d_param", "pooling_param")
     x = bottoms[0]
     size = [math.ceil((n + 2 * q - k) / t) + 1 for n, k, t, q in zip(x.shape[2:], kernel, stride, pad, strict=True)]
@@ -99,12 +99,15 @@ def pooling3d(p: Message, bottoms: list[Array], blobs: list[Array], train: bool)
             start = i * t - q
             end = min(start + k, n + q)
             count *= end - start
-            cut.append(slice(max(start, 0), min(end, n)))
+            cut.append(slice(max(start, 0), max(min(end, n), 0)))
         window = x[(slice(None), slice(None), *cut)]
         axes = (2, 3, 4)
-        y[(slice(None), slice(None), *index)] = (
-            window.max(axis=axes) if s.get("pool") == "MAX" else window.sum(axis=axes) / count
-        )
+        with np.errstate(invalid="ignore"):
+            y[(slice(None), slice(None), *index)] = (
+                window.max(axis=axes, initial=-3.4028235e38)
+                if s.get("pool") == "MAX"
+                else window.sum(axis=axes) / np.float64(count)
+            )
     return [y]
 
 
@@ -326,7 +329,7 @@ def warp(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> l
 
 @oracle("Resample")
 def resample(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
-    """FlowNet 2's resample_layer; the real cases resample-*."""
+    """lmb-freiburg/flownet2, src/caffe/layers/resample_layer.cu; the real cases resample-*."""
     s, x = p.get("resample_param"), bottoms[0]
     size = bottoms[1].shape[2:] if len(bottoms) > 1 else (s.get("height"), s.get("width"))
     fy, fx = x.shape[2] / size[0], x.shape[3] / size[1]
@@ -345,7 +348,9 @@ def resample(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) 
         for j in range(size[1]):
             v, u = i * fy + fx / 2 - 0.5, j * fx + fy / 2 - 0.5
             if s.get("type") == "NEAREST":
-                y[:, :, i, j] = x[:, :, min(max(away(v), 0), x.shape[2] - 1), min(max(away(u), 0), x.shape[3] - 1)]
+                for n, c in np.ndindex(*x.shape[:2]):  # a place in memory, whatever row and plane it is in
+                    at = ((n * x.shape[1] + c) * x.shape[2] + away(v)) * x.shape[3] + away(u)
+                    y[n, c, i, j] = x.flat[min(at, x.size - 1)]
                 continue
             total = 0.0
             for row in range(x.shape[2]):
@@ -390,14 +395,17 @@ def data_augmentation(p: Message, bottoms: list[Array], blobs: list[Array], trai
 
 
 class Lattice:
-    """The permutohedral lattice with a dictionary of vertices, after Adams, Baek and Davis (2010), point by
-    point.
+    """The permutohedral lattice with a dictionary of vertices, after Adams, Baek and Davis (2010), point by point.
+
+    Zeros fill the points up to a multiple of 4, as in BVLC/caffe@07dcc07c, src/caffe/util/modified_permutohedral.cpp,
+    built for SSE; these have vertices and no numbers.
     """
 
     def __init__(self, features: Array) -> None:
         d = features.shape[1]
         self.d, self.vertices, self.simplices = d, dict[tuple[int, ...], int](), []
-        for point in features:
+        count = len(features)
+        for point in np.pad(features, ((0, -count % 4), (0, 0))):
             scaled = [f * math.sqrt(2 / 3) * (d + 1) / math.sqrt((i + 1) * (i + 2)) for i, f in enumerate(point)]
             raised = [sum(scaled)]
             raised += [sum(scaled[i:]) - i * scaled[i - 1] for i in range(1, d + 1)]
@@ -422,6 +430,7 @@ class Lattice:
                 assert sum(key) == 0
                 simplex.append((self.vertices.setdefault(key, len(self.vertices)), weights[k]))
             self.simplices.append(simplex)
+        del self.simplices[count:]
 
     def filter(self, values: Array) -> Array:
         """`values` is channels × points."""
@@ -481,7 +490,10 @@ def cross_entropy(p: Message, bottoms: list[Array], blobs: list[Array], train: b
 
 @oracle("SmoothL1Loss")
 def smooth_l1(p: Message, bottoms: list[Array], blobs: list[Array], train: bool) -> list[Array]:
-    """Rests on the cases smoothl1-* (real numbers of Fast R-CNN's and SSD's layers)."""
+    """Rests on the cases smoothl1-* (real numbers of Fast R-CNN's and SSD's layers); axes of 1 may be missing, as
+    weiliu89/caffe's src/caffe/layers/smooth_L1_loss_layer.cpp compares channels, height and width.
+    """
+    bottoms = [four(b) for b in bottoms]
     sigma, loss = p.get("smooth_l1_loss_param").get("sigma"), 0.0
     inside = bottoms[2] if len(bottoms) > 2 else np.ones_like(bottoms[0])
     outside = bottoms[3] if len(bottoms) > 3 else np.ones_like(bottoms[0])
