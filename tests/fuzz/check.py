@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from netcompile.algebra.extent import Size
+from netcompile.algebra.volume import Volume
 from netcompile.analysis.shapes import infer
 from netcompile.ir.build import Options, build
 from netcompile.pipeline import Analysed, analyse, compile_net
@@ -27,7 +29,15 @@ TOLERANCE = 1e-10
 SIZES = (1, 2, 3, 4, 5, 7, 8, 11, 16, 17, 33)  # heights and widths at which the size functions are tried
 # They compare numbers of elements: 2x8 may be as good as 4x4, which no rule for each axis can say.
 COUNTING = frozenset(
-    ("Accuracy", "SoftmaxWithLoss", "InfogainLoss", "SigmoidCrossEntropyLoss", "EuclideanLoss", "Reshape")
+    (
+        "Accuracy",
+        "SoftmaxWithLoss",
+        "InfogainLoss",
+        "SigmoidCrossEntropyLoss",
+        "EuclideanLoss",
+        "Reshape",
+        "MultiBoxLoss",
+    )
 )
 
 
@@ -190,9 +200,18 @@ def _sizes(net: Drawn, analysed: Analysed) -> None:
         for value, shape in symbolic.shapes.items():
             if shape is None:
                 continue
-            found = tuple(d if isinstance(d, int) else d.at(height if d.name == "H" else width) for d in shape)
-            if found != known[value]:
+            found = tuple(_at(d, height, width) for d in shape)
+            if any(own not in (None, wanted) for own, wanted in zip(found, known[value], strict=True)):
                 raise Mismatch(net, f"input {height}x{width}: {value} is {known[value]}, its sizes say {found}")
+
+
+def _at(extent: int | Size | Volume, height: int, width: int) -> int | None:
+    """What an extent says of a plane of this size; None where it does not tell."""
+    if isinstance(extent, int):
+        return extent
+    if isinstance(extent, Volume):
+        return extent.at({"H": height, "W": width})
+    return extent.at(height if extent.name == "H" else width)
 
 
 def _round_trip(net: Drawn, analysed: Analysed) -> None:

@@ -21,7 +21,7 @@ from netcompile.cli.codes import DONE, FINDINGS, USAGE
 from netcompile.cli.main import entry
 
 NET = "net.prototxt"
-SLOW = 5.0  # seconds of processor time
+SLOW = 2.0  # seconds of processor time
 REPORTS = (
     ("check",),
     ("check", "--json"),

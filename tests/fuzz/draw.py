@@ -40,6 +40,7 @@ class Blob:
     value: Array
     error: float = 0.0
     consumed: bool = False
+    passed: bool = False  # to a layer that makes something
     usable: bool = True  # fit to be a bottom
     dynamic: bool = False  # how large it is depends on values
 
@@ -236,7 +237,7 @@ class Gen:
         self.net.tops[name] = [tuple(r.shape) for r in results]
         self.net.types += (layer.type,)
         for blob in layer.bottoms:
-            blob.consumed = True
+            blob.consumed, blob.passed = True, blob.passed or bool(results)
         if layer.auto_top and not tops:  # Caffe's name for it; no output, and of several the last stays
             self.live.pop("(automatic)", None)
             self.live["(automatic)"] = Blob("(automatic)", results[0], error, consumed=True, usable=False)
@@ -383,12 +384,18 @@ class Gen:
         self.live, self.net.inputs, shared, self.pending = before
         del self.shared[shared:]
 
+    def outputs(self) -> tuple[str, ...]:
+        """The blobs that no layer takes; or else a loss without a top, or what only layers without tops take."""
+        made = [b for b in self.live.values() if b.value is not self.net.inputs.get(b.name)]
+        ends = [b for b in self.live.values() if not b.consumed] or [b for b in made if b.name == "(automatic)"]
+        return tuple(b.name for b in ends or [b for b in made if not b.passed])
+
     def finish(self) -> Drawn:
         net = self.net
         self._inputs_text()
         net.text = "\n".join(([f'name: "{self.choice(WORDS)}"'] if self.chance(30) else []) + self.layers) + "\n"
         net.expected = {b.name: b.value for b in self.live.values()}
-        net.outputs = tuple(b.name for b in self.live.values() if not b.consumed)
+        net.outputs = self.outputs()
         net.dynamic = frozenset(b.name for b in self.live.values() if b.dynamic)
         net.extra = self.int(0, 63)
         return net

@@ -9,7 +9,9 @@ import numpy as np
 
 from netcompile.layers.base import Layer as LayerClass
 from netcompile.layers.fork_loss import ForeignMeasure
+from netcompile.layers.fork_python import PythonTraining
 from netcompile.layers.registry import load
+from tests.fuzz import detections
 from tests.fuzz.draw import Blob, Gen, Layer, Unsuitable, section
 
 LIMIT = 500  # elements of a top
@@ -153,8 +155,7 @@ def bn(g: Gen) -> Layer:
         case _:
             fields = "var_eps: 0.0625 " + g.opt("moving_average", g.chance(50), False)
     if kind in ("running", "early"):
-        shape = (1, c) if kind == "running" else (1, c, 1, 1)
-        blobs = [g.array(shape, numbers) for numbers in ("", "", "", "positive")]
+        blobs = [g.array((1, c, 1, 1), numbers) for numbers in ("", "", "", "positive")]
     return Layer("BN", [x], section("bn_param", fields), tops, blobs, learned=kind in ("segnet", "learn"))
 
 
@@ -292,33 +293,6 @@ def resample(g: Gen) -> Layer:
     return Layer("Resample", [x, *bottoms], section("resample_param", fields))
 
 
-def _regions(g: Gen, images: int, size: int) -> Blob:
-    count = g.int(1, 3)
-    rois = np.zeros((count, 5))
-    rois[:, 0] = g.integers((count,), 0, images)
-    corners = g.rng().integers(-4, 2 * size + 4, size=(count, 4)) / 2
-    rois[:, 1:3], rois[:, 3:5] = np.minimum(corners[:, :2], corners[:, 2:]), np.maximum(corners[:, :2], corners[:, 2:])
-    return g.input(rois.reshape(g.choice(((count, 5), (count, 5, 1, 1)))))
-
-
-def roi_pooling(g: Gen) -> Layer:
-    x = g.plane()
-    fields = f"pooled_h: {g.int(1, 3)} pooled_w: {g.int(1, 3)} " + g.opt("spatial_scale", g.choice((1.0, 0.5)), 1.0)
-    rois = _regions(g, x.shape[0], max(x.shape[2:]))
-    return Layer("ROIPooling", [x, rois], section("roi_pooling_param", fields), exact=True, fixed=(1,))
-
-
-def psroi_pooling(g: Gen) -> Layer:
-    group, channels = g.int(1, 2), g.int(1, 2)
-    x = g.bottom(
-        lambda b: len(b.shape) == 4 and b.shape[1] == channels * group**2,
-        lambda: g.array((g.int(1, 2), channels * group**2, g.int(2, 6), g.int(2, 6))),
-    )
-    fields = f"output_dim: {channels} group_size: {group} spatial_scale: {g.choice((1.0, 0.5))!r} "
-    rois = _regions(g, x.shape[0], max(x.shape[2:]))
-    return Layer("PSROIPooling", [x, rois], section("psroi_pooling_param", fields), fixed=(1,))
-
-
 def smooth_l1(g: Gen) -> Layer:
     x = g.any()
     bottoms = [x, *(g.like(x) for _ in range(g.choice((1, 1, 3))))]
@@ -330,24 +304,6 @@ def cross_entropy(g: Gen) -> Layer:
     x = g.any(2)
     target = g.bottom(lambda b: b.shape == x.shape and bool((b.value >= 0).all()), lambda: abs(g.array(x.shape)))
     return Layer("SoftmaxCrossEntropyLoss", [x, target])
-
-
-def prior_box(g: Gen) -> Layer:
-    x, image = g.plane(), g.plane()
-    least = sorted({g.int(1, 9) for _ in range(g.int(1, 2))})
-    fields = "".join(f"min_size: {n} " for n in least)
-    if g.chance(50):
-        fields += "".join(f"max_size: {n + g.int(1, 5)} " for n in least)
-    fields += "".join(f"aspect_ratio: {r!r} " for r in (2.0, 3.0, 0.25)[: g.int(0, 3)])
-    fields += g.opt("flip", g.chance(50), True) + g.opt("clip", g.chance(50), False)
-    fields += g.choice(
-        ("variance: 0.25 ", "variance: 0.5 ", "variance: 0.5 variance: 0.5 variance: 0.25 variance: 0.25 ")
-    )
-    fields += g.choice(("", "step: 4.0 ", "step_h: 2.0 step_w: 8.0 ")) + g.choice(
-        ("", "img_size: 32 ", "img_h: 8 img_w: 16 ")
-    )
-    fields += g.opt("offset", g.choice((0.5, 0.0)), 0.5)
-    return Layer("PriorBox", [x, image], section("prior_box_param", fields), exact=True)
 
 
 def data_augmentation(g: Gen) -> Layer:
@@ -383,25 +339,57 @@ def sink(g: Gen) -> Layer:
     return Layer(type_, [g.any() for _ in range(g.int(1, 2))], tops=0, exact=True)
 
 
-def detection_output(g: Gen) -> Layer:
-    """Boxes of all sizes; scores that no rounding ties or unties."""
-    images, boxes, classes, shared = g.int(1, 2), g.int(1, 6), g.int(2, 3), g.chance(70)
-    corners = np.sort(g.integers((boxes, 2, 2), 0, 17) / 16, axis=1).reshape(1, 1, -1)
-    variances = np.tile([0.125, 0.125, 0.25, 0.25], boxes).reshape(1, 1, -1)
-    location = g.input(g.array((images, boxes * (1 if shared else classes) * 4)) / 8)
-    scores = g.input(g.rng().permutation(images * boxes * classes).reshape(images, -1) / 64)
-    fields = f"num_classes: {classes} " + g.opt("share_location", shared, True)
-    fields += g.opt("code_type", g.choice(("CORNER", "CENTER_SIZE", "CORNER_SIZE")), "CORNER")
-    fields += g.opt("variance_encoded_in_target", g.chance(30), False)
-    fields += g.choice(("", "keep_top_k: 4 ", "keep_top_k: -1 ")) + g.choice(("", "confidence_threshold: 0.25 "))
-    fields += f"nms_param {{ nms_threshold: {g.choice((0.3, 0.45, 0.6))!r} " + g.choice(("", "top_k: 3 ")) + "} "
-    bottoms = [location, scores, g.input(np.concatenate((corners, variances), axis=1))]
+def warp(g: Gen) -> Layer:
+    x = g.plane()
+    n, _, h, w = x.shape
+    # Halves: where a flow leaves the plane is no matter of rounding.
+    return Layer("Warp", [x, g.input(g.integers((n, 2, h, w), -6, 7) / 2)], fixed=(1,))
+
+
+def transpose(g: Gen) -> Layer:
+    x = g.any()
+    order = g.rng().permutation(len(x.shape))
+    return Layer("Transpose", [x], section("transpose_param", "".join(f"dim: {a} " for a in order)), exact=True)
+
+
+def lstm(g: Gen) -> Layer:
+    flat, outputs = g.chance(40), g.int(1, 3)
+    x = g.bottom(lambda b: 2 <= len(b.shape) <= 4, lambda: g.array((g.int(1, 4), g.int(1, 3), g.int(1, 3))))
+    streams, inputs = (1, prod(x.shape[1:])) if flat or len(x.shape) == 2 else (x.shape[1], prod(x.shape[2:]))
+    fields = f"num_output: {outputs} "
+    if flat:
+        streams = g.choice([d for d in range(1, x.shape[0] + 1) if x.shape[0] % d == 0])
+        fields += f"batch_size: {streams} "
+    steps = x.shape[0] // streams if flat else x.shape[0]
+    marks = [g.input(g.integers((steps + streams - 1 + g.int(0, 1),), 0, 2))] if g.chance(40) else []
+    shapes = ((4 * outputs, inputs), (4 * outputs, outputs), (4 * outputs,))
+    blobs = [g.array(shape) / 4 for shape in shapes]
+    return Layer("Lstm", [x, *marks], section("lstm_param", fields), blobs=blobs, fixed=(1,) * len(marks))
+
+
+def ctc(g: Gen) -> Layer:
+    steps, streams, classes = g.int(1, 5), g.int(1, 2), g.int(2, 4)
+    scores = g.rng().permutation(steps * streams * classes).reshape(steps, streams, classes) / 8
+    bottoms = [g.input(scores)]
+    if g.chance(30):
+        params = section("ctc_loss_param", f"blank_label: {g.int(0, classes - 1)} ") if g.chance(50) else ""
+        return Layer("CTCGreedyDecoder", bottoms, params, fixed=(0,))
+    bottoms.append(g.input(g.integers((steps, streams), 0, 3)))
+    if g.chance(50):
+        bottoms.append(g.input(g.integers((steps, streams), -1, classes)))
+    fields = g.opt("blank_index", g.int(-1, classes - 1), -1) + g.opt("ctc_merge_repeated", g.chance(50), True)
+    tops = g.int(1, len(bottoms))
     return Layer(
-        "DetectionOutput", bottoms, section("detection_output_param", fields), fixed=(0, 1, 2), odd=True, dynamic=True
+        "CTCGreedyDecoder", bottoms, section("ctc_decoder_param", fields), tops, fixed=(0, 1, 2)[: len(bottoms)]
     )
 
 
 DRAWS: dict[str, Callable[[Gen], Layer]] = {
+    **detections.DRAWS,
+    "Warp": warp,
+    "Transpose": transpose,
+    "Lstm": lstm,
+    "CTCGreedyDecoder": ctc,
     "Interp": interp,
     "Upsample": upsample,
     "Unpooling": unpooling,
@@ -429,17 +417,13 @@ DRAWS: dict[str, Callable[[Gen], Layer]] = {
     "Correlation": correlation,
     "FlowWarp": flow_warp,
     "Resample": resample,
-    "ROIPooling": roi_pooling,
-    "PSROIPooling": psroi_pooling,
     "SmoothL1Loss": smooth_l1,
     "SoftmaxCrossEntropyLoss": cross_entropy,
-    "PriorBox": prior_box,
     "ConvolutionDepthwise": depthwise,
     "Deconvolution3D": volume_convolution,
     "DataAugmentation": data_augmentation,
     "MultiStageMeanfield": mean_field,
     "MatWrite": sink,
-    "DetectionOutput": detection_output,
 }
 # The same by class. What a fork adds needs a rule here, or a reason below; `tests.fuzz.hostile` draws it all the same.
 RULES: dict[type[LayerClass], Callable[[Gen], Layer]] = {load()[name]: rule for name, rule in DRAWS.items()}
@@ -449,6 +433,6 @@ def reason(cls: type[LayerClass]) -> str:
     """Why a fork's layer class has no rule; "" where there is no reason."""
     if cls.is_data:
         return "it becomes an input: nets begin with one"
-    if issubclass(cls, ForeignMeasure):
+    if issubclass(cls, ForeignMeasure | PythonTraining):
         return "it is known, and not computed: it vanishes, or is refused"
     return ""

@@ -50,6 +50,9 @@ def batch(
         except AssertionError:
             shrinking = True
             raise
+        except Exception as error:
+            shrinking = True
+            raise AssertionError(f"{type(error).__name__}: {error}\n{example!r}") from error
 
     try:
         examine()
