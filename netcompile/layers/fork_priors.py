@@ -171,10 +171,13 @@ class PriorBox(Priors):
         """The ratios other than 1, in the order of their boxes; a ratio that is known already counts once."""
         ratios = [1.0]
         for ratio in s.all("aspect_ratio"):
+            own = [ratio, float32(1 / ratio) if ratio else inf] if s.get("flip") else [ratio]
             if ratio <= 0:
                 s.refuse("aspect_ratio", f"aspect_ratio {ratio:g} is not positive", code="param-range")
+            elif not all(0 < r < inf for r in own):
+                s.refuse("aspect_ratio", f"aspect_ratio {ratio:g} makes a box without end", code="param-range")
             elif all(abs(ratio - known) >= 1e-6 for known in ratios):
-                ratios += [ratio, float32(1 / ratio)] if s.get("flip") else [ratio]
+                ratios += own
         return [r for r in ratios if abs(r - 1) >= 1e-6]
 
 

@@ -8,7 +8,7 @@ those of Caffe's source, written down once more.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from netcompile.prototxt.load import load_net
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.source import Source
+from tests.fuzz.memory import shares
 from tests.fuzz.oracles import oracle
 
 Array = np.ndarray[Any, Any]
@@ -43,6 +44,7 @@ class Blob:
     passed: bool = False  # to a layer that makes something
     usable: bool = True  # fit to be a bottom
     dynamic: bool = False  # how large it is depends on values
+    memory: list[str] = field(default_factory=list)  # the blobs that are one piece of memory in Caffe, if several
 
     @property
     def shape(self) -> Shape:
@@ -246,7 +248,20 @@ class Gen:
             made = Blob(top, value, error, usable=fine and not layer.dynamic, dynamic=layer.dynamic)
             if place is not None:
                 del self.live[top]
+                self._change(made, place.memory)
+            elif shares(layer.type, len(layer.bottoms), layer.tops, message):
+                made.memory = layer.bottoms[0].memory
+                made.memory += [top] if made.memory else [layer.bottoms[0].name, top]
             self.live[top] = made
+
+    def _change(self, made: Blob, memory: list[str]) -> None:
+        """A layer in place has made `made`: the other blobs of its memory hold the same."""
+        made.memory = memory
+        for name in memory:
+            if name != made.name:
+                old = self.live[name]
+                value = made.value.reshape(old.shape)
+                self.live[name] = replace(old, value=value, error=made.error, usable=old.usable and made.usable)
 
     def _params(self, layer: Layer) -> tuple[list[Array], str]:
         """The layer's blobs, of which some may be shared, and its param specs."""

@@ -127,13 +127,14 @@ def prior_box(p: Message, bottoms: list[Array], blobs: list[Array], train: bool)
     ratios: list[float] = []
     for ratio in s.all("aspect_ratio"):
         if abs(ratio - 1) > 1e-6 and all(abs(ratio - r) > 1e-6 for r in ratios):
-            ratios += [ratio, 1 / ratio] if s.get("flip") else [ratio]
+            ratios += [ratio, float(np.float32(1 / ratio))] if s.get("flip") else [ratio]
     sizes: list[tuple[float, float]] = list(zip(s.all("width"), s.all("height"), strict=True))
     for index, least in enumerate(s.all("min_size")):
         sizes.append((int(least), int(least)))
         if s.all("max_size"):
             sizes.append((math.sqrt(int(least) * int(s.all("max_size")[index])),) * 2)
         sizes += [(int(least) * math.sqrt(r), int(least) / math.sqrt(r)) for r in ratios]
+    sizes = [(float(np.float32(w)), float(np.float32(h))) for w, h in sizes]  # box_width and box_height are floats
     boxes: list[float] = []
     for i in range(grid[0]):
         for j in range(grid[1]):
