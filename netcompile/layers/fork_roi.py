@@ -245,6 +245,8 @@ class DecodeBBox(Layer):
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         found = []
         for index, shape in enumerate(bottoms):
+            if not shape:
+                raise Refused("a scalar has no rows", at=f"bottom[{index}]")
             alike = Refused(f"{shape[0]} rows for {bottoms[0][0]}", at=f"bottom[{index}]")
             found.append(Condition(shape[0], "==", bottoms[0][0], alike))
         for index, size in ((0, 8), (1, 5)):
