@@ -24,6 +24,26 @@ if TYPE_CHECKING:
     from typing import ClassVar, Self
 
 
+def boxes_agree(bottoms: Sequence[Shape], classes: int, each: int) -> list[Condition]:
+    """That locations, scores and priors are of the same boxes, with `each` locations for a box. Raises Refused."""
+    location, scores, priors = bottoms[:3]
+    unlike = Refused("bottom[2] is not made of prior boxes", at="bottom[2]", why="1 × 2 × 4n, as PriorBox makes")
+    if len(priors) != 3:
+        raise unlike
+    boxes = priors[2] // 4
+    images = [shape[0] if shape else 1 for shape in (location, scores)]
+    alike = Refused(f"scores of {images[1]} images for {images[0]}", at="bottom[1]")
+    found = [Condition(priors[2], "==", boxes * 4, unlike), Condition(images[0], "==", images[1], alike)]
+    for index, shape, size in ((0, location, boxes * each * 4), (1, scores, boxes * classes)):
+        refusal = Refused(
+            f"{volume(shape[1:])} numbers for each image, not {size}",
+            at=f"bottom[{index}]",
+            why=f"{boxes} priors, {classes} classes",
+        )
+        found.append(Condition(volume(shape[1:]), "==", size, refusal))
+    return found
+
+
 @layer("DetectionOutput")
 @record
 class DetectionOutput(Layer):
@@ -85,23 +105,7 @@ class DetectionOutput(Layer):
         )
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
-        location, scores, priors = bottoms[:3]
-        unlike = Refused("bottom[2] is not made of prior boxes", at="bottom[2]", why="1 × 2 × 4n, as PriorBox makes")
-        if len(priors) != 3:
-            raise unlike
-        boxes = priors[2] // 4
-        each = 1 if self.shared else self.classes
-        images = [shape[0] if shape else 1 for shape in (location, scores)]
-        alike = Refused(f"scores of {images[1]} images for {images[0]}", at="bottom[1]")
-        found = [Condition(priors[2], "==", boxes * 4, unlike), Condition(images[0], "==", images[1], alike)]
-        for index, shape, size in ((0, location, boxes * each * 4), (1, scores, boxes * self.classes)):
-            refusal = Refused(
-                f"{volume(shape[1:])} numbers for each image, not {size}",
-                at=f"bottom[{index}]",
-                why=f"{boxes} priors, {self.classes} classes",
-            )
-            found.append(Condition(volume(shape[1:]), "==", size, refusal))
-        return found
+        return boxes_agree(bottoms, self.classes, self.classes if not self.shared else 1)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         return ((1, 1, 1, 7),)

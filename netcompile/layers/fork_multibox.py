@@ -15,10 +15,9 @@ from netcompile.layers.base import (
     count,
     layer,
     literal,
-    volume,
 )
 from netcompile.layers.fork_box_loss import BOX_LOSS
-from netcompile.layers.fork_detection import BEST_FIRST, DECODE, OVERLAP, SUPPRESS
+from netcompile.layers.fork_detection import BEST_FIRST, DECODE, OVERLAP, SUPPRESS, boxes_agree
 from netcompile.layers.fork_loss import SMOOTH_L1
 from netcompile.layers.loss import SOFTMAX
 from netcompile.layers.measure import FLOOR, NORMALIZER, VALID, Loss, normalization
@@ -81,25 +80,10 @@ class MultiBoxLoss(Loss):
         return cls(max(classes, 1), shared, str(s.get("code_type")), tuple((k, str(v)) for k, v in options))
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
-        location, scores, priors, truth = bottoms
-        unlike = Refused("bottom[2] is not made of prior boxes", at="bottom[2]", why="1 × 2 × 4n, as PriorBox makes")
-        if len(priors) != 3:
-            raise unlike
+        truth = bottoms[3]
         if count(truth) % 8:
             raise Refused(f"{count(truth)} numbers are no true boxes", at="bottom[3]", why="a box has 8 numbers")
-        boxes = priors[2] // 4
-        images = [shape[0] if shape else 1 for shape in (location, scores)]
-        alike = Refused(f"scores of {images[1]} images for {images[0]}", at="bottom[1]")
-        found = [Condition(priors[2], "==", boxes * 4, unlike), Condition(images[0], "==", images[1], alike)]
-        each = 1 if self.shared else self.classes
-        for index, shape, size in ((0, location, boxes * each * 4), (1, scores, boxes * self.classes)):
-            refusal = Refused(
-                f"{volume(shape[1:])} numbers for each image, not {size}",
-                at=f"bottom[{index}]",
-                why=f"{boxes} priors, {self.classes} classes",
-            )
-            found.append(Condition(volume(shape[1:]), "==", size, refusal))
-        return found
+        return boxes_agree(bottoms, self.classes, 1 if self.shared else self.classes)
 
     def emit(self, e: Emission) -> Emitted:
         make = call("BoxLoss", self.classes, f'"{self.code}"', **dict(self.options))
