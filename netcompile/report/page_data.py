@@ -4,7 +4,7 @@ Shorter than the JSON report and no part of any contract: page and script are wr
 
 - *size*: an index into `sizes`, whose entries are ``[text, pieces, axis]``; a piece is ``[from]`` where undefined,
   ``[from, a, q, b, m, d]`` for a·n + q·⌊(n + b)/m⌋ + d, ``[from, rise, [values]]`` for values[n mod p] + rise·⌊n/p⌋
-- *dimension*: a number, or ``[size]``
+- *dimension*: a number, ``[size]``, or ``{"text", "terms": [[factor, dimensions], …]}``, a sum of products
 - *fraction*: ``[numerator, denominator]``; *map*: ``[stride, offset]``, *maps*: one for height, one for width
 - *set* of n: ``[runs, start, period, residues]``: intervals ``[lo, hi)`` below `start`, and of residues from there on;
   None where it is too long to write down
@@ -13,6 +13,8 @@ Shorter than the JSON report and no part of any contract: page and script are wr
 from __future__ import annotations
 
 from netcompile.algebra.size import Size
+from netcompile.algebra.volume import Volume
+from netcompile.layers.memory import SharedMemory
 from netcompile.report.offsets import coordinates_of
 
 TYPE_CHECKING = False
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from netcompile.algebra.nset import NSet
-    from netcompile.algebra.volume import Volume
     from netcompile.analysis.crops import CropReport
     from netcompile.emit.module import Module
     from netcompile.ir.graph import Node, Value
@@ -45,6 +46,10 @@ class _Data:
         self.size_list: list[Any] = []
         self.values: dict[Value, int] = {}
         self.value_list: list[Any] = []
+        self.memory: dict[int, list[Value]] = {}  # a layer's place → blobs whose memory it changes
+        for node in analysed.graph.nodes:
+            if isinstance(node.layer, SharedMemory):
+                self.memory.setdefault(node.message.start, []).extend(node.tops)
         self.generated = {} if module is None else generated_lines(module)
 
     def all(self) -> dict[str, Any]:
@@ -79,6 +84,9 @@ class _Data:
     ) -> dict[str, Any]:
         for top, shown in zip(tops, line.tops, strict=True):
             self.value(top, shown.field)
+        shared = self.memory.get(message.start, ()) if node is not None else ()
+        for top in shared:
+            self.value(top, None)
         span = message.span
         last = span.source.position(max(span.end - 1, span.start))[0]
         made: dict[str, Any] = {
@@ -86,7 +94,7 @@ class _Data:
             "type": line.type,
             "lines": [span.line, last],
             "bottoms": [self.values[b] for b in bottoms if b in self.values],
-            "tops": [self.values[t] for t in tops],
+            "tops": [self.values[t] for t in (*tops, *shared)],
             "cost": [line.parameters, line.macs, line.activations],
         }
         if node is None:
@@ -112,11 +120,12 @@ class _Data:
             }
         )
 
-    def dim(self, dim: int | Size | Volume) -> int | list[int] | None:
+    def dim(self, dim: int | Size | Volume) -> int | list[int] | dict[str, Any] | None:
+        """A number, ``[place in sizes]``, or a sum of products ``{"text", "terms": [[factor, places], …]}``."""
         if isinstance(dim, int):
             return dim
-        if not isinstance(dim, Size):  # the page evaluates functions of one axis
-            return None
+        if isinstance(dim, Volume):
+            return self.product(dim)
         number = dim.as_int()
         if number is not None:
             return number
@@ -127,6 +136,16 @@ class _Data:
             self.sizes[key] = len(self.size_list)
             self.size_list.append([str(dim), pieces, 0 if dim.name == "H" else 1])
         return [self.sizes[key]]
+
+    def product(self, volume: Volume) -> dict[str, Any] | None:
+        """A sum of products of sizes, a power as its size several times; None where one of them is too long."""
+        terms = []
+        for term, factor in (volume.terms or {}).items():
+            places = [(self.dim(size), power) for size, power in term]
+            if any(not isinstance(place, list) for place, _ in places):
+                return None
+            terms.append([factor, [place for place, power in places for _ in range(power)]])
+        return {"text": str(volume), "terms": terms} if volume.known else None
 
     def padding(self) -> list[Any]:
         """The widest pad among the layers that read the first input: [pad, layer] for height and width."""

@@ -242,3 +242,22 @@ def test_nets_as_found(show, shared, net):
     assert overlaps(boxes) == 0
     assert browser.evaluate(CROSSINGS % BOXES) == 0
     browser.enter("#field-H", 321)
+
+
+FLAT = """layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 dim: 4 dim: 6 } } }
+layer { name: "p" type: "Power" bottom: "x" top: "p" power_param { shift: -0.5 } }
+layer { name: "f" type: "Flatten" bottom: "p" top: "f" }
+layer { name: "r" type: "ReLU" bottom: "f" top: "f" }
+layer { name: "c" type: "Convolution" bottom: "p" top: "q" convolution_param { num_output: 2 kernel_size: 3 } }
+"""
+
+
+def test_products_of_extents_follow_the_size_and_shared_memory_is_linked(show):
+    """The convolution reads what the layer in place has left in the memory of its bottom."""
+    browser = show(FLAT)
+    browser.enter("#detail", "layers")
+    assert browser.evaluate("document.querySelectorAll('.line').length") == 4
+    browser.click("[data-layer=f]")
+    assert "1 × 48" in text_of(browser, "#details")
+    browser.enter("#field-H", 5)
+    assert "1 × 60" in text_of(browser, "#details")

@@ -23,14 +23,23 @@ function sizeAt(pieces, n) {
   return a * n + q * Math.floor((n + b) / m) + d;
 }
 
-/** A dimension at an input of n[0] × n[1]. */
+/** A dimension at an input of n[0] × n[1]; null where it is not known or the net would be refused. */
 function dimAt(dim, n) {
+  if (dim !== null && dim.terms) {
+    let sum = 0;
+    for (const [factor, places] of dim.terms) {
+      const sizes = places.map((place) => dimAt(place, n));
+      if (sizes.includes(null)) return null;
+      sum += sizes.reduce((product, size) => product * size, factor);
+    }
+    return sum;
+  }
   if (!Array.isArray(dim)) return dim;
   const [, pieces, axis] = DATA.sizes[dim[0]];
   return sizeAt(pieces, n[axis]);
 }
 
-const dimText = (dim) => (Array.isArray(dim) ? DATA.sizes[dim[0]][0] : dim === null ? "?" : String(dim));
+const dimText = (dim) => (Array.isArray(dim) ? DATA.sizes[dim[0]][0] : dim === null ? "?" : dim.terms ? dim.text : String(dim));
 
 /** Is n a member? null where the set is not known. */
 function member(set, n) {
