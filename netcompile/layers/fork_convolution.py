@@ -164,7 +164,8 @@ class Convolution3D(Convolution):
         if s.has("filter_group") and (s.get("filter_group") < 1 or outputs % s.get("filter_group")):
             s.refuse("filter_group", f"num_output {outputs} is not divisible by filter_group", code="group")
         if s.has("group") and s.get("group") != 1:
-            s.refuse("group", "C3D's convolutions have no groups", code="unsupported")
+            why = "C3D's layers do not read it, and every filter sees all channels"
+            p.note(f"{s.name}.group", "group does nothing", code="unused-param", why=why)
         fillers = s.filler("weight_filler"), s.filler("bias_filler")
         return cls(max(outputs, 1), kernel, stride, pad, (1,), 1, bool(s.get("bias_term")), 1, *fillers)
 

@@ -179,12 +179,12 @@ class Lattice:
     def filter(self, values):
         """`values` is channels × points."""
         splat = (values[:, :, None] * self.weight.view(values.shape[1], -1)).flatten(1)
-        grid = values.new_zeros(values.shape[0], self.size + 1)
+        grid = splat.new_zeros(values.shape[0], self.size + 1)
         grid = grid.index_add(1, self.vertex, splat)
         for before, after in self.neighbours:
             grid = grid + 0.5 * (grid[:, before] + grid[:, after])
         slices = (grid[:, self.vertex] * self.weight).reshape(*values.shape, -1)
-        return slices.sum(dim=2) / (1 + 2.0**-self.dimensions)
+        return (slices.sum(dim=2) / (1 + 2.0**-self.dimensions)).to(values.dtype)
 '''
 
 MEAN_FIELD = '''

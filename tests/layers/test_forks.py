@@ -182,6 +182,7 @@ CASES: list[tuple[str, tuple[Shape, ...], str, int]] = [
         "convolution_param { num_output: 3 kernel_size: 4 kernel_depth: 2 pad: 1 stride: 2 temporal_stride: 2 }",
         1,
     ),
+    ("Convolution3D", (CLIP,), "convolution3d_param { num_output: 4 kernel_size: 2 kernel_depth: 2 group: 2 }", 1),
     ("Pooling3D", (CLIP,), "pooling_param { kernel_size: 2 kernel_depth: 1 stride: 2 }", 1),
     (
         "Pooling3D",
@@ -419,6 +420,15 @@ def test_mean_field(size: Shape) -> None:
         ORACLES,
         tolerance=1e-8,
     )
+
+
+def test_mean_field_keeps_a_narrow_type() -> None:
+    size = (1, 2, 3, 3)
+    param = "multi_stage_meanfield_param { num_iterations: 2 theta_alpha: 8 theta_beta: 3 theta_gamma: 2 }"
+    compiled, module = compile_text(net((size, size, (1, 3, 3, 3)), "MultiStageMeanfield", param))
+    inputs = (torch.from_numpy(v).to(torch.bfloat16) for v in draw((size, size, (1, 3, 3, 3))).values())
+    made = module_of(compiled, module, draw_blobs(compiled), "bfloat16")
+    assert made(*inputs).dtype == torch.bfloat16
 
 
 def test_hole_is_dilation() -> None:
