@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import floor, sqrt
+from math import floor, inf, sqrt
 
 from netcompile.layers.base import Arity, Condition, Emission, Emitted, Layer, Refused, Shape, count, layer, literal
 from netcompile.layers.fork_detection import OVERLAP, SUPPRESS
@@ -162,9 +162,10 @@ class PvanetProposals(Proposals):
             values = [float(v) for v in s.all(field)]
             if not values:
                 s.refuse("", f"no {field}", code="param-missing", remedy=f"proposal_param {{ {field}: … }}")
-            elif min(values) <= 0:
-                s.refuse(field, f"{field} must be positive", code="param-range")
-            found.append(values if values and min(values) > 0 else [1.0])
+            fine = all(0 < v < inf for v in values)
+            if not fine:
+                s.refuse(field, f"{field} must be positive and finite", code="param-range")
+            found.append(values if values and fine else [1.0])
         whole = {f: int(s.get(f)) for f in ("base_size", "feat_stride", "pre_nms_topn", "post_nms_topn")}
         for field, value in whole.items():
             if value < 1:

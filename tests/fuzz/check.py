@@ -193,7 +193,7 @@ def _sizes(net: Drawn, analysed: Analysed) -> None:
         tied = all(known.get(value) == analysed.shapes[value] for value, _ in symbolic.pins)
         legal, claimed = not problems and tied, height in valid[0] and width in valid[1]
         volumes = any(isinstance(d, Volume) for shape in symbolic.shapes.values() for d in shape or ())
-        products = volumes or not COUNTING.isdisjoint(net.types)
+        products = volumes or symbolic.gaps or not COUNTING.isdisjoint(net.types)
         if (legal and not claimed and not products) or (claimed and not legal and whole):
             raise Mismatch(
                 net, f"input {height}x{width} is {'legal' if legal else 'illegal'}, valid_sizes differs: {problems}"

@@ -47,8 +47,8 @@ def interp(g: Gen) -> Layer:
 
 
 def upsample(g: Gen) -> Layer:
-    x = g.bottom(lambda b: len(b.shape) in (3, 4), lambda: g.array(g.shape(4, 4)))
-    if len(x.shape) == 4 and g.chance(50):
+    x = g.plane()
+    if g.chance(50):
         h, w = x.shape[2] * 2, x.shape[3] * 2
         short = g.chance(20)
         fields = g.opt("scale", 2, 2) + ("pad_out_h: true pad_out_w: true " if short else "")
@@ -112,7 +112,7 @@ def reorg(g: Gen) -> Layer:
 
 
 def shuffle_channel(g: Gen) -> Layer:
-    x = g.any(2)
+    x = g.any(2, 4)
     group = g.choice([d for d in range(1, x.shape[1] + 1) if x.shape[1] % d == 0])
     return Layer("ShuffleChannel", [x], section("shuffle_channel_param", g.opt("group", group, 1)), exact=True)
 
@@ -238,10 +238,11 @@ def volume_convolution(g: Gen) -> Layer:
     extents = [s * (n - 1) + k - 2 * p for n, k, s, p in zip(x.shape[2:], kernel, stride, pad, strict=True)]
     if type_ == "Deconvolution3D" and (min(extents) < 1 or prod(extents) > LIMIT):
         raise Unsuitable
-    shape = (outputs, c, *kernel) if type_ == "Convolution3D" else (c, outputs, *kernel)
-    blobs = [g.array(shape) / 2] + ([g.array((outputs,))] if has_bias else [])
-    fields += f"num_output: {outputs} " + g.opt("bias_term", has_bias, True)
     name = g.choice(("convolution_param", "convolution3d_param"))
+    has_bias |= type_ == "Deconvolution3D" and name == "convolution3d_param"  # it looks into convolution_param
+    shape = (outputs, c, *kernel) if type_ == "Convolution3D" else (c, outputs, *kernel)
+    blobs = [g.array(shape) / 2] + ([g.array((1, 1, 1, 1, outputs))] if has_bias else [])
+    fields += f"num_output: {outputs} " + g.opt("bias_term", has_bias, True)
     return Layer(type_, [x], section(name, fields), blobs=blobs, linear=True)
 
 
