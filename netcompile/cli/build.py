@@ -36,6 +36,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--onnx", action="store_true", help="an ONNX file too, for any legal H and W, checked with ONNX Runtime"
     )
     parser.add_argument("--opset", type=int, metavar="N", help="operator set of the ONNX file, 18 to 23, default 20")
+    parser.add_argument(
+        "--classes",
+        metavar="C",
+        help="names of classes, for manifest and ONNX file: pascal, nyud, …, or a file",
+    )
     parser.add_argument("-o", dest="out", metavar="DIR", help="the folder to write to, default ./NAME")
     parser.add_argument("-O", dest="optimise", type=int, choices=(0, 1, 2), default=1, help="optimisation, default 1")
     parser.add_argument("--allow-missing", action="store_true", help="weights that the file lacks become zeros")
@@ -61,7 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     module = compile_net(analysed, arguments.optimise, weights=weights)
     stem = file_stem(analysed.name)
     convert = _conversion(arguments, analysed, module)
-    write_onnx = _onnx(arguments, analysed, module) if arguments.onnx else None
+    classes = _classes(arguments)
+    write_onnx = _onnx(arguments, analysed, module, classes) if arguments.onnx else None
     report = Report(offsets_report(analysed), layers_report(analysed))
     texts = {
         f"{stem}.py": module.source,
@@ -80,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         notes += remarks
         if write_onnx is not None:
             notes += write_onnx(staged.add(f"{stem}.onnx"), images)
-        manifest = _manifest(arguments, analysed, module, stem, images, staged.hashes())
+        manifest = _manifest(arguments, analysed, module, stem, images, classes, staged.hashes())
         staged.write("manifest.json", json_text(manifest).encode("utf-8", "backslashreplace"))
         sizes = staged.sizes()
     lines = [f"wrote {folder}/{name} ({bytes_text(size)})" for name, size in sizes.items()]
@@ -92,6 +98,15 @@ def run(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def _classes(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """The names of the classes, none without --classes. Raises NetError for a list that there is not."""
+    if arguments.classes is None:
+        return ()
+    from netcompile.runtime.palettes import class_names
+
+    return class_names(arguments.classes)
+
+
 def _conversion(arguments: argparse.Namespace, analysed: Analysed, module: Module) -> Any:
     """What writes the weights to a path and returns what it noticed; None without --weights."""
     if arguments.weights is None:
@@ -101,12 +116,20 @@ def _conversion(arguments: argparse.Namespace, analysed: Analysed, module: Modul
     return converter(read_weights_path(arguments.weights), analysed, module, arguments.allow_missing)
 
 
-def _onnx(arguments: argparse.Namespace, analysed: Analysed, module: Module) -> Any:
+def _onnx(arguments: argparse.Namespace, analysed: Analysed, module: Module, classes: tuple[str, ...]) -> Any:
     """What writes the ONNX file to a path, told what images go through; it returns what is worth saying.
 
     Raises NetError where packages or the weights are missing.
     """
-    from netcompile.export.onnx_file import OPSET, STEPS, image_metadata, require_onnx, require_opset, write_onnx
+    from netcompile.export.onnx_file import (
+        OPSET,
+        STEPS,
+        class_metadata,
+        image_metadata,
+        require_onnx,
+        require_opset,
+        write_onnx,
+    )
     from netcompile.export.sizes import refuse_training
 
     opset = OPSET if arguments.opset is None else arguments.opset
@@ -127,7 +150,8 @@ def _onnx(arguments: argparse.Namespace, analysed: Analysed, module: Module) -> 
     def write(path: str, images: dict[str, Any]) -> list[Diagnostic]:
         progress = Progress(STEPS, "steps to the ONNX file")
         try:
-            found = write_onnx(analysed, plain, made, path, emitted, image_metadata(images), opset, progress.step)
+            metadata = image_metadata(images) | class_metadata(classes)
+            found = write_onnx(analysed, plain, made, path, emitted, metadata, opset, progress.step)
         finally:
             progress.clear()
         return list(found.limits)
@@ -163,7 +187,7 @@ def _images(
 
 def _manifest(
     arguments: argparse.Namespace, analysed: Analysed, module: Module, stem: str, images: dict[str, Any],
-    hashes: dict[str, str],
+    classes: tuple[str, ...], hashes: dict[str, str],
 ) -> dict[str, Any]:  # fmt: skip
     from netcompile import __version__
     from netcompile.analysis.outputs import output_kinds
@@ -179,6 +203,7 @@ def _manifest(
         "outputs": list(module.outputs),
         **({"images": images} if any(images.values()) or len(images) < len(module.inputs) else {}),
         **({"kinds": kinds} if kinds else {}),
+        **({"classes": list(classes)} if classes else {}),
         "phase": "train" if analysed.graph.train else "test",
         "optimisation": arguments.optimise,
         "tool": __version__,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -117,6 +118,11 @@ def image_metadata(images: Mapping[str, Mapping[str, Any] | None]) -> dict[str, 
         if "mean_image" in fields:
             found[f"{start}mean_image"] = fields["mean_image"]
     return found
+
+
+def class_metadata(names: Sequence[str]) -> dict[str, str]:
+    """The classes' names as a file's metadata: a JSON list, in the order of their numbers."""
+    return {"classes": json.dumps(list(names), ensure_ascii=False)} if names else {}
 
 
 def _convert(

@@ -195,18 +195,23 @@ def test_the_file_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[
         'transform_param { mean_value: 104 mean_value: 117 mean_value: 123 scale: 0.5 } image_data_param { source: "x" '
         'batch_size: 1 } } layer { name: "r" type: "ReLU" bottom: "data" top: "mean" }'
     )
+    (tmp_path / "classes.txt").write_text("sky\nsea\nÉté\n", encoding="utf-8")
     options = ["--input", "data=1x3x8x9", "--onnx", "--opset", "18", "-o", str(tmp_path / "out")]
+    options += ["--classes", str(tmp_path / "classes.txt")]
     assert entry(["build", str(net), *options]) == 0
     assert capsys.readouterr().err == ""
     model = onnx.load(tmp_path / "out" / "little_one.onnx")
     kept: dict[str, Any] = {entry.key: entry.value for entry in model.metadata_props}
-    version = json.loads((tmp_path / "out" / "manifest.json").read_text())["tool"]
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    version = manifest["tool"]
+    assert manifest["classes"] == ["sky", "sea", "Été"]
     assert kept == {
         "net": "little one",
         "netcompile": version,
         "mean": "104,117,123",
         "scale": "0.5",
         "order": "bgr",
+        "classes": '["sky", "sea", "Été"]',
     }
     assert (model.producer_name, model.producer_version, model.graph.name) == ("netcompile", version, "little one")
     assert [(o.domain, o.version) for o in model.opset_import] == [("", 18)]
