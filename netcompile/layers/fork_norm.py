@@ -165,7 +165,9 @@ class BN(Layer):
         own = (BlobSpec("weight", shape, self.scale_filler), BlobSpec("bias", shape, self.shift_filler))
         if self.kind == "segnet":
             return own
-        return (*own, BlobSpec("running_mean", shape), BlobSpec("running_var", shape))
+        # A frozen layer's variance begins as 1, any other's as 0.
+        one = Message.make("FillerParameter", type="constant", value=1.0) if self.frozen else None
+        return (*own, BlobSpec("running_mean", shape), BlobSpec("running_var", shape, one))
 
     def emit(self, e: Emission) -> Emitted:
         from netcompile.caffemodel.recipe import Constant, Reshape

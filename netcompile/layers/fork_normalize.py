@@ -74,7 +74,8 @@ class Normalize(Layer):
 
     def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
         shape = () if self.channel_shared else (number(bottoms[0][1]),)
-        return (BlobSpec("scale", shape, self.scale_filler),)
+        one = Message.make("FillerParameter", type="constant", value=1.0)
+        return (BlobSpec("scale", shape, self.scale_filler or one),)
 
     def emit(self, e: Emission) -> Emitted:
         x, rank = e.x[0], len(e.bottoms[0])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from netcompile.train import blobs
 from tests.layers.harness import (
     Array,
     analyse_text,
@@ -429,6 +430,21 @@ def test_mean_field_keeps_a_narrow_type() -> None:
     inputs = (torch.from_numpy(v).to(torch.bfloat16) for v in draw((size, size, (1, 3, 3, 3))).values())
     made = module_of(compiled, module, draw_blobs(compiled), "bfloat16")
     assert made(*inputs).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("kind", "param", "values"),
+    [
+        ("BN", "bn_param { frozen: true }", [0, 0, 0, 1]),  # hszhao/PSPNet@c479f4fe, src/caffe/layers/bn_layer.cpp
+        ("BN", "bn_param { frozen: false slope_filler { value: 2 } }", [2, 0, 0, 0]),
+        ("Normalize", "norm_param { }", [1]),  # weiliu89/caffe, src/caffe/layers/normalize_layer.cpp
+        ("Normalize", "norm_param { scale_filler { value: 20 } }", [20]),
+    ],
+)
+def test_blobs_begin_as_in_the_fork(kind: str, param: str, values: list[float]) -> None:
+    _, module = compile_text(net((IMAGE,), kind, param), train=True)
+    drawn = blobs.draw(blobs.blobs_of(module), torch.Generator())
+    assert [float(blob.flatten()[0]) for blob in drawn.values()] == values
 
 
 def test_hole_is_dilation() -> None:
