@@ -17,6 +17,7 @@ from netcompile.layers.base import AUTOMATIC, Arity, IntShape, Layer
 from netcompile.layers.params import Params, locate
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.prototxt.message import Message
+from netcompile.prototxt.source import Span
 from netcompile.record import factory, record
 
 
@@ -78,7 +79,7 @@ def build(
             builder.tops(layer, None)
         else:
             builder.add(layer, later)
-    return builder.finish(str(net.get("name") or "") or name)
+    return builder.finish(str(net.get("name") or "") or name, net.span)
 
 
 def state_of(net: Message, options: Options) -> State:
@@ -341,7 +342,7 @@ class _Builder:
         kept = {id(problem) for problem in first.values()}
         return [problem for problem in self.problems if id(problem) not in self.absent or id(problem) in kept]
 
-    def finish(self, name: str) -> Built:
+    def finish(self, name: str, place: Span) -> Built:
         for blob in self.options.shapes:
             if blob not in {entry.value.blob for entry in self.inputs} and not self.problems:
                 self.problems.append(
@@ -373,5 +374,5 @@ class _Builder:
         if not self.options.with_loss and not self.options.outputs:
             graph, dropped = for_inference(graph, keep)
             self.notes += dropped
-        graph = with_outputs(graph)
+        graph = with_outputs(graph, place)
         return Built(graph, tuple(self.notes))

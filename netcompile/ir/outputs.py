@@ -5,11 +5,13 @@ from __future__ import annotations
 from netcompile.ir.graph import Graph
 from netcompile.layers.base import AUTOMATIC
 from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.prototxt.source import Span
 
 
-def with_outputs(graph: Graph) -> Graph:
+def with_outputs(graph: Graph, place: Span) -> Graph:
     """The graph with outputs where Caffe names none: what a loss without a top makes, or what only layers without tops
-    (Silence, HDF5Output) take. Raises NetError for a net of which nothing comes out.
+    (Silence, HDF5Output) take. Raises NetError for a net of which nothing comes out, at `place` if no
+    layer is left.
     """
     if graph.outputs:
         return graph
@@ -25,7 +27,7 @@ def with_outputs(graph: Graph) -> Graph:
         Diagnostic(
             "no-outputs",
             "nothing comes out of this net",
-            None if last is None else last.span_of("type"),
+            place if last is None else last.span_of("type"),
             why="no layer makes a blob that another one does not take",
             remedy="give the last layer a top; or --phase train, --stage, if that is where the layers are",
         ),

@@ -282,18 +282,28 @@ class Pooling3D(Layer):
         return 0 if self.method == "MAX" else prod(tops[0]) * prod(self.kernel)
 
     def emit(self, e: Emission) -> Emitted:
-        function = "F.max_pool3d" if self.method == "MAX" else "F.avg_pool3d"
+        largest = self.method == "MAX"
         x, y, pad = e.x[0], e.y[0], f", padding={literal(self.pad)}" if any(self.pad) else ""
         window = f"{literal(self.kernel)}, {literal(self.stride)}"
         extents = list(zip(e.bottoms[0][2:], e.tops[0][2:], self.kernel, self.stride, self.pad, strict=True))
         if all((m - 1) * s < n + p and p <= k // 2 for n, m, k, s, p in extents):
-            return Emitted((f"{y} = {function}({x}, {window}{pad}, ceil_mode=True)",))
-        if self.method == "AVE":  # windows that PyTorch would leave out, or more padding than it makes
+            if largest:
+                return Emitted((f"{y} = F.max_pool3d({x}, {window}{pad}, ceil_mode=True)",))
+            return Emitted((f"{y} = mean_pool3d({x}, {window}{pad}, ceil_mode=True)",), functions=(MEAN_POOL,))
+        if not largest:  # windows that PyTorch would leave out, or more padding than it makes
             window = f"{self.kernel}, {self.stride}, {self.pad}"
-            return Emitted((f"{y} = mean_of_volumes({x}, {window})",), functions=(MEANS,))
+            return Emitted((f"{y} = mean_of_volumes({x}, {window})",), functions=(MEAN_POOL, MEANS))
         ends = tuple(end for n, m, k, s, _ in reversed(extents) for end in (0, max((m - 1) * s + k - n, 0)))
         padded = f"F.pad({x}, {ends}, value=-3.4028235e38)"
-        return Emitted((f"{y} = {padded}", f"{y} = {function}({y}, {window})"))
+        return Emitted((f"{y} = {padded}", f"{y} = F.max_pool3d({y}, {window})"))
+
+
+MEAN_POOL = '''
+def mean_pool3d(x, size, stride, padding=0, **options):
+    """F.avg_pool3d in all float types: that one lacks bfloat16 on a CPU."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    return F.avg_pool3d(wide, size, stride, padding, **options).to(x.dtype)
+'''
 
 
 MEANS = '''
@@ -308,5 +318,5 @@ def mean_of_volumes(x, kernel, stride, pad):
         own = (first + k).clamp_max(n + p) - first
         places = places * own.view((-1,) + (1,) * (2 - axis))
         ends = [p, max((len(first) - 1) * s + k - n - p, 0), *ends]
-    return F.avg_pool3d(F.pad(x, ends), kernel, stride, divisor_override=1) / places
+    return mean_pool3d(F.pad(x, ends), kernel, stride, divisor_override=1) / places
 '''

@@ -100,7 +100,7 @@ class Correlation(Layer):
         return ((x[0], across if self.flat else across**2, *extents),)
 
     def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
-        return prod(tops[0]) * self.kernel**2 * bottoms[0][1]
+        return prod(tops[0]) * self.kernel**2 * number(planes(bottoms[0], self.type)[1])
 
     def emit(self, e: Emission) -> Emitted:
         a, b = (as_planes(x, shape) for x, shape in zip(e.x, e.bottoms, strict=True))

@@ -226,7 +226,7 @@ class MultinomialLogisticLoss(Loss):
         return [same_batch(bottoms[0], bottoms[1]), *one_label(bottoms[1])]
 
     def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
-        return ((bottoms[0][0],),) if index == 1 else ()
+        return (bottoms[0][:1],) if index == 1 and bottoms[0] else ()
 
     def emit(self, e: Emission) -> Emitted:
         line = f"{e.y[0]} = {call('caffe_multinomial_loss', *e.x)}"
@@ -251,7 +251,7 @@ class HingeLoss(Loss):
         return [same_batch(bottoms[0], bottoms[1])]
 
     def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
-        return ((bottoms[0][0],),) if index == 1 else ()
+        return (bottoms[0][:1],) if index == 1 and bottoms[0] else ()
 
     def emit(self, e: Emission) -> Emitted:
         make = call("caffe_hinge_loss", *e.x, squared="True" if self.norm == "L2" else None)

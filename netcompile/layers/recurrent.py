@@ -154,6 +154,8 @@ class _Recurrent(Layer):
 
     def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
         x, cont = bottoms[:2]
+        if index and len(x) < 2:
+            return ()
         streams = bottoms[2][0] if self.static and len(bottoms) > 2 and bottoms[2] else None
         if index == 0:
             marks = (*cont[:1], streams or cont[1]) if len(cont) == 2 else (None, streams)

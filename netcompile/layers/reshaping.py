@@ -221,7 +221,7 @@ class Reshape(Layer):
         if not dims or min(dims) < 1:
             return ()
         rest, whole = prod(x[1:]), prod(dims)
-        found: list[Wish] = [(whole // rest, *(None,) * (len(x) - 1))] if whole % rest == 0 else []
+        found: list[Wish] = [(whole // rest, *(None,) * (len(x) - 1))] if rest and whole % rest == 0 else []
         if len(x) == len(dims) + 1 and len(dims) > 2:
             found.append((*dims[:2], 1, *dims[2:]))
         return [*found, (whole,), dims]
