@@ -15,11 +15,12 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from netcompile.ir.build import Options
+from netcompile.ir.build import Options, build
 from netcompile.layers.base import Arity, Layer
 from netcompile.layers.registry import load
 from netcompile.pipeline import analyse
 from netcompile.prototxt.diagnostic import NetError
+from netcompile.prototxt.load import load_net
 from netcompile.prototxt.schema import FieldType, enum_type, message_type
 from netcompile.prototxt.source import Source
 from tests.fuzz import commands
@@ -48,6 +49,7 @@ WORDS_OF_FIELDS = (
 EXTENTS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 17, 21, 33, 1, 2, 4)
 ABSURD_EXTENTS = (0, -1, 255, 1000, 4096, 65536, 10**6, 2**31 - 1, 2**31, 2**40)
 ATTEMPTS = 16
+ALONE = Options(with_loss=True)
 RANKS = (4, 4, 4, 4, 4, 2, 3, 5, 1, 0, 6, 2, 3)
 UNKNOWN = ("NoSuchLayer", "Convolutoin", "relu", "Proposal", "MATMUL", "Yolo V3", "")
 PARAM = re.compile(r"\b(\w+_param)\b")
@@ -251,6 +253,7 @@ class Writer:
         return f"{f.name}: {text} "
 
 
+@cache
 def hostile(number: int, only: tuple[str, ...] = ()) -> Hostile:
     """The hostile net of this number, with the options that it is read with."""
     writer = Writer(number, only)
@@ -260,6 +263,24 @@ def hostile(number: int, only: tuple[str, ...] = ()) -> Hostile:
     options += ["--allow-unknown"] if writer.chance(85) else []
     options += ["--crop-offsets", writer.choice(("declared", "inferred"))] if writer.chance(10) else []
     return Hostile(text, tuple(options), tuple(writer.types), writer.int(0, 63))
+
+
+def alone(number: int, name: str) -> Layer | None:
+    """One layer of a type with drawn parameters, harmless bottoms and as many of them as it takes; None if refused."""
+    writer, cls = Writer(number, ()), load()[name]
+    writer.absurd, writer.likely = 0, int(writer.choice((10, 25, 50, 70)))
+    bottoms, tops = (Arity.range(bound)[0] for bound in (cls.arity.bottoms, cls.arity.tops))
+    names = [f"x{i}" for i in range(bottoms)]
+    text = "".join(
+        f'layer {{ type: "Input" top: "{x}" input_param {{ shape {{ dim: [1, 4, 4, 4] }} }} }}\n' for x in names
+    )
+    wires = "".join(f'bottom: "{x}" ' for x in names) + "".join(f'top: "y{i}" ' for i in range(tops))
+    params = "".join(writer.param(p) for p in params_of(cls))
+    try:
+        built = build(load_net(Source(f'{text}layer {{ name: "l" type: "{name}" {wires}{params}}}')).net, ALONE)
+    except NetError:
+        return None
+    return next((node.layer for node in built.graph.nodes if node.name == "l"), None)
 
 
 def check(net: Hostile, every: bool = True) -> None:

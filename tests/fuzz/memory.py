@@ -1,4 +1,4 @@
-"""Which of Caffe's layers copy nothing, and nets of them that are run with real views of NumPy arrays."""
+"""Which of Caffe's layers copy nothing."""
 
 from __future__ import annotations
 

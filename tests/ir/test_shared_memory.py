@@ -110,7 +110,7 @@ def run(text: str, x: Array, level: int, outputs: list[str] | None, ending: tupl
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(nets(), st.integers(0, 99))
 def test_all_blobs_hold_what_views_hold(level: int, net: tuple[str, Array, Values], chosen: int) -> None:
     text, x, wanted = net
