@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parent / "fuzz"
 # file -> line and column, code and words of what is said; None: it runs, at every level alike
 FOUND = {
     "bn-eps-negative": ("2:67", "param-range", "eps -0.5 is negative"),
-    "bn-inference-two-tops": ("2:56", "arity", "BN in mode INFERENCE makes one top"),
+    "bn-inference-two-tops": None,  # the further tops stay zeros, as Caffe leaves fresh blobs
     "bn-two-tops-early": ("2:56", "arity", "this fork's BN makes one top"),
     "correlation1d-scalar": None,
     "decodebbox-scalar": ("3:58", "shape", "layer 'l': a scalar has no rows"),
