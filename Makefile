@@ -12,7 +12,7 @@ PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c con
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-browser demo train-demo test check bench bench-gpu prototxt schema convert-weights corpus fuzz clean
+.PHONY: help setup setup-browser demo train-demo test check bench bench-gpu prototxt convert-weights corpus fuzz clean
 
 help: ## list these targets
 	@echo "netcompile: Caffe prototxts to standalone PyTorch modules"
@@ -52,9 +52,6 @@ bench-gpu: $(STAMP) ## measure FCN-8s on a GPU; says so where there is none
 
 prototxt: $(STAMP) ## write prototxt/ from the specs in netcompile/zoo
 	$(BIN)/python -m netcompile.zoo
-
-schema: $(STAMP) ## write the schema tables of netcompile/prototxt
-	$(BIN)/python -m netcompile.prototxt.generate
 
 convert-weights: $(STAMP) ## convert every caffemodel in weights/ that weights/manifest.toml lists
 	$(BIN)/netcompile convert-weights --manifest weights/manifest.toml

@@ -175,8 +175,8 @@ def table(title: str, arms: dict[str, Arm]) -> None:
 
 def parse_rows(sizes: tuple[int, ...]) -> list[dict[str, float]]:
     from bench.parse import best, net_text
+    from netcompile.diagnostics.source import Source
     from netcompile.prototxt.parser import parse
-    from netcompile.prototxt.source import Source
 
     rows = []
     for layers in sizes:

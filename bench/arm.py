@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from netcompile.prototxt.recognise import open_source
+
 ARMS = ("literal", "compile", "opencv", "onnxruntime", "openvino", "O1", "O2")
 Run = Callable[[], Any]
 
@@ -26,14 +28,13 @@ def torch_arm(arm: str, folder: Path, shape: tuple[int, ...], dtype: str, thread
 
     from netcompile.ir.build import Options
     from netcompile.pipeline import analyse, compile_net
-    from netcompile.prototxt.source import Source
     from netcompile.runtime.cuda_graphs import accelerate
     from netcompile.runtime.execute import DTYPES, with_weights
 
     torch.set_num_threads(threads)
     torch.set_grad_enabled(False)
     level = {"literal": 0, "compile": 0, "O1": 1, "O2": 2}[arm]
-    source = Source.read(folder / "net.prototxt")
+    source = open_source(folder / "net.prototxt")
     image = analyse(source).graph.inputs[0].value.blob
     analysed = analyse(source, Options(shapes={image: shape})).require()
     weights = str(folder / "net.caffemodel")

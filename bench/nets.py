@@ -10,12 +10,12 @@ import numpy as np
 from netcompile.ir.build import Options
 from netcompile.layers.convolution import Deconvolution
 from netcompile.pipeline import Analysed, analyse, compile_net
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from netcompile.zoo.find import find_definition
 
 
 def analysed(path: str, shape: tuple[int, ...] | None = None) -> Analysed:
-    source = Source.read(find_definition(path) or path)
+    source = open_source(find_definition(path) or path)
     return analyse(source, Options(shapes={"data": shape} if shape else {})).require()
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from netcompile.diagnostics.source import Source
 from netcompile.prototxt.load import load_net
 from netcompile.prototxt.parser import parse
-from netcompile.prototxt.source import Source
 
 BLOCK = """layer {{
   name: "conv{0}"

@@ -20,6 +20,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from netcompile.ir.build import Options
+from netcompile.pipeline import analyse, compile_net
+from netcompile.prototxt.recognise import open_source
+from netcompile.zoo.find import find_definition, find_weights
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -51,15 +56,11 @@ def load(
         if weights is not None or outputs is not None or inputs is not None:
             raise ValueError("a build has its weights and outputs: load the prototxt to choose others")
         return load_build(os.fspath(net)).net
-    from netcompile.ir.build import Options
-    from netcompile.pipeline import analyse, compile_net
-    from netcompile.prototxt.source import Source
     from netcompile.runtime.execute import load_source, with_weights
-    from netcompile.zoo.find import find_definition, find_weights
 
     shapes = {name: tuple(shape) for name, shape in (inputs or {}).items()}
     options = Options(train=phase == "train", stages=tuple(stages), shapes=shapes, with_loss=with_loss)
-    analysed = analyse(Source.read(find_definition(net) or net), options, crop_offsets)
+    analysed = analyse(open_source(find_definition(net) or net), options, crop_offsets)
     path = str(find_weights(weights) or os.fspath(weights)) if weights is not None else None
     module = compile_net(analysed, level, outputs, path)
     return load_source(module).train(phase == "train") if path is None else with_weights(analysed, module, path)

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+from netcompile.algebra.nset import NSet
 from netcompile.analysis.assume import explained, settle
 from netcompile.analysis.assume import notes as assumed_notes
 from netcompile.analysis.crops import CropReport, Crops, resolve, with_validity
 from netcompile.analysis.shapes import Legal, Symbolic, infer, input_problems, legal, refusals_of, symbolic
+from netcompile.caffemodel.reader import read_caffemodel
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.source import Source
+from netcompile.emit.inference import Windowed
+from netcompile.emit.module import Module, check_outputs, emit
+from netcompile.emit.weights import weight_plan
 from netcompile.ir.build import Options, build
 from netcompile.ir.graph import Graph, Value
 from netcompile.ir.tolerate import load_for
 from netcompile.layers.base import IntShape
+from netcompile.layers.convolution import Deconvolution
 from netcompile.layers.crop import Crop
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.passes import optimise
+from netcompile.passes.base import NO_FACTS, Facts
+from netcompile.passes.facts import read_facts
+from netcompile.passes.fused import FusedConvolution
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.upgrade import Upgraded
-from netcompile.record import record, replace
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from netcompile.algebra.nset import NSet
-    from netcompile.emit.module import Module
-    from netcompile.passes.base import Facts
-    from netcompile.prototxt.source import Source
 
 GENERIC = frozenset(
     [
@@ -43,7 +47,7 @@ GENERIC = frozenset(
 )
 
 
-@record
+@dataclass(frozen=True)
 class Analysed:
     """A net with its crops resolved and its shapes known. `problems` are refusals that `compile` would raise."""
 
@@ -201,8 +205,6 @@ def compile_net(
     code may rely on the values in the file, and on that type, whose digits decide how it computes (others work too).
     Without `comments` nothing is proved for the sake of the source, as when only its tensors are wanted.
     """
-    from netcompile.emit.module import emit
-    from netcompile.passes import optimise
 
     origin = _origin(analysed.source.name)
     if level < 2 and not comments:
@@ -217,11 +219,6 @@ def compile_net(
 def _compile_for_inference(
     analysed: Analysed, level: int, outputs: Sequence[str] | None, weights: str | None, origin: str, float32: bool
 ) -> Module:
-    from netcompile.emit.inference import Windowed
-    from netcompile.emit.module import check_outputs, emit
-    from netcompile.passes import optimise
-    from netcompile.passes.base import NO_FACTS
-    from netcompile.passes.fused import FusedConvolution
 
     graph = analysed.proved
     check_outputs(graph, outputs)
@@ -246,11 +243,6 @@ def _compile_for_inference(
 
 def _facts(analysed: Analysed, weights: str) -> Facts:
     """What passes may rely on of the weights' values."""
-    from netcompile.caffemodel.reader import read_caffemodel
-    from netcompile.emit.weights import weight_plan
-    from netcompile.layers.convolution import Deconvolution
-    from netcompile.passes.base import Facts
-    from netcompile.passes.facts import read_facts
 
     if not any(isinstance(node.layer, Deconvolution) for node in analysed.graph.nodes):
         return Facts(known=True)

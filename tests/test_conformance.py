@@ -10,7 +10,7 @@ import pytest
 
 from netcompile.ir.build import Options
 from netcompile.pipeline import Analysed, analyse
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from tests.conftest import ALL_CASES, ConformanceCase
 
 TOLERANCE = 1e-5  # of max|reference|, per blob
@@ -19,7 +19,7 @@ TOLERANCE = 1e-5  # of max|reference|, per blob
 def analysed(case: ConformanceCase) -> Analysed:
     fed = frozenset(case.arrays("inputs"))
     options = Options(train=case.phase == "TRAIN", level=case.level, stages=case.stages, fed=fed)
-    return analyse(Source.read(case.net), options).require()
+    return analyse(open_source(case.net), options).require()
 
 
 def blobs(case: ConformanceCase) -> dict[str, np.ndarray]:

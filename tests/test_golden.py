@@ -11,7 +11,7 @@ import pytest
 
 from netcompile.ir.build import Options
 from netcompile.pipeline import analyse
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 
 NETS = ("voc-fcn32s", "voc-fcn8s", "siftflow-fcn8s")
 
@@ -30,7 +30,7 @@ def test_scores_and_label_maps(name: str, shared: Path, repository: Path, tmp_pa
     image = read_image(shared / "fcn-golden" / "image.jpg")[: golden["image_rows"]]
     data = to_blob(image, FCN_MEAN_BGR)
     source = repository / "prototxt" / golden["prototxt"]
-    net = analyse(Source.read(source), Options(shapes={"data": data.shape})).require()
+    net = analyse(open_source(source), Options(shapes={"data": data.shape})).require()
     assert {b: list(net.shapes[v]) for b, v in net.graph.blobs.items()} == golden["blobs"]
     found = run(net, weights, {"data": data}, blobs=list(golden["values"]))
     for blob, entry in golden["values"].items():

@@ -1,18 +1,26 @@
-"""Extremes and collapse: what a size is at least, and how many inputs share one output."""
+"""Extremes and collapse: what a function in pieces is at least, and how many inputs share one output."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
-from netcompile.algebra.extent import Size
 from netcompile.algebra.nset import SizeTooComplex
-from netcompile.algebra.pieces import PERIOD_CAP, SCAN_CAP, UNDEFINED, Body, Staircase
+from netcompile.algebra.pieces import (
+    PERIOD_CAP,
+    SCAN_CAP,
+    UNDEFINED,
+    Body,
+    Pieces,
+    Staircase,
+    segments,
+)
 
 
-def least(size: Size) -> int | None:
+def least(pieces: Pieces) -> int | None:
     """The least value; None when there is none or it falls without end."""
     found: list[int] = []
-    for lo, hi, f in size.segments():
+    for lo, hi, f in segments(pieces):
         if f == UNDEFINED:
             continue
         if hi is None and f.rise < 0:
@@ -36,12 +44,15 @@ def _candidates(f: Body, lo: int, hi: int | None) -> set[int]:
     return {*range(lo, lo + f.period), *range(end - f.period, end)}
 
 
-def largest_fibre(size: Size) -> int | None:
-    """The greatest number of n with one and the same value; 0 if nowhere defined; None if infinite."""
-    start, f = size.pieces[-1]
-    early = Counter(_early_values(size, start))
+def largest_fibre(pieces: Pieces, inputs_of: Callable[[int], int]) -> int | None:
+    """The greatest number of n with one and the same value; 0 if nowhere defined; None if infinite.
+
+    `inputs_of` counts the n of a value. Raises SizeTooComplex.
+    """
+    start, f = pieces[-1]
+    early = _early_values(pieces)
     if f == UNDEFINED:
-        return max(early.values(), default=0)
+        return max(Counter(early).values(), default=0)
     if f.rise == 0:
         return None
     if isinstance(f, Staircase) and f.a == 0:
@@ -52,11 +63,13 @@ def largest_fibre(size: Size) -> int | None:
         # n and n' of one residue never meet; those of two do if their values agree modulo the rise
         values = (f.at(n) for n in range(start, start + f.period))
         tail = max(Counter(v % f.rise for v in values if v is not None).values())
-    return max([tail, *(size.fibre(value).count() or 0 for value in early)])
+    return max([tail, *(inputs_of(value) for value in set(early))])
 
 
-def _early_values(size: Size, start: int) -> list[int]:
+def _early_values(pieces: Pieces) -> list[int]:
+    """The values below the last piece."""
+    start = pieces[-1][0]
     if start > SCAN_CAP:
         raise SizeTooComplex(f"the collapse of a size that settles only from {start} on")
-    values = (size.at(n) for n in range(1, start))
+    values = (f.at(n) for lo, hi, f in segments(pieces) if hi is not None for n in range(lo, hi))
     return [value for value in values if value is not None]

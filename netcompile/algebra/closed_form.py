@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import gcd
 
-from netcompile.algebra.extent import Size
 from netcompile.algebra.pieces import (
     UNDEFINED,
     Body,
+    Pieces,
     Staircase,
     Table,
     affine_where_defined,
     is_total,
+    segments,
     two_staircases,
     where_defined,
 )
-from netcompile.record import record
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Brackets:
     """How rounding up and down is written: opening and closing text of each."""
 
@@ -33,7 +34,7 @@ LISTED = 8
 """Tables of up to so many values are written out."""
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _Form:
     """a*n + q*round((n + c)/m) + d, rounding up or down: a staircase as it is written."""
 
@@ -138,11 +139,12 @@ def _table_formula(f: Table, variable: str, brackets: Brackets) -> str:
     return _terms((f.rise, turns), (1, f"[{f.period} values][{variable} mod {f.period}]"))
 
 
-def text(size: Size, brackets: Brackets = UNICODE) -> str:
+def text(pieces: Pieces, variable: str, brackets: Brackets = UNICODE) -> str:
     """All pieces, the one for large n first: ``⌊(H-7)/4⌋ (H >= 11), 1 (H = 8 to 10)``."""
-    variable = size.name or "n"
     parts = [
-        (formula(f, variable, brackets), _range(variable, lo, hi, f)) for lo, hi, f in size.segments() if f != UNDEFINED
+        (formula(f, variable, brackets), _range(variable, lo, hi, f))
+        for lo, hi, f in segments(pieces)
+        if f != UNDEFINED
     ]
     if not parts:
         return "undefined"
@@ -190,11 +192,10 @@ def divisibility(f: Body) -> tuple[int, int]:
     return form.c % form.m, form.m
 
 
-def python(size: Size) -> str:
+def python(pieces: Pieces, variable: str) -> str:
     """A Python expression, exact for every n >= 1, None where undefined."""
-    variable = size.name or "n"
     text = ""
-    for _, hi, f in size.segments():
+    for _, hi, f in segments(pieces):
         text += _expression(f, variable) if hi is None else f"{_expression(f, variable)} if {variable} < {hi} else "
     return text
 
@@ -218,14 +219,14 @@ def _spaced(variable: str, by: int) -> str:
     return f"({_terms((1, variable), (by, ''))})" if by else variable
 
 
-def to_json(size: Size) -> dict[str, object]:
+def to_json(pieces: Pieces) -> list[dict[str, object]]:
     """The parameters of every piece; see `Size.to_json`."""
-    pieces: list[dict[str, object]] = []
-    for start, f in size.pieces:
+    found: list[dict[str, object]] = []
+    for start, f in pieces:
         if f == UNDEFINED:
-            pieces.append({"from": start, "undefined": True})
+            found.append({"from": start, "undefined": True})
         elif isinstance(f, Staircase):
-            pieces.append({"from": start, "a": f.a, "q": f.q, "b": f.b, "m": f.m, "d": f.d})
+            found.append({"from": start, "a": f.a, "q": f.q, "b": f.b, "m": f.m, "d": f.d})
         else:
-            pieces.append({"from": start, "rise": f.rise, "values": list(f.values)})
-    return {"variable": size.name, "pieces": pieces}
+            found.append({"from": start, "rise": f.rise, "values": list(f.values)})
+    return found

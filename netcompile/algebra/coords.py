@@ -10,10 +10,9 @@ of n lies at ``i - (n - 1) / 2`` from the middle of its blob, and P' is the map 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-
-from netcompile.record import record
 
 FilterPair = tuple[Fraction, Fraction]
 """Stride S and offset P' of the size form."""
@@ -28,7 +27,7 @@ class StrideMismatch(ValueError):
         self.reference = reference
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class AxisMap:
     """input coordinate = stride * index + offset; stride > 0, both exact (ints become Fractions).
 

@@ -13,11 +13,10 @@ from functools import reduce
 from math import lcm
 from operator import or_
 
+from netcompile.algebra import bounds, closed_form
 from netcompile.algebra import pieces as bodies
 from netcompile.algebra.nset import AxesMeet, NSet, SizeTooComplex
-from netcompile.algebra.pieces import UNDEFINED, Body, Staircase
-
-Pieces = tuple[tuple[int, Body], ...]
+from netcompile.algebra.pieces import UNDEFINED, Body, Pieces, Staircase
 
 
 class Size:
@@ -77,8 +76,7 @@ class Size:
 
     def segments(self) -> Iterator[tuple[int, int | None, Body]]:
         """(first n, first n beyond or None, function) per piece."""
-        for index, (start, f) in enumerate(self.pieces):
-            yield start, self.pieces[index + 1][0] if index + 1 < len(self.pieces) else None, f
+        return bodies.segments(self.pieces)
 
     # arithmetic
 
@@ -212,15 +210,11 @@ class Size:
 
     def minimum(self) -> int | None:
         """The least value over all n; None when it falls without end or is nowhere defined."""
-        from netcompile.algebra.bounds import least
-
-        return least(self)
+        return bounds.least(self.pieces)
 
     def maximum(self) -> int | None:
         """The greatest value over all n; None when it grows without end or is nowhere defined."""
-        from netcompile.algebra.bounds import least
-
-        lowest = least(-self)
+        lowest = bounds.least((-self).pieces)
         return None if lowest is None else -lowest
 
     def is_injective(self) -> bool:
@@ -229,9 +223,7 @@ class Size:
 
     def largest_fibre(self) -> int | None:
         """How many input extents share one value at most; None when there is no limit."""
-        from netcompile.algebra.bounds import largest_fibre
-
-        return largest_fibre(self)
+        return bounds.largest_fibre(self.pieces, lambda value: self.fibre(value).count() or 0)
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, int):
@@ -255,42 +247,30 @@ class Size:
 
     def __str__(self) -> str:
         """Closed form and where it holds: ``⌈(H+6)/32⌉``, ``⌊H/2⌋ (H >= 2)``."""
-        from netcompile.algebra.closed_form import text
-
-        return text(self)
+        return closed_form.text(self.pieces, self.name or "n")
 
     def __repr__(self) -> str:
         return f"<Size {self.ascii()}>"
 
     def ascii(self) -> str:
         """As `str`, in ASCII: ``ceil((H+6)/32)``."""
-        from netcompile.algebra.closed_form import ASCII, text
-
-        return text(self, ASCII)
+        return closed_form.text(self.pieces, self.name or "n", closed_form.ASCII)
 
     def formula(self) -> str:
         """The closed form for large n alone, without the exceptions for small n."""
-        from netcompile.algebra.closed_form import formula
-
-        return formula(self.pieces[-1][1], self.name or "n")
+        return closed_form.formula(self.pieces[-1][1], self.name or "n")
 
     def python(self) -> str:
         """A Python expression of the variable, exact for all n >= 1, None where undefined."""
-        from netcompile.algebra.closed_form import python
-
-        return python(self)
+        return closed_form.python(self.pieces, self.name or "n")
 
     def when_divisible(self) -> str | None:
         """The form without rounding, as in published tables: ``(H+6)/16 + 12``; None if there is none."""
-        from netcompile.algebra.closed_form import when_divisible
-
-        return when_divisible(self.pieces[-1][1], self.name or "n")
+        return closed_form.when_divisible(self.pieces[-1][1], self.name or "n")
 
     def divisibility(self) -> tuple[int, int]:
         """(b, m): `when_divisible` holds for large n where m divides n + b; (0, 1): always."""
-        from netcompile.algebra.closed_form import divisibility
-
-        return divisibility(self.pieces[-1][1])
+        return closed_form.divisibility(self.pieces[-1][1])
 
     def to_json(self) -> dict[str, object]:
         """``{"variable", "pieces": [{"from", …}]}``, each piece one of
@@ -299,9 +279,7 @@ class Size:
         ``"rise", "values"``: values[n mod p] + rise·floor(n/p), p values, null where undefined;
         ``"undefined": true``.
         """
-        from netcompile.algebra.closed_form import to_json
-
-        return to_json(self)
+        return {"variable": self.name, "pieces": closed_form.to_json(self.pieces)}
 
 
 def _union(sets: Iterable[NSet]) -> NSet:

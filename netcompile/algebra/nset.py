@@ -14,6 +14,7 @@ from math import lcm
 from netcompile.algebra.residues import full, minimal_period, periodic_runs, repeat, shift_runs
 
 MODULUS_CAP = 1 << 20
+LISTED = 8  # in words at most so many numbers or ranges, then "…"
 
 Runs = tuple[tuple[int, int], ...]
 """Disjoint, sorted, non-adjacent half-open intervals."""
@@ -218,9 +219,7 @@ class NSet:
 
     def describe(self, variable: str = "n") -> str:
         """The set in words: "every H >= 7", "all but H = 3, 5", "H ≡ 0 (mod 32)", "no H"."""
-        from netcompile.algebra.words import describe
-
-        return describe(self, variable)
+        return _in_words(self, variable)
 
     def to_json(self, limit: int = 1000) -> dict[str, object]:
         """``{"always": bool, "from": int | null, "invalid": [int, …]}``, the `limit` smallest invalid n."""
@@ -259,6 +258,59 @@ def _least_start(runs: Runs, start: int, period: int, mask: int) -> tuple[Runs, 
             if hi - 1 > lo:
                 left.append((lo, hi - 1))
     return tuple(left), start
+
+
+def _in_words(these: NSet, variable: str) -> str:
+    """The set in a few words; exact unless it ends in "…"."""
+    if these.is_empty:
+        return f"no {variable}"
+    if these.is_finite:
+        return f"only {variable} = {_listed(these.runs)}"
+    if these.is_cofinite:
+        if not these.runs:
+            return f"every {variable} >= {these.start}"
+        missing = (~these).runs
+        if len(_parts(missing)) <= len(_parts(these.runs)):
+            return f"all but {variable} = {_listed(missing)}"
+        return f"{variable} = {_listed(these.runs)} and every {variable} >= {these.start}"
+    return _periodic(these, variable)
+
+
+def _periodic(these: NSet, variable: str) -> str:
+    mask, period = these.mask, these.period
+    inside, outside = periodic_runs(mask, period), periodic_runs(~mask & (1 << period) - 1, period)
+    sign, runs = ("≡", inside) if _weight(inside) <= _weight(outside) else ("≢", outside)
+    text = f"{variable} {sign} {_listed(tuple(runs))} (mod {period})"
+    if these.start == 1:
+        return text
+    base = these.start
+    if sign == "≡":  # say where the pattern begins at a member, not between two
+        base = next(n for n in range(base, base + period) if mask >> n % period & 1)
+        if base <= period and not any(mask >> n & 1 for n in range(1, base)):
+            return f"{variable} = {_listed(these.runs)} and {text}"
+    early = f"{variable} = {_listed(these.runs)} and " if these.runs else ""
+    return f"{early}{text}, {variable} >= {base}"
+
+
+def _weight(runs: list[tuple[int, int]]) -> int:
+    return sum(1 if hi - lo == 1 else 2 for lo, hi in runs)
+
+
+def _parts(runs: Runs) -> list[str]:
+    parts = []
+    for lo, hi in runs:
+        if hi - lo <= 2:
+            parts += [str(n) for n in range(lo, hi)]
+        else:
+            parts.append(f"{lo} to {hi - 1}")
+    return parts
+
+
+def _listed(runs: Runs) -> str:
+    parts = _parts(runs)
+    if len(parts) > LISTED:
+        parts = [*parts[: LISTED - 1], "…", parts[-1]]
+    return ", ".join(parts)
 
 
 _ALL = NSet((), 1, 1, 1)

@@ -7,18 +7,18 @@ equal values, and a table that is a staircase becomes one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from math import gcd, lcm
 
 from netcompile.algebra.nset import NSet, SizeTooComplex
 from netcompile.algebra.residues import prime_factors
-from netcompile.record import record
 
 PERIOD_CAP = 1 << 16
 SCAN_CAP = 1 << 20
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Staircase:
     """a*n + q*floor((n + b)/m) + d with 0 <= b < m; affine when m == 1 (then q == b == 0)."""
 
@@ -45,7 +45,7 @@ class Staircase:
         return self.m == 1 and self.a == 0
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Table:
     """values[n % period] + rise*(n // period); None where undefined. The period is the least one."""
 
@@ -67,6 +67,7 @@ class Table:
 
 
 Body = Staircase | Table
+Pieces = tuple[tuple[int, Body], ...]  # (first n, function) in order, the first at n = 1
 UNDEFINED = Table(0, (None,))
 
 
@@ -337,3 +338,9 @@ def _runs(numbers: range, f: Body, bound: int) -> Iterable[tuple[int, int]]:
         value = f.at(n)
         if value is not None and value >= bound:
             yield n, n + 1
+
+
+def segments(pieces: Pieces) -> Iterator[tuple[int, int | None, Body]]:
+    """(first n, first n beyond or None, function) per piece."""
+    for index, (start, f) in enumerate(pieces):
+        yield start, pieces[index + 1][0] if index + 1 < len(pieces) else None, f

@@ -6,19 +6,10 @@ a `Size` the result is undefined there.
 
 from __future__ import annotations
 
+from typing import overload
+
 from netcompile.algebra.extent import Size
-from netcompile.algebra.volume import UNKNOWN, Volume
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import overload
-
-    from netcompile.algebra.volume import Extent
-else:
-
-    def overload(function):
-        return function
-
+from netcompile.algebra.volume import UNKNOWN, Extent, Volume
 
 __all__ = ["Size", "conv_size", "crop_slack", "deconv_size", "pool_size"]
 

@@ -11,17 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import gcd
+from typing import TypeAlias
 
 from netcompile.algebra.extent import Size
 from netcompile.algebra.nset import AxesMeet, SizeTooComplex
 from netcompile.algebra.pieces import Staircase
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import TypeAlias
-
-    Term: TypeAlias = frozenset[tuple[Size, int]]  # sizes with their powers
-    Extent: TypeAlias = "int | Size | Volume"
+Term: TypeAlias = frozenset[tuple[Size, int]]  # sizes with their powers
+Extent: TypeAlias = "int | Size | Volume"
 
 MOST_TERMS = 256
 

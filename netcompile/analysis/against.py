@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from difflib import get_close_matches
 
+from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import Layer
 from netcompile.layers.params import COMMON, locate
-from netcompile.prototxt.diagnostic import Diagnostic
 from netcompile.prototxt.message import Message, float_text
 
 # Fields that may differ: they fill, cache or choose an implementation, or their value depends on the phase.
@@ -73,7 +74,6 @@ def _skipped(node: Node) -> bool:
 
 
 def _missing(node: Node, theirs: Mapping[tuple[str, int], Node]) -> Diagnostic:
-    from difflib import get_close_matches
 
     near = get_close_matches(node.name, [name for name, _ in theirs], 1)
     return Diagnostic(

@@ -11,6 +11,7 @@ nothing is assumed anew for a net that is legal as it is, and the outcome is alw
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import isqrt, prod
 
 from netcompile.algebra.nset import NSet
@@ -18,10 +19,9 @@ from netcompile.algebra.size import Size
 from netcompile.analysis import follow
 from netcompile.analysis.follow import Unfollowed
 from netcompile.analysis.shapes import refusals_of, symbolic
+from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IntShape, Shape
-from netcompile.prototxt.diagnostic import Diagnostic
-from netcompile.record import record, replace
 
 USUAL = (500, 224, 227, 256, 300, 320, 321, 368, 384, 448, 512, 513, 299, 128, 112, 96, 64, 48, 40, 32, 28, 24, 20, 16)
 ROUNDS = 24  # wishes that are granted one after another
@@ -35,7 +35,7 @@ WHATEVER_SHAPE = frozenset(["unsupported", "unknown-layer", "param-count", "para
 Shapes = dict[Value, IntShape]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Settled:
     """A graph with its assumed shapes, all values' shapes, and the layers that are refused nevertheless."""
 

@@ -11,9 +11,8 @@ Caffe's filler "bilinear" knows the kernel's size K only, and draws the triangle
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
-
-from netcompile.record import record
 
 MOST_TAPS = 4096
 
@@ -23,7 +22,7 @@ def exact_kernel(factor: int) -> int:
     return 2 * factor - factor % 2
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Kernel:
     """What a kernel of this size is to bilinear upsampling by its stride, along one axis."""
 

@@ -9,6 +9,7 @@ Caffe's own coord_map.py walks one path and assumes that the others agree.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 
 from netcompile.algebra.coords import AxisMap
@@ -17,12 +18,11 @@ from netcompile.analysis.follow import Unfollowed
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IDENTITY, Axes, IntShape
 from netcompile.layers.crop import Crop
-from netcompile.record import record
 
 Way = list[tuple[Value, Axes]]  # values on the way down, each with its map to the value before it
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Conflict:
     """Two bottoms of a layer lie differently over their common ancestor; maps are from the bottoms to the root."""
 
@@ -31,7 +31,7 @@ class Conflict:
     maps: tuple[Axes, Axes]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class CropNeed:
     """What alignment asks of a crop: offsets for height and width (that of the first pixels where the strides
     differ), None where there are none, and why."""
@@ -41,7 +41,7 @@ class CropNeed:
     strides_agree: bool = True
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Coordinates:
     """Per value its root and its map to it; the joins that disagree; what each crop would need."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 
 from netcompile.analysis import follow
@@ -9,12 +10,11 @@ from netcompile.analysis.follow import Unfollowed
 from netcompile.analysis.shapes import Shapes
 from netcompile.ir.graph import Graph, Node
 from netcompile.layers.base import IntShape
-from netcompile.record import record
 
 FLOAT = 4  # bytes of a float32
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Cost:
     """One layer. `parameters` counts the blobs that it owns: a shared one counts for its owner only."""
 

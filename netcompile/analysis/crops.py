@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from netcompile.algebra.nset import NSet
@@ -10,19 +11,18 @@ from netcompile.analysis import follow
 from netcompile.analysis.coordinates import Coordinates, CropNeed, compose, coordinates
 from netcompile.analysis.follow import Unfollowed
 from netcompile.analysis.shapes import Shapes, Symbolic
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IDENTITY, Axes
 from netcompile.layers.crop import Crop
 from netcompile.layers.params import locate
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
-from netcompile.record import record, replace
 
 MODES = ("auto", "declared", "inferred")
 OK, INFERRED, MISMATCH = "ok", "inferred", "mismatch"
 NONINTEGER, NEGATIVE, STRIDE, UNDEFINED = "noninteger", "negative", "stride-mismatch", "undefined"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class CropReport:
     """One Crop. Offsets are in axis order; `inferred` is for height and width (those of them that are cropped)."""
 
@@ -43,7 +43,7 @@ class CropReport:
         return self.node.layer
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Crops:
     """The net with every crop's offsets set, and the report of each crop in file order."""
 

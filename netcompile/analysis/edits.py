@@ -7,18 +7,18 @@ tells why a place cannot be edited, which is so where a net of an old format has
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from netcompile.diagnostics.source import Source
 from netcompile.ir.graph import Node
 from netcompile.prototxt.message import Entry, Message
-from netcompile.prototxt.source import Source
-from netcompile.record import record
 
 
 class Unwritable(Exception):
     """The text has no place for a value; says why."""
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Edit:
     """Replace the characters from `start` up to `end` by `text`."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from netcompile.analysis.crops import INFERRED, MISMATCH, CropReport
 from netcompile.analysis.edits import Edit, Unwritable, edited, offset_edits
+from netcompile.diagnostics.source import Source
 from netcompile.ir.graph import Graph
 from netcompile.layers.crop import Crop
-from netcompile.prototxt.source import Source
-from netcompile.record import record
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Fixed:
     """The new text, the crops whose offsets it sets, and those that it cannot set, with the reason."""
 

@@ -9,6 +9,8 @@ nowhere else: no exception is left that a caller could forget.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from netcompile.algebra.nset import NSet, SizeTooComplex
 from netcompile.algebra.size import Size
@@ -24,16 +26,11 @@ from netcompile.layers.base import (
     Refused,
     Shape,
 )
-from netcompile.record import record
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import TypeVar
-
-    T = TypeVar("T")
+T = TypeVar("T")
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Unfollowed:
     """What cannot be told, and why; `number`: because an extent would have to be a number."""
 

@@ -7,9 +7,9 @@ from netcompile.analysis.crops import CropReport, Crops
 from netcompile.analysis.misalignment import misalignments
 from netcompile.analysis.rounding import hazards
 from netcompile.analysis.shapes import Shapes, Symbolic
+from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.ir.graph import Graph, Node
 from netcompile.layers.params import locate
-from netcompile.prototxt.diagnostic import Diagnostic
 
 
 def lint(

@@ -12,11 +12,11 @@ from netcompile.analysis.crops import CropReport
 from netcompile.analysis.proof import rooms
 from netcompile.analysis.shapes import Shapes, Symbolic
 from netcompile.analysis.windows import Windows, windows
+from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IDENTITY, Axes
 from netcompile.layers.convolution import Deconvolution
 from netcompile.layers.params import locate
-from netcompile.prototxt.diagnostic import Diagnostic
 
 LISTED = 6
 

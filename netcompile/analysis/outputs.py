@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from netcompile.ir.graph import Graph
+from netcompile.ir.graph import Graph
 
 KINDS = {"Softmax": "probabilities", "Sigmoid": "probabilities", "ArgMax": "labels"}
 _KEEPING = ("Crop", "Split", "Slice", "Dropout", "Reshape", "Pooling", "Interp")

@@ -7,6 +7,7 @@ least and the greatest slack are read off one period and hold for all n.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import sub
 
@@ -18,10 +19,9 @@ from netcompile.analysis.follow import Unfollowed
 from netcompile.analysis.shapes import Shapes, Symbolic, infer
 from netcompile.ir.graph import Graph, Node
 from netcompile.layers.base import Dim, Layer
-from netcompile.record import record, replace
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Smallest:
     """The crop at the smallest legal input extent: ``cropped = before + reference + after``."""
 
@@ -32,7 +32,7 @@ class Smallest:
     after: int
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Room:
     """What a crop leaves over along height (axis 0) or width (1).
 
@@ -99,7 +99,7 @@ def _smallest(cropped: Size, reference: Size, offset: int, legal: NSet | None) -
     return Smallest(n, a, b, offset, a - b - offset)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """An input extent that is not legal, and what refuses it: the layer, and its words."""
 
@@ -153,7 +153,7 @@ def resized(graph: Graph, sym: Symbolic, extents: dict[int, int]) -> Graph:
     return graph.replace(inputs=tuple(inputs))
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Tie:
     """A layer that ties the net to the sizes it is declared for: by the shape of its weights, or because it gives
     its bottom's elements a fixed shape."""

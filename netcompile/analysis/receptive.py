@@ -18,6 +18,7 @@ is seen like any pixel.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, lcm
 
@@ -26,12 +27,11 @@ from netcompile.analysis.follow import Unfollowed
 from netcompile.analysis.shapes import Shapes
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import Reach
-from netcompile.record import record
 
 PERIOD_LIMIT = 1024  # kinds of pixels; no net that upsamples to its own size comes near
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Sight:
     """What the pixels of a blob see of one input along one axis: (lo, hi) of pixels 0 … period-1."""
 

@@ -8,6 +8,7 @@ offsets follow; where the shift is no multiple of the coarsest stride, poolings 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from netcompile.algebra.nset import NSet
@@ -23,7 +24,6 @@ from netcompile.ir.graph import Graph, Node
 from netcompile.layers.convolution import Convolution
 from netcompile.layers.crop import Crop
 from netcompile.layers.pooling import Pooling
-from netcompile.record import record, replace
 
 LIMIT = 512  # no search goes on beyond this pad, or twice the present one
 
@@ -111,7 +111,7 @@ def _legal(crops: Crops, goal: Goal) -> bool:
     return inside is True
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Border:
     """What another pad does to values.
 

@@ -13,13 +13,13 @@ from netcompile.analysis import follow
 from netcompile.analysis.follow import Unfollowed
 from netcompile.analysis.shapes import Shapes, Symbolic, where
 from netcompile.analysis.windows import windows
+from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import show
 from netcompile.layers.convolution import Convolution
 from netcompile.layers.crop import Crop
 from netcompile.layers.params import locate
 from netcompile.layers.pooling import Pooling
-from netcompile.prototxt.diagnostic import Diagnostic
 
 EXACT = 1 << 24  # a float32 holds every integer up to here
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
 from netcompile.algebra.volume import Volume
 from netcompile.analysis import follow
 from netcompile.analysis.follow import Unfollowed
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.ir.graph import Graph, Input, Node, Value
 from netcompile.layers.base import BlobSpec, Condition, Dim, IntShape, Layer, Refused, Shape, number, show
 from netcompile.layers.params import filler_mistake, locate
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
-from netcompile.record import record
 
 Shapes = Mapping[Value, IntShape]
 
@@ -189,7 +189,7 @@ def shapes_of(graph: Graph) -> dict[Value, IntShape]:
     return known
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Limit:
     """A condition on the input's size that a layer sets, on axis 0 (height) or 1 (width)."""
 
@@ -198,7 +198,7 @@ class Limit:
     condition: Condition
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Gap:
     """A layer of which something is not followed, so that sizes other than the declared one are not proved."""
 
@@ -206,7 +206,7 @@ class Gap:
     why: str
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Symbolic:
     """Shapes as functions of H and W; None where nobody can say it.
 
@@ -320,7 +320,7 @@ def _fixed(dim: Dim) -> bool:
     return isinstance(dim, int) or dim.as_int() is not None
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Legal:
     """For which heights and widths a net is legal.
 

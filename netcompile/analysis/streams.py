@@ -7,17 +7,17 @@ though all have stride 8 where they meet.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 
 from netcompile.analysis.coordinates import Coordinates
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.crop import Crop
-from netcompile.record import record
 
 LIMIT = 16  # streams of different strides that are told apart
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Stream:
     """One bottom of a fusion: its stride there, and those of the streams that it carries, finest first."""
 
@@ -26,7 +26,7 @@ class Stream:
     coarsest: tuple[Fraction, ...]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Fusion:
     """A layer where streams of different coarseness meet."""
 

@@ -8,6 +8,7 @@ extent still tells all inputs apart (the input itself, mostly).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 from netcompile.algebra.nset import NSet
@@ -22,12 +23,11 @@ from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IDENTITY
 from netcompile.layers.convolution import Deconvolution
 from netcompile.layers.crop import Crop
-from netcompile.record import record
 
 CUT, REFERENCE, OUTPUT = "cut", "reference", "output"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Fibre:
     """Along one axis: `most` input extents share an output extent at most (None: no limit); one such set."""
 
@@ -36,7 +36,7 @@ class Fibre:
     members: NSet
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Resolution:
     """What becomes of the upsampled blob: cut by a crop, the reference of one, or an output of the net.
 
@@ -48,7 +48,7 @@ class Resolution:
     resolved: bool = False
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Upsampling:
     """One Deconvolution of a stride above 1. `undone` are the layers that it undoes, the last one first.
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from netcompile.analysis.follow import Unfollowed, follow
 from netcompile.ir.graph import Node, Value
 from netcompile.layers.base import IntShape
 from netcompile.layers.convolution import Convolution, Deconvolution
 from netcompile.layers.pooling import Pooling
-from netcompile.record import record
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Window:
     """Along one axis. A transposed window (Deconvolution) is that of the convolution it is the transpose of."""
 

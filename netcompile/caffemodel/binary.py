@@ -9,9 +9,9 @@ from netcompile.caffemodel.blob import Blob, CaffeModel, LayerBlobs
 from netcompile.caffemodel.blobproto import DATA, DOUBLE_DATA, Range, all_fields, blob_fields, blob_of
 from netcompile.caffemodel.describe import shown
 from netcompile.caffemodel.file import DataFile
-from netcompile.caffemodel.v1types import V1_TYPES
 from netcompile.caffemodel.wire import BYTES, VARINT, Overrun, WireError, fields, signed
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.prototxt.schema import V1_TYPE, enum_type
 
 _NAME_BYTES = 1 << 20  # a longer name is damage
 _LAYERS = 1 << 20  # Caffe's largest nets have some hundred layers
@@ -66,7 +66,7 @@ def read_binary(file: DataFile) -> CaffeModel:
             raise Fault("", error) from None
         return _model(file, name, old, new)
     except Fault as fault:
-        refuse(file, fault, known=bool(old or new))
+        refuse_damaged(file, fault, known=bool(old or new))
 
 
 def _model(file: DataFile, name: str, old: list[Range], new: list[Range]) -> CaffeModel:
@@ -128,7 +128,7 @@ def _layer(
             elif n == numbers.type and kind == BYTES and numbers is not _V1:
                 kind_name = _text(file, a, b)
             elif n == numbers.type and kind == VARINT and numbers is _V1:
-                kind_name = V1_TYPES.get(a, str(signed(a, 32)))
+                kind_name = _v1_type(signed(a, 32))
     except WireError as error:
         where = _name_layer(file, number, ranges, numbers)
         if isinstance(error, Overrun) and error.number == numbers.blobs:
@@ -185,7 +185,14 @@ def _look_into(file: DataFile, error: Overrun, number: int) -> NoReturn:
     raise Fault("", error)
 
 
-def refuse(file: DataFile, fault: Fault, known: bool, mean: bool = False) -> NoReturn:
+def _v1_type(number: int) -> str:
+    """The name of a V1 layer type, which is a number in the file; the number where only forks know it."""
+    kinds = enum_type(V1_TYPE)
+    name = kinds.names.get(number, "")
+    return name if name and name not in kinds.forks else str(number)
+
+
+def refuse_damaged(file: DataFile, fault: Fault, known: bool, mean: bool = False) -> NoReturn:
     """Raises the NetError for a damaged net or ``mean``. ``known``: it began like what it should be."""
     error = fault.error
     where = f"{fault.where}: " if fault.where else ""
@@ -194,25 +201,21 @@ def refuse(file: DataFile, fault: Fault, known: bool, mean: bool = False) -> NoR
         raise NetError(other) from None
     if isinstance(error, Overrun) and error.end == file.size and (known or fault.where):
         what = f"{where}data runs to byte {error.claimed} but the file has {file.size}: truncated?"
-        raise NetError(
-            Diagnostic(
-                "caffemodel-truncated",
-                f"{file.name}: {what}",
-                why="the file ends in the middle of a message, as after an interrupted download or copy",
-                remedy="fetch it again, and compare its size and checksum with what its source states",
-            )
-        ) from None
+        refuse(
+            "caffemodel-truncated",
+            f"{file.name}: {what}",
+            why="the file ends in the middle of a message, as after an interrupted download or copy",
+            remedy="fetch it again, and compare its size and checksum with what its source states",
+        )
     if not known and not fault.where:
-        raise NetError(
-            Diagnostic(
-                "caffemodel-not",
-                f"{file.name}: this is not a caffemodel: byte {error.offset}: {error}",
-                why="a caffemodel is a NetParameter message of protobuf",
-                remedy="give the .caffemodel or .caffemodel.h5",
-            )
-        ) from None
+        refuse(
+            "caffemodel-not",
+            f"{file.name}: this is not a caffemodel: byte {error.offset}: {error}",
+            why="a caffemodel is a NetParameter message of protobuf",
+            remedy="give the .caffemodel or .caffemodel.h5",
+        )
     code = "caffemodel-truncated" if error.truncated and error.offset >= file.size - 10 else "caffemodel-corrupt"
-    raise NetError(Diagnostic(code, f"{file.name}: {where}byte {error.offset}: {error}", remedy=_REFETCH)) from None
+    refuse(code, f"{file.name}: {where}byte {error.offset}: {error}", remedy=_REFETCH)
 
 
 def _other_message(file: DataFile) -> Diagnostic | None:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from netcompile.caffemodel.file import DataFile
+from netcompile.caffemodel.wire import Pieces
+from netcompile.diagnostics.diagnostic import Diagnostic
+
 if TYPE_CHECKING:
     import numpy as np
 
-    from netcompile.caffemodel.file import DataFile
-    from netcompile.caffemodel.wire import Pieces
-    from netcompile.prototxt.diagnostic import Diagnostic
 
 FloatType = Literal["float16", "float32", "float64"]
 

@@ -21,7 +21,7 @@ from netcompile.caffemodel.wire import (
     signed,
     varint,
 )
-from netcompile.prototxt.diagnostic import Diagnostic
+from netcompile.diagnostics.diagnostic import Diagnostic
 
 DATA, DOUBLE_DATA = 5, 8
 _NUM, _WIDTH, _DIFF, _SHAPE, _DOUBLE_DIFF = 1, 4, 6, 7, 9

@@ -15,7 +15,7 @@ from netcompile.caffemodel.plan import Match, Plan, Tensor, match
 from netcompile.caffemodel.recipe import Take, evaluate, plain_source, rows, shape_of, sources
 from netcompile.caffemodel.suspicious import Roles, findings, no_roles
 from netcompile.caffemodel.tensorfile import TYPES, Entry, write
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 
 if TYPE_CHECKING:
     import numpy as np
@@ -200,7 +200,7 @@ def _check_output(model: CaffeModel, path: str) -> None:
         what, remedy = f"{path}: the output is a folder or a device", "give the path of a .safetensors file"
     else:
         return
-    raise NetError(Diagnostic("output-path", what, remedy=remedy))
+    refuse("output-path", what, remedy=remedy)
 
 
 # --- bytes of one tensor

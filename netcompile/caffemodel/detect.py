@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from netcompile.prototxt.diagnostic import Diagnostic
+from netcompile.diagnostics.diagnostic import Diagnostic
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 HEAD = 4096  # how many first bytes are looked at

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import mmap
 import os
+import stat
 
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import refuse
 
 
 class DataFile:
@@ -26,12 +27,10 @@ class DataFile:
         self.fd = fd
         status = os.fstat(fd)
         if not _regular(status.st_mode):
-            raise NetError(
-                Diagnostic(
-                    "caffemodel-not",
-                    f"{self.name}: not a file that can be mapped (a folder, a pipe or a device)",
-                    remedy="give the path of a .caffemodel",
-                )
+            refuse(
+                "caffemodel-not",
+                f"{self.name}: not a file that can be mapped (a folder, a pipe or a device)",
+                remedy="give the path of a .caffemodel",
             )
         self.size = status.st_size
         self.map: bytes | mmap.mmap = b""
@@ -67,6 +66,5 @@ class DataFile:
 
 
 def _regular(mode: int) -> bool:
-    import stat
 
     return stat.S_ISREG(mode)

@@ -15,7 +15,7 @@ from netcompile.caffemodel.blob import ITEM_BYTES, Blob, CaffeModel, FileData, F
 from netcompile.caffemodel.describe import shape_text
 from netcompile.caffemodel.file import DataFile
 from netcompile.caffemodel.wire import Pieces
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import refuse
 
 _AXES = 32  # Caffe's kMaxBlobAxes
 _INDICES = 1000  # a parameter index beyond this is damage
@@ -50,7 +50,7 @@ class Hdf5Data:
             yield from self._rows(limit)
         except Exception as error:  # of h5py, for a damaged chunk
             what = f"{self.where}: cannot be read: {error}"
-            raise NetError(Diagnostic("caffemodel-corrupt", what, remedy=_REFETCH)) from None
+            refuse("caffemodel-corrupt", what, remedy=_REFETCH)
 
     def _rows(self, limit: int) -> Iterator[memoryview]:
         import numpy as np
@@ -88,23 +88,21 @@ def read_hdf5(file: DataFile) -> CaffeModel:
     try:
         import h5py
     except ImportError:
-        raise NetError(
-            Diagnostic(
-                "caffemodel-hdf5",
-                f"{file.name}: reading HDF5 needs the package h5py",
-                remedy="pip install h5py",
-            )
-        ) from None
+        refuse(
+            "caffemodel-hdf5",
+            f"{file.name}: reading HDF5 needs the package h5py",
+            remedy="pip install h5py",
+        )
     try:
         # Not closed here: the data sets of some blobs are read later, and the last of them closes the file.
         layers = _layers(file, h5py.File(file.name, "r", locking=False))
     except _Refused as error:
         text = f"{file.name}: {error.where}: {error.what}"
-        raise NetError(Diagnostic("caffemodel-hdf5", text, remedy=error.remedy)) from None
+        refuse("caffemodel-hdf5", text, remedy=error.remedy)
     except Exception as error:  # h5py raises many kinds for damaged files
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         text = f"{file.name}: the HDF5 file is damaged: {text}"
-        raise NetError(Diagnostic("caffemodel-corrupt", text, remedy=_REFETCH)) from None
+        refuse("caffemodel-corrupt", text, remedy=_REFETCH)
     return CaffeModel(file.name, "HDF5", "", tuple(layers))
 
 

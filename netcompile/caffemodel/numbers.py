@@ -7,12 +7,11 @@ at pieces that are odd.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from netcompile.caffemodel.blob import Blob
+from netcompile.caffemodel.blob import Blob
 
 _CODES = {"float16": "e", "float32": "f", "float64": "d"}
 _SIZES = {"float16": 2, "float32": 4, "float64": 8}
@@ -65,7 +64,6 @@ class Numbers:
 
 
 def _values(data: bytes | bytearray | memoryview, dtype: str) -> tuple[float, ...]:
-    import struct
 
     return struct.unpack(f"<{len(data) // _SIZES[dtype]}{_CODES[dtype]}", data)
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from difflib import get_close_matches
+from math import prod
 
 from netcompile.caffemodel.blob import Blob, CaffeModel, LayerBlobs
 from netcompile.caffemodel.describe import shape_text, shown
 from netcompile.caffemodel.recipe import Recipe, Shape, Take
-from netcompile.prototxt.diagnostic import Diagnostic
-
-if TYPE_CHECKING:
-    from netcompile.prototxt.source import Span
+from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.diagnostics.source import Span
 
 DTYPES = ("float16", "bfloat16", "float32", "float64", "int64")
 
@@ -170,7 +169,6 @@ _COUNT_REMEDY = "use the weights of this net; --allow-missing drops the blobs th
 
 
 def _shape_reason(blob: Blob, shape: Shape) -> str:
-    from math import prod
 
     if blob.count != prod(shape):
         return f"the net needs {prod(shape)} numbers, the file has {blob.count}"
@@ -199,7 +197,6 @@ def _absent(
 
 
 def _similar(name: str, model: CaffeModel) -> list[str]:
-    from difflib import get_close_matches
 
     names = list(dict.fromkeys(layer.name for layer in model.layers if layer.blobs))
     return get_close_matches(name[:100], names[:2000], n=2, cutoff=0.75)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 
-from netcompile.caffemodel.binary import LAYER_V2, LAYERS_V1, Fault, read_binary, refuse
+from netcompile.caffemodel.binary import LAYER_V2, LAYERS_V1, Fault, read_binary, refuse_damaged
 from netcompile.caffemodel.blob import Blob, CaffeModel
 from netcompile.caffemodel.blobproto import blob_fields, blob_of
 from netcompile.caffemodel.detect import HEAD, mistaken, recognise
 from netcompile.caffemodel.file import DataFile
+from netcompile.caffemodel.hdf5 import read_hdf5
 from netcompile.caffemodel.wire import BYTES, WireError, fields
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 
 
 def read_caffemodel(path: str | os.PathLike[str]) -> CaffeModel:
@@ -30,8 +31,6 @@ def read_caffemodel(path: str | os.PathLike[str]) -> CaffeModel:
     if wrong is not None:
         raise NetError(wrong)
     if recognise(head) == "hdf5":
-        from netcompile.caffemodel.hdf5 import read_hdf5
-
         return read_hdf5(file)
     return read_binary(file)
 
@@ -50,18 +49,16 @@ def read_mean(path: str | os.PathLike[str]) -> Blob:
     try:
         if any(n in (LAYERS_V1, LAYER_V2) and kind == BYTES for n, kind, _, _ in fields(file.map, 0, file.size)):
             what = f"{file.name}: this is a caffemodel, not a .binaryproto mean"
-            raise NetError(Diagnostic("caffemodel-not", what, remedy="give it as the weights"))
+            refuse("caffemodel-not", what, remedy="give it as the weights")
         raw = blob_fields(file.map, [(0, file.size)])
     except WireError as error:
-        refuse(file, Fault("mean", error), known=True, mean=True)
+        refuse_damaged(file, Fault("mean", error), known=True, mean=True)
     if not raw.data.count and not raw.doubles.count and raw.raw is None:
-        raise NetError(
-            Diagnostic(
-                "caffemodel-not",
-                f"{file.name}: not a mean: it holds no numbers",
-                why="a .binaryproto is one BlobProto message",
-                remedy="give the file that compute_image_mean wrote",
-            )
+        refuse(
+            "caffemodel-not",
+            f"{file.name}: not a mean: it holds no numbers",
+            why="a .binaryproto is one BlobProto message",
+            remedy="give the file that compute_image_mean wrote",
         )
     problems: list[Diagnostic] = []
     blob = blob_of(file, raw, "mean", problems)

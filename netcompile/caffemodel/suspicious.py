@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from netcompile.caffemodel.blob import Blob, CaffeModel, LayerBlobs
 from netcompile.caffemodel.describe import shown
-from netcompile.caffemodel.numbers import least
-from netcompile.prototxt.diagnostic import Diagnostic
-
-if TYPE_CHECKING:
-    from netcompile.caffemodel.numbers import Numbers
-    from netcompile.caffemodel.plan import Plan
-    from netcompile.caffemodel.recipe import Take
-    from netcompile.prototxt.source import Span
+from netcompile.caffemodel.numbers import Numbers, least
+from netcompile.caffemodel.plan import Plan
+from netcompile.caffemodel.recipe import Take
+from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.diagnostics.source import Span
 
 FULL = 6  # findings of one code that are told in full; the rest is listed in one more
 
@@ -59,7 +55,6 @@ def findings(
 
 
 def _places(model: CaffeModel, plan: Plan, roles: Roles) -> Iterator[tuple[Take, _Place]]:
-    from netcompile.caffemodel.recipe import Take
 
     seen: Counter[str] = Counter()
     if plan.layers is not None:

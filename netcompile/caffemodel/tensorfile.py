@@ -7,6 +7,7 @@ bytes are the same as ``safetensors.numpy.save`` gives; that one wants all tenso
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -39,7 +40,6 @@ class Entry:
 
 def header(entries: Sequence[Entry], metadata: Mapping[str, str]) -> bytes:
     """Everything before the first tensor, for entries in the order of ``in_order``."""
-    import json
 
     table: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
     end = 0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from typing import Any, NoReturn
+from zipfile import BadZipFile, ZipFile, ZipInfo
+from zlib import error as ZlibError
 
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, NoReturn
+from netcompile.cli.output import whole_file
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 
 
 def read_npz(path: str, dtype: str) -> dict[str, Any]:
@@ -16,14 +17,11 @@ def read_npz(path: str, dtype: str) -> dict[str, Any]:
 
     Pickled objects are never loaded. Raises NetError for a file that is missing, damaged or holds no numbers.
     """
-    import os
-    from zipfile import BadZipFile
-    from zlib import error as ZlibError
 
     import numpy as np
 
     if not os.path.lexists(path):
-        raise NetError(Diagnostic("no-such-file", f"there is no file '{path}'", remedy="--inputs takes an .npz file"))
+        refuse("no-such-file", f"there is no file '{path}'", remedy="--inputs takes an .npz file")
     kind = np.float64 if dtype == "float64" else np.float32
     arrays, problems = {}, []
     try:
@@ -53,7 +51,7 @@ def read_npz(path: str, dtype: str) -> dict[str, Any]:
 
 
 def _refuse(path: str, why: str, remedy: str) -> NoReturn:
-    raise NetError(Diagnostic("inputs-file", f"{path} is no .npz file of arrays", why=why, remedy=remedy)) from None
+    refuse("inputs-file", f"{path} is no .npz file of arrays", why=why, remedy=remedy)
 
 
 def _problem(path: str, name: str, why: str) -> Diagnostic:
@@ -65,11 +63,8 @@ def write_npz(path: str, arrays: Mapping[str, Any]) -> None:
 
     Not `numpy.savez`: there a blob cannot be called "file", and the time of day is in the bytes.
     """
-    from zipfile import ZipFile, ZipInfo
 
     import numpy as np
-
-    from netcompile.cli.output import whole_file
 
     with whole_file(path) as file, ZipFile(file, "w", allowZip64=True) as archive:
         for name, array in arrays.items():

@@ -6,24 +6,43 @@ manifest.json, all or nothing: where anything fails, the folder is as it was. Ot
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
+from typing import Any
 
+from netcompile.analysis.outputs import output_kinds
 from netcompile.cli.codes import DONE
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inputs, read_weights_path
 from netcompile.cli.output import json_text, write_text
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
-    from typing import Any
-
-    from netcompile.cli.whole_folder import Staged
-    from netcompile.emit.module import Module
-    from netcompile.pipeline import Analysed
-    from netcompile.prototxt.diagnostic import Diagnostic
+from netcompile.cli.weights import converter
+from netcompile.cli.whole_folder import Staged, whole_folder
+from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.emit.module import Module
+from netcompile.emit.names import file_stem
+from netcompile.export.onnx_file import (
+    OPSET,
+    STEPS,
+    class_metadata,
+    image_metadata,
+    require_onnx,
+    require_opset,
+    write_onnx,
+)
+from netcompile.export.sizes import refuse_training
+from netcompile.layers.images import NO_DATA_LAYER
+from netcompile.pipeline import Analysed, compile_net
+from netcompile.report.as_html import html_report
+from netcompile.report.as_json import offsets_as_json
+from netcompile.report.as_text import offsets_as_text
+from netcompile.report.layer_model import Report
+from netcompile.report.layers import layers_report
+from netcompile.report.offsets import offsets_report
+from netcompile.report.words import bytes_text
+from netcompile.runtime.prepare import as_json, of_input
+from netcompile.runtime.progress import Progress
+from netcompile.version import __version__
 
 SHOWN = frozenset({"assumed-shape", "label-dropped"})
 
@@ -48,19 +67,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Everything that can be refused is refused before the first file is written."""
-    from netcompile.cli.whole_folder import whole_folder
-    from netcompile.emit.names import file_stem
-    from netcompile.pipeline import compile_net
-    from netcompile.report.as_html import html_report
-    from netcompile.report.as_json import offsets_as_json
-    from netcompile.report.as_text import offsets_as_text
-    from netcompile.report.layer_model import Report
-    from netcompile.report.layers import layers_report
-    from netcompile.report.offsets import offsets_report
-    from netcompile.report.words import bytes_text
 
     if arguments.opset is not None and not arguments.onnx:
-        raise NetError(Diagnostic("usage", "--opset is about the ONNX file", remedy="--onnx writes one"))
+        refuse("usage", "--opset is about the ONNX file", remedy="--onnx writes one")
     analysed = analyse_net(arguments, outputs=arguments.output)
     weights = None if arguments.weights is None else read_weights_path(arguments.weights)
     module = compile_net(analysed, arguments.optimise, weights=weights)
@@ -111,7 +120,6 @@ def _conversion(arguments: argparse.Namespace, analysed: Analysed, module: Modul
     """What writes the weights to a path and returns what it noticed; None without --weights."""
     if arguments.weights is None:
         return None
-    from netcompile.cli.weights import converter
 
     return converter(read_weights_path(arguments.weights), analysed, module, arguments.allow_missing)
 
@@ -121,24 +129,12 @@ def _onnx(arguments: argparse.Namespace, analysed: Analysed, module: Module, cla
 
     Raises NetError where packages or the weights are missing.
     """
-    from netcompile.export.onnx_file import (
-        OPSET,
-        STEPS,
-        class_metadata,
-        image_metadata,
-        require_onnx,
-        require_opset,
-        write_onnx,
-    )
-    from netcompile.export.sizes import refuse_training
 
     opset = OPSET if arguments.opset is None else arguments.opset
     require_opset(opset)
     require_onnx()
     refuse_training(analysed)
-    from netcompile.pipeline import compile_net
     from netcompile.runtime.execute import with_weights
-    from netcompile.runtime.progress import Progress
 
     weights = None if arguments.weights is None else read_weights_path(arguments.weights)
     emitted = with_weights(analysed, module, weights, arguments.allow_missing)
@@ -166,8 +162,6 @@ def _images(
 
     A mean image becomes a file of the build.
     """
-    from netcompile.layers.images import NO_DATA_LAYER
-    from netcompile.runtime.prepare import as_json, of_input
 
     found: dict[str, Any] = {}
     notes: list[Diagnostic] = []
@@ -189,8 +183,6 @@ def _manifest(
     arguments: argparse.Namespace, analysed: Analysed, module: Module, stem: str, images: dict[str, Any],
     classes: tuple[str, ...], hashes: dict[str, str],
 ) -> dict[str, Any]:  # fmt: skip
-    from netcompile import __version__
-    from netcompile.analysis.outputs import output_kinds
 
     kinds = {name: kind for name, kind in output_kinds(analysed.graph).items() if name in module.outputs}
     return {

@@ -5,21 +5,25 @@ Exit code 0: nothing but notes. 1: warnings or errors. 2: the file makes no net,
 
 from __future__ import annotations
 
+import argparse
+import os
 import sys
+from dataclasses import replace
+from typing import Any
 
+from netcompile.analysis.against import differences
+from netcompile.analysis.edits import unified_diff
+from netcompile.analysis.fix import fix, same_but_crops
+from netcompile.analysis.lint import lint
 from netcompile.cli.codes import DONE, FINDINGS, USAGE
+from netcompile.cli.main import say
 from netcompile.cli.messages import show
 from netcompile.cli.netinput import add_net, analyse_net, options, read_source
 from netcompile.cli.offsets import other_problems
 from netcompile.cli.output import whole_file, write_json, write_text
-from netcompile.prototxt.diagnostic import Diagnostic, NetError, sorted_by_position
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
-    from typing import Any
-
-    from netcompile.pipeline import Analysed
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse, sorted_by_position
+from netcompile.pipeline import Analysed, analyse
+from netcompile.report.offsets import net_valid
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -69,8 +73,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def findings(analysed: Analysed) -> list[Diagnostic]:
     """What is wrong, misaligned or probably not meant."""
-    from netcompile.analysis.lint import lint
-    from netcompile.report.offsets import net_valid
 
     crops, sym = analysed.crops, analysed.symbolic
     lints = lint(crops, analysed.shapes, sym, analysed.reports, net_valid(analysed))
@@ -79,9 +81,6 @@ def findings(analysed: Analysed) -> list[Diagnostic]:
 
 def against(arguments: argparse.Namespace, analysed: Analysed) -> list[Diagnostic]:
     """Where the net differs from the one that was trained. Raises NetError where that makes no net."""
-    from netcompile.analysis.against import differences
-    from netcompile.pipeline import analyse
-    from netcompile.record import replace
 
     chosen = replace(options(arguments), train=True, with_loss=True, shapes={})
     trained = analyse(read_source(arguments.against), chosen)
@@ -93,8 +92,6 @@ def against(arguments: argparse.Namespace, analysed: Analysed) -> list[Diagnosti
 
 def diff(analysed: Analysed) -> int:
     """Print the change as a unified diff; exit code 1 where there is one."""
-    from netcompile.analysis.edits import unified_diff
-    from netcompile.analysis.fix import fix
 
     fixed = fix(analysed.source, analysed.crops.reports)
     write_text(unified_diff(analysed.source, fixed.edits))
@@ -104,13 +101,10 @@ def diff(analysed: Analysed) -> int:
 
 def fix_file(arguments: argparse.Namespace, analysed: Analysed) -> Analysed:
     """Write the fixed text in place of the file; the net as it is then. Raises NetError for what is no file."""
-    import os
-
-    from netcompile.analysis.fix import fix, same_but_crops
 
     if arguments.net == "-" or not os.path.lexists(arguments.net):
         what = "standard input" if arguments.net == "-" else "a bundled definition"
-        raise NetError(Diagnostic("usage", f"--fix needs a file, not {what}", remedy="--diff shows the change"))
+        refuse("usage", f"--fix needs a file, not {what}", remedy="--diff shows the change")
     fixed = fix(analysed.source, analysed.crops.reports)
     _say_left(fixed.left)
     if not fixed.done:
@@ -121,7 +115,6 @@ def fix_file(arguments: argparse.Namespace, analysed: Analysed) -> Analysed:
         marked = file.read(3) == b"\xef\xbb\xbf"
     with whole_file(arguments.net) as file:
         file.write((b"\xef\xbb\xbf" if marked else b"") + fixed.source.text.encode("utf-8", "surrogateescape"))
-    from netcompile.cli.main import say
 
     for report in fixed.done:
         inferred = ", ".join(dict.fromkeys(str(value) for value in report.inferred or ()))
@@ -130,7 +123,6 @@ def fix_file(arguments: argparse.Namespace, analysed: Analysed) -> Analysed:
 
 
 def _say_left(left: tuple[tuple[Any, str], ...]) -> None:
-    from netcompile.cli.main import say
 
     for report, why in left:
         say(f"crop '{report.node.name}' in line {report.node.line} is left as it is: {why}")

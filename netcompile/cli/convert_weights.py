@@ -8,21 +8,24 @@ it.
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 
+from netcompile.caffemodel.blob import CHUNK
+from netcompile.caffemodel.convert import convert
+from netcompile.caffemodel.plan import convert_plain
+from netcompile.caffemodel.reader import read_caffemodel, read_mean
+from netcompile.caffemodel.tensorfile import Entry, write
 from netcompile.cli.codes import DONE, USAGE
+from netcompile.cli.manifest import convert_manifest
 from netcompile.cli.messages import show
 from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_source, read_weights_path
 from netcompile.cli.output import write_text
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.cli.weights import converter, roles_of
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.pipeline import Analysed, compile_net
 from netcompile.report.words import bytes_text
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
-
-    from netcompile.pipeline import Analysed
 
 MEAN, SUFFIX = ".binaryproto", ".safetensors"
 
@@ -44,7 +47,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.manifest is not None:
         if arguments.files or arguments.net or arguments.out:
             raise _usage("--manifest says itself which files and nets: give it alone")
-        from netcompile.cli.manifest import convert_manifest
 
         return convert_manifest(arguments)
     if not arguments.files:
@@ -71,18 +73,10 @@ def convert_one(arguments: argparse.Namespace, path: str, target: str, net: Anal
     if path.endswith(MEAN):
         found, what = _mean(path, target), "a mean"
     elif net is not None:
-        from netcompile.cli.weights import converter
-        from netcompile.pipeline import compile_net
-
         module = compile_net(net, arguments.optimise, weights=path, comments=False)
         found = converter(path, net, module, arguments.allow_missing)(target)
         what = f"{len(module.weights)} tensors of {module.class_name}"
     else:
-        from netcompile.caffemodel.convert import convert
-        from netcompile.caffemodel.plan import convert_plain
-        from netcompile.caffemodel.reader import read_caffemodel
-        from netcompile.cli.weights import roles_of
-
         model = read_caffemodel(path)
         done = convert(model, convert_plain(model), target, roles=roles_of)
         found, what = [*done.notes, *done.suspicious], f"{done.tensors} blobs"
@@ -92,13 +86,10 @@ def convert_one(arguments: argparse.Namespace, path: str, target: str, net: Anal
 
 
 def _mean(path: str, target: str) -> list[Diagnostic]:
-    from netcompile.caffemodel.blob import CHUNK
-    from netcompile.caffemodel.reader import read_mean
-    from netcompile.caffemodel.tensorfile import Entry, write
 
     blob = read_mean(path)
     if os.path.isdir(target):
-        raise NetError(Diagnostic("output-path", f"{target}: the output is a folder"))
+        refuse("output-path", f"{target}: the output is a folder")
     write(target, [Entry("mean", blob.dtype, blob.shape, lambda: blob.chunks(CHUNK))], {"format": "pt"})
     return []
 

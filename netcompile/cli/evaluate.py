@@ -9,18 +9,21 @@ and makes the exit code 1. A build's module is Python code, and is run.
 
 from __future__ import annotations
 
+import argparse
 import sys
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
 
+from netcompile.cli.arrays import write_npz
 from netcompile.cli.codes import DONE, FINDINGS
 from netcompile.cli.messages import show
 from netcompile.cli.output import json_text, write_json, write_text
 from netcompile.cli.segmenting import add_segmenting, open_job
-from netcompile.record import replace
+from netcompile.cli.whole_folder import whole_folder
+from netcompile.runtime.ranks import ranks
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
-
     from netcompile.runtime.evaluate import Evaluation
     from netcompile.runtime.images import Array
 
@@ -48,13 +51,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from datetime import datetime
 
     from netcompile.runtime.dataset import open_data
     from netcompile.runtime.evaluate import evaluate, iteration_of
     from netcompile.runtime.evaluation_text import evaluation_as_json, evaluation_as_text
     from netcompile.runtime.palettes import class_names, palette
-    from netcompile.runtime.ranks import ranks
 
     for name in arguments.classes:
         class_names(name)
@@ -83,8 +84,6 @@ def run(arguments: argparse.Namespace) -> int:
 def _write(
     arguments: argparse.Namespace, found: Evaluation, net: str, data: str, iteration: int, colours: Array
 ) -> None:
-    from netcompile.cli.arrays import write_npz
-    from netcompile.cli.whole_folder import whole_folder
     from netcompile.runtime.evaluation_page import evaluation_page
     from netcompile.runtime.evaluation_text import evaluation_as_json
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from netcompile.cli.codes import DONE, USAGE
-from netcompile.cli.output import write_text
+import argparse
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
+from netcompile.cli.codes import DONE, USAGE
+from netcompile.cli.main import say
+from netcompile.cli.output import write_text
+from netcompile.prototxt.codes import all_codes, closest, explanation
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -16,8 +16,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The page as it is, Markdown; a code that there is not gets the nearest one suggested."""
-    from netcompile.cli.main import say
-    from netcompile.prototxt.codes import all_codes, closest, explanation
 
     if arguments.code is None:
         write_text("".join(f"{code}\n" for code in all_codes()))

@@ -3,16 +3,18 @@ field, stride and offset."""
 
 from __future__ import annotations
 
+import argparse
+from dataclasses import replace
+
 from netcompile.cli.codes import DONE
 from netcompile.cli.messages import show_notes
 from netcompile.cli.netinput import add_net, analyse_net
 from netcompile.cli.output import write_json, write_text
-from netcompile.prototxt.diagnostic import NetError
-from netcompile.record import replace
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.report.as_graph import dot, graphml
+from netcompile.report.as_json import layers_as_json
+from netcompile.report.as_text import layers_as_text
+from netcompile.report.layers import layers_report
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +27,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Offsets that nobody can tell change no shape, so they are warnings here."""
-    from netcompile.report.layers import layers_report
 
     analysed = analyse_net(arguments)
     unresolved = analysed.crops.problems()
@@ -33,16 +34,10 @@ def run(arguments: argparse.Namespace) -> int:
     if refused:
         raise NetError(analysed.problems)
     if arguments.dot or arguments.graphml:
-        from netcompile.report.as_graph import dot, graphml
-
         write_text((dot if arguments.dot else graphml)(analysed))
     elif arguments.json:
-        from netcompile.report.as_json import layers_as_json
-
         write_json(layers_as_json(layers_report(analysed)))
     else:
-        from netcompile.report.as_text import layers_as_text
-
         write_text(layers_as_text(layers_report(analysed)))
     warnings = [replace(problem, severity="warning") for problem in unresolved]
     show_notes([*analysed.notes, *warnings], frozenset({"assumed-shape"}))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
+import gc
 import os
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from difflib import get_close_matches
+from typing import Any, NoReturn
 
 from netcompile.cli import plain
 from netcompile.cli.codes import BUG, DONE, INTERRUPTED, IO_FAILED, USAGE
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Sequence
-    from typing import Any, NoReturn
+from netcompile.diagnostics.diagnostic import NetError, visible
+from netcompile.version import __version__
 
 # Name → one line of help. The module of a command has its name, with "_" for "-".
 COMMANDS = {
@@ -43,8 +45,6 @@ def entry(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code and never raises, whatever the user or the disk does."""
     tolerate_any_text()
     if arguments is None:
-        import gc
-
         gc.set_threshold(100_000, 50, 50)  # a short command makes no garbage worth a search: a tenth of its time
     try:
         code = main(sys.argv[1:] if arguments is None else list(arguments))
@@ -73,7 +73,6 @@ def entry(arguments: Sequence[str] | None = None) -> int:
 
 def main(arguments: list[str]) -> int:
     """Parse and run; raises what the command raises, except NetError and argparse's exits."""
-    from netcompile.prototxt.diagnostic import NetError
 
     try:
         if not arguments or arguments[0] not in COMMANDS:
@@ -101,7 +100,6 @@ def main(arguments: list[str]) -> int:
 
 def top_level(arguments: list[str]) -> int:
     """What is said without a command: --help, --version, or that there is no such command."""
-    from netcompile import __version__
 
     parser = parser_class()(
         prog="netcompile",
@@ -121,7 +119,6 @@ def top_level(arguments: list[str]) -> int:
         parser.parse_args(arguments[:1])
     if arguments[0] == "help":
         return main([*arguments[1:2], "--help"])
-    from difflib import get_close_matches
 
     near = get_close_matches(arguments[0], COMMANDS, 1)
     known = f"did you mean '{near[0]}'?" if near else f"commands are: {', '.join(COMMANDS)}"
@@ -131,7 +128,6 @@ def top_level(arguments: list[str]) -> int:
 
 def parser_class() -> type[argparse.ArgumentParser]:
     """argparse's parser, its mistakes told in this program's words; imported here, because it costs time."""
-    import argparse
 
     class Parser(argparse.ArgumentParser):
         def __init__(self, **options: object) -> None:
@@ -154,9 +150,6 @@ def reason(error: OSError) -> str:
 
 def say(text: str) -> None:
     """One line on stderr."""
-    from contextlib import suppress
-
-    from netcompile.prototxt.diagnostic import visible
 
     if sys.stderr is not None:
         with suppress(OSError, ValueError):
@@ -197,7 +190,6 @@ def tolerate_any_text() -> None:
 
 def silence() -> None:
     """Send what is left in the buffers nowhere: the interpreter would fail on it once more when it ends."""
-    from contextlib import suppress
 
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
+import tomllib
+from dataclasses import dataclass
+from typing import Any
 
 from netcompile.cli.codes import DONE, USAGE
 from netcompile.cli.messages import show
 from netcompile.cli.netinput import analyse_net, read_source
 from netcompile.cli.output import write_text
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
-    from typing import Any
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Listed:
     """One ``[[weights]]`` of a manifest; `source` is "" where the file is part of the project."""
 
@@ -30,20 +28,17 @@ class Listed:
 
 def read_manifest(path: str) -> tuple[Listed, ...]:
     """The entries of a manifest. Raises NetError with everything that is wrong with it, OSError."""
-    import tomllib
 
     if not os.path.lexists(path):
-        raise NetError(
-            Diagnostic("no-such-file", f"there is no file '{path}'", remedy="--manifest weights/manifest.toml")
-        )
+        refuse("no-such-file", f"there is no file '{path}'", remedy="--manifest weights/manifest.toml")
     with open(path, "rb") as file:
         try:
             table: dict[str, Any] = tomllib.load(file)
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise NetError(Diagnostic("manifest", f"{path} is no TOML file", why=str(error))) from None
+            refuse("manifest", f"{path} is no TOML file", why=str(error))
     rows = table.get("weights")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise NetError(Diagnostic("manifest", f"{path} has no [[weights]] tables"))
+        refuse("manifest", f"{path} has no [[weights]] tables")
     found, problems = [], []
     for number, row in enumerate(rows, 1):
         values = [row.get(key, "" if key == "source" else None) for key in ("name", "net", "file", "source")]

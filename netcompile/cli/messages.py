@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 
-from netcompile.prototxt.diagnostic import Diagnostic, sorted_by_position
+from netcompile.diagnostics.diagnostic import Diagnostic, sorted_by_position
 
 SAME = 3  # notes and warnings of one code that are shown in full before the rest is counted
 

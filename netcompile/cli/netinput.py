@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
-from netcompile.prototxt.source import Source
-from netcompile.record import replace
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Mapping, Sequence
-
-    from netcompile.ir.graph import Input
-    from netcompile.pipeline import Analysed
+from netcompile.ir.graph import Input
+from netcompile.ir.prune import for_inference
+from netcompile.pipeline import Analysed, analyse
+from netcompile.prototxt.recognise import decode_source, open_source
+from netcompile.zoo.find import bundled_folder, definitions, find_weights, near_definitions
 
 NET_HELP = 'a prototxt: a path, "-" for standard input, or a bundled name such as voc-fcn8s/val.prototxt'
 
@@ -62,7 +61,6 @@ def add_output(parser: argparse.ArgumentParser, what: str = "a blob that counts 
 
 def named_shape(text: str) -> tuple[str, tuple[int, ...]]:
     """``data=1x3x500x500`` as a name and a shape; the name may hold anything, "=" as well."""
-    import argparse
 
     name, equals, dims = text.rpartition("=")
     if not equals or not name or not re.fullmatch(r"[0-9]{1,9}([x×][0-9]{1,9})*", dims, re.ASCII):
@@ -88,31 +86,26 @@ def options(arguments: argparse.Namespace) -> Options:
 def read_source(name: str) -> Source:
     """The text of NET. Raises NetError where there is no such file, OSError where it cannot be read."""
     if name == "-":
-        return Source.from_bytes(sys.stdin.buffer.read(), "<stdin>")
+        return decode_source(sys.stdin.buffer.read(), "<stdin>")
     if os.path.isdir(name):
         raise NetError(_folder(name))
     if os.path.lexists(name):
-        return Source.read(name)
+        return open_source(name)
     bundled = _bundled(name)
     if bundled is None:
-        from netcompile.zoo.find import near_definitions
-
         near = near_definitions(name) if name else []
-        raise NetError(
-            Diagnostic(
-                "no-such-file",
-                f"there is no file '{name}', and no bundled definition of that name",
-                remedy=f"did you mean {' or '.join(near)}?" if near else "give the path of a prototxt",
-            )
+        refuse(
+            "no-such-file",
+            f"there is no file '{name}', and no bundled definition of that name",
+            remedy=f"did you mean {' or '.join(near)}?" if near else "give the path of a prototxt",
         )
     # Messages show the name that the user can type again, not where this machine keeps the file.
     with open(bundled[1], "rb") as file:
-        return Source.from_bytes(file.read(), bundled[0])
+        return decode_source(file.read(), bundled[0])
 
 
 def _bundled(name: str) -> tuple[str, str] | None:
     """Name and path of a bundled definition; without pathlib, which takes long to import."""
-    from netcompile.zoo.find import bundled_folder, definitions
 
     short = name.replace(os.sep, "/").removeprefix("prototxt/")
     known = definitions()
@@ -135,16 +128,13 @@ def _folder(name: str) -> Diagnostic:
 def read_weights_path(name: str) -> str:
     """The path of a caffemodel, a bundled one included. Raises NetError where there is none."""
     if os.path.isdir(name):
-        raise NetError(Diagnostic("no-such-file", f"'{name}' is a folder, not a caffemodel"))
+        refuse("no-such-file", f"'{name}' is a folder, not a caffemodel")
     if os.path.lexists(name):
         return name
-    from netcompile.zoo.find import find_weights
 
     path = find_weights(name) if name else None
     if path is None:
-        raise NetError(
-            Diagnostic("no-such-file", f"there is no file '{name}'", remedy="give the path of a .caffemodel")
-        )
+        refuse("no-such-file", f"there is no file '{name}'", remedy="give the path of a .caffemodel")
     return str(path)
 
 
@@ -159,7 +149,6 @@ def analyse_net(
 
     With `outputs` the net ends there: layers and inputs that they do not need are left out.
     """
-    from netcompile.pipeline import analyse
 
     chosen = replace(options(arguments), fed=fed, outputs=tuple(outputs or ()))
     if shapes is not None:
@@ -171,14 +160,12 @@ def image_inputs(arguments: argparse.Namespace, analysed: Analysed) -> tuple[Inp
     """The inputs that are no labels: where a loss is an output, those that the net would have without."""
     if not arguments.with_loss and analysed.graph.cut is None:
         return analysed.graph.inputs
-    from netcompile.ir.prune import for_inference
 
     return for_inference(analysed.graph, frozenset(dict(arguments.input)))[0].inputs
 
 
 def without_loss(arguments: argparse.Namespace, source: Source) -> Analysed:
     """NET as it is without --with-loss. Raises NetError."""
-    from netcompile.pipeline import analyse
 
     chosen = replace(options(arguments), with_loss=False)
     return analyse(source, chosen, arguments.crop_offsets, arguments.round_crops)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 import sys
 
+from netcompile.analysis.edits import Edit, Unwritable, edited, pad_edits
 from netcompile.cli.codes import DONE, FINDINGS
+from netcompile.cli.main import say
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import add_net, analyse_net
 from netcompile.cli.output import write_json, write_text
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
-
-    from netcompile.pipeline import Analysed
+from netcompile.cli.repad import layers_of
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.pipeline import Analysed
+from netcompile.report.as_html import html_report
+from netcompile.report.as_json import offsets_as_json
+from netcompile.report.layer_model import Report
+from netcompile.report.layers import layers_report
+from netcompile.report.offsets import offsets_report
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,8 +40,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def named_pad(text: str) -> tuple[str, tuple[int, int]]:
     """``conv1_1=81`` or ``conv1_1=81x80`` as a layer's name and its pads; the name may hold anything."""
-    import argparse
-    import re
 
     name, _, pads = text.rpartition("=")
     match = re.fullmatch(r"([0-9]{1,7})(?:[x×]([0-9]{1,7}))?", pads, re.ASCII)
@@ -47,7 +50,6 @@ def named_pad(text: str) -> tuple[str, tuple[int, int]]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 1 where a crop does not start where it should."""
-    from netcompile.report.offsets import offsets_report
 
     analysed = analyse_net(arguments)
     if arguments.pad:
@@ -57,14 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise NetError(refused)
     report = offsets_report(analysed, prove=arguments.json or arguments.explain or arguments.html)
     if arguments.json:
-        from netcompile.report.as_json import offsets_as_json
-
         write_json(offsets_as_json(report))
     elif arguments.html:
-        from netcompile.report.as_html import html_report
-        from netcompile.report.layer_model import Report
-        from netcompile.report.layers import layers_report
-
         write_text(html_report(analysed, Report(report, layers_report(analysed))))
     else:
         if arguments.explain:
@@ -80,8 +76,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def what_if(arguments: argparse.Namespace, analysed: Analysed) -> Analysed:
     """The net with other pads, its crops starting where they then have to. Raises NetError for a wrong layer."""
-    from netcompile.analysis.edits import Edit, Unwritable, edited, pad_edits
-    from netcompile.cli.repad import layers_of
 
     edits: list[Edit] = []
     for name, pad in arguments.pad:
@@ -89,10 +83,7 @@ def what_if(arguments: argparse.Namespace, analysed: Analysed) -> Analysed:
             try:
                 edits += pad_edits(node, analysed.source, pad)
             except Unwritable as why:
-                raise NetError(
-                    Diagnostic("repad", f"the pad of '{name}' cannot be changed: {why}", node.message.span_of("name"))
-                ) from None
-    from netcompile.cli.main import say
+                refuse("repad", f"the pad of '{name}' cannot be changed: {why}", node.message.span_of("name"))
 
     pads = ", ".join(f"'{name}' pads {'x'.join(map(str, dict.fromkeys(pad)))}" for name, pad in arguments.pad)
     say(f"what if {pads}: the file itself is not changed")

@@ -6,10 +6,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, BinaryIO
+from json import JSONEncoder
+from typing import Any, BinaryIO
 
 
 def write_text(text: str) -> None:
@@ -32,7 +30,6 @@ def write_json(value: Any) -> None:
 
 def json_text(value: Any) -> str:
     """JSON with an entry a line; lists of plain values stay on one."""
-    from json import JSONEncoder
 
     return f"{_json(value, '', JSONEncoder(ensure_ascii=False).encode)}\n"
 

@@ -6,12 +6,9 @@ argparse: `None` is its answer then.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import Any
+from typing import Any
 
 _KNOWN = {"action", "choices", "default", "help", "metavar", "type"}
 

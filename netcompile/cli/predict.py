@@ -11,18 +11,17 @@ code 1. A build's module is Python code, and is run.
 
 from __future__ import annotations
 
+import argparse
 import sys
+from dataclasses import replace
 
 from netcompile.cli.codes import DONE, FINDINGS
 from netcompile.cli.messages import show
 from netcompile.cli.output import write_text
 from netcompile.cli.segmenting import add_segmenting, open_job
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
-from netcompile.record import replace
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
+from netcompile.diagnostics.diagnostic import refuse
+from netcompile.runtime.ranks import ranks
+from netcompile.runtime.sources import pictures
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,20 +38,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from netcompile.runtime.palettes import palette
     from netcompile.runtime.predict import Wanted, predict
-    from netcompile.runtime.ranks import ranks
-    from netcompile.runtime.sources import pictures
 
     if not 0 <= arguments.opacity <= 1:
-        raise NetError(Diagnostic("usage", f"--opacity {arguments.opacity:g} is not between 0 and 1"))
+        refuse("usage", f"--opacity {arguments.opacity:g} is not between 0 and 1")
     if arguments.with_loss:
-        raise NetError(Diagnostic("usage", "--with-loss needs labels: netcompile evaluate has them"))
+        refuse("usage", "--with-loss needs labels: netcompile evaluate has them")
     images = pictures(arguments.images, arguments.out)
     wanted = Wanted(palette(arguments.palette), not arguments.no_overlays, arguments.softmax, arguments.opacity)
     with ranks() as group:
         job = open_job(arguments, group.leads)
         if arguments.softmax and all(job.loaded.kinds.get(head) == "labels" for head in job.heads):
             what = f"{' and '.join(job.heads)} hold labels: there are no probabilities"
-            raise NetError(Diagnostic("score-map", what, remedy="--output BLOB names the scores before ArgMax"))
+            refuse("score-map", what, remedy="--output BLOB names the scores before ArgMax")
         counts = predict(
             replace(job.loaded, outputs=job.heads), images, arguments.out, job.prepare, wanted, device=job.device,
             group=group, batch=arguments.batch, legal=job.legal, companions=job.companions,

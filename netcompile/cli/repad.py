@@ -6,20 +6,25 @@ What changes, and what that does to values near the borders, is said on stderr.
 
 from __future__ import annotations
 
+import argparse
+import re
 import sys
+from difflib import get_close_matches
 
+from netcompile.algebra.nset import NSet
+from netcompile.analysis.cost import costs
+from netcompile.analysis.edits import Unwritable, edited, pad_edits
+from netcompile.analysis.fix import fix
+from netcompile.analysis.repad import LIMIT, border, coarsest, least_pad, padded_layers
+from netcompile.analysis.windows import windows
 from netcompile.cli.codes import DONE, FINDINGS
+from netcompile.cli.messages import show
 from netcompile.cli.netinput import add_net, analyse_net
 from netcompile.cli.output import whole_file, write_text
-from netcompile.prototxt.diagnostic import Diagnostic, NetError, visible
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
-
-    from netcompile.algebra.nset import NSet
-    from netcompile.ir.graph import Node
-    from netcompile.pipeline import Analysed
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse, visible
+from netcompile.ir.graph import Node
+from netcompile.pipeline import Analysed
+from netcompile.report.words import count_text, offsets_text, sizes_text
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,10 +52,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def size_range(text: str) -> NSet:
     """``100..2000``, ``100..`` or ``500`` as a set of extents."""
-    import argparse
-    import re
-
-    from netcompile.algebra.nset import NSet
 
     match = re.fullmatch(r"([0-9]{1,7})(?:(\.\.)([0-9]{1,7})?)?", text, re.ASCII)
     first = int(match[1]) if match else 0
@@ -62,9 +63,6 @@ def size_range(text: str) -> NSet:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 1 where no padding will do."""
-    from netcompile.algebra.nset import NSet
-    from netcompile.analysis.repad import coarsest, least_pad
-    from netcompile.analysis.windows import windows
 
     analysed = analyse_net(arguments)
     chosen = layers_of(analysed, arguments.layer)
@@ -74,8 +72,6 @@ def run(arguments: argparse.Namespace) -> int:
     step = coarsest(analysed.crops.coordinates) if arguments.keep_grid else 1
     pad = least_pad(analysed.graph, analysed.symbolic, chosen, (these, these), step, old)
     if pad is None:
-        from netcompile.cli.messages import show
-
         show([no_padding(analysed, chosen[0], these, arguments.keep_grid)])
         return FINDINGS
     after = repadded(arguments, analysed, chosen, pad)
@@ -95,13 +91,11 @@ def layers_of(analysed: Analysed, names: list[str], transposed: bool = False) ->
 
     Raises NetError where there is none of a name, or it has no pad.
     """
-    from netcompile.analysis.repad import padded_layers
-    from netcompile.analysis.windows import windows
 
     if not names:
         found = padded_layers(analysed.graph, analysed.shapes)
         if not found:
-            raise NetError(Diagnostic("usage", "the net has no convolution or pooling behind its inputs to pad"))
+            refuse("usage", "the net has no convolution or pooling behind its inputs to pad")
         return found
     chosen = []
     for name in names:
@@ -110,13 +104,12 @@ def layers_of(analysed: Analysed, names: list[str], transposed: bool = False) ->
             raise NetError(no_layer(analysed, name))
         pairs = [windows(node, analysed.shapes) for node in nodes]
         if any(pair is None or (pair[0].transposed and not transposed) for pair in pairs):
-            raise NetError(Diagnostic("usage", f"layer '{name}' has no windows whose pad could change"))
+            refuse("usage", f"layer '{name}' has no windows whose pad could change")
         chosen += nodes
     return tuple(chosen)
 
 
 def no_layer(analysed: Analysed, name: str) -> Diagnostic:
-    from difflib import get_close_matches
 
     near = get_close_matches(name, [node.name for node in analysed.graph.nodes], 1)
     return Diagnostic(
@@ -128,25 +121,20 @@ def no_layer(analysed: Analysed, name: str) -> Diagnostic:
 
 def repadded(arguments: argparse.Namespace, analysed: Analysed, chosen: tuple[Node, ...], pad: int) -> Analysed:
     """The net of the new text. Raises NetError where the text cannot hold it."""
-    from netcompile.analysis.edits import Unwritable, edited, pad_edits
-    from netcompile.analysis.fix import fix
 
     try:
         source = edited(analysed.source, [e for n in chosen for e in pad_edits(n, analysed.source, (pad, pad))])
     except Unwritable as why:
-        raise NetError(
-            Diagnostic("repad", f"the text cannot be changed: {why}", chosen[0].message.span_of("name"))
-        ) from None
+        refuse("repad", f"the text cannot be changed: {why}", chosen[0].message.span_of("name"))
     fixed = fix(source, analyse_net(arguments, source).crops.reports)
     if fixed.left:
         report, reason = fixed.left[0]
         what = f"crop '{report.node.name}' cannot be changed: {reason}"
-        raise NetError(Diagnostic("repad", what, report.node.message.span_of("name")))
+        refuse("repad", what, report.node.message.span_of("name"))
     return analyse_net(arguments, fixed.source).require()
 
 
 def no_padding(analysed: Analysed, node: Node, these: NSet, keep_grid: bool) -> Diagnostic:
-    from netcompile.analysis.repad import LIMIT
 
     why = f"pads up to {LIMIT} were tried"
     if analysed.symbolic.pins:
@@ -164,9 +152,6 @@ def no_padding(analysed: Analysed, node: Node, these: NSet, keep_grid: bool) -> 
 
 def explain(before: Analysed, after: Analysed, chosen: tuple[Node, ...], pads: tuple[int, int], goal: str) -> list[str]:
     """What changed, and what it means for values."""
-    from netcompile.analysis.cost import costs
-    from netcompile.analysis.repad import border
-    from netcompile.report.words import count_text, offsets_text, sizes_text
 
     old, new = pads
     names = ", ".join(f"'{node.name}'" for node in chosen)

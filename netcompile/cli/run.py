@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
+from typing import Any
+
+from netcompile.cli.arrays import read_npz, write_npz
 from netcompile.cli.codes import DONE, IO_FAILED
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import add_net, add_output, analyse_net, read_source, read_weights_path
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.pipeline import Analysed
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
-    from typing import Any
-
-    from netcompile.pipeline import Analysed
-
-    Arrays = dict[str, Any]  # of numpy.ndarray
+Arrays = dict[str, Any]  # of numpy.ndarray
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,13 +34,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Labels that the inputs file holds keep the layers that need them; real shapes replace declared ones."""
-    from netcompile.cli.arrays import read_npz, write_npz
 
     if arguments.blobs and arguments.output:
         what = "--output says what the net's outputs are, --blobs what is saved besides: both together say it twice"
-        raise NetError(
-            Diagnostic("usage", what, remedy="--output BLOB alone; or --blobs A,B, which keeps the whole net")
-        )
+        refuse("usage", what, remedy="--output BLOB alone; or --blobs A,B, which keeps the whole net")
     source = read_source(arguments.net)
     weights = read_weights_path(arguments.weights) if arguments.weights is not None else None
     arrays = read_npz(arguments.inputs, arguments.dtype)
@@ -67,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
             noticed=lambda report: show(remarks(report, weights or "")),
         )
     except NotImplementedError as error:  # the stub of an unknown layer was reached
-        raise NetError(Diagnostic("unknown-layer", str(error), remedy="ask for blobs before it: --blobs")) from None
+        refuse("unknown-layer", str(error), remedy="ask for blobs before it: --blobs")
     except RuntimeError as error:
         if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
             raise
@@ -134,5 +129,5 @@ def device(name: str) -> str:
         import torch
 
         if not torch.cuda.is_available():
-            raise NetError(Diagnostic("no-device", "no CUDA device can be used here", remedy="--device cpu"))
+            refuse("no-device", "no CUDA device can be used here", remedy="--device cpu")
     return name

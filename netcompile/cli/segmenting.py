@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_source, read_weights_path, without_loss
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
-from netcompile.record import record, replace
+from netcompile.cli.run import device, wanted
+from netcompile.cli.weights import remarks as of_weights
+from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.emit.module import check_outputs
+from netcompile.ir.graph import Input, Value
+from netcompile.pipeline import Analysed
+from netcompile.runtime.prepare import Preparation, of_input, preparation
+from netcompile.runtime.ranks import local_device
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
     import torch
 
-    from netcompile.ir.graph import Input, Value
-    from netcompile.pipeline import Analysed
     from netcompile.runtime.companions import Companions
     from netcompile.runtime.loaded import Loaded
-    from netcompile.runtime.prepare import Preparation
 
 
 OPTIMISE = 1  # level of optimisation
@@ -55,14 +58,13 @@ def add_segmenting(parser: argparse.ArgumentParser, batch: int) -> None:
 
 def positive(text: str) -> int:
     """A whole number above 0."""
-    import argparse
 
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 1 << 31:
         raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
     return int(text)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Job:
     """A net on its device, and what images must go through before it."""
 
@@ -79,13 +81,8 @@ def open_job(arguments: argparse.Namespace, leads: bool = True, folders: Mapping
 
     `leads`: whether this process speaks for all. `folders`: where the data set keeps the images of further inputs.
     """
-    from netcompile.cli.run import device
-    from netcompile.cli.weights import remarks as of_weights
-    from netcompile.emit.module import check_outputs
     from netcompile.runtime.companions import Companion, Companions
     from netcompile.runtime.loaded import is_build, load_build, load_net, to_device
-    from netcompile.runtime.prepare import of_input, preparation
-    from netcompile.runtime.ranks import local_device
     from netcompile.runtime.segment import legal_sizes
 
     target = local_device(device(arguments.device))
@@ -93,9 +90,7 @@ def open_job(arguments: argparse.Namespace, leads: bool = True, folders: Mapping
     legal = analysed = None
     if is_build(arguments.net):
         if arguments.weights is not None:
-            raise NetError(
-                Diagnostic("usage", "a build has its own weights: leave --weights out, or give the prototxt")
-            )
+            refuse("usage", "a build has its own weights: leave --weights out, or give the prototxt")
         _refuse_options(arguments)
         loaded = load_build(arguments.net)
         heads = _chosen(loaded.outputs, arguments.output)
@@ -128,7 +123,7 @@ def open_job(arguments: argparse.Namespace, leads: bool = True, folders: Mapping
     (first, found), *others = said.items()
     prepare, remarks = preparation(found, shapes[first][1], arguments.mean, arguments.scale, arguments.order)
     if prepare.order == "depth":
-        raise NetError(Diagnostic("image-input", f"input '{first}' is a depth map: there is no image to label"))
+        refuse("image-input", f"input '{first}' is a depth map: there is no image to label")
     notes += remarks
     companions = []
     for name, found in others:
@@ -161,15 +156,15 @@ def _refuse_options(arguments: argparse.Namespace) -> None:
     names = [name for name, value in given.items() if value]
     if names:
         what = f"{' and '.join(names)} say{'s' * (len(names) == 1)} how a prototxt is read, {arguments.net} is a build"
-        raise NetError(Diagnostic("usage", what, remedy="give the prototxt and the caffemodel, or build it anew"))
+        refuse("usage", what, remedy="give the prototxt and the caffemodel, or build it anew")
 
 
 def _also(text: str) -> tuple[str, str]:
     name, equals, folder = text.partition("=")
     if not equals or not name:
-        raise NetError(Diagnostic("usage", f"--also {text} is not of the form BLOB=DIR"))
+        refuse("usage", f"--also {text} is not of the form BLOB=DIR")
     if not os.path.isdir(folder):
-        raise NetError(Diagnostic("no-such-file", f"there is no folder '{folder}' for input '{name}'"))
+        refuse("no-such-file", f"there is no folder '{folder}' for input '{name}'")
     return name, folder
 
 
@@ -177,27 +172,23 @@ def _check_images(inputs: Sequence[tuple[str, tuple[int, ...]]], also: Mapping[s
     """Raises NetError unless the net takes an image, and there is a folder for every further one."""
     names = [name for name, _ in inputs]
     if not names:
-        raise NetError(
-            Diagnostic("image-input", "the net takes no image: it has no inputs", remedy="netcompile run computes it")
-        )
+        refuse("image-input", "the net takes no image: it has no inputs", remedy="netcompile run computes it")
     for name, shape in inputs:
         if len(shape) != 4:
-            raise NetError(Diagnostic("image-input", f"input '{name}' has {len(shape)} axes, an image 4"))
+            refuse("image-input", f"input '{name}' has {len(shape)} axes, an image 4")
     lacking = [name for name in names[1:] if name not in also]
     if lacking:
-        raise NetError(
-            Diagnostic(
-                "image-input",
-                f"the net takes {len(names)} images ({', '.join(names)}), IMAGES are for '{names[0]}' alone",
-                remedy=f"{' '.join(f'--also {name}=DIR' for name in lacking)}: images of the same names; "
-                "netcompile run feeds any number of arrays",
-            )
+        refuse(
+            "image-input",
+            f"the net takes {len(names)} images ({', '.join(names)}), IMAGES are for '{names[0]}' alone",
+            remedy=f"{' '.join(f'--also {name}=DIR' for name in lacking)}: images of the same names; "
+            "netcompile run feeds any number of arrays",
         )
     for text in asked:
         name = text.partition("=")[0]
         if name not in names[1:]:
             others = f": it has {', '.join(names)}" if name not in names else ": IMAGES are for it"
-            raise NetError(Diagnostic("image-input", f"--also {text}: the net has no further input '{name}'{others}"))
+            refuse("image-input", f"--also {text}: the net has no further input '{name}'{others}")
 
 
 def _analysed(arguments: argparse.Namespace) -> tuple[Analysed, tuple[str, ...], tuple[Input, ...]]:
@@ -207,19 +198,15 @@ def _analysed(arguments: argparse.Namespace) -> tuple[Analysed, tuple[str, ...],
     analysed = analyse_net(arguments, source, outputs=asked).require()
     bare = without_loss(arguments, source).require() if arguments.with_loss else analysed
     if arguments.output:
-        from netcompile.cli.run import wanted
-
         return analysed, tuple(wanted(arguments.output, analysed) or ()), bare.graph.inputs
     maps = _maps(bare, bare.graph.outputs) or _maps(bare, _scored(bare))
     if not maps:
         names = ", ".join(bare.graph.outputs)
-        raise NetError(
-            Diagnostic(
-                "score-map",
-                f"no output of the net is a map (N×C×H×W): it has {names}",
-                why="a net that classifies whole images gives no label per pixel",
-                remedy="netcompile surgery convolutionalise makes a map of it; --output names another blob",
-            )
+        refuse(
+            "score-map",
+            f"no output of the net is a map (N×C×H×W): it has {names}",
+            why="a net that classifies whole images gives no label per pixel",
+            remedy="netcompile surgery convolutionalise makes a map of it; --output names another blob",
         )
     return analysed, maps, bare.graph.inputs
 
@@ -250,12 +237,10 @@ def _scored(net: Analysed) -> Iterable[str]:
 def _chosen(outputs: tuple[str, ...], asked: list[str] | None) -> tuple[str, ...]:
     unknown = [name for name in asked or () if name not in outputs]
     if unknown:
-        raise NetError(
-            Diagnostic(
-                "unknown-blob",
-                f"the build has no output '{unknown[0]}'",
-                why=f"it has {', '.join(outputs)}",
-                remedy="give the prototxt and the caffemodel instead: any blob can be asked for there",
-            )
+        refuse(
+            "unknown-blob",
+            f"the build has no output '{unknown[0]}'",
+            why=f"it has {', '.join(outputs)}",
+            remedy="give the prototxt and the caffemodel instead: any blob can be asked for there",
         )
     return tuple(asked or outputs)

@@ -6,11 +6,13 @@ file, with your rights: run only files that you trust.
 
 from __future__ import annotations
 
-from netcompile.cli.codes import DONE, USAGE
+import argparse
+import os
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
+from netcompile.cli.codes import DONE, USAGE
+from netcompile.cli.main import say
+from netcompile.diagnostics.diagnostic import refuse
+from netcompile.spec.run import run_file
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,16 +21,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """A script's own non-zero sys.exit is the exit code; what it says with it goes to stderr, as in Python."""
-    import os
-
-    from netcompile.cli.main import say
-    from netcompile.prototxt.diagnostic import Diagnostic, NetError
-    from netcompile.spec.run import run_file
 
     for path in arguments.files:
         if os.path.isdir(path) or not os.path.lexists(path):
             what = f"'{path}' is a folder" if os.path.isdir(path) else f"there is no file '{path}'"
-            raise NetError(Diagnostic("no-such-file", what, remedy="give the path of a net.py"))
+            refuse("no-such-file", what, remedy="give the path of a net.py")
         try:
             run_file(path)
         except SystemExit as stop:

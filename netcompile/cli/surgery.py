@@ -12,18 +12,20 @@ Weights are read from .caffemodel, .caffemodel.h5 or .safetensors (keys LAYER.IN
 
 from __future__ import annotations
 
+import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from netcompile.cli.codes import DONE, USAGE
+from netcompile.cli.main import say
 from netcompile.cli.messages import show
 from netcompile.cli.netinput import add_net, options, read_source, read_weights_path
 from netcompile.cli.output import whole_file, write_text
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.prototxt.printer import to_text
+from netcompile.report.words import bytes_text
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
-
     from netcompile.surgery import Net, Weights
 
 
@@ -50,7 +52,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from netcompile.cli.main import say
     from netcompile.surgery import read_weights
     from netcompile.surgery.net import open_net
 
@@ -67,11 +68,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _convolutionalise(arguments: argparse.Namespace, net: Net, old: Weights | None) -> int:
-    from netcompile.prototxt.printer import to_text
     from netcompile.surgery import convolutionalise
 
     if arguments.out_weights is not None and old is None:
-        raise NetError(Diagnostic("usage", "--out-weights needs --weights"))
+        refuse("usage", "--out-weights needs --weights")
     done = convolutionalise(net, old, pad=arguments.pad, suffix=arguments.suffix, options=options(arguments))
     if done.weights is not None:
         stem = arguments.out.removesuffix(".prototxt")
@@ -95,9 +95,7 @@ def _transplant(arguments: argparse.Namespace, net: Net, old: Weights) -> Weight
         what = f"{arguments.weights} has blobs that the net has no place for: {', '.join(found.dropped)}"
         show([Diagnostic("weights-unused", what, severity="warning")])
     if not found.copied and not found.coerced:
-        raise NetError(
-            Diagnostic("surgery", f"no layer of {arguments.weights} has its name in the net", remedy="--suffix")
-        )
+        refuse("surgery", f"no layer of {arguments.weights} has its name in the net", remedy="--suffix")
     return found.weights
 
 
@@ -107,9 +105,7 @@ def _interp(arguments: argparse.Namespace, net: Net, old: Weights) -> Weights:
 
     names = [name for text in arguments.layers or () for name in text.split(",")] or list(upsampling(net))
     if not names:
-        raise NetError(
-            Diagnostic("surgery", 'the net has no Deconvolution with "up" in its name', remedy="--layers A,B")
-        )
+        refuse("surgery", 'the net has no Deconvolution with "up" in its name', remedy="--layers A,B")
     found = transplant(net, old, seed=arguments.seed)
     made = interp(found.weights, names)
     write_text(f"bilinear: {', '.join(names)}\n")
@@ -129,7 +125,6 @@ def _expand(arguments: argparse.Namespace, net: Net, old: Weights) -> Weights:
 
 
 def _save(path: str, weights: Weights, net: Net) -> None:
-    from netcompile.report.words import bytes_text
     from netcompile.surgery import write_weights
 
     types = {node.name: node.type for node in net.graph.nodes}

@@ -6,17 +6,19 @@ share is that of the machine's peak, measured just before: multiply-accumulates 
 
 from __future__ import annotations
 
+import argparse
+from typing import TYPE_CHECKING, Any
+
 from netcompile.cli.codes import DONE
 from netcompile.cli.messages import show_notes
 from netcompile.cli.netinput import add_net, analyse_net, read_weights_path
 from netcompile.cli.output import write_json, write_text
+from netcompile.cli.run import device
 from netcompile.cli.segmenting import positive
+from netcompile.report.table import table
+from netcompile.report.words import count_text
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
-    from typing import Any
-
     from netcompile.runtime.timing import Timing
 
 
@@ -31,7 +33,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from netcompile.cli.run import device
 
     analysed = analyse_net(arguments).require()
     weights = read_weights_path(arguments.weights) if arguments.weights is not None else None
@@ -52,8 +53,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def as_text(found: Timing) -> str:
     """A table of layers, then the sums in the words of caffe time."""
-    from netcompile.report.table import table
-    from netcompile.report.words import count_text
 
     total = found.forward or 1.0
     rows = [

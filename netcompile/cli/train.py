@@ -11,19 +11,19 @@ result:
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
+from collections.abc import Sequence
 
 from netcompile.cli.codes import DONE, INTERRUPTED
 from netcompile.cli.messages import show_notes
 from netcompile.cli.netinput import read_source, read_weights_path
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Sequence
-
-    from netcompile.prototxt.diagnostic import Diagnostic
+from netcompile.cli.run import device
+from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.diagnostics.source import Source
+from netcompile.train.solver import read_solver
+from netcompile.zoo.find import find_definition
 
 SHOWN = frozenset({"solver-elsewhere", "weights-drawn", "weights-unused"})
 
@@ -72,7 +72,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def numbers(text: str) -> tuple[float, ...]:
     """``104,117,123`` as numbers."""
-    import argparse
 
     try:
         return tuple(float(part) for part in text.split(","))
@@ -82,13 +81,9 @@ def numbers(text: str) -> tuple[float, ...]:
 
 def run(arguments: argparse.Namespace) -> int:
     """The solver and its nets are checked before anything is computed or written."""
-    from netcompile.train.solver import read_solver
 
     source = read_source(arguments.solver)
     if arguments.solver != "-" and not os.path.exists(arguments.solver):
-        from netcompile.prototxt.source import Source
-        from netcompile.zoo.find import find_definition
-
         bundled = find_definition(arguments.solver)
         assert bundled is not None
         source = Source(source.text, str(bundled))
@@ -97,7 +92,6 @@ def run(arguments: argparse.Namespace) -> int:
         refuse_beside_resume(arguments)
     weights = tuple(read_weights_path(name) for name in arguments.weights)
 
-    from netcompile.cli.run import device
     from netcompile.train.prepare import Wishes, prepare
     from netcompile.train.session import train
 
@@ -111,7 +105,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def refuse_beside_resume(arguments: argparse.Namespace) -> None:
     """Raises NetError for options whose values a snapshot has itself."""
-    from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
     reasons = {
         "weights": (bool(arguments.weights), "a snapshot has its own weights, and Caffe refuses both too"),
@@ -119,7 +112,7 @@ def refuse_beside_resume(arguments: argparse.Namespace) -> None:
     }
     for option, (given, why) in reasons.items():
         if given:
-            raise NetError(Diagnostic("usage", f"--resume and --{option} together", why=why, remedy="give one of them"))
+            refuse("usage", f"--resume and --{option} together", why=why, remedy="give one of them")
 
 
 def say(text: str) -> None:

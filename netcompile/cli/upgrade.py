@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
+
 from netcompile.cli.codes import DONE
 from netcompile.cli.messages import show
 from netcompile.cli.netinput import NET_HELP, read_source
 from netcompile.cli.output import write_text
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
+from netcompile.prototxt.load import load_net
+from netcompile.prototxt.printer import to_text
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -18,10 +19,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Text on stdout, what was changed on stderr."""
-    import sys
-
-    from netcompile.prototxt.load import load_net
-    from netcompile.prototxt.printer import to_text
 
     loaded = load_net(read_source(arguments.net))
     write_text(to_text(loaded.net))

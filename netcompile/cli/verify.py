@@ -9,23 +9,25 @@ throughout; 2 where nothing that the net computes could be compared.
 
 from __future__ import annotations
 
+import argparse
+import os
 import sys
+from collections.abc import Callable, Sequence
 from math import prod
+from typing import TYPE_CHECKING, Any
 
+from netcompile.caffemodel.convert import ConversionReport
+from netcompile.cli.arrays import read_npz
 from netcompile.cli.codes import DONE, FINDINGS
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_source, read_weights_path
-from netcompile.cli.output import write_json, write_text
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.cli.output import whole_file, write_json, write_text
+from netcompile.cli.run import shapes_of
+from netcompile.cli.weights import remarks
+from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.pipeline import Analysed
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable, Sequence
-    from typing import Any
-
-    from netcompile.caffemodel.convert import ConversionReport
-    from netcompile.pipeline import Analysed
     from netcompile.runtime.blobs import Blobs
     from netcompile.runtime.verify import Verification
 
@@ -51,9 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
     from netcompile.runtime.verify_report import verification_as_json, verification_as_text
 
     if arguments.own == (arguments.reference is not None):
-        raise NetError(Diagnostic("usage", "give --reference REF, or --self"))
+        refuse("usage", "give --reference REF, or --self")
     if not 0 <= arguments.tolerance < float("inf"):
-        raise NetError(Diagnostic("usage", f"--tolerance {arguments.tolerance:g} is no tolerance"))
+        refuse("usage", f"--tolerance {arguments.tolerance:g} is no tolerance")
     name, results = _with_itself(arguments) if arguments.own else _with_reference(arguments)
     if arguments.json:
         parts = [verification_as_json(found, name, title) for title, found, _, _ in results]
@@ -70,7 +72,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _write_page(path: str, results: list[Result], name: str) -> None:
-    from netcompile.cli.output import whole_file
     from netcompile.runtime.verify_report import verification_page
 
     with whole_file(path) as file:
@@ -78,7 +79,6 @@ def _write_page(path: str, results: list[Result], name: str) -> None:
 
 
 def _with_reference(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
-    from netcompile.cli.arrays import read_npz
     from netcompile.runtime.blobs import blobs_of_build, blobs_of_net
     from netcompile.runtime.loaded import is_build, load_build
     from netcompile.runtime.verify import verify
@@ -111,14 +111,13 @@ def _with_reference(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
 
 def _check_reference(path: str) -> None:
     """Raises NetError where there is no such file, or a folder that is no build."""
-    import os
 
     if os.path.isdir(path):
         what = f"the folder '{path}' is no build: it has no manifest.json"
-        raise NetError(Diagnostic("reference", what, remedy="netcompile build … -o DIR makes one"))
+        refuse("reference", what, remedy="netcompile build … -o DIR makes one")
     if not os.path.lexists(path):
         remedy = "--reference takes an .npz of blobs, or the folder of a build"
-        raise NetError(Diagnostic("no-such-file", f"there is no file '{path}'", remedy=remedy))
+        refuse("no-such-file", f"there is no file '{path}'", remedy=remedy)
 
 
 def _plain(key: str) -> str:
@@ -129,13 +128,11 @@ def _remarks(result: Verification, path: str) -> None:
     """What could not be compared; NetError where nothing that the net computes could."""
     listed = _listed(result.unknown)
     if not result.compared:
-        raise NetError(
-            Diagnostic(
-                "reference",
-                f"the net has none of the blobs of {path}",
-                why=f"the reference has {listed}" if listed else "it is empty",
-                remedy="name its arrays after the net's blobs",
-            )
+        refuse(
+            "reference",
+            f"the net has none of the blobs of {path}",
+            why=f"the reference has {listed}" if listed else "it is empty",
+            remedy="name its arrays after the net's blobs",
         )
     _require_proof(result, path)
     if result.unknown:
@@ -153,13 +150,11 @@ def _require_proof(result: Verification, path: str) -> None:
     reasons = [f"{_listed(fed)} {'are' if len(fed) > 1 else 'is'} fed to the net, not computed"] if fed else []
     reasons += [f"{_listed(empty)} {'have' if len(empty) > 1 else 'has'} no numbers"] if empty else []
     reasons += [f"the net has no blob {_listed(result.unknown)}"] if result.unknown else []
-    raise NetError(
-        Diagnostic(
-            "reference",
-            f"nothing that the net computes can be compared with {path}",
-            why="; ".join(reasons),
-            remedy="a reference with the net's outputs, or with all its blobs",
-        )
+    refuse(
+        "reference",
+        f"nothing that the net computes can be compared with {path}",
+        why="; ".join(reasons),
+        remedy="a reference with the net's outputs, or with all its blobs",
     )
 
 
@@ -191,13 +186,12 @@ def _left_out(found: Verification, blobs: Blobs, title: str) -> list[Diagnostic]
 def _with_itself(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
     import numpy as np
 
-    from netcompile.cli.arrays import read_npz
     from netcompile.runtime.blobs import blobs_as_compiled, blobs_of_net
     from netcompile.runtime.loaded import is_build
     from netcompile.runtime.verify import verify
 
     if is_build(arguments.net):
-        raise NetError(Diagnostic("usage", "--self needs the prototxt: a build has one level only"))
+        refuse("usage", "--self needs the prototxt: a build has one level only")
     given = read_npz(arguments.inputs, "float32") if arguments.inputs is not None else {}
     source = read_source(arguments.net)
     analysed = analyse_net(arguments, source, fed=frozenset(given)).require()
@@ -221,7 +215,6 @@ def _with_itself(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
 
 def _noticed(weights: str | None) -> Callable[[ConversionReport], None]:
     """Shows what was noticed about a file of weights."""
-    from netcompile.cli.weights import remarks
 
     return lambda report: show(remarks(report, weights or ""))
 
@@ -232,7 +225,6 @@ def _weights(arguments: argparse.Namespace) -> str | None:
 
 def _analysed(arguments: argparse.Namespace, feed: Arrays) -> tuple[Analysed, Arrays]:
     """The net at the sizes of its inputs."""
-    from netcompile.cli.run import shapes_of
 
     source = read_source(arguments.net)
     analysed = analyse_net(arguments, source, fed=frozenset(feed))
@@ -248,12 +240,10 @@ def _analysed(arguments: argparse.Namespace, feed: Arrays) -> tuple[Analysed, Ar
 def _feed(inputs: tuple[tuple[str, tuple[int, ...]], ...], feed: Arrays, arguments: argparse.Namespace) -> Arrays:
     missing = [name for name, _ in inputs if name not in feed]
     if missing:
-        raise NetError(
-            Diagnostic(
-                "missing-input",
-                f"there is no array for input '{missing[0]}'",
-                why=f"neither --inputs nor {arguments.reference} has it",
-                remedy="--inputs IN.npz",
-            )
+        refuse(
+            "missing-input",
+            f"there is no array for input '{missing[0]}'",
+            why=f"neither --inputs nor {arguments.reference} has it",
+            remedy="--inputs IN.npz",
         )
     return {name: feed[name] for name, _ in inputs}

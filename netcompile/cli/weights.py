@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from netcompile.prototxt.diagnostic import Diagnostic
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from netcompile.caffemodel.convert import ConversionReport
-    from netcompile.emit.module import Module
-    from netcompile.pipeline import Analysed
+from netcompile.caffemodel.convert import ConversionReport, convert
+from netcompile.caffemodel.plan import match
+from netcompile.caffemodel.reader import read_caffemodel
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.emit.module import Module
+from netcompile.emit.weights import weight_plan
+from netcompile.layers.registry import layer_class
+from netcompile.pipeline import Analysed
 
 
 def converter(path: str, analysed: Analysed, module: Module, allow_missing: bool) -> Callable[[str], list[Diagnostic]]:
@@ -18,11 +19,6 @@ def converter(path: str, analysed: Analysed, module: Module, allow_missing: bool
 
     The caffemodel is opened and checked here, before anything is written. Raises NetError, OSError.
     """
-    from netcompile.caffemodel.convert import convert
-    from netcompile.caffemodel.plan import match
-    from netcompile.caffemodel.reader import read_caffemodel
-    from netcompile.emit.weights import weight_plan
-    from netcompile.prototxt.diagnostic import NetError
 
     plan = weight_plan(analysed.graph, module)
     model = read_caffemodel(path)
@@ -61,7 +57,6 @@ def remarks(report: ConversionReport, path: str) -> list[Diagnostic]:
 
 def roles_of(layer_type: str) -> tuple[str, ...]:
     """What the blobs of a layer type are, as far as its class says it whatever the layer's parameters."""
-    from netcompile.layers.registry import layer_class
 
     cls = layer_class(layer_type) if layer_type else None
     return cls.stored if cls is not None else ()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import file_digest
+from shutil import rmtree
 
 
 class Staged:
@@ -29,7 +31,6 @@ class Staged:
 
     def hashes(self) -> dict[str, str]:
         """SHA-256 of every file."""
-        from hashlib import file_digest
 
         found = {}
         for name in self.names:
@@ -110,6 +111,5 @@ def _appear(staged: Staged, folder: str, kept: str) -> None:
 
 
 def _remove(stage: str) -> None:
-    from shutil import rmtree
 
     rmtree(stage, ignore_errors=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from netcompile.emit.layout import lay_out
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IntShape, Layer, Shape
-from netcompile.passes.window_layers import Region, Surround, text
+from netcompile.passes.window_layers import DeconvolutionWindow, Region, Surround, text
 
 # Names that the methods below use.
 ATTRIBUTES = frozenset(["compute", "literal", "windowed", "frame", "frames", "frames_from", "plain", "relu", "packed"])
@@ -20,7 +20,7 @@ LARGE = 1 << 20  # bytes from which on a blob is dropped after its last use
 FRAMES_KEPT = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Windowed:
     """A graph that computes windows, with its shapes."""
 
@@ -41,7 +41,6 @@ def framed_values(windowed: Windowed, plain: Graph) -> dict[str, Value]:
 
 def needs_size(nodes: tuple[Node, ...]) -> bool:
     """Whether the code of some layer mentions H and W."""
-    from netcompile.passes.window_layers import DeconvolutionWindow
 
     made: tuple[type[Layer], ...] = (Region, Surround, DeconvolutionWindow)
     return any(isinstance(node.layer, made) for node in nodes)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from netcompile.analysis.shapes import diagnose
 from netcompile.caffemodel.recipe import Recipe
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.emit.blobs import Blobs, Owners, blobs_of
 from netcompile.emit.inference import (
     ATTRIBUTES,
@@ -30,7 +31,6 @@ from netcompile.ir.prune import unknown_blob
 from netcompile.layers.base import Emission, IntShape, Refused, Shape
 from netcompile.passes.fused import VERSION
 from netcompile.passes.window_layers import Surround
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Weight:
     layer: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Module:
     """Emitted source and the plan of its weights."""
 

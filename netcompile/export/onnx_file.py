@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from netcompile.export.sizes import place, refused
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
-from netcompile.record import replace
+from netcompile.analysis.outputs import output_kinds
+from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.emit.module import Module
+from netcompile.export.onnx_model import name_axes, name_blobs, tidy
+from netcompile.export.sizes import Signature, place, refused
+from netcompile.pipeline import Analysed
+from netcompile.version import __version__
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from torch import nn
 
-    from netcompile.emit.module import Module
     from netcompile.export.program import Exported
-    from netcompile.export.sizes import Signature
-    from netcompile.pipeline import Analysed
 
     Array = np.ndarray[Any, Any]
 
@@ -35,27 +37,23 @@ def require_onnx() -> None:
     """Raises NetError that says what to install, if anything is missing."""
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
-        raise NetError(
-            Diagnostic(
-                "onnx-missing",
-                f"ONNX files need {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed",
-                remedy='pip install "netcompile[onnx]"',
-            )
+        refuse(
+            "onnx-missing",
+            f"ONNX files need {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed",
+            remedy='pip install "netcompile[onnx]"',
         )
 
 
 def require_opset(opset: int) -> None:
     """Raises NetError for an operator set that no file can be written in."""
     if opset not in OPSETS:
-        raise NetError(
-            Diagnostic(
-                "usage",
-                f"--opset {opset}: files are written in operator sets {OPSETS[0]} to {OPSETS[-1]}",
-                why=f"torch knows no operators older than those of set {OPSETS[0]}"
-                if opset < OPSETS[0]
-                else f"the newest that torch writes and ONNX Runtime runs is {OPSETS[-1]}",
-                remedy=f"--opset {min(max(opset, OPSETS[0]), OPSETS[-1])}",
-            )
+        refuse(
+            "usage",
+            f"--opset {opset}: files are written in operator sets {OPSETS[0]} to {OPSETS[-1]}",
+            why=f"torch knows no operators older than those of set {OPSETS[0]}"
+            if opset < OPSETS[0]
+            else f"the newest that torch writes and ONNX Runtime runs is {OPSETS[-1]}",
+            remedy=f"--opset {min(max(opset, OPSETS[0]), OPSETS[-1])}",
         )
 
 
@@ -131,8 +129,6 @@ def _convert(
     """Write the file; returns which outputs could not have their own names in it."""
     import torch
 
-    from netcompile import __version__
-    from netcompile.export.onnx_model import name_axes, name_blobs, tidy
     from netcompile.export.operators import TRANSLATIONS
     from netcompile.export.program import quiet, summary
 
@@ -261,7 +257,6 @@ def _compare(
 
 def _jumping(net: Analysed) -> dict[str, str]:
     """Outputs whose values jump where two scores are all but equal: "labels", or "rows", whose number jumps too."""
-    from netcompile.analysis.outputs import output_kinds
 
     found = {blob: kind for blob, kind in output_kinds(net.graph).items() if kind == "labels"}
     sized = {top for node in net.graph.nodes if node.layer.sized_by_values for top in node.tops}

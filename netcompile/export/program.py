@@ -6,25 +6,24 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from io import StringIO
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+import torch.fx.experimental._config as config
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.export import Dim, ExportedProgram
 
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.emit.module import Module
 from netcompile.export.guard_free import GuardFree
 from netcompile.export.sizes import Signature, refuse_training, signature
 from netcompile.export.stand_ins import blamed, culprit, standing_in
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
-from netcompile.record import replace
-
-if TYPE_CHECKING:
-    from netcompile.emit.module import Module
-    from netcompile.pipeline import Analysed
+from netcompile.pipeline import Analysed
 
 GUARDED, RUN = 256, 48  # for so many sizes a program's guards are evaluated, and its deferred assertions
 
@@ -134,7 +133,6 @@ def _dynamic_shapes(takes: Signature) -> tuple[Any, ...]:
 @contextmanager
 def _traceable(made: nn.Module, everywhere: bool) -> Iterator[None]:
     """`made` in guard-free form; a wrapper would rename its parameters."""
-    import torch.fx.experimental._config as config
 
     forward = made.forward
 
@@ -178,7 +176,6 @@ def _refusal(exported: Exported, deferred: bool) -> str:
     Its guards are a function of the inputs' shapes. Deferred assertions lie among the layers, so those are run
     without values.
     """
-    from torch._subclasses.fake_tensor import FakeTensorMode
 
     program, takes = exported.program.module(), exported.signature
     guards = getattr(program, "_guards_fn", None)

@@ -8,18 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice, takewhile
-from typing import TYPE_CHECKING
 
 from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.source import Span
+from netcompile.emit.module import Module
+from netcompile.ir.graph import Value
 from netcompile.layers.convolution import Convolution
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
-
-if TYPE_CHECKING:
-    from netcompile.emit.module import Module
-    from netcompile.ir.graph import Value
-    from netcompile.pipeline import Analysed
-    from netcompile.prototxt.source import Span
+from netcompile.pipeline import Analysed
 
 
 def refused(net: Analysed, what: str, why: str = "", remedy: str = "") -> NetError:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from torch import nn
 
 from netcompile.analysis.shapes import diagnose
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.emit.module import Module
 from netcompile.export.sizes import place
+from netcompile.ir.graph import Node
 from netcompile.layers.base import Refused
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
-from netcompile.record import replace
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from netcompile.emit.module import Module
-    from netcompile.ir.graph import Node
-    from netcompile.pipeline import Analysed
+from netcompile.pipeline import Analysed
 
 EMITTED = "<netcompile_emitted>"  # the file name that emitted code has in memory
 

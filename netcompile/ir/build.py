@@ -6,7 +6,11 @@ The rules are those of Caffe's Net::Init and InsertSplits. Every mistake of the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.source import Span
 from netcompile.ir.graph import Graph, Input, Node, ParamSpec, Value
 from netcompile.ir.layer_types import layer_type
 from netcompile.ir.outputs import with_outputs
@@ -15,20 +19,17 @@ from netcompile.ir.select import State, flags_for, rules_of, select
 from netcompile.ir.storage import with_shared_memory
 from netcompile.layers.base import AUTOMATIC, Arity, IntShape, Layer
 from netcompile.layers.params import Params, locate
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.prototxt.message import Message
-from netcompile.prototxt.source import Span
-from netcompile.record import factory, record
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Options:
     """What a net is built for; the command line's common options."""
 
     train: bool = False
     level: int = 0
     stages: tuple[str, ...] = ()
-    shapes: Mapping[str, IntShape] = factory(dict)  # --input NAME=1x3x500x500
+    shapes: Mapping[str, IntShape] = field(default_factory=dict)  # --input NAME=1x3x500x500
     fed: frozenset[str] = frozenset()  # further blobs that the inputs file holds
     outputs: tuple[str, ...] = ()  # --output BLOB: what counts as outputs; nothing: the blobs that nobody consumes
     with_loss: bool = False
@@ -38,7 +39,7 @@ class Options:
 DEFAULTS = Options()
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Built:
     """A graph and what was noticed on the way (warnings and notes)."""
 
@@ -89,7 +90,7 @@ def state_of(net: Message, options: Options) -> State:
     return State(options.train, options.level, stages)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _Fault:
     """A layer that is no node, because of its problems."""
 
@@ -225,8 +226,6 @@ class _Builder:
                 remedy=f"move layer '{maker.get('name')}' before '{name}'",
             )
         else:
-            from difflib import get_close_matches
-
             near = get_close_matches(blob, self.current, 1, 0.8)
             self.report(
                 "unknown-bottom",

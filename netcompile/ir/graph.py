@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from netcompile.layers.base import Layer
-from netcompile.record import factory, record, replace
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from netcompile.prototxt.message import Message
+from netcompile.prototxt.message import Message
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Value:
     """What a blob holds after one of its writers; `version` counts the writers of the same blob."""
 
@@ -28,7 +24,7 @@ class Value:
         return self.blob if not self.version else f"{self.blob}@{self.version}"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class ParamSpec:
     """Caffe's ``param { … }``: how blob i of a layer is shared and learned."""
 
@@ -38,7 +34,7 @@ class ParamSpec:
     permissive: bool = False
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Node:
     """One layer in its place."""
 
@@ -61,7 +57,7 @@ class Node:
         return self.message.span.line
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Input:
     """A blob that is fed from outside: an Input layer's top, or a data layer's."""
 
@@ -72,7 +68,7 @@ class Input:
     layer: Layer
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Cut:
     """What was left out of a net: layers by (name, occurrence), and inputs."""
 
@@ -80,7 +76,7 @@ class Cut:
     inputs: frozenset[str]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Graph:
     """A net: inputs, layers in execution order, and what comes out."""
 
@@ -89,7 +85,7 @@ class Graph:
     inputs: tuple[Input, ...]
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]  # blobs that nobody consumes
-    blobs: dict[str, Value] = factory(dict)  # final value of each blob, in order of first appearance
+    blobs: dict[str, Value] = field(default_factory=dict)  # final value of each blob, in order of first appearance
     order: tuple[str, ...] = ()  # names of all layers after filtering, data layers included
     cut: Cut | None = None  # what the outputs that were asked for do not need
 

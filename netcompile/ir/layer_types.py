@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.layers.base import Layer
 from netcompile.layers.data import ForeignData
 from netcompile.layers.params import locate
 from netcompile.layers.registry import class_of, near_types, unknown_class
 from netcompile.layers.unsupported import FORKS, reason
-from netcompile.prototxt.diagnostic import Diagnostic
 from netcompile.prototxt.message import Message
 
 

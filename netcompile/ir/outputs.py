@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.source import Span
 from netcompile.ir.graph import Graph
 from netcompile.layers.base import AUTOMATIC
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
-from netcompile.prototxt.source import Span
 
 
 def with_outputs(graph: Graph, place: Span) -> Graph:

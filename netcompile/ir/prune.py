@@ -8,16 +8,12 @@ Silence. Input layers are never touched: who writes one means it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Protocol
 
+from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.ir.graph import Cut, Graph, Node, Value
 from netcompile.layers.base import Layer
-from netcompile.prototxt.diagnostic import Diagnostic
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Protocol
-else:
-    Protocol = object
 
 
 def for_inference(graph: Graph, keep: frozenset[str]) -> tuple[Graph, list[Diagnostic]]:
@@ -122,7 +118,6 @@ def named_blobs(asked: Iterable[str], known: Mapping[str, object]) -> tuple[tupl
 
 def unknown_blob(name: str, known: Iterable[str]) -> Diagnostic:
     """That the net has no blob of this name, and which of its own are near."""
-    from difflib import get_close_matches
 
     near = get_close_matches(name, list(known), 3, 0.75)
     return Diagnostic(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from netcompile.prototxt.diagnostic import Diagnostic
+from dataclasses import dataclass
+
+from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.prototxt.message import Message
-from netcompile.record import record
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class State:
     """The state that a net is built for (Caffe's NetState)."""
 

@@ -8,10 +8,11 @@ is then a `SharedMemory` for every other blob of that memory, which gives the bl
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.memory import SharedMemory
-from netcompile.prototxt.diagnostic import Diagnostic
-from netcompile.record import replace
 
 
 def with_shared_memory(graph: Graph) -> tuple[Graph, list[Diagnostic]]:

@@ -9,16 +9,16 @@ told at all: that the type is unknown is told by whoever builds the net.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from netcompile.diagnostics.diagnostic import NetError, sorted_by_position
+from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options, state_of
 from netcompile.ir.select import State, takes_part
 from netcompile.layers.registry import class_of
-from netcompile.prototxt.diagnostic import NetError, sorted_by_position
 from netcompile.prototxt.load import load_net
 from netcompile.prototxt.message import Message
-from netcompile.prototxt.source import Source
 from netcompile.prototxt.upgrade import Upgraded
-from netcompile.record import replace
 
 _OF_FORKS = ("unknown-field", "unknown-enum-value")
 

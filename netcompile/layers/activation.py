@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from netcompile.caffemodel.recipe import Reshape
 from netcompile.layers.base import (
     IDENTITY,
     Arity,
@@ -19,14 +23,9 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.params import Params
 from netcompile.prototxt.message import Message
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Elementwise(Layer):
     """One bottom, one top of the same shape and the same pixels."""
 
@@ -49,7 +48,7 @@ class Elementwise(Layer):
 
 
 @layer("ReLU")
-@record
+@dataclass(frozen=True, slots=True)
 class ReLU(Elementwise):
     """max(x, 0) + negative_slope · min(x, 0)."""
 
@@ -68,7 +67,7 @@ class ReLU(Elementwise):
 
 
 @layer("Dropout")
-@record
+@dataclass(frozen=True)
 class Dropout(Elementwise):
     """Zeroes a share of the elements in training and scales the rest; the identity at test."""
 
@@ -98,7 +97,7 @@ class Dropout(Elementwise):
 
 
 @layer("ELU")
-@record
+@dataclass(frozen=True, slots=True)
 class ELU(Elementwise):
     """x above 0, alpha · (e^x - 1) below."""
 
@@ -113,7 +112,7 @@ class ELU(Elementwise):
 
 
 @layer("Sigmoid")
-@record
+@dataclass(frozen=True, slots=True)
 class Sigmoid(Elementwise):
     """1 / (1 + e^-x)."""
 
@@ -127,7 +126,7 @@ class Sigmoid(Elementwise):
 
 
 @layer("TanH")
-@record
+@dataclass(frozen=True, slots=True)
 class TanH(Elementwise):
     """The hyperbolic tangent."""
 
@@ -141,7 +140,7 @@ class TanH(Elementwise):
 
 
 @layer("Swish")
-@record
+@dataclass(frozen=True, slots=True)
 class Swish(Elementwise):
     """x · sigmoid(beta · x)."""
 
@@ -158,7 +157,7 @@ class Swish(Elementwise):
 
 
 @layer("BNLL")
-@record
+@dataclass(frozen=True, slots=True)
 class BNLL(Elementwise):
     """log(1 + e^x), PyTorch's softplus; beyond 30 that is x in any of its float types."""
 
@@ -167,7 +166,7 @@ class BNLL(Elementwise):
 
 
 @layer("PReLU")
-@record
+@dataclass(frozen=True, slots=True)
 class PReLU(Elementwise):
     """max(x, 0) + slope · min(x, 0), the slope learned: one for each channel (axis 1), or one for all."""
 
@@ -197,7 +196,6 @@ class PReLU(Elementwise):
         return (BlobSpec("weight", () if self.shared else (number(bottoms[0][1]),), self.filler, role="slope"),)
 
     def emit(self, e: Emission) -> Emitted:
-        from netcompile.caffemodel.recipe import Reshape
 
         slope = Reshape(e.take(0), (1,)) if self.shared else e.take(0)
         return Emitted(

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Self
 
 from netcompile.layers.activation import Elementwise
 from netcompile.layers.base import call, layer, literal
 from netcompile.layers.params import Params, Section
 from netcompile.layers.shaping import refuse_in_place
 from netcompile.prototxt.message import float_text
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Self
 
 
 def affine(x: str, scale: float, shift: float) -> str:
@@ -35,7 +32,7 @@ def decimal(value: float) -> float:
 
 
 @layer("AbsVal")
-@record
+@dataclass(frozen=True, slots=True)
 class AbsVal(Elementwise):
     """|x|."""
 
@@ -49,7 +46,7 @@ class AbsVal(Elementwise):
 
 
 @layer("Threshold")
-@record
+@dataclass(frozen=True, slots=True)
 class Threshold(Elementwise):
     """1 where x is greater than the threshold, else 0."""
 
@@ -64,7 +61,7 @@ class Threshold(Elementwise):
 
 
 @layer("Clip")
-@record
+@dataclass(frozen=True, slots=True)
 class Clip(Elementwise):
     """max(min, min(x, max)): if the bounds are crossed, min everywhere."""
 
@@ -83,7 +80,7 @@ class Clip(Elementwise):
 
 
 @layer("Power")
-@record
+@dataclass(frozen=True, slots=True)
 class Power(Elementwise):
     """(shift + scale · x)^power."""
 
@@ -141,7 +138,7 @@ def _base(s: Section) -> float:
 
 
 @layer("Exp")
-@record
+@dataclass(frozen=True, slots=True)
 class Exp(Elementwise):
     """base^(shift + scale · x); base -1 means e."""
 
@@ -166,7 +163,7 @@ class Exp(Elementwise):
 
 
 @layer("Log")
-@record
+@dataclass(frozen=True, slots=True)
 class Log(Elementwise):
     """log of shift + scale · x to a base; base -1 means e."""
 

@@ -11,22 +11,18 @@ once and serve both. A rule that truly needs a number calls `number`, which rais
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
 
 from netcompile.algebra.coords import AxisMap
 from netcompile.algebra.size import Size
 from netcompile.algebra.volume import Volume, product
-from netcompile.record import record
+from netcompile.caffemodel.recipe import Recipe
+from netcompile.layers.images import Images, nobody
+from netcompile.layers.params import Params
+from netcompile.prototxt.message import Message, float_text
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, ClassVar, TypeVar
-
-    from netcompile.caffemodel.recipe import Recipe
-    from netcompile.layers.images import Images
-    from netcompile.layers.params import Params
-    from netcompile.prototxt.message import Message
-
-    L = TypeVar("L", bound=type["Layer"])
+L = TypeVar("L", bound=type["Layer"])
 
 AUTOMATIC = "(automatic)"  # Caffe's name for every top that it invents
 
@@ -51,7 +47,7 @@ class NeedsNumber(Exception):
     """A shape rule needs an extent as a number, so the net is tied to the sizes that it was declared with."""
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Condition:
     """`left == right` or `left >= right` must hold for the layer to be legal; `refusal` says what it means if not."""
 
@@ -69,7 +65,7 @@ class Condition:
         return False
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Arity:
     """How many bottoms and tops a layer type takes: an exact number, or (least, most), `most` None for no limit."""
 
@@ -95,7 +91,7 @@ _MEANINGS = {
 }
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class BlobSpec:
     """One learnable blob: Caffe's shape, the name it has in PyTorch, and the filler that Caffe would draw it with.
 
@@ -116,7 +112,7 @@ class BlobSpec:
         return self.role or _MEANINGS.get(self.name.rpartition(".")[2], "")
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Emitted:
     """Source lines of one layer: for ``__init__``, for ``forward``, the functions it calls, and its tensors' recipes.
 
@@ -129,7 +125,7 @@ class Emitted:
     tensors: tuple[tuple[str, Recipe], ...] = ()
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Emission:
     """Where a layer's code goes: its variables, its attribute name, and the numbers that it may rely on."""
 
@@ -148,7 +144,7 @@ class Emission:
         return self.sources[index]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Reach:
     """Which pixels of a bottom one pixel of the top sees along an axis: a window, or the transpose of one.
 
@@ -254,7 +250,6 @@ class Layer:
 
     def images(self, message: Message, top: str) -> Images:
         """What a data layer does to the images that it feeds as `top`; for any other input nobody says."""
-        from netcompile.layers.images import nobody
 
         return nobody()
 
@@ -360,7 +355,6 @@ def call(function: str, *args: object, **kwargs: object) -> str:
 
 def literal(value: Any) -> str:
     """Python source of a number, a bool or a tuple; equal pairs collapse to one number, as PyTorch allows."""
-    from netcompile.prototxt.message import float_text
 
     if isinstance(value, tuple):
         if len(set(value)) == 1:

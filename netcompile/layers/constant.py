@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     Arity,
@@ -21,13 +23,7 @@ from netcompile.layers.base import (
 from netcompile.layers.data import ForeignData
 from netcompile.layers.images import Images, nobody
 from netcompile.layers.params import Params, Section, filler_mistake
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
-
-    from netcompile.prototxt.message import Message
+from netcompile.prototxt.message import Message
 
 FILLERS = frozenset(("constant", "gaussian", "positive_unitball", "uniform", "xavier", "msra", "bilinear"))
 
@@ -47,7 +43,7 @@ def _unfillable(filler: Message, shapes: tuple[IntShape, ...], top: int | None) 
 
 
 @layer("Parameter")
-@record
+@dataclass(frozen=True, slots=True)
 class Parameter(Layer):
     """A learned blob as a top."""
 
@@ -75,7 +71,7 @@ class Parameter(Layer):
         )
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class RandomData(ForeignData):
     """DummyData that draws new numbers in every forward pass: becomes an input."""
 
@@ -86,7 +82,7 @@ class RandomData(ForeignData):
 
 
 @layer("DummyData")
-@record
+@dataclass(frozen=True, slots=True)
 class DummyData(Layer):
     """Blobs full of one number each."""
 
@@ -176,7 +172,7 @@ class DummyData(Layer):
 
 
 @layer("HDF5Output")
-@record
+@dataclass(frozen=True, slots=True)
 class HDF5Output(Layer):
     """Caffe writes its two bottoms to a file; here they are taken, and nothing is written."""
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
+from typing import ClassVar, Self
 
 from netcompile.algebra.coords import AxisMap
 from netcompile.algebra.size import conv_size, deconv_size
+from netcompile.caffemodel.recipe import Reshape
 from netcompile.layers.base import (
     Arity,
     Axes,
@@ -29,11 +32,6 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.params import Params, Section
 from netcompile.prototxt.message import Message
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 Extents = tuple[int, ...]  # one number for all spatial axes, or one for each
 
@@ -82,7 +80,7 @@ def spread(extents: Extents, rank: int, what: str) -> Extents:
     return extents
 
 
-@record
+@dataclass(frozen=True)
 class _Convolution(Layer):
     """What convolution and deconvolution share: their parameters."""
 
@@ -239,7 +237,6 @@ class _Convolution(Layer):
         weight = e.take(0)
         if not rank:  # a matrix for each item: one window of one element
             windows = ((1, 1, 0, 1),)
-            from netcompile.caffemodel.recipe import Reshape
 
             weight = Reshape(weight, (*self.weight_shape(self.channels(e.bottoms[0]), ()), 1))
         kernel, stride, pad, dilation = (tuple(column) for column in zip(*windows, strict=True))
@@ -276,7 +273,7 @@ class _Convolution(Layer):
 
 
 @layer("Convolution")
-@record
+@dataclass(frozen=True, slots=True)
 class Convolution(_Convolution):
     """Cross-correlation with learnt kernels."""
 
@@ -310,7 +307,7 @@ class Convolution(_Convolution):
 
 
 @layer("Deconvolution")
-@record
+@dataclass(frozen=True, slots=True)
 class Deconvolution(_Convolution):
     """The transpose of a convolution; its blob is (C_in, num_output / group, kh, kw)."""
 

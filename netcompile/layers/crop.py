@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 from netcompile.algebra.coords import AxisMap
 from netcompile.layers.base import (
@@ -18,15 +20,10 @@ from netcompile.layers.base import (
     layer,
 )
 from netcompile.layers.params import Params
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
 @layer("Crop")
-@record
+@dataclass(frozen=True, slots=True)
 class Crop(Layer):
     """bottom[0] cut to the size of bottom[1] from `axis` on, starting at the offsets.
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
 from netcompile.layers.base import Arity, IntShape, Layer, Refused, Shape, layer
 from netcompile.layers.images import Images, as_they_are, nobody, of_python, transformed
 from netcompile.layers.params import Params
-from netcompile.record import record, replace
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
-
-    from netcompile.prototxt.message import Message
+from netcompile.prototxt.message import Message
 
 Declared = tuple[IntShape | None, ...]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _Data(Layer):
     declared: Declared = ()
 
@@ -35,7 +32,7 @@ def _blob_shape(p: Params, dims: tuple[int, ...], at: str) -> IntShape:
 
 
 @layer("Input")
-@record
+@dataclass(frozen=True, slots=True)
 class Input(_Data):
     """The net's own declaration of an input: one shape for all tops, or one for each."""
 
@@ -57,7 +54,7 @@ class Input(_Data):
 
 
 @layer("MemoryData")
-@record
+@dataclass(frozen=True, slots=True)
 class MemoryData(_Data):
     """Batches from memory: the shape is declared, the second top holds the labels."""
 
@@ -98,7 +95,7 @@ def _image_shape(p: Params, source: str, batch: int) -> Declared:
 
 
 @layer("Data", "ImageData", "WindowData")
-@record
+@dataclass(frozen=True, slots=True)
 class ImageBatches(_Data):
     """Images from a data base, a list of files, or windows of images; the second top holds the labels."""
 
@@ -127,7 +124,7 @@ class ImageBatches(_Data):
 
 
 @layer("HDF5Data")
-@record
+@dataclass(frozen=True, slots=True)
 class HDF5Data(_Data):
     """Blobs from HDF5 files; only the files know the shapes."""
 
@@ -148,7 +145,7 @@ class HDF5Data(_Data):
 
 
 @layer("Python")
-@record
+@dataclass(frozen=True, slots=True)
 class Python(_Data):
     """User code. Without a bottom it can only be a source of data, and becomes an input."""
 
@@ -173,7 +170,7 @@ class Python(_Data):
         return of_python(message, top)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class ForeignData(_Data):
     """A layer of unknown type without bottoms: whatever it does, it feeds the net."""
 

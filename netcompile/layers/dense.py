@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
+from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     Arity,
@@ -21,11 +23,6 @@ from netcompile.layers.base import (
 from netcompile.layers.elementwise import parameters
 from netcompile.layers.params import Params, Section
 from netcompile.prototxt.message import Message
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
 def outputs(s: Section, field: str = "num_output") -> int:
@@ -37,7 +34,7 @@ def outputs(s: Section, field: str = "num_output") -> int:
 
 
 @layer("InnerProduct")
-@record
+@dataclass(frozen=True, slots=True)
 class InnerProduct(Layer):
     """All axes from `axis` on, as one vector, times a matrix: outputs × inputs, or transposed."""
 
@@ -103,7 +100,7 @@ class InnerProduct(Layer):
 
 
 @layer("Embed")
-@record
+@dataclass(frozen=True, slots=True)
 class Embed(Layer):
     """For each element, an index, its row of a table, plus a bias; the table is input_dim × num_output."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
+from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     IDENTITY,
@@ -26,15 +28,10 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.params import Params, Section
 from netcompile.prototxt.message import Message
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
 @layer("Eltwise")
-@record
+@dataclass(frozen=True, slots=True)
 class Eltwise(Layer):
     """Product, weighted sum or maximum of two or more blobs of equal shape; FlowNet's fork weighs one alone, too.
 
@@ -121,7 +118,7 @@ class Eltwise(Layer):
         return Emitted((f"{e.y[0]} = {text}",))
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _Broadcast(Layer):
     """A blob that lies on some axes of the first bottom: learned, or the second bottom."""
 
@@ -214,7 +211,7 @@ def parameters(name: str, shapes: dict[str, IntShape]) -> str:
 
 
 @layer("Bias")
-@record
+@dataclass(frozen=True, slots=True)
 class Bias(_Broadcast):
     """bottom[0] plus a blob that lies on its axes from `axis` on: bottom[1], or one that is learned."""
 
@@ -243,7 +240,7 @@ class Bias(_Broadcast):
 
 
 @layer("Scale")
-@record
+@dataclass(frozen=True)
 class Scale(_Broadcast):
     """bottom[0] times a blob that lies on its axes from `axis` on; and plus a learned bias of that shape."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
+from typing import ClassVar, Self
 
 from netcompile.layers.activation import Elementwise
 from netcompile.layers.base import (
@@ -23,15 +25,10 @@ from netcompile.layers.base import (
     same_shape,
 )
 from netcompile.layers.params import Params
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
 @layer("ReLU6")
-@record
+@dataclass(frozen=True, slots=True)
 class ReLU6(Elementwise):
     """min(max(x, 0) + negative_slope · min(x, 0), n), where n is 6 if relu6_param does not say another.
 
@@ -58,7 +55,7 @@ class ReLU6(Elementwise):
 
 
 @layer("NegReLU")
-@record
+@dataclass(frozen=True, slots=True)
 class NegReLU(Elementwise):
     """min(x, 0) + negative_slope · max(x, 0) (FlowNet, DispNet)."""
 
@@ -79,7 +76,7 @@ class NegReLU(Elementwise):
 
 
 @layer("CReLU")
-@record
+@dataclass(frozen=True, slots=True)
 class CReLU(Layer):
     """max(x, 0) and max(−x, 0) behind one another along the channels.
 
@@ -135,7 +132,7 @@ class CReLU(Layer):
 
 
 @layer("SeLu", "SELU")
-@record
+@dataclass(frozen=True, slots=True)
 class SeLu(Elementwise):
     """Scaled exponential unit: λx for x > 0, else λα(eˣ − 1); the paper's λ and α unless selu_param gives
     others.
@@ -157,7 +154,7 @@ class SeLu(Elementwise):
 
 
 @layer("SeLuDropout")
-@record
+@dataclass(frozen=True, slots=True)
 class SeLuDropout(Elementwise):
     """Alpha dropout; the identity at test."""
 
@@ -187,7 +184,7 @@ class SeLuDropout(Elementwise):
 
 
 @layer("Quantize")
-@record
+@dataclass(frozen=True, slots=True)
 class Quantize(Elementwise):
     """Scales of skeletons: 0 below 1 and from 200 up; 1, 2, 3, 4 from 1, 12, 36, 80 up (DeepSkeleton)."""
 
@@ -209,7 +206,7 @@ def quantize(x):
 
 
 @layer("Rescale")
-@record
+@dataclass(frozen=True, slots=True)
 class Rescale(Layer):
     """2x/rf − 1 where 0.0001 < |x| and x < rf, else 0; a second top is 1 there and 0 elsewhere
     (DeepSkeleton).
@@ -244,7 +241,7 @@ class Rescale(Layer):
 
 
 @layer("Axpy")
-@record
+@dataclass(frozen=True, slots=True)
 class Axpy(Layer):
     """a · x + y with one factor a for each image and channel (SENet): bottoms a (N×C or N×C×1×1), x, y."""
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import prod
+from typing import ClassVar, Self
 
+from netcompile.caffemodel.recipe import Reshape
 from netcompile.layers.base import (
     Arity,
     Axes,
@@ -26,15 +29,10 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.convolution import Convolution, Deconvolution
 from netcompile.layers.params import Params, Section
-from netcompile.record import record, replace
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
 @layer("DepthwiseConvolution", "DepthwiseConvolutionLayer", "HoleConvolution")
-@record
+@dataclass(frozen=True, slots=True)
 class OtherConvolution(Convolution):
     """Caffe's convolution under a fork's name: a faster kernel for group = channels, or for holes; the same
     numbers.
@@ -44,7 +42,7 @@ class OtherConvolution(Convolution):
 
 
 @layer("ConvolutionDepthwise")
-@record
+@dataclass(frozen=True, slots=True)
 class ConvolutionDepthwise(Layer):
     """A convolution of each channel by itself: one group per channel, whatever the file says of groups.
 
@@ -136,14 +134,13 @@ def _five_axes(blobs: tuple[BlobSpec, ...]) -> tuple[BlobSpec, ...]:
 
 def _vector_bias(made: Emitted, outputs: int) -> Emitted:
     """The code of a convolution whose bias has five axes in the caffemodel."""
-    from netcompile.caffemodel.recipe import Reshape
 
     weight, *bias = made.tensors
     return replace(made, tensors=(weight, *((key, Reshape(recipe, (outputs,))) for key, recipe in bias)))
 
 
 @layer("Convolution3D")
-@record
+@dataclass(frozen=True)
 class Convolution3D(Convolution):
     """Convolution over time, height and width (C3D). A filter_group sees all channels, so it changes nothing."""
 
@@ -187,7 +184,7 @@ class Convolution3D(Convolution):
 
 
 @layer("Deconvolution3D")
-@record
+@dataclass(frozen=True)
 class Deconvolution3D(Deconvolution):
     """The transpose of a convolution over time, height and width (C3D).
 
@@ -237,7 +234,7 @@ class Deconvolution3D(Deconvolution):
 
 
 @layer("Pooling3D")
-@record
+@dataclass(frozen=True, slots=True)
 class Pooling3D(Layer):
     """Maximum or mean over windows of time, height and width, rounded up (C3D); pad is for means, in the
     plane.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
+from netcompile.caffemodel.recipe import Reshape
 from netcompile.layers.base import (
     IDENTITY,
     Arity,
@@ -23,15 +26,10 @@ from netcompile.layers.base import (
     same_shape,
 )
 from netcompile.layers.params import Params
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
 @layer("MultiStageMeanfield")
-@record
+@dataclass(frozen=True, slots=True)
 class MultiStageMeanfield(Layer):
     """A dense CRF as a recurrent net (Zheng et al., "Conditional Random Fields as Recurrent Neural
     Networks").
@@ -101,7 +99,6 @@ class MultiStageMeanfield(Layer):
         return tuple(BlobSpec(name, (1, 1, labels, labels)) for name in ("spatial", "bilateral", "compatibility"))
 
     def emit(self, e: Emission) -> Emitted:
-        from netcompile.caffemodel.recipe import Reshape
 
         labels = number(planes(e.bottoms[0], self.type)[1])
         names = [f"{e.name}_{blob.name}" for blob in self.blobs(*e.bottoms)]

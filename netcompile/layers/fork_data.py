@@ -4,18 +4,15 @@ well.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.layers.base import layer
 from netcompile.layers.data import Declared, _Data
 from netcompile.layers.images import Images, nobody, transformed
 from netcompile.layers.params import Params
-from netcompile.prototxt.diagnostic import Diagnostic
-from netcompile.record import record, replace
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
-
-    from netcompile.prototxt.message import Message
+from netcompile.prototxt.message import Message
 
 
 def _crop(p: Params, section: str) -> tuple[int, int]:
@@ -34,7 +31,7 @@ def _crop(p: Params, section: str) -> tuple[int, int]:
     return 0, 0
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _Images(_Data):
     """Shapes for as many tops as the layer has; None where nobody knows."""
 
@@ -55,7 +52,7 @@ class _Images(_Data):
 
 
 @layer("ImageSegData", "WindowSegData")
-@record
+@dataclass(frozen=True, slots=True)
 class ImageSegData(_Images):
     """Images and their label maps (DeepLab, PSPNet, DeconvNet); a third top holds the image's own size."""
 
@@ -93,7 +90,7 @@ class ImageSegData(_Images):
 
 
 @layer("DenseImageData")
-@record
+@dataclass(frozen=True, slots=True)
 class DenseImageData(_Images):
     """Images and their label maps (SegNet, ENet)."""
 
@@ -111,7 +108,7 @@ class DenseImageData(_Images):
 
 
 @layer("AnnotatedData")
-@record
+@dataclass(frozen=True, slots=True)
 class AnnotatedData(_Images):
     """Images and their boxes (SSD); how many boxes a batch has, nobody knows beforehand: one is assumed."""
 
@@ -128,7 +125,7 @@ class AnnotatedData(_Images):
 
 
 @layer("VideoData")
-@record
+@dataclass(frozen=True, slots=True)
 class VideoData(_Images):
     """Three forks' layers under one name, told apart by their fields.
 
@@ -165,7 +162,7 @@ class VideoData(_Images):
 
 
 @layer("RandVec")
-@record
+@dataclass(frozen=True, slots=True)
 class RandVec(_Images):
     """Random vectors, as an input: batch_size × dim (a GAN branch)."""
 

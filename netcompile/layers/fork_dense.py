@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 from netcompile.layers.base import Arity, BlobSpec, Emission, Emitted, IntShape, Layer, Shape
 from netcompile.layers.dense import InnerProduct
 from netcompile.layers.elementwise import parameters
 from netcompile.layers.params import Params
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class UnitInnerProduct(Layer):
     """InnerProduct whose weights are divided by their length first, √(Σw² + 1e-6) for each output (caffe-windows).
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     Arity,
@@ -17,11 +19,6 @@ from netcompile.layers.base import (
     volume,
 )
 from netcompile.layers.params import Params
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
 def boxes_agree(bottoms: Sequence[Shape], classes: int, each: int) -> list[Condition]:
@@ -45,7 +42,7 @@ def boxes_agree(bottoms: Sequence[Shape], classes: int, each: int) -> list[Condi
 
 
 @layer("DetectionOutput")
-@record
+@dataclass(frozen=True, slots=True)
 class DetectionOutput(Layer):
     """SSD's boxes: location offsets, class scores and priors to 1 × 1 × K × 7.
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
+from typing import ClassVar, Self
 
+from netcompile.caffemodel.recipe import Recipe
 from netcompile.layers.base import (
     Arity,
     Axes,
@@ -24,17 +27,10 @@ from netcompile.layers.base import (
     same_shape,
 )
 from netcompile.layers.params import Params
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
-
-    from netcompile.caffemodel.recipe import Recipe
 
 
 @layer("Correlation", "Correlation1D")
-@record
+@dataclass(frozen=True, slots=True)
 class Correlation(Layer):
     """Mean product (or absolute difference) of patches of bottom[0] with displaced patches of bottom[1].
 
@@ -152,7 +148,7 @@ def correlate_rows(
 
 
 @layer("FlowWarp")
-@record
+@dataclass(frozen=True, slots=True)
 class FlowWarp(Layer):
     """bottom[0] read where the flow bottom[1] (x, y in pixels) points, bilinearly; outside it 0 or NaN."""
 
@@ -204,7 +200,7 @@ def flow_warp(x, flow, fill=0.0):
 
 
 @layer("Warp")
-@record
+@dataclass(frozen=True)
 class Warp(FlowWarp):
     """bottom[0] read where the flow bottom[1] (x, y in pixels) points, bilinearly, 0 beyond the outermost pixels
     (PWC-Net).
@@ -244,7 +240,7 @@ def inner_warp(x, flow):
 
 
 @layer("Resample")
-@record
+@dataclass(frozen=True, slots=True)
 class Resample(Layer):
     """Resizing by a triangle, a cubic or the nearest pixel; shrinking widens the filter (antialias)."""
 
@@ -315,7 +311,7 @@ def resample(x, size, method="linear", antialias=True):
 
 
 @layer("DataAugmentation")
-@record
+@dataclass(frozen=True, slots=True)
 class DataAugmentation(Layer):
     """At test: the middle of the image, cut to size, minus the mean that training found (FlowNet, DispNet).
 

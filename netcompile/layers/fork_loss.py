@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     Arity,
@@ -23,15 +25,10 @@ from netcompile.layers.base import (
 from netcompile.layers.measure import SHAPES, same_batch
 from netcompile.layers.params import Params
 from netcompile.layers.unsupported import MEASURES
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
 @layer(*MEASURES)
-@record
+@dataclass(frozen=True, slots=True)
 class ForeignMeasure(Layer):
     """A loss or metric that is known by name: nothing of it is needed for inference, and nothing here
     computes it.
@@ -60,7 +57,7 @@ class ForeignMeasure(Layer):
 
 
 @layer("MatWrite", "PFMWriter", "FLOWriter", "ImgWriter", "FloatWriter", "BlackHole")
-@record
+@dataclass(frozen=True, slots=True)
 class Sink(Layer):
     """Writes its bottoms to files; here it only takes them out of the outputs, as Silence does.
 
@@ -83,7 +80,7 @@ class Sink(Layer):
 
 
 @layer("SoftmaxCrossEntropyLoss")
-@record
+@dataclass(frozen=True, slots=True)
 class SoftmaxCrossEntropyLoss(Layer):
     """Σ t · (log t − log softmax(x)) / N against a distribution t over the channels (colorization)."""
 
@@ -116,7 +113,7 @@ def softmax_cross_entropy(x, target):
 
 
 @layer("SmoothL1Loss")
-@record
+@dataclass(frozen=True, slots=True)
 class SmoothL1Loss(Layer):
     """Huber's loss of x − t, σ²/2 · d² up to 1/σ² and |d| − 1/(2σ²) beyond, summed over images / N (Fast
     R-CNN).

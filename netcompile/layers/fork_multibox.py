@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     Arity,
@@ -23,15 +25,10 @@ from netcompile.layers.loss import SOFTMAX
 from netcompile.layers.measure import FLOOR, NORMALIZER, VALID, Loss, normalization
 from netcompile.layers.params import Params, Section
 from netcompile.layers.softmax import SOFTMAX_IN_ORDER
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
 @layer("MultiBoxLoss")
-@record
+@dataclass(frozen=True, slots=True)
 class MultiBoxLoss(Loss):
     """Loss of SSD's head, from location offsets, class scores, priors and true boxes.
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
+from typing import ClassVar, Self
 
+from netcompile.caffemodel.recipe import Constant, Recipe, Reshape
 from netcompile.layers.activation import Elementwise
 from netcompile.layers.base import (
     IDENTITY,
@@ -27,13 +30,6 @@ from netcompile.layers.base import (
 from netcompile.layers.normalisation import MODULES, BatchNorm
 from netcompile.layers.params import Params, Section
 from netcompile.prototxt.message import Message
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
-
-    from netcompile.caffemodel.recipe import Recipe
 
 SEGNET_EPS = 1e-9
 # Fields that only one fork's bn_param has; they tell the forks apart.
@@ -49,7 +45,7 @@ def _refuse_negative(s: Section, field: str) -> None:
 
 
 @layer("BN")
-@record
+@dataclass(frozen=True)
 class BN(Layer):
     """Batch normalisation with a learned scale and shift, as two families of forks have it under one name.
 
@@ -170,7 +166,6 @@ class BN(Layer):
         return (*own, BlobSpec("running_mean", shape), BlobSpec("running_var", shape, one))
 
     def emit(self, e: Emission) -> Emitted:
-        from netcompile.caffemodel.recipe import Constant, Reshape
 
         c, rank = self.channels(e.bottoms[0]), len(e.bottoms[0])
         me, x, y, eps = f"self.{e.name}", e.x[0], e.y[0], literal(self.eps)
@@ -265,7 +260,7 @@ class RunningBN(nn.Module):
 
 
 @layer("LRNMap")
-@record
+@dataclass(frozen=True)
 class LRNMap(Elementwise):
     """Normalisation within each map, as an early branch of Caffe had it: x · (1 + α·mean(x²))^−β."""
 
@@ -294,7 +289,7 @@ class LRNMap(Elementwise):
         return f"{x} * (1 + {literal(self.alpha)} * {mean}) ** -{literal(self.beta)}"
 
 
-@record
+@dataclass(frozen=True)
 class ScaledBatchNorm(Elementwise):
     """BatchNorm with a learned scale and bias of its own: mean, variance, a number, scale, bias (NVCaffe).
 
@@ -350,7 +345,6 @@ class ScaledBatchNorm(Elementwise):
         return prod(tops[0])
 
     def emit(self, e: Emission) -> Emitted:
-        from netcompile.caffemodel.recipe import Constant
 
         me, c, rank = f"self.{e.name}", e.bottoms[0][1], len(e.bottoms[0])
         keys = {"running_mean": 0, "running_var": 1, "weight": 3, "bias": 4}

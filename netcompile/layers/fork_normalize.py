@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
 from netcompile.layers.base import (
     IDENTITY,
     Arity,
@@ -20,15 +23,10 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.params import Params
 from netcompile.prototxt.message import Message
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
 @layer("Normalize")
-@record
+@dataclass(frozen=True)
 class Normalize(Layer):
     """Unit Euclidean length, of each pixel's channels or of a whole image, times a learned scale (SSD).
 
@@ -89,7 +87,7 @@ class Normalize(Layer):
         return Emitted((line,), (init,), (), ((f"{e.name}_scale", e.take(0)),))
 
 
-@record
+@dataclass(frozen=True)
 class UnitLength(Layer):
     """Each pixel's channels divided by their length, the root of Σx² + 1e-6 or, for L1, Σ|x| + 1e-6 (caffe-windows).
 

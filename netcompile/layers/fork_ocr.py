@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     IDENTITY,
@@ -25,15 +27,10 @@ from netcompile.layers.base import (
 from netcompile.layers.params import Params
 from netcompile.layers.recurrent import LSTM_TEXT, UNIT
 from netcompile.prototxt.message import Message
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
 @layer("Transpose")
-@record
+@dataclass(frozen=True, slots=True)
 class Transpose(Layer):
     """The axes in another order: axis i of the top is the bottom's axis dim[i] (CTPN, CRNN)."""
 
@@ -81,7 +78,7 @@ class Transpose(Layer):
 
 
 @layer("Lstm")
-@record
+@dataclass(frozen=True, slots=True)
 class Lstm(Layer):
     """Long short-term memory without continuation marks, or with them as a second bottom (caffe-lstm, CTPN).
 
@@ -188,7 +185,7 @@ def goes_on(x, marks=None):
 
 
 @layer("CTCGreedyDecoder")
-@record
+@dataclass(frozen=True, slots=True)
 class CTCGreedyDecoder(Layer):
     """The most likely class of each step, without blanks and repetitions, -1 behind the end (CTC forks).
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import inf, sqrt
+from typing import ClassVar, Self
 
 from netcompile.layers.base import Arity, Dim, Emission, Emitted, Layer, Refused, Shape, layer, literal, volume
 from netcompile.layers.params import Params, Section
-from netcompile.prototxt.message import float32
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
+from netcompile.prototxt.schema import float32
 
 Sizes = tuple[tuple[float, float], ...]  # (width, height) in pixels
 
@@ -56,7 +53,7 @@ def _positive(s: Section, field: str) -> list[float]:
     return sizes
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Priors(Layer):
     """Default boxes of every cell of bottom[0] on the image bottom[1]: 1 × 2 × (cells · boxes · 4).
 
@@ -124,7 +121,7 @@ def _pair_text(pair: tuple[float, float]) -> str:
 
 
 @layer("PriorBox")
-@record
+@dataclass(frozen=True, slots=True)
 class PriorBox(Priors):
     """Squares of each min_size and of √(min_size · max_size), and min_size · √r by min_size / √r for each ratio
     r.
@@ -182,7 +179,7 @@ class PriorBox(Priors):
 
 
 @layer("PriorBoxClustered")
-@record
+@dataclass(frozen=True, slots=True)
 class PriorBoxClustered(Priors):
     """Boxes of given widths and heights, as clustering of a data set's boxes finds them."""
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import floor, inf, sqrt
+from typing import Any, ClassVar, Self
 
 from netcompile.layers.base import Arity, Condition, Emission, Emitted, Layer, Refused, Shape, count, layer, literal
 from netcompile.layers.fork_detection import OVERLAP, SUPPRESS
+from netcompile.layers.param_str import read_mapping
 from netcompile.layers.params import Params
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, ClassVar, Self
 
 Anchors = tuple[tuple[float, float, float, float], ...]  # x1, y1, x2, y2 around the cell at 0
 # py-faster-rcnn's configuration in phase TRAIN and TEST: boxes before and after suppression.
@@ -44,7 +42,7 @@ def anchors_of(ratios: Sequence[float], scales: Sequence[float], base: int = 16,
 DEFAULT = anchors_of((0.5, 1, 2), (8, 16, 32))
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Proposals(Layer):
     """Regions from scores 1 × 2A × H × W, box offsets 1 × 4A × H × W and the image's (height, width, scale).
 
@@ -99,7 +97,7 @@ class Proposals(Layer):
 
 
 @layer("Python:rpn.proposal_layer.ProposalLayer")
-@record
+@dataclass(frozen=True, slots=True)
 class PythonProposals(Proposals):
     """py-faster-rcnn's Python layer. What its configuration file holds is taken as that file's defaults."""
 
@@ -125,7 +123,7 @@ class PythonProposals(Proposals):
 
 
 @layer("FrcnnProposal")
-@record
+@dataclass(frozen=True, slots=True)
 class FrcnnProposals(Proposals):
     """The same in C++, configured by a JSON file; the defaults are py-faster-rcnn's."""
 
@@ -141,7 +139,7 @@ class FrcnnProposals(Proposals):
 
 
 @layer("Proposal")
-@record
+@dataclass(frozen=True, slots=True)
 class PvanetProposals(Proposals):
     """PVANET's C++ layer, with everything in proposal_param; a batch may have several images.
 
@@ -182,7 +180,6 @@ class PvanetProposals(Proposals):
 
 def literals(p: Params, known: tuple[str, ...]) -> dict[str, Any] | None:
     """What param_str says, with unknown names reported; None, and a mistake, where it is no mapping."""
-    from netcompile.layers.param_str import read_mapping
 
     s = p.sub("python_param")
     s.ignore("module", "layer", "share_in_parallel")

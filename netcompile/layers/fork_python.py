@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
 from netcompile.layers.base import Arity, Layer, Refused, Shape, layer
 from netcompile.layers.data import Python
+from netcompile.layers.param_str import read_mapping
 from netcompile.layers.params import Params
 from netcompile.layers.unsupported import PYTHON_TRAINING
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
 @layer("Python:roi_data_layer.layer.RoIDataLayer")
-@record
+@dataclass(frozen=True, slots=True)
 class RoIData(Python):
     """Images and their boxes. Three tops: image, its (height, width, scale), and true boxes of 5 numbers.
 
@@ -27,7 +26,6 @@ class RoIData(Python):
 
     @classmethod
     def read(cls, p: Params) -> Self:
-        from netcompile.layers.param_str import read_mapping
 
         p.sub("python_param").ignore("module", "layer", "param_str", "share_in_parallel")
         if p.tops == 3:
@@ -40,7 +38,7 @@ class RoIData(Python):
 
 
 @layer(*(f"Python:{name}" for name in PYTHON_TRAINING))
-@record
+@dataclass(frozen=True, slots=True)
 class PythonTraining(Layer):
     """A Python layer that is known by name and labels examples for training: inference does without it."""
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar, Self
 
 from netcompile.algebra.coords import AxisMap
 from netcompile.layers.base import (
@@ -21,11 +24,6 @@ from netcompile.layers.base import (
     same_shape,
 )
 from netcompile.layers.params import Params
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 Pair = tuple[int, int]
 
@@ -37,7 +35,7 @@ def four_axes(shape: Shape, what: str, at: str = "bottom[0]") -> None:
 
 
 @layer("Interp")
-@record
+@dataclass(frozen=True, slots=True)
 class Interp(Layer):
     """Bilinear resizing whose corner pixels stay corner pixels (DeepLab, PSPNet); negative pads cut first."""
 
@@ -106,7 +104,6 @@ class Interp(Layer):
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         if self.zoom is None or self.shrink is not None:
             return None  # the step between pixels depends on the size
-        from fractions import Fraction
 
         step = AxisMap(Fraction(1, self.zoom), Fraction(-self.pad[0]))
         return ((step, step), None)[: len(bottoms)]
@@ -138,7 +135,7 @@ class Interp(Layer):
 
 
 @layer("Upsample")
-@record
+@dataclass(frozen=True, slots=True)
 class Upsample(Layer):
     """With two bottoms (SegNet): values go back to where the pooling's mask found them, the rest is 0.
 
@@ -246,7 +243,7 @@ def unpool(x, mask, size):
 
 
 @layer("Padding")
-@record
+@dataclass(frozen=True, slots=True)
 class Padding(Layer):
     """Zeros around the plane, or, if negative, the plane without its border (DeepLab)."""
 

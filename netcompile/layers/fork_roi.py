@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     Arity,
@@ -21,11 +23,6 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.fork_resize import four_axes
 from netcompile.layers.params import Params, Section
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
 def _regions(rois: Shape) -> None:
@@ -47,7 +44,7 @@ def _pooled(s: Section) -> tuple[int, int, float, float]:
 
 
 @layer("ROIPooling")
-@record
+@dataclass(frozen=True, slots=True)
 class ROIPooling(Layer):
     """The maximum of each cell of a grid laid over each region; bottom[1] holds image, x1, y1, x2, y2 per
     region. MS-CNN's pad_ratio widens a region by so much of its sides on each of them.
@@ -133,7 +130,7 @@ def roi_pool(x, rois, size, scale, pad=0):
 
 
 @layer("ROIAlign")
-@record
+@dataclass(frozen=True, slots=True)
 class ROIAlign(Layer):
     """Features at the corners of a grid laid over each region, interpolated: (pooled_h + 1) × (pooled_w + 1).
 
@@ -208,7 +205,7 @@ def roi_align(x, rois, cells, scale, pad=0):
 
 
 @layer("DecodeBBox")
-@record
+@dataclass(frozen=True, slots=True)
 class DecodeBBox(Layer):
     """Regions moved by the offsets of class 1: predictions N × 8 and regions N × 5 to regions N × 5 × 1 × 1.
 
@@ -285,7 +282,7 @@ def moved_regions(offsets, rois, mean, std):
 
 
 @layer("PSROIPooling")
-@record
+@dataclass(frozen=True, slots=True)
 class PSROIPooling(Layer):
     """The mean of each cell of a k × k grid on each region, each cell from a channel of its own (R-FCN)."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     IDENTITY,
@@ -22,15 +24,10 @@ from netcompile.layers.base import (
     planes,
 )
 from netcompile.layers.params import Params
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
 @layer("Permute")
-@record
+@dataclass(frozen=True, slots=True)
 class Permute(Layer):
     """The axes in another order (SSD): `order` first, then whatever it does not name."""
 
@@ -82,7 +79,7 @@ class Permute(Layer):
 
 
 @layer("Reorg")
-@record
+@dataclass(frozen=True, slots=True)
 class Reorg(Layer):
     """Blocks of pixels to channels as Darknet's YOLOv2 does it, with Darknet's order of the elements.
 
@@ -151,7 +148,7 @@ def reorg_back(x, s):
 
 
 @layer("ShuffleChannel")
-@record
+@dataclass(frozen=True, slots=True)
 class ShuffleChannel(Layer):
     """Channels dealt out across groups (ShuffleNet): channel g·n + i becomes i·G + g. The top has four axes."""
 
@@ -185,7 +182,7 @@ class ShuffleChannel(Layer):
 
 
 @layer("Reverse")
-@record
+@dataclass(frozen=True, slots=True)
 class Reverse(Layer):
     """One axis backwards (the CTC forks, for bidirectional recurrent nets)."""
 
@@ -217,7 +214,7 @@ class Reverse(Layer):
 
 
 @layer("ContinuationIndicator")
-@record
+@dataclass(frozen=True, slots=True)
 class ContinuationIndicator(Layer):
     """Sequence markers for LSTM: time_step × batch, 0 at the first step and 1 after it (CRNN).
 
@@ -263,7 +260,7 @@ class ContinuationIndicator(Layer):
 
 
 @layer("SpatialPyramidPooling")
-@record
+@dataclass(frozen=True, slots=True)
 class SpatialPyramidPooling(Layer):
     """Pooling on several grids, flattened and put behind one another (the SPP-net branch, before Caffe's own
     SPP).

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 from netcompile.algebra.coords import AxisMap
 from netcompile.layers.base import (
@@ -20,15 +22,10 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.fork_resize import UNPOOL, Pair, four_axes
 from netcompile.layers.params import Params
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
 @layer("Unpooling")
-@record
+@dataclass(frozen=True, slots=True)
 class Unpooling(Layer):
     """Inverses of pooling: to the mask's places (MAX), or spread over each window (AVE, TILE).
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     Arity,
@@ -18,11 +20,6 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.fork_detection import BEST_FIRST, OVERLAP, SUPPRESS
 from netcompile.layers.params import Params, Section
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 # Fields that MobileNet-YOLO's nets give and those of the OpenCL branch of BVLC's repository leave to their defaults.
 MOBILENET_FIELDS = ("side", "num_box", "label_map_file")
@@ -55,7 +52,7 @@ def _common(s: Section) -> tuple[int, int, tuple[float, ...]]:
 
 
 @layer("YoloDetectionOutput")
-@record
+@dataclass(frozen=True, slots=True)
 class YoloDetectionOutput(Layer):
     """YOLOv2's boxes of a map, 1 × 1 × K × 7, suppressed where they overlap, whatever their class.
 
@@ -123,7 +120,7 @@ class YoloDetectionOutput(Layer):
 
 
 @layer("Yolov3DetectionOutput")
-@record
+@dataclass(frozen=True, slots=True)
 class Yolov3DetectionOutput(Layer):
     """YOLOv3's boxes of several maps, 1 × 1 × K × 7, suppressed where they overlap, whatever their class.
 

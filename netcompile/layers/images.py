@@ -5,14 +5,13 @@ Each data layer's class says it in its method `images`, from its own message. No
 
 from __future__ import annotations
 
-from netcompile.prototxt.diagnostic import Diagnostic
-from netcompile.record import record, replace
+import ast
+import json
+from dataclasses import dataclass, replace
+from typing import Any
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from netcompile.prototxt.message import Message
+from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.prototxt.message import Message
 
 # What holds for an input that is declared, and for whatever else says nothing about images.
 NO_DATA_LAYER = "the input is declared without a data layer"
@@ -27,7 +26,7 @@ _NYUD_HHA = (132.431, 94.076, 118.477)  # in the order of the file, which is kep
 _NYUD_LOG_DEPTH = 7.8952
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Images:
     """(pixel − mean) · scale of each pixel that a data layer reads, as its class and its fields say.
 
@@ -175,8 +174,6 @@ def read_literal(text: str) -> Any:
     >>> read_literal("__import__('os').getcwd()") is None
     True
     """
-    import ast
-    import json
 
     try:
         return ast.literal_eval(text.strip())

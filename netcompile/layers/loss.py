@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
+from netcompile.caffemodel.reader import read_mean
+from netcompile.diagnostics.diagnostic import NetError
 from netcompile.layers.base import (
     Arity,
     Condition,
@@ -37,14 +42,9 @@ from netcompile.layers.measure import (
     same_count,
 )
 from netcompile.layers.params import Params
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _ClassLoss(Loss):
     """A loss over the softmax of class scores; a second top takes the probabilities."""
 
@@ -87,7 +87,7 @@ class _ClassLoss(Loss):
 
 
 @layer("SoftmaxWithLoss")
-@record
+@dataclass(frozen=True, slots=True)
 class SoftmaxWithLoss(_ClassLoss):
     """−log of the label's softmax probability, which counts as FLT_MIN at least."""
 
@@ -123,7 +123,7 @@ def _refuse_probabilities(p: Params) -> None:
 
 
 @layer("InfogainLoss")
-@record
+@dataclass(frozen=True)
 class InfogainLoss(_ClassLoss):
     """−Σ H[label, class] · log of the class's softmax probability, for a matrix H from a bottom or a file."""
 
@@ -175,10 +175,6 @@ class InfogainLoss(_ClassLoss):
 
     def _matrix(self, e: Emission) -> str:
         """Source of the file's matrix; looked for as Caffe does, then beside the net. Raises Refused."""
-        import os
-
-        from netcompile.caffemodel.reader import read_mean
-        from netcompile.prototxt.diagnostic import NetError
 
         at = "infogain_loss_param.source"
         path = self.source
@@ -215,7 +211,7 @@ def _matrix_text(rows: list[list[float]]) -> str:
 
 
 @layer("MultinomialLogisticLoss")
-@record
+@dataclass(frozen=True, slots=True)
 class MultinomialLogisticLoss(Loss):
     """−log of the label's probability, for probabilities as they come; one counts as 1e-20 at least."""
 
@@ -234,7 +230,7 @@ class MultinomialLogisticLoss(Loss):
 
 
 @layer("HingeLoss")
-@record
+@dataclass(frozen=True, slots=True)
 class HingeLoss(Loss):
     """One against all: how far each score is inside the margin, summed as it is (L1) or squared (L2)."""
 
@@ -259,7 +255,7 @@ class HingeLoss(Loss):
 
 
 @layer("SigmoidCrossEntropyLoss")
-@record
+@dataclass(frozen=True, slots=True)
 class SigmoidCrossEntropyLoss(Loss):
     """Cross-entropy of a sigmoid with its target, element by element."""
 
@@ -289,7 +285,7 @@ class SigmoidCrossEntropyLoss(Loss):
 
 
 @layer("EuclideanLoss")
-@record
+@dataclass(frozen=True, slots=True)
 class EuclideanLoss(Loss):
     """Half the squared distance, over the number of items; both bottoms are trained."""
 
@@ -310,7 +306,7 @@ def _like(e: Emission) -> str:
 
 
 @layer("ContrastiveLoss")
-@record
+@dataclass(frozen=True, slots=True)
 class ContrastiveLoss(Loss):
     """Draws similar pairs together, and others apart until a margin lies between them."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     Arity,
@@ -23,17 +25,12 @@ from netcompile.layers.base import (
     show,
 )
 from netcompile.layers.params import Params
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 LABELS = "label count does not match"
 SHAPES = "shapes differ"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Measure(Layer):
     """Predictions and labels in, one number out."""
 
@@ -43,7 +40,7 @@ class Measure(Layer):
         return ((),)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Loss(Measure):
     """A measure that is trained on: Caffe invents its top where the file names none."""
 
@@ -138,7 +135,7 @@ def one_label(label: Shape, bottom: int = 1) -> list[Condition]:
 
 
 @layer("Accuracy")
-@record
+@dataclass(frozen=True, slots=True)
 class Accuracy(Measure):
     """The share of labels that fewer than `top_k` other classes beat or equal; a second top: by class."""
 

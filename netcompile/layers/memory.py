@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from netcompile.layers.base import IDENTITY, Arity, Axes, Emission, Emitted, Layer, Reach, Shape
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class SharedMemory(Layer):
     """The first bottom's values in the second one's shape. No layer of a file: `ir.storage` puts it into the graph."""
 

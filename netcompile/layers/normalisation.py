@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
+from typing import ClassVar, Self
 
+from netcompile.caffemodel.recipe import Constant, ScaledByFactor
 from netcompile.layers.activation import Elementwise
 from netcompile.layers.base import (
     BlobSpec,
@@ -20,17 +23,12 @@ from netcompile.layers.base import (
     number,
 )
 from netcompile.layers.params import Params
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 MODULES = {2: "BatchNorm1d", 3: "BatchNorm1d", 4: "BatchNorm2d", 5: "BatchNorm3d"}  # by rank
 
 
 @layer("BatchNorm")
-@record
+@dataclass(frozen=True)
 class BatchNorm(Elementwise):
     """(x - mean) / sqrt(variance + eps) for each channel (axis 1), without scale and bias.
 
@@ -91,7 +89,6 @@ class BatchNorm(Elementwise):
         return prod(tops[0])
 
     def emit(self, e: Emission) -> Emitted:
-        from netcompile.caffemodel.recipe import Constant, ScaledByFactor
 
         if e.train:
             return self._train(e)
@@ -188,7 +185,7 @@ class BatchNorm(nn.Module):
 
 
 @layer("LRN")
-@record
+@dataclass(frozen=True)
 class LRN(Elementwise):
     """x · (k + alpha / n · Σx²)^-beta over n channels about each; or within a channel, over n × n pixels.
 
@@ -252,7 +249,7 @@ def lrn(x, size, alpha, beta, k):
 
 
 @layer("MVN")
-@record
+@dataclass(frozen=True)
 class MVN(Elementwise):
     """Each plane, or item, less its mean, and divided by its deviation + eps. The top always has 4 axes."""
 

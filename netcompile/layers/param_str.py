@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+import re
+from ast import literal_eval
+from typing import Any
 
 
 def read_mapping(text: str) -> dict[str, Any] | None:
@@ -19,7 +19,6 @@ def read_mapping(text: str) -> dict[str, Any] | None:
     >>> read_mapping("import os") is None
     True
     """
-    import re
 
     joined = _block_lists(text).strip().rstrip(",")
     if joined.startswith("{") and joined.endswith("}"):
@@ -46,13 +45,11 @@ def _block_lists(text: str) -> str:
 
 
 def _unquoted_key(line: str) -> str:
-    import re
 
     return re.sub(r"^\s*([A-Za-z_]\w*)\s*:", r"'\1':", line)
 
 
 def _literal(text: str) -> Any:
-    from ast import literal_eval
 
     try:
         return literal_eval(text)

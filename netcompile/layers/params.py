@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from netcompile.prototxt.diagnostic import Diagnostic
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from netcompile.diagnostics.diagnostic import Diagnostic, Severity
+from netcompile.diagnostics.source import Span
 from netcompile.prototxt.message import Message
-from netcompile.prototxt.source import Span
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Any
-
-    from netcompile.prototxt.diagnostic import Severity
 
 # Fields that every layer has and that the graph builder reads itself.
 COMMON = frozenset(
@@ -92,8 +89,6 @@ class Section:
             return None
         found: Message = self.get(field)
         if found.get("type") not in FILLERS:
-            from difflib import get_close_matches
-
             near = get_close_matches(str(found.get("type")), FILLERS, 1)
             self._owner.report(
                 found.span_of("type"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
+from typing import ClassVar, Self
 
 from netcompile.algebra.coords import AxisMap
 from netcompile.algebra.size import pool_size
@@ -23,11 +25,6 @@ from netcompile.layers.base import (
     literal,
 )
 from netcompile.layers.params import Params, Section
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 Pair = tuple[int, int]
 
@@ -63,7 +60,7 @@ def window(s: Section, name: str, stem: str, least: int) -> Pair | None:
 
 
 @layer("Pooling")
-@record
+@dataclass(frozen=True, slots=True)
 class Pooling(Layer):
     """Maximum, mean, or (at test) probability-weighted mean over windows; a second top holds the maxima's indices."""
 

@@ -9,6 +9,8 @@ loading; to carry a state from batch to batch, which Caffe does by itself, is wh
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     Arity,
@@ -29,11 +31,6 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.params import Params
 from netcompile.prototxt.message import Message
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 UNIT = '''
 def caffe_lstm_unit(c, gates, cont):
@@ -83,7 +80,7 @@ def caffe_rnn(cell, x, cont, static=None, h=None):
 '''
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _Recurrent(Layer):
     """What LSTM and RNN share. Bottoms: x, cont, perhaps a static input, the states if exposed."""
 
@@ -206,7 +203,7 @@ class _Recurrent(Layer):
 
 
 @layer("LSTM")
-@record
+@dataclass(frozen=True, slots=True)
 class LSTM(_Recurrent):
     """Long short-term memory. Blobs: W_xc, b_c, W_xc_static if static, W_hc; gates i, f, o, g."""
 
@@ -217,7 +214,7 @@ class LSTM(_Recurrent):
 
 
 @layer("RNN")
-@record
+@dataclass(frozen=True)
 class RNN(_Recurrent):
     """A tanh of state and input, and one above. Blobs: W_xh, b_h, W_xh_static if static, W_hh, W_ho, b_o."""
 
@@ -233,7 +230,7 @@ class RNN(_Recurrent):
 
 
 @layer("Recurrent")
-@record
+@dataclass(frozen=True, slots=True)
 class Recurrent(_Recurrent):
     """Caffe's base of LSTM and RNN, which no net can use."""
 
@@ -251,7 +248,7 @@ class Recurrent(_Recurrent):
 
 
 @layer("LSTMUnit")
-@record
+@dataclass(frozen=True, slots=True)
 class LSTMUnit(Layer):
     """One step of an LSTM. Bottoms: cell, gates before their sigmoids, cont; tops: cell, output."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
+from typing import ClassVar, Self
 
 from netcompile.algebra.volume import Volume
 from netcompile.layers.base import (
@@ -24,15 +26,10 @@ from netcompile.layers.base import (
     volume,
 )
 from netcompile.layers.params import Params
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
 @layer("Reduction")
-@record
+@dataclass(frozen=True, slots=True)
 class Reduction(Layer):
     """Sum, sum of absolute values, sum of squares or mean over all axes from `axis` on, times `coeff`."""
 
@@ -64,7 +61,7 @@ class Reduction(Layer):
 
 
 @layer("ArgMax")
-@record
+@dataclass(frozen=True, slots=True)
 class ArgMax(Layer):
     """Indices (or values) of the `top_k` largest elements along an axis, or over each item of the batch.
 
@@ -165,7 +162,7 @@ def with_indices(value, index):
 
 
 @layer("Filter")
-@record
+@dataclass(frozen=True, slots=True)
 class Filter(Layer):
     """The items of each bottom for which the last bottom, the selector, is not 0.
 
@@ -222,7 +219,7 @@ class Filter(Layer):
 
 
 @layer("BatchReindex")
-@record
+@dataclass(frozen=True, slots=True)
 class BatchReindex(Layer):
     """The items of bottom[0] that bottom[1] lists, in its order."""
 

@@ -8,14 +8,14 @@ its classes with `@layer`.
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 from functools import cache
+from importlib import import_module
 
 from netcompile.layers import base
 from netcompile.layers.base import Arity, Layer
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from netcompile.prototxt.message import Message
+from netcompile.layers.unknown import Unknown
+from netcompile.prototxt.message import Message
 
 
 @cache
@@ -45,7 +45,6 @@ def _types(module: str) -> frozenset[str]:
 
 @cache
 def _load(module: str) -> None:
-    from importlib import import_module
 
     import_module(f"netcompile.layers.{module}")
 
@@ -101,7 +100,6 @@ def class_of(message: Message) -> type[Layer] | None:
 
 def near_types(name: str) -> list[str]:
     """Known types of which `name` is most likely a misspelling."""
-    from difflib import get_close_matches
 
     known = {known_name.lower(): known_name for known_name in load() if ":" not in known_name}
     return [known[match] for match in get_close_matches(name.lower(), known, 3, 0.85)]
@@ -109,6 +107,5 @@ def near_types(name: str) -> list[str]:
 
 def unknown_class(name: str) -> type[Layer]:
     """A class that stands for an unknown layer (``--allow-unknown``); its code raises where it is reached."""
-    from netcompile.layers.unknown import Unknown
 
     return type(f"Unknown_{name}", (Unknown,), {"type": name, "__slots__": (), "arity": Arity((0, None), (0, None))})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
+from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     Arity,
@@ -24,11 +26,6 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.params import Params
 from netcompile.layers.shaping import refuse_in_place
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
 def _quotient(upper: Sequence[Dim], lower: Sequence[Dim]) -> tuple[Dim, int]:
@@ -59,7 +56,7 @@ def _int(dim: Dim) -> int:
 
 
 @layer("Flatten")
-@record
+@dataclass(frozen=True, slots=True)
 class Flatten(Layer):
     """The axes from `axis` to `end_axis`, both included, as one; an end before the start adds an axis."""
 
@@ -108,7 +105,7 @@ class Flatten(Layer):
 
 
 @layer("Reshape")
-@record
+@dataclass(frozen=True, slots=True)
 class Reshape(Layer):
     """`num_axes` axes from `axis` on replaced: dim 0 copies the bottom's extent, -1 takes what is left."""
 

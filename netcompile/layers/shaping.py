@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 from netcompile.algebra.volume import total
 from netcompile.layers.base import (
@@ -22,11 +24,6 @@ from netcompile.layers.base import (
     layer,
 )
 from netcompile.layers.params import Params
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
 def refuse_in_place(p: Params) -> None:
@@ -43,7 +40,7 @@ def refuse_in_place(p: Params) -> None:
 
 
 @layer("Split")
-@record
+@dataclass(frozen=True, slots=True)
 class Split(Layer):
     """The same blob under several names."""
 
@@ -76,7 +73,7 @@ class Split(Layer):
 
 
 @layer("Silence")
-@record
+@dataclass(frozen=True, slots=True)
 class Silence(Layer):
     """Takes blobs out of the outputs; computes nothing."""
 
@@ -92,7 +89,7 @@ class Silence(Layer):
 
 
 @layer("Concat")
-@record
+@dataclass(frozen=True, slots=True)
 class Concat(Layer):
     """Blobs behind one another along one axis."""
 
@@ -154,7 +151,7 @@ class Concat(Layer):
 
 
 @layer("Slice")
-@record
+@dataclass(frozen=True, slots=True)
 class Slice(Layer):
     """Pieces of a blob along one axis: cut at the slice points, or into equal parts."""
 
@@ -259,7 +256,7 @@ class Slice(Layer):
 
 
 @layer("Tile")
-@record
+@dataclass(frozen=True, slots=True)
 class Tile(Layer):
     """A blob several times behind itself along one axis."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
 from netcompile.layers.base import (
     IDENTITY,
     Arity,
@@ -15,15 +18,10 @@ from netcompile.layers.base import (
     layer,
 )
 from netcompile.layers.params import Params
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
 @layer("Softmax")
-@record
+@dataclass(frozen=True)
 class Softmax(Layer):
     """exp(x) / Σ exp(x) along one axis."""
 

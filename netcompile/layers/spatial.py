@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
+from typing import ClassVar, Self
 
 from netcompile.algebra.coords import AxisMap
 from netcompile.algebra.size import conv_size
@@ -22,15 +24,10 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.convolution import Extents, spread, window_field
 from netcompile.layers.params import Params
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
 @layer("Im2col")
-@record
+@dataclass(frozen=True, slots=True)
 class Im2col(Layer):
     """Each window's elements side by side as channels: what a convolution multiplies."""
 
@@ -133,7 +130,7 @@ HIGHEST = 16  # levels of a pyramid: 32768 bins along an axis
 
 
 @layer("SPP")
-@record
+@dataclass(frozen=True, slots=True)
 class SPP(Layer):
     """Pooling into 1, 2×2, 4×4, … bins that cover the plane, each level flattened, one behind the other.
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
 from netcompile.layers.base import Emission, Emitted, Layer, Refused, Shape
 from netcompile.layers.params import Params
 from netcompile.layers.unsupported import reason
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Self
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Unknown(Layer):
     """A stub. Its shape rule is unknown: every top is taken to be like the first bottom."""
 

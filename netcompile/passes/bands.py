@@ -24,7 +24,7 @@ from netcompile.passes.base import Facts, Pass, Rewritten, Skipped
 from netcompile.passes.fused import FusedConvolution
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Bands(Layer):
     """Convolutions without padding, and the pooling behind them; `channels` are the most that lie between."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from netcompile.analysis.shapes import Shapes
+from netcompile.caffemodel.blob import CaffeModel
+from netcompile.caffemodel.plan import Plan, match
 from netcompile.caffemodel.recipe import Take
 from netcompile.ir.graph import Graph
 from netcompile.layers.convolution import Deconvolution
@@ -14,16 +16,12 @@ from netcompile.passes.upsampling import bilinear_factor
 if TYPE_CHECKING:
     import numpy as np
 
-    from netcompile.caffemodel.blob import CaffeModel
-    from netcompile.caffemodel.plan import Plan
-
 
 def read_facts(model: CaffeModel, plan: Plan, graph: Graph, shapes: Shapes) -> Facts:
     """Which Deconvolutions of the net are diagonal, and which of those interpolate, by the blobs that they get.
 
     `plan` is that of the literal net. A blob that the file lacks counts as unknown; a misfit is reported elsewhere.
     """
-    from netcompile.caffemodel.plan import match
 
     blobs = match(model, plan, allow_missing=True).blobs
     diagonal, bilinear = set(), set()

@@ -14,7 +14,7 @@ from netcompile.layers.convolution import Convolution, Extents
 from netcompile.passes.large_kernels import LARGE_KERNEL, values
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FusedConvolution(Convolution):
     """A two-dimensional convolution, and the ReLU behind it if `relu`.
 

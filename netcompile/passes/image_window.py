@@ -30,7 +30,7 @@ from netcompile.algebra.volume import Volume
 from netcompile.analysis.cost import costs
 from netcompile.analysis.shapes import Shapes, infer, symbolic
 from netcompile.ir.graph import Graph, Node, Value
-from netcompile.layers.base import Dim, Reach, Shape
+from netcompile.layers.base import Dim, Layer, Reach, Shape
 from netcompile.layers.convolution import Convolution, Deconvolution
 from netcompile.layers.crop import Crop
 from netcompile.layers.pooling import Pooling
@@ -284,7 +284,6 @@ class _Rewriter:
         return Value(blob, self.versions[blob])
 
     def add(self, node: Node, layer: object, bottoms: tuple[Value, ...], top: Value) -> Value:
-        from netcompile.layers.base import Layer
 
         assert isinstance(layer, Layer)
         self.nodes.append(replace(node, layer=layer, bottoms=bottoms, tops=(top,), params=()))

@@ -32,7 +32,7 @@ class DepthwiseDeconvolution(Deconvolution):
         return replace(made, tensors=((key, Diagonal(recipe)), *rest))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BilinearDeconvolution(Deconvolution, Windowable):
     """A Deconvolution that is bilinear interpolation: it has no weights left."""
 

@@ -17,6 +17,7 @@ from netcompile.algebra.volume import Volume
 from netcompile.ir.graph import Value
 from netcompile.layers.base import Arity, Axes, BlobSpec, Dim, Emission, Emitted, IntShape, Layer, Shape
 from netcompile.layers.convolution import Deconvolution
+from netcompile.passes.windows import always
 
 Pair = tuple[int, int]
 Extent = tuple[Dim, Dim]
@@ -51,7 +52,7 @@ def cut(start: int, extent: Dim) -> str:
     return f"{begin}:{end}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Region(Layer):
     """The window of bottom[0] that begins at `start`; zeros where it sticks out of the blob, whose size is `size`."""
 
@@ -89,13 +90,12 @@ class Region(Layer):
     @property
     def cuts(self) -> bool:
         """Whether the window lies inside the blob."""
-        from netcompile.passes.windows import always
 
         ends = zip(self.start, self.extent, self.size, strict=True)
         return all(s >= 0 and always(n, e + s) for s, e, n in ends)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Surround(Layer):
     """bottom[0], the window that depends on the image, in the midst of its frame, which depends on the weights alone.
 
@@ -140,7 +140,7 @@ class Windowable:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DeconvolutionWindow(Layer):
     """A window of a Deconvolution's top, from the window of its bottom that it sees.
 
@@ -198,7 +198,6 @@ class DeconvolutionWindow(Layer):
         return replace(made, forward=(f"{y} = {call}", f"{y} = {y}[:, :, {rows}, {columns}]"))
 
     def _fits(self, axis: int, padding: int) -> bool:
-        from netcompile.passes.windows import always
 
         return always(self.full[axis] - 2 * padding, self.extent[axis])
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.schema import Clash
 

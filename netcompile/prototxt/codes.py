@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from difflib import get_close_matches
 
 _FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "explain")
 
@@ -31,7 +32,6 @@ def all_codes() -> tuple[str, ...]:
 
 def closest(code: str) -> str | None:
     """The code that was probably meant."""
-    from difflib import get_close_matches
 
     found = get_close_matches(code.lower(), all_codes(), 1, 0.5)
     return found[0] if found else None

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 from netcompile.prototxt.message import Message, float_text
 from netcompile.prototxt.schema import FieldType, enum_names, enum_type, message_names, message_type
@@ -109,7 +110,6 @@ def message_class(name: str, forks: bool = True) -> Any:
 @cache
 def enum_class(name: str, forks: bool = True) -> Any:
     """protobuf's wrapper of an enum: `.Value("TRAIN")`, `.Name(0)`. Raises KeyError."""
-    from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
     return EnumTypeWrapper(pool(forks).FindEnumTypeByName(f"{PACKAGE}.{name}"))
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 
 from netcompile.prototxt.schema import EnumType, FieldType, MessageType, message_type
+from netcompile.prototxt.upgrade_tables import V1_TYPES
 
 JUNK_WHY = "a net is made of fields: name: value, or name { … }"
 SEPARATOR_WHY = "one ',' or ';' may follow a field, nothing else"
@@ -94,7 +96,6 @@ def example(field: FieldType) -> str:
 
 
 def _close(word: str, names: list[str]) -> str | None:
-    from difflib import get_close_matches
 
     lowered = {name.lower(): name for name in names}
     found = get_close_matches(word.lower(), list(lowered), 1, 0.7)
@@ -163,13 +164,11 @@ def odd_space(char: str, at: int) -> tuple[str, int, int, str, str]:
 
 def new_type(old: str) -> str | None:
     """The type of a `layer` for a V1 name like CONVOLUTION."""
-    from netcompile.prototxt.upgrade_tables import V1_TYPES
 
     return V1_TYPES.get(old)
 
 
 def old_type(new: str) -> str | None:
     """The V1 name for a type of a `layer`, like Convolution."""
-    from netcompile.prototxt.upgrade_tables import V1_TYPES
 
     return next((f"type: {old}" for old, name in V1_TYPES.items() if name.lower() == new.lower()), None)

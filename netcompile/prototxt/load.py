@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 import re
 
-from netcompile.prototxt.diagnostic import Diagnostic, NetError, sorted_by_position
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse, sorted_by_position
+from netcompile.diagnostics.source import Source, Span
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.parser import parse
 from netcompile.prototxt.recognise import recognised
-from netcompile.prototxt.source import Source, Span
 from netcompile.prototxt.upgrade import Upgraded, upgrade
 
 
@@ -31,9 +31,9 @@ def load_net(source: Source) -> Upgraded:
     if not net.entries:
         blank = not source.text.strip()
         what = "the file is empty" if blank else "the file holds comments only"
-        raise NetError(Diagnostic("empty-file", what, here, "a net has layers", 'layer { name: "…" type: "…" }'))
+        refuse("empty-file", what, here, "a net has layers", 'layer { name: "…" type: "…" }')
     if not (net.has("layer") or net.has("layers") or net.has("input")):
-        raise NetError(Diagnostic("no-layers", "a net without layers", here, "", 'layer { name: "…" type: "…" }'))
+        refuse("no-layers", "a net without layers", here, "", 'layer { name: "…" type: "…" }')
     collecting = gc.isenabled()
     gc.disable()  # as in parse: many objects, no cycles
     try:

@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Iterator
+from typing import Any
 
-from netcompile.prototxt.schema import FieldType, MessageType, enum_type, message_type
-from netcompile.prototxt.source import Source, Span
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from netcompile.diagnostics.source import Source, Span
+from netcompile.prototxt.schema import INTEGER_BOUNDS, FieldType, MessageType, enum_type, float32, message_type
 
 NOWHERE = Source("", "<made>")
-_LIMITS = {
-    "int32": (-(2**31), 2**31 - 1),
-    "uint32": (0, 2**32 - 1),
-    "int64": (-(2**63), 2**63 - 1),
-    "uint64": (0, 2**64 - 1),
-}
-_pack, _unpack = struct.Struct("<f").pack, struct.Struct("<f").unpack
-
-
-def float32(x: float) -> float:
-    """``x`` rounded to the nearest float32; beyond its range infinity, as a C cast does."""
-    try:
-        return float(_unpack(_pack(x))[0])
-    except OverflowError:
-        return float("inf") if x > 0 else float("-inf")
 
 
 def float_text(x: float, double: bool = False) -> str:
@@ -296,7 +277,7 @@ def _fitting(kind: MessageType, field: FieldType, value: Any, span: Span | None)
         if isinstance(value, (int, float)):
             return float32(float(value)) if field.type == "float" else float(value)
     elif isinstance(value, int):
-        low, high = _LIMITS[field.type]
+        low, high = INTEGER_BOUNDS[field.type]
         if not low <= value <= high:
             raise ValueError(f"{where}: {value} is beyond {field.type}")
         return value

@@ -9,25 +9,15 @@ and goes on behind it. Nothing recurses, so depth costs no stack.
 from __future__ import annotations
 
 import gc
+from typing import Any
 
-from netcompile.prototxt.diagnostic import NetError
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.source import Source
 from netcompile.prototxt.lexer import BOOLS, FIELD
-from netcompile.prototxt.message import Entry, Message, float32
+from netcompile.prototxt.message import Entry, Message
 from netcompile.prototxt.recovery import Careful
-from netcompile.prototxt.schema import enum_type, message_type
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.schema import INTEGER_BOUNDS, enum_type, float32, message_type
 from netcompile.prototxt.structure import Frame, Stop
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-_BOUNDS = {
-    "int32": (-(2**31), 2**31 - 1),
-    "uint32": (0, 2**32 - 1),
-    "int64": (-(2**63), 2**63 - 1),
-    "uint64": (0, 2**64 - 1),
-}
 
 
 def parse(source: Source, root: str = "NetParameter", *, forks: bool = True) -> Message:
@@ -109,13 +99,13 @@ def _read(careful: Careful, fast: bool) -> None:
                             value = floats.get(literal)
                             if value is None:
                                 value = floats[literal] = float32(float(literal))
-                        elif type_ in _BOUNDS:
+                        elif type_ in INTEGER_BOUNDS:
                             try:
                                 number = int(literal)
                             except ValueError:
                                 pass
                             else:
-                                low, high = _BOUNDS[type_]
+                                low, high = INTEGER_BOUNDS[type_]
                                 if low <= number <= high and (number or literal == "0"):
                                     value = number
                     elif kind == 4:

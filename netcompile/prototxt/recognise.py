@@ -3,10 +3,11 @@ message."""
 
 from __future__ import annotations
 
+import os
 import re
 
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
-from netcompile.prototxt.source import Source, Span
+from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.diagnostics.source import Source, Span
 
 _SIGNATURES = (
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "weights belong after --weights"),
@@ -21,6 +22,21 @@ _SOLVER_FIELDS = {
     *("test_iter", "test_interval", "snapshot", "snapshot_prefix", "solver_mode", "solver_type", "momentum"),
     *("stepsize", "stepvalue", "display", "gamma", "iter_size"),
 }
+
+
+def open_source(path: str | os.PathLike[str]) -> Source:
+    """The text of a file. Raises OSError, or NetError for what is no text at all (see `decode_source`)."""
+    with open(path, "rb") as file:
+        return decode_source(file.read(), os.fspath(path))
+
+
+def decode_source(data: bytes, name: str = "<bytes>") -> Source:
+    """``data`` as text. Raises NetError for a caffemodel, HDF5, archive, UTF-16 or other binary file."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data or data[:1] in (b"\x89", b"\x1f"):
+        refuse_binary(data, name)
+    if data[:1] in (b"\n", b"\x12", b"\xa2") and looks_like_caffemodel(data):  # how a caffemodel begins
+        refuse_binary(data, name)
+    return Source(data.decode("utf-8-sig", "surrogateescape"), name)
 
 
 def looks_like_caffemodel(data: bytes) -> bool:
@@ -51,7 +67,7 @@ def refuse_binary(data: bytes, name: str) -> None:
             if data.startswith(signature):
                 kind, remedy = what, how or remedy
     why = "a net is read from text in protobuf's text format, in UTF-8"
-    raise NetError(Diagnostic("binary-file", f"this is {kind}", Span(source, 0, 0), why, remedy))
+    refuse("binary-file", f"this is {kind}", Span(source, 0, 0), why, remedy)
 
 
 def recognised(source: Source) -> Diagnostic | None:

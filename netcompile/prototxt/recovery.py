@@ -7,13 +7,13 @@ text that makes no sense is skipped word by word and reported once per run.
 
 from __future__ import annotations
 
+from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.diagnostics.source import Source, Span
 from netcompile.prototxt import hints
-from netcompile.prototxt.diagnostic import Diagnostic
 from netcompile.prototxt.lexer import CONFLICT, NUMBERLIKE, STRING, TEMPLATE, WORD
 from netcompile.prototxt.message import Entry, Message
 from netcompile.prototxt.scalars import Scalars
 from netcompile.prototxt.schema import FieldType, MessageType, message_type
-from netcompile.prototxt.source import Source, Span
 from netcompile.prototxt.structure import CLOSER, DEPTH, Stop, Structure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from netcompile.prototxt import hints
 from netcompile.prototxt.lexer import (
@@ -17,19 +18,8 @@ from netcompile.prototxt.lexer import (
     BadEscape,
     unescape,
 )
-from netcompile.prototxt.message import float32
-from netcompile.prototxt.schema import V1_TYPE, Clash, FieldType, enum_type
+from netcompile.prototxt.schema import INTEGER_BOUNDS, V1_TYPE, Clash, FieldType, enum_type, float32
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-_BOUNDS = {
-    "int32": (-(2**31), 2**31 - 1),
-    "uint32": (0, 2**32 - 1),
-    "int64": (-(2**63), 2**63 - 1),
-    "uint64": (0, 2**64 - 1),
-}
 Report = Callable[..., None]
 DIGITS = 100  # of a decimal integer that are read
 
@@ -221,7 +211,7 @@ class Scalars:
             return bool(number)
         if kind == "enum":
             return self._enum_number(field, start, end, number)
-        low, high = _BOUNDS[kind]
+        low, high = INTEGER_BOUNDS[kind]
         if minus and low == 0:
             what = f"{name} must not be negative"
             self.report("out-of-range", what, start, end, f"{kind} holds {low} to {high}")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.diagnostics.source import Source, Span
 from netcompile.prototxt import hints
-from netcompile.prototxt.diagnostic import Diagnostic
 from netcompile.prototxt.lexer import SKIP
 from netcompile.prototxt.message import Entry, Message
 from netcompile.prototxt.schema import FieldType, MessageType, message_type
-from netcompile.prototxt.source import Source, Span
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 LIMIT = 50  # mistakes after which reading stops; within a layer, fields that may be a fork's count a tenth
 DEPTH = 100

@@ -8,9 +8,10 @@ place in the text that it came from.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse, sorted_by_position
 from netcompile.prototxt.clashes import resolved
-from netcompile.prototxt.diagnostic import Diagnostic, NetError, sorted_by_position
 from netcompile.prototxt.message import Entry, Message
 from netcompile.prototxt.schema import FieldType, message_type
 from netcompile.prototxt.upgrade_tables import (
@@ -21,12 +22,11 @@ from netcompile.prototxt.upgrade_tables import (
     V1_TYPES,
 )
 from netcompile.prototxt.upgrade_v0 import upgrade_v0
-from netcompile.record import record
 
 OLD_INPUTS = ("input", "input_shape", "input_dim")
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Upgraded:
     """A net of V2 layers only, and what was changed on the way, as notes and warnings sorted by position."""
 
@@ -43,9 +43,7 @@ def upgrade(net: Message) -> Upgraded:
         if first.start > other.start:
             first, other = other, first
         remedy = "write all layers in one form"
-        raise NetError(
-            Diagnostic("layer-and-layers", what, other, why, remedy, related=((first, "the other form is here"),))
-        )
+        refuse("layer-and-layers", what, other, why, remedy, related=((first, "the other form is here"),))
     net, notes = upgrade_v0(net)
     net, clashes = resolved(net)
     net, more = _upgrade_v1(net)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
+from netcompile.algebra.coords import AxisMap
 from netcompile.algebra.volume import Volume
-from netcompile.prototxt.diagnostic import visible
+from netcompile.analysis.proof import Refusal, Room
+from netcompile.analysis.upsampling import Fibre
+from netcompile.diagnostics.diagnostic import visible
+from netcompile.layers.base import IDENTITY
+from netcompile.report.model import CropLine, Derivation, Offsets, Step
+from netcompile.report.proof_model import FusionLine, LayerRef, Proof, ResolutionLine, UpsamplingLine
 from netcompile.report.table import table
 from netcompile.report.words import crop_sizes_text, net_sizes_text, offsets_text
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from netcompile.algebra.coords import AxisMap
-    from netcompile.analysis.proof import Refusal, Room
-    from netcompile.analysis.upsampling import Fibre
-    from netcompile.report.model import CropLine, Derivation, Offsets, Step
-    from netcompile.report.proof_model import FusionLine, LayerRef, Proof, ResolutionLine, UpsamplingLine
 
 RULES = """\
 How to read this. A layer with kernel K (dilation included), stride S and pad P obeys, for sizes,
@@ -90,7 +87,6 @@ def _derivation(report: Offsets, derivation: Derivation, bottoms: tuple[str, str
 
 def _moving(chain: Sequence[Step]) -> list[tuple[AxisPair, Step]]:
     """The steps that have windows or move pixels, each with the compound maps before it."""
-    from netcompile.layers.base import IDENTITY
 
     found, before = [], IDENTITY
     for step in chain:
@@ -313,5 +309,4 @@ def _names(names: Iterable[str]) -> str:
     return ", ".join(f"'{visible(name)}'" for name in names)
 
 
-if TYPE_CHECKING:
-    AxisPair = tuple[AxisMap, AxisMap]
+AxisPair = tuple[AxisMap, AxisMap]

@@ -5,14 +5,13 @@ Nodes are layers, edges are blobs with shape, stride and offset, so that two edg
 
 from __future__ import annotations
 
+from typing import Any
+
+from netcompile.analysis.cost import costs
+from netcompile.diagnostics.diagnostic import visible
+from netcompile.pipeline import Analysed
 from netcompile.report.offsets import coordinates_of
 from netcompile.report.words import exact_text, offsets, pair_text, shape_text, strides
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from netcompile.pipeline import Analysed
 
 COLOURS = {  # fill by family, readable in black; the type is written as well
     "Convolution": "#cfe2f3",
@@ -28,7 +27,6 @@ COLOURS = {  # fill by family, readable in black; the type is written as well
 def as_networkx(analysed: Analysed) -> Any:
     """`Graph.to_networkx` with plain attributes: name, type, line of a layer; blob, shape, stride, offset of an edge,
     and what a layer costs."""
-    from netcompile.analysis.cost import costs
 
     graph = analysed.graph.to_networkx()
     spent = costs(analysed.graph, analysed.shapes)
@@ -61,7 +59,6 @@ def graphml(analysed: Analysed) -> str:
 
 def _legal(value: Any) -> Any:
     """Text without the characters that XML cannot hold."""
-    from netcompile.prototxt.diagnostic import visible
 
     return visible(value) if isinstance(value, str) else value
 
@@ -87,7 +84,6 @@ def dot(analysed: Analysed) -> str:
 
 def _quoted(text: str) -> str:
     """A DOT string: backslashes and quotes escaped, line ends as its own \\n."""
-    from netcompile.prototxt.diagnostic import visible
 
     rows = [visible(row).replace("\\", "\\\\").replace('"', '\\"') for row in text.split("\n")]
     return '"' + "\\n".join(rows) + '"'

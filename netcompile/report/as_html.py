@@ -5,8 +5,24 @@ The tables are in the page as such; the script draws what follows the input's si
 
 from __future__ import annotations
 
+import json
 import os
+from base64 import b64encode
+from fractions import Fraction
+from hashlib import sha256
+from typing import Any
 
+from markupsafe import Markup
+
+from netcompile.algebra.nset import NSet
+from netcompile.analysis.proof import Room
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.emit.module import Module
+from netcompile.pipeline import Analysed, compile_net
+from netcompile.report.as_explanation import ambiguity_texts, bounds, refusal_text, upsampling_text
+from netcompile.report.layer_model import Report
+from netcompile.report.model import CropLine, Derivation, Maps, Offsets, Step
+from netcompile.report.page_data import page_data
 from netcompile.report.words import (
     bytes_text,
     count_text,
@@ -20,17 +36,7 @@ from netcompile.report.words import (
     strides,
     unproved_text,
 )
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from netcompile.algebra.nset import NSet
-    from netcompile.analysis.proof import Room
-    from netcompile.emit.module import Module
-    from netcompile.pipeline import Analysed
-    from netcompile.report.layer_model import Report
-    from netcompile.report.model import CropLine, Derivation, Maps, Offsets, Step
+from netcompile.version import __version__
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
 STYLES = ("page.css", "report.css")
@@ -70,8 +76,6 @@ SIGNS = {
 
 def html_report(analysed: Analysed, report: Report, module: Module | None = None) -> str:
     """The page of a net. Without `module` the net is compiled here; where that is refused, the page says why."""
-    from netcompile.pipeline import compile_net
-    from netcompile.prototxt.diagnostic import NetError
 
     refused = ""
     if module is None:
@@ -86,10 +90,6 @@ def html_report(analysed: Analysed, report: Report, module: Module | None = None
 def page(analysed: Analysed, report: Report, module: Module | None, refused: str = "") -> str:
     """The page, the same text for the same net. Its policy lets in its style and its script by hash, nothing else."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    from netcompile import __version__
-    from netcompile.report.page_data import page_data
 
     environment = Environment(
         loader=FileSystemLoader(FOLDER, encoding="utf-8"),
@@ -154,7 +154,6 @@ def page_script() -> str:
 
 def script_safe(value: Any) -> str:
     """JSON that holds nothing that could end a script element or begin another."""
-    import json
 
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     for sign in "<>&\u2028\u2029":
@@ -186,7 +185,6 @@ def verdict(report: Offsets) -> tuple[str, str]:
 
 def proof_texts(report: Offsets) -> dict[str, Any]:
     """What is proved for all sizes, in sentences: per crop, per upsampling, and at the edges of what is legal."""
-    from netcompile.report.as_explanation import ambiguity_texts, refusal_text, upsampling_text
 
     proof = report.proof
     if proof is None:
@@ -202,7 +200,6 @@ def proof_texts(report: Offsets) -> dict[str, Any]:
 
 def room_texts(crop: CropLine, pair: tuple[Room | None, Room | None]) -> list[str]:
     """What a crop's window leaves over, for every height and width; one sentence where they are alike."""
-    from netcompile.report.as_explanation import bounds
 
     texts = []
     for room in pair:
@@ -251,7 +248,6 @@ def conclusion(derivation: Derivation) -> str:
 
 
 def _last(steps: Any, axis: int) -> tuple[Any, Any]:
-    from fractions import Fraction
 
     if not steps:
         return Fraction(1), Fraction(0)
@@ -263,8 +259,6 @@ def _signed(value: Any) -> str:
 
 
 def _digest(text: str) -> str:
-    from base64 import b64encode
-    from hashlib import sha256
 
     return b64encode(sha256(text.encode()).digest()).decode()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from typing import Any
 
-    from netcompile.algebra.nset import NSet
-    from netcompile.report.layer_model import Field, LayerLine, Layers
-    from netcompile.report.model import BlobLine, Maps, Offsets
+from netcompile.algebra.nset import NSet
+from netcompile.analysis.follow import Unfollowed, both
+from netcompile.report.layer_model import Field, LayerLine, Layers
+from netcompile.report.model import BlobLine, Maps, Offsets
+from netcompile.report.proof_json import derivation_as_json, proof_as_json, rooms_as_json, set_as_json
 
 
 def offsets_as_json(report: Offsets) -> dict[str, Any]:
@@ -20,8 +20,6 @@ def offsets_as_json(report: Offsets) -> dict[str, Any]:
     blobs = {blob.name: {**_coordinates(blob.coordinates), "size": _size(blob)} for blob in report.blobs}
     found: dict[str, Any] = {"net": report.net, "crops": crops, "blobs": blobs}
     if report.proof is not None:
-        from netcompile.report.proof_json import proof_as_json
-
         found |= {"version": 1, "file": report.file, "phase": report.phase}
         found |= proof_as_json(report.proof, report.valid, report.gaps)
     return found
@@ -42,8 +40,6 @@ def _crop(report: Offsets, index: int) -> dict[str, Any]:
         "valid": _both(crop.valid),
     }
     if report.proof is not None:
-        from netcompile.report.proof_json import derivation_as_json, rooms_as_json, set_as_json
-
         found["legal"] = [set_as_json(these, name) for these, name in zip(crop.valid, "HW", strict=True)]
         found["slack"] = rooms_as_json(report.proof.rooms[index])
         found["derivation"] = derivation_as_json(crop.derivation)
@@ -52,7 +48,6 @@ def _crop(report: Offsets, index: int) -> dict[str, Any]:
 
 def _both(valid: tuple[NSet, NSet]) -> dict[str, object]:
     """Sizes that are legal as height and as width; of those that are not, the first thousand."""
-    from netcompile.analysis.follow import Unfollowed, both
 
     these = both(*valid)
     if isinstance(these, Unfollowed):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from netcompile.prototxt.diagnostic import visible
+from netcompile.diagnostics.diagnostic import visible
+from netcompile.report.layer_model import Layers
+from netcompile.report.model import Offsets
 from netcompile.report.table import table
 from netcompile.report.words import (
     bytes_text,
@@ -16,11 +18,6 @@ from netcompile.report.words import (
     shape_text,
     strides,
 )
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from netcompile.report.layer_model import Layers
-    from netcompile.report.model import Offsets
 
 
 def offsets_as_text(report: Offsets) -> str:

@@ -5,16 +5,13 @@ Two modules, because what a command does not show it should not load.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from netcompile.report.model import BlobLine, Dims, Maps, Offsets
+from netcompile.report.model import BlobLine, Dims, Maps, Offsets
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Field:
     """What one pixel of a blob sees of the input, per axis: the size of the window in pixels and its centre.
 
@@ -27,7 +24,7 @@ class Field:
     centre: tuple[Fraction, Fraction]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class TopLine:
     """What a layer writes: a blob, at that point of the net."""
 
@@ -38,7 +35,7 @@ class TopLine:
     field: Field | None
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class LayerLine:
     """One layer in its place; data layers have no bottoms. Counts are for the input shapes in force."""
 
@@ -53,7 +50,7 @@ class LayerLine:
     activations: int
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Layers:
     """The other half: every layer in the file's order, and totals."""
 
@@ -74,7 +71,7 @@ class Layers:
         return not self.assumed
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Report:
     """Both halves: what the HTML page shows."""
 

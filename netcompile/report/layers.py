@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import prod
+
+from netcompile.analysis.cost import FLOAT, Cost, costs
+from netcompile.analysis.receptive import Sights, fields
+from netcompile.ir.graph import Graph, Input, Node, Value
+from netcompile.pipeline import Analysed
+from netcompile.prototxt.message import Message
 from netcompile.report.layer_model import Field, LayerLine, Layers, TopLine
 from netcompile.report.offsets import blob_lines, coordinates_of
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from netcompile.analysis.cost import Cost
-    from netcompile.analysis.receptive import Sights
-    from netcompile.ir.graph import Graph, Input, Node, Value
-    from netcompile.pipeline import Analysed
 
 
 def layers_report(analysed: Analysed) -> Layers:
     """Every layer in the file's order, data layers included, with what it makes and what it costs."""
-    from netcompile.analysis.cost import FLOAT, costs
-    from netcompile.analysis.receptive import fields
 
     graph = analysed.graph
     sights = fields(graph, analysed.shapes)
@@ -81,7 +78,6 @@ def _line(
     blobs: tuple[tuple[int, ...], ...],
     numbers: tuple[int, int, int],
 ) -> LayerLine:
-    from netcompile.prototxt.message import Message
 
     assert isinstance(message, Message)
     symbolic = analysed.symbolic.shapes
@@ -106,6 +102,5 @@ def _field(sights: Sights | None) -> Field | None:
 
 
 def _count(shape: tuple[int, ...]) -> int:
-    from math import prod
 
     return prod(shape)

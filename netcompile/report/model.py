@@ -6,25 +6,22 @@ Extents are ints, or `Size`s, exact functions of the input's height H or width W
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 
-from netcompile.record import record
+from netcompile.algebra.coords import AxisMap
+from netcompile.algebra.nset import NSet
+from netcompile.algebra.size import Size
+from netcompile.algebra.volume import Volume
+from netcompile.analysis.windows import Windows
+from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.report.proof_model import Proof
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from netcompile.algebra.coords import AxisMap
-    from netcompile.algebra.nset import NSet
-    from netcompile.algebra.size import Size
-    from netcompile.algebra.volume import Volume
-    from netcompile.analysis.windows import Windows
-    from netcompile.prototxt.diagnostic import Diagnostic
-    from netcompile.report.proof_model import Proof
-
-    Maps = tuple[AxisMap, AxisMap]
-    Dims = tuple[int | Size | Volume, ...]
+Maps = tuple[AxisMap, AxisMap]
+Dims = tuple[int | Size | Volume, ...]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Step:
     """One link of a derivation: a blob, the layer that makes it, its maps to its bottom and the ancestor.
 
@@ -41,7 +38,7 @@ class Step:
     sizes: Dims | None = None
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Derivation:
     """Why a crop starts where it does: both ways down from the nearest common ancestor."""
 
@@ -50,7 +47,7 @@ class Derivation:
     reference: tuple[Step, ...]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class CropLine:
     """A Crop. Offsets are in axis order from `axis` on; `inferred` for the cropped ones of H and W."""
 
@@ -69,7 +66,7 @@ class CropLine:
     derivation: Derivation | None
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class BlobLine:
     """A blob's final value: its shape, and its map to the net's first input (None where undefined)."""
 
@@ -79,7 +76,7 @@ class BlobLine:
     coordinates: Maps | None
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class GapLine:
     """A layer that keeps sizes other than the declared one from being proved, and why."""
 
@@ -88,7 +85,7 @@ class GapLine:
     why: str
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Offsets:
     """The alignment half of the report. `valid`: heights and widths for which the whole net is legal."""
 

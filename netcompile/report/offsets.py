@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+from netcompile.algebra.nset import NSet
+from netcompile.analysis.coordinates import compose
+from netcompile.analysis.crops import OK, CropReport, finding
+from netcompile.analysis.windows import windows
+from netcompile.ir.graph import Node, Value
+from netcompile.layers.base import IDENTITY, Axes
+from netcompile.pipeline import Analysed
 from netcompile.report.model import BlobLine, CropLine, Derivation, GapLine, Offsets, Step
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from netcompile.algebra.nset import NSet
-    from netcompile.analysis.crops import CropReport
-    from netcompile.ir.graph import Node, Value
-    from netcompile.layers.base import Axes
-    from netcompile.pipeline import Analysed
+from netcompile.report.proof import proof
 
 
 def offsets_report(analysed: Analysed, prove: bool = True) -> Offsets:
     """Every crop with its reasons, the coordinates and extents of every blob, and (with `prove`) what follows."""
-    from netcompile.analysis.crops import OK, finding
 
     valid = net_valid(analysed)
     made = None
     if prove:
-        from netcompile.report.proof import proof
-
         made = proof(analysed, valid)
     producers = analysed.graph.producers() if prove else {}
     crops = []
@@ -98,9 +95,6 @@ def _derivation(analysed: Analysed, report: CropReport, producers: dict[Value, N
 
 
 def _steps(analysed: Analysed, chain: list[tuple[Value, Axes]], producers: dict[Value, Node]) -> tuple[Step, ...]:
-    from netcompile.analysis.coordinates import compose
-    from netcompile.analysis.windows import windows
-    from netcompile.layers.base import IDENTITY
 
     total, steps = IDENTITY, []
     for value, axes in chain:

@@ -12,24 +12,24 @@ Shorter than the JSON report and no part of any contract: page and script are wr
 
 from __future__ import annotations
 
+from fractions import Fraction
+from typing import Any
+
+from netcompile.algebra.nset import NSet
+from netcompile.algebra.pieces import UNDEFINED, Staircase
+from netcompile.algebra.residues import periodic_runs
 from netcompile.algebra.size import Size
 from netcompile.algebra.volume import Volume
+from netcompile.analysis.crops import CropReport
+from netcompile.emit.module import Module
+from netcompile.ir.graph import Node, Value
+from netcompile.layers.base import Axes
 from netcompile.layers.memory import SharedMemory
+from netcompile.pipeline import Analysed
+from netcompile.prototxt.message import Message
+from netcompile.report.layer_model import Field, LayerLine, Report
+from netcompile.report.layers import in_file_order
 from netcompile.report.offsets import coordinates_of
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from fractions import Fraction
-    from typing import Any
-
-    from netcompile.algebra.nset import NSet
-    from netcompile.analysis.crops import CropReport
-    from netcompile.emit.module import Module
-    from netcompile.ir.graph import Node, Value
-    from netcompile.layers.base import Axes
-    from netcompile.pipeline import Analysed
-    from netcompile.prototxt.message import Message
-    from netcompile.report.layer_model import Field, LayerLine, Report
 
 LONGEST = 4096  # values of a table, or runs of a set: what is longer is left out, and the page says so
 
@@ -53,7 +53,6 @@ class _Data:
         self.generated = {} if module is None else generated_lines(module)
 
     def all(self) -> dict[str, Any]:
-        from netcompile.report.layers import in_file_order
 
         analysed, offsets = self.analysed, self.report.offsets
         layers = []
@@ -211,7 +210,6 @@ def generated_lines(module: Module) -> dict[tuple[str, int], list[list[int]]]:
 
 def set_(numbers: NSet) -> Any:
     """A set of n as lists; None where it is too long."""
-    from netcompile.algebra.residues import periodic_runs
 
     residues = [list(run) for run in periodic_runs(numbers.mask, numbers.period)]
     if len(residues) + len(numbers.runs) > LONGEST:
@@ -221,7 +219,6 @@ def set_(numbers: NSet) -> Any:
 
 def size_pieces(size: Size) -> list[list[Any]] | None:
     """The pieces of a size as lists; None where a table is too long."""
-    from netcompile.algebra.pieces import UNDEFINED, Staircase
 
     found: list[list[Any]] = []
     for start, f in size.pieces:

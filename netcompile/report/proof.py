@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from netcompile.algebra.nset import NSet
+from netcompile.analysis.proof import refusals, rooms, ties
+from netcompile.analysis.streams import fusions
+from netcompile.analysis.upsampling import CUT, Resolution, Upsampling, upsamplings
+from netcompile.ir.graph import Node
+from netcompile.pipeline import Analysed
 from netcompile.report.proof_model import FusionLine, LayerRef, Proof, ResolutionLine, UpsamplingLine
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from netcompile.algebra.nset import NSet
-    from netcompile.analysis.upsampling import Resolution, Upsampling
-    from netcompile.ir.graph import Node
-    from netcompile.pipeline import Analysed
 
 
 def proof(analysed: Analysed, valid: tuple[NSet, NSet] | None) -> Proof:
     """`valid`: the heights and widths for which the whole net is legal, None where nobody can say."""
-    from netcompile.analysis.proof import refusals, rooms, ties
-    from netcompile.analysis.streams import fusions
-    from netcompile.analysis.upsampling import upsamplings
 
     graph, sym, coordinates = analysed.graph, analysed.symbolic, analysed.crops.coordinates
     return Proof(
@@ -45,7 +41,6 @@ def _upsampling(found: Upsampling) -> UpsamplingLine:
 
 
 def _resolution(found: Resolution) -> ResolutionLine:
-    from netcompile.analysis.upsampling import CUT
 
     if found.node is None:
         return ResolutionLine(found.kind, None, None, found.resolved)

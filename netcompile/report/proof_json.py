@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from typing import Any
 
-    from netcompile.algebra.nset import NSet
-    from netcompile.analysis.proof import Room
-    from netcompile.analysis.upsampling import Fibre
-    from netcompile.report.model import Derivation, GapLine, Maps, Step
-    from netcompile.report.proof_model import FusionLine, Proof, UpsamplingLine
+from netcompile.algebra.nset import NSet
+from netcompile.analysis.proof import Room
+from netcompile.analysis.upsampling import Fibre
+from netcompile.report.model import Derivation, GapLine, Maps, Step
+from netcompile.report.proof_model import FusionLine, Proof, UpsamplingLine
 
 LONGEST = 1000  # runs and residues of a set that are written out
 

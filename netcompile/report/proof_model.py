@@ -5,20 +5,17 @@ Extents are `Size`s, exact functions of the input's height H or width W; sets of
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 
-from netcompile.record import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from netcompile.algebra.size import Size
-    from netcompile.analysis.bilinear import Kernel
-    from netcompile.analysis.proof import Refusal, Room
-    from netcompile.analysis.streams import Stream
-    from netcompile.analysis.upsampling import Fibre
+from netcompile.algebra.size import Size
+from netcompile.analysis.bilinear import Kernel
+from netcompile.analysis.proof import Refusal, Room
+from netcompile.analysis.streams import Stream
+from netcompile.analysis.upsampling import Fibre
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class LayerRef:
     """A layer by its name and the line that it stands in."""
 
@@ -26,7 +23,7 @@ class LayerRef:
     line: int
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class ResolutionLine:
     """What uses an upsampled blob: kind "cut", "reference" or "output"; the crop, and its other bottom."""
 
@@ -36,7 +33,7 @@ class ResolutionLine:
     resolved: bool
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class UpsamplingLine:
     """A Deconvolution of a stride above 1; see `netcompile.analysis.upsampling`."""
 
@@ -52,7 +49,7 @@ class UpsamplingLine:
     resolutions: tuple[ResolutionLine, ...]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class FusionLine:
     """A layer where streams of different strides meet."""
 
@@ -61,7 +58,7 @@ class FusionLine:
     streams: tuple[Stream, ...]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Proof:
     """`rooms`: per crop, in the report's order, what it leaves over along height and width.
 

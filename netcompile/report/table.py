@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from netcompile.prototxt.diagnostic import _cells, visible
+from netcompile.diagnostics.diagnostic import _cells, visible
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> str:

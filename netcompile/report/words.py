@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
-from netcompile.prototxt.diagnostic import visible
+from netcompile.algebra.nset import NSet
+from netcompile.diagnostics.diagnostic import visible
+from netcompile.report.model import CropLine, Dims, Maps, Offsets
 
 GAPS = 3  # layers that are not followed and are shown
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from fractions import Fraction
-
-    from netcompile.algebra.nset import NSet
-    from netcompile.report.model import CropLine, Dims, Maps, Offsets
 
 
 def offsets_text(values: Sequence[Fraction | int] | None) -> str:

@@ -6,29 +6,26 @@ import ast
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from netcompile.caffemodel.convert import ConversionReport
+from netcompile.diagnostics.diagnostic import refuse
+from netcompile.emit.module import Module
 from netcompile.emit.names import identifier
 from netcompile.ir.graph import Graph, Value
 from netcompile.pipeline import Analysed, compile_net
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.runtime.drawn import draw
+from netcompile.runtime.execute import with_weights
 from netcompile.runtime.loaded import MANIFEST, instance, load_build
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from netcompile.caffemodel.convert import ConversionReport
-    from netcompile.emit.module import Module
-
-    Noticed = Callable[[ConversionReport], None]
-    Array = np.ndarray[Any, np.dtype[Any]]
+Noticed = Callable[[ConversionReport], None]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,6 @@ def ready(
 
     `noticed` takes what was noticed about the weights of the file.
     """
-    from netcompile.runtime.execute import with_weights
 
     return with_weights(analysed, module, weights, noticed=noticed) if seed is None else draw(analysed, module, seed)
 
@@ -168,7 +164,7 @@ def with_variables(source: str, class_name: str) -> tuple[str, dict[str, int]]:
         item.body = [part for part in item.body if part is method or part is not methods.get("forward")]
         method.name = "forward"
         return ast.unparse(ast.fix_missing_locations(tree)), order
-    raise NetError(Diagnostic("build-folder", f"the module has no class {class_name} with a forward method"))
+    refuse("build-folder", f"the module has no class {class_name} with a forward method")
 
 
 def _run(net: nn.Module, inputs: Iterable[Array]) -> Any:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.runtime.images import read_labels
+from netcompile.runtime.matfile import read_mat
 from netcompile.runtime.sources import EXTENSIONS
 
-if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 _SIFT = "spatial_envelope_256x256_static_8outdoorcategories"
 _VOC_SPLITS = ("val", "seg11valid", "trainval", "train")
@@ -73,8 +73,6 @@ def labels_of(sample: Sample, kind: str, palette: Any = None) -> tuple[Array, ..
     if kind == "png":
         found = tuple(read_labels(path, palette) for path in sample.labels)
     else:
-        from netcompile.runtime.matfile import read_mat
-
         key = "S" if kind == "sift-flow" else "segmentation"
         maps = [read_mat(path, key) for path in sample.labels]
         # Classes start at 1 there, 0 (-1 among SIFT Flow's geometric labels) is void.

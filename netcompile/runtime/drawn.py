@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from zlib import crc32
 
 import numpy as np
 import torch
 from torch import nn
 
 from netcompile.caffemodel.recipe import Take, evaluate
+from netcompile.emit.module import Module
 from netcompile.emit.weights import weight_plan
+from netcompile.pipeline import Analysed
 from netcompile.runtime.execute import load_source
 
-if TYPE_CHECKING:
-    from netcompile.emit.module import Module
-    from netcompile.pipeline import Analysed
-
-    Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def draw(analysed: Analysed, module: Module, seed: int = 1) -> nn.Module:
@@ -44,7 +43,6 @@ def draw(analysed: Analysed, module: Module, seed: int = 1) -> nn.Module:
 
 def numbers(take: Take, kind: str, shape: tuple[int, ...], seed: int) -> Array:
     """One blob, float32: normal, as He et al. (2015) scale it; BatchNorm's variance and factor are positive."""
-    from zlib import crc32
 
     name = f"{take.layer}\0{take.index}\0{take.occurrence}".encode("utf-8", "backslashreplace")
     random = np.random.RandomState((crc32(name) + seed) % 2**32)

@@ -6,29 +6,27 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.runtime.companions import Companions
 from netcompile.runtime.dataset import DataSet, Sample, labels_of
 from netcompile.runtime.images import thumbnail
+from netcompile.runtime.loaded import Loaded
 from netcompile.runtime.metrics import Scores, confusion, scores
 from netcompile.runtime.palettes import class_names
 from netcompile.runtime.predict import broken_image
+from netcompile.runtime.prepare import Preparation
 from netcompile.runtime.progress import Progress
 from netcompile.runtime.ranks import Ranks
 from netcompile.runtime.score_maps import is_grey
 from netcompile.runtime.score_maps import labels_of as predicted_labels
 from netcompile.runtime.segment import Broken, Segmented, read_all, reason_of, segment
 
-if TYPE_CHECKING:
-    from netcompile.runtime.loaded import Loaded
-    from netcompile.runtime.prepare import Preparation
-
-    Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +101,10 @@ def evaluate(
     NetError where the data has fewer label maps than `heads`, or no pixel was counted.
     """
     if len(heads) > len(data.heads):
-        raise NetError(
-            Diagnostic(
-                "data-set",
-                f"the net has {len(heads)} outputs ({', '.join(heads)}), the data set {len(data.heads)} label maps",
-                remedy="--output BLOB names the one to score",
-            )
+        refuse(
+            "data-set",
+            f"the net has {len(heads)} outputs ({', '.join(heads)}), the data set {len(data.heads)} label maps",
+            remedy="--output BLOB names the one to score",
         )
     mine = [(index, data.samples[index]) for index in group.share(len(data.samples))]
     progress = Progress(len(mine), "images", group.leads)
@@ -212,7 +208,7 @@ def _together(
     )  # fmt: skip
     images, broken = (int(count) for count in group.sum(counts))
     if not images:
-        raise NetError(Diagnostic("data-set", "not one image could be scored", why="each is reported above"))
+        refuse("data-set", "not one image could be scored", why="each is reported above")
     results = []
     for index, (blob, tally) in enumerate(zip(heads, tallies, strict=True)):
         size = max(part[0][index] for part in parts)
@@ -233,7 +229,7 @@ def _names(wanted: str, count: int, insist: bool) -> tuple[str, ...]:
     if len(names) == count:
         return names
     if insist and names:
-        raise NetError(Diagnostic("class-names", f"'{wanted}' names {len(names)} classes, the net has {count}"))
+        refuse("class-names", f"'{wanted}' names {len(names)} classes, the net has {count}")
     return tuple(f"class {index}" for index in range(count))
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from netcompile.runtime.evaluate import Evaluation, Head, Worst
 from netcompile.runtime.evaluation_text import percent
 from netcompile.runtime.html import page, picture
 
-if TYPE_CHECKING:
-    from netcompile.runtime.evaluate import Evaluation, Head, Worst
-
-    Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 WRONG, IGNORED = (214, 51, 32), (128, 128, 128)
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 from netcompile.report.table import table
+from netcompile.runtime.evaluate import Evaluation, Head
 from netcompile.runtime.metrics import score_lines
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from netcompile.runtime.evaluate import Evaluation, Head
 
 
 def evaluation_as_text(found: Evaluation, now: datetime, iteration: int) -> str:

@@ -5,24 +5,23 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from netcompile.caffemodel.blob import CaffeModel
+from netcompile.caffemodel.convert import ConversionReport, stream_tensors
+from netcompile.caffemodel.reader import read_caffemodel
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.emit.module import Module
 from netcompile.emit.weights import needs_weights, weight_plan
 from netcompile.ir.indices import index_inputs
 from netcompile.pipeline import Analysed, compile_net
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from netcompile.caffemodel.convert import ConversionReport
-    from netcompile.emit.module import Module
-
-    Arrays = Mapping[str, np.ndarray[Any, Any]]
+Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
@@ -77,9 +76,6 @@ def with_weights(
                     )
                 ]
             )
-        from netcompile.caffemodel.blob import CaffeModel
-        from netcompile.caffemodel.convert import stream_tensors
-        from netcompile.caffemodel.reader import read_caffemodel
 
         # Without a file every tensor is a constant of the plan.
         model = CaffeModel("", "V2", "", ()) if weights is None else read_caffemodel(weights)

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import os
+from base64 import b64encode
+from hashlib import sha256
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
 
-    Array = np.ndarray[Any, np.dtype[Any]]
+from netcompile.report.as_html import FOLDER as REPORT
+from netcompile.version import __version__
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
 
 
 def page(template: str, **values: Any) -> str:
     """A page of `templates/`. Pictures are let in as data alone, the style by its hash, everything else is shut out."""
-    from base64 import b64encode
-    from hashlib import sha256
-
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    from netcompile import __version__
-    from netcompile.report.as_html import FOLDER as REPORT
 
     environment = Environment(
         loader=FileSystemLoader(FOLDER, encoding="utf-8"),
@@ -51,9 +50,6 @@ def _text(path: str) -> str:
 
 def picture(pixels: Array, palette: Array | None = None) -> str:
     """An image of H×W labels or H×W×3 bytes as a data URI: PNG, JPEG for photographs above some size."""
-    from base64 import b64encode
-
-    from PIL import Image
 
     image, buffer = Image.fromarray(pixels), BytesIO()
     if palette is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin
@@ -12,8 +12,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 from netcompile.runtime.palettes import voc_palette
 from netcompile.runtime.prepare import FCN_MEAN_BGR
 
-if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 __all__ = [
     "FCN_MEAN_BGR",

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from hashlib import file_digest, sha256
+from typing import Any
 
+import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
-
-if TYPE_CHECKING:
-    from netcompile.caffemodel.convert import ConversionReport
-    from netcompile.ir.graph import Graph
-    from netcompile.pipeline import Analysed
-    from netcompile.runtime.prepare import Preparation
+from netcompile.analysis.outputs import output_kinds
+from netcompile.caffemodel.convert import ConversionReport
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.ir.graph import Graph
+from netcompile.pipeline import Analysed, compile_net
+from netcompile.runtime.execute import DTYPES, ties, uninitialised, with_weights
+from netcompile.runtime.prepare import Preparation, from_json
 
 MANIFEST = "manifest.json"
 Blob = tuple[str, tuple[int, ...]]  # name, shape
@@ -52,7 +56,6 @@ def load_build(folder: str) -> Loaded:
 
     Raises NetError where the folder is no whole build, or its files are not those that its manifest was written for.
     """
-    import json
 
     try:
         with open(os.path.join(folder, MANIFEST), encoding="utf-8") as file:
@@ -69,14 +72,11 @@ def load_build(folder: str) -> Loaded:
     needed = [names["module"], *([weights] if weights else [])]
     for name in needed:
         _check_file(folder, name, hashes)
-    from netcompile.runtime.execute import ties, uninitialised
 
     # The parameters become those of the file, and are never in memory twice.
     with open(os.path.join(folder, names["module"]), encoding="utf-8") as file, uninitialised():
         net = instance(file.read(), names["class"], names["module"])
     if weights:
-        from safetensors.torch import load_file
-
         net.load_state_dict(load_file(os.path.join(folder, weights)), assign=not ties(net))
     elif any(True for _ in net.parameters()):
         raise _broken(folder, "it was built without weights", "netcompile build … --weights F.caffemodel")
@@ -87,14 +87,12 @@ def load_build(folder: str) -> Loaded:
 
 def _prepared(folder: str, fields: Any, hashes: Mapping[str, Any]) -> Preparation | None:
     """What an input's images go through; None where the net did not say."""
-    from netcompile.runtime.prepare import from_json
 
     if fields is None:
         return None
     name = fields.get("mean_image")
     if name is None:
         return from_json(fields, None)
-    import numpy as np
 
     _check_file(folder, name, hashes)
     return from_json(fields, np.load(os.path.join(folder, name), allow_pickle=False))
@@ -112,7 +110,6 @@ def instance(source: str, class_name: str, origin: str) -> nn.Module:
 
 
 def _check_file(folder: str, name: str, hashes: Mapping[str, Any]) -> None:
-    from hashlib import file_digest
 
     path = os.path.join(folder, name)
     if os.path.basename(name) != name or not os.path.isfile(path):
@@ -135,11 +132,6 @@ def load_net(
 
     `noticed` takes what was noticed about the weights.
     """
-    from hashlib import sha256
-
-    from netcompile.analysis.outputs import output_kinds
-    from netcompile.pipeline import compile_net
-    from netcompile.runtime.execute import with_weights
 
     module = compile_net(analysed, level, outputs, weights, dtype=dtype)
     net = with_weights(analysed, module, weights, allow_missing, noticed=noticed)
@@ -161,7 +153,6 @@ def load_net(
 
 def to_device(loaded: Loaded, device: str, dtype: str = "float32") -> torch.device:
     """Move the net to a device, with full float32 accuracy there, and say which device it is."""
-    from netcompile.runtime.execute import DTYPES
 
     target = torch.device(device)
     if target.type == "cuda":

@@ -10,12 +10,12 @@ import struct
 import zlib
 from collections.abc import Iterator
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import h5py
 import numpy as np
 
-if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _COMPRESSED, _MATRIX = 15, 14
@@ -82,7 +82,6 @@ def _array(fields: list[tuple[int, bytes]], order: str) -> Array:
 
 
 def _read_hdf5(path: str, name: str) -> Array:
-    import h5py
 
     with h5py.File(path, "r") as file:
         if not isinstance(file.get(name), h5py.Dataset):

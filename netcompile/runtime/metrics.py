@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def confusion(truth: Array, predicted: Array, classes: int, ignore: int = 255) -> Array:
@@ -21,7 +19,7 @@ def confusion(truth: Array, predicted: Array, classes: int, ignore: int = 255) -
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Scores:
     """Pixel accuracy, mean class accuracy, IU per class, its mean, and frequency-weighted IU.
 

@@ -6,8 +6,12 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+import numpy as np
+from PIL import Image
+
+from netcompile.diagnostics.diagnostic import refuse
 
 PARTIAL = ".netcompile-partial"
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -115,9 +119,7 @@ def _locked(partial: str, folder: str) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise NetError(
-            Diagnostic("output-busy", f"another run is writing to {folder}", remedy="wait for it, or give another -o")
-        ) from None
+        refuse("output-busy", f"another run is writing to {folder}", remedy="wait for it, or give another -o")
     except OSError:
         pass
     return descriptor
@@ -125,7 +127,6 @@ def _locked(partial: str, folder: str) -> int:
 
 def made_by_png(path: str) -> str | None:
     """The text that `images.png` put into a PNG; None for a PNG of another origin, or one that is not whole."""
-    from PIL import Image
 
     with open(path, "rb") as file:
         file.seek(0, os.SEEK_END)
@@ -145,7 +146,6 @@ def made_by_png(path: str) -> str | None:
 
 def made_by_npz(path: str) -> str | None:
     """The comment of an npz archive; None where it is not whole."""
-    from zipfile import BadZipFile, ZipFile
 
     try:
         with ZipFile(path) as archive:
@@ -156,9 +156,6 @@ def made_by_npz(path: str) -> str | None:
 
 def npz(file: BinaryIO, name: str, array: object, made_by: str = "") -> None:
     """Write an npz archive with one array; the same array gives the same bytes."""
-    from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
-
-    import numpy as np
 
     with ZipFile(file, "w", ZIP_DEFLATED, compresslevel=1) as archive:
         member = ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))

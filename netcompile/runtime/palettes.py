@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import refuse
 
-if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "classes")
 
@@ -51,22 +52,18 @@ def palette(name: str) -> Array:
     if name.lower() == "cityscapes":
         return cityscapes_palette()
     if not os.path.isfile(name):
-        raise NetError(
-            Diagnostic("palette", f"there is no palette '{name}'", remedy="--palette voc, cityscapes, or a file")
-        )
+        refuse("palette", f"there is no palette '{name}'", remedy="--palette voc, cityscapes, or a file")
     with open(name, "rb") as file:
         data = file.read(1 << 20)
     colours = _colours_of_image(name) or _colours_of_text(data)
     if colours is None and len(data) in (768, 770, 772):
         colours = [list(data[i : i + 3]) for i in range(0, 768, 3)]
     if not colours or len(colours) > 256:
-        raise NetError(
-            Diagnostic(
-                "palette",
-                f"{name}: no palette can be read from it",
-                why=f"it has {len(colours)} colours" if colours else "it is no image of mode P, no .act, no text",
-                remedy="write one colour a line: 128 64 128",
-            )
+        refuse(
+            "palette",
+            f"{name}: no palette can be read from it",
+            why=f"it has {len(colours)} colours" if colours else "it is no image of mode P, no .act, no text",
+            remedy="write one colour a line: 128 64 128",
         )
     found = np.zeros((256, 3), np.uint8)
     found[: len(colours)] = colours
@@ -74,7 +71,6 @@ def palette(name: str) -> Array:
 
 
 def _colours_of_image(path: str) -> list[list[int]] | None:
-    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as image:
@@ -125,19 +121,15 @@ def class_names(name: str) -> tuple[str, ...]:
     if name in class_sets():
         return tuple(row[0] for row in _rows(name))
     if not os.path.isfile(name):
-        raise NetError(
-            Diagnostic(
-                "class-names",
-                f"there is no list of classes '{name}'",
-                remedy=f"--classes {', '.join(class_sets())}, or a file with one class a line",
-            )
+        refuse(
+            "class-names",
+            f"there is no list of classes '{name}'",
+            remedy=f"--classes {', '.join(class_sets())}, or a file with one class a line",
         )
     with open(name, encoding="utf-8-sig", errors="replace") as file:
         text = file.read(1 << 20).strip()
     lines = [line.strip() for line in text.partition("\n\n")[0].splitlines()]
     if len(lines) == 1 and lines[0].startswith("["):
-        import json
-
         try:
             return tuple(str(item) for item in json.loads(lines[0]))
         except ValueError:

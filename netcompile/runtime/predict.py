@@ -6,26 +6,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.emit.names import identifier
 from netcompile.runtime.companions import Companions
 from netcompile.runtime.images import overlay, png, tinted
+from netcompile.runtime.loaded import Loaded
 from netcompile.runtime.outputs import Outputs, claimed, npz
+from netcompile.runtime.prepare import Preparation
 from netcompile.runtime.progress import Progress
 from netcompile.runtime.ranks import Ranks
 from netcompile.runtime.score_maps import grey, is_grey, labels_of, probabilities
 from netcompile.runtime.segment import Broken, Segmented, read_all, segment
+from netcompile.runtime.sources import Picture
 
-if TYPE_CHECKING:
-    from netcompile.runtime.loaded import Loaded
-    from netcompile.runtime.prepare import Preparation
-    from netcompile.runtime.sources import Picture
-
-    Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +112,6 @@ def blob_folder(loaded: Loaded, blob: str) -> str:
     """ "" for the only output; of several, a folder name for each."""
     if len(loaded.outputs) == 1:
         return ""
-    from netcompile.emit.names import identifier
 
     return f"{identifier(blob)}/"
 
@@ -126,7 +124,7 @@ def write(out: Outputs, loaded: Loaded, result: Segmented, wanted: Wanted) -> No
         stem = f"{blob_folder(loaded, blob)}{result.key.name}"
         if wanted.softmax and kind != "labels":
             if score.ndim != 3:
-                raise NetError(Diagnostic("score-map", f"output '{blob}' holds labels: there are no probabilities"))
+                refuse("score-map", f"output '{blob}' holds labels: there are no probabilities")
             known = probabilities(score, kind)
             out.write(out.path("softmax", f"{stem}.npz"), partial(npz, name="prob", array=known, made_by=out.settings))
         levels = grey(score, kind) if is_grey(score, kind) else None

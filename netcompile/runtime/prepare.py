@@ -7,19 +7,18 @@ what it says. The FCN reference code's mean is a default for where nobody says o
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from netcompile.layers.images import NO_DATA_LAYER
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
-from netcompile.record import record, replace
+from netcompile.caffemodel.reader import read_mean
+from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.diagnostics.source import Span
+from netcompile.ir.graph import Input
+from netcompile.layers.images import NO_DATA_LAYER, Images
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from netcompile.ir.graph import Input
-    from netcompile.layers.images import Images
-    from netcompile.prototxt.source import Span
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -29,7 +28,7 @@ FCN_MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)
 ORDERS = ("bgr", "rgb", "grey", "depth")
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Preparation:
     """(pixel − mean) · scale, channels in the given order.
 
@@ -198,16 +197,12 @@ def _with_mean(made: Preparation, mean: str) -> Preparation:
     if numbers and all(map(isfinite, numbers)):
         return replace(made, mean=numbers, image=None, origin="--mean", unsaid="")
     if not os.path.isfile(mean):
-        raise NetError(
-            Diagnostic(
-                "mean-file",
-                f"'{mean}' is neither numbers nor a file",
-                remedy="--mean 104.007,116.669,122.679 or --mean FILE.binaryproto",
-            )
+        refuse(
+            "mean-file",
+            f"'{mean}' is neither numbers nor a file",
+            remedy="--mean 104.007,116.669,122.679 or --mean FILE.binaryproto",
         )
     import numpy as np
-
-    from netcompile.caffemodel.reader import read_mean
 
     image = read_mean(mean).array().astype(np.float32)
     while image.ndim > 3 and image.shape[0] == 1:
@@ -216,7 +211,7 @@ def _with_mean(made: Preparation, mean: str) -> Preparation:
         image = image[:, None, None]
     if image.ndim != 3:
         shape = "x".join(map(str, image.shape))
-        raise NetError(Diagnostic("mean-file", f"{mean}: its shape {shape} is not that of an image's mean"))
+        refuse("mean-file", f"{mean}: its shape {shape} is not that of an image's mean")
     average = tuple(float(value) for value in image.mean((1, 2), dtype=np.float64))
     whole = image if image[0].size > 1 else None
     return replace(made, mean=average, image=whole, origin=os.path.basename(mean), unsaid="")
@@ -224,21 +219,19 @@ def _with_mean(made: Preparation, mean: str) -> Preparation:
 
 def _for_channels(made: Preparation, channels: int) -> Preparation:
     if channels not in (1, 3):
-        raise NetError(
-            Diagnostic(
-                "image-input",
-                f"the net's input has {channels} channels; an image has 3, or 1",
-                remedy="netcompile run feeds any array",
-            )
+        refuse(
+            "image-input",
+            f"the net's input has {channels} channels; an image has 3, or 1",
+            remedy="netcompile run feeds any array",
         )
     if made.order == "depth" and channels != 1:
-        raise NetError(Diagnostic("image-input", f"the net's input has {channels} channels, a depth map has 1"))
+        refuse("image-input", f"the net's input has {channels} channels, a depth map has 1")
     if channels == 1:
         mean = made.mean if len(made.mean) == 1 else (sum(made.mean) / len(made.mean),)
         made = replace(made, order=made.order if made.order == "depth" else "grey", mean=mean)
     elif len(made.mean) not in (1, 3):
-        raise NetError(Diagnostic("mean-file", f"the mean has {len(made.mean)} numbers, the image 3 channels"))
+        refuse("mean-file", f"the mean has {len(made.mean)} numbers, the image 3 channels")
     if made.image is not None and made.image.shape[0] != channels:
         found = made.image.shape[0]
-        raise NetError(Diagnostic("mean-file", f"the mean image has {found} channels, the net's input {channels}"))
+        refuse("mean-file", f"the mean image has {found} channels, the net's input {channels}")
     return made

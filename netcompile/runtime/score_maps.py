@@ -5,14 +5,13 @@ Scores are logits unless the net itself ends in Softmax, Sigmoid or ArgMax; `kin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import refuse
 
-if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def is_grey(score: Array, kind: str = "") -> bool:
@@ -33,13 +32,11 @@ def labels_of(score: Array, kind: str = "") -> Array:
         return np.asarray(score[0] > (0.5 if kind == "probabilities" else 0), np.uint8)
     if score.ndim != 3 or not 2 <= score.shape[0] <= 256:
         shape = "×".join(map(str, score.shape))
-        raise NetError(
-            Diagnostic(
-                "score-map",
-                f"the output is {shape}, no map of 1 to 256 classes",
-                why="labels are the class of the largest score at each pixel",
-                remedy="--output BLOB names another blob; netcompile run saves any blob as it is",
-            )
+        refuse(
+            "score-map",
+            f"the output is {shape}, no map of 1 to 256 classes",
+            why="labels are the class of the largest score at each pixel",
+            remedy="--output BLOB names another blob; netcompile run saves any blob as it is",
         )
     return np.asarray(score.argmax(0), np.uint8)
 

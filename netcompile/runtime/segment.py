@@ -7,20 +7,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import refuse
+from netcompile.pipeline import Analysed
 from netcompile.runtime.images import read_image
 from netcompile.runtime.loaded import Loaded
+from netcompile.runtime.prepare import Preparation
 
-if TYPE_CHECKING:
-    from netcompile.pipeline import Analysed
-    from netcompile.runtime.prepare import Preparation
-
-    Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 K = TypeVar("K")
 AHEAD = 4  # images read ahead of the net
@@ -141,7 +139,7 @@ def _run(
     try:
         scores = _forward(group, images, loaded, prepare, device, extra)
     except NotImplementedError as error:
-        raise NetError(Diagnostic("unknown-layer", str(error))) from None
+        refuse("unknown-layer", str(error))
     except (RuntimeError, ValueError) as error:
         if len(group) > 1:
             for image in group:  # one at a time: less memory, and a culprit spoils its own turn only
@@ -149,9 +147,7 @@ def _run(
             return
         if "out of memory" in str(error) or "can't allocate memory" in str(error):
             high, wide = images[0].shape[:2]
-            raise NetError(
-                Diagnostic("no-memory", f"an image of {wide} by {high} pixels does not fit the memory of {device}")
-            ) from None
+            refuse("no-memory", f"an image of {wide} by {high} pixels does not fit the memory of {device}")
         yield Broken(group[0].key, f"the net does not take it: {reason_of(error)}")
         return
     for index, (image, rgb) in enumerate(zip(group, images, strict=True)):

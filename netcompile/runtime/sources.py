@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from glob import glob
 
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 
 EXTENSIONS = frozenset(
     [
@@ -67,8 +68,6 @@ def _of_argument(argument: str, beside: str) -> Iterable[tuple[str, str]]:
     elif os.path.lexists(argument):
         yield argument, os.path.basename(argument)
     elif any(character in argument for character in "*?["):
-        from glob import glob
-
         for path in sorted(glob(argument, recursive=True)):
             if os.path.isdir(path):
                 yield from _of_folder(path, beside)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +14,10 @@ from torch import Tensor, nn
 
 from netcompile.analysis.cost import costs
 from netcompile.analysis.shapes import infer
+from netcompile.caffemodel.plan import match
+from netcompile.caffemodel.reader import read_caffemodel
 from netcompile.caffemodel.recipe import Take, evaluate
+from netcompile.diagnostics.diagnostic import NetError
 from netcompile.emit.module import Module, emit
 from netcompile.emit.weights import weight_plan
 from netcompile.ir.graph import Graph, Input, Node, Value
@@ -24,11 +27,10 @@ from netcompile.passes import optimise
 from netcompile.passes.base import Facts
 from netcompile.pipeline import Analysed, compile_net
 from netcompile.runtime.drawn import draw, numbers
-from netcompile.runtime.execute import DTYPES, load_source
+from netcompile.runtime.execute import DTYPES, load_source, with_weights
 from netcompile.runtime.progress import Progress
 
-if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 _BEST_OF = 10  # a peak is the best of some tries
 
@@ -205,9 +207,6 @@ def _blobs_of(analysed: Analysed, module: Module, weights: str | None, seed: int
 
 
 def _of_file(analysed: Analysed, module: Module, weights: str) -> dict[Take, Array]:
-    from netcompile.caffemodel.plan import match
-    from netcompile.caffemodel.reader import read_caffemodel
-    from netcompile.prototxt.diagnostic import NetError
 
     found = match(read_caffemodel(weights), weight_plan(analysed.graph, module))
     errors = [problem for problem in found.problems if problem.severity == "error"]
@@ -221,7 +220,6 @@ def _of_file(analysed: Analysed, module: Module, weights: str) -> dict[Take, Arr
 
 
 def _whole(analysed: Analysed, module: Module, weights: str | None, seed: int) -> nn.Module:
-    from netcompile.runtime.execute import with_weights
 
     return with_weights(analysed, module, weights) if weights is not None else draw(analysed, module, seed)
 

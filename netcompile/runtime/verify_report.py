@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from netcompile.report.table import table
 from netcompile.report.words import shape_text
+from netcompile.runtime.blobs import Blobs
 from netcompile.runtime.html import page, picture
 from netcompile.runtime.images import thumbnail
-from netcompile.runtime.verify import error_plane
+from netcompile.runtime.verify import Compared, Verification, error_plane
 
-if TYPE_CHECKING:
-    from netcompile.runtime.blobs import Blobs
-    from netcompile.runtime.verify import Compared, Verification
-
-    Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 MAPS = 36  # heat maps of blobs that differ on a page
 BEST = 8  # heat maps where none does

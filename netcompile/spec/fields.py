@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
@@ -132,7 +133,6 @@ def _unknown(kind: str, own: str | None, name: str, own_fields: dict[str, FieldT
 
 
 def _nearest(name: str, known: Any) -> str:
-    from difflib import get_close_matches
 
     close = get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

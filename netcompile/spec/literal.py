@@ -8,6 +8,7 @@ it is computed here so that such a file writes the prototxt that it wrote then.
 
 from __future__ import annotations
 
+from ast import literal_eval
 from typing import Any
 
 _WORD = (1 << 64) - 1
@@ -23,7 +24,6 @@ def as_python2(text: str) -> str:
     """
     if not text.startswith("{"):
         return text
-    from ast import literal_eval
 
     try:
         value = literal_eval(text)

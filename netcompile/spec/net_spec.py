@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from netcompile.prototxt.message import Message
+from netcompile.prototxt.printer import to_text
 from netcompile.spec.fields import SpecError, enum_value, layer_message, schema_order
 
 
@@ -83,7 +84,6 @@ class Proto:
         object.__setattr__(self, "whole", whole)
 
     def __str__(self) -> str:
-        from netcompile.prototxt.printer import to_text
 
         return to_text(self.message)
 

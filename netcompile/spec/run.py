@@ -10,16 +10,14 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import PathLike
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING
 
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
-from netcompile.prototxt.source import Source, Span
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.source import Source, Span
+from netcompile.prototxt.recognise import open_source
 from netcompile.spec.fields import SpecError
 from netcompile.spec.stand_in import Absent, elsewhere, modules
-
-if TYPE_CHECKING:
-    from os import PathLike
 
 
 def run_file(path: str | PathLike[str]) -> None:
@@ -28,7 +26,7 @@ def run_file(path: str | PathLike[str]) -> None:
     Raises OSError if it cannot be read, NetError (located in the file) for whatever goes wrong inside it. A
     non-zero `sys.exit` passes through.
     """
-    source = Source.read(path)
+    source = open_source(path)
     name = os.fspath(path)
     try:
         code = compile(source.text, name, "exec", dont_inherit=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+from netcompile.prototxt.schema import enum_names, enum_type, message_names
 from netcompile.spec import coord_map, net_spec
 from netcompile.spec.literal import as_python2
 
@@ -93,7 +94,6 @@ def _absent(name: str) -> Any:
 def _generated(name: str) -> Any:
     """A name of caffe_pb2: a message class, an enum of the file, or one of its values."""
     from netcompile.prototxt.descriptors import enum_class, message_class
-    from netcompile.prototxt.schema import enum_names, enum_type, message_names
 
     if name in message_names():
         return message_class(name)

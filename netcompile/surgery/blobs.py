@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.caffemodel.reader import read_caffemodel
+from netcompile.caffemodel.tensorfile import Entry, write
+from netcompile.diagnostics.diagnostic import refuse
 
-if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
-    Weights: TypeAlias = dict[str, tuple[Array, ...]]
-else:
-    Weights = dict
+Array = np.ndarray[Any, np.dtype[Any]]
+Weights: TypeAlias = dict[str, tuple[Array, ...]]
 
 _BYTES, _VARINT = 2, 0
 
@@ -30,7 +31,6 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
         head = file.read(9)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 27:
         return _of_safetensors(os.fspath(path))
-    from netcompile.caffemodel.reader import read_caffemodel
 
     found: Weights = {}
     for layer in read_caffemodel(path).layers:
@@ -41,24 +41,20 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
 
 
 def _of_safetensors(path: str) -> Weights:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
 
     try:
         tensors = load_file(path)
     except SafetensorError as error:
-        raise NetError(Diagnostic("weights-file", f"{path}: not a whole .safetensors file: {error}")) from None
+        refuse("weights-file", f"{path}: not a whole .safetensors file: {error}")
     grouped: dict[str, dict[int, Array]] = {}
     for key, array in tensors.items():
         layer, _, index = key.rpartition(".")
         if not layer or not index.isdigit():
-            raise NetError(
-                Diagnostic(
-                    "weights-file",
-                    f"{path}: key '{key}' is not of the form LAYER.INDEX",
-                    why="weights of a compiled module have other keys and shapes than Caffe's blobs",
-                    remedy="give the caffemodel, or what convert-weights makes of it without --net",
-                )
+            refuse(
+                "weights-file",
+                f"{path}: key '{key}' is not of the form LAYER.INDEX",
+                why="weights of a compiled module have other keys and shapes than Caffe's blobs",
+                remedy="give the caffemodel, or what convert-weights makes of it without --net",
             )
         grouped.setdefault(layer, {})[int(index)] = array.astype(np.float32)
     return {layer: tuple(blobs[index] for index in sorted(blobs)) for layer, blobs in grouped.items()}
@@ -75,8 +71,6 @@ def write_weights(
     """
     target = os.fspath(path)
     if target.endswith(".safetensors"):
-        from netcompile.caffemodel.tensorfile import Entry, write
-
         entries = [
             Entry(f"{layer}.{index}", "float32", tuple(array.shape), lambda array=array: [_bytes(array)])  # type: ignore[misc]
             for layer, arrays in weights.items()
@@ -84,9 +78,7 @@ def write_weights(
         ]
         return write(target, entries, {"format": "pt"})
     if not target.endswith(".caffemodel"):
-        raise NetError(
-            Diagnostic("output-path", f"'{target}' is neither .caffemodel nor .safetensors", remedy="name it so")
-        )
+        refuse("output-path", f"'{target}' is neither .caffemodel nor .safetensors", remedy="name it so")
     return _write_whole(target, _caffemodel(weights, name, types or {}))
 
 

@@ -8,20 +8,18 @@ convolution. (Long, Shelhamer, Darrell 2015, section 3.1.)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.ir.build import Options
 from netcompile.ir.graph import Node, Value
 from netcompile.layers.base import IntShape
 from netcompile.layers.dense import InnerProduct
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.prototxt.message import Message
+from netcompile.surgery.blobs import Weights
 from netcompile.surgery.net import Net, of_message
-
-if TYPE_CHECKING:
-    from netcompile.surgery.blobs import Weights
 
 # Layers that do to a N×K×1×1 blob what they do to N×K, at their default axis.
 _POINTWISE = frozenset(
@@ -55,7 +53,7 @@ _POINTWISE = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Converted:
     """The new net and weights, and what was done: a line for each layer."""
 
@@ -80,7 +78,7 @@ def convolutionalise(
     if work.problems:
         raise NetError(work.problems)
     if not work.changes:
-        raise NetError(Diagnostic("surgery", "the net has no InnerProduct layer: there is nothing to convert"))
+        refuse("surgery", "the net has no InnerProduct layer: there is nothing to convert")
     layers = _padded(work.layers, pad) if pad is not None else work.layers
     changed = of_message(net.message.replace(layer=layers), net.name, options)
     return Converted(changed, work.weights, tuple(work.changes))

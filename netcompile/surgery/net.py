@@ -7,17 +7,19 @@ from dataclasses import dataclass
 
 from netcompile.analysis.assume import assume
 from netcompile.analysis.shapes import infer
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options, build
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import BlobSpec, IntShape
 from netcompile.pipeline import net_name
-from netcompile.prototxt.diagnostic import NetError
 from netcompile.prototxt.load import load_net
 from netcompile.prototxt.message import Message
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
+from netcompile.zoo.find import find_definition
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Net:
     """A net in today's format (V2) with the graph and the shapes that it has for some options."""
 
@@ -63,6 +65,5 @@ def parse_net(text: str, options: Options = Options()) -> Net:  # noqa: B008
 
 def read_net(path: str | os.PathLike[str], options: Options = Options()) -> Net:  # noqa: B008
     """The net of a prototxt, or of a bundled definition of that name. Raises NetError, OSError."""
-    from netcompile.zoo.find import find_definition
 
-    return open_net(Source.read(find_definition(path) or path), options)
+    return open_net(open_source(find_definition(path) or path), options)

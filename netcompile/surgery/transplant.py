@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from zlib import crc32
 
 import numpy as np
+import torch
 
 from netcompile.caffemodel.describe import shape_text
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.ir.graph import Node
 from netcompile.layers.base import BlobSpec
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.surgery.blobs import Weights
 from netcompile.surgery.net import Net
+from netcompile.train.fillers import default, fill, problem
 
-if TYPE_CHECKING:
-    from netcompile.surgery.blobs import Weights
-
-    Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Transplanted:
     """Weights for a net, and where each came from.
 
@@ -101,11 +102,6 @@ def _plain(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _filled(node: Node, index: int, spec: BlobSpec, seed: int) -> Array:
     """The blob as Caffe draws it before training."""
-    from zlib import crc32
-
-    import torch
-
-    from netcompile.train.fillers import default, fill, problem
 
     if spec.filler is not None:
         wrong = problem(spec.filler, spec.shape, node.name)
@@ -198,17 +194,15 @@ def expand_score(weights: Weights, layer: str, old: Weights, old_layer: str | No
             if target is None
             else f"the old weights have no layer '{old_layer or layer}'"
         )
-        raise NetError(Diagnostic("surgery", what))
+        refuse("surgery", what)
     blobs = []
     for index, (new, known) in enumerate(zip(target, source, strict=False)):
         known = known.reshape(known.shape[-1:]) if new.ndim == 1 else known
         if known.ndim != new.ndim or known.shape[1:] != new.shape[1:] or known.shape[0] > new.shape[0]:
-            raise NetError(
-                Diagnostic(
-                    "surgery",
-                    f"blob {index} of '{old_layer or layer}' is {shape_text(known.shape)}: "
-                    f"no first part of {shape_text(new.shape)}",
-                )
+            refuse(
+                "surgery",
+                f"blob {index} of '{old_layer or layer}' is {shape_text(known.shape)}: "
+                f"no first part of {shape_text(new.shape)}",
             )
         expanded = np.array(new)
         expanded[: known.shape[0]] = known

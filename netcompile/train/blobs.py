@@ -32,10 +32,10 @@ from netcompile.caffemodel.recipe import (
     Transpose,
     sources,
 )
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.source import Span
 from netcompile.emit.module import Module
 from netcompile.layers.base import BlobSpec, IntShape
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
-from netcompile.prototxt.source import Span
 from netcompile.train import fillers
 
 

@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from netcompile.prototxt.source import Source
+from netcompile.diagnostics.source import Source
+from netcompile.prototxt.recognise import open_source
 from netcompile.runtime.metrics import Scores, confusion, score_lines, scores
 from netcompile.train.blobs import blobs_of
 from netcompile.train.data.folders import FCN_MEAN_BGR, read_labels, voc_items
@@ -56,7 +57,7 @@ def bundled(name: str) -> Source:
     """A definition of the bundled net, under its real path."""
     path = find_definition(f"{NET}/{name}.prototxt")
     assert path is not None
-    return Source.read(path)
+    return open_source(path)
 
 
 def solver_for(plan: Plan) -> Solver:

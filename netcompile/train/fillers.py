@@ -5,13 +5,14 @@ Distributions are Caffe's, the random numbers are torch's: the same seed gives o
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from math import ceil, prod, sqrt
 
 import torch
 from torch import Generator, Tensor
 
+from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.layers.params import filler_mistake
-from netcompile.prototxt.diagnostic import Diagnostic
 from netcompile.prototxt.message import Message
 
 TYPES = ("constant", "uniform", "gaussian", "positive_unitball", "xavier", "msra", "bilinear")
@@ -35,8 +36,6 @@ def problem(filler: Message, shape: tuple[int, ...], layer: str) -> Diagnostic |
     what = why = remedy = ""
     at = "type"
     if kind not in TYPES:
-        from difflib import get_close_matches
-
         near = get_close_matches(kind, TYPES, 1)
         what, why = f"unknown filler '{kind}' in layer '{layer}'", f"Caffe has {', '.join(TYPES)}"
         remedy = f'did you mean "{near[0]}"?' if near else ""

@@ -9,15 +9,16 @@ output where they mean their input. A training that is to follow Caffe's has to 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import log
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.ir.graph import Node, Value
 from netcompile.layers.base import Arity, Emission, Emitted, Layer, Shape
 from netcompile.pipeline import Analysed
-from netcompile.prototxt.diagnostic import Diagnostic
 
 TYPES = ("Power", "Log", "BNLL")
 LOST = ("Power", "Log")  # nothing from above gets through
@@ -67,7 +68,7 @@ def _power(y: Tensor, power: float, scale: float, shift: float) -> Tensor | None
     return torch.full_like(y, power) if shift == 0 else factor * y / (scale * y + shift)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class InPlace(Layer):
     """A layer that works in place, with Caffe's gradient for it."""
 
@@ -107,8 +108,6 @@ def _numbers(node: Node) -> tuple[float, ...]:
         section = message.get("power_param")
         return tuple(float(section.get(name)) for name in ("power", "scale", "shift"))
     if node.type == "Log":
-        from math import log
-
         section = message.get("log_param")
         base, scale, shift = (float(section.get(name)) for name in ("base", "scale", "shift"))
         return (scale if base == -1 else scale / log(base), scale, shift)

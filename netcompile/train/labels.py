@@ -13,10 +13,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.ir.graph import Node, Value
 from netcompile.layers.base import Arity, Emission, Emitted, Layer, Shape
 from netcompile.pipeline import Analysed
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
 
 _IMPORT = "from netcompile.train.labels import within"
 
@@ -83,7 +83,7 @@ def _check(node: Node, bottoms: Sequence[tuple[int, ...]]) -> Check | None:
     return None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CheckedLabels(Layer):
     """Passes its bottom on if all its values are classes."""
 

@@ -9,16 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from netcompile.caffemodel.recipe import Take
+from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.layers.base import AUTOMATIC
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
-from netcompile.prototxt.message import float32
+from netcompile.prototxt.schema import float32
 from netcompile.train import parallel
 from netcompile.train.blobs import Blob, LayerBlobs
 from netcompile.train.data.base import Batches
@@ -29,11 +29,10 @@ from netcompile.train.snapshot import Progress, caffe_blobs, read_snapshot, rest
 from netcompile.train.solver import Solver
 from netcompile.train.stuck import stuck
 
-if TYPE_CHECKING:
-    Array = np.ndarray[Any, Any]
+Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TestNet:
     """A net that is tested: its feed, its blobs (mostly the trained net's), and how many batches a test has."""
 
@@ -266,14 +265,14 @@ class Training:
         progress, weights, state = read_snapshot(path)
         if progress.type != self.solver.type:
             what = f"{path}: a snapshot of {progress.type}, the solver is {self.solver.type}"
-            raise NetError(Diagnostic("snapshot", what, why="each type keeps histories of its own"))
+            refuse("snapshot", what, why="each type keeps histories of its own")
         restore(path, weights, self.layers, self.blobs)
         for index, info in enumerate(self.learned):
             for slot, tensor in enumerate(self.history[info.take]):
                 saved = state.get(f"history.{index}.{slot}")
                 if saved is None or saved.shape != tensor.shape:
                     what = f"{path}: no history for blob {info.take.index} of layer '{info.take.layer}'"
-                    raise NetError(Diagnostic("snapshot", what, why="the net learns other blobs than it did"))
+                    refuse("snapshot", what, why="the net learns other blobs than it did")
                 tensor.copy_(saved)
         self.iteration, self.step, self.seed = progress.iteration, progress.step, progress.seed
         self.recent.extend(progress.recent)

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from netcompile.caffemodel.recipe import Recipe, Take
+from netcompile.diagnostics.diagnostic import refuse
+from netcompile.diagnostics.source import Source
 from netcompile.emit.module import Module
 from netcompile.ir.build import Options, build
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.ir.tolerate import load_for
 from netcompile.layers.base import Arity, Emission, Emitted, IntShape, Layer, Shape
 from netcompile.pipeline import Analysed, analyse, compile_net
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.prototxt.message import Message
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.printer import to_text
+from netcompile.prototxt.recognise import open_source
 from netcompile.runtime.execute import load_source
 from netcompile.train.blobs import evaluate
 from netcompile.train.in_place import as_in_caffe
 from netcompile.train.labels import Check, LabelOutOfRange, with_checked_labels
 from netcompile.train.solver import NetRef
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from netcompile.zoo.find import find_definition
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Loss:
     weight: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Net:
     """An emitted net that takes its weights from a dictionary of Caffe's blobs."""
 
@@ -90,19 +90,16 @@ def find_net(ref: NetRef, beside: str) -> Source | None:
     tail = os.path.join(beside, os.path.basename(ref.path))  # solvers name paths from their repository's root
     for path in [*candidates, tail]:
         if os.path.isfile(path):
-            return Source.read(path)
-    from netcompile.zoo.find import find_definition
+            return open_source(path)
 
     bundled = find_definition(ref.path)
     if bundled is not None:
-        return Source.read(bundled)
+        return open_source(bundled)
     tried = ", ".join(dict.fromkeys(os.path.normpath(path) for path in candidates))
-    raise NetError(
-        Diagnostic(
+    refuse(
             "no-such-file", f"there is no net '{ref.path}'", ref.span, f"looked for {tried}",
             "give its path from the solver's folder",
-        )
-    )  # fmt: skip
+        )  # fmt: skip
 
 
 def source_of(ref: NetRef, beside: str) -> Source:
@@ -110,7 +107,6 @@ def source_of(ref: NetRef, beside: str) -> Source:
     found = find_net(ref, beside)
     if found is not None:
         return found
-    from netcompile.prototxt.printer import to_text
 
     assert ref.message is not None
     return Source(to_text(ref.message), f"{ref.span.source.name}:{ref.field}")
@@ -125,7 +121,7 @@ def _options(net: Message, ref: NetRef, train: bool, shapes: Mapping[str, IntSha
         if state.has("phase") and state.get("phase") != phase:
             what = f"the net asks for phase {state.get('phase')}, and the solver builds it for {phase}"
             why = "in Caffe the net has the last word, and would be built without its layers for this phase"
-            raise NetError(Diagnostic("solver-conflict", what, state.span_of("phase"), why, "remove phase"))
+            refuse("solver-conflict", what, state.span_of("phase"), why, "remove phase")
     return Options(train=train, level=level or 0, stages=ref.stages, shapes=dict(shapes), with_loss=True)
 
 
@@ -151,13 +147,11 @@ def compiled(analysed: Analysed, prepare: Callable[[Analysed, tuple[str, ...]], 
             if weight:
                 blobs.setdefault(top.blob, top)
                 if blobs[top.blob] != top:
-                    raise NetError(
-                        Diagnostic(
-                            "loss-overwritten",
-                            f"'{top.blob}' counts as a loss, and a later layer works on it in place",
-                            node.message.span_of("top"),
-                            remedy="give the later layer a top of its own",
-                        )
+                    refuse(
+                        "loss-overwritten",
+                        f"'{top.blob}' counts as a loss, and a later layer works on it in place",
+                        node.message.span_of("top"),
+                        remedy="give the later layer a top of its own",
                     )
                 losses.append(Loss(top.blob, weight))
     analysed, checks = with_checked_labels(replace(analysed, graph=graph.replace(blobs=blobs)))
@@ -180,7 +174,7 @@ def loss_weights(node: Node) -> tuple[float, ...]:
     return tuple(first if index == 0 else 0.0 for index in range(len(node.tops)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StopGradient(Layer):
     """Passes its bottom on and no gradient back: what ``propagate_down: false`` says of a bottom."""
 

@@ -183,7 +183,7 @@ def same_number(value: int) -> int:
 _IMPORT = "from netcompile.train.parallel import dropout_rows, gather_rows, split_rows"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Step(Layer):
     """Rows gathered or split: a call of a function above."""
 
@@ -242,7 +242,7 @@ BY_ROW = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Spread:
     """A net for several processes, and its layers (name, occurrence) that work on own rows."""
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from netcompile.caffemodel.recipe import Take
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.pipeline import Analysed
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.train import parallel
 from netcompile.train.blobs import Blob, LayerBlobs, blobs_of, draw, interpolate, layers_of
 from netcompile.train.data.arrays import read_arrays
@@ -27,7 +28,7 @@ from netcompile.train.solver import NetRef, Solver
 from netcompile.train.weights import copy_weights
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Wishes:
     """What is asked for beside the solver."""
 
@@ -78,7 +79,7 @@ def prepare(
     if not net.losses:
         what = f"the net '{train.name}' has no loss to train on"
         why = "no top of a loss layer, and no top with a loss_weight, takes part in phase TRAIN"
-        raise NetError(Diagnostic("no-loss", what, solver.train_net.span, why))
+        refuse("no-loss", what, solver.train_net.span, why)
     layers, infos = layers_of(net.module), blobs_of(net.module)
     generator = torch.Generator().manual_seed(seed)
     blobs = draw(infos, generator)
@@ -124,7 +125,7 @@ def _net(solver: Solver, ref: NetRef, train: bool, wishes: Wishes, seed: int, be
     if wishes.mean is not None and (arrays or wishes.data is None):
         why = "arrays are fed as they are" if arrays else "the net's own data layers say what they subtract"
         remedy = "leave --mean out; it is for the images of a --data folder or list"
-        raise NetError(Diagnostic("usage", "--mean does nothing here", why=why, remedy=remedy))
+        refuse("usage", "--mean does nothing here", why=why, remedy=remedy)
     if wishes.batches is not None:
         batches = wishes.batches
     elif arrays:
@@ -175,7 +176,6 @@ class _Filled:
     idle: Mapping[str, tuple[int, ...]]
 
     def batch(self, index: int) -> dict[str, Any]:
-        import numpy as np
 
         found = self.of.batch(index)
         return {**{name: np.zeros(shape, np.float32) for name, shape in self.idle.items()}, **found}
@@ -201,7 +201,7 @@ def _test(
         elif tuple(tensor.shape) != info.spec.shape:
             what = f"layer '{info.take.layer}' has blobs of other shapes in the test net than in the trained one"
             why = f"{_dims(info.spec.shape)} against {_dims(tensor.shape)}"
-            raise NetError(Diagnostic("test-net", what, ref.span, why))
+            refuse("test-net", what, ref.span, why)
         own[info.take] = tensor
     alone = [layer for layer in layers_of(net.module) if any((o.layer, o.index) not in shared for o in layer.owners)]
     copied = {name for path in wishes.weights for name in copy_weights(path, alone, own, needed=False).layers}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import exp
 
-from netcompile.prototxt.message import float32
+from netcompile.prototxt.schema import float32
 
 # Policy → the fields of the solver that it reads beside base_lr.
 POLICIES: dict[str, tuple[str, ...]] = {

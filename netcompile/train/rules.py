@@ -9,7 +9,7 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from netcompile.prototxt.message import float32
+from netcompile.prototxt.schema import float32
 from netcompile.train.solver import Solver
 
 Rule = Callable[[Solver, Tensor, Sequence[Tensor], float, int], Tensor]

@@ -7,15 +7,16 @@ the 32 images that the net is scored on.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 from math import cos, pi, sin
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from netcompile.train.data.folders import FCN_MEAN_BGR
 
-if TYPE_CHECKING:
-    Array = np.ndarray[Any, Any]
+Array = np.ndarray[Any, Any]
 
 CLASSES = ("background", "circle", "square", "triangle", "cross", "ring")
 IGNORED = 255
@@ -45,9 +46,6 @@ def draw_scene(
     random: np.random.Generator, height: int, width: int, shapes: tuple[int, int] = (1, 4)
 ) -> tuple[Array, Array]:
     """An H×W×3 byte image, RGB, and its H×W byte labels, 255 along the outlines of the shapes."""
-    from io import BytesIO
-
-    from PIL import Image
 
     grounds = random.uniform(0, 255, (2, 3))
     image = _ground(random, height, width, grounds)
@@ -93,7 +91,6 @@ def _ground(random: np.random.Generator, height: int, width: int, grounds: Array
 
 def _mask(random: np.random.Generator, kind: int, height: int, width: int) -> Array:
     """The part of each pixel that a shape covers, 0 … 1."""
-    from PIL import Image, ImageDraw
 
     canvas = Image.new("L", (width * _FINE, height * _FINE))
     pen = ImageDraw.Draw(canvas)

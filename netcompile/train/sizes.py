@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+
+from netcompile.diagnostics.diagnostic import refuse
 from netcompile.layers.base import IntShape
 from netcompile.pipeline import Analysed
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.train.data.base import Batches
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, Any]
+Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sized:
     """Batches, each new size of which is looked at once; `analyse` gives the net for the shapes of a batch."""
 
@@ -50,7 +49,7 @@ class Sized:
                 what = f"layer '{node.name}' does not go with a batch of another size: {size}"
                 why = f"its blob is {_dims(pair[0])}, and would be {_dims(pair[1])}"
                 span = node.message.span_of("type")
-                raise NetError(Diagnostic("batch-size", what, span, why, "give images of one size"))
+                refuse("batch-size", what, span, why, "give images of one size")
 
 
 def _dims(shape: IntShape) -> str:

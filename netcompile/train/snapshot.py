@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from netcompile.caffemodel.recipe import Take
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.train.blobs import LayerBlobs
 
 FORMAT = 1
@@ -45,7 +47,6 @@ def caffe_blobs(layers: Sequence[LayerBlobs], blobs: Mapping[Take, Tensor]) -> d
 
 def write_tensors(path: str, tensors: Mapping[str, Tensor]) -> None:
     """A .safetensors file, whole or not at all. Raises OSError."""
-    from safetensors.torch import save
 
     _write(path, save({key: tensor.contiguous() for key, tensor in tensors.items()}, {"format": "pt"}))
 
@@ -83,8 +84,6 @@ def write_snapshot(prefix: str, progress: Progress, weights: Mapping[str, Tensor
 
 def read_snapshot(path: str) -> tuple[Progress, dict[str, Tensor], dict[str, Tensor]]:
     """What `write_snapshot` wrote, from its .json. Raises NetError for anything else, OSError."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     def no(what: str, why: str = "") -> NetError:
         remedy = "give the .json of a snapshot that train wrote"
@@ -123,15 +122,13 @@ def restore(
     mine = {layer.key(index): owner for layer in layers for index, owner in enumerate(layer.owners)}
     if mine.keys() != tensors.keys():
         odd = sorted(mine.keys() ^ tensors.keys())
-        raise NetError(
-            Diagnostic(
-                "snapshot",
-                f"{path}: a snapshot of another net",
-                why=f"only one of the two has {', '.join(odd[:5])}",
-            )
+        refuse(
+            "snapshot",
+            f"{path}: a snapshot of another net",
+            why=f"only one of the two has {', '.join(odd[:5])}",
         )
     with torch.no_grad():
         for key, owner in mine.items():
             if blobs[owner].numel() != tensors[key].numel():
-                raise NetError(Diagnostic("snapshot", f"{path}: {key} has another size in this net"))
+                refuse("snapshot", f"{path}: {key} has another size in this net")
             blobs[owner].copy_(tensors[key].reshape(blobs[owner].shape))

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 from math import inf, isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, Severity, refuse
+from netcompile.diagnostics.source import Source, Span
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.parser import parse
-from netcompile.prototxt.source import Source, Span
 from netcompile.train.rates import POLICIES, Policy
-
-if TYPE_CHECKING:
-    from netcompile.prototxt.diagnostic import Severity
 
 TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
 _OLD_TYPES = dict(zip(("SGD", "NESTEROV", "ADAGRAD", "RMSPROP", "ADADELTA", "ADAM"), TYPES, strict=True))
@@ -99,7 +97,7 @@ def _parse(source: Source) -> Message:
     if first is not None and not re.search(r"net_param\s*:?\s*[{<]", source.text):
         why = "its layers say what is computed; a solver says how it is trained"
         span = Span(source, *first.span(1))
-        raise NetError(Diagnostic("solver-net", "this is a net, not a solver", span, why, "give the solver's prototxt"))
+        refuse("solver-net", "this is a net, not a solver", span, why, "give the solver's prototxt")
     return parse(source, "SolverParameter")
 
 
@@ -257,7 +255,6 @@ class _Reader:
                 self.warn("solver-unused", f"{field} does nothing: there is no test net", field)
 
     def unknown(self, field: str, value: str, known: tuple[str, ...]) -> None:
-        from difflib import get_close_matches
 
         near = get_close_matches(value.lower(), [k.lower() for k in known], 1, 0.5)
         real = next((k for k in known if near and k.lower() == near[0]), "")

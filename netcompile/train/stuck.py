@@ -12,19 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from netcompile.caffemodel.recipe import Take, sources
-from netcompile.prototxt.diagnostic import Diagnostic
-
-if TYPE_CHECKING:
-    from netcompile.emit.blobs import Blobs
-    from netcompile.ir.graph import Graph, Node, Value
-    from netcompile.prototxt.source import Span
-    from netcompile.train.blobs import Blob
-    from netcompile.train.net import Net
+from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.diagnostics.source import Span
+from netcompile.emit.blobs import Blobs
+from netcompile.ir.graph import Graph, Node, Value
+from netcompile.train.blobs import Blob
+from netcompile.train.net import Net
 
 NAMED = 6  # layers that a message names
 

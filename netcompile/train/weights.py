@@ -9,19 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 from torch import Tensor
 
 from netcompile.caffemodel.plan import same_shape
+from netcompile.caffemodel.reader import read_caffemodel
 from netcompile.caffemodel.recipe import Take
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.train.blobs import LayerBlobs
 
-if TYPE_CHECKING:
-    Array = np.ndarray[Any, Any]
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,6 @@ def read_weights(path: str) -> list[Stored]:
         head = file.read(10)
     if len(head) == 10 and head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < 1 << 27:
         return _read_safetensors(path)
-    from netcompile.caffemodel.reader import read_caffemodel
 
     model = read_caffemodel(path)
     seen: dict[str, int] = {}
@@ -67,25 +68,21 @@ def read_weights(path: str) -> list[Stored]:
 
 
 def _read_safetensors(path: str) -> list[Stored]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
 
     try:
         arrays = load_file(path)
     except SafetensorError as error:
-        raise NetError(Diagnostic("weights-file", f"{path}: not a whole .safetensors file: {error}")) from None
+        refuse("weights-file", f"{path}: not a whole .safetensors file: {error}")
     grouped: dict[str, dict[int, Array]] = {}
     for key, array in arrays.items():
         layer, _, index = key.rpartition(".")
         if not layer or not index.isdecimal():
-            raise NetError(
-                Diagnostic(
-                    "weights-file",
-                    f"{path}: '{key}' is no blob of a layer",
-                    why="training wants Caffe's blobs under <layer>.<index>, as train and convert-weights write them "
-                    "without --net; this may be the state of a built module",
-                    remedy="give the .caffemodel, or what convert-weights makes of it without --net",
-                )
+            refuse(
+                "weights-file",
+                f"{path}: '{key}' is no blob of a layer",
+                why="training wants Caffe's blobs under <layer>.<index>, as train and convert-weights write them "
+                "without --net; this may be the state of a built module",
+                remedy="give the .caffemodel, or what convert-weights makes of it without --net",
             )
         grouped.setdefault(layer, {})[int(index)] = array
     stored = []
@@ -154,12 +151,10 @@ def copy_weights(path: str, layers: Sequence[LayerBlobs], blobs: Mapping[Take, T
         raise NetError(problems)
     if needed and not done:
         names = ", ".join(dict.fromkeys(s.name for s in stored if s.arrays)) or "none"
-        raise NetError(
-            Diagnostic(
-                "weights-unrelated",
-                f"no layer of {path} is a layer of the net",
-                why=f"layers are matched by name; the file has {names[:200]}",
-            )
+        refuse(
+            "weights-unrelated",
+            f"no layer of {path} is a layer of the net",
+            why=f"layers are matched by name; the file has {names[:200]}",
         )
     with torch.no_grad():
         for take, value in values.items():

@@ -11,11 +11,9 @@ True
 from __future__ import annotations
 
 import os
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -51,7 +49,6 @@ def find_weights(name: str | os.PathLike[str]) -> Path | None:
 
 def near_definitions(name: str, count: int = 3) -> list[str]:
     """Bundled names much like `name`, the likeliest first; for a folder's name, the files in it."""
-    from difflib import get_close_matches
 
     name = _normal(name, "prototxt")
     known = definitions()
@@ -65,7 +62,6 @@ def _weights() -> tuple[str, ...]:
 
 
 def _find(name: str, folder: str, extension: str, known: Callable[[], tuple[str, ...]]) -> Path | None:
-    from pathlib import Path
 
     if os.path.isfile(name):
         return Path(name)

@@ -28,14 +28,14 @@ from netcompile.algebra.size import Size
 from netcompile.algebra.volume import Volume
 from netcompile.analysis.proof import rooms, ties
 from netcompile.analysis.upsampling import upsamplings
+from netcompile.diagnostics.diagnostic import NetError
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IntShape, Refused
 from netcompile.layers.convolution import Convolution, Deconvolution
 from netcompile.layers.crop import Crop
 from netcompile.layers.pooling import Pooling
 from netcompile.pipeline import Analysed, analyse
-from netcompile.prototxt.diagnostic import NetError
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 
 Column = np.ndarray  # of int64, one entry for each size; 0 where it does not exist
 Columns = tuple[Column, ...]
@@ -319,7 +319,7 @@ def corpus() -> Iterator[tuple[str, Path]]:
 def load(path: Path) -> Analysed | None:
     """The net if it has to do with sizes; rounded where crops fall between pixels, so that more nets take part."""
     try:
-        analysed = analyse(Source.read(path), round_crops=True)
+        analysed = analyse(open_source(path), round_crops=True)
     except NetError:
         return None
     return analysed if spatial(analysed) else None

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from netcompile.analysis.against import differences
+from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options
 from netcompile.pipeline import analyse
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from tests.conftest import REPOSITORY
 
 TRAINED = Options(train=True, with_loss=True)
@@ -30,7 +31,7 @@ def pairs() -> Iterator[tuple[Path, Path]]:
 
 @pytest.mark.parametrize(("deploy", "trained"), list(pairs()), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_no_false_alarm(deploy, trained):
-    assert told(Source.read(deploy), Source.read(trained)) == []
+    assert told(open_source(deploy), open_source(trained)) == []
 
 
 TRAIN = """

@@ -11,10 +11,11 @@ import pytest
 
 from netcompile.analysis.crops import resolve
 from netcompile.analysis.shapes import infer, valid_sizes
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options
 from netcompile.pipeline import analyse
-from netcompile.prototxt.diagnostic import NetError
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from tests.conftest import REPOSITORY
 
 FAMILY = {
@@ -46,7 +47,7 @@ def label(path: Path) -> str:
 
 @pytest.mark.parametrize("path", BUNDLED, ids=label)
 def test_the_family_is_aligned_for_every_size(path: Path) -> None:
-    net = analyse(Source.read(path)).require()
+    net = analyse(open_source(path)).require()
     assert [r.status for r in net.reports] == ["ok"] * len(net.reports)
     assert sorted(r.used[0] for r in net.reports if r.used) == sorted(FAMILY[path.parent.name])
     assert all(heights.is_all and widths.is_all for heights, widths in (r.valid for r in net.reports))
@@ -60,7 +61,7 @@ def test_every_family_is_bundled() -> None:
 
 @pytest.mark.parametrize("path", [p for p in BUNDLED if p.stem in ("val", "test", "deploy")], ids=label)
 def test_every_wrong_offset_is_found_and_the_right_one_named(path: Path) -> None:
-    source = Source.read(path)
+    source = open_source(path)
     right = analyse(source).reports
     for index, report in enumerate(right):
         assert report.inferred is not None
@@ -78,7 +79,7 @@ def test_every_wrong_offset_is_found_and_the_right_one_named(path: Path) -> None
 
 
 def test_a_wrong_offset_is_told_at_its_place() -> None:
-    source = Source.read(REPOSITORY / "prototxt/voc-fcn8s/deploy.prototxt")
+    source = open_source(REPOSITORY / "prototxt/voc-fcn8s/deploy.prototxt")
     net = analyse(Source(source.text.replace("offset: 31", "offset: 34"), "voc-fcn8s/deploy.prototxt"))
     (finding,) = net.crops.findings()
     assert finding.span is not None
@@ -105,7 +106,7 @@ def undeclared(shared: Path) -> dict[str, list[list[object]]]:
 def test_undeclared_crops_of_the_corpus(shared: Path, undeclared: dict[str, list[list[object]]]) -> None:
     statuses: Counter[str] = Counter()
     for file, crops in undeclared.items():
-        reports = analyse(Source.read(shared / "corpus" / file)).crops.reports
+        reports = analyse(open_source(shared / "corpus" / file)).crops.reports
         found = [(r.node.name, [b.blob for b in r.node.bottoms], str(r.inferred and r.inferred[0])) for r in reports]
         assert found == [tuple(crop) for crop in crops], file
         statuses.update(r.status for r in reports)
@@ -204,7 +205,7 @@ def test_paths_that_disagree_are_a_conflict() -> None:
 def test_the_proof_against_brute_force(name: str) -> None:
     """For every size: the analysis says legal exactly where shape inference finds nothing to refuse."""
     path = REPOSITORY / "tests" / "conformance" / name / "net.prototxt"
-    net = analyse(Source.read(path))
+    net = analyse(open_source(path))
     heights, widths = valid_sizes(net.graph, net.symbolic, net.shapes)
     first = net.graph.inputs[0]
     for n in (*range(1, 70), 127, 128, 500, 1001):

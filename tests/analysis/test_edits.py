@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from netcompile.analysis.edits import Edit, Unwritable, edited, offset_edits, pad_edits, unified_diff
 from netcompile.analysis.fix import fix, same_but_crops
+from netcompile.diagnostics.source import Source
 from netcompile.pipeline import analyse
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from tests.conftest import REPOSITORY
 
 HEAD = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 dim: 20 dim: 20 } } }\n'
@@ -181,7 +182,7 @@ FAMILY = ("voc-fcn32s/val", "voc-fcn16s/train", "voc-fcn8s/deploy", "voc-fcn-ale
 @pytest.mark.parametrize("delta", [-64, -31, -3, -1, 1, 2, 64])
 def test_a_fix_undoes_any_wrong_offset(name, delta):
     path = REPOSITORY / "prototxt" / f"{name}.prototxt"
-    source = Source.read(path)
+    source = open_source(path)
     for report in analyse(source).reports:
         span = report.node.message.get("crop_param").span_of("offset")
         wrong = int(span.text) + delta

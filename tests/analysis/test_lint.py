@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from netcompile.cli.check import findings
+from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options
 from netcompile.pipeline import analyse
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from tests.conftest import REPOSITORY
 
 BUNDLED = sorted(path for path in REPOSITORY.glob("prototxt/*/*.prototxt") if path.stem != "solver")
@@ -36,7 +37,7 @@ def told(text: str, **options: object) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("path", BUNDLED, ids=lambda path: f"{path.parent.name}/{path.stem}")
 @pytest.mark.parametrize("train", [False, True])
 def test_no_false_alarm(path, train):
-    found = findings(analyse(Source.read(path), Options(train=train, with_loss=train)))
+    found = findings(analyse(open_source(path), Options(train=train, with_loss=train)))
     assert {finding.code for finding in found} <= {"assumed-shape", "label-dropped"}
 
 

@@ -9,13 +9,14 @@ import pytest
 from netcompile.analysis.proof import Refusal, refusals, rooms, ties
 from netcompile.analysis.streams import fusions
 from netcompile.analysis.upsampling import upsamplings
+from netcompile.diagnostics.source import Source
 from netcompile.pipeline import Analysed, analyse
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from tests.conftest import REPOSITORY
 
 
 def load(name: str) -> Analysed:
-    return analyse(Source.read(REPOSITORY / "prototxt" / name))
+    return analyse(open_source(REPOSITORY / "prototxt" / name))
 
 
 # net, crop, offset, slack behind the window, its bounds, (cropped, window, behind) at H = 1

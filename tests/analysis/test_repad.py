@@ -9,14 +9,15 @@ from netcompile.algebra import NSet
 from netcompile.analysis.edits import edited, pad_edits
 from netcompile.analysis.fix import fix
 from netcompile.analysis.repad import border, coarsest, least_pad, padded_layers
+from netcompile.diagnostics.source import Source
 from netcompile.pipeline import Analysed, analyse
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from netcompile.zoo.find import find_weights
 from tests.conftest import REPOSITORY
 
 
 def load(name: str) -> Analysed:
-    return analyse(Source.read(REPOSITORY / "prototxt" / name))
+    return analyse(open_source(REPOSITORY / "prototxt" / name))
 
 
 def least(net: Analysed, these: NSet, step: int = 1) -> int | None:

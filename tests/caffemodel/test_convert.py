@@ -23,8 +23,8 @@ from netcompile.caffemodel.blob import Blob
 from netcompile.caffemodel.convert import convert, load_tensors
 from netcompile.caffemodel.plan import LayerSpec, Plan, Tensor, convert_plain, match
 from netcompile.caffemodel.reader import read_caffemodel
-from netcompile.prototxt.diagnostic import NetError
-from netcompile.prototxt.source import Source, Span
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.source import Source, Span
 from tests.caffemodel import encode as e
 from tests.conftest import CASES
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from netcompile.caffemodel.blob import FileData
 from netcompile.caffemodel.hdf5 import Hdf5Data
 from netcompile.caffemodel.reader import read_caffemodel, read_mean
-from netcompile.prototxt.diagnostic import NetError
+from netcompile.diagnostics.diagnostic import NetError
 
 WEIGHT = np.arange(24, dtype="<f4").reshape(2, 3, 4)
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netcompile.caffemodel.reader import read_caffemodel, read_mean
-from netcompile.prototxt.diagnostic import NetError
+from netcompile.diagnostics.diagnostic import NetError
 from tests.caffemodel import encode as e
 from tests.conftest import CASES, SHAPES
 

@@ -14,7 +14,7 @@ import pytest
 from netcompile.cli.main import entry
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Result:
     """What a command left behind."""
 

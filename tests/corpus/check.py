@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 
 from netcompile.analysis.shapes import infer
+from netcompile.diagnostics.diagnostic import NetError
 from netcompile.ir.build import Options
 from netcompile.pipeline import Analysed, analyse
-from netcompile.prototxt.diagnostic import NetError
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 TOLERANCE = 1e-4  # of max|reference| over an output's samples
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One line of the table: each verdict is "yes", "no", "-" (no reference) or "kept out"."""
 
@@ -68,7 +68,7 @@ def fork_nets() -> list[str]:
 
 
 def load(file: str, shapes: dict[str, tuple[int, ...]] | None = None, **options: Any) -> Analysed:
-    source = Source.read(SHARED / "corpus" / file)
+    source = open_source(SHARED / "corpus" / file)
     crop_offsets = options.pop("crop_offsets", "auto")
     return analyse(source, Options(shapes=shapes or {}, **options), crop_offsets)
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from netcompile.diagnostics.source import Source
 from netcompile.emit.module import Module
 from netcompile.ir.build import Options
 from netcompile.pipeline import analyse, compile_net
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from tests.conftest import CASES, REPOSITORY, ConformanceCase
 
 BUNDLED = sorted(str(p.relative_to(REPOSITORY / "prototxt")) for p in REPOSITORY.glob("prototxt/*/*.prototxt"))
@@ -25,7 +26,7 @@ def compiled(text: str, level: int = 1, **options: object) -> Module:
 
 
 def bundled(path: str, level: int = 1) -> Module:
-    return compile_net(analyse(Source.read(REPOSITORY / "prototxt" / path)), level)
+    return compile_net(analyse(open_source(REPOSITORY / "prototxt" / path)), level)
 
 
 def ruff(*command: str, source: str) -> subprocess.CompletedProcess[str]:
@@ -38,7 +39,7 @@ def test_layout_is_ruffs(level: int, tmp_path: Path) -> None:
     for path in NETS:
         (tmp_path / f"{path.replace('/', '_')}.py").write_text(bundled(path, level).source)
     for case in CASES:
-        net = analyse(Source.read(case.net), Options(train=case.phase == "TRAIN", level=case.level, stages=case.stages))
+        net = analyse(open_source(case.net), Options(train=case.phase == "TRAIN", level=case.level, stages=case.stages))
         (tmp_path / f"{case.name}.py").write_text(compile_net(net, level).source)
     for command in (["format", "--diff"], ["check", "--select", "E,F,W"]):
         words = [sys.executable, "-m", "ruff", *command, "--isolated", "--no-cache", str(tmp_path)]
@@ -122,7 +123,7 @@ def test_other_number_types(dtype: str) -> None:
 
     case = next(c for c in CASES if c.name == "fcn8s-narrow")
     inputs, expected = case.arrays("inputs"), case.arrays("expected")
-    net = analyse(Source.read(case.net))
+    net = analyse(open_source(case.net))
     found = run(net, case.weights, inputs, dtype=dtype)["score"]
     scale = np.abs(expected["blob:score"]).max()
     bound = {"float64": 1e-5, "bfloat16": 3e-2}[dtype]
@@ -145,7 +146,7 @@ def test_whole_graph_capture() -> None:
     from netcompile.runtime.execute import load_source
 
     for case in graph_cases():
-        net = analyse(Source.read(case.net), Options(level=case.level, stages=case.stages, fed=frozenset(case.inputs)))
+        net = analyse(open_source(case.net), Options(level=case.level, stages=case.stages, fed=frozenset(case.inputs)))
         module = load_source(compile_net(net, 1)).eval()
         inputs = [torch.from_numpy(case.arrays("inputs")[v.blob]) for v in compile_net(net, 1).inputs]
         torch._dynamo.reset()

@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from netcompile.diagnostics.source import Source
 from netcompile.emit.module import Module
 from netcompile.export.program import Exported
 from netcompile.pipeline import Analysed, analyse, compile_net
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from netcompile.runtime.execute import load_source, with_weights
 
 Built = tuple[Analysed, Module, nn.Module]
@@ -43,7 +44,7 @@ def thin(path: Path) -> Built:
 
 def conformance(folder: Path) -> Built:
     """A conformance case with its own weights, if it has some."""
-    net = analyse(Source.read(folder / "net.prototxt")).require()
+    net = analyse(open_source(folder / "net.prototxt")).require()
     module = compile_net(net)
     weights = folder / "weights.caffemodel"
     return net, module, with_weights(net, module, weights if weights.exists() else None).eval()

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from netcompile.cli.main import entry
+from netcompile.diagnostics.diagnostic import NetError
 from netcompile.export.onnx_file import PACKAGES, write_onnx
-from netcompile.prototxt.diagnostic import NetError
 from tests.conftest import CONFORMANCE_FORKS, conformance_case
 from tests.export.nets import Built, built, conformance
 

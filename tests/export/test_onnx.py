@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from netcompile.cli.main import entry
+from netcompile.diagnostics.diagnostic import NetError
 from netcompile.export import onnx_file
 from netcompile.export.onnx_file import PACKAGES, check_onnx, require_onnx, write_onnx
 from netcompile.export.program import Exported
-from netcompile.prototxt.diagnostic import NetError
 from tests.conftest import REPOSITORY
 from tests.export.nets import Built, built, single
 

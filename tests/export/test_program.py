@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.source import Source
 from netcompile.export.program import Exported, export_program
 from netcompile.ir.build import Options
 from netcompile.pipeline import analyse, compile_net
-from netcompile.prototxt.diagnostic import NetError
-from netcompile.prototxt.source import Source
 from netcompile.runtime.execute import load_source
 from tests.conftest import CONFORMANCE, REPOSITORY
 from tests.export.nets import Built, built, conformance, disagreements, single, thin

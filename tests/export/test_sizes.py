@@ -8,11 +8,11 @@ import sys
 import pytest
 
 from netcompile.algebra.nset import NSet
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.source import Source
 from netcompile.emit.module import Module
 from netcompile.export.sizes import Axis, axis, exported_sizes, signature
 from netcompile.pipeline import Analysed, analyse, compile_net
-from netcompile.prototxt.diagnostic import NetError
-from netcompile.prototxt.source import Source
 from tests.export.nets import single
 
 

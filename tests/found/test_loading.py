@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 import torch
 
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options
 from netcompile.pipeline import Analysed, analyse, compile_net
-from netcompile.prototxt.diagnostic import NetError
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 
 NETS = Path(__file__).parent / "nets"
 INPUT = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 dim: 4 dim: 4 } } }\n'
 
 
 def found(name: str, **options: object) -> Analysed:
-    return analyse(Source.read(NETS / f"{name}.prototxt"), Options(**options)).require()  # type: ignore[arg-type]
+    return analyse(open_source(NETS / f"{name}.prototxt"), Options(**options)).require()  # type: ignore[arg-type]
 
 
 def net(text: str, **options: object) -> Analysed:

@@ -13,8 +13,9 @@ import time
 import pytest
 
 from netcompile.cli.main import entry
+from netcompile.diagnostics.source import Source
 from netcompile.pipeline import analyse, compile_net
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from netcompile.report.offsets import net_valid, offsets_report
 from netcompile.report.words import net_sizes_text
 from tests.conftest import REPOSITORY
@@ -36,7 +37,7 @@ COMMANDS = (
 
 
 def load(name: str):
-    return analyse(Source.read(FOUND / f"{name}.prototxt"))
+    return analyse(open_source(FOUND / f"{name}.prototxt"))
 
 
 def net(text: str):

@@ -12,12 +12,12 @@ import numpy as np
 from netcompile.algebra.extent import Size
 from netcompile.algebra.volume import Volume
 from netcompile.analysis.shapes import infer
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options, build
 from netcompile.pipeline import Analysed, analyse, compile_net
-from netcompile.prototxt.diagnostic import NetError
 from netcompile.prototxt.load import load_net
 from netcompile.prototxt.printer import to_text
-from netcompile.prototxt.source import Source
 from netcompile.report.as_json import layers_as_json
 from netcompile.report.layers import layers_report
 from netcompile.runtime.execute import DTYPES, run

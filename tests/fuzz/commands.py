@@ -44,7 +44,7 @@ class Misbehaved(AssertionError):
     """A command that did what no command may do."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a command said, and for how long it worked (seconds of processor time)."""
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from netcompile.diagnostics.source import Source
 from netcompile.prototxt.load import load_net
 from netcompile.prototxt.message import Message
-from netcompile.prototxt.source import Source
 from tests.fuzz.memory import shares
 from tests.fuzz.oracles import oracle
 

@@ -15,14 +15,14 @@ from functools import cache
 from random import Random
 from typing import Any
 
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options, build
 from netcompile.layers.base import Arity, Layer
 from netcompile.layers.registry import load
 from netcompile.pipeline import analyse
-from netcompile.prototxt.diagnostic import NetError
 from netcompile.prototxt.load import load_net
 from netcompile.prototxt.schema import FieldType, enum_type, message_type
-from netcompile.prototxt.source import Source
 from tests.fuzz import commands
 from tests.fuzz.agree import agree
 from tests.fuzz.draw import WORDS
@@ -73,7 +73,7 @@ COMMONS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Hostile:
     """A text, and the options of the commands that read it."""
 

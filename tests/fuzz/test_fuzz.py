@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 
+from netcompile.diagnostics.source import Source
 from netcompile.layers.base import Arity, Refused
 from netcompile.layers.registry import load
 from netcompile.prototxt.load import load_net
-from netcompile.prototxt.source import Source
 from tests.fuzz import check, forks, hostile, mutate, oracles
 from tests.fuzz.draw import Drawn
 from tests.fuzz.mutate import Mutant, mutants

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from netcompile.caffemodel.recipe import Take, evaluate
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.source import Source
 from netcompile.emit.module import Module
 from netcompile.ir.build import Options
 from netcompile.layers.base import BlobSpec
 from netcompile.pipeline import Analysed, analyse, compile_net
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
-from netcompile.prototxt.source import Source
 from netcompile.runtime.execute import DTYPES, load_source
 
 Array = np.ndarray[Any, Any]

@@ -9,7 +9,7 @@ import torch
 from netcompile.caffemodel.recipe import Take
 from netcompile.ir.build import Options
 from netcompile.pipeline import analyse, compile_net
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from netcompile.runtime.execute import with_weights
 from tests.conftest import CASES, ConformanceCase
 
@@ -33,7 +33,7 @@ CHECKED = [case for case in CASES if case.name.startswith(FAMILIES) and (case.fo
 def test_autograd_is_caffes_backward(case: ConformanceCase, level: int) -> None:
     inputs, gradients = case.arrays("inputs"), case.arrays("gradients")
     options = Options(train=case.phase == "TRAIN", level=case.level, stages=case.stages, fed=frozenset(inputs))
-    net = analyse(Source.read(case.net), options).require()
+    net = analyse(open_source(case.net), options).require()
     module = compile_net(net, level, list(net.graph.blobs))
     run = with_weights(net, module, case.weights)
     feed = {v.blob: torch.from_numpy(inputs[v.blob]).requires_grad_() for v in module.inputs}

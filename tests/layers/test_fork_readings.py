@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from netcompile.diagnostics.diagnostic import NetError
 from netcompile.pipeline import analyse
-from netcompile.prototxt.diagnostic import NetError
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from netcompile.runtime.execute import run
 from netcompile.surgery import convolutionalise
 from netcompile.surgery.net import parse_net
@@ -22,7 +22,7 @@ BN = "batch_norm_param { scale_bias: true eps: 0.01 }"
 
 
 def read(name: str):
-    return analyse(Source.read(FOUND / f"{name}.prototxt")).require()
+    return analyse(open_source(FOUND / f"{name}.prototxt")).require()
 
 
 def said(net) -> list[str]:

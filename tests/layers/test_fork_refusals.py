@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options
 from netcompile.pipeline import analyse, compile_net
-from netcompile.prototxt.source import Source
 from tests.layers.harness import inputs_text, refusals
 from tests.layers.test_forks import IMAGE, Shape, net
 

@@ -9,7 +9,7 @@ import torch
 from netcompile.caffemodel.recipe import Take, sources
 from netcompile.ir.build import Options
 from netcompile.pipeline import analyse, compile_net
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from netcompile.runtime.execute import with_weights
 from tests.conftest import CASES, ConformanceCase
 
@@ -38,7 +38,7 @@ CHECKED = [
 def test_autograd_is_caffes_backward(case: ConformanceCase) -> None:
     inputs, gradients = case.arrays("inputs"), case.arrays("gradients")
     options = Options(train=case.phase == "TRAIN", level=case.level, stages=case.stages, fed=frozenset(inputs))
-    net = analyse(Source.read(case.net), options).require()
+    net = analyse(open_source(case.net), options).require()
     module = compile_net(net, 1, list(net.graph.blobs))
     made = with_weights(net, module, case.weights)
     feed = {v.blob: torch.from_numpy(inputs[v.blob]).requires_grad_() for v in module.inputs}
@@ -78,7 +78,7 @@ def test_a_quirk_that_is_not_followed() -> None:
     case = next(case for case in CASES if case.name == QUIRK)
     x = torch.from_numpy(case.arrays("inputs")["data"]).requires_grad_()
     gradients = case.arrays("gradients")
-    net = analyse(Source.read(case.net)).require()
+    net = analyse(open_source(case.net)).require()
     made = with_weights(net, compile_net(net, 0), None)
     made(x).backward(torch.from_numpy(gradients["topdiff:out"]))
     assert x.grad is not None

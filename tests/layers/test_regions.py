@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
 
+from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options
 from netcompile.layers import base
 from netcompile.layers.base import Emission, Emitted, Layer, Shape, layer
@@ -13,8 +16,6 @@ from netcompile.layers.params import Params
 from netcompile.layers.registry import class_of
 from netcompile.pipeline import analyse
 from netcompile.prototxt.load import load_net
-from netcompile.prototxt.source import Source
-from netcompile.record import record
 from tests.layers.harness import (
     Array,
     analyse_text,
@@ -204,7 +205,7 @@ def test_a_plugin_registers_a_python_layer_by_module_and_class() -> None:
     name = "Python:my.package.layers.Double"
 
     @layer(name)
-    @record
+    @dataclass(frozen=True, slots=True)
     class Double(Layer):
         """Twice its bottom."""
 

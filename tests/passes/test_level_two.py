@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import nn
 
+from netcompile.diagnostics.source import Source
 from netcompile.emit.module import Module
 from netcompile.ir.build import Options
 from netcompile.passes import optimise
 from netcompile.passes.base import Facts
 from netcompile.pipeline import Analysed, analyse, compile_net
-from netcompile.prototxt.source import Source
 from netcompile.runtime.drawn import draw
 from netcompile.runtime.execute import load_source
 from tests.conftest import REPOSITORY

@@ -7,13 +7,14 @@ import pytest
 
 from netcompile.analysis.coordinates import coordinates
 from netcompile.analysis.shapes import shapes_of
+from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options
 from netcompile.ir.graph import Graph
 from netcompile.ir.verify import verify
 from netcompile.passes import PIPELINE
 from netcompile.passes.base import Pass
 from netcompile.pipeline import analyse
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from tests.conftest import CASES, ConformanceCase
 
 PASSES = [step for _, step in PIPELINE]
@@ -21,7 +22,7 @@ PASSES = [step for _, step in PIPELINE]
 
 def graph_of(case: ConformanceCase) -> Graph:
     options = Options(train=case.phase == "TRAIN", level=case.level, stages=case.stages, fed=frozenset(case.inputs))
-    return analyse(Source.read(case.net), options).require().graph
+    return analyse(open_source(case.net), options).require().graph
 
 
 @pytest.mark.parametrize("step", PASSES, ids=lambda step: step.name)
@@ -61,7 +62,7 @@ def test_noops_are_dropped_and_said_why_not() -> None:
 def test_bitwise_passes_change_no_bit(case: ConformanceCase) -> None:
     from netcompile.runtime.execute import run
 
-    net = analyse(Source.read(case.net))
+    net = analyse(open_source(case.net))
     inputs = case.arrays("inputs")
     literal = run(net, case.weights, inputs, level=0, blobs=["all"])
     for name, value in run(net, case.weights, inputs, level=1, blobs=["all"]).items():

@@ -27,12 +27,12 @@ from typing import Any
 
 from google.protobuf import text_format
 
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.source import Source
 from netcompile.prototxt.descriptors import from_protobuf, message_class
-from netcompile.prototxt.diagnostic import NetError
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.parser import parse, parse_carefully
 from netcompile.prototxt.printer import to_text
-from netcompile.prototxt.source import Source
 
 _ESCAPE = re.compile(r"\\[^abfnrtv0-7xX'\"\\]|\\[4-7][0-7][0-7]|\\X|\\x(?![0-9a-fA-F])|\\[uU]")
 _HIGH = re.compile(r"\\(?:[23][0-7][0-7]|[xX][89a-fA-F])")

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from netcompile.prototxt.diagnostic import NetError
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.source import Source
 from netcompile.prototxt.load import load_net
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.parser import parse
 from netcompile.prototxt.printer import to_text
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import decode_source
 from tests.prototxt.oracle import disagreement
 
 HERE = Path(__file__).parent
@@ -31,7 +32,7 @@ def named(paths: list[Path]) -> pytest.MarkDecorator:
 
 
 def read(path: Path) -> Source:
-    return Source.from_bytes(path.read_bytes(), path.name)
+    return decode_source(path.read_bytes(), path.name)
 
 
 def expected(path: Path) -> str:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 import netcompile
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.source import Source
 from netcompile.prototxt.codes import all_codes, closest, explanation
-from netcompile.prototxt.diagnostic import NetError
 from netcompile.prototxt.load import load_net
 from netcompile.prototxt.parser import parse
-from netcompile.prototxt.source import Source
 
 PACKAGE = Path(netcompile.__file__).parent
 USED = re.compile(

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netcompile.prototxt.message import Message, float32, float_text
+from netcompile.diagnostics.source import Source
+from netcompile.prototxt.message import Message, float_text
 from netcompile.prototxt.parser import parse
 from netcompile.prototxt.printer import to_text
-from netcompile.prototxt.schema import enum_type, message_names, message_type
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.schema import enum_type, float32, message_names, message_type
 from tests.prototxt.oracle import ours, theirs
 
 TEXT = """name: "net"

@@ -9,11 +9,12 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netcompile.prototxt.diagnostic import NetError
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.source import Source
 from netcompile.prototxt.load import load_net
 from netcompile.prototxt.parser import parse
 from netcompile.prototxt.printer import to_text
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import decode_source, open_source
 from tests.conftest import CONFORMANCE
 from tests.prototxt.fuzz import SPICE, disagreement, mutants, ours, seeds
 
@@ -56,7 +57,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 @given(st.binary(max_size=40))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
-    assert verdict(lambda: Source.from_bytes(data))
+    assert verdict(lambda: decode_source(data))
 
 
 def test_corpus(shared: Path) -> None:
@@ -66,7 +67,7 @@ def test_corpus(shared: Path) -> None:
     assert len(paths) > 150
     loaded = 0
     for path in paths:
-        source = Source.read(path)
+        source = open_source(path)
         assert disagreement(source.text) is None, path
         try:
             net = load_net(source).net

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from netcompile.prototxt.diagnostic import Diagnostic, NetError, sorted_by_position, visible
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, sorted_by_position, visible
+from netcompile.diagnostics.source import Source, Span
 from netcompile.prototxt.load import load_net
-from netcompile.prototxt.source import Source, Span
+from netcompile.prototxt.recognise import decode_source, open_source
 
 NET = b'layer { name: "a" type: "ReLU" bottom: "x" top: "x" }\n'
 
 
 def refusal(data: bytes) -> Diagnostic:
     with pytest.raises(NetError) as caught:
-        load_net(Source.from_bytes(data, "f"))
+        load_net(decode_source(data, "f"))
     return caught.value.diagnostics[0]
 
 
@@ -50,14 +51,14 @@ def test_read_drops_the_byte_order_mark_and_keeps_columns(tmp_path: Path) -> Non
     path = tmp_path / "n.prototxt"
     path.write_bytes(b"\xef\xbb\xbflayer { nam: 1 }\r\nlayer { nam: 2 }\r\n")
     with pytest.raises(NetError) as caught:
-        load_net(Source.read(path))
+        load_net(open_source(path))
     assert [str(d.span) for d in caught.value.diagnostics] == [f"{path}:1:9", f"{path}:2:9"]
     assert "\r" not in str(caught.value)
 
 
 def test_missing_file_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        Source.read(tmp_path / "nothing")
+        open_source(tmp_path / "nothing")
 
 
 def test_old_mac_line_ends_are_space() -> None:
@@ -85,7 +86,7 @@ def test_binary_files(data: bytes, what: str) -> None:
 
 
 def test_latin_1_is_noted_in_a_comment_and_refused_in_a_string() -> None:
-    (note,) = load_net(Source.from_bytes(b"# caf\xe9\n" + NET, "f")).notes
+    (note,) = load_net(decode_source(b"# caf\xe9\n" + NET, "f")).notes
     assert (note.code, note.severity, str(note.span)) == ("not-utf8", "note", "f:1:6")
     assert "�" in note.format()
     finding = refusal(b'layer { name: "caf\xe9" }')
@@ -137,4 +138,4 @@ def test_sorting() -> None:
 
 @pytest.mark.parametrize("head", [b"", b"\n", b"\r\n", b"\n\x0c", b"# \x12 in a comment\n", b"\n\n# a\x12\n"])
 def test_nets_are_not_taken_for_binary_files(head: bytes) -> None:
-    assert len(load_net(Source.from_bytes(head + NET)).net.all("layer")) == 1
+    assert len(load_net(decode_source(head + NET)).net.all("layer")) == 1

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from netcompile.analysis.cost import costs
+from netcompile.diagnostics.source import Source
 from netcompile.pipeline import analyse
-from netcompile.prototxt.source import Source
 
 NET = """
 layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 4 dim: 6 dim: 5 } } }

@@ -8,15 +8,16 @@ from fractions import Fraction
 import pytest
 
 from netcompile.algebra import compose_fp_list
+from netcompile.diagnostics.source import Source
 from netcompile.pipeline import analyse
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from netcompile.report.as_explanation import bounds, explanation_as_text
 from netcompile.report.offsets import offsets_report
 from netcompile.zoo.find import find_definition
 
 
 def report(name):
-    return offsets_report(analyse(Source.read(find_definition(name))))
+    return offsets_report(analyse(open_source(find_definition(name))))
 
 
 HALF = Fraction(1, 2)

@@ -13,8 +13,9 @@ import pytest
 
 from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
+from netcompile.diagnostics.source import Source
 from netcompile.pipeline import analyse, compile_net
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from netcompile.report.as_html import html_report, script_safe, verdict
 from netcompile.report.layer_model import Report
 from netcompile.report.layers import layers_report
@@ -47,7 +48,7 @@ def page_of(analysed, **options):
 
 @pytest.fixture(scope="module")
 def fcn8s():
-    return analyse(Source.read(find_definition(FCN8S)))
+    return analyse(open_source(find_definition(FCN8S)))
 
 
 @pytest.fixture(scope="module")

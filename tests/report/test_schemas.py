@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from netcompile.diagnostics.diagnostic import NetError
 from netcompile.pipeline import analyse
-from netcompile.prototxt.diagnostic import NetError
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from netcompile.report.as_json import layers_as_json, offsets_as_json
 from netcompile.report.layers import layers_report
 from netcompile.report.offsets import offsets_report
@@ -72,7 +72,7 @@ def test_what_is_printed(name: str) -> None:
     rule, nets = schema(name), 0
     for path in NETS:
         try:
-            analysed = analyse(Source.read(path))
+            analysed = analyse(open_source(path))
         except NetError:
             continue
         nets += 1
@@ -85,7 +85,7 @@ def test_what_is_printed(name: str) -> None:
 
 def test_the_check_can_fail() -> None:
     rule = schema("offsets")
-    good = offsets_as_json(offsets_report(analyse(Source.read(NETS[0]))))
+    good = offsets_as_json(offsets_report(analyse(open_source(NETS[0]))))
     assert mistakes(good | {"version": 2}, rule, rule) == [".version: 2"]
     assert mistakes(good | {"more": 1}, rule, rule) == [": more"]
     assert mistakes({k: v for k, v in good.items() if k != "net"}, rule, rule) == [": no net"]

@@ -9,7 +9,7 @@ import pytest
 from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
 from netcompile.pipeline import analyse
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from netcompile.report.as_html import conclusion, filter_pairs
 from netcompile.report.layer_model import Report
 from netcompile.report.layers import layers_report
@@ -61,7 +61,7 @@ def test_table_pads_by_what_a_terminal_shows():
 
 @pytest.fixture(scope="module")
 def report():
-    analysed = analyse(Source.read(find_definition("voc-fcn8s/val.prototxt")))
+    analysed = analyse(open_source(find_definition("voc-fcn8s/val.prototxt")))
     return Report(offsets_report(analysed), layers_report(analysed))
 
 

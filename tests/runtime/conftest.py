@@ -31,7 +31,7 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "score" bottom: "label" top
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Result:
     """What a command left behind."""
 
@@ -66,7 +66,7 @@ def netcompile(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
     return call
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pixels:
     """The net's files, and what it computes."""
 

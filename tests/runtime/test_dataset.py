@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from netcompile.prototxt.diagnostic import NetError
+from netcompile.diagnostics.diagnostic import NetError
 from netcompile.runtime.dataset import open_data
 from netcompile.runtime.matfile import read_mat
 

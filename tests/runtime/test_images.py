@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from netcompile.prototxt.diagnostic import NetError
+from netcompile.diagnostics.diagnostic import NetError
 from netcompile.runtime.images import png, read_depth, read_image, read_labels, thumbnail, write_labels
 from netcompile.runtime.outputs import made_by_png
 from netcompile.runtime.palettes import cityscapes_palette, class_names, class_sets, palette, voc_palette

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from netcompile.analysis.outputs import output_kinds
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.source import Source
 from netcompile.pipeline import analyse
-from netcompile.prototxt.diagnostic import NetError
-from netcompile.prototxt.source import Source
 from netcompile.runtime.outputs import PARTIAL, Outputs, claimed, made_by_npz, npz
 from netcompile.runtime.ranks import Ranks
 from netcompile.runtime.score_maps import grey, labels_of, probabilities

@@ -7,10 +7,10 @@ import struct
 import numpy as np
 import pytest
 
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.source import Source
 from netcompile.layers.images import read_literal
 from netcompile.pipeline import analyse
-from netcompile.prototxt.diagnostic import NetError
-from netcompile.prototxt.source import Source
 from netcompile.runtime.images import FCN_MEAN_BGR, to_blob
 from netcompile.runtime.prepare import Preparation, as_json, from_json, of_input
 from netcompile.runtime.prepare import preparation as prepared

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import netcompile as package
+from netcompile.diagnostics.diagnostic import NetError
 from netcompile.prototxt.codes import explanation
-from netcompile.prototxt.diagnostic import NetError
 from tests.conftest import CASES
 
 BY_NAME = {case.name: case for case in CASES}

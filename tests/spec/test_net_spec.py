@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from netcompile import spec
+from netcompile.diagnostics.source import Source
 from netcompile.prototxt.parser import parse
-from netcompile.prototxt.source import Source
 from netcompile.spec import layers as L
 from netcompile.spec import params as P
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from netcompile.prototxt.parser import parse
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from netcompile.spec.run import run_file
 from netcompile.zoo.find import bundled_folder
 
@@ -157,9 +157,9 @@ def test_a_script_writes_the_published_definitions(body: str, tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.py").write_text(HEAD + body)
     run_file("net.py")
-    written = {path.stem: parse(Source.read(path)) for path in tmp_path.glob("*.prototxt")}
+    written = {path.stem: parse(open_source(path)) for path in tmp_path.glob("*.prototxt")}
     published = {
-        stem: parse(Source.read(Path(bundled_folder(), "prototxt", f"{name}.prototxt")))
+        stem: parse(open_source(Path(bundled_folder(), "prototxt", f"{name}.prototxt")))
         for stem, name in CASES[body].items()
     }
     assert written == published

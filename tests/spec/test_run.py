@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from netcompile.prototxt.diagnostic import NetError
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.source import Source
 from netcompile.prototxt.parser import parse
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from netcompile.spec.run import run_file
 
 # The habits of Caffe's own specification files: all its imports, helpers that return a layer and its
@@ -64,7 +65,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_file_written_for_pycaffe_writes_its_net_to_the_current_folder(script: Path) -> None:
     script.write_text(NET)
     run_file(script)
-    assert parse(Source.read("train.prototxt")) == parse(Source(WRITTEN))
+    assert parse(open_source("train.prototxt")) == parse(Source(WRITTEN))
     assert [path.name for path in script.parent.iterdir() if path.is_file()] == ["net.py"]
 
 
@@ -205,7 +206,7 @@ layer { name: "Input1" type: "Input" top: "Input1" input_param { shape { dim: 1 
 def test_scripts_get_protobuf_messages_as_from_pycaffe(script: Path) -> None:
     script.write_text(HABITS)
     run_file(script)
-    assert parse(Source.read("net.prototxt")) == parse(Source(HABITS_WRITTEN))
+    assert parse(open_source("net.prototxt")) == parse(Source(HABITS_WRITTEN))
     assert Path("solver.prototxt").read_text().split() == ["test_iter:", "7", "solver_mode:", "GPU"]
 
 

@@ -12,7 +12,7 @@ import netcompile
 from netcompile import surgery
 from netcompile.caffemodel.reader import read_caffemodel
 from netcompile.cli.main import entry
-from netcompile.prototxt.diagnostic import NetError
+from netcompile.diagnostics.diagnostic import NetError
 from netcompile.prototxt.printer import to_text
 
 NET = """\

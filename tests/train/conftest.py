@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netcompile.prototxt.source import Source
+from netcompile.diagnostics.source import Source
 from netcompile.train.loop import Training
 from netcompile.train.prepare import Wishes, prepare
 from netcompile.train.solver import read_solver

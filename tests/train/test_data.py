@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options, build
 from netcompile.ir.graph import Input
-from netcompile.prototxt.diagnostic import NetError
 from netcompile.prototxt.load import load_net
 from netcompile.prototxt.parser import parse
-from netcompile.prototxt.source import Source
 from netcompile.train.data.arrays import read_arrays
 from netcompile.train.data.base import Batches, Order
 from netcompile.train.data.images import resize

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from netcompile.caffemodel.reader import read_caffemodel
+from netcompile.diagnostics.source import Source
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.parser import parse
-from netcompile.prototxt.source import Source
 from netcompile.train.fillers import fill, problem
 from tests.conftest import CONFORMANCE
 

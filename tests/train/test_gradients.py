@@ -8,7 +8,7 @@ import torch
 
 from netcompile.ir.build import Options
 from netcompile.pipeline import analyse
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from netcompile.train.blobs import blobs_of, draw, layers_of
 from netcompile.train.net import compiled
 from netcompile.train.weights import copy_weights
@@ -28,7 +28,7 @@ def test_the_cases_are_there() -> None:
 def test_gradients_are_caffes(case: ConformanceCase) -> None:
     reference, inputs = case.arrays("gradients"), case.arrays("inputs")
     options = Options(case.phase == "TRAIN", case.level, case.stages, fed=frozenset(inputs), with_loss=True)
-    net = compiled(analyse(Source.read(case.net), options).require())
+    net = compiled(analyse(open_source(case.net), options).require())
     infos, layers = blobs_of(net.module), layers_of(net.module)
     blobs = draw(infos, torch.Generator())
     if case.weights is not None:
@@ -76,7 +76,7 @@ def along_a_direction(case: ConformanceCase) -> tuple[float, float, float] | Non
     """
     inputs = case.arrays("inputs")
     options = Options(case.phase == "TRAIN", case.level, case.stages, fed=frozenset(inputs), with_loss=True)
-    net = compiled(analyse(Source.read(case.net), options).require())
+    net = compiled(analyse(open_source(case.net), options).require())
     net.code.double()
     infos = blobs_of(net.module)
     blobs = draw(infos, torch.Generator())

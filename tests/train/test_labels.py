@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from netcompile.prototxt.diagnostic import NetError
-from netcompile.prototxt.source import Source
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.source import Source
 from netcompile.train.loop import Training
 from netcompile.train.prepare import Wishes, prepare
 from netcompile.train.solver import read_solver

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from netcompile.caffemodel.recipe import Take
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
-from netcompile.prototxt.source import Source
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.source import Source
 from netcompile.train.blobs import blobs_of
 from netcompile.train.loop import Training
 from netcompile.train.prepare import Wishes, prepare

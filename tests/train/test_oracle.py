@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from netcompile.caffemodel.recipe import Take
-from netcompile.prototxt.source import Source
+from netcompile.diagnostics.source import Source
 from netcompile.train.prepare import Wishes, prepare
 from netcompile.train.solver import TYPES, read_solver
 
@@ -50,7 +50,7 @@ def backward(w: dict[str, Array], x: Array, t: Array, a: float, e: float) -> tup
     return loss, {"W": dk.T @ s + dh.T @ x, "b": dh.sum(0), "d": dk.sum(0), "V": dy.T @ k, "c": dy.sum(0)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Setting:
     """A solver as the oracle takes it; `mults` are each blob's lr_mult and decay_mult."""
 
@@ -159,7 +159,7 @@ class Oracle:
                 return corrected * m[name] / (np.sqrt(v[name]) + s.delta)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Fed:
     """The same batch for every pass of a step."""
 

@@ -17,7 +17,7 @@ import torch
 
 from netcompile.ir.build import Options
 from netcompile.pipeline import analyse
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from netcompile.train.blobs import blobs_of, draw, layers_of
 from netcompile.train.loop import Training
 from netcompile.train.net import compiled
@@ -110,7 +110,7 @@ def row_wise() -> list[object]:
     found = []
     for case in CASES:
         options = Options(case.phase == "TRAIN", case.level, case.stages, fed=frozenset(case.inputs), with_loss=True)
-        net = analyse(Source.read(case.net), options)
+        net = analyse(open_source(case.net), options)
         rows = {shape[0] for shape in case.inputs.values() if shape}
         if len(rows) != 1 or rows == {1} or not net.graph.nodes:
             continue

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from netcompile.prototxt.source import Source
+from netcompile.diagnostics.source import Source
 from netcompile.train.rates import Policy
 from netcompile.train.rules import UPDATES, clip, regularise
 from netcompile.train.solver import read_solver

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from netcompile.prototxt.diagnostic import NetError
-from netcompile.prototxt.source import Source
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.source import Source
 from netcompile.train.loop import Training
 from netcompile.train.prepare import Wishes, prepare
 from netcompile.train.solver import TYPES, read_solver

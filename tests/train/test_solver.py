@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from netcompile.prototxt.diagnostic import NetError
-from netcompile.prototxt.source import Source
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.source import Source
 from netcompile.train.solver import Solver, read_solver
 
 GOOD = 'net: "n.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 10 '

@@ -11,7 +11,7 @@ import pytest
 from netcompile.cli.main import entry
 from netcompile.ir.build import Options
 from netcompile.pipeline import Analysed, analyse
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from tests.corpus import check as corpus
 
 NETS = ("face-68", "face-rfb-320", "mtcnn-12", "mtcnn-24", "mtcnn-48", "plate-ssd", "qr-detect-ssd", "qr-sr")
@@ -25,7 +25,7 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
 
 def load(folder: Path) -> Analysed:
     fed = frozenset(arrays(folder / "inputs.npz"))
-    return analyse(Source.read(folder / "net.prototxt"), Options(fed=fed), "declared")
+    return analyse(open_source(folder / "net.prototxt"), Options(fed=fed), "declared")
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])

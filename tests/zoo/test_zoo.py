@@ -10,7 +10,7 @@ import pytest
 
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.parser import parse
-from netcompile.prototxt.source import Source
+from netcompile.prototxt.recognise import open_source
 from netcompile.zoo import catalogue
 from netcompile.zoo.__main__ import main
 from netcompile.zoo.find import definitions
@@ -25,7 +25,7 @@ OFFSETS = {"32s": [19], "16s": [5, 27], "8s": [5, 9, 31], "8s-atonce": [5, 9, 31
 
 @pytest.mark.parametrize("name", FILES)
 def test_equal_to_the_published_network(name: str, shared: Path) -> None:
-    original = parse(Source.read(shared / ORIGINALS / name))
+    original = parse(open_source(shared / ORIGINALS / name))
     ours = network(name)
     assert [layer.get("name") for layer in ours.all("layer")] == [layer.get("name") for layer in original.all("layer")]
     for mine, theirs in zip(ours.all("layer"), original.all("layer"), strict=True):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 
-if TYPE_CHECKING:
-    Array = np.ndarray[Any, Any]
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,6 @@ class ArrayBatches:
 
 def read_arrays(path: str, tops: Sequence[str], passes: int, steps: int) -> ArrayBatches:
     """The arrays of `tops` in an .npz, as float32. Raises NetError with all that is missing or too short, OSError."""
-    import zipfile
-    import zlib
 
     problems = []
     arrays: dict[str, Array] = {}
@@ -45,12 +44,10 @@ def read_arrays(path: str, tops: Sequence[str], passes: int, steps: int) -> Arra
                 if top in names:
                     arrays[top] = np.asarray(archive[top], np.float32)
     except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
-        raise NetError(
-            Diagnostic(
-                "data-file",
-                f"{path}: not a readable .npz: {str(error).splitlines()[0] if str(error) else 'damaged'}",
-            )
-        ) from None
+        refuse(
+            "data-file",
+            f"{path}: not a readable .npz: {str(error).splitlines()[0] if str(error) else 'damaged'}",
+        )
     for top in tops:
         if top not in arrays:
             problems.append(

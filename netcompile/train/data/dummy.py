@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
+from netcompile.diagnostics.diagnostic import NetError, refuse
 from netcompile.ir.graph import Input
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.prototxt.message import Message
 from netcompile.train.data.base import Batches
+from netcompile.train.data.sources import Wanted
 from netcompile.train.fillers import fill, problem
 
-if TYPE_CHECKING:
-    from netcompile.train.data.sources import Wanted
-
-    Array = np.ndarray[Any, Any]
+Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Drawn:
     """One shape and one filler for each top."""
 
@@ -45,9 +43,7 @@ def dummy_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
     fillers = list(section.all("data_filler"))
     if len(shapes) not in (1, len(tops)) or len(fillers) not in (0, 1, len(tops)):
         what = f"{len(shapes)} shapes and {len(fillers)} fillers for {len(tops)} tops"
-        raise NetError(
-            Diagnostic("param-count", what, message.span_of("type"), "Caffe wants one for all, or one for each")
-        )
+        refuse("param-count", what, message.span_of("type"), "Caffe wants one for all, or one for each")
     shapes = shapes * len(tops) if len(shapes) == 1 else shapes
     chosen: list[Message | None] = list(fillers) if fillers else [None] * len(tops)
     chosen = chosen * len(tops) if len(chosen) == 1 else chosen

@@ -7,24 +7,25 @@ import random
 from ast import literal_eval
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
+from netcompile.diagnostics.diagnostic import refuse
 from netcompile.ir.graph import Input
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.runtime.prepare import of_input
 from netcompile.train.data.base import Batches
 from netcompile.train.data.images import read_bgr, stacked
+from netcompile.train.data.mat import read_mat
+from netcompile.train.data.sources import Wanted
 
-if TYPE_CHECKING:
-    from netcompile.train.data.sources import Wanted
-
-    Array = np.ndarray[Any, Any]
+Array = np.ndarray[Any, Any]
 
 FCN_MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Draw:
     """Which image comes as number k: in turn, or each drawn at random from all, as the FCN reference code does."""
 
@@ -38,7 +39,7 @@ class Draw:
         return random.Random(f"{self.seed}/{k}").randrange(self.items)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pairs:
     """Batches of images, BGR minus a mean, times a scale, and their label maps, 1×H×W each."""
 
@@ -60,7 +61,7 @@ class Pairs:
                 labels.append(read_labels(label))
                 if labels[-1].shape[1:] != values.shape[1:]:
                     what = f"{label}: {labels[-1].shape[1:]}, its image is {values.shape[1:]}"
-                    raise NetError(Diagnostic("label-image", what, why="a label map has a label for every pixel"))
+                    refuse("label-image", what, why="a label map has a label for every pixel")
         found = {self.tops[0]: stacked(images)}
         if len(self.tops) > 1:
             found[self.tops[1]] = stacked(labels)
@@ -70,20 +71,17 @@ class Pairs:
 def read_labels(path: str) -> Array:
     """A label map as 1×H×W float32 from a palette or grey PNG, or from SBD's .mat. Raises NetError, OSError."""
     if path.endswith(".mat"):
-        from netcompile.train.data.mat import read_mat
-
         values = read_mat(path)
         return np.asarray(values["GTcls"]["Segmentation"], np.float32)[None]
-    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as image:
             if image.mode not in ("P", "L", "I", "I;16", "1"):
                 what = f"{path}: a label map holds one number per pixel, this is an image of mode {image.mode}"
-                raise NetError(Diagnostic("label-image", what, remedy="a palette or grey PNG of class indices"))
+                refuse("label-image", what, remedy="a palette or grey PNG of class indices")
             return np.asarray(image).astype(np.float32)[None]
     except UnidentifiedImageError:
-        raise NetError(Diagnostic("image", f"{path}: not a readable image")) from None
+        refuse("image", f"{path}: not a readable image")
 
 
 def pairs_for(entries: Sequence[Input], wanted: Wanted) -> Batches:
@@ -92,9 +90,9 @@ def pairs_for(entries: Sequence[Input], wanted: Wanted) -> Batches:
     tops = tuple(entry.value.blob for entry in entries)
     if len(tops) > 2:
         what = f"--data {wanted.data} feeds an image and a label map, the net has {len(tops)} inputs"
-        raise NetError(Diagnostic("no-data", what, why=", ".join(tops), remedy="--data BATCHES.npz"))
+        refuse("no-data", what, why=", ".join(tops), remedy="--data BATCHES.npz")
     if not os.path.exists(wanted.data):
-        raise NetError(Diagnostic("no-such-file", f"there is no file or folder '{wanted.data}'"))
+        refuse("no-such-file", f"there is no file or folder '{wanted.data}'")
     if os.path.isdir(wanted.data):
         items = voc_items(wanted.data, wanted.split)
     else:
@@ -107,7 +105,6 @@ def pairs_for(entries: Sequence[Input], wanted: Wanted) -> Batches:
 
 def _said(entry: Input, folders: Sequence[str]) -> tuple[tuple[float, ...], float]:
     """Mean and scale of BGR images as the net's data layer says; the FCN reference code's mean where nobody says it."""
-    from netcompile.runtime.prepare import of_input
 
     made, _ = of_input(entry, folders[1] if len(folders) > 1 else "")  # the net's own folder
     if made.order != "bgr":
@@ -125,7 +122,7 @@ def list_items(path: str) -> tuple[tuple[str, str], ...]:
             if not words:
                 continue
             if len(words) != 2:
-                raise NetError(Diagnostic("data-file", f"{path}:{number}: not of the form 'image labels'"))
+                refuse("data-file", f"{path}:{number}: not of the form 'image labels'")
             items.append((os.path.join(folder, words[0]), os.path.join(folder, words[1])))
     return _all_there(path, items)
 
@@ -138,7 +135,7 @@ def voc_items(folder: str, split: str) -> tuple[tuple[str, str], ...]:
     if os.path.isdir(os.path.join(folder, "img")):
         return _split(os.path.join(folder, f"{split}.txt"), (folder, "img", ".jpg"), (folder, "cls", ".mat"))
     why = "it has neither JPEGImages/ (PASCAL VOC) nor img/ (SBD)"
-    raise NetError(Diagnostic("data-file", f"'{folder}' is no folder of images that is known", why=why))
+    refuse("data-file", f"'{folder}' is no folder of images that is known", why=why)
 
 
 def _split(listing: str, image: tuple[str, str, str], label: tuple[str, str, str]) -> tuple[tuple[str, str], ...]:
@@ -150,10 +147,8 @@ def _split(listing: str, image: tuple[str, str, str], label: tuple[str, str, str
             else []
         )
         split = os.path.basename(listing).removesuffix(".txt")
-        raise NetError(
-            Diagnostic("no-such-file", f"there is no split '{split}': {listing} is missing",
-                       remedy=f"--split {' or '.join(have[:5])}" if have else "")
-        )  # fmt: skip
+        refuse("no-such-file", f"there is no split '{split}': {listing} is missing",
+                       remedy=f"--split {' or '.join(have[:5])}" if have else "")  # fmt: skip
     with open(listing, encoding="utf-8") as file:
         names = [line.split()[0] for line in file if line.strip()]
     items = []
@@ -167,13 +162,11 @@ def _split(listing: str, image: tuple[str, str, str], label: tuple[str, str, str
 
 def _all_there(listing: str, items: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     if not items:
-        raise NetError(Diagnostic("data-file", f"{listing}: the list is empty"))
+        refuse("data-file", f"{listing}: the list is empty")
     missing = [path for pair in items for path in pair if not os.path.exists(path)]
     if missing:
         more = f", and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise NetError(
-            Diagnostic("no-such-file", f"{listing} names files that do not exist: {', '.join(missing[:3])}{more}")
-        )
+        refuse("no-such-file", f"{listing} names files that do not exist: {', '.join(missing[:3])}{more}")
     return tuple(items)
 
 
@@ -184,13 +177,11 @@ def python_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
     name, text = str(section.get("layer") or ""), str(section.get("param_str") or "")
     layouts = {"VOCSegDataLayer": "voc_dir", "SBDDSegDataLayer": "sbdd_dir"}
     if name not in layouts:
-        raise NetError(
-            Diagnostic(
+        refuse(
                 "python-data", f"data layer {section.get('module')}.{name} is user code",
                 section.span_of("layer"), f"known are {', '.join(layouts)}: their folders are read, no code is run",
                 "--data BATCHES.npz, --data FOLDER in the layout of PASCAL VOC, or --data LIST.txt",
-            )
-        )  # fmt: skip
+            )  # fmt: skip
     try:
         settings = literal_eval(text)
         folder, split = str(settings[layouts[name]]), str(settings["split"])
@@ -206,13 +197,11 @@ def python_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
         MemoryError,
         RecursionError,
     ) as error:
-        raise NetError(
-            Diagnostic(
+        refuse(
                 "python-data", f"param_str of {name} is not what it wants", section.span_of("param_str"),
                 f"{type(error).__name__}: {str(error)[:100]}; it is read as a Python literal",
                 f"\"{{'{layouts[name]}': 'DIR', 'split': 'train', 'mean': (104.0, 116.7, 122.7)}}\"",
-            )
-        ) from None  # fmt: skip
+            )  # fmt: skip
     folder = wanted.find(folder, "folder", entries[0])
     items = voc_items(folder, split)
     draw = Draw(len(items), randomize, int(seed) if seed is not None else wanted.seed)

@@ -5,22 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import h5py
 import numpy as np
 
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.ir.graph import Input
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.train.data.base import Batches, Order
 from netcompile.train.data.images import stacked
+from netcompile.train.data.sources import Wanted
 
-if TYPE_CHECKING:
-    from netcompile.train.data.sources import Wanted
-
-    Array = np.ndarray[Any, Any]
+Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rows:
     """Batches of rows. Shuffled, the files come in another order in every epoch, and so do the rows of each."""
 
@@ -34,7 +33,6 @@ class Rows:
     def batch(self, index: int) -> dict[str, Array]:
         places = [self.place(k) for k in range(index * self.size, (index + 1) * self.size)]
         parts: dict[str, list[Array]] = {top: [] for top in self.tops}
-        import h5py
 
         opened: dict[int, Any] = {}
         try:
@@ -64,13 +62,12 @@ class Rows:
 
 def hdf5_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
     """The source of an HDF5Data layer. Raises NetError with every mistake of its files, OSError."""
-    import h5py
 
     message = entries[0].message
     section = message.get("hdf5_data_param")
     size = int(section.get("batch_size") or 0)
     if not section.has("source") or size < 1:
-        raise NetError(Diagnostic("param-missing", "HDF5Data needs a source and a batch_size", message.span_of("type")))
+        refuse("param-missing", "HDF5Data needs a source and a batch_size", message.span_of("type"))
     listing = wanted.find(str(section.get("source")), "list", entries[0])
     with open(listing, encoding="utf-8", errors="surrogateescape") as file:
         names = [line.strip() for line in file if line.strip()]
@@ -113,7 +110,6 @@ def hdf5_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
 
 def _shape(handle: Any, name: str) -> tuple[int, ...]:
     """The shape of a data set of numbers with rows; empty for anything else."""
-    import h5py
 
     found = handle.get(name)
     if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "buif":

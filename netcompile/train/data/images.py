@@ -5,24 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
 
+from netcompile.diagnostics.diagnostic import refuse
 from netcompile.ir.graph import Input
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.train.data.base import Batches, Order
+from netcompile.train.data.sources import Wanted
 from netcompile.train.data.transform import Transform, read_transform
 
-if TYPE_CHECKING:
-    from netcompile.train.data.sources import Wanted
-
-    Array = np.ndarray[Any, Any]
+Array = np.ndarray[Any, Any]
 
 
 def read_bgr(path: str, colour: bool = True) -> Array:
     """An image as C×H×W bytes in BGR order, or its grey values as 1×H×W. Raises NetError for a broken one, OSError."""
-    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as image:
@@ -30,16 +29,15 @@ def read_bgr(path: str, colour: bool = True) -> Array:
                 return np.asarray(image.convert("L"))[None]
             return np.asarray(image.convert("RGB"))[:, :, ::-1].transpose(2, 0, 1)
     except (UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise NetError(Diagnostic("image", f"{path}: not a readable image: {str(error)[:200]}")) from None
+        refuse("image", f"{path}: not a readable image: {str(error)[:200]}")
     except OSError as error:
         if error.errno is not None:
             raise
-        raise NetError(Diagnostic("image", f"{path}: a broken image: {str(error)[:200]}")) from None
+        refuse("image", f"{path}: a broken image: {str(error)[:200]}")
 
 
 def resize(image: Array, height: int, width: int) -> Array:
     """Bilinear between pixel centres without smoothing, as OpenCV resizes; rounded to whole values."""
-    import torch
 
     values = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None]
     out = torch.nn.functional.interpolate(values, (height, width), mode="bilinear", align_corners=False)
@@ -47,7 +45,7 @@ def resize(image: Array, height: int, width: int) -> Array:
     return rounded
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LabelledImages:
     """Batches of images with their labels."""
 
@@ -77,12 +75,10 @@ def stacked(images: Sequence[Array]) -> Array:
     sizes = {image.shape for image in images}
     if len(sizes) > 1:
         shown = " and ".join("x".join(map(str, size)) for size in sorted(sizes)[:2])
-        raise NetError(
-            Diagnostic(
+        refuse(
                 "batch-size", f"images of different sizes in one batch: {shown}",
                 why="a batch is one array", remedy="crop_size, or new_height and new_width, or a batch size of 1",
-            )
-        )  # fmt: skip
+            )  # fmt: skip
     return np.stack(images)
 
 
@@ -91,7 +87,7 @@ def image_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
     message = entries[0].message
     section = message.get("image_data_param")
     if not section.has("source"):
-        raise NetError(Diagnostic("param-missing", "ImageData without a source", message.span_of("type")))
+        refuse("param-missing", "ImageData without a source", message.span_of("type"))
     listing = wanted.find(str(section.get("source")), "list", entries[0])
     root = str(section.get("root_folder") or "")
     items = []
@@ -105,29 +101,25 @@ def image_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
             except ValueError:
                 path = ""
             if not path:
-                raise NetError(
-                    Diagnostic(
-                        "data-file",
-                        f"{listing}:{number}: not of the form 'image label'",
-                        why=line.strip()[:100],
-                    )
+                refuse(
+                    "data-file",
+                    f"{listing}:{number}: not of the form 'image label'",
+                    why=line.strip()[:100],
                 )
             items.append((_rooted(root, path.strip(), wanted, listing), value))
     if not items:
-        raise NetError(Diagnostic("data-file", f"{listing}: the list is empty"))
+        refuse("data-file", f"{listing}: the list is empty")
     missing = [path for path, _ in items if not os.path.exists(path)]
     if missing:
         more = f", and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise NetError(
-            Diagnostic("no-such-file", f"{listing} names files that do not exist: {', '.join(missing[:3])}{more}")
-        )
+        refuse("no-such-file", f"{listing} names files that do not exist: {', '.join(missing[:3])}{more}")
     skip = 0
     if int(section.get("rand_skip")):
         skip = int(np.random.default_rng(wanted.seed & (2**63 - 1)).integers(int(section.get("rand_skip"))))
     sides = (int(section.get("new_height")), int(section.get("new_width")))
     if (sides[0] == 0) != (sides[1] == 0):
         at = section.span_of("new_height" if sides[0] else "new_width")
-        raise NetError(Diagnostic("param-missing", "new_height and new_width must be set together", at))
+        refuse("param-missing", "new_height and new_width must be set together", at)
 
     def find(path: str) -> str:
         return wanted.find(path, "mean file", entries[0])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import refuse
 
 _NUMBERS = {
     1: "i1",
@@ -32,9 +32,7 @@ def read_mat(path: str) -> dict[str, Any]:
     with open(path, "rb") as file:
         data = file.read()
     if len(data) < 128 or data[126:128] not in (b"IM", b"MI"):
-        raise NetError(
-            Diagnostic("data-file", f"{path}: not a MATLAB level 5 file", remedy="save it with -v7, or as a PNG")
-        )
+        refuse("data-file", f"{path}: not a MATLAB level 5 file", remedy="save it with -v7, or as a PNG")
     order = "<" if data[126:128] == b"IM" else ">"
     found: dict[str, Any] = {}
     try:
@@ -47,7 +45,7 @@ def read_mat(path: str) -> dict[str, Any]:
                 name, value = _matrix(body, order, 0)
                 found[name] = value
     except (struct.error, zlib.error, ValueError, IndexError, KeyError) as error:
-        raise NetError(Diagnostic("data-file", f"{path}: damaged, or of a kind that is not read: {error}")) from None
+        refuse("data-file", f"{path}: damaged, or of a kind that is not read: {error}")
     return found
 
 

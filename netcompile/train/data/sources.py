@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.ir.graph import Input
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
 from netcompile.train.data.base import Batches, Joined
 
 
@@ -27,10 +27,8 @@ class Wanted:
         for folder in self.folders:
             if os.path.exists(os.path.join(folder, path)):
                 return os.path.join(folder, path)
-        raise NetError(
-            Diagnostic("no-such-file", f"there is no {what} '{path}'", entry.message.span_of("type"),
-                       f"layer '{entry.message.get('name')}' reads it")
-        )  # fmt: skip
+        refuse("no-such-file", f"there is no {what} '{path}'", entry.message.span_of("type"),
+                       f"layer '{entry.message.get('name')}' reads it")  # fmt: skip
 
 
 def feed(entries: Sequence[Input], wanted: Wanted) -> Batches:
@@ -80,9 +78,7 @@ def _layer(entries: Sequence[Input], wanted: Wanted) -> Batches:
     }.get(kind, f"what a {kind} layer reads is not known here")
     message = entries[0].message
     tops = " and ".join(f"'{entry.value.blob}'" for entry in entries)
-    raise NetError(
-        Diagnostic(
+    refuse(
             "no-data", f"nothing feeds {tops}", message.span_of("type"), why,
             "--data BATCHES.npz, or --data FOLDER in the layout of PASCAL VOC, or --data LIST.txt of images and labels",
-        )
-    )  # fmt: skip
+        )  # fmt: skip

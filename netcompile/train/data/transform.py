@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from netcompile.prototxt.diagnostic import Diagnostic, NetError
+from netcompile.caffemodel.reader import read_mean
+from netcompile.diagnostics.diagnostic import refuse
 from netcompile.prototxt.message import Message
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Array = np.ndarray[Any, Any]
+Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Transform:
     """(pixel − mean) · scale of a crop, perhaps mirrored. `mean` broadcasts over C×H×W, or covers the whole image."""
 
@@ -34,17 +33,15 @@ class Transform:
         values = image.astype(np.float32)
         whole = self.mean is not None and self.mean.shape[1:] != (1, 1)
         if self.mean is not None and whole and self.mean.shape != values.shape:
-            raise NetError(Diagnostic("data-file", f"the mean image is {self.mean.shape}, an image {values.shape}"))
+            refuse("data-file", f"the mean image is {self.mean.shape}, an image {values.shape}")
         if self.mean is not None and len(self.mean) not in (1, len(values)):
             what = f"{len(self.mean)} values of mean_value for {len(values)} channels"
-            raise NetError(Diagnostic("param-count", what, why="Caffe wants one for all channels, or one for each"))
+            refuse("param-count", what, why="Caffe wants one for all channels, or one for each")
         top = left = 0
         height, width = values.shape[1:]
         if self.crop:
             if min(height, width) < self.crop:
-                raise NetError(
-                    Diagnostic("batch-size", f"an image of {height}x{width} is smaller than crop_size {self.crop}")
-                )
+                refuse("batch-size", f"an image of {height}x{width} is smaller than crop_size {self.crop}")
             spare = (height - self.crop, width - self.crop)
             top, left = (int(random.integers(s + 1)) for s in spare) if self.train else (s // 2 for s in spare)
         flip = self.mirror and bool(random.integers(2))
@@ -63,13 +60,10 @@ def read_transform(message: Message, find: Callable[[str], str], train: bool) ->
     mean: Array | None = None
     if message.has("mean_file"):
         if values:
-            raise NetError(
-                Diagnostic(
+            refuse(
                     "param-conflict", "mean_file and mean_value together", message.span_of("mean_value"),
                     "Caffe takes one or the other", "keep one",
-                )
-            )  # fmt: skip
-        from netcompile.caffemodel.reader import read_mean
+                )  # fmt: skip
 
         blob = read_mean(find(str(message.get("mean_file"))))
         mean = np.array(blob.array(), np.float32).reshape(blob.shape[-3:])

@@ -22,7 +22,7 @@ from netcompile.layers.params import Params
 
 
 @layer("Swirl")
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Swirl(Layer):
     """y[n, c] = factor[c] · x[n, c - 1]; channel 0 takes the last."""
 

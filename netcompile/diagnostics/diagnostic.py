@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, NoReturn
 
-from netcompile.prototxt.source import Span
-from netcompile.record import record
+from netcompile.diagnostics.source import Span
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Literal
-
-    Severity = Literal["error", "warning", "note"]
+Severity = Literal["error", "warning", "note"]
 
 
 # Latin letters, dashes, arrows and mathematics, lines: a column each, and `unicodedata` takes long to load.
@@ -63,7 +60,7 @@ def _excerpt(span: Span) -> list[str]:
     return [f"{gutter} | {before}{line}{after}", f"{' ' * len(gutter)} | {pad}{marks}"]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Diagnostic:
     """One finding. ``code`` names its page of ``netcompile explain``; ``related`` are other places that
     matter."""
@@ -147,3 +144,16 @@ class NetError(Exception):
 
     def __str__(self) -> str:
         return "\n".join(d.format() for d in self.diagnostics)
+
+
+def refuse(
+    code: str,
+    what: str,
+    span: Span | None = None,
+    why: str = "",
+    remedy: str = "",
+    *,
+    related: tuple[tuple[Span, str], ...] = (),
+) -> NoReturn:
+    """Raise NetError with one error, described as in `Diagnostic`."""
+    raise NetError(Diagnostic(code, what, span, why, remedy, related=related))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_right
-
-from netcompile.record import record
+from dataclasses import dataclass
 
 
 class Source:
@@ -22,27 +20,6 @@ class Source:
         self.name = name
         self.text = text[1:] if text.startswith("\ufeff") else text
         self._starts: list[int] | None = None
-
-    @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> Source:
-        """The text of a file. Raises OSError, or NetError for what is no text at all (see ``from_bytes``)."""
-        with open(path, "rb") as file:
-            return cls.from_bytes(file.read(), os.fspath(path))
-
-    @classmethod
-    def from_bytes(cls, data: bytes, name: str = "<bytes>") -> Source:
-        """Decodes ``data``. Raises NetError for a caffemodel, HDF5, archive, UTF-16 or other binary file."""
-        if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data or data[:1] in (b"\x89", b"\x1f"):
-            from netcompile.prototxt.recognise import refuse_binary
-
-            refuse_binary(data, name)
-        if data[:1] in (b"\n", b"\x12", b"\xa2"):  # how a caffemodel begins
-            from netcompile.prototxt.recognise import looks_like_caffemodel, refuse_binary
-
-            if looks_like_caffemodel(data):
-                refuse_binary(data, name)
-        text = data.decode("utf-8-sig", "surrogateescape")
-        return cls(text, name)
 
     def _table(self) -> list[int]:
         if self._starts is None:
@@ -77,7 +54,7 @@ class Source:
         return f"Source({self.name!r}, {len(self.text)} characters)"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Span:
     """A stretch ``[start, end)`` of a source, in characters."""
 
