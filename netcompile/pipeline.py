@@ -28,6 +28,7 @@ from netcompile.passes import optimise
 from netcompile.passes.base import NO_FACTS, Facts
 from netcompile.passes.facts import read_facts
 from netcompile.passes.fused import FusedConvolution
+from netcompile.passes.window_layers import Surround
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.upgrade import Upgraded
 
@@ -228,7 +229,8 @@ def _compile_for_inference(
     windowed = None
     if found.windowed is not None:
         inside, _ = infer(found.windowed)
-        windowed = Windowed(found.windowed, inside, symbolic(found.windowed, inside).shapes)
+        surrounds = tuple(node.layer for node in found.windowed.nodes if isinstance(node.layer, Surround))
+        windowed = Windowed(found.windowed, inside, symbolic(found.windowed, inside).shapes, surrounds)
     return emit(
         found.graph,
         shapes,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+from netcompile.emit.code import Code, Shaped
 from netcompile.emit.layout import lay_out
-from netcompile.ir.graph import Graph, Node, Value
-from netcompile.layers.base import IntShape, Layer, Shape
-from netcompile.passes.window_layers import DeconvolutionWindow, Region, Surround, text
+from netcompile.emit.prelude import free_names
+from netcompile.ir.graph import Graph, Value
+from netcompile.layers.base import Dim
+from netcompile.layers.source import extent, string
 
 # Names that the methods below use.
 ATTRIBUTES = frozenset(["compute", "literal", "windowed", "frame", "frames", "frames_from", "plain", "relu", "packed"])
@@ -16,21 +19,31 @@ VARIABLES = frozenset(
     ["H", "W", "frame", "key", "weights", "zeros", "height", "width", "recorded", "only_frame", "rows", "band"]
 )
 
-LARGE = 1 << 20  # bytes from which on a blob is dropped after its last use
 FRAMES_KEPT = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Windowed:
-    """A graph that computes windows, with its shapes."""
-
-    graph: Graph
-    shapes: Mapping[Value, IntShape]
-    symbolic: Mapping[Value, Shape | None]
+class Surrounding(Protocol):
+    """A layer that puts a window into the midst of its frame."""
 
     @property
-    def surrounds(self) -> tuple[Surround, ...]:
-        return tuple(node.layer for node in self.graph.nodes if isinstance(node.layer, Surround))
+    def blob(self) -> str: ...  # the frame's name
+    @property
+    def value(self) -> Value: ...  # what the frame is cut from, in the graph without windows
+    @property
+    def start(self) -> tuple[int, int]: ...  # where the frame begins in that value
+    @property
+    def extent(self) -> tuple[Dim, Dim]: ...
+    @property
+    def base(self) -> int: ...  # the least input extent whose frame serves for others
+    @property
+    def period(self) -> int: ...  # frames are alike for input extents that agree modulo this
+
+
+@dataclass(frozen=True, slots=True)
+class Windowed(Shaped):
+    """A graph that computes windows, with its shapes, and its layers that put them into frames."""
+
+    surrounds: tuple[Surrounding, ...]
 
 
 def framed_values(windowed: Windowed, plain: Graph) -> dict[str, Value]:
@@ -39,14 +52,14 @@ def framed_values(windowed: Windowed, plain: Graph) -> dict[str, Value]:
     return {cut[value]: value for value in plain.values() if value in cut}
 
 
-def needs_size(nodes: tuple[Node, ...]) -> bool:
-    """Whether the code of some layer mentions H and W."""
+def size_and_frame(code: Code, image: str) -> list[str]:
+    """Statements for what layers' code mentions: the image's height H and width W, and the windows' frames."""
+    used = free_names("\n".join(statement for layer in code.layers for statement in layer.forward))
+    size = [] if used.isdisjoint(["H", "W"]) else [f"H, W = {image}.shape[2:]"]
+    return [*size, *([f"frame = self.frame({image})"] if "frame" in used else [])]
 
-    made: tuple[type[Layer], ...] = (Region, Surround, DeconvolutionWindow)
-    return any(isinstance(node.layer, made) for node in nodes)
 
-
-def dispatch(arguments: list[str], image: str = "", base: int = 0) -> list[str]:
+def dispatch(arguments: Sequence[str], image: str = "", base: int = 0) -> list[str]:
     """The method `forward`: where gradients are recorded, and which way a small image takes."""
     named = ", ".join(arguments)
     wants = " or ".join(["self.training", *(f"{a}.requires_grad" for a in arguments)])
@@ -91,21 +104,6 @@ def frame_method(windowed: Windowed, image: str, channels: int) -> list[str]:
     ]
     for surround in windowed.surrounds:
         key = string(surround.blob)
-        place = ", ".join([*map(str, surround.start), *map(text, surround.extent)])
+        place = ", ".join([*map(str, surround.start), *map(extent, surround.extent)])
         lines += lay_out(f"frame[{key}] = window(plain[{key}], {place})", 12)
     return [*lines, "        return self.frames[key]"]
-
-
-def string(text: str) -> str:
-    """A string literal in double quotes, as ruff writes it."""
-    quoted = repr(text)
-    if quoted[0] == "'" and '"' not in text:
-        return '"' + quoted[1:-1].replace("\\'", "'") + '"'
-    return quoted
-
-
-FRAME_FUNCTIONS = '''
-def window(x, top, left, height, width):
-    """A copy of some rows and columns."""
-    return x[:, :, top : top + height, left : left + width].clone()
-'''

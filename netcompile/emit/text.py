@@ -29,10 +29,3 @@ def one_line(text: str) -> str:
 def doc_text(text: str) -> str:
     """Text for a docstring: one line, and nothing that could end it."""
     return one_line(text).replace("\\", "/").replace('"', "'")
-
-
-AS_NUMBERS = '''
-def as_numbers(index, like):
-    """Indices as numbers of the net's type, but never of one that would round them."""
-    return index.to(torch.promote_types(like.dtype, torch.float32))
-'''

@@ -13,22 +13,10 @@ import onnxscript
 import torch
 from torch import Tensor
 
-from netcompile.layers.fork_detection import OVERLAP, SUPPRESS
-from netcompile.layers.fork_roi import ROI_POOL, ROUND
+from netcompile.prelude.boxes import suppress
+from netcompile.prelude.regions import roi_pool
 
 op: Any = onnxscript.opset18
-
-
-def _emitted(name: str, *sources: str) -> Callable[..., Any]:
-    namespace: dict[str, Any] = {"torch": torch}
-    for source in sources:
-        exec(source, namespace)
-    function: Callable[..., Any] = namespace[name]
-    return function
-
-
-_suppress = _emitted("suppress", OVERLAP, SUPPRESS)
-_roi_pool = _emitted("roi_pool", ROUND, ROI_POOL)
 
 
 @torch.library.custom_op("netcompile::best", mutates_args=())
@@ -50,7 +38,7 @@ def survivors(boxes: Tensor, scores: Tensor, overlap: float, threshold: float) -
     found = scores > threshold
     for index, candidates in enumerate(boxes):
         count = int(found[index].sum())
-        stay = _suppress(candidates[:count], overlap)
+        stay = suppress(candidates[:count], overlap)  # type: ignore[no-untyped-call]
         found[index] = False
         found[index, torch.tensor(stay, dtype=torch.int64)] = True
     return found
@@ -75,7 +63,7 @@ def _(rows: Tensor, mask: Tensor, otherwise: Tensor) -> Tensor:
 @torch.library.custom_op("netcompile::region_maxima", mutates_args=())
 def region_maxima(x: Tensor, rois: Tensor, height: int, width: int, scale: float) -> Tensor:
     """ROIPooling: the maximum of each cell of a grid on each region, a row of image, x1, y1, x2, y2."""
-    pooled: Tensor = _roi_pool(x, rois, (height, width), scale)
+    pooled: Tensor = roi_pool(x, rois, (height, width), scale)  # type: ignore[no-untyped-call]
     return pooled
 
 

@@ -116,13 +116,16 @@ class BlobSpec:
 class Emitted:
     """Source lines of one layer: for ``__init__``, for ``forward``, the functions it calls, and its tensors' recipes.
 
-    `tensors` maps a state_dict key to the recipe that makes it from the caffemodel.
+    `functions` name what the module contains a copy of: "pooling.caffe_max_pool" of `netcompile/prelude/pooling.py`;
+    what these use in turn comes with them. `imports` name what it imports: "package.module.function". `tensors` maps a
+    state_dict key to the recipe that makes it from the caffemodel.
     """
 
     forward: tuple[str, ...] = ()
     init: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
     tensors: tuple[tuple[str, Recipe], ...] = ()
+    imports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,11 @@ class Emission:
     def take(self, index: int) -> Recipe:
         """The layer's blob `index`, as the caffemodel has it."""
         return self.sources[index]
+
+    def call(self, function: str, *args: object, **kwargs: object) -> Emitted:
+        """The tops as results of a prelude function "module.function"; keyword arguments that are None are left out."""
+        made = call(function.rpartition(".")[2], *args, **kwargs)
+        return Emitted((f"{', '.join(self.y)} = {made}",), functions=(function,))
 
 
 @dataclass(frozen=True, slots=True)

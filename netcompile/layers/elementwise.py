@@ -102,7 +102,7 @@ class Eltwise(Layer):
     def emit(self, e: Emission) -> Emitted:
         if self.operation == "MAX":
             if e.train:
-                return Emitted((f"{e.y[0]} = caffe_max({', '.join(e.x)})",), functions=(MAX,))
+                return e.call("activation.caffe_max", *e.x)
             text = e.x[0]
             for other in e.x[1:]:
                 text = f"torch.maximum({text}, {other})"
@@ -282,13 +282,3 @@ class Scale(_Broadcast):
             (parameters(e.name, {spec.name: spec.shape for spec in specs}),) if specs else (),
             tensors=tuple((f"{e.name}.{spec.name}", e.take(i)) for i, spec in enumerate(specs)),
         )
-
-
-MAX = '''
-def caffe_max(first, *others):
-    """The largest of several tensors; one alone of equal elements gets the gradient."""
-    y = first
-    for index, x in enumerate(others):
-        y = torch.where(x > y, x, y) if index else torch.where(y > x, y, x)
-    return y
-'''

@@ -194,15 +194,7 @@ class Quantize(Elementwise):
         return f"quantize({x})"
 
     def emit(self, e: Emission) -> Emitted:
-        return Emitted((f"{e.y[0]} = {self.expression(e.x[0])}",), functions=(QUANTIZE,))
-
-
-QUANTIZE = '''
-def quantize(x):
-    """The number of bounds 1, 12, 36, 80 that x reaches; 0 from 200 up."""
-    level = sum((x >= bound).to(x.dtype) for bound in (1, 12, 36, 80))
-    return level * (x < 200)
-'''
+        return e.call("activation.quantize", e.x[0])
 
 
 @layer("Rescale")

@@ -27,7 +27,7 @@ from netcompile.layers.base import (
     number,
     planes,
 )
-from netcompile.layers.convolution import Convolution, Deconvolution
+from netcompile.layers.convolution import Convolution, Deconvolution, _Convolution
 from netcompile.layers.params import Params, Section
 
 
@@ -127,28 +127,40 @@ def _volume(shape: Shape, what: str) -> None:
         )
 
 
-def _five_axes(blobs: tuple[BlobSpec, ...]) -> tuple[BlobSpec, ...]:
-    """C3D's blobs: the bias has five axes, as all that C3D has."""
-    return tuple(replace(b, shape=(1, 1, 1, 1, *b.shape)) if b.name == "bias" else b for b in blobs)
-
-
-def _vector_bias(made: Emitted, outputs: int) -> Emitted:
-    """The code of a convolution whose bias has five axes in the caffemodel."""
-
-    weight, *bias = made.tensors
-    return replace(made, tensors=(weight, *((key, Reshape(recipe, (outputs,))) for key, recipe in bias)))
-
-
-@layer("Convolution3D")
-@dataclass(frozen=True)
-class Convolution3D(Convolution):
-    """Convolution over time, height and width (C3D). A filter_group sees all channels, so it changes nothing."""
+class _OverVolumes(_Convolution):
+    """What C3D's convolutions share: five axes, also of the bias, and no coordinates, which are those of planes."""
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     fork: ClassVar[str] = "C3D"
 
     def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
         return ((None,) * 5,)
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        _volume(bottoms[0], self.type)
+        return ()
+
+    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
+        found = super().blobs(*bottoms)
+        return tuple(replace(b, shape=(1, 1, 1, 1, *b.shape)) if b.name == "bias" else b for b in found)
+
+    def emit(self, e: Emission) -> Emitted:
+
+        made = super().emit(e)
+        weight, *bias = made.tensors
+        return replace(made, tensors=(weight, *((key, Reshape(recipe, (self.outputs,))) for key, recipe in bias)))
+
+    def coords(self, *bottoms: Shape) -> None:
+        return None
+
+    def reach(self, *bottoms: Shape) -> None:
+        return None
+
+
+@layer("Convolution3D")
+@dataclass(frozen=True, slots=True)
+class Convolution3D(_OverVolumes, Convolution):
+    """Convolution over time, height and width (C3D). A filter_group sees all channels, so it changes nothing."""
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -166,36 +178,14 @@ class Convolution3D(Convolution):
         fillers = s.filler("weight_filler"), s.filler("bias_filler")
         return cls(max(outputs, 1), kernel, stride, pad, (1,), 1, bool(s.get("bias_term")), 1, *fillers)
 
-    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
-        _volume(bottoms[0], self.type)
-        return ()
-
-    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
-        return _five_axes(super().blobs(*bottoms))
-
-    def emit(self, e: Emission) -> Emitted:
-        return _vector_bias(super().emit(e), self.outputs)
-
-    def coords(self, *bottoms: Shape) -> None:
-        return None  # coordinates are those of planes
-
-    def reach(self, *bottoms: Shape) -> None:
-        return None
-
 
 @layer("Deconvolution3D")
-@dataclass(frozen=True)
-class Deconvolution3D(Deconvolution):
+@dataclass(frozen=True, slots=True)
+class Deconvolution3D(_OverVolumes, Deconvolution):
     """The transpose of a convolution over time, height and width (C3D).
 
     Whether it has a bias stands in convolution_param, even where its other parameters stand in convolution3d_param.
     """
-
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
-    fork: ClassVar[str] = "C3D"
-
-    def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
-        return ((None,) * 5,)
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -215,22 +205,6 @@ class Deconvolution3D(Deconvolution):
             plain.weight_filler,
             plain.bias_filler,
         )
-
-    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
-        _volume(bottoms[0], self.type)
-        return ()
-
-    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
-        return _five_axes(super().blobs(*bottoms))
-
-    def emit(self, e: Emission) -> Emitted:
-        return _vector_bias(super().emit(e), self.outputs)
-
-    def coords(self, *bottoms: Shape) -> None:
-        return None  # coordinates are those of planes
-
-    def reach(self, *bottoms: Shape) -> None:
-        return None
 
 
 @layer("Pooling3D")
@@ -286,34 +260,9 @@ class Pooling3D(Layer):
         if all((m - 1) * s < n + p and p <= k // 2 for n, m, k, s, p in extents):
             if largest:
                 return Emitted((f"{y} = F.max_pool3d({x}, {window}{pad}, ceil_mode=True)",))
-            return Emitted((f"{y} = mean_pool3d({x}, {window}{pad}, ceil_mode=True)",), functions=(MEAN_POOL,))
+            return e.call("pooling.mean_pool3d", x, f"{window}{pad}", ceil_mode=True)
         if not largest:  # windows that PyTorch would leave out, or more padding than it makes
-            window = f"{self.kernel}, {self.stride}, {self.pad}"
-            return Emitted((f"{y} = mean_of_volumes({x}, {window})",), functions=(MEAN_POOL, MEANS))
+            return e.call("pooling.mean_of_volumes", x, self.kernel, self.stride, self.pad)
         ends = tuple(end for n, m, k, s, _ in reversed(extents) for end in (0, max((m - 1) * s + k - n, 0)))
         padded = f"F.pad({x}, {ends}, value=-3.4028235e38)"
         return Emitted((f"{y} = {padded}", f"{y} = F.max_pool3d({y}, {window})"))
-
-
-MEAN_POOL = '''
-def mean_pool3d(x, size, stride, padding=0, **options):
-    """F.avg_pool3d in all float types: that one lacks bfloat16 on a CPU."""
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    return F.avg_pool3d(wide, size, stride, padding, **options).to(x.dtype)
-'''
-
-
-MEANS = '''
-def mean_of_volumes(x, kernel, stride, pad):
-    """C3D's means of windows, also of those that begin behind the volume.
-
-    A window is divided by its places within the padded volume.
-    """
-    ends, places = [], 1
-    for axis, (n, k, s, p) in enumerate(zip(x.shape[2:], kernel, stride, pad)):
-        first = torch.arange(-((k - n - 2 * p) // s) + 1, device=x.device) * s - p
-        own = (first + k).clamp_max(n + p) - first
-        places = places * own.view((-1,) + (1,) * (2 - axis))
-        ends = [p, max((len(first) - 1) * s + k - n - p, 0), *ends]
-    return mean_pool3d(F.pad(x, ends), kernel, stride, divisor_override=1) / places
-'''

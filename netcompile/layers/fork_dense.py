@@ -48,13 +48,4 @@ class UnitInnerProduct(Layer):
         make += f", {me}.bias)" if self.plain.bias else ")"
         tensors = tuple((f"{e.name}.{spec.name}", e.take(i)) for i, spec in enumerate(specs))
         init = parameters(e.name, {spec.name: spec.shape for spec in specs})
-        return Emitted((f"{e.y[0]} = {make}",), (init,), (UNIT_ROWS,), tensors)
-
-
-UNIT_ROWS = '''
-def unit_rows(weight, outputs):
-    """The weight, each output's share of it divided by its length."""
-    rows = weight.reshape(outputs, -1)
-    length = (rows.square().sum(dim=1, keepdim=True) + 1e-6).sqrt()
-    return (rows / length).view_as(weight)
-'''
+        return Emitted((f"{e.y[0]} = {make}",), (init,), ("normalisation.unit_rows",), tensors)

@@ -100,51 +100,13 @@ class Correlation(Layer):
 
     def emit(self, e: Emission) -> Emitted:
         a, b = (as_planes(x, shape) for x, shape in zip(e.x, e.bottoms, strict=True))
-        name = "correlate_rows" if self.flat else "correlate"
+        name = "flow.correlate_rows" if self.flat else "flow.correlate"
         options = f"kernel={self.kernel}, reach={self.reach_}, pad={self.pad}"
         options += f", stride={self.stride}" if self.stride != 1 else ""
         options += f", step={self.step}" if self.step != 1 else ""
         options += ", subtract=True" if self.subtract else ""
         options += ", right=True" if self.right else ""
-        function = CORRELATE_ROWS if self.flat else CORRELATE
-        return Emitted((f"{e.y[0]} = {name}({a}, {b}, {options})",), functions=(function,))
-
-
-CORRELATE = '''
-def correlate(a, b, kernel, reach, pad, stride=1, step=1, subtract=False):
-    """Mean product of a's patches with b's, displaced by up to `reach` along both axes.
-
-    One channel for each displacement (dy, dx), dx running faster.
-    """
-    a, b = F.pad(a, (pad,) * 4), F.pad(b, (pad,) * 4)
-    h, w = a.shape[2] - 2 * reach, a.shape[3] - 2 * reach
-    a = a[:, :, reach : reach + h, reach : reach + w]
-    steps = range(reach - reach // step * step, 2 * reach + 1, step)
-    planes = []
-    for dy in steps:
-        for dx in steps:
-            other = b[:, :, dy : dy + h, dx : dx + w]
-            match = (a - other).abs() if subtract else a * other
-            planes.append(match.mean(dim=1, keepdim=True))
-    return F.avg_pool2d(torch.cat(planes, dim=1), kernel, stride)
-'''
-
-CORRELATE_ROWS = '''
-def correlate_rows(
-    a, b, kernel, reach, pad, stride=1, step=1, subtract=False, right=False
-):
-    """Mean product of a's patches with b's, displaced along the rows up to `reach`."""
-    a, b = F.pad(a, (pad, pad)), F.pad(b, (pad, pad))
-    w = a.shape[3] - 2 * reach
-    a = a[:, :, :, reach : reach + w]
-    first = reach if right else reach - reach // step * step
-    planes = []
-    for dx in range(first, 2 * reach + 1, step):
-        other = b[:, :, :, dx : dx + w]
-        match = (a - other).abs() if subtract else a * other
-        planes.append(match.mean(dim=1, keepdim=True))
-    return F.avg_pool2d(torch.cat(planes, dim=1), kernel, stride)
-'''
+        return e.call(name, a, b, options)
 
 
 @layer("FlowWarp")
@@ -173,30 +135,7 @@ class FlowWarp(Layer):
 
     def emit(self, e: Emission) -> Emitted:
         x, flow = (as_planes(x, shape) for x, shape in zip(e.x, e.bottoms, strict=True))
-        fill = ', fill=float("nan")' if self.fill == "NOT_A_NUMBER" else ""
-        return Emitted((f"{e.y[0]} = flow_warp({x}, {flow}{fill})",), functions=(WARP,))
-
-
-WARP = '''
-def flow_warp(x, flow, fill=0.0):
-    """x where the flow points to, bilinearly; `fill` where that lies outside."""
-    h, w = x.shape[2:]
-    columns = torch.arange(w, device=x.device, dtype=x.dtype) + flow[:, 0]
-    rows = torch.arange(h, device=x.device, dtype=x.dtype)[:, None] + flow[:, 1]
-    inside = (columns >= 0) & (rows >= 0) & (columns < w) & (rows < h)
-    columns, rows = torch.where(inside, columns, 0), torch.where(inside, rows, 0)
-    left, top = columns.floor().long(), rows.floor().long()
-    right, bottom = (left + 1).clamp_max(w - 1), (top + 1).clamp_max(h - 1)
-    a, b = (columns - left)[:, None], (rows - top)[:, None]
-    image = torch.arange(x.shape[0], device=x.device)[:, None, None]
-
-    def at(row, column):
-        return x[image, :, row, column].permute(0, 3, 1, 2)
-
-    upper = (1 - a) * at(top, left) + a * at(top, right)
-    lower = (1 - a) * at(bottom, left) + a * at(bottom, right)
-    return torch.where(inside[:, None], (1 - b) * upper + b * lower, fill)
-'''
+        return e.call("flow.flow_warp", x, flow, fill='float("nan")' if self.fill == "NOT_A_NUMBER" else None)
 
 
 @layer("Warp")
@@ -225,18 +164,7 @@ class Warp(FlowWarp):
         return super().conditions(*bottoms)
 
     def emit(self, e: Emission) -> Emitted:
-        return Emitted((f"{e.y[0]} = inner_warp({e.x[0]}, {e.x[1]})",), functions=(WARP, INNER_WARP))
-
-
-INNER_WARP = '''
-def inner_warp(x, flow):
-    """As flow_warp, with 0 already beyond the middle of the last row and column."""
-    h, w = x.shape[2:]
-    columns = torch.arange(w, device=x.device, dtype=x.dtype) + flow[:, 0]
-    rows = torch.arange(h, device=x.device, dtype=x.dtype)[:, None] + flow[:, 1]
-    inside = (columns <= w - 1) & (rows <= h - 1)
-    return flow_warp(x, torch.where(inside[:, None], flow, -h - w))
-'''
+        return e.call("flow.inner_warp", *e.x)
 
 
 @layer("Resample")
@@ -272,42 +200,8 @@ class Resample(Layer):
     def emit(self, e: Emission) -> Emitted:
         x = as_planes(e.x[0], e.bottoms[0])
         size = repr(self.size) if self.size else f"{as_planes(e.x[1], e.bottoms[1])}.shape[2:]"
-        extra = "" if self.method == "LINEAR" else f', "{self.method.lower()}"'
-        extra += "" if self.antialias else ", antialias=False"
-        return Emitted((f"{e.y[0]} = resample({x}, {size}{extra})",), functions=(RESAMPLE,))
-
-
-RESAMPLE = '''
-def resample(x, size, method="linear", antialias=True):
-    """FlowNet's resizing; where the factors differ, each axis has the other's shift.
-
-    The nearest pixel may then lie behind its row: memory goes on with the next one.
-    """
-    factors = [n / m for n, m in zip(x.shape[2:], size)]
-    wide = antialias and max(factors) > 1
-    weights, nearest = [], []
-    for n, m, own, other in zip(x.shape[2:], size, factors, factors[::-1]):
-        place = torch.arange(m, device=x.device, dtype=x.dtype) * own + other / 2 - 0.5
-        pixel = torch.arange(n, device=x.device, dtype=x.dtype)
-        if method == "nearest":
-            nearest.append((place + 0.5).floor().long())
-            continue
-        d = (pixel - place[:, None]).abs() / (own if wide else 1.0)
-        if method == "linear":
-            weight = (1 - d).clamp_min(0)
-        else:
-            inner = d * d * (1.5 * d - 2.5) + 1
-            outer = d * (d * (2.5 - 0.5 * d) - 4) + 2
-            weight = torch.where(d <= 1, inner, torch.where(d < 2, outer, 0))
-        total = weight.sum(dim=1, keepdim=True)
-        weights.append(torch.where(total == 0, 0, weight / total))
-    if method == "nearest":
-        rows, columns = nearest
-        plane = torch.arange(x.shape[0] * x.shape[1], device=x.device) * x[0, 0].numel()
-        at = plane[:, None, None] + rows[:, None] * x.shape[3] + columns
-        return x.flatten()[at.clamp_max(x.numel() - 1)].reshape(*x.shape[:2], *size)
-    return weights[0] @ x @ weights[1].T
-'''
+        method = () if self.method == "LINEAR" else (f'"{self.method.lower()}"',)
+        return e.call("flow.resample", x, size, *method, antialias=None if self.antialias else False)
 
 
 @layer("DataAugmentation")
@@ -404,7 +298,7 @@ class DataAugmentation(Layer):
         tensors: tuple[tuple[str, Recipe], ...] = ()
         if self.crop is not None:
             lines, x = [f"{y} = middle({x}, {self.crop})"], y
-            functions = (MIDDLE,)
+            functions = ("flow.middle",)
         if self.averaged:
             index = 1 if self.per_pixel else 2
             shape = self.blobs(*e.bottoms)[index].shape
@@ -417,21 +311,3 @@ class DataAugmentation(Layer):
         elif not lines:
             lines.append(f"{y} = {x}")
         return Emitted(tuple(lines), init, functions, tensors)
-
-
-MIDDLE = '''
-def middle(x, size):
-    """The middle of x, read between pixels where the margin is odd.
-
-    Places are kept 1.05 pixels from the far edge, as in FlowNet's code, so the last row
-    and column are blended where the whole plane is asked for.
-    """
-    for axis, (n, m) in enumerate(zip(x.shape[2:], size), 2):
-        place = torch.arange(m, device=x.device, dtype=x.dtype) + (n - m) / 2
-        place = place.clamp_max(n - 1.05).clamp_min(0)
-        first = place.floor().long()
-        part = (place - first).view((-1,) + (1,) * (3 - axis))
-        after = x.index_select(axis, (first + 1).clamp_max(n - 1))
-        x = (1 - part) * x.index_select(axis, first) + part * after
-    return x
-'''

@@ -98,18 +98,7 @@ class SoftmaxCrossEntropyLoss(Layer):
         return ((),)
 
     def emit(self, e: Emission) -> Emitted:
-        make = f"softmax_cross_entropy({e.x[0]}, {e.x[1]})"
-        return Emitted((f"{e.y[0]} = {make}",) if e.y else (), functions=(CROSS_ENTROPY,) if e.y else ())
-
-
-CROSS_ENTROPY = '''
-def softmax_cross_entropy(x, target):
-    """Batch mean of the divergence of softmax(x) from a target distribution."""
-    target = target.reshape(x.shape)
-    log_target = torch.where(target > 0, target, 1).log()
-    divergence = target.clamp_min(0) * (log_target - F.log_softmax(x, dim=1))
-    return divergence.sum() / x.shape[0]
-'''
+        return e.call("losses.softmax_cross_entropy", *e.x[:2]) if e.y else Emitted()
 
 
 @layer("SmoothL1Loss")
@@ -154,16 +143,4 @@ class SmoothL1Loss(Layer):
         d = f"{x[0]} - {x[1]}"
         if len(x) > 2:
             d = f"{x[2]} * ({d})"
-        weight = f", {x[3]}" if len(x) > 3 else ""
-        line = f"{e.y[0]} = smooth_l1({d}, {literal(self.sigma)}{weight})"
-        return Emitted((line,), functions=(SMOOTH_L1,))
-
-
-SMOOTH_L1 = '''
-def smooth_l1(d, sigma, weight=1):
-    """Fast R-CNN's loss of the differences d, per image (or per box)."""
-    size = d.abs()
-    near = size < 1 / sigma**2
-    loss = torch.where(near, 0.5 * (sigma * d) ** 2, size - 0.5 / sigma**2)
-    return (weight * loss).sum() / d.shape[0]
-'''
+        return e.call("losses.smooth_l1", d, literal(self.sigma), *x[3:4])

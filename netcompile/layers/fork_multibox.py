@@ -18,13 +18,9 @@ from netcompile.layers.base import (
     layer,
     literal,
 )
-from netcompile.layers.fork_box_loss import BOX_LOSS
-from netcompile.layers.fork_detection import BEST_FIRST, DECODE, OVERLAP, SUPPRESS, boxes_agree
-from netcompile.layers.fork_loss import SMOOTH_L1
-from netcompile.layers.loss import SOFTMAX
-from netcompile.layers.measure import FLOOR, NORMALIZER, VALID, Loss, normalization
+from netcompile.layers.fork_detection import boxes_agree
+from netcompile.layers.measure import Loss, normalization
 from netcompile.layers.params import Params, Section
-from netcompile.layers.softmax import SOFTMAX_IN_ORDER
 
 
 @layer("MultiBoxLoss")
@@ -84,10 +80,8 @@ class MultiBoxLoss(Loss):
 
     def emit(self, e: Emission) -> Emitted:
         make = call("BoxLoss", self.classes, f'"{self.code}"', **dict(self.options))
-        losses = (FLOOR, VALID, NORMALIZER, SOFTMAX, SMOOTH_L1)
-        boxes = (DECODE, ENCODE, OVERLAP, SUPPRESS, BEST_FIRST, SOFTMAX_IN_ORDER)
         line = f"{e.y[0]} = self.{e.name}({', '.join(e.x)})"
-        return Emitted((line,), (f"self.{e.name} = {make}",), (*losses, *boxes, MATCH, HARD, BOX_LOSS))
+        return Emitted((line,), (f"self.{e.name} = {make}",), ("box_loss.BoxLoss",))
 
 
 def _check(s: Section, classes: int, mining: str, shared: bool) -> None:
@@ -124,75 +118,3 @@ def _mining(s: Section, mining: str) -> dict[str, str | None]:
         own |= {"overlap": literal(nms.get("nms_threshold")), "kept": str(int(nms.get("top_k") or 0))}
         own["nms_by_prior"] = "True" if s.get("use_prior_for_nms") else None
     return own
-
-
-ENCODE = '''
-def encode_boxes(boxes, priors, variances, code):
-    """Offsets that decode to `boxes`: the inverse of decode_boxes; all are … × 4."""
-    low, high = priors[..., :2], priors[..., 2:]
-    if code == "CORNER":
-        return (boxes - priors) / variances
-    if code == "CORNER_SIZE":
-        return (boxes - priors) / (high - low).repeat(1, 2) / variances
-    centre = (boxes[..., :2] + boxes[..., 2:]) / 2 - (low + high) / 2
-    size = (boxes[..., 2:] - boxes[..., :2]) / (high - low)
-    return torch.cat((centre / (high - low), size.log()), dim=-1) / variances
-'''
-
-MATCH = '''
-def match_boxes(boxes, truth, threshold, one_each=False, inside=False):
-    """For each box the true box that it is matched with (-1: none), and the overlap.
-
-    First every true box takes the box that it overlaps most; unless `one_each`, others
-    follow from `threshold` on. `inside` marks boxes that leave the image with -2.
-    """
-    matched = boxes.new_full((len(boxes),), -1, dtype=torch.long)
-    overlaps = box_overlap(boxes[:, None], truth)
-    overlaps = torch.where(overlaps > 1e-6, overlaps, 0)
-    if inside:
-        outside = ((boxes < 0) | (boxes > 1)).any(dim=1)
-        matched[outside] = -2
-        overlaps[outside] = 0
-    if len(truth) == 0:
-        return matched, boxes.new_zeros(len(boxes))
-    most, best = overlaps.amax(dim=1), overlaps.argmax(dim=1)
-    if not one_each:
-        close = (matched == -1) & (most > 0) & (most >= threshold)
-        matched[close] = best[close]
-    left = overlaps.clone()
-    for _ in range(len(truth)):
-        box, true = divmod(int(left.argmax()), len(truth))
-        if not left[box, true] > 0:
-            break
-        matched[box], most[box] = true, overlaps[box, true]
-        left[box] = 0
-        left[:, true] = 0
-    return matched, most
-'''
-
-HARD = '''
-def hard_examples(
-    loss, matched, most, boxes, ratio=3.0, limit=0.5, size=None, overlap=None, kept=0
-):
-    """A mask of the examples to train on: of all, the `size` of most loss.
-
-    Without `size`: of the unmatched whose overlap is below `limit`, `ratio` for every
-    match. With `overlap`, examples whose boxes overlap more than that count once.
-    """
-    if size is None:
-        eligible = ((matched == -1) & (most < limit)).nonzero()[:, 0]
-        size = int((matched > -1).sum() * loss.new_tensor(ratio))
-    else:
-        eligible = torch.arange(len(loss), device=loss.device)
-    if overlap is None:
-        order = best_first(loss[eligible].tolist())
-    else:
-        sizes = (boxes[:, 2:] - boxes[:, :2]).clamp_min(0).prod(dim=1)
-        order = loss[eligible].sort(descending=True, stable=True).indices
-        order = order[:kept] if kept > -1 else order
-        order = order[sizes[eligible][order] >= 1e-5]
-        order = order[suppress(boxes[eligible][order], overlap)].tolist()
-    chosen = torch.zeros_like(matched, dtype=torch.bool)
-    chosen[eligible[order[:size]]] = True
-    return chosen
-'''

@@ -183,10 +183,10 @@ class BN(Layer):
         train = e.train if self.trains is None else self.trains
         batch = train and not self.frozen if self.running or train else self.kind == "early"
         if self.kind == "segnet":
-            make, functions = f"ScaleShift({c})", (SCALE_SHIFT,)
+            make, functions = f"ScaleShift({c})", ("normalisation.ScaleShift",)
         elif batch and e.train and train:
             make = f"RunningBN({c}, eps={eps}, momentum={literal(self.momentum)})"
-            functions = (BATCH_NORM, RUNNING_BN)
+            functions = ("normalisation.RunningBN",)
         else:
             make = f"nn.BatchNorm{2 if rank == 4 else 1}d({c}, eps={eps})"
             make += ".requires_grad_(False)" if e.train and self.frozen else ""
@@ -199,7 +199,7 @@ class BN(Layer):
             for statistic, top in zip(("mean(%s)", "var(%s, correction=0)"), e.y[1:], strict=False):
                 lines.append(f"{top} = {x}.{statistic % str(dims)}.view(1, -1, 1, 1)")
             lines.append(f"{y} = batch_norm({x}, {affine}, {eps})")
-            functions = (*functions, BATCH_NORM)
+            functions = (*functions, "normalisation.batch_norm")
         elif e.train and not batch:
             lines.append(f"{y} = F.batch_norm({x}, {me}.running_mean, {me}.running_var, {affine}, eps={eps})")
         else:
@@ -211,52 +211,6 @@ class BN(Layer):
         if make.startswith("nn.BatchNorm"):
             tensors.append((f"{e.name}.num_batches_tracked", Constant(0, (), "int64")))
         return Emitted(tuple(lines), (f"{me} = {make}",), functions, tuple(tensors))
-
-
-SCALE_SHIFT = '''
-class ScaleShift(nn.Module):
-    """A scale and a shift for each channel."""
-
-    def __init__(self, channels):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x):
-        shape = (-1,) + (1,) * (x.dim() - 2)
-        return x * self.weight.view(shape) + self.bias.view(shape)
-'''
-
-BATCH_NORM = '''
-def batch_norm(x, weight, bias, eps):
-    """Normalise by the batch's mean and biased variance, then scale and shift."""
-    dims, shape = (0, *range(2, x.dim())), (-1,) + (1,) * (x.dim() - 2)
-    var, mean = torch.var_mean(x, dims, correction=0, keepdim=True)
-    return (x - mean) / (var + eps).sqrt() * weight.view(shape) + bias.view(shape)
-'''
-
-RUNNING_BN = '''
-class RunningBN(nn.Module):
-    """Batch normalisation whose running variance is the biased one, as in the fork."""
-
-    def __init__(self, channels, eps, momentum):
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels))
-
-    def forward(self, x):
-        if not self.training:
-            mean, var = self.running_mean, self.running_var
-            return F.batch_norm(x, mean, var, self.weight, self.bias, eps=self.eps)
-        with torch.no_grad():
-            var, mean = torch.var_mean(x, (0, *range(2, x.dim())), correction=0)
-            self.running_mean.lerp_(mean, 1 - self.momentum)
-            self.running_var.lerp_(var, 1 - self.momentum)
-        return batch_norm(x, self.weight, self.bias, self.eps)
-'''
 
 
 @layer("LRNMap")
@@ -353,41 +307,10 @@ class ScaledBatchNorm(Elementwise):
         eps = literal(self.eps)
         if e.train:
             make = f"AveragedBatchNorm({c}, eps={eps}, fraction={literal(self.fraction)})"
-            return Emitted((line,), (f"{me} = {make}",), (AVERAGED,), tuple(tensors))
+            return Emitted((line,), (f"{me} = {make}",), ("normalisation.AveragedBatchNorm",), tuple(tensors))
         if rank not in MODULES:
             names = (f"{me}.{key}" for key in keys)
             line = f"{e.y[0]} = F.batch_norm({e.x[0]}, {', '.join(names)}, eps={eps})"
         tensors.append((f"{e.name}.num_batches_tracked", Constant(0, (), "int64")))
         make = f"nn.{MODULES.get(rank, 'BatchNorm1d')}({c}, eps={eps})"
         return Emitted((line,), (f"{me} = {make}",), (), tuple(tensors))
-
-
-AVERAGED = '''
-class AveragedBatchNorm(nn.Module):
-    """NVCaffe's BatchNorm in training: the batch's statistics, averaged for later.
-
-    In the first two passes they replace the running ones.
-    """
-
-    def __init__(self, channels, eps, fraction):
-        super().__init__()
-        self.eps, self.fraction, self.passes = eps, fraction, 0
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.zeros(channels))
-
-    def forward(self, x):
-        mean, var = self.running_mean, self.running_var
-        if not self.training:
-            return F.batch_norm(x, mean, var, self.weight, self.bias, eps=self.eps)
-        dims, shape = (0, *range(2, x.dim())), (-1,) + (1,) * (x.dim() - 2)
-        var, mean = torch.var_mean(x, dims, correction=0)
-        with torch.no_grad():
-            new = 1 if self.passes < 2 else 1 - self.fraction
-            self.running_mean.lerp_(mean, new)
-            self.running_var.lerp_(var, new)
-            self.passes += 1
-        x = (x - mean.view(shape)) / (var.view(shape) + self.eps).sqrt()
-        return x * self.weight.view(shape) + self.bias.view(shape)
-'''

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from netcompile.layers.base import (
@@ -127,18 +127,5 @@ class UnitLength(Layer):
 
     def emit(self, e: Emission) -> Emitted:
         x = as_planes(e.x[0], e.bottoms[0])
-        make = f"unit_length({x}{', l1=True' if self.kind == 'L1' else ''})"
-        if self.tops == 2:
-            return Emitted((f"{e.y[0]}, {e.y[1]} = {make}",), functions=(UNIT_LENGTH,))
-        return Emitted((f"{e.y[0]} = {make}[0]",), functions=(UNIT_LENGTH,))
-
-
-UNIT_LENGTH = '''
-def unit_length(x, l1=False):
-    """The channels of each pixel divided by their length, and the lengths."""
-    if l1:
-        length = x.abs().sum(dim=1, keepdim=True) + 1e-6
-    else:
-        length = (x.square().sum(dim=1, keepdim=True) + 1e-6).sqrt()
-    return x / length, length
-'''
+        made = e.call("normalisation.unit_length", x, l1=True if self.kind == "L1" else None)
+        return made if self.tops == 2 else replace(made, forward=(f"{made.forward[0]}[0]",))

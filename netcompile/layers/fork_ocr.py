@@ -25,7 +25,6 @@ from netcompile.layers.base import (
     show,
 )
 from netcompile.layers.params import Params
-from netcompile.layers.recurrent import LSTM_TEXT, UNIT
 from netcompile.prototxt.message import Message
 
 
@@ -168,20 +167,7 @@ class Lstm(Layer):
         )
         tensors = tuple((f"{e.name}.{spec.name}", e.take(i)) for i, spec in enumerate(specs))
         init = f"self.{e.name} = nn.ModuleDict({{{parts}}})"
-        return Emitted(lines, (init,), (UNIT, LSTM_TEXT, GOES_ON), tensors)
-
-
-GOES_ON = '''
-def goes_on(x, marks=None):
-    """1 where a step of a stream goes on with its sequence, else 0: (steps, streams).
-
-    Marks lie at step + stream; without them all steps but the first go on.
-    """
-    step = torch.arange(x.shape[0], device=x.device)[:, None]
-    stream = torch.arange(x.shape[1], device=x.device)
-    on = (step + 0 * stream > 0) if marks is None else marks.flatten()[step + stream] != 0
-    return on.to(x.dtype)
-'''
+        return Emitted(lines, (init,), ("recurrent.caffe_lstm", "recurrent.goes_on"), tensors)
 
 
 @layer("CTCGreedyDecoder")
@@ -254,54 +240,8 @@ class CTCGreedyDecoder(Layer):
         scored = self.tops - measured > 1
         targets = f"{e.y[0]}, {e.y[1] if scored else '_'}"
         lines = [f"{targets} = ctc_decode({x}, {blank}{marks}{merge})"]
-        functions = [CTC_DECODE]
+        functions = ["sequences.ctc_decode"]
         if measured:
             lines.append(f"{e.y[-1]} = ctc_accuracy({e.y[0]}, {e.x[2]}, {x})")
-            functions += [EDIT_DISTANCE, CTC_ACCURACY]
+            functions += ["sequences.ctc_accuracy"]
         return Emitted(tuple(lines), functions=tuple(functions))
-
-
-CTC_DECODE = '''
-def ctc_decode(x, blank, marks=None, merge=True):
-    """The classes of each stream, streams × steps × 1 × 1, and minus the scores' sum.
-
-    Of equal scores the first class counts; -1 stands behind the end.
-    """
-    steps, streams = x.shape[:2]
-    score, best = x.max(dim=2)
-    alive = torch.ones_like(best, dtype=torch.bool)
-    if marks is not None:
-        alive[1:] = (marks.reshape(steps, streams)[1:] != 0).cumprod(0).bool()
-    kept = alive & (best != blank)
-    if merge:
-        kept[1:] &= best[1:] != best[:-1]
-    place = torch.where(kept, kept.cumsum(0) - 1, steps)
-    found = best.new_full((steps + 1, streams), -1).scatter(0, place, best)
-    total = -torch.where(alive, score, 0).sum(dim=0)
-    return found[:steps].T[:, :, None, None], total[:, None, None, None]
-'''
-
-EDIT_DISTANCE = '''
-def edit_distance(a, b):
-    """How many insertions, deletions and replacements lead from list a to list b."""
-    row = list(range(len(b) + 1))
-    for i, p in enumerate(a, 1):
-        last, row[0] = row[0], i
-        for j, q in enumerate(b, 1):
-            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (p != q))
-    return row[-1]
-'''
-
-CTC_ACCURACY = '''
-def ctc_accuracy(found, labels, x):
-    """1 less the mean edit distance, in parts of the longer of both sequences."""
-    wrong = 0.0
-    rows = labels.reshape(x.shape[:2]).T.tolist()
-    for own, row in zip(found[:, :, 0, 0].tolist(), rows):
-        own = [v for v in own if v >= 0]
-        end = next((i for i, v in enumerate(row) if v < 0), len(row))
-        wanted = [int(v + 0.5) for v in row[:end]]
-        longer = max(len(own), len(wanted))
-        wrong += edit_distance(wanted, own) / longer if longer else 0
-    return x.new_full((1, 1, 1, 1), 1 - wrong / len(rows))
-'''

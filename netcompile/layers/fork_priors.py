@@ -100,11 +100,16 @@ class Priors(Layer):
         size = size if self.image is None else _pair_text(self.image)
         boxes = "[" + ", ".join(f"({w!r}, {h!r})" for w, h in self.boxes) + "]"
         variance = "[" + ", ".join(literal(v) for v in self.variance) + "]"
-        extra = f", step={_pair_text(self.step)}" if self.step else ""
-        extra += f", offset={literal(self.offset)}" if self.offset != 0.5 else ""
-        extra += ", clip=True" if self.clip else ""
-        make = f"prior_boxes({x}, {size}, {boxes}, {variance}{extra})"
-        return Emitted((f"{e.y[0]} = {make}",), functions=(PRIORS,))
+        return e.call(
+            "detection.prior_boxes",
+            x,
+            size,
+            boxes,
+            variance,
+            step=_pair_text(self.step) if self.step else None,
+            offset=literal(self.offset) if self.offset != 0.5 else None,
+            clip=True if self.clip else None,
+        )
 
 
 def _grid(shape: Shape, index: int) -> tuple[Dim, Dim]:
@@ -193,26 +198,3 @@ class PriorBoxClustered(Priors):
             return ()
         s.ignore("flip")  # there is no ratio to turn
         return tuple(zip(wide, high, strict=False))
-
-
-PRIORS = '''
-def prior_boxes(x, image, sizes, variances, step=None, offset=0.5, clip=False):
-    """SSD's default boxes: for every cell of x one of each size (width, height).
-
-    `image` and `step` are (height, width) in pixels. Returns 1 × 2 × n: the corners as
-    parts of the image, and their variances. Corners are computed in float64, as in SSD.
-    """
-    options = {"device": x.device, "dtype": torch.promote_types(x.dtype, torch.float32)}
-    step = step or [whole / n for whole, n in zip(image, x.shape[2:])]
-    cy, cx = (
-        (torch.arange(n, **options) + offset) * s for n, s in zip(x.shape[2:], step)
-    )
-    centre = torch.stack(torch.meshgrid(cx, cy, indexing="xy"), dim=-1)[:, :, None]
-    exact = {"device": x.device, "dtype": torch.float64}
-    half = torch.tensor(sizes, **exact) / 2
-    corners = torch.cat((centre.double() - half, centre.double() + half), dim=-1)
-    boxes = corners / torch.tensor([image[1], image[0]] * 2, **exact)
-    boxes = boxes.clamp(0, 1) if clip else boxes
-    spread = torch.tensor(variances, **exact).expand_as(boxes)
-    return torch.stack((boxes.flatten(), spread.flatten()))[None].to(x.dtype)
-'''

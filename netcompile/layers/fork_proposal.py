@@ -8,7 +8,6 @@ from math import floor, inf, sqrt
 from typing import Any, ClassVar, Self
 
 from netcompile.layers.base import Arity, Condition, Emission, Emitted, Layer, Refused, Shape, count, layer, literal
-from netcompile.layers.fork_detection import OVERLAP, SUPPRESS
 from netcompile.layers.param_str import read_mapping
 from netcompile.layers.params import Params
 
@@ -90,7 +89,7 @@ class Proposals(Layer):
         options = f"{self.stride}, {self.before}, {self.after}, {literal(self.overlap)}, {literal(self.least)}"
         lines = [f"{rois}, {scores} = propose({', '.join(e.x)}, [{rows}], {options}{self.extra})"]
         lines += [f"{name} = {name}{reshape}" for name, reshape in zip(e.y, self.forms, strict=False) if reshape]
-        return Emitted(tuple(lines), functions=(OVERLAP, SUPPRESS, ANCHORS, PROPOSE))
+        return Emitted(tuple(lines), functions=("proposals.propose",))
 
     extra: ClassVar[str] = ""
     forms: ClassVar[tuple[str, str]] = ("", "[:, None]")  # what gives a top the fork's axes
@@ -212,61 +211,3 @@ def _numbers(values: Any) -> bool:
     if not isinstance(values, list | tuple) or not values:
         return False
     return all(isinstance(v, int | float) and not isinstance(v, bool) and 0 < v < 1e6 for v in values)
-
-
-ANCHORS = '''
-def moved_anchors(offsets, anchors, stride):
-    """Boxes of every cell of an image: its anchors, moved and stretched by offsets.
-
-    `offsets` are 4A × H × W (dx, dy, log of width, log of height); boxes are HWA × 4.
-    """
-    device, (height, width) = offsets.device, offsets.shape[1:]
-    x, y = (torch.arange(n, device=device) * stride for n in (width, height))
-    shift = torch.stack(torch.meshgrid(x, y, indexing="xy") * 2, dim=-1)[:, :, None]
-    boxes = shift + torch.tensor(anchors, device=device, dtype=offsets.dtype)
-    low, high = boxes.reshape(-1, 4).split(2, dim=1)
-    move, stretch = offsets.permute(1, 2, 0).reshape(-1, 4).split(2, dim=1)
-    size = high - low + 1
-    centre, half = move * size + (low + 0.5 * size), 0.5 * (stretch.exp() * size)
-    return torch.cat((centre - half, centre + half), dim=1)
-'''
-
-PROPOSE = '''
-def propose(
-    scores,
-    offsets,
-    image,
-    anchors,
-    stride,
-    before,
-    after,
-    overlap,
-    least,
-    keep_small=False,
-):
-    """Faster R-CNN's regions (image, x1, y1, x2, y2), and their scores.
-
-    Of an image's boxes the `before` best are suppressed where they overlap, and `after`
-    stay. Sides shorter than `least` · scale are left out, or score 0 with `keep_small`.
-    """
-    found = []
-    image = image.reshape(image.shape[0], -1)
-    for index in range(scores.shape[0]):
-        height, width, *scale = image[min(index, len(image) - 1)][:4]
-        limit = torch.stack((width, height)).repeat(2) - 1
-        boxes = moved_anchors(offsets[index], anchors, stride)
-        boxes = torch.minimum(boxes, limit).clamp_min(0)
-        score = scores[index, len(anchors) :].permute(1, 2, 0).flatten()
-        side = boxes[:, 2:] - boxes[:, :2] + 1
-        fits = (side >= least * torch.stack((scale[-1], scale[0]))).all(dim=1)
-        if keep_small:
-            score = score * fits
-        else:
-            boxes, score = boxes[fits], score[fits]
-        order = score.sort(stable=True).indices.flip(0)[: before or None]
-        boxes, score = boxes[order], score[order]
-        stay = suppress(boxes, overlap, border=1, most=after)
-        number = score.new_full((len(stay), 1), index)
-        found.append((torch.cat((number, boxes[stay]), dim=1), score[stay]))
-    return [torch.cat(part) for part in zip(*found)]
-'''

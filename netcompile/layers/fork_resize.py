@@ -223,23 +223,7 @@ class Upsample(Layer):
             for axis, s, less in zip((2, 3), self.scale, self.short, strict=True):
                 parts.append(f"{s} * {x}.shape[{axis}]" + (f" - {less}" if less else ""))
             size = f"({', '.join(parts)})"
-        return Emitted((f"{y} = unpool({x}, {e.x[1]}, {size})",), functions=(UNPOOL,))
-
-
-UNPOOL = '''
-def unpool(x, mask, size):
-    """Values at the places h * W + w that a max pooling's mask names, 0 elsewhere.
-
-    Where windows overlap and two values have one place, the later one stays, as in
-    Caffe's loop.
-    """
-    places = mask.long().flatten(2)
-    order = torch.arange(places.shape[2], device=x.device).expand_as(places)
-    last = order.new_full((*x.shape[:2], size[0] * size[1]), -1)
-    last = last.scatter_reduce(2, places, order, "amax")
-    y = x.flatten(2).gather(2, last.clamp_min(0)) * (last >= 0)
-    return y.reshape(*x.shape[:2], *size)
-'''
+        return e.call("unpooling.unpool", x, e.x[1], size)
 
 
 @layer("Padding")

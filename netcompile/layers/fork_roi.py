@@ -73,60 +73,11 @@ class ROIPooling(Layer):
 
     def emit(self, e: Emission) -> Emitted:
         x, rois = e.x
-        pad = f", {literal(self.pad)}" if self.pad else ""
-        make = f"roi_pool({x}, {rois}, ({self.height}, {self.width}), {literal(self.scale)}{pad})"
-        return Emitted((f"{e.y[0]} = {make}",), functions=(ROUND, PADDED, ROI_POOL))
+        pad = (literal(self.pad),) if self.pad else ()
+        return e.call("regions.roi_pool", x, rois, (self.height, self.width), literal(self.scale), *pad)
 
     def traced(self) -> Mapping[str, str]:
         return {"roi_pool": "netcompile.export.detection.roi_pool"}
-
-
-ROUND = '''
-def round_half_away(x):
-    """Rounding as C does it: halves go away from zero."""
-    whole = x.trunc()
-    return whole + ((x - whole).abs() >= 0.5) * x.sign()
-'''
-
-PADDED = '''
-def padded(corners, pad):
-    """Regions x1, y1, x2, y2 in pixels, widened on each side by a part of the side."""
-    edge = (corners[:, 2:] - corners[:, :2] + 1) * pad
-    return torch.cat((corners[:, :2] - edge, corners[:, 2:] + edge), dim=1)
-'''
-
-ROI_POOL = '''
-def roi_pool(x, rois, size, scale, pad=0):
-    """The maximum of each cell of a grid of `size` on each region; 0 if empty.
-
-    A row of `rois` is image, x1, y1, x2, y2 in pixels, both corners included.
-    """
-    rois = rois.reshape(-1, 5)
-    corners = padded(rois[:, 1:], pad) if pad else rois[:, 1:]
-    x1, y1, x2, y2 = round_half_away(corners * scale).unbind(1)
-    bounds = []
-    for low, high, cells, extent in (
-        (y1, y2, size[0], x.shape[2]),
-        (x1, x2, size[1], x.shape[3]),
-    ):
-        step = (high - low + 1).clamp_min(1) / cells
-        cell = torch.arange(cells, device=x.device, dtype=x.dtype)
-        start = (cell * step[:, None]).floor() + low[:, None]
-        end = ((cell + 1) * step[:, None]).ceil() + low[:, None]
-        edges = torch.stack((start, end)).clamp(0, extent)
-        bounds.append(edges.permute(1, 2, 0).long().tolist())
-    y = x.new_zeros(rois.shape[0], x.shape[1], *size)
-    images = rois[:, 0].long().tolist()
-    for n, (image, rows, columns) in enumerate(zip(images, *bounds)):
-        for i, (top, bottom) in enumerate(rows):
-            if bottom <= top:
-                continue
-            strip = x[image, :, top:bottom].amax(dim=1)
-            for j, (left, right) in enumerate(columns):
-                if right > left:
-                    y[n, :, i, j] = strip[:, left:right].amax(dim=1)
-    return y
-'''
 
 
 @layer("ROIAlign")
@@ -167,41 +118,8 @@ class ROIAlign(Layer):
         return ((bottoms[1][0], bottoms[0][1], self.height + 1, self.width + 1),)
 
     def emit(self, e: Emission) -> Emitted:
-        pad = f", {literal(self.pad)}" if self.pad else ""
-        make = f"roi_align({e.x[0]}, {e.x[1]}, ({self.height}, {self.width}), {literal(self.scale)}{pad})"
-        return Emitted((f"{e.y[0]} = {make}",), functions=(PADDED, ROI_ALIGN))
-
-
-ROI_ALIGN = '''
-def roi_align(x, rois, cells, scale, pad=0):
-    """Features at the corners of a grid of `cells` on each region, bilinear.
-
-    A row of `rois` is image, x1, y1, x2, y2 in pixels; pixel centres lie at halves.
-    """
-    rois = rois.reshape(-1, 5)
-    corners = padded(rois[:, 1:], pad) if pad else rois[:, 1:]
-    x1, y1, x2, y2 = (corners * scale - 0.5).unbind(1)
-    weight, index = [], []
-    for low, high, n, size in (
-        (y1, y2, cells[0], x.shape[2]),
-        (x1, x2, cells[1], x.shape[3]),
-    ):
-        step = torch.arange(n + 1, device=x.device, dtype=x.dtype)
-        at = low[:, None] + step * ((high - low) / n)[:, None]
-        inside = (at >= -0.5) & (at <= size - 0.5) & (high > low)[:, None]
-        first = at.floor().clamp(0, size - 1)
-        part = at.clamp(0, size - 1) - first
-        weight.append(torch.stack((1 - part, part)) * inside)
-        index.append(torch.stack((first, (at.floor() + 1).clamp(0, size - 1))).long())
-    image = rois[:, 0].long()[:, None, None]
-    y = 0
-    for i in (0, 1):
-        for j in (0, 1):
-            value = x[image, :, index[0][i][:, :, None], index[1][j][:, None]]
-            share = weight[0][i][:, :, None] * weight[1][j][:, None]
-            y = y + value * share[..., None]
-    return y.permute(0, 3, 1, 2)
-'''
+        pad = (literal(self.pad),) if self.pad else ()
+        return e.call("regions.roi_align", *e.x, (self.height, self.width), literal(self.scale), *pad)
 
 
 @layer("DecodeBBox")
@@ -263,22 +181,7 @@ class DecodeBBox(Layer):
         if e.train and self.threshold is not None:
             apart = f"{e.x[2]}.flatten(1)[:, -1] < {literal(self.threshold)}"
             lines.insert(1, f"{e.y[0]} = {e.y[0]}[{apart}]")
-        return Emitted(tuple(lines), functions=(MOVED,))
-
-
-MOVED = '''
-def moved_regions(offsets, rois, mean, std):
-    """Regions (image, x1, y1, x2, y2) moved and stretched by the offsets of class 1."""
-    offsets, rois = offsets.reshape(-1, 8)[:, 4:], rois.reshape(-1, 5)
-    offsets = offsets * offsets.new_tensor(std) + offsets.new_tensor(mean)
-    low, high = rois[:, 1:3], rois[:, 3:]
-    size = high - low + 1
-    centre = offsets[:, :2] * size + 0.5 * (high + low)
-    size = size * offsets[:, 2:].exp()
-    low = centre - (size - 1) / 2
-    boxes = torch.cat((rois[:, :1], low, low + size - 1), dim=1)
-    return boxes[:, :, None, None]
-'''
+        return Emitted(tuple(lines), functions=("regions.moved_regions",))
 
 
 @layer("PSROIPooling")
@@ -323,39 +226,7 @@ class PSROIPooling(Layer):
         return ((None, 5),) if index else ((None, None, None, None),)
 
     def emit(self, e: Emission) -> Emitted:
-        x, rois = e.x
-        make = f"position_sensitive_pool({x}, {rois}, {self.group}, {literal(self.scale)})"
-        return Emitted((f"{e.y[0]} = {make}",), functions=(ROUND, PSROI_POOL))
+        return e.call("regions.position_sensitive_pool", *e.x, self.group, literal(self.scale))
 
     def traced(self) -> Mapping[str, str]:
         return {"position_sensitive_pool": "netcompile.export.detection.position_sensitive_pool"}
-
-
-PSROI_POOL = '''
-def position_sensitive_pool(x, rois, k, scale):
-    """Means over a k × k grid on each region, cell (i, j) from its own channels.
-
-    A row of `rois` is image, x1, y1, x2, y2 in pixels; an empty cell gives 0.
-    """
-    rois = rois.reshape(-1, 5)
-    x1, y1, x2, y2 = round_half_away(rois[:, 1:]).unbind(1)
-    bounds = []
-    for low, high, extent in ((y1, y2, x.shape[2]), (x1, x2, x.shape[3])):
-        start, end = low * scale, (high + 1) * scale
-        step = (end - start).clamp_min(0.1) / k
-        cell = torch.arange(k, device=x.device, dtype=x.dtype)
-        first = (cell * step[:, None] + start[:, None]).floor()
-        last = ((cell + 1) * step[:, None] + start[:, None]).ceil()
-        edges = torch.stack((first, last)).clamp(0, extent)
-        bounds.append(edges.permute(1, 2, 0).long().tolist())
-    planes = x.unflatten(1, (-1, k, k))
-    y = x.new_zeros(rois.shape[0], planes.shape[1], k, k)
-    images = rois[:, 0].long().tolist()
-    for n, (image, rows, columns) in enumerate(zip(images, *bounds)):
-        for i, (top, bottom) in enumerate(rows):
-            for j, (left, right) in enumerate(columns):
-                if bottom > top and right > left:
-                    cell = planes[image, :, i, j, top:bottom, left:right]
-                    y[n, :, i, j] = cell.mean(dim=(1, 2))
-    return y
-'''

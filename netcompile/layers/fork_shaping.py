@@ -125,26 +125,8 @@ class Reorg(Layer):
         return ((x[0], x[1] * block, x[2] // self.stride, x[3] // self.stride),)
 
     def emit(self, e: Emission) -> Emitted:
-        name = "reorg_back" if self.reverse else "reorg"
-        function = REORG_BACK if self.reverse else REORG
-        return Emitted((f"{e.y[0]} = {name}({as_planes(e.x[0], e.bottoms[0])}, {self.stride})",), functions=(function,))
-
-
-REORG = '''
-def reorg(x, s):
-    """Darknet's reorg, n × c × h × w to n × c·s² × h/s × w/s, in its element order."""
-    n, c, h, w = x.shape
-    blocks = x.reshape(n, c // s**2, h, s, w, s).permute(0, 3, 5, 1, 2, 4)
-    return blocks.reshape(n, c * s**2, h // s, w // s)
-'''
-
-REORG_BACK = '''
-def reorg_back(x, s):
-    """Darknet's reversed reorg: n × c × h × w to n × c/s² × h·s × w·s."""
-    n, c, h, w = x.shape
-    blocks = x.reshape(n, s, s, c // s**2, h, w).permute(0, 3, 4, 1, 5, 2)
-    return blocks.reshape(n, c // s**2, h * s, w * s)
-'''
+        name = "shaping.reorg_back" if self.reverse else "shaping.reorg"
+        return e.call(name, as_planes(e.x[0], e.bottoms[0]), self.stride)
 
 
 @layer("ShuffleChannel")
@@ -312,13 +294,4 @@ class SpatialPyramidPooling(Layer):
         if len(self.bins) == 1:
             return Emitted((f"{y} = {x}.{'amax' if self.method == 'MAX' else 'mean'}(dim=(2, 3), keepdim=True)",))
         pool = "F.max_pool2d" if self.method == "MAX" else "F.avg_pool2d"
-        return Emitted((f"{y} = pyramid({x}, {self.bins}, {pool})",), functions=(PYRAMID,))
-
-
-PYRAMID = '''
-def pyramid(x, bins, pool):
-    """One column per batch element: poolings on grids of about b × b windows."""
-    h, w = x.shape[2:]
-    levels = [pool(x, (h // b, w // b), ceil_mode=True).flatten(1) for b in bins]
-    return torch.cat(levels, dim=1)[:, :, None, None]
-'''
+        return e.call("pooling.grid_pyramid", x, self.bins, pool)

@@ -20,7 +20,7 @@ from netcompile.layers.base import (
     planes,
     same_shape,
 )
-from netcompile.layers.fork_resize import UNPOOL, Pair, four_axes
+from netcompile.layers.fork_resize import Pair, four_axes
 from netcompile.layers.params import Params
 
 
@@ -139,41 +139,12 @@ class Unpooling(Layer):
         if self.method == "MAX":
             if self.masked:
                 mask = as_planes(e.x[1], e.bottoms[1])
-                return Emitted((f"{y} = unpool({x}, {mask}, {size})",), functions=(UNPOOL,))
+                return e.call("unpooling.unpool", x, mask, size)
             make = f"unpool({x}, corner_mask({x}, {self.stride}, {size}), {size})"
-            return Emitted((f"{y} = {make}",), functions=(CORNERS, UNPOOL))
-        mean = ", mean=True" if self.method == "AVE" else ""
-        make = f"spread({x}, {self.kernel}, {self.stride}, {size}{mean})"
-        return Emitted((f"{y} = {make}",), functions=(SPREAD,))
+            return Emitted((f"{y} = {make}",), functions=("unpooling.corner_mask", "unpooling.unpool"))
+        mean = True if self.method == "AVE" else None
+        return e.call("unpooling.spread", x, self.kernel, self.stride, size, mean=mean)
 
     def _rest(self) -> Pair:
         """What a plane of windows has more than stride · n; a stride beyond the kernel leaves it smaller."""
         return self.kernel[0] - self.stride[0], self.kernel[1] - self.stride[1]
-
-
-CORNERS = '''
-def corner_mask(x, stride, size):
-    """The first place of every window: where a value without a mask goes."""
-    rows, columns = (
-        (torch.arange(n, device=x.device) * s).clamp_max(m - 1)
-        for n, s, m in zip(x.shape[2:], stride, size)
-    )
-    return (rows[:, None] * size[1] + columns).expand_as(x)
-'''
-
-SPREAD = '''
-def spread(x, kernel, stride, size, mean=False):
-    """Every value added to all of its window, as far as that lies in the plane.
-
-    With `mean` each value is divided by the number of the window's places first.
-    """
-    covers = []
-    for n, k, s, m in zip(x.shape[2:], kernel, stride, size):
-        first = torch.arange(n, device=x.device)[:, None] * s
-        place = torch.arange(m, device=x.device)
-        cover = ((place >= first) & (place < first + k)).to(x.dtype)
-        if mean:
-            cover = cover / cover.sum(dim=1, keepdim=True).clamp_min(1)
-        covers.append(cover)
-    return covers[0].T @ x @ covers[1]
-'''

@@ -18,7 +18,6 @@ from netcompile.layers.base import (
     literal,
     number,
 )
-from netcompile.layers.fork_detection import BEST_FIRST, OVERLAP, SUPPRESS
 from netcompile.layers.params import Params, Section
 
 # Fields that MobileNet-YOLO's nets give and those of the OpenCL branch of BVLC's repository leave to their defaults.
@@ -109,14 +108,10 @@ class YoloDetectionOutput(Layer):
         return ((1, 1, 1, 7),)
 
     def emit(self, e: Emission) -> Emitted:
-        options = f"{_pairs(self.anchors)}, {self.classes}, {literal(self.threshold)}, {literal(self.overlap)}"
+        options = (_pairs(self.anchors), self.classes, literal(self.threshold), literal(self.overlap))
         if self.mobilenet:
-            make = f"yolo2_rows([{', '.join(e.x)}], {options})"
-            functions: tuple[str, ...] = (OVERLAP, SUPPRESS, BEST_FIRST, REGION, ROWS, YOLO2)
-        else:
-            make = f"yolo2_cells({e.x[0]}, {options}" + (", corners=True)" if self.corners else ")")
-            functions = (OVERLAP, SUPPRESS, REGION, YOLO2_CELLS)
-        return Emitted((f"{e.y[0]} = {make}",), functions=functions)
+            return e.call("yolo.yolo2_rows", f"[{', '.join(e.x)}]", *options)
+        return e.call("yolo.yolo2_cells", e.x[0], *options, corners=True if self.corners else None)
 
 
 @layer("Yolov3DetectionOutput")
@@ -172,91 +167,4 @@ class Yolov3DetectionOutput(Layer):
             own = _pairs(tuple(self.anchors[2 * m + i] for m in mask for i in (0, 1)))
             maps.append(f"({x}, {own}, {scale})")
         options = f"{self.classes}, {literal(self.threshold)}, {literal(self.overlap)}"
-        make = f"yolo3_rows([{', '.join(maps)}], {options})"
-        return Emitted((f"{e.y[0]} = {make}",), functions=(OVERLAP, SUPPRESS, BEST_FIRST, REGION, ROWS, YOLO3))
-
-
-REGION = '''
-def yolo_boxes(x, anchors, pixels=1):
-    """Numbers and boxes of every cell: N × cells × anchors × (x, y, w, h, rest).
-
-    x, y are the centre and w, h the size as parts of the image; a cell is `pixels` wide
-    in the units of the anchors. The rest is objectness and class scores, as they come.
-    """
-    side, count = x.shape[3], len(anchors)
-    x = x.permute(0, 2, 3, 1).reshape(x.shape[0], side * side, count, -1)
-    place = torch.arange(side * side, device=x.device)
-    cell = torch.stack((place % side, place // side), dim=1)[:, None]
-    centre = (cell + x[..., :2].sigmoid()) / side
-    size = torch.tensor(anchors, device=x.device, dtype=x.dtype) / (side * pixels)
-    return torch.cat((centre, x[..., 2:4].exp() * size, x[..., 4:]), dim=-1)
-'''
-
-ROWS = '''
-def yolo_rows(boxes, score, label, overlap, images):
-    """Rows 0, class + 1, score, corners of the boxes that stay, best first; or -1."""
-    order = best_first(score.tolist())
-    boxes, score, label = boxes[order], score[order], label[order]
-    half = boxes[:, 2:] / 2
-    corners = torch.cat((boxes[:, :2] - half, boxes[:, :2] + half), dim=1)
-    stay = suppress(corners, overlap, strict=True)
-    if not stay:
-        none = boxes.new_full((images, 7), -1)
-        none[:, 0] = torch.arange(images, device=none.device)
-        return none[None, None]
-    label = (label + 1).to(score.dtype)
-    head = torch.stack((torch.zeros_like(score), label, score), dim=1)
-    return torch.cat((head, corners), dim=1)[stay][None, None]
-'''
-
-YOLO2 = '''
-def yolo2_rows(maps, anchors, classes, threshold, overlap):
-    """YOLOv2's detections as MobileNet-YOLO has them: 1 × 1 × K × 7."""
-    found = [yolo_boxes(x, anchors).flatten(0, 2)[:, : 5 + classes] for x in maps]
-    numbers = torch.cat(found)
-    best, label = F.softmax(numbers[:, 5 : 5 + classes].T, dim=0).max(dim=0)
-    score = numbers[:, 4].sigmoid() * best
-    keep = score >= threshold
-    images = maps[-1].shape[0]
-    return yolo_rows(numbers[keep, :4], score[keep], label[keep], overlap, images)
-'''
-
-YOLO2_CELLS = '''
-def yolo2_cells(x, anchors, classes, threshold, overlap, corners=False):
-    """YOLOv2's detections as OpenCL Caffe has them: 1 × 1 × K × 7.
-
-    Boxes suppress others in the order of their cells, by their part within the image.
-    """
-    rows = []
-    for image, numbers in enumerate(yolo_boxes(x, anchors).flatten(1, 2)):
-        best, label = F.softmax(numbers[:, 5 : 5 + classes].T, dim=0).max(dim=0)
-        score = numbers[:, 4].sigmoid() * best
-        keep = score >= threshold
-        boxes, score, label = numbers[keep, :4], score[keep], label[keep].to(x.dtype)
-        half = boxes[:, 2:] / 2
-        edges = torch.cat((boxes[:, :2] - half, boxes[:, :2] + half), dim=1)
-        stay = suppress(edges.clamp(0, 1), overlap, strict=True)
-        if corners:
-            boxes, label = edges, label + 1
-        head = torch.stack((torch.full_like(score, image), label, score), dim=1)
-        rows.append(torch.cat((head, boxes), dim=1)[stay])
-    return torch.cat(rows)[None, None]
-'''
-
-YOLO3 = '''
-def yolo3_rows(maps, classes, threshold, overlap):
-    """YOLOv3's detections, 1 × 1 × K × 7; `maps`: (map, anchors, pixels of a cell).
-
-    A box counts once for every class whose score exceeds the threshold.
-    """
-    boxes, scores, labels = [], [], []
-    for x, anchors, pixels in maps:
-        numbers = yolo_boxes(x, anchors, pixels).flatten(0, 2)
-        score = numbers[:, 5 : 5 + classes].sigmoid() * numbers[:, 4:5].sigmoid()
-        box, label = (score > threshold).nonzero(as_tuple=True)
-        boxes.append(numbers[box, :4])
-        scores.append(score[box, label])
-        labels.append(label)
-    found = [torch.cat(part) for part in (boxes, scores, labels)]
-    return yolo_rows(*found, overlap, maps[-1][0].shape[0])
-'''
+        return e.call("yolo.yolo3_rows", f"[{', '.join(maps)}]", options)

@@ -26,10 +26,7 @@ from netcompile.layers.base import (
     show,
 )
 from netcompile.layers.measure import (
-    FLOOR,
-    NORMALIZER,
     SHAPES,
-    VALID,
     Loss,
     check_normalization,
     ignored,
@@ -69,10 +66,10 @@ class _ClassLoss(Loss):
         canonical_axis(self.axis, len(bottoms[0]), self.at)
         return ((), bottoms[0])[: self.tops]
 
-    def _emit(self, e: Emission, function: str, text: str, *arguments: str) -> Emitted:
+    def _emit(self, e: Emission, function: str, *arguments: str) -> Emitted:
         axis = canonical_axis(self.axis, len(e.bottoms[0]), self.at)
         make = call(
-            function,
+            function.rpartition(".")[2],
             *e.x[:2],
             *arguments,
             dim=axis if axis != 1 else None,
@@ -80,10 +77,8 @@ class _ClassLoss(Loss):
             normalization=f'"{self.over}"' if self.over != "VALID" else None,
         )
         if self.tops == 2:  # Caffe lets no gradient through the probabilities
-            line = f"{e.y[0]}, {e.y[1]} = {make}, F.softmax({e.x[0]}, dim={axis}).detach()"
-        else:
-            line = f"{e.y[0]} = {make}"
-        return Emitted((line,), functions=(FLOOR, VALID, NORMALIZER, text))
+            make += f", F.softmax({e.x[0]}, dim={axis}).detach()"
+        return Emitted((f"{', '.join(e.y)} = {make}",), functions=(function,))
 
 
 @layer("SoftmaxWithLoss")
@@ -102,7 +97,7 @@ class SoftmaxWithLoss(_ClassLoss):
         return cls(int(s.get("axis")), ignored(p), normalization(p, "VALID"), max(p.tops, 1))
 
     def emit(self, e: Emission) -> Emitted:
-        return self._emit(e, "caffe_softmax_loss", SOFTMAX)
+        return self._emit(e, "losses.caffe_softmax_loss")
 
 
 def _refuse_probabilities(p: Params) -> None:
@@ -171,7 +166,7 @@ class InfogainLoss(_ClassLoss):
 
     def emit(self, e: Emission) -> Emitted:
         matrix = e.x[2] if len(e.x) == 3 else self._matrix(e)
-        return self._emit(e, "caffe_infogain_loss", INFOGAIN, matrix)
+        return self._emit(e, "losses.caffe_infogain_loss", matrix)
 
     def _matrix(self, e: Emission) -> str:
         """Source of the file's matrix; looked for as Caffe does, then beside the net. Raises Refused."""
@@ -225,8 +220,7 @@ class MultinomialLogisticLoss(Loss):
         return (bottoms[0][:1],) if index == 1 and bottoms[0] else ()
 
     def emit(self, e: Emission) -> Emitted:
-        line = f"{e.y[0]} = {call('caffe_multinomial_loss', *e.x)}"
-        return Emitted((line,), functions=(FLOOR, MULTINOMIAL))
+        return e.call("losses.caffe_multinomial_loss", *e.x)
 
 
 @layer("HingeLoss")
@@ -250,8 +244,7 @@ class HingeLoss(Loss):
         return (bottoms[0][:1],) if index == 1 and bottoms[0] else ()
 
     def emit(self, e: Emission) -> Emitted:
-        make = call("caffe_hinge_loss", *e.x, squared="True" if self.norm == "L2" else None)
-        return Emitted((f"{e.y[0]} = {make}",), functions=(HINGE,))
+        return e.call("losses.caffe_hinge_loss", *e.x, squared=True if self.norm == "L2" else None)
 
 
 @layer("SigmoidCrossEntropyLoss")
@@ -276,8 +269,7 @@ class SigmoidCrossEntropyLoss(Loss):
         x, target = e.x
         if self.ignore is not None:
             mode = f'"{self.over}"' if self.over != "BATCH_SIZE" else None
-            make = call("caffe_sigmoid_loss", x, target, self.ignore, normalization=mode)
-            return Emitted((f"{e.y[0]} = {make}",), functions=(NORMALIZER, SIGMOID))
+            return e.call("losses.caffe_sigmoid_loss", x, target, self.ignore, normalization=mode)
         goal = f"{target}.detach()" + _like(e)
         reduction = '"mean"' if self.over in ("FULL", "VALID") else '"sum"'
         make = call("F.binary_cross_entropy_with_logits", x, goal, reduction=reduction)
@@ -333,76 +325,5 @@ class ContrastiveLoss(Loss):
         return [*found, Condition(legacy(similar, 0, 2), ">=", a[0], few)]
 
     def emit(self, e: Emission) -> Emitted:
-        margin, old = literal(self.margin), "True" if self.legacy_version else None
-        make = call("caffe_contrastive_loss", *e.x, margin=margin, legacy=old)
-        return Emitted((f"{e.y[0]} = {make}",), functions=(CONTRASTIVE,))
-
-
-SOFTMAX = '''
-def caffe_softmax_loss(x, label, dim=1, ignore=None, normalization="VALID"):
-    """Caffe's SoftmaxWithLoss: a probability counts as FLT_MIN at least (e^-87.3)."""
-    index, valid = caffe_labels(x, label, dim, ignore)
-    log_prob = F.log_softmax(x, dim).gather(dim, index)
-    loss = -caffe_floor(log_prob, -87.33654475055310).where(valid, 0).sum()
-    return loss / caffe_normalizer(valid, x.shape[:dim].numel(), normalization)
-'''
-
-INFOGAIN = '''
-def caffe_infogain_loss(x, label, matrix, dim=1, ignore=None, normalization="VALID"):
-    """Caffe's InfogainLoss: row `label` of the matrix weighs the classes' -log p.
-
-    A probability counts as 1e-20 at least; neither labels nor matrix get a gradient.
-    """
-    index, valid = caffe_labels(x, label, dim, ignore)
-    matrix = torch.as_tensor(matrix, dtype=x.dtype, device=x.device).detach()
-    weight = matrix.reshape(x.shape[dim], -1)[index.squeeze(dim)].movedim(-1, dim)
-    log_prob = caffe_floor(F.log_softmax(x, dim), -46.05170185988091)
-    loss = -(weight * log_prob).where(valid, 0).sum()
-    return loss / caffe_normalizer(valid, x.shape[:dim].numel(), normalization)
-'''
-
-MULTINOMIAL = '''
-def caffe_multinomial_loss(prob, label):
-    """Mean of -log of the label's probability, which counts as 1e-20 at least."""
-    prob = prob.reshape(prob.shape[0], -1).gather(1, label.long().reshape(-1, 1))
-    return -caffe_floor(prob, 1e-20).log().mean()
-'''
-
-HINGE = '''
-def caffe_hinge_loss(x, label, squared=False):
-    """Caffe's HingeLoss: the label's score should exceed 1, the others be below -1."""
-    x = x.reshape(x.shape[0], -1)
-    own = label.long().flatten()[: x.shape[0], None]
-    own = own == torch.arange(x.shape[1], device=x.device)
-    margin = F.relu(1 + torch.where(own, -x, x))
-    return (margin.square() if squared else margin).sum() / x.shape[0]
-'''
-
-SIGMOID = '''
-def caffe_sigmoid_loss(x, target, ignore, normalization="BATCH_SIZE"):
-    """Caffe's SigmoidCrossEntropyLoss where some targets do not count."""
-    target = target.detach().reshape(x.shape)
-    valid = target.long() != ignore
-    loss = F.binary_cross_entropy_with_logits(x, target, reduction="none")
-    loss = loss.where(valid, 0).sum()
-    return loss / caffe_normalizer(valid, x.shape[0], normalization)
-'''
-
-CONTRASTIVE = '''
-def caffe_contrastive_loss(a, b, similar, margin, legacy=False):
-    """Caffe's ContrastiveLoss: half the mean of d^2, or of max(margin - d, 0)^2.
-
-    The gradient of the latter is Caffe's, who divides by d + 1e-4; the legacy version
-    is max(margin - d^2, 0).
-    """
-    square = (a - b.reshape(a.shape)).square().reshape(len(a), -1).sum(dim=1)
-    similar = similar.long().flatten()[: len(a)] != 0
-    if legacy:
-        apart = F.relu(margin - square)
-    else:
-        distance = square.detach().sqrt()
-        gap = F.relu(margin - distance)
-        slope = square * gap / (distance + 1e-4)
-        apart = gap.square() - (slope - slope.detach())
-    return torch.where(similar, square, apart).sum() / (2 * len(a))
-'''
+        old = True if self.legacy_version else None
+        return e.call("losses.caffe_contrastive_loss", *e.x, margin=literal(self.margin), legacy=old)

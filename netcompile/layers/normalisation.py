@@ -95,9 +95,8 @@ class BatchNorm(Elementwise):
         x, y = e.x[0], e.y[0]
         if self.use_global_stats is False:
             if self.eps > 0:
-                text = f"normalise_batch({x}, {literal(self.eps)})"
-                return Emitted((f"{y} = {text}",), functions=(NORMALISE_BATCH,))
-            return Emitted((f"{y} = normalise_exactly({x})",), functions=(NORMALISE_EXACTLY,))
+                return e.call("normalisation.normalise_batch", x, literal(self.eps))
+            return e.call("normalisation.normalise_exactly", x)
         rank, channels = len(e.bottoms[0]), e.bottoms[0][1]
         eps = None if self.eps == BatchNorm.eps or literal(self.eps) == "1e-05" else literal(self.eps)
         make = call(f"nn.{MODULES.get(rank, 'BatchNorm1d')}", channels, eps=eps, affine="False")
@@ -126,62 +125,9 @@ class BatchNorm(Elementwise):
         return Emitted(
             (f"{e.y[0]} = self.{e.name}({e.x[0]})",),
             (f"self.{e.name} = {make}",),
-            (BATCH_NORM,),
+            ("normalisation.BatchNorm",),
             tuple((f"{e.name}.{n}", e.take(i)) for i, n in enumerate(("mean", "variance", "factor"))),
         )
-
-
-NORMALISE_BATCH = '''
-def normalise_batch(x, eps):
-    """Each channel to mean 0 and variance 1, by the batch's own statistics."""
-    if x.numel() == x.shape[1]:
-        return x - x  # one value is its own mean
-    return F.batch_norm(x, None, None, training=True, eps=eps)
-'''
-
-NORMALISE_EXACTLY = '''
-def normalise_exactly(x):
-    """Each channel to mean 0 and variance 1, with no eps, which PyTorch's own wants."""
-    others = [axis for axis in range(x.dim()) if axis != 1]
-    x = x - x.mean(others, keepdim=True)
-    return x / x.square().mean(others, keepdim=True).sqrt()
-'''
-
-BATCH_NORM = '''
-class BatchNorm(nn.Module):
-    """Caffe's BatchNorm: in training by the batch's statistics, else by running ones.
-
-    The running ones are sums that decay by `fraction`; `factor`, summed alike, divides
-    them.
-    """
-
-    def __init__(self, channels, eps=1e-5, fraction=0.999, use_global_stats=None):
-        super().__init__()
-        self.eps, self.fraction, self.use_global_stats = eps, fraction, use_global_stats
-        self.register_buffer("mean", torch.zeros(channels))
-        self.register_buffer("variance", torch.zeros(channels))
-        self.register_buffer("factor", torch.zeros(1))
-
-    def forward(self, x):
-        fixed = self.use_global_stats
-        if fixed is None:
-            fixed = not self.training
-        if fixed:
-            scale = torch.where(self.factor == 0, 0, 1 / self.factor)
-            mean, variance = self.mean * scale, self.variance * scale
-            return F.batch_norm(x, mean, variance, eps=self.eps)
-        mean, variance = torch.zeros_like(self.mean), torch.zeros_like(self.variance)
-        if x.numel() == x.shape[1]:  # one value is its own mean
-            mean, y = x.detach().flatten(), x - x
-        else:  # with momentum 1 the batch's mean and unbiased variance are what is left
-            y = F.batch_norm(x, mean, variance, None, None, True, 1.0, self.eps)
-        if self.training:
-            with torch.no_grad():
-                self.mean.mul_(self.fraction).add_(mean)
-                self.variance.mul_(self.fraction).add_(variance)
-                self.factor.mul_(self.fraction).add_(1)
-        return y
-'''
 
 
 @layer("LRN")
@@ -233,19 +179,11 @@ class LRN(Elementwise):
         return f"{x} * ({self._mean(x, alpha)}) ** {literal(-self.beta)}"
 
     def emit(self, e: Emission) -> Emitted:
-        return Emitted(super().emit(e).forward, functions=() if self.within else (ACROSS,))
+        return Emitted(super().emit(e).forward, functions=() if self.within else ("normalisation.lrn",))
 
     def _mean(self, x: str, alpha: str) -> str:
         mean = call("F.avg_pool2d", f"{x} * {x}", self.size, stride=1, padding=self.size // 2 or None)
         return f"1 + {mean}" if self.alpha == 1 else f"1 + {alpha} * {mean}"
-
-
-ACROSS = '''
-def lrn(x, size, alpha, beta, k):
-    """F.local_response_norm in all float types: that one lacks bfloat16 on a CPU."""
-    mean = F.avg_pool2d(x.square().flatten(2), (size, 1), 1, (size // 2, 0))
-    return x * (k + alpha * mean).pow(-beta).view_as(x)
-'''
 
 
 @layer("MVN")
@@ -284,20 +222,6 @@ class MVN(Elementwise):
         dim = (1, 2, 3) if self.across else (2, 3)
         if self.variance:
             lines.append(f"{y} = mvn({x}, dim={dim}, eps={literal(self.eps)})")
-            return Emitted(tuple(lines), functions=(MEAN_VARIANCE,))
+            return Emitted(tuple(lines), functions=("normalisation.mvn",))
         lines.append(f"{y} = {x} - {x}.mean(dim={dim}, keepdim=True)")
         return Emitted(tuple(lines))
-
-
-MEAN_VARIANCE = '''
-def mvn(x, dim, eps):
-    """Mean 0 and deviation 1 over some axes; eps is added outside the root.
-
-    The derivative is Caffe's own, in which eps does not weaken the variance's part.
-    """
-    x = x - x.mean(dim, keepdim=True)
-    variance = x.square().mean(dim, keepdim=True)
-    with torch.no_grad():
-        shift = (variance.sqrt() + eps).square() - variance
-    return x / (variance + shift).sqrt()
-'''

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import ClassVar, Self
 
@@ -181,11 +181,9 @@ class Pooling(Layer):
         x, y = e.x[0], e.y[0]
         if self.kernel is None:
             if self.method == "MAX" and self.mask:
-                make = call("global_max_pool", x)
-                return Emitted((f"{y}, {e.y[1]} = {make}",), functions=(GLOBAL_MAX,))
+                return e.call("pooling.global_max_pool", x)
             if self.method == "STOCHASTIC":
-                make = call("stochastic_pool", x, f"tuple({x}.shape[2:])", "(1, 1)", "(0, 0)")
-                return Emitted((f"{y} = {make}",), functions=(STOCHASTIC,))
+                return e.call("pooling.stochastic_pool", x, f"tuple({x}.shape[2:])", (1, 1), (0, 0))
             # Not amax: of equal maxima the first gets the whole gradient, as in Caffe.
             whole = call("F.adaptive_max_pool2d", x, 1)
             return Emitted((f"{y} = {whole if self.method == 'MAX' else f'{x}.mean(dim=(2, 3), keepdim=True)'}",))
@@ -193,8 +191,7 @@ class Pooling(Layer):
         ceil = "True" if self.round_mode == "CEIL" else None
         padding = pad if self.clip else None
         if self.method == "STOCHASTIC":
-            make = call("stochastic_pool", x, repr(self.kernel), repr(self.stride), repr(self._end()))
-            return Emitted((f"{y} = {make}",), functions=(STOCHASTIC,))
+            return e.call("pooling.stochastic_pool", x, self.kernel, self.stride, self._end())
         if self._plain():
             function = "F.max_pool2d" if self.method == "MAX" else "F.avg_pool2d"
             make = call(function, x, kernel_size=kernel, stride=stride, padding=padding, ceil_mode=ceil,
@@ -202,67 +199,7 @@ class Pooling(Layer):
             if not self.mask:
                 return Emitted((f"{y} = {make}",))
             return Emitted((f"{y}, {e.y[1]} = {make}",))
-        make = call(
-            "caffe_max_pool" if self.method == "MAX" else "caffe_ave_pool",
-            x,
-            repr(self.kernel),
-            repr(self.stride),
-            repr(self.pad),
-            repr(self._end()),
-        )
+        windows = (x, self.kernel, self.stride, self.pad, self._end())
         if self.method == "MAX":
-            target = f"{y}, {e.y[1]}" if self.mask else f"{y}, _"
-            return Emitted((f"{target} = {make}",), functions=(MAX,))
-        return Emitted((f"{y} = {make}",), functions=(AVE,))
-
-
-MAX = '''
-def caffe_max_pool(x, kernel, stride, pad, end):
-    """Caffe's max pooling where PyTorch has no equal: any pad < kernel, empty windows.
-
-    `end` is the padding behind: `pad`, and what makes rounding down round up. Returns
-    the maxima and their flat indices h * W + w; an empty window gives -FLT_MAX, -1.
-    """
-    n = x.shape[2:]
-    lowest = max(torch.finfo(torch.float32).min, torch.finfo(x.dtype).min)
-    padded = F.pad(x, (pad[1], end[1], pad[0], end[0]), value=lowest)
-    y, at = F.max_pool2d(padded, kernel, stride, return_indices=True)
-    width = padded.shape[3]
-    row, column = at // width - pad[0], at % width - pad[1]
-    inside = (row >= 0) & (row < n[0]) & (column >= 0) & (column < n[1])
-    return y, torch.where(inside, row * n[1] + column, -1)
-'''
-
-AVE = '''
-def caffe_ave_pool(x, kernel, stride, pad, end):
-    """Caffe's mean pooling where PyTorch has no equal: padding counts, not overhang.
-
-    `end` is the padding behind: `pad`, and what makes rounding down round up.
-    """
-    padded = F.pad(x, (pad[1], end[1], pad[0], end[0]))
-    total = F.avg_pool2d(padded, kernel, stride, divisor_override=1)
-    size = []
-    for m, o, k, s, p in zip(x.shape[2:], total.shape[2:], kernel, stride, pad):
-        start = torch.arange(o, device=x.device) * s - p
-        size.append((torch.clamp(start + k, max=m + p) - start).to(x.dtype))
-    return total / (size[0][:, None] * size[1])
-'''
-
-GLOBAL_MAX = '''
-def global_max_pool(x):
-    """The maximum of each plane and its flat index h * W + w."""
-    y, index = x.flatten(2).max(dim=2)
-    return y[:, :, None, None], index[:, :, None, None]
-'''
-
-STOCHASTIC = '''
-def stochastic_pool(x, kernel, stride, end):
-    """Stochastic pooling at test: each window's mean, weighted by itself.
-
-    Where they do not sum to more than 0 it gives 0.
-    """
-    x = F.pad(x, (0, end[1], 0, end[0]))
-    total = F.avg_pool2d(x, kernel, stride, divisor_override=1)
-    squares = F.avg_pool2d(x * x, kernel, stride, divisor_override=1)
-    return squares / total.masked_fill(total <= 0, float("inf"))
-'''
+            return replace(e, y=(y, e.y[1] if self.mask else "_")).call("pooling.caffe_max_pool", *windows)
+        return e.call("pooling.caffe_ave_pool", *windows)

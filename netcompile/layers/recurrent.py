@@ -32,53 +32,6 @@ from netcompile.layers.base import (
 from netcompile.layers.params import Params
 from netcompile.prototxt.message import Message
 
-UNIT = '''
-def caffe_lstm_unit(c, gates, cont):
-    """Caffe's LSTM step: next cell and output; cont 0 forgets the cell."""
-    i, f, o, g = gates.chunk(4, dim=-1)
-    keep = cont.detach().unsqueeze(-1) * f.sigmoid()
-    c = keep * c + i.sigmoid() * g.tanh()
-    return c, o.sigmoid() * c.tanh()
-'''
-
-LSTM_TEXT = '''
-def caffe_lstm(cell, x, cont, static=None, h=None, c=None):
-    """Caffe's LSTM: the outputs of all steps, and the last output and cell.
-
-    x is (steps, streams, ...); where cont (steps, streams) is 0 a sequence begins. It
-    starts from zero, unless h and c say else; no gradient flows to or from a state.
-    """
-    gates = cell["x"](x.flatten(2))
-    if static is not None:
-        gates = gates + cell["static"](static.flatten(1))
-    if h is None:
-        h = c = gates.new_zeros(1, gates.shape[1], gates.shape[2] // 4)
-    h, c = h.detach(), c.detach()
-    outputs = []
-    for step, keep in zip(gates.split(1), cont.detach().split(1)):
-        c, h = caffe_lstm_unit(c, step + cell["h"](h * keep.unsqueeze(-1)), keep)
-        outputs.append(h)
-    return torch.cat(outputs), h.detach(), c.detach()
-'''
-
-RNN_TEXT = '''
-def caffe_rnn(cell, x, cont, static=None, h=None):
-    """Caffe's RNN: the outputs of all steps, and the last state.
-
-    x is (steps, streams, ...); where cont (steps, streams) is 0 a sequence begins. It
-    starts from zero, unless h says else; no gradient flows to or from a state.
-    """
-    steps = cell["x"](x.flatten(2))
-    if static is not None:
-        steps = steps + cell["static"](static.flatten(1))
-    h = torch.zeros_like(steps[:1]) if h is None else h.detach()
-    states = []
-    for step, keep in zip(steps.split(1), cont.detach().split(1)):
-        h = torch.tanh(step + cell["h"](h * keep.unsqueeze(-1)))
-        states.append(h)
-    return torch.tanh(cell["o"](torch.cat(states))), h.detach()
-'''
-
 
 @dataclass(frozen=True, slots=True)
 class _Recurrent(Layer):
@@ -210,7 +163,7 @@ class LSTM(_Recurrent):
     states: ClassVar[tuple[str, ...]] = ("h", "c")
     gates: ClassVar[int] = 4
     function: ClassVar[str] = "caffe_lstm"
-    texts: ClassVar[tuple[str, ...]] = (UNIT, LSTM_TEXT)
+    texts: ClassVar[tuple[str, ...]] = ("recurrent.caffe_lstm",)
 
 
 @layer("RNN")
@@ -221,7 +174,7 @@ class RNN(_Recurrent):
     arity: ClassVar[Arity] = Arity(bottoms=(2, 4), tops=(1, 2))
     states: ClassVar[tuple[str, ...]] = ("h",)
     function: ClassVar[str] = "caffe_rnn"
-    texts: ClassVar[tuple[str, ...]] = (RNN_TEXT,)
+    texts: ClassVar[tuple[str, ...]] = ("recurrent.caffe_rnn",)
 
     def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
         n = self.outputs
@@ -276,4 +229,4 @@ class LSTMUnit(Layer):
         return (bottoms[0], bottoms[0])
 
     def emit(self, e: Emission) -> Emitted:
-        return Emitted((f"{e.y[0]}, {e.y[1]} = {call('caffe_lstm_unit', *e.x)}",), functions=(UNIT,))
+        return e.call("recurrent.caffe_lstm_unit", *e.x)

@@ -126,39 +126,18 @@ class ArgMax(Layer):
         k = f", k={self.top_k}" if self.top_k > 1 else ""
         if axis is not None:
             part = 0 if self.values else 1
-            return Emitted((f"{y} = largest({x}, dim={axis}{k})[{part}]",), functions=(LARGEST,))
+            return Emitted((f"{y} = largest({x}, dim={axis}{k})[{part}]",), functions=("reducing.largest",))
         items = f"{x}[:, None]" if rank == 1 else x if rank == 2 else f"{x}.flatten(1)"
         behind = "".join(", None" for _ in range(rank - 3))
         if self.values:
             lines = [f"{y} = with_indices(*largest({items}, dim=1{k}))"]
             if behind:
                 lines.append(f"{y} = {y}[...{behind}]")
-            return Emitted(tuple(lines), functions=(LARGEST, WITH_INDICES))
+            return Emitted(tuple(lines), functions=("reducing.largest", "reducing.with_indices"))
         return Emitted(
             (f"{y} = largest({items}, dim=1{k})[1][:, None{', :' + behind if behind else ''}]",),
-            functions=(LARGEST,),
+            functions=("reducing.largest",),
         )
-
-
-LARGEST = '''
-def largest(x, dim, k=1):
-    """The k largest along an axis and their indices; of equals the last is first."""
-    x = x.flip(dim)
-    if k == 1:
-        value, index = x.max(dim, keepdim=True)
-    else:
-        value, index = x.sort(dim=dim, descending=True, stable=True)
-        value, index = value.narrow(dim, 0, k), index.narrow(dim, 0, k)
-    return value, x.shape[dim] - 1 - index
-'''
-
-
-WITH_INDICES = '''
-def with_indices(value, index):
-    """Indices and values in two channels, of a type that does not round the former."""
-    wide = torch.promote_types(value.dtype, torch.float32)
-    return torch.stack((index.to(wide), value.to(wide)), dim=1)
-'''
 
 
 @layer("Filter")

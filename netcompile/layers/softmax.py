@@ -51,16 +51,5 @@ class Softmax(Layer):
     def emit(self, e: Emission) -> Emitted:
         axis = canonical_axis(self.axis, len(e.bottoms[0]), "softmax_param.axis")
         if axis > 1 and axis == len(e.bottoms[0]) - 1:  # the scores of detection heads
-            return Emitted((f"{e.y[0]} = softmax_in_order({e.x[0]})",), functions=(SOFTMAX_IN_ORDER,))
+            return e.call("activation.softmax_in_order", e.x[0])
         return Emitted((f"{e.y[0]} = F.softmax({e.x[0]}, dim={axis})",))
-
-
-SOFTMAX_IN_ORDER = '''
-def softmax_in_order(x):
-    """Softmax along the last axis, its sum taken class by class as Caffe takes it.
-
-    Where scores come close to 1, the order decides which of them are 1, and so which
-    detections tie. PyTorch sums in that order along any axis but the last.
-    """
-    return F.softmax(x.transpose(1, -1), dim=1).transpose(1, -1)
-'''

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import ClassVar, Self
 
@@ -18,7 +18,6 @@ from netcompile.layers.base import (
     Layer,
     Refused,
     Shape,
-    call,
     canonical_axis,
     layer,
 )
@@ -106,24 +105,7 @@ class Im2col(Layer):
         axis, windows = self.windows(len(e.bottoms[0]))
         kernel, stride, pad, dilation = (repr(tuple(column)) for column in zip(*windows, strict=True))
         channels = axis if axis != 1 else None
-        make = call("im2col", e.x[0], kernel, stride, pad, dilation, channels=channels)
-        return Emitted((f"{e.y[0]} = {make}",), functions=(IM2COL,))
-
-
-IM2COL = '''
-def im2col(x, kernel, stride, pad, dilation, channels=1):
-    """Each window's elements side by side as channels, the spatial axes behind."""
-    rank, first = len(kernel), channels + 1
-    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation)]
-    edges = []
-    for n, p, r in zip(x.shape[first:], pad, reach):
-        edges = [p, p + max(r - n - 2 * p, 0), *edges]  # one window at least, cut off
-    x = F.pad(x, edges)
-    for axis, (r, s, d) in enumerate(zip(reach, stride, dilation), first):
-        x = x.unfold(axis, r, s)[..., ::d]
-    x = x.movedim(tuple(range(-rank, 0)), tuple(range(first, first + rank)))
-    return x.flatten(channels, channels + rank)
-'''
+        return e.call("shaping.im2col", e.x[0], kernel, stride, pad, dilation, channels=channels)
 
 
 HIGHEST = 16  # levels of a pyramid: 32768 bins along an axis
@@ -195,36 +177,10 @@ class SPP(Layer):
     def emit(self, e: Emission) -> Emitted:
         x, y = e.x[0], e.y[0]
         if self.method == "STOCHASTIC":
-            make = call("pyramid", x, self.height, "weighted_mean")
-            return Emitted((f"{y} = {make}",), functions=(WEIGHTED_MEAN, PYRAMID))
+            made = e.call("pooling.pyramid", x, self.height, "weighted_mean")
+            return replace(made, functions=("pooling.weighted_mean", *made.functions))
         if self.height == 1:
             whole = f"F.adaptive_max_pool2d({x}, 1)" if self.method == "MAX" else f"{x}.mean(dim=(2, 3), keepdim=True)"
             return Emitted((f"{y} = {whole}",))
         pool, fill = ("F.max_pool2d", 'float("-inf")') if self.method == "MAX" else ("F.avg_pool2d", None)
-        return Emitted((f"{y} = {call('pyramid', x, self.height, pool, fill=fill)}",), functions=(PYRAMID,))
-
-
-PYRAMID = '''
-def pyramid(x, height, pool, fill=0.0):
-    """Spatial pyramid: the plane pooled into 1, 4, 16, … bins, side by side."""
-    levels = []
-    for level in range(height):
-        bins = 2**level
-        kernel = [-(-n // bins) for n in x.shape[2:]]
-        edges = []
-        for n, k in zip(x.shape[2:], kernel):
-            over = k * bins - n
-            edges = [(over + 1) // 2, over // 2, *edges]
-        levels.append(pool(F.pad(x, edges, value=fill), kernel))
-    if height == 1:
-        return levels[0]
-    return torch.cat([level.flatten(1) for level in levels], dim=1)
-'''
-
-WEIGHTED_MEAN = '''
-def weighted_mean(x, kernel):
-    """Stochastic pooling at test: each window's mean, weighted by itself."""
-    total = F.avg_pool2d(x, kernel)
-    mean = F.avg_pool2d(x * x, kernel) / total
-    return torch.where(total > 0, mean, 0)
-'''
+        return e.call("pooling.pyramid", x, self.height, pool, fill=fill)

@@ -34,17 +34,4 @@ class Unknown(Layer):
         tops = ", ".join(e.y)
         call = f"self.{e.name}({', '.join(e.x)})"
         line = f"{tops} = {call}" if tops else call
-        return Emitted((line,), (f"self.{e.name} = UnknownLayer({message!r})",), (UNKNOWN,))
-
-
-UNKNOWN = '''
-class UnknownLayer(nn.Module):
-    """Stands for a layer whose meaning is unknown: put your own in its place."""
-
-    def __init__(self, message):
-        super().__init__()
-        self.message = message
-
-    def forward(self, *bottoms):
-        raise NotImplementedError(self.message)
-'''
+        return Emitted((line,), (f"self.{e.name} = UnknownLayer({message!r})",), ("unknown.UnknownLayer",))

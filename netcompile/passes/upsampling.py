@@ -18,8 +18,9 @@ from netcompile.caffemodel.recipe import Diagonal
 from netcompile.ir.graph import Graph, Node
 from netcompile.layers.base import BlobSpec, Dim, Emission, Emitted, IntShape, Shape
 from netcompile.layers.convolution import Deconvolution
+from netcompile.layers.source import extent as text
 from netcompile.passes.base import Facts, Pass, Rewritten, Skipped
-from netcompile.passes.window_layers import Windowable, text
+from netcompile.passes.window_layers import Windowable
 
 
 @dataclass(frozen=True)

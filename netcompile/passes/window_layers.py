@@ -11,12 +11,13 @@ from math import prod
 from typing import ClassVar
 
 from netcompile.algebra.coords import AxisMap
-from netcompile.algebra.nset import SizeTooComplex
 from netcompile.algebra.size import Size
-from netcompile.algebra.volume import Volume
 from netcompile.ir.graph import Value
 from netcompile.layers.base import Arity, Axes, BlobSpec, Dim, Emission, Emitted, IntShape, Layer, Shape
 from netcompile.layers.convolution import Deconvolution
+from netcompile.layers.source import extent as text
+from netcompile.layers.source import span as cut
+from netcompile.layers.source import string
 from netcompile.passes.windows import always
 
 Pair = tuple[int, int]
@@ -32,24 +33,6 @@ def extents(dims: Extent, image: Shape) -> tuple[Dim, Dim]:
         else:
             found.append(dim)
     return found[0], found[1]
-
-
-def text(dim: Dim) -> str:
-    """Python source of an extent, in terms of H and W; in brackets where it is a sum."""
-    if isinstance(dim, int):
-        return str(dim)
-    if isinstance(dim, Volume):
-        raise SizeTooComplex(f"the extent {dim}")
-    source = dim.python().replace("//", " // ").replace("*", " * ")
-    return source if source in ("H", "W") else f"({source})" if " if " in source else source
-
-
-def cut(start: int, extent: Dim) -> str:
-    """Source of a slice."""
-    begin, end = str(start) if start else "", text(extent + start)
-    if " " in end:
-        return f"{begin} : {end}".strip()
-    return f"{begin}:{end}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +108,6 @@ class Surround(Layer):
     def emit(self, e: Emission) -> Emitted:
         height, width = self.extent
         place = f"{self.before[0]}, {self.before[1]}, {text(height)}, {text(width)}"
-        from netcompile.emit.inference import string
-
         return Emitted((f"{e.y[0]} = surround({e.x[0]}, frame[{string(self.blob)}], {place})",), functions=(SURROUND,))
 
 

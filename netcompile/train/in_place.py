@@ -23,8 +23,6 @@ from netcompile.pipeline import Analysed
 TYPES = ("Power", "Log", "BNLL")
 LOST = ("Power", "Log")  # nothing from above gets through
 
-_IMPORT = "from netcompile.train.in_place import with_gradient"
-
 
 def with_gradient(x: Tensor, y: Tensor, kind: str, *numbers: float) -> Tensor:
     """`y`, with the gradient to `x` that Caffe computes when the layer works in place."""
@@ -85,7 +83,7 @@ class InPlace(Layer):
         inner = self.of.emit(replace(e, y=("in_place",)))
         numbers = "".join(f", {number!r}" for number in self.numbers)
         line = f'{e.y[0]} = with_gradient({e.x[0]}, in_place, "{self.of.type}"{numbers})'
-        return replace(inner, forward=(*inner.forward, line), functions=(*inner.functions, _IMPORT))
+        return replace(inner, forward=(*inner.forward, line), imports=("netcompile.train.in_place.with_gradient",))
 
 
 def works_in_place(node: Node) -> bool:

@@ -18,8 +18,6 @@ from netcompile.ir.graph import Node, Value
 from netcompile.layers.base import Arity, Emission, Emitted, Layer, Shape
 from netcompile.pipeline import Analysed
 
-_IMPORT = "from netcompile.train.labels import within"
-
 
 class LabelOutOfRange(ValueError):
     """A label that is no class: which check found it, and its value."""
@@ -100,7 +98,7 @@ class CheckedLabels(Layer):
 
     def emit(self, e: Emission) -> Emitted:
         line = f"{e.y[0]} = within({e.x[0]}, {self.classes}, {self.ignore}, {self.check})"
-        return Emitted((line,), functions=(_IMPORT,))
+        return Emitted((line,), imports=("netcompile.train.labels.within",))
 
 
 def with_checked_labels(analysed: Analysed) -> tuple[Analysed, tuple[Check, ...]]:

@@ -180,8 +180,6 @@ def same_number(value: int) -> int:
 
 # --- the net, spread over the processes
 
-_IMPORT = "from netcompile.train.parallel import dropout_rows, gather_rows, split_rows"
-
 
 @dataclass(frozen=True, slots=True)
 class _Step(Layer):
@@ -199,7 +197,9 @@ class _Step(Layer):
 
     def emit(self, e: Emission) -> Emitted:
         call = ", ".join([e.x[0], *map(repr, self.arguments)])
-        return Emitted((f"{e.y[0]} = {self.function}({call})",), functions=(_IMPORT,))
+        return Emitted(
+            (f"{e.y[0]} = {self.function}({call})",), imports=(f"netcompile.train.parallel.{self.function}",)
+        )
 
 
 # Types that treat each row of a batch by itself, unless their axis is the batch's.

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
 from netcompile.emit.module import Module
 from netcompile.ir.build import Options
+from netcompile.layers.base import Emission, Emitted
 from netcompile.pipeline import analyse, compile_net
 from netcompile.prototxt.recognise import open_source
 from tests.conftest import CASES, REPOSITORY, ConformanceCase
@@ -151,3 +153,47 @@ def test_whole_graph_capture() -> None:
         inputs = [torch.from_numpy(case.arrays("inputs")[v.blob]) for v in compile_net(net, 1).inputs]
         torch._dynamo.reset()
         torch.compile(module, fullgraph=True, backend="eager")(*inputs)
+
+
+def test_a_class_never_hides_one_of_the_prelude() -> None:
+    text = """
+    name: "BatchNorm"
+    layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 2 dim: 1 dim: 9 dim: 9 } } }
+    layer { name: "b" type: "BatchNorm" bottom: "d" top: "b" }
+    """
+    module = compiled(text, train=True)
+    assert module.class_name == "BatchNorm_"
+    assert "class BatchNorm(nn.Module):" in module.source
+    assert "class BatchNorm_(nn.Module):" in module.source
+
+
+RELU = """
+layer { name: "d" type: "Input" top: "join" input_param { shape { dim: 1 dim: 1 dim: 9 dim: 9 } } }
+layer { name: "r" type: "ReLU" bottom: "join" top: "y" }
+"""
+
+
+def test_a_variable_never_hides_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    def emit(self: object, e: Emission) -> Emitted:
+        return Emitted((f"{e.y[0]} = join({e.x[0]})",), imports=("os.path.join",))
+
+    monkeypatch.setattr("netcompile.layers.activation.ReLU.emit", emit)
+    source = compiled(RELU).source
+    assert "from os.path import join\n" in source
+    assert "y = join(join_2)" in source
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (("pooling.nothing",), "layer 'r': there is no nothing in netcompile.prelude.pooling"),
+        (("nowhere.nothing",), "layer 'r': there is no module netcompile.prelude.nowhere"),
+    ],
+)
+def test_a_layer_whose_function_is_missing_is_refused(
+    monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...], wanted: str
+) -> None:
+    monkeypatch.setattr("netcompile.layers.activation.ReLU.emit", lambda self, e: Emitted(functions=names))
+    with pytest.raises(NetError) as caught:
+        compiled(RELU)
+    assert [(d.code, d.what) for d in caught.value.diagnostics] == [("unsupported", wanted)]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
 
-from netcompile.layers.fork_detection import BEST_FIRST
+from netcompile.prelude.boxes import best_first
 from tests.conftest import REPOSITORY
 from tests.layers.harness import analyse_text, check_text, refusals, run_text
 from tests.layers.test_forks import draw, net
@@ -129,15 +126,8 @@ def by_std_sort(rows: str) -> list[int]:
 )
 def test_ties_come_in_the_order_of_std_sort(scores: list[float], wanted: str) -> None:
     """The orders are those that GCC's std::sort gave with SSD's comparison."""
-    found = function(BEST_FIRST, "best_first")(scores)
+    found = best_first(scores)
     assert found == (by_std_sort(wanted) or sorted(range(len(scores)), key=lambda i: -scores[i]))
-
-
-def function(source: str, name: str) -> Callable[..., Any]:
-    space: dict[str, Any] = {}
-    exec(source, space)
-    made: Callable[..., Any] = space[name]
-    return made
 
 
 def test_a_limit_keeps_of_equal_scores_what_std_sort_puts_first() -> None:

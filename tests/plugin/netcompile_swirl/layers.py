@@ -48,13 +48,6 @@ class Swirl(Layer):
         return Emitted(
             forward=(f"{e.y[0]} = swirl({e.x[0]}, self.{e.name}_factor)",),
             init=(f"self.{e.name}_factor = nn.Parameter(torch.ones({channels}))",),
-            functions=(SWIRL,),
+            functions=("netcompile_swirl.functions.swirl",),
             tensors=((f"{e.name}_factor", e.take(0)),),
         )
-
-
-SWIRL = '''
-def swirl(x, factor):
-    """Channels moved along by one, each times its factor."""
-    return x.roll(1, dims=1) * factor[:, None, None]
-'''

@@ -1,8 +1,46 @@
-"""The emitted module of SSD's MultiBoxLoss."""
+"""SSD's loss."""
 
-from __future__ import annotations
+import torch
+import torch.nn.functional as F
+from torch import nn
 
-BOX_LOSS = '''
+from netcompile.prelude.activation import softmax_in_order
+from netcompile.prelude.boxes import (
+    best_first,
+    decode_boxes,
+    encode_boxes,
+    match_boxes,
+    suppress,
+)
+from netcompile.prelude.losses import caffe_softmax_loss, smooth_l1
+
+
+def hard_examples(
+    loss, matched, most, boxes, ratio=3.0, limit=0.5, size=None, overlap=None, kept=0
+):
+    """A mask of the examples to train on: of all, the `size` of most loss.
+
+    Without `size`: of the unmatched whose overlap is below `limit`, `ratio` for every
+    match. With `overlap`, examples whose boxes overlap more than that count once.
+    """
+    if size is None:
+        eligible = ((matched == -1) & (most < limit)).nonzero()[:, 0]
+        size = int((matched > -1).sum() * loss.new_tensor(ratio))
+    else:
+        eligible = torch.arange(len(loss), device=loss.device)
+    if overlap is None:
+        order = best_first(loss[eligible].tolist())
+    else:
+        sizes = (boxes[:, 2:] - boxes[:, :2]).clamp_min(0).prod(dim=1)
+        order = loss[eligible].sort(descending=True, stable=True).indices
+        order = order[:kept] if kept > -1 else order
+        order = order[sizes[eligible][order] >= 1e-5]
+        order = order[suppress(boxes[eligible][order], overlap)].tolist()
+    chosen = torch.zeros_like(matched, dtype=torch.bool)
+    chosen[eligible[order[:size]]] = True
+    return chosen
+
+
 class BoxLoss(nn.Module):
     """SSD's loss: of offsets to matched true boxes, and of the classes of boxes.
 
@@ -188,4 +226,3 @@ class BoxLoss(nn.Module):
         target[ones] = 1
         target = target.reshape(scores.shape)
         return F.binary_cross_entropy_with_logits(scores, target, reduction="sum")
-'''

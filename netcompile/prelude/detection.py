@@ -1,0 +1,78 @@
+"""SSD's prior boxes and detections."""
+
+import torch
+
+from netcompile.prelude.boxes import best_first, decode_boxes, suppress
+
+
+def detect(
+    location,
+    scores,
+    priors,
+    classes,
+    code,
+    overlap,
+    shared=True,
+    background=0,
+    encoded=False,
+    threshold=-3.4028235e38,
+    most=-1,
+    keep=-1,
+    eta=1.0,
+):
+    """SSD's detections, 1 × 1 × K × 7: image, class, score, xmin, ymin, xmax, ymax.
+
+    For each class the boxes above `threshold`, at most the `most` best, are suppressed
+    where they overlap; of an image the `keep` best stay. K depends on the numbers.
+    """
+    n, count = location.shape[0], priors.shape[2] // 4
+    corners, variances = priors[0].reshape(2, 1, count, 4)
+    offsets = location.reshape(n, count, -1, 4).transpose(1, 2)
+    scores = scores.reshape(n, count, classes)
+    rows = []
+    for image in range(n):
+        spread = torch.ones_like(variances) if encoded else variances
+        boxes = decode_boxes(offsets[image], corners, spread, code)
+        found = []
+        for label in range(classes):
+            if label == background:
+                continue
+            score = scores[image, :, label]
+            order = score.sort(descending=True, stable=True).indices
+            order = order[score[order] > threshold]
+            order = order[:most] if most > -1 else order
+            candidates = boxes[0 if shared else label][order]
+            stay = suppress(candidates, overlap, eta)
+            values = score[order].tolist()
+            found += [(values[i], label, candidates[i]) for i in stay]
+        if -1 < keep < len(found):
+            best = best_first([score for score, _, _ in found])[:keep]
+            found = sorted((found[i] for i in best), key=lambda row: row[1])
+        for score, label, box in found:
+            rows.append(torch.cat((box.new_tensor([image, label, score]), box)))
+    if not rows:
+        none = location.new_full((n, 7), -1)
+        none[:, 0] = torch.arange(n, device=none.device)
+        return none[None, None]
+    return torch.stack(rows)[None, None]
+
+
+def prior_boxes(x, image, sizes, variances, step=None, offset=0.5, clip=False):
+    """SSD's default boxes: for every cell of x one of each size (width, height).
+
+    `image` and `step` are (height, width) in pixels. Returns 1 × 2 × n: the corners as
+    parts of the image, and their variances. Corners are computed in float64, as in SSD.
+    """
+    options = {"device": x.device, "dtype": torch.promote_types(x.dtype, torch.float32)}
+    step = step or [whole / n for whole, n in zip(image, x.shape[2:])]
+    cy, cx = (
+        (torch.arange(n, **options) + offset) * s for n, s in zip(x.shape[2:], step)
+    )
+    centre = torch.stack(torch.meshgrid(cx, cy, indexing="xy"), dim=-1)[:, :, None]
+    exact = {"device": x.device, "dtype": torch.float64}
+    half = torch.tensor(sizes, **exact) / 2
+    corners = torch.cat((centre.double() - half, centre.double() + half), dim=-1)
+    boxes = corners / torch.tensor([image[1], image[0]] * 2, **exact)
+    boxes = boxes.clamp(0, 1) if clip else boxes
+    spread = torch.tensor(variances, **exact).expand_as(boxes)
+    return torch.stack((boxes.flatten(), spread.flatten()))[None].to(x.dtype)

@@ -1,0 +1,8 @@
+"""Indices beside numbers: what index_tops of layers become."""
+
+import torch
+
+
+def as_numbers(index, like):
+    """Indices as numbers of the net's type, but never of one that would round them."""
+    return index.to(torch.promote_types(like.dtype, torch.float32))

@@ -1,0 +1,148 @@
+"""Normalisation by a batch's statistics, by neighbours, and by length."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def normalise_batch(x, eps):
+    """Each channel to mean 0 and variance 1, by the batch's own statistics."""
+    if x.numel() == x.shape[1]:
+        return x - x  # one value is its own mean
+    return F.batch_norm(x, None, None, training=True, eps=eps)
+
+
+def normalise_exactly(x):
+    """Each channel to mean 0 and variance 1, with no eps, which PyTorch's own wants."""
+    others = [axis for axis in range(x.dim()) if axis != 1]
+    x = x - x.mean(others, keepdim=True)
+    return x / x.square().mean(others, keepdim=True).sqrt()
+
+
+class BatchNorm(nn.Module):
+    """Caffe's BatchNorm: in training by the batch's statistics, else by running ones.
+
+    The running ones are sums that decay by `fraction`; `factor`, summed alike, divides
+    them.
+    """
+
+    def __init__(self, channels, eps=1e-5, fraction=0.999, use_global_stats=None):
+        super().__init__()
+        self.eps, self.fraction, self.use_global_stats = eps, fraction, use_global_stats
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("variance", torch.zeros(channels))
+        self.register_buffer("factor", torch.zeros(1))
+
+    def forward(self, x):
+        fixed = self.use_global_stats
+        if fixed is None:
+            fixed = not self.training
+        if fixed:
+            scale = torch.where(self.factor == 0, 0, 1 / self.factor)
+            mean, variance = self.mean * scale, self.variance * scale
+            return F.batch_norm(x, mean, variance, eps=self.eps)
+        mean, variance = torch.zeros_like(self.mean), torch.zeros_like(self.variance)
+        if x.numel() == x.shape[1]:  # one value is its own mean
+            mean, y = x.detach().flatten(), x - x
+        else:  # with momentum 1 the batch's mean and unbiased variance are what is left
+            y = F.batch_norm(x, mean, variance, None, None, True, 1.0, self.eps)
+        if self.training:
+            with torch.no_grad():
+                self.mean.mul_(self.fraction).add_(mean)
+                self.variance.mul_(self.fraction).add_(variance)
+                self.factor.mul_(self.fraction).add_(1)
+        return y
+
+
+class ScaleShift(nn.Module):
+    """A scale and a shift for each channel."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x):
+        shape = (-1,) + (1,) * (x.dim() - 2)
+        return x * self.weight.view(shape) + self.bias.view(shape)
+
+
+def batch_norm(x, weight, bias, eps):
+    """Normalise by the batch's mean and biased variance, then scale and shift."""
+    dims, shape = (0, *range(2, x.dim())), (-1,) + (1,) * (x.dim() - 2)
+    var, mean = torch.var_mean(x, dims, correction=0, keepdim=True)
+    return (x - mean) / (var + eps).sqrt() * weight.view(shape) + bias.view(shape)
+
+
+class RunningBN(nn.Module):
+    """Batch normalisation whose running variance is the biased one, as in the fork."""
+
+    def __init__(self, channels, eps, momentum):
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x):
+        if not self.training:
+            mean, var = self.running_mean, self.running_var
+            return F.batch_norm(x, mean, var, self.weight, self.bias, eps=self.eps)
+        with torch.no_grad():
+            var, mean = torch.var_mean(x, (0, *range(2, x.dim())), correction=0)
+            share = self.share()
+            self.running_mean.lerp_(mean, share)
+            self.running_var.lerp_(var, share)
+        return batch_norm(x, self.weight, self.bias, self.eps)
+
+    def share(self):
+        """How much the batch counts in the running statistics."""
+        return 1 - self.momentum
+
+
+class AveragedBatchNorm(RunningBN):
+    """NVCaffe's BatchNorm in training: the first two batches count alone."""
+
+    def __init__(self, channels, eps, fraction):
+        super().__init__(channels, eps, fraction)
+        self.running_var.zero_()
+        self.passes = 0
+
+    def share(self):
+        self.passes += 1
+        return 1 if self.passes <= 2 else super().share()
+
+
+def lrn(x, size, alpha, beta, k):
+    """F.local_response_norm in all float types: that one lacks bfloat16 on a CPU."""
+    mean = F.avg_pool2d(x.square().flatten(2), (size, 1), 1, (size // 2, 0))
+    return x * (k + alpha * mean).pow(-beta).view_as(x)
+
+
+def mvn(x, dim, eps):
+    """Mean 0 and deviation 1 over some axes; eps is added outside the root.
+
+    The derivative is Caffe's own, in which eps does not weaken the variance's part.
+    """
+    x = x - x.mean(dim, keepdim=True)
+    variance = x.square().mean(dim, keepdim=True)
+    with torch.no_grad():
+        shift = (variance.sqrt() + eps).square() - variance
+    return x / (variance + shift).sqrt()
+
+
+def unit_length(x, l1=False):
+    """The channels of each pixel divided by their length, and the lengths."""
+    if l1:
+        length = x.abs().sum(dim=1, keepdim=True) + 1e-6
+    else:
+        length = (x.square().sum(dim=1, keepdim=True) + 1e-6).sqrt()
+    return x / length, length
+
+
+def unit_rows(weight, outputs):
+    """The weight, each output's share of it divided by its length."""
+    rows = weight.reshape(outputs, -1)
+    length = (rows.square().sum(dim=1, keepdim=True) + 1e-6).sqrt()
+    return (rows / length).view_as(weight)
