@@ -217,10 +217,6 @@ class Size:
         lowest = bounds.least((-self).pieces)
         return None if lowest is None else -lowest
 
-    def is_injective(self) -> bool:
-        """Do different input extents always give different values?"""
-        return self.largest_fibre() == 1
-
     def largest_fibre(self) -> int | None:
         """How many input extents share one value at most; None when there is no limit."""
         return bounds.largest_fibre(self.pieces, lambda value: self.fibre(value).count() or 0)

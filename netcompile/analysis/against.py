@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 
 from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.diagnostics.nearest import did_you_mean, nearest
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import Layer
 from netcompile.layers.params import COMMON, locate
@@ -74,14 +74,13 @@ def _skipped(node: Node) -> bool:
 
 
 def _missing(node: Node, theirs: Mapping[tuple[str, int], Node]) -> Diagnostic:
-
-    near = get_close_matches(node.name, [name for name, _ in theirs], 1)
+    near = nearest(node.name, (name for name, _ in theirs))
     return Diagnostic(
         "train-differs",
         f"the trained net has no layer '{node.name}'",
         locate(node.message, "name"),
         why="a caffemodel of the trained net holds no weights for it",
-        remedy=f"did you mean '{near[0]}'?" if near else "name it as the trained net does",
+        remedy=did_you_mean(near, "name it as the trained net does"),
         severity="warning",
     )
 

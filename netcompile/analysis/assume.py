@@ -20,6 +20,7 @@ from netcompile.analysis import follow
 from netcompile.analysis.follow import Unfollowed
 from netcompile.analysis.shapes import refusals_of, symbolic
 from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.diagnostics.text import shape_text
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IntShape, Shape
 
@@ -298,7 +299,7 @@ def notes(graph: Graph) -> list[Diagnostic]:
     return [
         Diagnostic(
             "assumed-shape",
-            f"the file does not say the shape of input '{entry.value.blob}': {_text(entry.shape)} is assumed",
+            f"the file does not say the shape of input '{entry.value.blob}': {shape_text(entry.shape)} is assumed",
             entry.message.span_of("type"),
             severity="note",
             remedy=f"--input {_option(entry.value, entry.shape)} with the numbers you want",
@@ -315,7 +316,7 @@ def explained(graph: Graph, refused: Sequence[tuple[Node, Diagnostic]]) -> list[
     for node, problem in refused:
         free = _free(graph, node)
         if _depends(graph, node, problem):
-            told = " and ".join(f"'{value.blob}' ({_text(shapes[value])})" for value in free)
+            told = " and ".join(f"'{value.blob}' ({shape_text(shapes[value])})" for value in free)
             why = f"the file does not say the shape of {told}: it is assumed"
             give = " ".join(f"--input {_option(value, shapes[value])}" for value in free)
             problem = replace(
@@ -329,11 +330,7 @@ def explained(graph: Graph, refused: Sequence[tuple[Node, Diagnostic]]) -> list[
     return found
 
 
-def _text(shape: IntShape) -> str:
-    return "x".join(map(str, shape)) or "scalar"
-
-
 def _option(value: Value, shape: IntShape) -> str:
     """``data=1x3xHxW``: what to give with --input."""
-    text = f"{shape[0]}x{shape[1]}xHxW" if len(shape) == 4 and min(shape[2:]) > 1 else _text(shape)
+    text = f"{shape[0]}x{shape[1]}xHxW" if len(shape) == 4 and min(shape[2:]) > 1 else "x".join(map(str, shape))
     return f"{value.blob}={text}"

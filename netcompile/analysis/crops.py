@@ -11,13 +11,13 @@ from netcompile.analysis import follow
 from netcompile.analysis.coordinates import Coordinates, CropNeed, compose, coordinates
 from netcompile.analysis.follow import Unfollowed
 from netcompile.analysis.shapes import Shapes, Symbolic
-from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.diagnostics.text import listed
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IDENTITY, Axes
 from netcompile.layers.crop import Crop
 from netcompile.layers.params import locate
 
-MODES = ("auto", "declared", "inferred")
 OK, INFERRED, MISMATCH = "ok", "inferred", "mismatch"
 NONINTEGER, NEGATIVE, STRIDE, UNDEFINED = "noninteger", "negative", "stride-mismatch", "undefined"
 
@@ -198,8 +198,7 @@ class Chains:
                     node = self.makers[value]
                     at = node.message.span
                     found.append(f"'{node.name}' ({'+' if step > 0 else ''}{step}, at {at.line}:{at.column})")
-        more = ", …" if len(found) > 6 else ""
-        return ", ".join(found[:6]) + more
+        return listed(found, 6)
 
 
 def with_validity(reports: tuple[CropReport, ...], sym: Symbolic) -> tuple[CropReport, ...]:
@@ -271,10 +270,3 @@ def finding(report: CropReport) -> Diagnostic:
         remedy=remedy[report.status],
         severity="error" if fatal else "warning",
     )
-
-
-def refuse_unresolved(crops: Crops) -> None:
-    """Raise NetError for crops that have no usable offset."""
-    problems = crops.problems()
-    if problems:
-        raise NetError(problems)

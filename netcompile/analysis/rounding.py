@@ -14,8 +14,8 @@ from netcompile.analysis.follow import Unfollowed
 from netcompile.analysis.shapes import Shapes, Symbolic, where
 from netcompile.analysis.windows import windows
 from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.diagnostics.text import shape_text
 from netcompile.ir.graph import Graph, Node, Value
-from netcompile.layers.base import show
 from netcompile.layers.convolution import Convolution
 from netcompile.layers.crop import Crop
 from netcompile.layers.params import locate
@@ -110,7 +110,7 @@ def _limits(sym: Symbolic) -> list[Diagnostic]:
         if these.is_finite or these.is_cofinite:
             continue
         name = "HW"[limit.axis]
-        sizes = show((limit.condition.left,)), show((limit.condition.right,))
+        sizes = shape_text((limit.condition.left,)), shape_text((limit.condition.right,))
         found[id(limit.node)] = Diagnostic(
             "rounding",
             f"layer '{limit.node.name}' gets blobs of equal size for {these.describe(name)} only",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
@@ -11,8 +12,9 @@ from netcompile.algebra.volume import Volume
 from netcompile.analysis import follow
 from netcompile.analysis.follow import Unfollowed
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.text import shape_text
 from netcompile.ir.graph import Graph, Input, Node, Value
-from netcompile.layers.base import BlobSpec, Condition, Dim, IntShape, Layer, Refused, Shape, number, show
+from netcompile.layers.base import BlobSpec, Condition, Dim, IntShape, Layer, Refused, Shape, number
 from netcompile.layers.params import filler_mistake, locate
 
 Shapes = Mapping[Value, IntShape]
@@ -87,8 +89,8 @@ def too_large(shape: IntShape) -> str | None:
     """What Caffe's Blob::Reshape refuses in a shape: more than 32 axes, or more elements than an int counts."""
     if len(shape) > MOST_AXES:
         return f"a blob of {len(shape)} axes, and Caffe takes {MOST_AXES} at most"
-    if _count(shape) > MOST_ELEMENTS:
-        return f"a blob of {show(shape)} elements, and Caffe counts up to {MOST_ELEMENTS}"
+    if prod(shape) > MOST_ELEMENTS:
+        return f"a blob of {shape_text(shape)} elements, and Caffe counts up to {MOST_ELEMENTS}"
     return None
 
 
@@ -116,10 +118,10 @@ def _blob_refused(numbers: Sequence[IntShape], bottoms: Sequence[IntShape]) -> R
 
 def _empty(index: int, shape: IntShape, bottoms: Sequence[IntShape]) -> Refused:
     return Refused(
-        f"output size is not positive: {show(shape)}",
+        f"output size is not positive: {shape_text(shape)}",
         code="empty-output",
         at=f"bottom[{min(index, len(bottoms) - 1)}]" if bottoms else "",
-        why=f"from {' and '.join(show(b) for b in bottoms)}: the window does not fit into its bottom",
+        why=f"from {' and '.join(shape_text(b) for b in bottoms)}: the window does not fit into its bottom",
         remedy="a larger input (--input), a smaller kernel, or more pad",
     )
 
@@ -149,10 +151,10 @@ def _params(node: Node, bottoms: list[IntShape], shared: dict[str, tuple[Node, B
             continue
         same = first.shape == blob.shape
         if spec.permissive:
-            same = _count(first.shape) == _count(blob.shape)
+            same = prod(first.shape) == prod(blob.shape)
         if not same:
             refused = Refused(
-                f"shared param '{spec.name}' has two shapes: {show(first.shape)} and {show(blob.shape)}",
+                f"shared param '{spec.name}' has two shapes: {shape_text(first.shape)} and {shape_text(blob.shape)}",
                 code="param-share",
                 at=f"param[{index}].name",
                 why=f"layer '{owner.name}' owns it",
@@ -172,13 +174,6 @@ def _fillers(node: Node, bottoms: list[IntShape]) -> list[Diagnostic]:
             what = f"layer '{node.name}': {what}"
             problems.append(Diagnostic("filler", what, blob.filler.span_of(at), why=why))
     return problems
-
-
-def _count(shape: IntShape) -> int:
-    total = 1
-    for extent in shape:
-        total *= extent
-    return total
 
 
 def shapes_of(graph: Graph) -> dict[Value, IntShape]:

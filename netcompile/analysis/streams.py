@@ -6,7 +6,6 @@ though all have stride 8 where they meet.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -62,8 +61,3 @@ def _at_least(strides: frozenset[Fraction], coordinates: Coordinates, top: Value
     here = coordinates.frames[top][1][0].stride
     made = frozenset(max(stride, here) for stride in strides) or frozenset([here])
     return made if len(made) <= LIMIT else frozenset([max(made)])
-
-
-def strides_by_blob(found: tuple[Fusion, ...]) -> Mapping[str, tuple[Fraction, ...]]:
-    """For each fused blob, the strides that it carries."""
-    return {stream.blob: stream.coarsest for fusion in found for stream in fusion.streams}

@@ -47,6 +47,11 @@ class Resolution:
     node: Node | None = None
     resolved: bool = False
 
+    @property
+    def other(self) -> str | None:
+        """The crop's other bottom: the reference of a cut, or what is cut."""
+        return None if self.node is None else self.node.bottoms[1 if self.kind == CUT else 0].blob
+
 
 @dataclass(frozen=True, slots=True)
 class Upsampling:

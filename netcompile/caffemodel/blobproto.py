@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from math import prod
 
 from netcompile.caffemodel.blob import Blob, FileData, FloatType
-from netcompile.caffemodel.describe import shape_text
 from netcompile.caffemodel.file import DataFile
 from netcompile.caffemodel.wire import (
     BYTES,
@@ -22,6 +21,7 @@ from netcompile.caffemodel.wire import (
     varint,
 )
 from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.diagnostics.text import shape_text
 
 DATA, DOUBLE_DATA = 5, 8
 _NUM, _WIDTH, _DIFF, _SHAPE, _DOUBLE_DIFF = 1, 4, 6, 7, 9

@@ -12,10 +12,10 @@ from math import prod
 from typing import Any
 
 from netcompile.caffemodel.blob import ITEM_BYTES, Blob, CaffeModel, FileData, FloatType, LayerBlobs
-from netcompile.caffemodel.describe import shape_text
 from netcompile.caffemodel.file import DataFile
 from netcompile.caffemodel.wire import Pieces
 from netcompile.diagnostics.diagnostic import refuse
+from netcompile.diagnostics.text import shape_text
 
 _AXES = 32  # Caffe's kMaxBlobAxes
 _INDICES = 1000  # a parameter index beyond this is damage

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from math import prod
 
 from netcompile.caffemodel.blob import Blob, CaffeModel, LayerBlobs
-from netcompile.caffemodel.describe import shape_text, shown
+from netcompile.caffemodel.describe import shown
 from netcompile.caffemodel.recipe import Recipe, Shape, Take
 from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.diagnostics.nearest import nearest
 from netcompile.diagnostics.source import Span
+from netcompile.diagnostics.text import shape_text
 
 DTYPES = ("float16", "bfloat16", "float32", "float64", "int64")
 
@@ -197,9 +198,7 @@ def _absent(
 
 
 def _similar(name: str, model: CaffeModel) -> list[str]:
-
-    names = list(dict.fromkeys(layer.name for layer in model.layers if layer.blobs))
-    return get_close_matches(name[:100], names[:2000], n=2, cutoff=0.75)
+    return nearest(name, (layer.name for layer in model.layers if layer.blobs), 2, 0.75)
 
 
 # --- conversion without a net

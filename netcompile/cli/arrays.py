@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 from zipfile import BadZipFile, ZipFile, ZipInfo
 from zlib import error as ZlibError
 
+from netcompile.cli.netinput import analyse_net
 from netcompile.cli.output import whole_file
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.diagnostics.source import Source
+from netcompile.diagnostics.text import shape_text
+from netcompile.pipeline import Analysed
 
 
 def read_npz(path: str, dtype: str) -> dict[str, Any]:
@@ -71,3 +76,45 @@ def write_npz(path: str, arrays: Mapping[str, Any]) -> None:
             member = ZipInfo(name.encode("utf-8", "backslashreplace").decode() + ".npy", (1980, 1, 1, 0, 0, 0))
             with archive.open(member, "w", force_zip64=True) as out:
                 np.lib.format.write_array(out, np.asarray(array), allow_pickle=False)
+
+
+def analyse_fed(
+    arguments: argparse.Namespace,
+    source: Source,
+    arrays: Mapping[str, Any],
+    path: str,
+    outputs: Sequence[str] | None = None,
+) -> Analysed:
+    """NET at the shapes of the arrays of `path` that feed it; labels among them keep the layers that need them.
+
+    Raises NetError where an array cannot be the input's.
+    """
+    fed = frozenset(arrays)
+    analysed = analyse_net(arguments, source, fed=fed, outputs=outputs)
+    shapes = _shapes(analysed, arrays, path)
+    if any(entry.shape != shapes.get(entry.value.blob, entry.shape) for entry in analysed.graph.inputs):
+        return analyse_net(arguments, source, shapes, fed, outputs)
+    return analysed
+
+
+def _shapes(analysed: Analysed, arrays: Mapping[str, Any], path: str) -> dict[str, tuple[int, ...]]:
+    """The real shapes of the inputs. Raises NetError where one cannot be the input's."""
+    problems, shapes = [], {}
+    for entry in analysed.graph.inputs:
+        blob = entry.value.blob
+        if blob not in arrays:
+            continue
+        shape = tuple(int(extent) for extent in arrays[blob].shape)
+        shapes[blob] = shape
+        here = shape_text(shape)
+        if 0 in shape:
+            what, why = f"input '{blob}' is empty: {here} in {path}", "every extent must be at least 1"
+        elif entry.declared and len(shape) != len(entry.shape):
+            what = f"input '{blob}' has {len(shape)} axes in {path}, {len(entry.shape)} in the net"
+            why = f"{here} against {shape_text(entry.shape)}"
+        else:
+            continue
+        problems.append(Diagnostic("input-shape", what, entry.message.span, why=why))
+    if problems:
+        raise NetError(problems)
+    return shapes

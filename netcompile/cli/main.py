@@ -1,44 +1,18 @@
-"""The entry point: which command, which exit code, and a plain message for everything that goes wrong."""
+"""The entry point: runs a command, and turns everything that can go wrong into a message and an exit code."""
 
 from __future__ import annotations
 
-import argparse
 import gc
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from difflib import get_close_matches
-from typing import Any, NoReturn
 
-from netcompile.cli import plain
-from netcompile.cli.codes import BUG, DONE, INTERRUPTED, IO_FAILED, USAGE
-from netcompile.diagnostics.diagnostic import NetError, visible
-from netcompile.version import __version__
-
-# Name → one line of help. The module of a command has its name, with "_" for "-".
-COMMANDS = {
-    "build": "compile a net: standalone module, weights, offset report, all in one folder",
-    "offsets": "where each crop starts, where it has to start, and for which input sizes it is legal",
-    "inspect": "layers with exact shapes, parameters, cost, receptive field, stride and offset",
-    "check": "every finding about a net, each with its place in the file",
-    "repad": "the least padding for which every crop stays legal, and the offsets that follow",
-    "convert-weights": "caffemodels (.caffemodel, .caffemodel.h5) to .safetensors",
-    "run": "compile in memory, run on arrays from an .npz file, save blobs",
-    "predict": "segment images: label maps, overlays, probabilities",
-    "evaluate": "score a net on a labelled data set, as the FCN reference code does",
-    "time": "forward and backward time of every layer",
-    "verify": "compare a net blob by blob with a reference",
-    "surgery": "rework nets and weights: convolutionalise, transplant, interp, expand-score",
-    "spec": "run a net.py written for pycaffe, which writes its prototxts",
-    "train": "train a net as Caffe's solvers do",
-    "upgrade": "print a net of an old format (V0, V1) in the format of today (V2)",
-    "explain": "what an error code means, with an example",
-}
-FOOT = """\
-NET is a path, "-" for standard input, or the name of a bundled definition such as voc-fcn8s/val.prototxt.
-netcompile COMMAND --help says more about a command.
-exit codes: 0 done, 1 findings, 2 usage or bad input, 3 input or output failed, 70 a bug, 130 interrupted"""
+from netcompile.cli.command_line import command_module, command_names, command_parser, list_of_commands
+from netcompile.cli.exit_codes import BUG, DONE, INTERRUPTED, IO_FAILED, USAGE
+from netcompile.cli.messages import say, show
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.nearest import did_you_mean, nearest
 
 
 def entry(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +21,7 @@ def entry(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         gc.set_threshold(100_000, 50, 50)  # a short command makes no garbage worth a search: a tenth of its time
     try:
-        code = main(sys.argv[1:] if arguments is None else list(arguments))
+        code = main(sys.argv[1:] if arguments is None else arguments)
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()  # here, where a full disk can still be reported
@@ -71,74 +45,35 @@ def entry(arguments: Sequence[str] | None = None) -> int:
         return bug(error)
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Parse and run; raises what the command raises, except NetError and argparse's exits."""
-
     try:
-        if not arguments or arguments[0] not in COMMANDS:
+        if not arguments or arguments[0] not in command_names():
             return top_level(arguments)
-        from importlib import import_module
-
-        name = arguments[0]
-        command = import_module(f"netcompile.cli.{name.replace('-', '_')}")
-        found: Any = plain.read(command.configure, arguments[1:])
-        if found is None:
-            parser = parser_class()(prog=f"netcompile {name}", description=command.__doc__, allow_abbrev=False)
-            command.configure(parser)
-            found = parser.parse_args(arguments[1:])
-        code = command.run(found)
+        found = command_parser(arguments[0]).parse_args(arguments[1:])
+        code = command_module(arguments[0]).run(found)
         assert isinstance(code, int)
         return code
     except NetError as error:
-        from netcompile.cli.messages import show
-
         show(error.diagnostics)
         return USAGE
     except SystemExit as stop:  # argparse: 0 after --help, 2 after a mistake
         return stop.code if isinstance(stop.code, int) else USAGE
 
 
-def top_level(arguments: list[str]) -> int:
+def top_level(arguments: Sequence[str]) -> int:
     """What is said without a command: --help, --version, or that there is no such command."""
-
-    parser = parser_class()(
-        prog="netcompile",
-        description="Compiles Caffe nets to PyTorch, without Caffe.",
-        usage="netcompile COMMAND …",
-        epilog=FOOT,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"netcompile {__version__}")
-    commands = parser.add_argument_group("commands")
-    for name, summary in COMMANDS.items():
-        commands.add_argument(f"command-{name}", metavar=name, nargs="?", help=summary)
     if not arguments:
-        parser.print_help(sys.stderr)
+        list_of_commands().print_help(sys.stderr)
         return USAGE
     if arguments[0].startswith("-"):
-        parser.parse_args(arguments[:1])
+        list_of_commands().parse_args(arguments[:1])
     if arguments[0] == "help":
         return main([*arguments[1:2], "--help"])
-
-    near = get_close_matches(arguments[0], COMMANDS, 1)
-    known = f"did you mean '{near[0]}'?" if near else f"commands are: {', '.join(COMMANDS)}"
+    names = command_names()
+    known = did_you_mean(nearest(arguments[0], names), f"commands are: {', '.join(names)}")
     say(f"error: no command {arguments[0]!r}; {known}")
     return USAGE
-
-
-def parser_class() -> type[argparse.ArgumentParser]:
-    """argparse's parser, its mistakes told in this program's words; imported here, because it costs time."""
-
-    class Parser(argparse.ArgumentParser):
-        def __init__(self, **options: object) -> None:
-            super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)  # type: ignore[arg-type]
-
-        def error(self, message: str) -> NoReturn:
-            say(f"error: {message}")
-            say(f"see {self.prog} --help")
-            raise SystemExit(USAGE)
-
-    return Parser
 
 
 def reason(error: OSError) -> str:
@@ -146,14 +81,6 @@ def reason(error: OSError) -> str:
     what = error.strerror or str(error) or type(error).__name__
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
     return f"{' and '.join(names)}: {what}" if names else what
-
-
-def say(text: str) -> None:
-    """One line on stderr."""
-
-    if sys.stderr is not None:
-        with suppress(OSError, ValueError):
-            print(f"netcompile: {visible(text)}", file=sys.stderr, flush=True)
 
 
 def bug(error: Exception) -> int:
@@ -190,7 +117,6 @@ def tolerate_any_text() -> None:
 
 def silence() -> None:
     """Send what is left in the buffers nowhere: the interpreter would fail on it once more when it ends."""
-
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             try:

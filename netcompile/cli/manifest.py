@@ -9,10 +9,11 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any
 
-from netcompile.cli.codes import DONE, USAGE
+from netcompile.cli.exit_codes import DONE, USAGE
 from netcompile.cli.messages import show
 from netcompile.cli.netinput import analyse_net, read_source
 from netcompile.cli.output import write_text
+from netcompile.cli.weights import convert_one, target_name
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 
 
@@ -57,8 +58,6 @@ def read_manifest(path: str) -> tuple[Listed, ...]:
 
 def convert_manifest(arguments: argparse.Namespace) -> int:
     """Convert what is there; list what is not, with where to fetch it and where to put it."""
-    from netcompile.cli.convert_weights import convert_one, target_name
-
     folder = os.path.dirname(arguments.manifest)
     absent, present, code = [], 0, DONE
     for row in read_manifest(arguments.manifest):

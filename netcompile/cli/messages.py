@@ -1,12 +1,13 @@
-"""Notes, warnings and errors: to stderr, in colour where a person sees them."""
+"""What is said on stderr: notes, warnings and errors, in colour where a person sees them."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
-from netcompile.diagnostics.diagnostic import Diagnostic, sorted_by_position
+from netcompile.diagnostics.diagnostic import Diagnostic, sorted_by_position, visible
 
 SAME = 3  # notes and warnings of one code that are shown in full before the rest is counted
 
@@ -39,3 +40,10 @@ def show_notes(notes: Sequence[Diagnostic], codes: frozenset[str]) -> None:
     for code, count in counts.items():
         if count > SAME:
             print(f"({count - SAME} more [{code}]: netcompile check shows all)", file=sys.stderr)
+
+
+def say(text: str) -> None:
+    """One line on stderr."""
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):
+            print(f"netcompile: {visible(text)}", file=sys.stderr, flush=True)

@@ -10,13 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.diagnostics.nearest import did_you_mean
 from netcompile.diagnostics.source import Source
+from netcompile.diagnostics.text import listed
+from netcompile.ir import prune
 from netcompile.ir.build import Options
 from netcompile.ir.graph import Input
-from netcompile.ir.prune import for_inference
 from netcompile.pipeline import Analysed, analyse
 from netcompile.prototxt.recognise import decode_source, open_source
-from netcompile.zoo.find import bundled_folder, definitions, find_weights, near_definitions
+from netcompile.zoo.find import find_definition, find_weights, near_definitions
 
 NET_HELP = 'a prototxt: a path, "-" for standard input, or a bundled name such as voc-fcn8s/val.prototxt'
 
@@ -91,28 +93,16 @@ def read_source(name: str) -> Source:
         raise NetError(_folder(name))
     if os.path.lexists(name):
         return open_source(name)
-    bundled = _bundled(name)
+    bundled = find_definition(name)
     if bundled is None:
         near = near_definitions(name) if name else []
         refuse(
             "no-such-file",
             f"there is no file '{name}', and no bundled definition of that name",
-            remedy=f"did you mean {' or '.join(near)}?" if near else "give the path of a prototxt",
+            remedy=did_you_mean(near, "give the path of a prototxt"),
         )
     # Messages show the name that the user can type again, not where this machine keeps the file.
-    with open(bundled[1], "rb") as file:
-        return decode_source(file.read(), bundled[0])
-
-
-def _bundled(name: str) -> tuple[str, str] | None:
-    """Name and path of a bundled definition; without pathlib, which takes long to import."""
-
-    short = name.replace(os.sep, "/").removeprefix("prototxt/")
-    known = definitions()
-    for candidate in (short, f"{short}.prototxt"):
-        if candidate in known:
-            return candidate, os.path.join(bundled_folder(), "prototxt", candidate)
-    return None
+    return decode_source(bundled.read_bytes(), "/".join(bundled.parts[-2:]))
 
 
 def _folder(name: str) -> Diagnostic:
@@ -120,7 +110,7 @@ def _folder(name: str) -> Diagnostic:
     return Diagnostic(
         "no-such-file",
         f"'{name}' is a folder, not a prototxt",
-        why=f"it holds {', '.join(inside[:8])}" if inside else "",
+        why=f"it holds {listed(inside)}" if inside else "",
         remedy=f"netcompile … {os.path.join(name, inside[0])}" if inside else "give the path of a prototxt",
     )
 
@@ -131,7 +121,6 @@ def read_weights_path(name: str) -> str:
         refuse("no-such-file", f"'{name}' is a folder, not a caffemodel")
     if os.path.lexists(name):
         return name
-
     path = find_weights(name) if name else None
     if path is None:
         refuse("no-such-file", f"there is no file '{name}'", remedy="give the path of a .caffemodel")
@@ -160,8 +149,7 @@ def image_inputs(arguments: argparse.Namespace, analysed: Analysed) -> tuple[Inp
     """The inputs that are no labels: where a loss is an output, those that the net would have without."""
     if not arguments.with_loss and analysed.graph.cut is None:
         return analysed.graph.inputs
-
-    return for_inference(analysed.graph, frozenset(dict(arguments.input)))[0].inputs
+    return prune.for_inference(analysed.graph, frozenset(dict(arguments.input)))[0].inputs
 
 
 def without_loss(arguments: argparse.Namespace, source: Source) -> Analysed:
@@ -169,3 +157,23 @@ def without_loss(arguments: argparse.Namespace, source: Source) -> Analysed:
 
     chosen = replace(options(arguments), with_loss=False)
     return analyse(source, chosen, arguments.crop_offsets, arguments.round_crops)
+
+
+def refusals(analysed: Analysed) -> list[Diagnostic]:
+    """Why the net is refused, without what the offsets of a misaligned crop cause: that is a finding."""
+    wrong = [report.node.message.span for report in analysed.reports if report.status not in ("ok", "undefined")]
+    return [
+        problem
+        for problem in analysed.problems
+        if not problem.code.startswith("crop-")
+        or problem.span is None
+        or not any(span.start <= problem.span.start < span.end for span in wrong)
+    ]
+
+
+def named_blobs(asked: Sequence[str] | None, analysed: Analysed) -> list[str] | None:
+    """The blobs asked for, ["all"] for all of them; a name with commas in it counts whole if the net has it."""
+    if asked is None:
+        return None
+    names = list(prune.named_blobs(asked, analysed.graph.blobs)[0])
+    return ["all"] if "all" in names and "all" not in analysed.graph.blobs else names

@@ -9,8 +9,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from netcompile.cli.messages import show, show_notes
-from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_source, read_weights_path, without_loss
-from netcompile.cli.run import device, wanted
+from netcompile.cli.netinput import (
+    NET_HELP,
+    add_options,
+    add_output,
+    analyse_net,
+    named_blobs,
+    read_source,
+    without_loss,
+)
+from netcompile.cli.options import LEVEL, add_device, add_optimise, add_weights, device, positive, weights_of
 from netcompile.cli.weights import remarks as of_weights
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.emit.module import check_outputs
@@ -26,16 +34,11 @@ if TYPE_CHECKING:
     from netcompile.runtime.loaded import Loaded
 
 
-OPTIMISE = 1  # level of optimisation
-
-
 def add_segmenting(parser: argparse.ArgumentParser, batch: int) -> None:
     """NET|BUILD, weights, preparation, device, and how the net is read."""
     parser.add_argument("net", metavar="NET|BUILD", help=f"{NET_HELP}; or the folder of a build, whose module is run")
-    parser.add_argument("--weights", metavar="F", help="the .caffemodel or .caffemodel.h5 (a build has its own)")
-    parser.add_argument(
-        "--output", action="append", metavar="BLOB", help="the score blob (repeatable); default: the net's outputs"
-    )
+    add_weights(parser, " (a build has its own)")
+    add_output(parser, "the score blob")
     group = parser.add_argument_group("how images are prepared; by default as the net's data layer says")
     group.add_argument("--mean", metavar="M", help='"B,G,R" or a .binaryproto')
     group.add_argument("--scale", type=float, help="factor after the mean is subtracted")
@@ -48,20 +51,9 @@ def add_segmenting(parser: argparse.ArgumentParser, batch: int) -> None:
         help="for a net of several images (colour and HHA, say): the folder of BLOB's images, of the same names",
     )
     parser.add_argument("--batch", type=positive, default=batch, metavar="N", help=f"images at a time, default {batch}")
-    parser.add_argument(
-        "-O", dest="optimise", type=int, choices=(0, 1, 2), default=OPTIMISE, help="optimisation, default 1"
-    )
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    add_optimise(parser)
+    add_device(parser, ("float32", "bfloat16"))
     add_options(parser)
-
-
-def positive(text: str) -> int:
-    """A whole number above 0."""
-
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 1 << 31:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
-    return int(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +90,7 @@ def open_job(arguments: argparse.Namespace, leads: bool = True, folders: Mapping
         notes: list[Diagnostic] = []
         _check_images([(name, shape) for name, shape in loaded.inputs if name in said], also, arguments.also)
     else:
-        weights = read_weights_path(arguments.weights) if arguments.weights is not None else None
+        weights = weights_of(arguments)
         analysed, heads, entries = _analysed(arguments)
         check_outputs(analysed.graph, heads)
         taken = _needed(analysed, heads)  # a label that is an Input layer's is an input too, and no image
@@ -151,7 +143,7 @@ def _refuse_options(arguments: argparse.Namespace) -> None:
         "--crop-offsets": arguments.crop_offsets != "auto",
         "--round-crops": arguments.round_crops,
         "--allow-unknown": arguments.allow_unknown,
-        "-O": arguments.optimise != OPTIMISE,
+        "-O": arguments.optimise != LEVEL,
     }
     names = [name for name, value in given.items() if value]
     if names:
@@ -198,7 +190,7 @@ def _analysed(arguments: argparse.Namespace) -> tuple[Analysed, tuple[str, ...],
     analysed = analyse_net(arguments, source, outputs=asked).require()
     bare = without_loss(arguments, source).require() if arguments.with_loss else analysed
     if arguments.output:
-        return analysed, tuple(wanted(arguments.output, analysed) or ()), bare.graph.inputs
+        return analysed, tuple(named_blobs(arguments.output, analysed) or ()), bare.graph.inputs
     maps = _maps(bare, bare.graph.outputs) or _maps(bare, _scored(bare))
     if not maps:
         names = ", ".join(bare.graph.outputs)

@@ -1,17 +1,27 @@
-"""Caffemodels to .safetensors for a compiled net; what `build` and `convert-weights` share."""
+"""Caffemodels and means to .safetensors; what `build` and `convert-weights` share."""
 
 from __future__ import annotations
 
+import argparse
+import os
+import sys
 from collections.abc import Callable
 
+from netcompile.caffemodel.blob import CHUNK
 from netcompile.caffemodel.convert import ConversionReport, convert
-from netcompile.caffemodel.plan import match
-from netcompile.caffemodel.reader import read_caffemodel
-from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.caffemodel.plan import convert_plain, match
+from netcompile.caffemodel.reader import read_caffemodel, read_mean
+from netcompile.caffemodel.tensorfile import Entry, write
+from netcompile.cli.messages import show
+from netcompile.cli.output import write_text
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.emit.module import Module
 from netcompile.emit.weights import weight_plan
 from netcompile.layers.registry import layer_class
-from netcompile.pipeline import Analysed
+from netcompile.pipeline import Analysed, compile_net
+from netcompile.report.formatting import bytes_text
+
+MEAN, SUFFIX = ".binaryproto", ".safetensors"
 
 
 def converter(path: str, analysed: Analysed, module: Module, allow_missing: bool) -> Callable[[str], list[Diagnostic]]:
@@ -66,3 +76,40 @@ def _listed(names: tuple[str, ...]) -> str:
     """A few names, and how many more there are."""
     text = ", ".join(f"'{name}'" for name in names[:10])
     return f"{len(names)} layers ({text}, …)" if len(names) > 10 else f"layer{'s' * (len(names) > 1)} {text}"
+
+
+def convert_one(arguments: argparse.Namespace, path: str, target: str, net: Analysed | None) -> None:
+    """One file; says what was written. Raises NetError, OSError."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        print(f"converting {path} …", end="\r", file=sys.stderr, flush=True)
+    if path.endswith(MEAN):
+        found, what = _mean(path, target), "a mean"
+    elif net is not None:
+        module = compile_net(net, arguments.optimise, weights=path, comments=False)
+        found = converter(path, net, module, arguments.allow_missing)(target)
+        what = f"{len(module.weights)} tensors of {module.class_name}"
+    else:
+        model = read_caffemodel(path)
+        done = convert(model, convert_plain(model), target, roles=roles_of)
+        found, what = [*done.notes, *done.suspicious], f"{done.tensors} blobs"
+    write_text(f"wrote {target} ({what}, {bytes_text(os.path.getsize(target))})\n")
+    sys.stdout.flush()
+    show(found)
+
+
+def _mean(path: str, target: str) -> list[Diagnostic]:
+
+    blob = read_mean(path)
+    if os.path.isdir(target):
+        refuse("output-path", f"{target}: the output is a folder")
+    write(target, [Entry("mean", blob.dtype, blob.shape, lambda: blob.chunks(CHUNK))], {"format": "pt"})
+    return []
+
+
+def target_name(path: str) -> str:
+    """``fcn8s.caffemodel.h5`` → ``fcn8s.safetensors``."""
+    name = os.path.basename(path)
+    for ending in (".caffemodel.h5", ".caffemodel", ".h5", ".hdf5", MEAN):
+        if name.endswith(ending) and name != ending:
+            return name[: -len(ending)] + SUFFIX
+    return name + SUFFIX

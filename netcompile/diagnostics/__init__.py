@@ -1,1 +1,1 @@
-"""What is wrong with a file, where, why, and what to do about it: the ground floor."""
+"""What is said about a mistake, and how: the ground floor, which imports nothing of the other packages."""

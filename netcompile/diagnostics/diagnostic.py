@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NoReturn
+from unicodedata import combining, east_asian_width
 
 from netcompile.diagnostics.source import Span
 
 Severity = Literal["error", "warning", "note"]
 
 
-# Latin letters, dashes, arrows and mathematics, lines: a column each, and `unicodedata` takes long to load.
-_SINGLE = (("\0", "\u0300"), ("\u2010", "\u202a"), ("\u2190", "\u231a"), ("\u2500", "\u25fd"))
 _WIDTH = 110  # an excerpt longer than this is cut around the place at fault
 _COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[1;36m"}
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
@@ -35,10 +34,8 @@ def _dots(text: str) -> str:
 
 def _cells(text: str) -> int:
     """How many terminal columns a text takes: two for wide characters, none for combining ones."""
-    if all(any(low <= c < high for low, high in _SINGLE) for c in text):
+    if text.isascii():
         return len(text)
-    from unicodedata import combining, east_asian_width
-
     return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 

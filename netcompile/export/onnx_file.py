@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from netcompile.analysis.outputs import output_kinds
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.diagnostics.text import shape_text
 from netcompile.emit.module import Module
 from netcompile.export.onnx_model import name_axes, name_blobs, tidy
 from netcompile.export.sizes import Signature, place, refused
@@ -231,7 +232,7 @@ def _example(
 
 
 def _shapes(inputs: Sequence[torch.Tensor]) -> str:
-    return " and ".join("x".join(map(str, x.shape)) for x in inputs)
+    return " and ".join(shape_text(x.shape) for x in inputs)
 
 
 def _compare(

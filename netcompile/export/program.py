@@ -19,6 +19,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.export import Dim, ExportedProgram
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.text import shape_text
 from netcompile.emit.module import Module
 from netcompile.export.guard_free import GuardFree
 from netcompile.export.sizes import Signature, refuse_training, signature
@@ -67,7 +68,7 @@ def export_program(net: Analysed, module: Module, made: nn.Module) -> Exported:
 def _limit(net: Analysed, module: Module, failed: Failed, found: Exported) -> Diagnostic:
     """Why a program takes the declared size alone."""
     node = culprit(module, failed.error)
-    sizes = " and ".join("x".join(map(str, net.shapes[value])) for value in found.signature.shapes)
+    sizes = " and ".join(shape_text(net.shapes[value]) for value in found.signature.shapes)
     made = blamed(net, node, f"is exported for the declared size alone, {sizes}", failed.why)
     return replace(made, severity="warning", remedy="--input NAME=1x3xHxW chooses the size")
 

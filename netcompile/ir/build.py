@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.nearest import did_you_mean, nearest
 from netcompile.diagnostics.source import Span
 from netcompile.ir.graph import Graph, Input, Node, ParamSpec, Value
 from netcompile.ir.layer_types import layer_type
@@ -226,14 +226,13 @@ class _Builder:
                 remedy=f"move layer '{maker.get('name')}' before '{name}'",
             )
         else:
-            near = get_close_matches(blob, self.current, 1, 0.8)
             self.report(
                 "unknown-bottom",
                 f"no layer makes bottom '{blob}' of layer '{name}'",
                 message,
                 f"bottom[{index}]",
                 why=f"in phase {self.state.phase} no earlier layer has it among its tops",
-                remedy=f"did you mean '{near[0]}'?" if near else "",
+                remedy=did_you_mean(nearest(blob, self.current, 1, 0.8)),
             )
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.diagnostics.nearest import did_you_mean
 from netcompile.layers.base import Layer
 from netcompile.layers.data import ForeignData
 from netcompile.layers.params import locate
@@ -46,9 +47,7 @@ def _unknown(message: Message, name: str) -> Diagnostic:
         what if why is None else f"layer type '{name}' is known, and not supported",
         locate(message, "type"),
         why=why or FORKS.get(name) or "neither BVLC Caffe nor a fork or plugin known here has it",
-        remedy=f"did you mean '{near[0]}'?"
-        if near
-        else "install a plugin for it, or --allow-unknown keeps a stub in its place",
+        remedy=did_you_mean(near[:1], "install a plugin for it, or --allow-unknown keeps a stub in its place"),
     )
 
 

@@ -8,10 +8,10 @@ Silence. Input layers are never touched: who writes one means it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Protocol
 
 from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.diagnostics.nearest import did_you_mean, nearest
 from netcompile.ir.graph import Cut, Graph, Node, Value
 from netcompile.layers.base import Layer
 
@@ -118,13 +118,8 @@ def named_blobs(asked: Iterable[str], known: Mapping[str, object]) -> tuple[tupl
 
 def unknown_blob(name: str, known: Iterable[str]) -> Diagnostic:
     """That the net has no blob of this name, and which of its own are near."""
-
-    near = get_close_matches(name, list(known), 3, 0.75)
-    return Diagnostic(
-        "unknown-blob",
-        f"the net has no blob '{name}'",
-        remedy=f"did you mean {' or '.join(map(repr, near))}?" if near else "",
-    )
+    remedy = did_you_mean(nearest(name, known, 3, 0.75))
+    return Diagnostic("unknown-blob", f"the net has no blob '{name}'", remedy=remedy)
 
 
 class Maker(Protocol):

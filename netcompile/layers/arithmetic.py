@@ -21,11 +21,6 @@ def affine(x: str, scale: float, shift: float) -> str:
     return text
 
 
-def _operand(text: str) -> str:
-    """`text` in parentheses, unless it is a plain name."""
-    return text if text.isidentifier() else f"({text})"
-
-
 def decimal(value: float) -> float:
     """The number that a float32 parameter is written as: 0.1, not 0.10000000149."""
     return float(float_text(value))

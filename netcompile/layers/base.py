@@ -18,6 +18,7 @@ from netcompile.algebra.coords import AxisMap
 from netcompile.algebra.size import Size
 from netcompile.algebra.volume import Volume, product
 from netcompile.caffemodel.recipe import Recipe
+from netcompile.diagnostics.text import shape_text
 from netcompile.layers.images import Images, nobody
 from netcompile.layers.params import Params
 from netcompile.prototxt.message import Message, float_text
@@ -327,16 +328,11 @@ def canonical_axis(axis: int, rank: int, at: str) -> int:
     return axis + rank if axis < 0 else axis
 
 
-def show(shape: Sequence[Dim]) -> str:
-    """A shape as Caffe's users write it: 1×3×500×500."""
-    return "×".join(str(d) for d in shape) or "scalar"
-
-
 def same_shape(a: Shape, b: Shape, what: str, at: str = "bottom[1]", why: str = "") -> list[Condition]:
     """Conditions for two shapes to be equal. Raises Refused where the ranks differ."""
     if len(a) != len(b):
-        raise Refused(what, at=at, why=why or f"{show(a)} and {show(b)} have {len(a)} and {len(b)} axes")
-    refusal = Refused(what, at=at, why=why or f"{show(a)} against {show(b)}")
+        raise Refused(what, at=at, why=why or f"{shape_text(a)} and {shape_text(b)} have {len(a)} and {len(b)} axes")
+    refusal = Refused(what, at=at, why=why or f"{shape_text(a)} against {shape_text(b)}")
     return [Condition(p, "==", q, refusal) for p, q in zip(a, b, strict=True) if p is not q]
 
 

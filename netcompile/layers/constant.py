@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from netcompile.diagnostics.text import shape_text
 from netcompile.layers.base import (
     Arity,
     BlobSpec,
@@ -30,7 +31,7 @@ FILLERS = frozenset(("constant", "gaussian", "positive_unitball", "uniform", "xa
 
 def _extents(p: Params, dims: tuple[int, ...], at: str) -> IntShape:
     if any(d < 0 for d in dims):
-        p.refuse(at, f"shape {'×'.join(map(str, dims))} has a negative extent", code="shape")
+        p.refuse(at, f"shape {shape_text(dims)} has a negative extent", code="shape")
     return tuple(max(d, 0) for d in dims)
 
 

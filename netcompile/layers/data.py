@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
+from netcompile.diagnostics.text import shape_text
 from netcompile.layers.base import Arity, IntShape, Layer, Refused, Shape, layer
 from netcompile.layers.images import Images, as_they_are, nobody, of_python, transformed
 from netcompile.layers.params import Params
@@ -26,7 +27,7 @@ class _Data(Layer):
 
 def _blob_shape(p: Params, dims: tuple[int, ...], at: str) -> IntShape:
     if any(d < 1 for d in dims):
-        p.refuse(at, f"shape {'x'.join(map(str, dims))} has an extent that is not positive", code="shape")
+        p.refuse(at, f"shape {shape_text(dims)} has an extent that is not positive", code="shape")
         return tuple(max(d, 1) for d in dims)
     return tuple(dims)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, Self
 
+from netcompile.diagnostics.text import shape_text
 from netcompile.layers.base import (
     IDENTITY,
     Arity,
@@ -24,7 +25,6 @@ from netcompile.layers.base import (
     literal,
     number,
     same_shape,
-    show,
 )
 from netcompile.layers.params import Params, Section
 from netcompile.prototxt.message import Message
@@ -160,7 +160,7 @@ class _Broadcast(Layer):
                 f"{self.num_axes} axes from axis {axis} on, of {rank}",
                 code="axis",
                 at=f"{field}.num_axes" if self.num_axes != 1 else f"{field}.axis",
-                why=f"the {self.word}'s shape would extend past the bottom's, {show(bottoms[0])}",
+                why=f"the {self.word}'s shape would extend past the bottom's, {shape_text(bottoms[0])}",
             )
         return (axis, end)
 
@@ -168,8 +168,8 @@ class _Broadcast(Layer):
         return Refused(
             f"{self.word} shape does not match axis {axis}",
             at="bottom[1]",
-            why=f"from axis {axis} on, the first bottom is {show(bottoms[0][axis:])}, "
-            f"the {self.word} is {show(bottoms[1])}",
+            why=f"from axis {axis} on, the first bottom is {shape_text(bottoms[0][axis:])}, "
+            f"the {self.word} is {shape_text(bottoms[1])}",
         )
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:

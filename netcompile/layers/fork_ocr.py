@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from netcompile.diagnostics.text import shape_text
 from netcompile.layers.base import (
     IDENTITY,
     Arity,
@@ -22,7 +23,6 @@ from netcompile.layers.base import (
     layer,
     planes,
     same_shape,
-    show,
 )
 from netcompile.layers.params import Params
 from netcompile.prototxt.message import Message
@@ -64,7 +64,7 @@ class Transpose(Layer):
                 f"{len(self.dims)} dim for {len(bottoms[0])} axes",
                 code="axis",
                 at="transpose_param.dim",
-                why=f"every axis of the bottom, {show(bottoms[0])}, needs its place",
+                why=f"every axis of the bottom, {shape_text(bottoms[0])}, needs its place",
             )
         return (tuple(bottoms[0][axis] for axis in self.dims),)
 
@@ -129,10 +129,12 @@ class Lstm(Layer):
             refusal = Refused(f"{x[0]} rows are no multiple of batch_size {rows}", at="lstm_param.batch_size")
             found.append(Condition(x[0], "==", x[0] // rows * rows, refusal))
         if self.marked:
-            flat = Refused("the marks must lie on one axis", at="bottom[1]", why=f"they are {show(bottoms[1])}")
+            flat = Refused("the marks must lie on one axis", at="bottom[1]", why=f"they are {shape_text(bottoms[1])}")
             found += [Condition(d, "==", 1, flat) for d in bottoms[1][1:]]
             steps, streams = (x[0] // rows, rows) if rows else x[:2]
-            few = Refused("too few marks", at="bottom[1]", why=f"{show(bottoms[1])} for {steps} steps of {streams}")
+            few = Refused(
+                "too few marks", at="bottom[1]", why=f"{shape_text(bottoms[1])} for {steps} steps of {streams}"
+            )
             if not bottoms[1]:
                 raise few
             found.append(Condition(bottoms[1][0], ">=", steps + (streams - 1), few))

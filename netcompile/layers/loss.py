@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 
 from netcompile.caffemodel.reader import read_mean
 from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.text import shape_text
 from netcompile.layers.base import (
     Arity,
     Condition,
@@ -23,7 +24,6 @@ from netcompile.layers.base import (
     count,
     layer,
     literal,
-    show,
 )
 from netcompile.layers.measure import (
     SHAPES,
@@ -159,7 +159,7 @@ class InfogainLoss(_ClassLoss):
         if len(bottoms) == 3:
             axis = canonical_axis(self.axis, len(bottoms[0]), self.at)
             classes = bottoms[0][axis]
-            why = f"{classes} classes need {classes}×{classes} numbers, not {show(bottoms[2])}"
+            why = f"{classes} classes need {classes}×{classes} numbers, not {shape_text(bottoms[2])}"
             refusal = Refused("the infogain matrix has the wrong size", at="bottom[2]", why=why)
             found += same_count((classes, classes), bottoms[2], refusal)
         return found
@@ -186,7 +186,7 @@ class InfogainLoss(_ClassLoss):
         classes = e.bottoms[0][canonical_axis(self.axis, len(e.bottoms[0]), self.at)]
         if count(blob.shape) != classes * classes:
             what = f"the infogain matrix in '{self.source}' has the wrong size"
-            why = f"{classes} classes need {classes}×{classes} numbers, not {show(blob.shape)}"
+            why = f"{classes} classes need {classes}×{classes} numbers, not {shape_text(blob.shape)}"
             raise Refused(what, at=at, why=why)
         return _matrix_text([[float(v) for v in row] for row in blob.array().reshape(classes, classes)])
 
@@ -262,7 +262,7 @@ class SigmoidCrossEntropyLoss(Loss):
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         x, target = bottoms
         check_normalization(self.over)
-        why = f"one target for each score is wanted: {show(x)} against {show(target)}"
+        why = f"one target for each score is wanted: {shape_text(x)} against {shape_text(target)}"
         return [same_batch(x, target), *same_count(x, target, Refused(SHAPES, at="bottom[1]", why=why))]
 
     def emit(self, e: Emission) -> Emitted:
@@ -284,7 +284,7 @@ class EuclideanLoss(Loss):
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         a, b = bottoms
         legacy(a, 0, 0)
-        refusal = Refused(SHAPES, at="bottom[1]", why=f"{show(a)} against {show(b)}")
+        refusal = Refused(SHAPES, at="bottom[1]", why=f"{shape_text(a)} against {shape_text(b)}")
         return [same_batch(a, b, SHAPES), *same_count(a[1:], b[1:], refusal)]
 
     def emit(self, e: Emission) -> Emitted:
@@ -315,13 +315,15 @@ class ContrastiveLoss(Loss):
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         a, b, similar = bottoms
-        refusal = Refused(SHAPES, at="bottom[1]", why=f"{show(a)} against {show(b)}")
+        refusal = Refused(SHAPES, at="bottom[1]", why=f"{shape_text(a)} against {shape_text(b)}")
         found = [same_batch(a, b, SHAPES), Condition(legacy(a, 1, 0), "==", legacy(b, 1, 1), refusal)]
         for index, shape in enumerate((a, b)):
-            flat = Refused(f"a vector for each item is wanted, not {show(shape)}", at=f"bottom[{index}]")
+            flat = Refused(f"a vector for each item is wanted, not {shape_text(shape)}", at=f"bottom[{index}]")
             found += [Condition(legacy(shape, axis, index), "==", 1, flat) for axis in (2, 3)]
         found += one_label(similar, 2)
-        few = Refused("label count does not match", at="bottom[2]", why=f"{show(similar)} labels for {a[0]} pairs")
+        few = Refused(
+            "label count does not match", at="bottom[2]", why=f"{shape_text(similar)} labels for {a[0]} pairs"
+        )
         return [*found, Condition(legacy(similar, 0, 2), ">=", a[0], few)]
 
     def emit(self, e: Emission) -> Emitted:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from netcompile.diagnostics.text import shape_text
 from netcompile.layers.base import (
     Arity,
     Condition,
@@ -21,7 +22,6 @@ from netcompile.layers.base import (
     canonical_axis,
     count,
     layer,
-    show,
 )
 from netcompile.layers.params import Params
 
@@ -83,7 +83,7 @@ def same_batch(x: Shape, label: Shape, what: str = LABELS) -> Condition:
     for index, shape in enumerate((x, label)):
         if not shape:
             raise Refused("a loss cannot read a scalar", at=f"bottom[{index}]", why="its first axis counts the items")
-    why = f"the first axis counts the items: {x[0]} in {show(x)}, {label[0]} in {show(label)}"
+    why = f"the first axis counts the items: {x[0]} in {shape_text(x)}, {label[0]} in {shape_text(label)}"
     return Condition(x[0], "==", label[0], Refused(what, at="bottom[1]", why=why))
 
 
@@ -93,7 +93,7 @@ def same_count(a: Sequence[Dim], b: Sequence[Dim], refusal: Refused) -> list[Con
         return [Condition(count(a), "==", count(b), refusal)]
     a, b = ([d for d in shape if d != 1] for shape in (a, b))
     if len(a) != len(b):
-        raise NeedsNumber(show(a))
+        raise NeedsNumber(shape_text(a))
     return [Condition(p, "==", q, refusal) for p, q in zip(a, b, strict=True) if p is not q]
 
 
@@ -101,8 +101,8 @@ def label_each(x: Shape, label: Shape, axis: int, at: str) -> list[Condition]:
     """One label for every position of `x` outside the axis of the classes. Raises Refused for a bad axis."""
     axis = canonical_axis(axis, len(x), at)
     positions = (*x[:axis], *x[axis + 1 :])
-    want = f"{show(x)} with its classes on axis {axis} wants {show(positions)} labels"
-    return same_count(positions, label, Refused(LABELS, at="bottom[1]", why=f"{want}, not {show(label)}"))
+    want = f"{shape_text(x)} with its classes on axis {axis} wants {shape_text(positions)} labels"
+    return same_count(positions, label, Refused(LABELS, at="bottom[1]", why=f"{want}, not {shape_text(label)}"))
 
 
 def label_wishes(x: IntShape, label: IntShape, axis: int, index: int) -> Sequence[Wish]:
@@ -129,7 +129,7 @@ def legacy(shape: Shape, index: int, bottom: int) -> Dim:
 
 def one_label(label: Shape, bottom: int = 1) -> list[Condition]:
     """Channels, height and width of a label are 1: one label for each item."""
-    refusal = Refused(LABELS, at=f"bottom[{bottom}]", why=f"one label for each item is wanted, not {show(label)}")
+    refusal = Refused(LABELS, at=f"bottom[{bottom}]", why=f"one label for each item is wanted, not {shape_text(label)}")
     return [Condition(legacy(label, index, bottom), "==", 1, refusal) for index in (1, 2, 3)]
 
 

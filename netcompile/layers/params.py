@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from netcompile.diagnostics.diagnostic import Diagnostic, Severity
+from netcompile.diagnostics.nearest import did_you_mean, nearest
 from netcompile.diagnostics.source import Span
+from netcompile.diagnostics.text import shape_text
 from netcompile.prototxt.message import Message
 
 # Fields that every layer has and that the graph builder reads itself.
@@ -37,7 +38,7 @@ def filler_mistake(filler: Message, shape: Sequence[int]) -> tuple[str, str, str
     """
     kind, sparse = str(filler.get("type")), int(filler.get("sparse"))
     low, high, std = filler.get("min"), filler.get("max"), filler.get("std")
-    blob = "x".join(map(str, shape)) or "scalar"
+    blob = shape_text(shape)
     if kind != "gaussian" and sparse != -1:
         return "sparse", f"sparse is for gaussian fillers only, not for {kind}", ""
     if sparse < -1:
@@ -89,13 +90,12 @@ class Section:
             return None
         found: Message = self.get(field)
         if found.get("type") not in FILLERS:
-            near = get_close_matches(str(found.get("type")), FILLERS, 1)
             self._owner.report(
                 found.span_of("type"),
                 f"unknown filler type '{found.get('type')}'",
                 code="filler",
                 why=f"Caffe has {', '.join(FILLERS)}",
-                remedy=f"did you mean '{near[0]}'?" if near else "",
+                remedy=did_you_mean(nearest(str(found.get("type")), FILLERS)),
             )
         return found
 

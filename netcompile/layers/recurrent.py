@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from netcompile.diagnostics.text import shape_text
 from netcompile.layers.base import (
     Arity,
     BlobSpec,
@@ -27,7 +28,6 @@ from netcompile.layers.base import (
     count,
     layer,
     same_shape,
-    show,
 )
 from netcompile.layers.params import Params
 from netcompile.prototxt.message import Message
@@ -83,7 +83,7 @@ class _Recurrent(Layer):
                 at="bottom[0]",
                 why="(steps, streams, features …)",
             )
-        found = same_shape(x[:2], cont, "cont must be steps × streams", why=f"{show(cont)} for {show(x)}")
+        found = same_shape(x[:2], cont, "cont must be steps × streams", why=f"{shape_text(cont)} for {shape_text(x)}")
         rest = list(enumerate(bottoms))[2:]
         if self.static:
             index, static = rest.pop(0)
@@ -93,12 +93,12 @@ class _Recurrent(Layer):
                     at=f"bottom[{index}]",
                     why="(streams, features …)",
                 )
-            why = f"{show(static)} for {x[1]} streams"
+            why = f"{shape_text(static)} for {x[1]} streams"
             streams = Refused("the static input must have one row per stream", at=f"bottom[{index}]", why=why)
             found.append(Condition(static[0], "==", x[1], streams))
         for index, state in rest:
             want = (1, x[1], self.outputs)
-            why = f"{show(state)}, where 1 × streams × num_output is {show(want)}"
+            why = f"{shape_text(state)}, where 1 × streams × num_output is {shape_text(want)}"
             found += same_shape(want, state, "the first state has another shape", f"bottom[{index}]", why)
         return found
 
@@ -214,8 +214,10 @@ class LSTMUnit(Layer):
         cell, gates, _ = bottoms
         found = []
         for index, shape in enumerate(bottoms):
-            one = Refused("LSTMUnit computes one step", at=f"bottom[{index}]", why=f"the first axis of {show(shape)}")
-            why = f"{show(shape)} for {cell[1]} streams"
+            one = Refused(
+                "LSTMUnit computes one step", at=f"bottom[{index}]", why=f"the first axis of {shape_text(shape)}"
+            )
+            why = f"{shape_text(shape)} for {cell[1]} streams"
             streams = Refused("streams differ", at=f"bottom[{index}]", why=why)
             found += [Condition(shape[0], "==", 1, one), Condition(shape[1], "==", cell[1], streams)]
         four = Refused(

@@ -8,6 +8,7 @@ from math import prod
 from typing import ClassVar, Self
 
 from netcompile.algebra.volume import Volume
+from netcompile.diagnostics.text import shape_text
 from netcompile.layers.base import (
     IDENTITY,
     Arity,
@@ -22,7 +23,6 @@ from netcompile.layers.base import (
     canonical_axis,
     layer,
     literal,
-    show,
     volume,
 )
 from netcompile.layers.params import Params
@@ -102,7 +102,7 @@ class ArgMax(Layer):
             f"top_k {self.top_k} of {extent} elements",
             code="param-range",
             at="argmax_param.top_k",
-            why=f"the bottom is {show(x)}" + ("" if axis is None else f", and axis {axis} counts"),
+            why=f"the bottom is {shape_text(x)}" + ("" if axis is None else f", and axis {axis} counts"),
         )
         return [Condition(extent, ">=", self.top_k, refusal)]
 
@@ -172,7 +172,7 @@ class Filter(Layer):
         flat = Refused(
             "the selector of a Filter has one number for each item",
             at=at,
-            why=f"its shape is {show(selector)}",
+            why=f"its shape is {shape_text(selector)}",
         )
         found = [Condition(d, "==", 1, flat) for d in selector[1:]]
         for index, shape in enumerate(data):

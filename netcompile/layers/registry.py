@@ -8,10 +8,10 @@ its classes with `@layer`.
 from __future__ import annotations
 
 import os
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 
+from netcompile.diagnostics.nearest import nearest
 from netcompile.layers import base
 from netcompile.layers.base import Arity, Layer
 from netcompile.layers.unknown import Unknown
@@ -100,9 +100,7 @@ def class_of(message: Message) -> type[Layer] | None:
 
 def near_types(name: str) -> list[str]:
     """Known types of which `name` is most likely a misspelling."""
-
-    known = {known_name.lower(): known_name for known_name in load() if ":" not in known_name}
-    return [known[match] for match in get_close_matches(name.lower(), known, 3, 0.85)]
+    return nearest(name, (known for known in load() if ":" not in known), 3, 0.85)
 
 
 def unknown_class(name: str) -> type[Layer]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, Self
 
+from netcompile.diagnostics.text import shape_text
 from netcompile.layers.base import (
     Arity,
     Condition,
@@ -21,7 +22,6 @@ from netcompile.layers.base import (
     Wish,
     canonical_axis,
     layer,
-    show,
     volume,
 )
 from netcompile.layers.params import Params
@@ -190,7 +190,7 @@ class Reshape(Layer):
         refusal = Refused(
             "element count differs",
             at="reshape_param.shape",
-            why=f"the bottom is {show(x)}, the top would be {'×'.join(map(str, target)) or 'scalar'}: "
+            why=f"the bottom is {shape_text(x)}, the top would be {shape_text(target)}: "
             + (f"{have} does not divide by {given}" if inferred else f"{have} elements against {given}"),
         )
         return [Condition(have, "==", have // given * given if inferred else given, refusal)]

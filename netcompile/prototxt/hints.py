@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 
+from netcompile.diagnostics.nearest import did_you_mean, nearest
+from netcompile.diagnostics.text import listed
 from netcompile.prototxt.schema import EnumType, FieldType, MessageType, message_type
 from netcompile.prototxt.upgrade_tables import V1_TYPES
 
@@ -95,20 +96,12 @@ def example(field: FieldType) -> str:
     return {"bool": "true", "string": '"…"', "bytes": '"…"'}.get(field.type, "…")
 
 
-def _close(word: str, names: list[str]) -> str | None:
-
-    lowered = {name.lower(): name for name in names}
-    found = get_close_matches(word.lower(), list(lowered), 1, 0.7)
-    return lowered[found[0]] if found else None
-
-
-def _close_field(word: str, names: list[str]) -> str | None:
-    """A field's name of which `word` is most likely a misspelling; what all block names share says nothing."""
+def _nearest_field(word: str, names: list[str]) -> list[str]:
+    """The field of which `word` is most likely a misspelling; what all block names share says nothing."""
     if not word.endswith("_param"):
-        return _close(word, names)
-    stems = {name.removesuffix("_param"): name for name in names if name.endswith("_param")}
-    found = _close(word.removesuffix("_param"), list(stems))
-    return None if found is None else stems[found]
+        return nearest(word, names, 1, 0.7)
+    stems = [name.removesuffix("_param") for name in names if name.endswith("_param")]
+    return [f"{stem}_param" for stem in nearest(word.removesuffix("_param"), stems, 1, 0.7)]
 
 
 def unknown_field(name: str, kind: MessageType, opens: bool, present: set[str]) -> tuple[str, str, str]:
@@ -116,18 +109,17 @@ def unknown_field(name: str, kind: MessageType, opens: bool, present: set[str]) 
     what = f"{kind.name} has no field '{name}'"
     meant = MISTAKES.get(name.lower())
     if meant is not None and meant.split(" ")[0] in kind.fields:
-        return what, "", f"did you mean {meant}?"
+        return what, "", did_you_mean([meant])
     if kind.name == "V1LayerParameter" and name in message_type("LayerParameter").fields:
         return what, "it came after layers, the older form", 'write the layer as layer { type: "…" … }'
     homes = [f.name for f in kind.fields.values() if f.message and name in message_type(f.message).fields]
     homes = [h for h in homes if h in present] or [h for h in homes if kind.fields[h].fork is None]
     if homes:
-        shown = ", ".join(homes[:3]) + (", …" if len(homes) > 3 else "")
-        return what, f"{name} belongs into {shown}", f"{homes[0]} {{ {name}{' { … }' if opens else ': …'} }}"
+        return what, f"{name} belongs into {listed(homes, 3)}", f"{homes[0]} {{ {name}{' { … }' if opens else ': …'} }}"
     own = [f.name for f in kind.fields.values() if f.fork is None]
-    guess = _close_field(name, own) or _close_field(name, list(kind.fields))
-    if guess is not None:
-        return what, "", f"did you mean {guess}?"
+    near = _nearest_field(name, own) or _nearest_field(name, list(kind.fields))
+    if near:
+        return what, "", did_you_mean(near)
     return what, "neither Caffe nor a fork that is known here has it", "remove it"
 
 
@@ -136,8 +128,7 @@ def unknown_value(word: str, field: FieldType, enum: EnumType) -> tuple[str, str
     short = enum.name.split(".")[-1]
     what = f"{word} is no {short}"
     own = [v for v in enum.numbers if v not in enum.forks]
-    guess = _close(word, list(enum.numbers))
-    remedy = f"did you mean {guess}?" if guess else ""
+    remedy = did_you_mean(nearest(word, enum.numbers, 1, 0.7))
     why = f"{field.name} is one of {', '.join(own)}" if len(own) <= 8 else ""
     return what, why, remedy
 

@@ -1,32 +1,12 @@
 """The patterns of protobuf's text format, as its C++ tokenizer reads it, and the values of its literals.
 
 One pattern, ``FIELD``, matches a whole ordinary field (``name: "x"``, ``name: 3``, ``name {``) or a closing brace
-at once: nearly every line of a net is one match. What it does not match is read token by token with the others, which
-are compiled only then.
+at once: nearly every line of a net is one match. What it does not match is read token by token with the others.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any
-
-
-class _Late:
-    """A pattern that is compiled when it is first used."""
-
-    def __init__(self, text: str, flags: int = 0) -> None:
-        self._text, self._flags = text, flags
-
-    def __getattr__(self, name: str) -> object:
-        found = getattr(re.compile(self._text, self._flags), name)
-        self.__dict__[name] = found
-        return found
-
-
-def _late(text: str, flags: int = 0) -> re.Pattern[str]:
-    pattern: Any = _Late(text, flags)
-    return pattern  # type: ignore[no-any-return]
-
 
 _SPACE = r"[ \t\r\n\v\f]"
 _SKIP = rf"(?:{_SPACE}++|\#[^\n]*+)*+"
@@ -47,17 +27,17 @@ FIELD = re.compile(
     re.VERBOSE | re.ASCII,
 )
 SKIP = re.compile(_SKIP, re.VERBOSE)
-WORD = _late(r"[A-Za-z_]\w*+", re.ASCII)
-STRING = _late(r"""(?s:"(?:[^"\\\n]|\\[^\n])*+"|'(?:[^'\\\n]|\\[^\n])*+')""")
+WORD = re.compile(r"[A-Za-z_]\w*+", re.ASCII)
+STRING = re.compile(r"""(?s:"(?:[^"\\\n]|\\[^\n])*+"|'(?:[^'\\\n]|\\[^\n])*+')""")
 # what stands where a number begins, up to where another token could begin; checked further by NUMBER
-NUMBERLIKE = _late(r"(?:[0-9]|\.[0-9])(?:[eE][+-][0-9]|\w|\.)*+", re.ASCII)
-INTEGER = _late(r"0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*")
-DECIMAL = _late(r"(?:0|[1-9][0-9]*|(?=\.[0-9]))(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?[fF]?")
-TEMPLATE = _late(
+NUMBERLIKE = re.compile(r"(?:[0-9]|\.[0-9])(?:[eE][+-][0-9]|\w|\.)*+", re.ASCII)
+INTEGER = re.compile(r"0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*")
+DECIMAL = re.compile(r"(?:0|[1-9][0-9]*|(?=\.[0-9]))(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?[fF]?")
+TEMPLATE = re.compile(
     r"\$\{[^{}\n]*\}|\$\([^()\n]*\)|\$\w+|\{\{[^{}\n]*\}\}|\{%[^\n]*?%\}|%\(\w+\)\w|%[sdifg]\b|<%[^\n]*?%>|@\w+@"
 )
-CONFLICT = _late(r"(?m)^(?:<{7}|={7}|>{7}|\|{7})(?: [^\n]*)?\r?$")
-ESCAPE = _late(r"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
+CONFLICT = re.compile(r"(?m)^(?:<{7}|={7}|>{7}|\|{7})(?: [^\n]*)?\r?$")
+ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
 
 BOOLS = {"true": True, "t": True, "True": True, "false": False, "f": False, "False": False}
 FLOAT_WORDS = {"inf": float("inf"), "infinity": float("inf"), "nan": float("nan")}

@@ -59,15 +59,6 @@ class MessageType:
     fields: dict[str, FieldType]
     required: tuple[str, ...]
 
-    @property
-    def by_number(self) -> dict[int, FieldType]:
-        """Fields by number. Where numbers of forks clash, BVLC's field wins, then the first fork's."""
-        table: dict[int, FieldType] = {}
-        for field in self.fields.values():
-            if field.number is not None:
-                table.setdefault(field.number, field)
-        return table
-
 
 V1_TYPE = "V1LayerParameter.LayerType"
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.nearest import did_you_mean, nearest
 from netcompile.prototxt.message import Entry, Message
 from netcompile.prototxt.schema import message_type
 from netcompile.prototxt.upgrade_tables import V0_FIELDS, V0_TYPES
@@ -113,9 +112,8 @@ def _layer(entry: Entry, errors: list[Diagnostic], notes: list[Diagnostic]) -> E
                 span = layer.span_of("type")
                 what = f"no V0 layer type is called '{kind}'"
                 why = "the form of 2013 knows the two dozen types of its time"
-
-                guess = get_close_matches(kind.lower(), [*V0_TYPES, "padding"], 1, 0.6)
-                remedy = f"did you mean {guess[0]}?" if guess else 'write the layer in the form layer { type: "…" }'
+                near = nearest(kind, [*V0_TYPES, "padding"])
+                remedy = did_you_mean(near, 'write the layer in the form layer { type: "…" }')
                 errors.append(Diagnostic("unknown-v0-type", what, span, why, remedy))
             else:
                 out.append(field.moved(v1.fields["type"], V0_TYPES[kind]))

@@ -9,9 +9,10 @@ from typing import Any
 
 from netcompile.analysis.cost import costs
 from netcompile.diagnostics.diagnostic import visible
+from netcompile.diagnostics.text import shape_text
 from netcompile.pipeline import Analysed
+from netcompile.report.formatting import exact_text, offsets, pair_text, strides
 from netcompile.report.offsets import coordinates_of
-from netcompile.report.words import exact_text, offsets, pair_text, shape_text, strides
 
 COLOURS = {  # fill by family, readable in black; the type is written as well
     "Convolution": "#cfe2f3",

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from base64 import b64encode
-from fractions import Fraction
-from hashlib import sha256
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from markupsafe import Markup
@@ -17,13 +15,10 @@ from markupsafe import Markup
 from netcompile.algebra.nset import NSet
 from netcompile.analysis.proof import Room
 from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.text import listed, shape_text
 from netcompile.emit.module import Module
 from netcompile.pipeline import Analysed, compile_net
-from netcompile.report.as_explanation import ambiguity_texts, bounds, refusal_text, upsampling_text
-from netcompile.report.layer_model import Report
-from netcompile.report.model import CropLine, Derivation, Maps, Offsets, Step
-from netcompile.report.page_data import page_data
-from netcompile.report.words import (
+from netcompile.report.formatting import (
     bytes_text,
     count_text,
     crop_sizes_text,
@@ -31,14 +26,15 @@ from netcompile.report.words import (
     offsets,
     offsets_text,
     pair_text,
-    shape_text,
     sizes_text,
     strides,
     unproved_text,
 )
-from netcompile.version import __version__
+from netcompile.report.model import CropLine, Derivation, Maps, Offsets, Report, Step
+from netcompile.report.page import FOLDER, hash_source, read, render
+from netcompile.report.page_data import page_data
+from netcompile.report.reasons import ambiguity_texts, conclusion, refusal_text, room_texts, upsampling_text
 
-FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
 STYLES = ("page.css", "report.css")
 SCRIPTS = (
     "values",
@@ -74,6 +70,23 @@ SIGNS = {
 }  # a sign beside the colour, for those who do not see it
 
 
+def _net_sizes(offsets: Offsets) -> str:
+    """For which sizes the net is legal, in one line."""
+    return unproved_text(offsets) if offsets.gaps else sizes_text(offsets.valid)
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    "pair": pair_text,
+    "values": offsets_text,
+    "sizes": sizes_text,
+    "net_sizes": _net_sizes,
+    "crop_sizes": crop_sizes_text,
+    "shape": shape_text,
+    "count": count_text,
+    "bytes": bytes_text,
+}
+
+
 def html_report(analysed: Analysed, report: Report, module: Module | None = None) -> str:
     """The page of a net. Without `module` the net is compiled here; where that is refused, the page says why."""
 
@@ -89,29 +102,15 @@ def html_report(analysed: Analysed, report: Report, module: Module | None = None
 
 def page(analysed: Analysed, report: Report, module: Module | None, refused: str = "") -> str:
     """The page, the same text for the same net. Its policy lets in its style and its script by hash, nothing else."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER, encoding="utf-8"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        pair=pair_text,
-        values=offsets_text,
-        sizes=sizes_text,
-        net_sizes=_net_sizes,
-        crop_sizes=crop_sizes_text,
-        shape=shape_text,
-        count=count_text,
-        bytes=bytes_text,
-    )
-    style = "".join(_text(name) for name in STYLES)
+    style = read(*(os.path.join(FOLDER, name) for name in STYLES))
     script = page_script()
     costs = [(layer.parameters, layer.macs, layer.activations) for layer in report.layers.layers]
-    text = environment.get_template("page.html").render(
+    return render(
+        os.path.join(FOLDER, "page.html"),
+        style,
+        policy(style, script),
+        FILTERS,
         offsets=report.offsets,
         layers=report.layers,
         largest=[max(column) for column in zip(*costs, strict=True)] if costs else [0, 0, 0],
@@ -121,26 +120,22 @@ def page(analysed: Analysed, report: Report, module: Module | None, refused: str
         always=sum(is_always(crop.valid) for crop in report.offsets.crops),
         refused=refused,
         proof=proof_texts(report.offsets),
-        style=Markup(style),  # our own file, not a user's text
-        script=Markup(script),
+        script=Markup(script),  # our own file, not a user's text
         data=Markup(script_safe(page_data(analysed, report, module))),
-        policy=policy(style, script),
         meaning=MEANING,
         signs=SIGNS,
         exact=exact_text,
         strides=strides,
         offset_of=offsets,
         filter_pairs=filter_pairs,
-        conclusion=conclusion,
-        tool=__version__,
+        conclusion=conclusions,
     )
-    return text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n"
 
 
 def policy(style: str, script: str) -> str:
     """A Content-Security-Policy for just this style and this script; strings never become markup in it."""
     return (
-        f"default-src 'none'; style-src 'sha256-{_digest(style)}'; script-src 'sha256-{_digest(script)}'; "
+        f"default-src 'none'; style-src {hash_source(style)}; script-src {hash_source(script)}; "
         "require-trusted-types-for 'script'; base-uri 'none'; form-action 'none'"
     )
 
@@ -148,7 +143,7 @@ def policy(style: str, script: str) -> str:
 def page_script() -> str:
     """The script in one piece; it reads its data from the element `data`."""
     parts = ["\"use strict\";\n(() => {\nconst DATA = JSON.parse(document.getElementById('data').textContent);\n"]
-    parts += [_text(os.path.join("script", f"{name}.js")) for name in SCRIPTS]
+    parts.append(read(*(os.path.join(FOLDER, "script", f"{name}.js") for name in SCRIPTS)))
     return "".join([*parts, "})();\n"])
 
 
@@ -161,11 +156,6 @@ def script_safe(value: Any) -> str:
     return text
 
 
-def _net_sizes(offsets: Offsets) -> str:
-    """For which sizes the net is legal, in one line."""
-    return unproved_text(offsets) if offsets.gaps else sizes_text(offsets.valid)
-
-
 def verdict(report: Offsets) -> tuple[str, str]:
     """What the crops come to: a status and a sentence."""
     count = len(report.crops)
@@ -173,7 +163,7 @@ def verdict(report: Offsets) -> tuple[str, str]:
         return "none", "No crops: nothing has to be aligned."
     wrong = [crop for crop in report.crops if crop.status not in ("ok", "inferred")]
     if wrong:
-        names = ", ".join(f"{crop.layer} (line {crop.line})" for crop in wrong[:4]) + (", …" if len(wrong) > 4 else "")
+        names = listed((f"{crop.layer} (line {crop.line})" for crop in wrong), 4)
         return "mismatch", f"{len(wrong)} of {count} crops {'is' if len(wrong) == 1 else 'are'} not aligned: {names}."
     inferred = sum(crop.status == "inferred" for crop in report.crops)
     undeclared = f", {inferred} of them" if 0 < inferred < count else ","
@@ -185,41 +175,23 @@ def verdict(report: Offsets) -> tuple[str, str]:
 
 def proof_texts(report: Offsets) -> dict[str, Any]:
     """What is proved for all sizes, in sentences: per crop, per upsampling, and at the edges of what is legal."""
-
     proof = report.proof
     if proof is None:
         return {"rooms": [()] * len(report.crops), "upsamplings": (), "refusals": ()}
     return {
-        "rooms": [room_texts(crop, pair) for crop, pair in zip(report.crops, proof.rooms, strict=True)],
+        "rooms": [_paragraphs(crop, pair) for crop, pair in zip(report.crops, proof.rooms, strict=True)],
         "upsamplings": [
-            (line.layer, line.line, upsampling_text(line), ambiguity_texts(line)) for line in proof.upsamplings
+            (found.node.name, found.node.line, upsampling_text(found), ambiguity_texts(found))
+            for found in proof.upsamplings
         ],
         "refusals": [refusal_text(refusal, report) for refusal in proof.refusals],
     }
 
 
-def room_texts(crop: CropLine, pair: tuple[Room | None, Room | None]) -> list[str]:
-    """What a crop's window leaves over, for every height and width; one sentence where they are alike."""
-
-    texts = []
-    for room in pair:
-        if room is None:
-            continue
-        extent = ("high", "wide")[room.axis]
-        text = (
-            f"{crop.bottoms[0]} is {room.cropped} {extent}; the window leaves {room.before} before it and {room.after} "
-            f"after it, {bounds(room.least, room.greatest)}."
-        )
-        if room.smallest is not None:
-            least = room.smallest
-            text += (
-                f" At the smallest legal input, {'HW'[room.axis]} = {least.n}: "
-                f"{least.cropped} = {least.before} + {least.reference} + {least.after}."
-            )
-        texts.append(text)
-    if len(texts) == 2 and texts[1].replace("W", "H").replace(" wide;", " high;") == texts[0].replace("W", "H"):
-        return [f"{texts[0]} Its width likewise."]
-    return texts
+def _paragraphs(crop: CropLine, pair: tuple[Room | None, Room | None]) -> list[str]:
+    """What a crop's window leaves over, a paragraph an axis; one that says so where they are alike."""
+    texts = [" ".join(f"{text[0].upper()}{text[1:]}." for text in sentences) for sentences in room_texts(crop, pair)]
+    return [f"{texts[0]} Its width likewise."] if len(texts) == 1 and None not in pair else texts
 
 
 def is_always(valid: tuple[NSet, NSet]) -> bool:
@@ -237,32 +209,7 @@ def filter_pairs(maps: Maps) -> str:
     return pairs[0] if pairs[0] == pairs[1] else ", ".join(pairs)
 
 
-def conclusion(derivation: Derivation) -> str:
+def conclusions(derivation: Derivation) -> str:
     """The last line of a derivation, with its numbers put in, per axis if they differ."""
-    lines = []
-    for axis in (0, 1):
-        a, b = (_last(steps, axis) for steps in (derivation.cropped, derivation.reference))
-        need = (b[1] - a[1]) / a[0]
-        lines.append(f"({b[1]} − {_signed(a[1])}) / {a[0]} = {need}")
-    return lines[0] if lines[0] == lines[1] else f"H: {lines[0]}; W: {lines[1]}"
-
-
-def _last(steps: Any, axis: int) -> tuple[Any, Any]:
-
-    if not steps:
-        return Fraction(1), Fraction(0)
-    return steps[-1].compound[axis].stride, steps[-1].compound[axis].offset
-
-
-def _signed(value: Any) -> str:
-    return f"({value})" if value < 0 else str(value)
-
-
-def _digest(text: str) -> str:
-
-    return b64encode(sha256(text.encode()).digest()).decode()
-
-
-def _text(name: str) -> str:
-    with open(os.path.join(FOLDER, name), encoding="utf-8") as file:
-        return file.read()
+    high, wide = (conclusion(derivation, axis) for axis in (0, 1))
+    return high if high == wide else f"H: {high}; W: {wide}"

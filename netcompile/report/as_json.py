@@ -6,9 +6,12 @@ from typing import Any
 
 from netcompile.algebra.nset import NSet
 from netcompile.analysis.follow import Unfollowed, both
-from netcompile.report.layer_model import Field, LayerLine, Layers
-from netcompile.report.model import BlobLine, Maps, Offsets
-from netcompile.report.proof_json import derivation_as_json, proof_as_json, rooms_as_json, set_as_json
+from netcompile.analysis.proof import Room
+from netcompile.analysis.streams import Fusion
+from netcompile.analysis.upsampling import Fibre, Resolution, Upsampling
+from netcompile.report.model import BlobLine, Derivation, LayerLine, Layers, Maps, Offsets, Proof, ReceptiveField, Step
+
+LONGEST = 1000  # runs and residues of a set that are written out
 
 
 def offsets_as_json(report: Offsets) -> dict[str, Any]:
@@ -21,7 +24,7 @@ def offsets_as_json(report: Offsets) -> dict[str, Any]:
     found: dict[str, Any] = {"net": report.net, "crops": crops, "blobs": blobs}
     if report.proof is not None:
         found |= {"version": 1, "file": report.file, "phase": report.phase}
-        found |= proof_as_json(report.proof, report.valid, report.gaps)
+        found |= _proof(report, report.proof)
     return found
 
 
@@ -40,9 +43,9 @@ def _crop(report: Offsets, index: int) -> dict[str, Any]:
         "valid": _both(crop.valid),
     }
     if report.proof is not None:
-        found["legal"] = [set_as_json(these, name) for these, name in zip(crop.valid, "HW", strict=True)]
-        found["slack"] = rooms_as_json(report.proof.rooms[index])
-        found["derivation"] = derivation_as_json(crop.derivation)
+        found["legal"] = _sets(crop.valid)
+        found["slack"] = _rooms(report.proof.rooms[index])
+        found["derivation"] = _derivation(crop.derivation)
     return found
 
 
@@ -65,6 +68,133 @@ def _coordinates(maps: Maps | None) -> dict[str, object]:
 def _size(blob: BlobLine) -> list[str] | None:
     dims = blob.symbolic if blob.symbolic is not None else blob.shape
     return None if dims is None or len(dims) != 4 else [str(dim) for dim in dims[2:]]
+
+
+def _sets(pair: tuple[NSet, NSet]) -> list[dict[str, Any]]:
+    """The sets of heights and of widths."""
+    return [_set(these, name) for these, name in zip(pair, "HW", strict=True)]
+
+
+def _set(these: NSet, variable: str) -> dict[str, Any]:
+    """An exact set of input extents: intervals [lo, hi) below `start`, residues modulo `period` from there on.
+
+    `runs` and `residues` are null where they are longer than a thousand; `text` says the set in words.
+    """
+    long = these.mask.bit_count() > LONGEST
+    return {
+        "text": these.describe(variable),
+        "runs": [list(run) for run in these.runs] if len(these.runs) <= LONGEST else None,
+        "start": these.start,
+        "period": these.period,
+        "residues": None if long else list(these.residues()),
+    }
+
+
+def _derivation(derivation: Derivation | None) -> dict[str, Any] | None:
+    """Both ways from the common ancestor, in both forms; `offset` is what they come to, per axis."""
+    if derivation is None:
+        return None
+    return {
+        "ancestor": derivation.ancestor,
+        "cropped": [_step(step) for step in derivation.cropped],
+        "reference": [_step(step) for step in derivation.reference],
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    windows = step.windows
+    return {
+        "blob": step.blob,
+        "layer": step.layer,
+        "type": step.type,
+        "line": step.line,
+        "kernel": None if windows is None else [w.extent for w in windows],
+        "stride": None if windows is None else [w.stride for w in windows],
+        "pad": None if windows is None else [w.pad for w in windows],
+        "local": _maps(step.local),
+        "compound": _maps(step.compound),
+        "size": None if step.sizes is None else [str(size) for size in step.sizes],
+    }
+
+
+def _maps(maps: Maps) -> dict[str, Any]:
+    """`stride` and `offset` of pixel centres; `P` is P′ of the size form (S, P′)."""
+    return {
+        **_coordinates(maps),
+        "P": [str(m.filter_pair()[1]) for m in maps],
+    }
+
+
+def _rooms(pair: tuple[Room | None, Room | None]) -> list[dict[str, Any] | None]:
+    """What a crop leaves over, for height and width."""
+    return [None if room is None else _room(room) for room in pair]
+
+
+def _room(room: Room) -> dict[str, Any]:
+    smallest = room.smallest
+    return {
+        "before": room.before,
+        "after": str(room.after),
+        "least": room.least,
+        "greatest": room.greatest,
+        "smallest": None
+        if smallest is None
+        else {"n": smallest.n, "cropped": smallest.cropped, "window": smallest.reference, "after": smallest.after},
+    }
+
+
+def _proof(report: Offsets, proof: Proof) -> dict[str, Any]:
+    """What does not belong to one crop: legal sizes, their borders, deconvolutions, fusions.
+
+    `valid` is null where the net has no plane, or where layers that are not followed (`unproved`) leave open for
+    which sizes other than the declared one it is legal.
+    """
+    return {
+        "valid": None if report.valid is None else _sets(report.valid),
+        "unproved": [{"layer": gap.node.name, "line": gap.node.line, "why": gap.why} for gap in report.gaps],
+        "refusals": [
+            {"axis": "HW"[r.axis], "n": r.n, "layer": r.layer, "line": r.line, "what": r.what} for r in proof.refusals
+        ],
+        "ties": [{"layer": t.node.name, "line": t.node.line, "weights": t.by_weights} for t in proof.ties],
+        "deconvolutions": [_upsampling(found) for found in proof.upsamplings],
+        "fusions": [_fusion(found) for found in proof.fusions],
+    }
+
+
+def _upsampling(found: Upsampling) -> dict[str, Any]:
+    return {
+        "layer": found.node.name,
+        "line": found.node.line,
+        "blob": found.node.tops[0].blob,
+        "factor": list(found.factor),
+        "kernel": [kernel.size for kernel in found.kernels],
+        "bilinear_kernel": [kernel.wanted for kernel in found.kernels],
+        "bilinear": all(kernel.exact for kernel in found.kernels),
+        "undoes": [node.name for node in found.undone],
+        "left": str(found.left),
+        "size": None if found.sizes is None else [str(size) for size in found.sizes],
+        "fibres": [None if f is None else _fibre(f, name) for f, name in zip(found.fibres, "HW", strict=True)],
+        "uses": [_use(use) for use in found.resolutions],
+    }
+
+
+def _use(use: Resolution) -> dict[str, Any]:
+    crop = None if use.node is None else use.node.name
+    return {"kind": use.kind, "crop": crop, "other": use.other, "resolved": use.resolved}
+
+
+def _fibre(fibre: Fibre, variable: str) -> dict[str, Any]:
+    return {"most": fibre.most, "value": fibre.value, "members": _set(fibre.members, variable)}
+
+
+def _fusion(found: Fusion) -> dict[str, Any]:
+    return {
+        "layer": found.node.name,
+        "line": found.node.line,
+        "streams": [
+            {"blob": s.blob, "stride": str(s.stride), "coarsest": [str(v) for v in s.coarsest]} for s in found.streams
+        ],
+    }
 
 
 def layers_as_json(report: Layers) -> dict[str, Any]:
@@ -98,7 +228,7 @@ def _layer(layer: LayerLine) -> dict[str, Any]:
         "type": layer.type,
         "line": layer.line,
         "bottoms": list(layer.bottoms),
-        "tops": [top.blob for top in layer.tops],
+        "tops": [top.name for top in layer.tops],
         "blobs": [list(blob) for blob in layer.blobs],
         "shapes": [_list(top.shape) for top in layer.tops],
         "symbolic": [None if top.symbolic is None else [str(dim) for dim in top.symbolic] for top in layer.tops],
@@ -109,7 +239,7 @@ def _layer(layer: LayerLine) -> dict[str, Any]:
     }
 
 
-def _field(field: Field | None) -> dict[str, object] | None:
+def _field(field: ReceptiveField | None) -> dict[str, object] | None:
     if field is None:
         return None
     return {

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from netcompile.diagnostics.diagnostic import visible
-from netcompile.report.layer_model import Layers
-from netcompile.report.model import Offsets
-from netcompile.report.table import table
-from netcompile.report.words import (
+from netcompile.diagnostics.text import shape_text
+from netcompile.report.formatting import (
     bytes_text,
     count_text,
     crop_sizes_text,
@@ -15,9 +13,10 @@ from netcompile.report.words import (
     offsets,
     offsets_text,
     pair_text,
-    shape_text,
     strides,
 )
+from netcompile.report.model import Layers, Offsets
+from netcompile.report.table import table
 
 
 def offsets_as_text(report: Offsets) -> str:
@@ -55,7 +54,7 @@ def layers_as_text(report: Layers) -> str:
     rows = []
     for layer in report.layers:
         top = layer.tops[0] if layer.tops else None
-        arrow = f"{', '.join(layer.bottoms)} → {', '.join(t.blob for t in layer.tops)}".strip()
+        arrow = f"{', '.join(layer.bottoms)} → {', '.join(t.name for t in layer.tops)}".strip()
         row: list[object] = [layer.name, layer.type, arrow]
         row.append("; ".join(exact_text(t.symbolic, t.shape) for t in layer.tops))
         if report.numeric:

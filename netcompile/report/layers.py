@@ -10,8 +10,8 @@ from netcompile.analysis.receptive import Sights, fields
 from netcompile.ir.graph import Graph, Input, Node, Value
 from netcompile.pipeline import Analysed
 from netcompile.prototxt.message import Message
-from netcompile.report.layer_model import Field, LayerLine, Layers, TopLine
-from netcompile.report.offsets import blob_lines, coordinates_of
+from netcompile.report.model import LayerLine, Layers, ReceptiveField
+from netcompile.report.offsets import blob_line, blob_lines
 
 
 def layers_report(analysed: Analysed) -> Layers:
@@ -24,7 +24,7 @@ def layers_report(analysed: Analysed) -> Layers:
     for entry in in_file_order(graph):
         if isinstance(entry, tuple):
             values = tuple(source.value for source in entry)
-            size = sum(FLOAT * _count(source.shape) for source in entry)
+            size = sum(FLOAT * prod(source.shape) for source in entry)
             message = entry[0].message
             lines.append(_line(analysed, sights, message.get("name"), message, (), values, (), (0, 0, size)))
         else:
@@ -72,35 +72,18 @@ def _line(
     analysed: Analysed,
     sights: Mapping[Value, Sights],
     name: str,
-    message: object,
+    message: Message,
     bottoms: tuple[str, ...],
     tops: tuple[Value, ...],
     blobs: tuple[tuple[int, ...], ...],
     numbers: tuple[int, int, int],
 ) -> LayerLine:
-
-    assert isinstance(message, Message)
-    symbolic = analysed.symbolic.shapes
-    lines = tuple(
-        TopLine(
-            top.blob,
-            analysed.shapes.get(top),
-            symbolic.get(top),
-            coordinates_of(analysed, top),
-            _field(sights.get(top)),
-        )
-        for top in tops
-    )
+    lines = tuple(blob_line(analysed, top, _field(sights.get(top))) for top in tops)
     return LayerLine(name, message.get("type"), message.span.line, bottoms, lines, blobs, *numbers)
 
 
-def _field(sights: Sights | None) -> Field | None:
+def _field(sights: Sights | None) -> ReceptiveField | None:
     if sights is None:
         return None
     high, wide = sights
-    return Field((high.size, wide.size), (high.stride, wide.stride), (high.centre, wide.centre))
-
-
-def _count(shape: tuple[int, ...]) -> int:
-
-    return prod(shape)
+    return ReceptiveField((high.size, wide.size), (high.stride, wide.stride), (high.centre, wide.centre))

@@ -5,21 +5,21 @@ from __future__ import annotations
 from netcompile.algebra.nset import NSet
 from netcompile.analysis.coordinates import compose
 from netcompile.analysis.crops import OK, CropReport, finding
+from netcompile.analysis.proof import refusals, rooms, ties
+from netcompile.analysis.shapes import Gap
+from netcompile.analysis.streams import fusions
+from netcompile.analysis.upsampling import upsamplings
 from netcompile.analysis.windows import windows
 from netcompile.ir.graph import Node, Value
 from netcompile.layers.base import IDENTITY, Axes
 from netcompile.pipeline import Analysed
-from netcompile.report.model import BlobLine, CropLine, Derivation, GapLine, Offsets, Step
-from netcompile.report.proof import proof
+from netcompile.report.model import BlobLine, CropLine, Derivation, Offsets, Proof, ReceptiveField, Step
 
 
 def offsets_report(analysed: Analysed, prove: bool = True) -> Offsets:
     """Every crop with its reasons, the coordinates and extents of every blob, and (with `prove`) what follows."""
 
     valid = net_valid(analysed)
-    made = None
-    if prove:
-        made = proof(analysed, valid)
     producers = analysed.graph.producers() if prove else {}
     crops = []
     for report in analysed.reports:
@@ -48,27 +48,42 @@ def offsets_report(analysed: Analysed, prove: bool = True) -> Offsets:
         tuple(crops),
         blob_lines(analysed),
         valid,
-        made,
-        gap_lines(analysed),
+        _proof(analysed, valid) if prove else None,
+        _gaps(analysed),
         analysed.symbolic.declared if analysed.symbolic.spatial else None,
     )
 
 
-def gap_lines(analysed: Analysed) -> tuple[GapLine, ...]:
+def _proof(analysed: Analysed, valid: tuple[NSet, NSet] | None) -> Proof:
+    """`valid`: the heights and widths for which the whole net is legal, None where nobody can say."""
+
+    graph, sym, coordinates = analysed.graph, analysed.symbolic, analysed.crops.coordinates
+    return Proof(
+        tuple(rooms(report, sym, valid) for report in analysed.reports),
+        upsamplings(graph, analysed.shapes, sym, coordinates, valid),
+        fusions(graph, coordinates),
+        refusals(graph, analysed.shapes, sym, valid),
+        ties(sym),
+    )
+
+
+def _gaps(analysed: Analysed) -> tuple[Gap, ...]:
     """The layers that are not followed, each once; none for a net without a plane whose size may vary."""
     if not analysed.symbolic.spatial:
         return ()
     gaps = {id(gap.node): gap for gap in reversed(analysed.legal.gaps)}
-    return tuple(GapLine(gap.node.name, gap.node.line, gap.why) for gap in reversed(gaps.values()))
+    return tuple(reversed(gaps.values()))
 
 
 def blob_lines(analysed: Analysed) -> tuple[BlobLine, ...]:
     """The final value of every blob, in order of first appearance."""
-    symbolic = analysed.symbolic.shapes
-    return tuple(
-        BlobLine(name, analysed.shapes.get(value), symbolic.get(value), coordinates_of(analysed, value))
-        for name, value in analysed.graph.blobs.items()
-    )
+    return tuple(blob_line(analysed, value) for value in analysed.graph.blobs.values())
+
+
+def blob_line(analysed: Analysed, value: Value, field: ReceptiveField | None = None) -> BlobLine:
+    """One value of a blob."""
+    symbolic = analysed.symbolic.shapes.get(value)
+    return BlobLine(value.blob, analysed.shapes.get(value), symbolic, coordinates_of(analysed, value), field)
 
 
 def coordinates_of(analysed: Analysed, value: Value) -> Axes | None:

@@ -27,8 +27,8 @@ from netcompile.layers.base import Axes
 from netcompile.layers.memory import SharedMemory
 from netcompile.pipeline import Analysed
 from netcompile.prototxt.message import Message
-from netcompile.report.layer_model import Field, LayerLine, Report
 from netcompile.report.layers import in_file_order
+from netcompile.report.model import LayerLine, ReceptiveField, Report
 from netcompile.report.offsets import coordinates_of
 
 LONGEST = 4096  # values of a table, or runs of a set: what is longer is left out, and the page says so
@@ -105,7 +105,7 @@ class _Data:
                 made["window"] = kernel
         return made
 
-    def value(self, value: Value, field: Field | None) -> None:
+    def value(self, value: Value, field: ReceptiveField | None) -> None:
         shape = self.analysed.symbolic.shapes.get(value) or self.analysed.shapes.get(value)
         self.values[value] = len(self.value_list)
         self.value_list.append(

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
-from hashlib import sha256
 from io import BytesIO
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from PIL import Image
 
-from netcompile.report.as_html import FOLDER as REPORT
-from netcompile.version import __version__
+from netcompile.report.page import STYLE, hash_source, read, render
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -23,29 +19,9 @@ FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
 
 def page(template: str, **values: Any) -> str:
     """A page of `templates/`. Pictures are let in as data alone, the style by its hash, everything else is shut out."""
-
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER, encoding="utf-8"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style = "".join(_text(os.path.join(folder, "page.css")) for folder in (REPORT, FOLDER))
-    digest = b64encode(sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
-    text = environment.get_template(template).render(
-        style=Markup(style),
-        policy=policy,
-        tool=__version__,
-        **values,
-    )
-    return text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n"
-
-
-def _text(path: str) -> str:
-    with open(path, encoding="utf-8") as file:
-        return file.read()
+    style = read(STYLE, os.path.join(FOLDER, "page.css"))
+    policy = f"default-src 'none'; style-src {hash_source(style)}; img-src data:; base-uri 'none'; form-action 'none'"
+    return render(os.path.join(FOLDER, template), style, policy, **values)
 
 
 def picture(pixels: Array, palette: Array | None = None) -> str:

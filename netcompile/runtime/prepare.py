@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from netcompile.caffemodel.reader import read_mean
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.source import Span
+from netcompile.diagnostics.text import shape_text
 from netcompile.ir.graph import Input
 from netcompile.layers.images import NO_DATA_LAYER, Images
 
@@ -210,7 +211,7 @@ def _with_mean(made: Preparation, mean: str) -> Preparation:
     if image.ndim == 1:
         image = image[:, None, None]
     if image.ndim != 3:
-        shape = "x".join(map(str, image.shape))
+        shape = shape_text(image.shape)
         refuse("mean-file", f"{mean}: its shape {shape} is not that of an image's mean")
     average = tuple(float(value) for value in image.mean((1, 2), dtype=np.float64))
     whole = image if image[0].size > 1 else None

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from netcompile.diagnostics.diagnostic import refuse
+from netcompile.diagnostics.text import shape_text
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -31,7 +32,7 @@ def labels_of(score: Array, kind: str = "") -> Array:
     if is_grey(score):
         return np.asarray(score[0] > (0.5 if kind == "probabilities" else 0), np.uint8)
     if score.ndim != 3 or not 2 <= score.shape[0] <= 256:
-        shape = "×".join(map(str, score.shape))
+        shape = shape_text(score.shape)
         refuse(
             "score-map",
             f"the output is {shape}, no map of 1 to 256 classes",

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from netcompile.diagnostics.text import shape_text
 from netcompile.emit.names import identifier
 from netcompile.runtime.blobs import Blobs, Place
 
@@ -102,7 +103,7 @@ def compare(key: str, place: Place, found: Array, reference: Array, tolerance: f
     infinite = (float("inf"), float("inf"), float("inf"), ())
     if found.shape != reference.shape:
         if _squeezed(found) != _squeezed(reference):
-            why = f"its shape is {_dims(found)}, the reference's {_dims(reference)}"
+            why = f"its shape is {shape_text(found.shape)}, the reference's {shape_text(reference.shape)}"
             return Compared(key, place, shape, *infinite, same=False, why=why)
         reference = reference.reshape(found.shape)
     a, b = found.astype(np.float64), reference.astype(np.float64)
@@ -130,10 +131,6 @@ def compare(key: str, place: Place, found: Array, reference: Array, tolerance: f
 
 def _squeezed(array: Array) -> tuple[int, ...]:
     return tuple(extent for extent in array.shape if extent != 1)
-
-
-def _dims(array: Array) -> str:
-    return "×".join(map(str, array.shape)) or "scalar"
 
 
 def error_plane(found: Array, reference: Array) -> Array | None:

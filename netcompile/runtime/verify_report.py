@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from netcompile.diagnostics.text import shape_text
 from netcompile.report.table import table
-from netcompile.report.words import shape_text
 from netcompile.runtime.blobs import Blobs
 from netcompile.runtime.html import page, picture
 from netcompile.runtime.images import thumbnail

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
+from netcompile.diagnostics.nearest import did_you_mean, nearest
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.schema import FieldType, enum_names, enum_type, message_type
 
@@ -133,6 +133,5 @@ def _unknown(kind: str, own: str | None, name: str, own_fields: dict[str, FieldT
 
 
 def _nearest(name: str, known: Any) -> str:
-
-    close = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    question = did_you_mean(nearest(name, known))
+    return f"; {question}" if question else ""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.diagnostics.text import shape_text
 from netcompile.ir.build import Options
 from netcompile.ir.graph import Node, Value
 from netcompile.layers.base import IntShape
@@ -179,7 +180,7 @@ class _Work:
             return
         matrix = blobs[0]
         if matrix.size != int(np.prod(shape)):
-            needed = "x".join(map(str, shape))
+            needed = shape_text(shape)
             self.refuse(
                 node.message, f"has {matrix.size} weights in the file, {needed} are needed", "check the input's size"
             )

@@ -10,8 +10,8 @@ from zlib import crc32
 import numpy as np
 import torch
 
-from netcompile.caffemodel.describe import shape_text
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.diagnostics.text import shape_text
 from netcompile.ir.graph import Node
 from netcompile.layers.base import BlobSpec
 from netcompile.surgery.blobs import Weights

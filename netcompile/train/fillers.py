@@ -5,13 +5,13 @@ Distributions are Caffe's, the random numbers are torch's: the same seed gives o
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from math import ceil, prod, sqrt
 
 import torch
 from torch import Generator, Tensor
 
 from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.diagnostics.nearest import did_you_mean, nearest
 from netcompile.layers.params import filler_mistake
 from netcompile.prototxt.message import Message
 
@@ -36,9 +36,8 @@ def problem(filler: Message, shape: tuple[int, ...], layer: str) -> Diagnostic |
     what = why = remedy = ""
     at = "type"
     if kind not in TYPES:
-        near = get_close_matches(kind, TYPES, 1)
         what, why = f"unknown filler '{kind}' in layer '{layer}'", f"Caffe has {', '.join(TYPES)}"
-        remedy = f'did you mean "{near[0]}"?' if near else ""
+        remedy = did_you_mean(nearest(kind, TYPES))
     elif (mistake := filler_mistake(filler, shape)) is not None:
         at, what, why = mistake
         what = f"{what} in layer '{layer}'"

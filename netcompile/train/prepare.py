@@ -13,6 +13,7 @@ from torch import Tensor
 
 from netcompile.caffemodel.recipe import Take
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.diagnostics.text import shape_text
 from netcompile.pipeline import Analysed
 from netcompile.train import parallel
 from netcompile.train.blobs import Blob, LayerBlobs, blobs_of, draw, interpolate, layers_of
@@ -154,7 +155,7 @@ def _net(solver: Solver, ref: NetRef, train: bool, wishes: Wishes, seed: int, be
             "input-shape",
             f"'{entry.value.blob}' has {len(shapes[entry.value.blob])} axes in the data, {len(entry.shape)} in the net",
             entry.message.span_of("type"),
-            f"{_dims(shapes[entry.value.blob])} against {_dims(entry.shape)}",
+            f"{shape_text(shapes[entry.value.blob])} against {shape_text(entry.shape)}",
         )
         for entry in wanted
         if entry.declared and len(entry.shape) != len(shapes[entry.value.blob])
@@ -200,7 +201,7 @@ def _test(
             tensor = draw((info,), generator)[info.take].to(device)
         elif tuple(tensor.shape) != info.spec.shape:
             what = f"layer '{info.take.layer}' has blobs of other shapes in the test net than in the trained one"
-            why = f"{_dims(info.spec.shape)} against {_dims(tensor.shape)}"
+            why = f"{shape_text(info.spec.shape)} against {shape_text(tensor.shape)}"
             refuse("test-net", what, ref.span, why)
         own[info.take] = tensor
     alone = [layer for layer in layers_of(net.module) if any((o.layer, o.index) not in shared for o in layer.owners)]
@@ -245,7 +246,3 @@ def _remarks(path: str, coerced: Sequence[str], drawn: Sequence[str], unused: Se
         what = f"{path} has weights for {', '.join(unused)}, which the net lacks"
         found.append(Diagnostic("weights-unused", what, why="Caffe ignores them too", severity="note"))
     return found
-
-
-def _dims(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape)) or "scalar"

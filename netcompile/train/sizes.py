@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from netcompile.diagnostics.diagnostic import refuse
+from netcompile.diagnostics.text import shape_text
 from netcompile.layers.base import IntShape
 from netcompile.pipeline import Analysed
 from netcompile.train.data.base import Batches
@@ -44,13 +45,9 @@ class Sized:
             have = [spec.shape for spec in old.layer.blobs(*(self.first.shapes[b] for b in old.bottoms))]
             want = [spec.shape for spec in node.layer.blobs(*(analysed.shapes[b] for b in node.bottoms))]
             if have != want:
-                size = ", ".join(f"{name} {_dims(shape)}" for name, shape in shapes.items())
+                size = ", ".join(f"{name} {shape_text(shape)}" for name, shape in shapes.items())
                 pair = next((a, b) for a, b in zip(have, want, strict=True) if a != b)
                 what = f"layer '{node.name}' does not go with a batch of another size: {size}"
-                why = f"its blob is {_dims(pair[0])}, and would be {_dims(pair[1])}"
+                why = f"its blob is {shape_text(pair[0])}, and would be {shape_text(pair[1])}"
                 span = node.message.span_of("type")
                 refuse("batch-size", what, span, why, "give images of one size")
-
-
-def _dims(shape: IntShape) -> str:
-    return "x".join(map(str, shape)) or "scalar"

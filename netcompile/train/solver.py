@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from math import inf, isfinite
 from typing import Any
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, Severity, refuse
+from netcompile.diagnostics.nearest import did_you_mean, nearest
 from netcompile.diagnostics.source import Source, Span
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.parser import parse
@@ -255,12 +255,9 @@ class _Reader:
                 self.warn("solver-unused", f"{field} does nothing: there is no test net", field)
 
     def unknown(self, field: str, value: str, known: tuple[str, ...]) -> None:
-
-        near = get_close_matches(value.lower(), [k.lower() for k in known], 1, 0.5)
-        real = next((k for k in known if near and k.lower() == near[0]), "")
         self.error(
             "solver-unknown", f"unknown {field} '{value}'", field, f"Caffe has {', '.join(known)}",
-            f'did you mean "{real}"?' if real else "",
+            did_you_mean(nearest(value, known, 1, 0.5)),
         )  # fmt: skip
 
     def kind(self) -> str:

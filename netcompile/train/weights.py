@@ -21,6 +21,7 @@ from netcompile.caffemodel.plan import same_shape
 from netcompile.caffemodel.reader import read_caffemodel
 from netcompile.caffemodel.recipe import Take
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.diagnostics.text import shape_text
 from netcompile.train.blobs import LayerBlobs
 
 Array = np.ndarray[Any, Any]
@@ -131,15 +132,17 @@ def copy_weights(path: str, layers: Sequence[LayerBlobs], blobs: Mapping[Take, T
                 continue
             if _coercible(array.shape, shape):
                 values[owner] = array.reshape(shape)
-                coerced.append(f"{target.key(index)}: {_dims(_significant(array.shape))} taken over as {_dims(shape)}")
+                coerced.append(
+                    f"{target.key(index)}: {shape_text(_significant(array.shape))} taken over as {shape_text(shape)}"
+                )
             elif same_shape(array.shape, shape):
                 values[owner] = array.reshape(shape)
             else:
                 problems.append(
                     Diagnostic(
                         "weights-shape",
-                        f"layer '{target.name}' blob {index} is {_dims(shape)} in the net, "
-                        f"{_dims(array.shape)} in {path}",
+                        f"layer '{target.name}' blob {index} is {shape_text(shape)} in the net, "
+                        f"{shape_text(array.shape)} in {path}",
                         target.span,
                         f"the net needs {prod(shape)} numbers, the file has {array.size}"
                         if array.size != prod(shape)
@@ -180,7 +183,3 @@ def _coercible(have: tuple[int, ...], want: tuple[int, ...]) -> bool:
     """Whether one is a matrix and the other its rows folded into windows: as many outputs, as many numbers."""
     short, long = sorted((_significant(have), want if len(want) < 3 else tuple(want)), key=len)
     return prod(have) == prod(want) and len(short) == 2 < len(long) and short[0] == long[0]
-
-
-def _dims(shape: Iterable[int]) -> str:
-    return "x".join(map(str, shape)) or "scalar"

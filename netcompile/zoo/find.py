@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
+
+from netcompile.diagnostics.nearest import nearest
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -49,11 +50,10 @@ def find_weights(name: str | os.PathLike[str]) -> Path | None:
 
 def near_definitions(name: str, count: int = 3) -> list[str]:
     """Bundled names much like `name`, the likeliest first; for a folder's name, the files in it."""
-
     name = _normal(name, "prototxt")
     known = definitions()
     inside = [item for item in known if item.startswith(name.removesuffix(".prototxt") + "/")]
-    return inside or get_close_matches(name, known, count, cutoff=0.5)
+    return inside or nearest(name, known, count, 0.5)
 
 
 def _weights() -> tuple[str, ...]:

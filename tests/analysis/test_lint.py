@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netcompile.cli.check import findings
+from netcompile.cli.commands.check import findings
 from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options
 from netcompile.pipeline import analyse

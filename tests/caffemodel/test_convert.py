@@ -118,7 +118,7 @@ def convert_blob(model, dims, shape, fits, out):
         convert(model, plan, out)
         np.testing.assert_array_equal(load_file(out)["c.0"], np.arange(count, dtype=np.float32).reshape(shape))
         return
-    have, want = ("x".join(map(str, s)) for s in (dims, shape))
+    have, want = ("×".join(map(str, s)) or "scalar" for s in (dims, shape))
     found = problems(model, plan, out)
     assert found == [("weights-shape", f"layer 'c' blob 0 is {want} in the net, {have} in FILE")]
 
@@ -156,7 +156,7 @@ def test_every_mistake_at_once_with_its_place(given_model, out):
     assert problems(model, plan, out) == [
         ("weights-missing", "layer 'a' is missing in FILE"),
         ("weights-count", "layer 'b' has 2 blobs in the net, 1 in FILE"),
-        ("weights-shape", "layer 'conv' blob 0 is 3x1x1x2 in the net, 2x1x1x3 in FILE"),
+        ("weights-shape", "layer 'conv' blob 0 is 3×1×1×2 in the net, 2×1×1×3 in FILE"),
         ("weights-shape", "layer 'conv' blob 1 is 3 in the net, 2 in FILE"),
     ]
     with pytest.raises(NetError, match=r"net.prototxt:1:1: error\[weights-missing\]"):

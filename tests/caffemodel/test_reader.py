@@ -179,18 +179,18 @@ def test_a_hundred_thousand_layers(tmp_path):
 
 LAYER = e.v2("conv1", "Convolution", e.blob((2, 3), VALUES), e.blob((2,), [1, 2]))
 BAD_BLOBS = {
-    "too few": (e.blob((2, 4), VALUES), "shape 2x4 needs 8 numbers, the file has 6"),
+    "too few": (e.blob((2, 4), VALUES), "shape 2×4 needs 8 numbers, the file has 6"),
     "too many": (e.blob((5,), VALUES), "shape 5 needs 5 numbers, the file has 6"),
-    "no shape": (e.chunk(5, e.floats(VALUES)), "shape () needs 1 number, the file has 6"),
+    "no shape": (e.chunk(5, e.floats(VALUES)), "shape scalar needs 1 number, the file has 6"),
     "no data": (e.shape((3,)), "shape 3 needs 3 numbers, the file has 0"),
-    "negative": (e.blob((-2, -3), VALUES), "shape -2x-3 has a negative extent"),
+    "negative": (e.blob((-2, -3), VALUES), "shape -2×-3 has a negative extent"),
     "huge": (
         e.blob((2**62,) * 4, VALUES),
-        f"shape {'x'.join([str(2**62)] * 4)} needs {2**248} numbers, the file has 6",
+        f"shape {'×'.join([str(2**62)] * 4)} needs {2**248} numbers, the file has 6",
     ),
     "legacy": (
         e.number(1, 6) + e.chunk(5, e.floats(VALUES)),
-        "shape 6x0x0x0 needs 0 numbers, the file has 6",
+        "shape 6×0×0×0 needs 0 numbers, the file has 6",
     ),
     "double wins": (
         e.blob((6,), VALUES) + e.chunk(8, e.floats([1], "<d")),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import netcompile as package
-from netcompile.prototxt.codes import explanation
+from netcompile.diagnostics.codes import explanation
 
 FOLDERS = ("analysis", "caffemodel", "cli", "emit", "ir", "layers")
 USED = re.compile(r'\b(?:Diagnostic|report)\(\s*"([a-z0-9-]+)"|\bcode\s*(?:: str )?=\s*"([a-z0-9-]+)"')
@@ -18,7 +18,7 @@ ROOT = Path(package.__file__).parent
 def codes() -> list[str]:
     found = set()
     for folder in FOLDERS:
-        for path in ROOT.glob(f"{folder}/*.py"):
+        for path in ROOT.glob(f"{folder}/**/*.py"):
             found |= {a or b for a, b in USED.findall(path.read_text(encoding="utf-8"))}
     return sorted(found)
 
@@ -40,7 +40,7 @@ def test_codes_are_found():
 @pytest.mark.parametrize("code", codes())
 def test_every_code_has_a_page(code):
     page = explanation(code)
-    assert page is not None, f"netcompile/explain/{code}.md is missing"
+    assert page is not None, f"netcompile/diagnostics/pages/{code}.md is missing"
     assert re.match(r"# .+\n\n\S.{40,}", page), "a title, then a paragraph"
 
 

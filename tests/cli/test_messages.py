@@ -9,7 +9,8 @@ import pytest
 
 from netcompile import __version__
 from netcompile.cli import main as main_module
-from netcompile.cli.main import COMMANDS, entry
+from netcompile.cli.command_line import command_names
+from netcompile.cli.main import entry
 
 NET = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }\n'
 
@@ -35,12 +36,12 @@ NET = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 di
             ["offsets", "voc-fcn9s/val.prototxt"],
             2,
             "error[no-such-file]: there is no file 'voc-fcn9s/val.prototxt', and no bundled definition of that name\n"
-            "  fix: did you mean voc-fcn8s/val.prototxt or ",
+            "  fix: did you mean 'voc-fcn8s/val.prototxt' or ",
         ),
         (
             ["offsets", "voc-fcn8s"],
             2,
-            "  fix: did you mean voc-fcn8s/deploy.prototxt or voc-fcn8s/train.prototxt or voc-fcn8s/val.prototxt?\n",
+            "did you mean 'voc-fcn8s/deploy.prototxt' or 'voc-fcn8s/train.prototxt' or 'voc-fcn8s/val.prototxt'?\n",
         ),
         (["offsets", ""], 2, "error[no-such-file]: there is no file ''"),
         (["offsets", "/"], 2, "error[no-such-file]: '/' is a folder, not a prototxt\n"),
@@ -66,14 +67,14 @@ def test_help_and_version(netcompile):
     assert netcompile("--version").out == f"netcompile {__version__}\n"
     top = netcompile("--help")
     assert top.code == 0
-    assert all(name in top.out for name in COMMANDS)
+    assert all(name in top.out for name in command_names())
     none = netcompile()
     assert (none.code, none.out) == (2, "")
     assert none.err == top.out
     assert netcompile("help", "offsets").out == netcompile("offsets", "-h").out
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", command_names())
 def test_every_command_has_help(netcompile, command):
     result = netcompile(command, "--help")
     assert result.code == 0

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netcompile.cli import main
 from netcompile.zoo.find import find_definition
-
-
-@pytest.fixture(autouse=True)
-def _known(monkeypatch):
-    monkeypatch.setitem(main.COMMANDS, "repad", "the least padding for which every crop is legal")
 
 
 def changes(before: str, after: str) -> list[tuple[int, str]]:

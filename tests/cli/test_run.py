@@ -84,7 +84,7 @@ def test_the_real_shape_counts(netcompile, tmp_path):
     [
         ({}, [], "error[missing-input]: the inputs file has no array 'data'"),
         ({"data": np.zeros((3, 3))}, [], "error[input-shape]: input 'data' has 2 axes in {in}, 4 in the net"),
-        ({"data": np.zeros((1, 2, 0, 3))}, [], "error[input-shape]: input 'data' is empty: 1x2x0x3 in {in}"),
+        ({"data": np.zeros((1, 2, 0, 3))}, [], "error[input-shape]: input 'data' is empty: 1×2×0×3 in {in}"),
         ({"data": np.array(["x"])}, [], "error[inputs-file]: array 'data' of {in} cannot be read"),
         ({"data": np.zeros((1, 2, 3, 3)) + 1j}, [], "error[inputs-file]: array 'data' of {in} cannot be read"),
         ({"data": np.array([{}])}, [], "error[inputs-file]: array 'data' of {in} cannot be read"),

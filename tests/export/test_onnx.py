@@ -92,7 +92,7 @@ def test_a_file_that_computes_something_else_is_refused(pooling: tuple[Built, Ex
     (finding,) = caught.value.diagnostics
     assert finding.code == "export"
     assert finding.what == "net is not what ONNX Runtime computes"
-    assert re.fullmatch(r"input 1x2x3x3, blob 'p6': a difference of \S+ of the largest value", finding.why)
+    assert re.fullmatch(r"input 1×2×3×3, blob 'p6': a difference of \S+ of the largest value", finding.why)
 
 
 @with_onnx

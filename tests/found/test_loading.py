@@ -95,12 +95,12 @@ def test_allow_unknown_keeps_them_with_their_own_blocks() -> None:
 @pytest.mark.parametrize(
     ("field", "remedy"),
     [
-        ("tpye: 3", "did you mean type?"),
+        ("tpye: 3", "did you mean 'type'?"),
         ("gates_param { }", "remove it"),
         ("memory_pool_param { }", "remove it"),
         ("special_loss_param { }", "remove it"),
-        ("convolutoin_param { }", "did you mean convolution_param?"),
-        ("poling_param { }", "did you mean pooling_param?"),
+        ("convolutoin_param { }", "did you mean 'convolution_param'?"),
+        ("poling_param { }", "did you mean 'pooling_param'?"),
     ],
 )
 def test_what_all_block_names_share_makes_none_likely(field: str, remedy: str) -> None:

@@ -16,8 +16,8 @@ from netcompile.cli.main import entry
 from netcompile.diagnostics.source import Source
 from netcompile.pipeline import analyse, compile_net
 from netcompile.prototxt.recognise import open_source
+from netcompile.report.formatting import net_sizes_text
 from netcompile.report.offsets import net_valid, offsets_report
-from netcompile.report.words import net_sizes_text
 from tests.conftest import REPOSITORY
 
 FOUND = REPOSITORY / "tests" / "found"
@@ -299,7 +299,7 @@ def test_an_error_tells_that_a_shape_is_assumed():
     found = load("nets/internal-error-valid-sizes")
     first = found.problems[0]
     assert first.what == "layer 'm1': shapes differ"
-    assert first.why.endswith("the file does not say the shape of 'label' (1x8x500x500): it is assumed")
+    assert first.why.endswith("the file does not say the shape of 'label' (1×8×500×500): it is assumed")
     assert first.remedy == "--input label=1x8xHxW with the right numbers"
 
 
@@ -405,7 +405,7 @@ def test_what_binds_a_size_still_does(name):
     found = net(HEAD.format(n=32) + BINDING[name])
     assert errors(found) == []
     report = offsets_report(found)
-    assert [ref.layer for ref, _ in report.proof.ties] == ["x"]
+    assert [tie.node.name for tie in report.proof.ties] == ["x"]
     assert report.gaps == ()
     assert 300 not in report.valid[0]
     assert 32 in report.valid[0]

@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
-from netcompile.cli.codes import DONE, FINDINGS, USAGE
+from netcompile.cli.exit_codes import DONE, FINDINGS, USAGE
 from netcompile.cli.main import entry
 
 NET = "net.prototxt"

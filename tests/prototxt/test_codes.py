@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 import netcompile
+from netcompile.diagnostics.codes import all_codes, explanation
 from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.nearest import nearest
 from netcompile.diagnostics.source import Source
-from netcompile.prototxt.codes import all_codes, closest, explanation
 from netcompile.prototxt.load import load_net
 from netcompile.prototxt.parser import parse
 
@@ -30,7 +31,7 @@ def test_the_codes_are_found() -> None:
 @pytest.mark.parametrize("code", sorted(HERE))
 def test_page(code: str) -> None:
     page = explanation(code)
-    assert page is not None, f"netcompile/explain/{code}.md is missing"
+    assert page is not None, f"netcompile/diagnostics/pages/{code}.md is missing"
     assert re.match(r"# .+\n\n\S.{40,}", page), "a title, then a paragraph"
     example = re.search(r"```prototxt\n(.*?)\n```\n\n\S", page, re.DOTALL)
     if example is None:
@@ -58,7 +59,7 @@ def test_codes_without_an_example() -> None:
 def test_explanation_of_anything_else() -> None:
     for code in ("no-such-code", "", "../../secret", "unknown-field.md", "Unknown-Field", "a/b", "a\0b"):
         assert explanation(code) is None
-    assert closest("unknown_field") == "unknown-field"
-    assert closest("duplicate-feild") == "duplicate-field"
-    assert closest("zzzzzzzz") is None
+    assert nearest("unknown_field", all_codes(), 1, 0.5) == ["unknown-field"]
+    assert nearest("duplicate-feild", all_codes(), 1, 0.5) == ["duplicate-field"]
+    assert nearest("zzzzzzzz", all_codes(), 1, 0.5) == []
     assert set(all_codes()) >= HERE

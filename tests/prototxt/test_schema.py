@@ -77,7 +77,7 @@ def test_defaults_without_a_default() -> None:
     assert message_type("Datum").fields["data"].default == b""
     assert message_type("HingeLossParameter").fields["norm"].default == "L1"
     assert message_type("SolverParameter").fields["momentum2"].default == 0.9990000128746033
-    assert message_type("LayerParameter").by_number[106].name == "convolution_param"
+    assert message_type("LayerParameter").fields["convolution_param"].number == 106
 
 
 def test_v1_numbers_of_forks() -> None:

@@ -11,8 +11,9 @@ from netcompile.algebra import compose_fp_list
 from netcompile.diagnostics.source import Source
 from netcompile.pipeline import analyse
 from netcompile.prototxt.recognise import open_source
-from netcompile.report.as_explanation import bounds, explanation_as_text
+from netcompile.report.as_explanation import explanation_as_text
 from netcompile.report.offsets import offsets_report
+from netcompile.report.reasons import bounds
 from netcompile.zoo.find import find_definition
 
 

@@ -17,8 +17,8 @@ from netcompile.diagnostics.source import Source
 from netcompile.pipeline import analyse, compile_net
 from netcompile.prototxt.recognise import open_source
 from netcompile.report.as_html import html_report, script_safe, verdict
-from netcompile.report.layer_model import Report
 from netcompile.report.layers import layers_report
+from netcompile.report.model import Report
 from netcompile.report.offsets import offsets_report
 from netcompile.report.page_data import fraction, generated_lines, page_data, set_, size_pieces
 from netcompile.zoo.find import find_definition
@@ -213,8 +213,9 @@ def test_page_data_is_small(fcn8s):
 
 def test_the_proof_in_sentences(page):
     text = unescape(page)
-    assert "upscore8 is 32⌈(H+6)/32⌉ + 56 high; the window leaves 31 before it and " in text
-    assert " after it, from 31 to 62. At the smallest legal input, H = 1: 88 = 31 + 1 + 56. Its width likewise." in text
+    assert "'upscore8' is 32⌈(H+6)/32⌉ + 56 high; the window leaves 31 before it and " in text
+    least = "At the smallest legal input, H = 1: 88 = 31 + 1 + 56 (before + window + after)."
+    assert f" after it, from 31 to 62. {least} Its width likewise." in text
 
 
 def test_what_refuses_the_sizes_that_are_not_legal():

@@ -8,14 +8,16 @@ import pytest
 
 from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
+from netcompile.diagnostics.text import shape_text
 from netcompile.pipeline import analyse
 from netcompile.prototxt.recognise import open_source
-from netcompile.report.as_html import conclusion, filter_pairs
-from netcompile.report.layer_model import Report
+from netcompile.report.as_html import filter_pairs
+from netcompile.report.formatting import count_text, offsets_text, pair_text, sizes_text
 from netcompile.report.layers import layers_report
+from netcompile.report.model import Report
 from netcompile.report.offsets import offsets_report
+from netcompile.report.reasons import conclusion
 from netcompile.report.table import table
-from netcompile.report.words import count_text, offsets_text, pair_text, shape_text, sizes_text
 from netcompile.zoo.find import find_definition
 
 
@@ -75,9 +77,25 @@ def test_derivation_of_the_last_crop(report):
     assert filter_pairs(steps[0].local) == "(1, -99)"
     assert [step.blob for step in steps][-1] == "upscore8"
     assert filter_pairs(steps[-1].compound) == "(1, -31)"
-    assert conclusion(crop.derivation) == "(0 − (-31)) / 1 = 31"
+    assert conclusion(crop.derivation, 0) == "(0 - (-31)) / 1 = 31"
 
 
 def test_every_derivation_ends_in_the_inferred_offset(report):
     for crop in report.offsets.crops:
-        assert conclusion(crop.derivation).endswith(f"= {crop.inferred[0]}")
+        assert all(conclusion(crop.derivation, axis).endswith(f"= {crop.inferred[axis]}") for axis in (0, 1))
+
+
+@pytest.mark.parametrize("room", [20, 30, 50, 70])
+def test_a_table_wider_than_the_terminal_is_folded_and_keeps_every_character(monkeypatch, room):
+    header = ("layer", "bottoms → tops", "shape", "parameters", "MACs")
+    rows = [
+        ("a_layer_with_a_long_name", "[bold]conv1_1[/bold] → conv1_1", "1×64×(H + 198)×(W + 198)", "36.9 k", "18.0 G"),
+        ("b", "some words that take a line each", None, 7, 8),
+    ]
+    wide = table(header, rows, right=(3, 4))
+    monkeypatch.setattr("netcompile.report.table.terminal_width", lambda: room)
+    narrow = table(header, rows, right=(3, 4))
+    assert max(map(len, narrow.splitlines())) <= room < max(map(len, wide.splitlines()))
+    assert sorted("".join(narrow.split()).replace("─", "")) == sorted("".join(wide.split()).replace("─", ""))
+    monkeypatch.setattr("netcompile.report.table.terminal_width", lambda: 300)
+    assert table(header, rows, right=(3, 4)) == wide

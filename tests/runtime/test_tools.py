@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import netcompile as package
+from netcompile.diagnostics.codes import explanation
 from netcompile.diagnostics.diagnostic import NetError
-from netcompile.prototxt.codes import explanation
 from tests.conftest import CASES
 
 BY_NAME = {case.name: case for case in CASES}
@@ -177,4 +177,4 @@ def test_every_code_has_a_page(repository):
     }
     assert {"image-broken", "surgery", "mean-assumed"} <= codes
     for code in sorted(codes):
-        assert re.match(r"# .+\n\n\S.{40,}", explanation(code) or ""), f"netcompile/explain/{code}.md"
+        assert re.match(r"# .+\n\n\S.{40,}", explanation(code) or ""), f"netcompile/diagnostics/pages/{code}.md"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from io import BytesIO, TextIOWrapper
 
 import numpy as np
 import pytest
@@ -131,6 +132,16 @@ def test_refusals(netcompile, tmp_path, monkeypatch, arguments, what):
     np.savez("mixed.npz", other=np.zeros(3), strange=np.zeros(()), **case.arrays("inputs"))
     done = netcompile("verify", *net, *arguments)
     assert (done.code, what in done.err) == (2, True), done.err
+
+
+def test_a_net_from_standard_input_is_read_once(netcompile, monkeypatch):
+    net = b"""
+    layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 dim: 4 dim: 4 } } }
+    layer { name: "r" type: "ReLU" bottom: "x" top: "y" }
+    """
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(net)))
+    done = netcompile("verify", "-", "--self")
+    assert (done.code, done.err) == (0, "")
 
 
 # --- the comparison itself

@@ -236,7 +236,7 @@ def test_transplant_refuses_other_counts():
     with pytest.raises(NetError) as caught:
         surgery.transplant(net, {**weights, "fc7": (np.zeros((9, 6)), np.zeros(9))})
     assert [d.what for d in caught.value.diagnostics] == [
-        "layer 'fc7' blob 0 is 5x6 in the net, 9x6 in the weights",
+        "layer 'fc7' blob 0 is 5×6 in the net, 9×6 in the weights",
         "layer 'fc7' blob 1 is 5 in the net, 9 in the weights",
     ]
 
@@ -269,7 +269,7 @@ def test_interp_refuses():
     with pytest.raises(NetError) as caught:
         surgery.interp(blobs, ["a", "fc", "no"])
     assert sorted(d.what for d in caught.value.diagnostics) == [
-        "layer 'a' cannot interpolate: its blob is 2x3x4x4",
+        "layer 'a' cannot interpolate: its blob is 2×3×4×4",
         "there is no layer 'fc' with a kernel",
         "there is no layer 'no' with a kernel",
     ]
@@ -282,7 +282,7 @@ def test_expand_score():
     assert found["score2"][0][:, 0, 0, 0].tolist() == [1, 1, 0, 0, 0]
     assert found["score2"][1].tolist() == [4, 4, 0, 0, 0]
     assert new["score2"][1].tolist() == [0] * 5
-    with pytest.raises(NetError, match="is 5x3x1x1: no first part of 2x3x1x1"):
+    with pytest.raises(NetError, match="is 5×3×1×1: no first part of 2×3×1×1"):
         surgery.expand_score(old, "score", new, "score2")
     with pytest.raises(NetError, match="the old weights have no layer 'y'"):
         surgery.expand_score(new, "score2", old, "y")

@@ -10,7 +10,7 @@ import pytest
 
 import netcompile
 from netcompile.cli.main import entry
-from netcompile.prototxt.codes import explanation
+from netcompile.diagnostics.codes import explanation
 
 PACKAGE = Path(netcompile.__file__).parent
 USED = re.compile(r'\bDiagnostic\(\s*"([a-z0-9-]+)"|self\.(?:error|warn)\(\s*"([a-z-]+)"')
@@ -83,7 +83,7 @@ def test_the_codes_are_found() -> None:
 @pytest.mark.parametrize("code", sorted(CODES))
 def test_every_code_has_a_page(code: str) -> None:
     page = explanation(code)
-    assert page is not None, f"netcompile/explain/{code}.md is missing"
+    assert page is not None, f"netcompile/diagnostics/pages/{code}.md is missing"
     assert re.match(r"# .+\n\n\S.{40,}", page), "a title, then a paragraph"
 
 

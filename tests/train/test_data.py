@@ -227,7 +227,7 @@ def test_a_folder_feeds_input_layers(voc: Path) -> None:
 
 
 def test_images_of_different_sizes_in_one_batch(voc: Path) -> None:
-    with pytest.raises(NetError, match="images of different sizes in one batch: 3x4x5 and 3x5x5"):
+    with pytest.raises(NetError, match="images of different sizes in one batch: 3×4×5 and 3×5×5"):
         batches(input_layer(2), voc, str(voc / "VOC"), train=False).batch(0)
 
 

@@ -99,10 +99,10 @@ def test_a_seed_repeats() -> None:
         ('type: "xavir"', SHAPE, "unknown filler 'xavir' in layer 'c'"),
         ('type: "uniform" sparse: 3', SHAPE, "sparse is for gaussian fillers only, not for uniform in layer 'c'"),
         ('type: "gaussian" sparse: -2', SHAPE, "sparse must be -1 (dense) or a count, not -2 in layer 'c'"),
-        ('type: "gaussian" sparse: 41', SHAPE, "sparse is 41, and a blob 40x20x5x5 has 40 outputs in layer 'c'"),
+        ('type: "gaussian" sparse: 41', SHAPE, "sparse is 41, and a blob 40×20×5×5 has 40 outputs in layer 'c'"),
         ('type: "gaussian" std: -1', SHAPE, "std -1 is not positive in layer 'c'"),
         ('type: "uniform" min: 2 max: 1', SHAPE, "min 2 is above max 1 in layer 'c'"),
-        ('type: "bilinear"', (4, 4, 3, 5), "a bilinear filler cannot fill a blob 4x4x3x5 in layer 'c'"),
+        ('type: "bilinear"', (4, 4, 3, 5), "a bilinear filler cannot fill a blob 4×4×3×5 in layer 'c'"),
         ('type: "bilinear"', (4,), "a bilinear filler cannot fill a blob 4 in layer 'c'"),
     ],
 )

@@ -102,7 +102,7 @@ layer { name: "y" type: "Pooling" bottom: "c" top: "y" pooling_param { pool: AVE
     ("layer", "size", "code", "what"),
     [
         (DENSE_ON_IMAGES, (9, 8), "batch-size",
-         "layer 'y' does not go with a batch of another size: data 1x3x9x8, label 1"),
+         "layer 'y' does not go with a batch of another size: data 1×3×9×8, label 1"),
         (CONVOLUTION, (3, 8), "empty-output", "layer 'c': output size is not positive: 1×3×0×5"),
     ],
 )  # fmt: skip

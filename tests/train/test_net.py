@@ -186,7 +186,7 @@ def test_fully_connected_weights_become_a_convolutions(begin: Begin, folder: Pat
         tensor.requires_grad_(False)
     copied = copy_weights(path, training.layers, training.blobs)
     found += copied.coerced
-    assert found == ["score.0: 3x2 taken over as 3x2x1x1"]
+    assert found == ["score.0: 3×2 taken over as 3×2×1×1"]
     assert training.blobs[Take("score", 0)].flatten().tolist() == list(range(6))
     assert training.blobs[Take("score", 1)].tolist() == [0, 1, 2]
     assert set(copied.drawn) == {"c1", "c2", "bn", "sc", "ip"}
@@ -195,8 +195,8 @@ def test_fully_connected_weights_become_a_convolutions(begin: Begin, folder: Pat
 @pytest.mark.parametrize(
     ("arrays", "code", "what"),
     [
-        ({"score__0": np.zeros((4, 2)), "score__1": np.zeros(3)}, "weights-shape", "is 3x2x1x1 in the net, 4x2"),
-        ({"score__0": np.zeros((2, 3)), "score__1": np.zeros(3)}, "weights-shape", "is 3x2x1x1 in the net, 2x3"),
+        ({"score__0": np.zeros((4, 2)), "score__1": np.zeros(3)}, "weights-shape", "is 3×2×1×1 in the net, 4×2"),
+        ({"score__0": np.zeros((2, 3)), "score__1": np.zeros(3)}, "weights-shape", "is 3×2×1×1 in the net, 2×3"),
         ({"score__0": np.zeros((3, 2))}, "weights-count", "layer 'score' has 2 blobs in the net, 1"),
         ({"other__0": np.zeros(3)}, "weights-unrelated", "no layer of"),
         ({"conv__weight": np.zeros(3)}, "weights-file", "'conv.weight' is no blob of a layer"),

@@ -123,12 +123,12 @@ def test_all_mistakes_are_told_at_once() -> None:
         '    2 | type: "adam"\n'
         "      |       ^^^^^^\n"
         "  why: Caffe has SGD, Nesterov, AdaGrad, RMSProp, AdaDelta, Adam\n"
-        '  fix: did you mean "Adam"?\n'
+        "  fix: did you mean 'Adam'?\n"
         "s.prototxt:3:12: error[solver-unknown]: unknown lr_policy 'poly2'\n"
         '    3 | lr_policy: "poly2"\n'
         "      |            ^^^^^^^\n"
         "  why: Caffe has fixed, step, exp, inv, multistep, poly, sigmoid\n"
-        '  fix: did you mean "poly"?\n'
+        "  fix: did you mean 'poly'?\n"
         "s.prototxt:4:12: error[solver-range]: iter_size must be at least 1, not 0\n"
         "    4 | iter_size: 0\n"
         "      |            ^\n"

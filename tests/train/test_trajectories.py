@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from netcompile.caffemodel.reader import read_caffemodel
-from netcompile.cli import train as command
+from netcompile.cli.commands import train as command
 from netcompile.cli.main import entry
 from tests.conftest import TRAINING
 

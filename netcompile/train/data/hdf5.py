@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.diagnostics.text import shape_text
 from netcompile.ir.graph import Input
 from netcompile.train.data.base import Batches, Order
 from netcompile.train.data.images import stacked
@@ -93,7 +94,8 @@ def hdf5_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
             if not shape:
                 problems.append(Diagnostic("data-file", f"{path}: no data set '{top}', which is a top"))
             elif shape[1:] != rows.setdefault(top, shape)[1:]:
-                what = f"{path}: rows of '{top}' are {_dims(shape[1:])}, those of {files[0]} {_dims(rows[top][1:])}"
+                here, there = shape_text(shape[1:]), shape_text(rows[top][1:])
+                what = f"{path}: rows of '{top}' are {here}, those of {files[0]} {there}"
                 problems.append(Diagnostic("data-file", what, why="a batch may take rows of several files"))
         if len(set(lengths.values())) > 1 and None not in lengths.values():
             problems.append(Diagnostic("data-file", f"{path}: its data sets have different numbers of rows: {lengths}"))
@@ -115,7 +117,3 @@ def _shape(handle: Any, name: str) -> tuple[int, ...]:
     if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "buif":
         return ()
     return tuple(found.shape or ())
-
-
-def _dims(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "scalars"

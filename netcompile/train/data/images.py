@@ -12,6 +12,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from netcompile.diagnostics.diagnostic import refuse
+from netcompile.diagnostics.text import shape_text
 from netcompile.ir.graph import Input
 from netcompile.train.data.base import Batches, Order
 from netcompile.train.data.sources import Wanted
@@ -74,7 +75,7 @@ def stacked(images: Sequence[Array]) -> Array:
     """Images as one batch. Raises NetError where their sizes differ."""
     sizes = {image.shape for image in images}
     if len(sizes) > 1:
-        shown = " and ".join("x".join(map(str, size)) for size in sorted(sizes)[:2])
+        shown = " and ".join(map(shape_text, sorted(sizes)[:2]))
         refuse(
                 "batch-size", f"images of different sizes in one batch: {shown}",
                 why="a batch is one array", remedy="crop_size, or new_height and new_width, or a batch size of 1",

@@ -1,4 +1,4 @@
-"""What each code of a finding means: one page a code, ``netcompile/explain/CODE.md``, read when asked for.
+"""What each code of a finding means: one page a code, ``netcompile/diagnostics/pages/CODE.md``, read when asked for.
 
 To add a code, add its page: a title line, a paragraph, an example (a block of ``prototxt``) that gives the finding
 where one is possible, a remedy. A test goes through the sources for codes without a page: it sees the first
@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-from difflib import get_close_matches
 
-_FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "explain")
+_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pages")
 
 
 def explanation(code: str) -> str | None:
@@ -28,10 +27,3 @@ def explanation(code: str) -> str | None:
 def all_codes() -> tuple[str, ...]:
     """All codes that have a page, sorted."""
     return tuple(sorted(name[:-3] for name in os.listdir(_FOLDER) if name.endswith(".md")))
-
-
-def closest(code: str) -> str | None:
-    """The code that was probably meant."""
-
-    found = get_close_matches(code.lower(), all_codes(), 1, 0.5)
-    return found[0] if found else None

@@ -1,12 +1,14 @@
-"""Layers of a net: exact shapes as functions of H and W, numbers with --input, parameters, cost, receptive
-field, stride and offset."""
+"""Layers of a net: exact shapes, parameters, cost, receptive field, stride and offset.
+
+Shapes are functions of the input's height H and width W, with --input numbers too.
+"""
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import replace
 
-from netcompile.cli.codes import DONE
+from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show_notes
 from netcompile.cli.netinput import add_net, analyse_net
 from netcompile.cli.output import write_json, write_text

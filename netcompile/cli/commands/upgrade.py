@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from netcompile.cli.codes import DONE
+from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show
 from netcompile.cli.netinput import NET_HELP, read_source
 from netcompile.cli.output import write_text

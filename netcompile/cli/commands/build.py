@@ -12,9 +12,10 @@ import sys
 from typing import Any
 
 from netcompile.analysis.outputs import output_kinds
-from netcompile.cli.codes import DONE
+from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show, show_notes
-from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inputs, read_weights_path
+from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inputs
+from netcompile.cli.options import add_optimise, add_weights, weights_of
 from netcompile.cli.output import json_text, write_text
 from netcompile.cli.weights import converter
 from netcompile.cli.whole_folder import Staged, whole_folder
@@ -36,10 +37,10 @@ from netcompile.pipeline import Analysed, compile_net
 from netcompile.report.as_html import html_report
 from netcompile.report.as_json import offsets_as_json
 from netcompile.report.as_text import offsets_as_text
-from netcompile.report.layer_model import Report
+from netcompile.report.formatting import bytes_text
 from netcompile.report.layers import layers_report
+from netcompile.report.model import Report
 from netcompile.report.offsets import offsets_report
-from netcompile.report.words import bytes_text
 from netcompile.runtime.prepare import as_json, of_input
 from netcompile.runtime.progress import Progress
 from netcompile.version import __version__
@@ -49,7 +50,7 @@ SHOWN = frozenset({"assumed-shape", "label-dropped"})
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_net(parser)
-    parser.add_argument("--weights", metavar="F", help="the .caffemodel or .caffemodel.h5 to convert")
+    add_weights(parser, " to convert")
     add_output(parser, "a blob that counts as an output; layers that none needs are left out")
     parser.add_argument(
         "--onnx", action="store_true", help="an ONNX file too, for any legal H and W, checked with ONNX Runtime"
@@ -61,7 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="names of classes, for manifest and ONNX file: pascal, nyud, …, or a file",
     )
     parser.add_argument("-o", dest="out", metavar="DIR", help="the folder to write to, default ./NAME")
-    parser.add_argument("-O", dest="optimise", type=int, choices=(0, 1, 2), default=1, help="optimisation, default 1")
+    add_optimise(parser)
     parser.add_argument("--allow-missing", action="store_true", help="weights that the file lacks become zeros")
 
 
@@ -71,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.opset is not None and not arguments.onnx:
         refuse("usage", "--opset is about the ONNX file", remedy="--onnx writes one")
     analysed = analyse_net(arguments, outputs=arguments.output)
-    weights = None if arguments.weights is None else read_weights_path(arguments.weights)
+    weights = weights_of(arguments)
     module = compile_net(analysed, arguments.optimise, weights=weights)
     stem = file_stem(analysed.name)
     convert = _conversion(arguments, analysed, module)
@@ -118,10 +119,9 @@ def _classes(arguments: argparse.Namespace) -> tuple[str, ...]:
 
 def _conversion(arguments: argparse.Namespace, analysed: Analysed, module: Module) -> Any:
     """What writes the weights to a path and returns what it noticed; None without --weights."""
-    if arguments.weights is None:
-        return None
 
-    return converter(read_weights_path(arguments.weights), analysed, module, arguments.allow_missing)
+    weights = weights_of(arguments)
+    return None if weights is None else converter(weights, analysed, module, arguments.allow_missing)
 
 
 def _onnx(arguments: argparse.Namespace, analysed: Analysed, module: Module, classes: tuple[str, ...]) -> Any:
@@ -136,7 +136,7 @@ def _onnx(arguments: argparse.Namespace, analysed: Analysed, module: Module, cla
     refuse_training(analysed)
     from netcompile.runtime.execute import with_weights
 
-    weights = None if arguments.weights is None else read_weights_path(arguments.weights)
+    weights = weights_of(arguments)
     emitted = with_weights(analysed, module, weights, arguments.allow_missing)
     plain, made = module, emitted
     if arguments.optimise > 1:

@@ -9,22 +9,22 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from difflib import get_close_matches
 
 from netcompile.algebra.nset import NSet
 from netcompile.analysis.cost import costs
 from netcompile.analysis.edits import Unwritable, edited, pad_edits
 from netcompile.analysis.fix import fix
-from netcompile.analysis.repad import LIMIT, border, coarsest, least_pad, padded_layers
+from netcompile.analysis.repad import LIMIT, border, coarsest, least_pad
 from netcompile.analysis.windows import windows
-from netcompile.cli.codes import DONE, FINDINGS
+from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.messages import show
 from netcompile.cli.netinput import add_net, analyse_net
 from netcompile.cli.output import whole_file, write_text
-from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse, visible
+from netcompile.cli.padding import layers_of
+from netcompile.diagnostics.diagnostic import Diagnostic, refuse, visible
 from netcompile.ir.graph import Node
 from netcompile.pipeline import Analysed
-from netcompile.report.words import count_text, offsets_text, sizes_text
+from netcompile.report.formatting import count_text, offsets_text, sizes_text
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -84,39 +84,6 @@ def run(arguments: argparse.Namespace) -> int:
     note = explain(analysed, after, chosen, (old, pad), these.describe("H, W"))
     print("\n".join(visible(line) for line in note), file=sys.stderr)
     return DONE
-
-
-def layers_of(analysed: Analysed, names: list[str], transposed: bool = False) -> tuple[Node, ...]:
-    """The layers whose pad may change, deconvolutions too with `transposed`; without names, the usual ones.
-
-    Raises NetError where there is none of a name, or it has no pad.
-    """
-
-    if not names:
-        found = padded_layers(analysed.graph, analysed.shapes)
-        if not found:
-            refuse("usage", "the net has no convolution or pooling behind its inputs to pad")
-        return found
-    chosen = []
-    for name in names:
-        nodes = [node for node in analysed.graph.nodes if node.name == name]
-        if not nodes:
-            raise NetError(no_layer(analysed, name))
-        pairs = [windows(node, analysed.shapes) for node in nodes]
-        if any(pair is None or (pair[0].transposed and not transposed) for pair in pairs):
-            refuse("usage", f"layer '{name}' has no windows whose pad could change")
-        chosen += nodes
-    return tuple(chosen)
-
-
-def no_layer(analysed: Analysed, name: str) -> Diagnostic:
-
-    near = get_close_matches(name, [node.name for node in analysed.graph.nodes], 1)
-    return Diagnostic(
-        "usage",
-        f"there is no layer '{name}'",
-        remedy=f"did you mean '{near[0]}'?" if near else "netcompile inspect NET lists them",
-    )
 
 
 def repadded(arguments: argparse.Namespace, analysed: Analysed, chosen: tuple[Node, ...], pad: int) -> Analysed:

@@ -15,7 +15,7 @@ import argparse
 import sys
 from dataclasses import replace
 
-from netcompile.cli.codes import DONE, FINDINGS
+from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.messages import show
 from netcompile.cli.output import write_text
 from netcompile.cli.segmenting import add_segmenting, open_job

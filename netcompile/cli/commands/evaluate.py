@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from netcompile.cli.arrays import write_npz
-from netcompile.cli.codes import DONE, FINDINGS
+from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.messages import show
 from netcompile.cli.output import json_text, write_json, write_text
 from netcompile.cli.segmenting import add_segmenting, open_job

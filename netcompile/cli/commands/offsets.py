@@ -7,18 +7,18 @@ import re
 import sys
 
 from netcompile.analysis.edits import Edit, Unwritable, edited, pad_edits
-from netcompile.cli.codes import DONE, FINDINGS
-from netcompile.cli.main import say
-from netcompile.cli.messages import show, show_notes
-from netcompile.cli.netinput import add_net, analyse_net
+from netcompile.cli.exit_codes import DONE, FINDINGS
+from netcompile.cli.messages import say, show, show_notes
+from netcompile.cli.netinput import add_net, analyse_net, refusals
 from netcompile.cli.output import write_json, write_text
-from netcompile.cli.repad import layers_of
-from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.cli.padding import layers_of
+from netcompile.diagnostics.diagnostic import NetError, refuse
+from netcompile.diagnostics.text import shape_text
 from netcompile.pipeline import Analysed
 from netcompile.report.as_html import html_report
 from netcompile.report.as_json import offsets_as_json
-from netcompile.report.layer_model import Report
 from netcompile.report.layers import layers_report
+from netcompile.report.model import Report
 from netcompile.report.offsets import offsets_report
 
 
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     analysed = analyse_net(arguments)
     if arguments.pad:
         analysed = what_if(arguments, analysed)
-    refused = other_problems(analysed)
+    refused = refusals(analysed)
     if refused:
         raise NetError(refused)
     report = offsets_report(analysed, prove=arguments.json or arguments.explain or arguments.html)
@@ -84,21 +84,8 @@ def what_if(arguments: argparse.Namespace, analysed: Analysed) -> Analysed:
                 edits += pad_edits(node, analysed.source, pad)
             except Unwritable as why:
                 refuse("repad", f"the pad of '{name}' cannot be changed: {why}", node.message.span_of("name"))
-
-    pads = ", ".join(f"'{name}' pads {'x'.join(map(str, dict.fromkeys(pad)))}" for name, pad in arguments.pad)
+    pads = ", ".join(f"'{name}' pads {shape_text(dict.fromkeys(pad))}" for name, pad in arguments.pad)
     say(f"what if {pads}: the file itself is not changed")
     if arguments.crop_offsets == "auto":
         arguments.crop_offsets = "inferred"
     return analyse_net(arguments, edited(analysed.source, edits))
-
-
-def other_problems(analysed: Analysed) -> list[Diagnostic]:
-    """Why the net is refused, without what the offsets of a misaligned crop cause: that is a finding."""
-    wrong = [report.node.message.span for report in analysed.reports if report.status not in ("ok", "undefined")]
-    return [
-        problem
-        for problem in analysed.problems
-        if not problem.code.startswith("crop-")
-        or problem.span is None
-        or not any(span.start <= problem.span.start < span.end for span in wrong)
-    ]

@@ -12,19 +12,21 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from netcompile.caffemodel.convert import ConversionReport
-from netcompile.cli.arrays import read_npz
-from netcompile.cli.codes import DONE, FINDINGS
+from netcompile.cli.arrays import analyse_fed, read_npz
+from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.messages import show, show_notes
-from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_source, read_weights_path
+from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_source
+from netcompile.cli.options import add_optimise, add_weights, weights_of
 from netcompile.cli.output import whole_file, write_json, write_text
-from netcompile.cli.run import shapes_of
 from netcompile.cli.weights import remarks
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.diagnostics.source import Source
+from netcompile.diagnostics.text import listed
 from netcompile.pipeline import Analysed
 
 if TYPE_CHECKING:
@@ -37,13 +39,13 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("net", metavar="NET|BUILD", help=f"{NET_HELP}; or the folder of a build")
-    parser.add_argument("--weights", metavar="F", help="the .caffemodel or .caffemodel.h5 (a build has its own)")
+    add_weights(parser, " (a build has its own)")
     parser.add_argument("--reference", metavar="REF", help="an .npz of blobs, or the folder of a build")
     parser.add_argument("--inputs", metavar="IN.npz", help="one array per input, by blob name")
     parser.add_argument("--self", dest="own", action="store_true", help="compare -O0 with -O1 and -O2")
     parser.add_argument("--seed", type=int, default=1, help="of drawn inputs and weights (--self), default 1")
     parser.add_argument("--tolerance", type=float, default=1e-4, metavar="T", help="relative error, default 1e-4")
-    parser.add_argument("-O", dest="optimise", type=int, choices=(0, 1, 2), default=1, help="optimisation, default 1")
+    add_optimise(parser)
     parser.add_argument("--json", action="store_true", help="the comparison as JSON")
     parser.add_argument("--html", metavar="PAGE.html", help="write a page with heat maps")
     add_options(parser)
@@ -96,9 +98,9 @@ def _with_reference(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
         names = tuple(_plain(key) for key in reference)
         found = blobs_of_build(arguments.net, feed, names)
     else:
-        analysed, feed = _analysed(arguments, feed)
+        analysed, feed = _analysed(arguments, read_source(arguments.net), feed)
         name = analysed.name
-        weights = _weights(arguments)
+        weights = weights_of(arguments)
         found = blobs_of_net(analysed, weights, feed, arguments.optimise, noticed=_noticed(weights))
     if is_build(arguments.reference):
         other = load_build(arguments.reference)
@@ -126,18 +128,20 @@ def _plain(key: str) -> str:
 
 def _remarks(result: Verification, path: str) -> None:
     """What could not be compared; NetError where nothing that the net computes could."""
-    listed = _listed(result.unknown)
+    unknown = listed(result.unknown)
     if not result.compared:
         refuse(
             "reference",
             f"the net has none of the blobs of {path}",
-            why=f"the reference has {listed}" if listed else "it is empty",
+            why=f"the reference has {unknown}" if unknown else "it is empty",
             remedy="name its arrays after the net's blobs",
         )
     _require_proof(result, path)
     if result.unknown:
         count = len(result.unknown)
-        what = f"{count} array{'s' * (count > 1)} of {path} {'are' if count > 1 else 'is'} no blob of the net: {listed}"
+        what = (
+            f"{count} array{'s' * (count > 1)} of {path} {'are' if count > 1 else 'is'} no blob of the net: {unknown}"
+        )
         show([Diagnostic("reference", what, severity="note")])
 
 
@@ -147,9 +151,9 @@ def _require_proof(result: Verification, path: str) -> None:
         return
     empty = [entry.key for entry in result.compared if entry.place.position >= 0]
     fed = [entry.key for entry in result.compared if entry.place.position < 0]
-    reasons = [f"{_listed(fed)} {'are' if len(fed) > 1 else 'is'} fed to the net, not computed"] if fed else []
-    reasons += [f"{_listed(empty)} {'have' if len(empty) > 1 else 'has'} no numbers"] if empty else []
-    reasons += [f"the net has no blob {_listed(result.unknown)}"] if result.unknown else []
+    reasons = [f"{listed(fed)} {'are' if len(fed) > 1 else 'is'} fed to the net, not computed"] if fed else []
+    reasons += [f"{listed(empty)} {'have' if len(empty) > 1 else 'has'} no numbers"] if empty else []
+    reasons += [f"the net has no blob {listed(result.unknown)}"] if result.unknown else []
     refuse(
         "reference",
         f"nothing that the net computes can be compared with {path}",
@@ -158,16 +162,12 @@ def _require_proof(result: Verification, path: str) -> None:
     )
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-
-
 def _empty(found: Verification, title: str) -> list[Diagnostic]:
     """A warning where numbers are NaN on both sides: they agree with each other and prove nothing."""
     blobs = [f"'{c.key}' ({c.empty} of {prod(c.shape)})" for c in found.compared if c.empty]
     if not blobs:
         return []
-    what = f"{title}: numbers that are NaN on both sides were not compared, in {_listed(blobs)}"
+    what = f"{title}: numbers that are NaN on both sides were not compared, in {listed(blobs)}"
     why = "NaN is the result of whatever went wrong before it: two of them need not mean the same"
     remedy = "look at the first of these blobs: at its inputs and weights"
     return [Diagnostic("verify-nan", what, why=why, remedy=remedy, severity="warning")]
@@ -179,7 +179,7 @@ def _left_out(found: Verification, blobs: Blobs, title: str) -> list[Diagnostic]
     if not names:
         return []
     count = f"{len(names)} blobs of the net are" if len(names) > 1 else "1 blob of the net is"
-    what = f"{title}: {count} not compared, the reference lacks {_listed(names)}"
+    what = f"{title}: {count} not compared, the reference lacks {listed(names)}"
     return [Diagnostic("reference", what, severity="note")]
 
 
@@ -199,8 +199,8 @@ def _with_itself(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
     for entry in sorted(analysed.graph.inputs, key=lambda entry: entry.value.blob):
         if entry.value.blob not in given:
             given[entry.value.blob] = 30 * random.standard_normal(entry.shape).astype(np.float32)
-    analysed, feed = _analysed(arguments, given)
-    weights = _weights(arguments)
+    analysed, feed = _analysed(arguments, source, given)
+    weights = weights_of(arguments)
     seed = arguments.seed if weights is None else None
     literal = blobs_of_net(analysed, weights, feed, 0, seed, _noticed(weights))
     results = []
@@ -219,20 +219,11 @@ def _noticed(weights: str | None) -> Callable[[ConversionReport], None]:
     return lambda report: show(remarks(report, weights or ""))
 
 
-def _weights(arguments: argparse.Namespace) -> str | None:
-    return read_weights_path(arguments.weights) if arguments.weights is not None else None
-
-
-def _analysed(arguments: argparse.Namespace, feed: Arrays) -> tuple[Analysed, Arrays]:
-    """The net at the sizes of its inputs."""
-
-    source = read_source(arguments.net)
-    analysed = analyse_net(arguments, source, fed=frozenset(feed))
-    inputs = [(entry.value.blob, entry.shape) for entry in analysed.graph.inputs]
-    feed = _feed(tuple(inputs), feed, arguments)
-    shapes = shapes_of(analysed, feed, arguments.inputs or arguments.reference or "")
-    if any(shapes[name] != shape for name, shape in inputs):
-        analysed = analyse_net(arguments, source, shapes=shapes, fed=frozenset(feed))
+def _analysed(arguments: argparse.Namespace, source: Source, feed: Arrays) -> tuple[Analysed, Arrays]:
+    """The net at the sizes of its inputs, and what feeds them."""
+    analysed = analyse_fed(arguments, source, feed, arguments.inputs or arguments.reference or "")
+    inputs = tuple((entry.value.blob, entry.shape) for entry in analysed.graph.inputs)
+    feed = _feed(inputs, feed, arguments)
     show_notes(analysed.notes, frozenset())
     return analysed.require(), feed
 

@@ -1,4 +1,4 @@
-"""Numbers, shapes and sets of sizes as short text; shared by the renderers."""
+"""Numbers, offsets and sets of sizes as short text; shared by the renderers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from netcompile.algebra.nset import NSet
 from netcompile.diagnostics.diagnostic import visible
+from netcompile.diagnostics.text import shape_text
 from netcompile.report.model import CropLine, Dims, Maps, Offsets
 
 GAPS = 3  # layers that are not followed and are shown
@@ -29,14 +30,6 @@ def sizes_text(valid: tuple[NSet, NSet] | None) -> str:
     return "; ".join("every " + v if s.is_all else s.describe(v) for s, v in ((height, "H"), (width, "W")))
 
 
-def shape_text(dims: Sequence[object] | None) -> str:
-    """``1×21×⌈(H+6)/32⌉×W``; sums in parentheses."""
-    if dims is None:
-        return "?"
-    parts = [f"({text})" if " " in (text := str(dim)) else text for dim in dims]
-    return "×".join(parts) or "scalar"
-
-
 def crop_sizes_text(crop: CropLine) -> str:
     """For which sizes a crop is legal, as far as that is proved."""
     return f"{sizes_text(crop.valid)}; others not proved" if crop.unproved else sizes_text(crop.valid)
@@ -44,7 +37,7 @@ def crop_sizes_text(crop: CropLine) -> str:
 
 def unproved_text(report: Offsets) -> str:
     """The declared size, which alone is proved where a layer is not followed."""
-    return f"{'×'.join(map(str, report.declared or ()))}; other sizes are not proved"
+    return f"{shape_text(report.declared)}; other sizes are not proved"
 
 
 def net_sizes_text(report: Offsets) -> list[str]:
@@ -55,7 +48,7 @@ def net_sizes_text(report: Offsets) -> list[str]:
         return []
     lines = [f"the whole net is legal for {unproved_text(report)}:"]
     for gap in report.gaps[:GAPS]:
-        lines.append(f"  layer '{visible(gap.layer)}' (line {gap.line}) {visible(gap.why)}")
+        lines.append(f"  layer '{visible(gap.node.name)}' (line {gap.node.line}) {visible(gap.why)}")
     if len(report.gaps) > GAPS:
         lines.append(f"  and {len(report.gaps) - GAPS} more")
     return lines

@@ -1,5 +1,4 @@
-"""Train a net as Caffe's solvers do: SGD, Nesterov, AdaGrad, RMSProp, AdaDelta, Adam, all learning-rate
-policies.
+"""Train a net as Caffe's solvers do, of all six types and with all learning-rate policies.
 
 Writes DIR/final.safetensors (Caffe's blobs as <layer>.<index>) and DIR/log.json ({"loss": [one per step]}),
 and snapshots where the solver asks for them. Lines of progress go to stderr, as Caffe writes them. An
@@ -16,10 +15,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from netcompile.cli.codes import DONE, INTERRUPTED
+from netcompile.cli.exit_codes import DONE, INTERRUPTED
 from netcompile.cli.messages import show_notes
 from netcompile.cli.netinput import read_source, read_weights_path
-from netcompile.cli.run import device
+from netcompile.cli.options import add_device, device
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.source import Source
 from netcompile.train.solver import read_solver
@@ -66,8 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--resume", metavar="SNAPSHOT.json", help="go on where a snapshot was taken")
     parser.add_argument("--seed", type=int, metavar="N", help="instead of the solver's random_seed")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="bfloat16: autocast")
+    add_device(parser, ("float32", "bfloat16"), "bfloat16: autocast")
 
 
 def numbers(text: str) -> tuple[float, ...]:

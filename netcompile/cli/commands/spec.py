@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 
-from netcompile.cli.codes import DONE, USAGE
-from netcompile.cli.main import say
+from netcompile.cli.exit_codes import DONE, USAGE
+from netcompile.cli.messages import say
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.spec.run import run_file
 

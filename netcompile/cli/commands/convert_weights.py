@@ -10,24 +10,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 
-from netcompile.caffemodel.blob import CHUNK
-from netcompile.caffemodel.convert import convert
-from netcompile.caffemodel.plan import convert_plain
-from netcompile.caffemodel.reader import read_caffemodel, read_mean
-from netcompile.caffemodel.tensorfile import Entry, write
-from netcompile.cli.codes import DONE, USAGE
+from netcompile.cli.exit_codes import DONE, USAGE
 from netcompile.cli.manifest import convert_manifest
 from netcompile.cli.messages import show
-from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_source, read_weights_path
-from netcompile.cli.output import write_text
-from netcompile.cli.weights import converter, roles_of
-from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
-from netcompile.pipeline import Analysed, compile_net
-from netcompile.report.words import bytes_text
-
-MEAN, SUFFIX = ".binaryproto", ".safetensors"
+from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_weights_path
+from netcompile.cli.options import add_optimise
+from netcompile.cli.weights import convert_one, target_name
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--manifest", metavar="FILE", help="convert what a manifest.toml lists")
     parser.add_argument("--allow-missing", action="store_true", help="weights that the file lacks become zeros")
-    parser.add_argument("-O", dest="optimise", type=int, choices=(0, 1, 2), default=1, help="of the module, default 1")
+    add_optimise(parser, "of the module")
     add_options(parser)
 
 
@@ -47,15 +37,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.manifest is not None:
         if arguments.files or arguments.net or arguments.out:
             raise _usage("--manifest says itself which files and nets: give it alone")
-
         return convert_manifest(arguments)
     if not arguments.files:
         raise _usage("which files? give at least one .caffemodel, or --manifest weights/manifest.toml")
     paths = [read_weights_path(name) for name in arguments.files]
     targets = targets_for(paths, arguments.out)
-    net = None
-    if arguments.net is not None:
-        net = analyse_net(arguments, read_source(arguments.net))
+    net = None if arguments.net is None else analyse_net(arguments)
     code = DONE
     for path, target in zip(paths, targets, strict=True):
         try:
@@ -64,34 +51,6 @@ def run(arguments: argparse.Namespace) -> int:
             show(error.diagnostics)
             code = USAGE
     return code
-
-
-def convert_one(arguments: argparse.Namespace, path: str, target: str, net: Analysed | None) -> None:
-    """One file; says what was written. Raises NetError, OSError."""
-    if sys.stderr is not None and sys.stderr.isatty():
-        print(f"converting {path} …", end="\r", file=sys.stderr, flush=True)
-    if path.endswith(MEAN):
-        found, what = _mean(path, target), "a mean"
-    elif net is not None:
-        module = compile_net(net, arguments.optimise, weights=path, comments=False)
-        found = converter(path, net, module, arguments.allow_missing)(target)
-        what = f"{len(module.weights)} tensors of {module.class_name}"
-    else:
-        model = read_caffemodel(path)
-        done = convert(model, convert_plain(model), target, roles=roles_of)
-        found, what = [*done.notes, *done.suspicious], f"{done.tensors} blobs"
-    write_text(f"wrote {target} ({what}, {bytes_text(os.path.getsize(target))})\n")
-    sys.stdout.flush()
-    show(found)
-
-
-def _mean(path: str, target: str) -> list[Diagnostic]:
-
-    blob = read_mean(path)
-    if os.path.isdir(target):
-        refuse("output-path", f"{target}: the output is a folder")
-    write(target, [Entry("mean", blob.dtype, blob.shape, lambda: blob.chunks(CHUNK))], {"format": "pt"})
-    return []
 
 
 def targets_for(paths: list[str], out: str | None) -> list[str]:
@@ -109,15 +68,6 @@ def targets_for(paths: list[str], out: str | None) -> list[str]:
             raise _usage(f"{seen[target]} and {path} would both become {target}: convert them one by one")
         seen[target] = path
     return targets
-
-
-def target_name(path: str) -> str:
-    """``fcn8s.caffemodel.h5`` → ``fcn8s.safetensors``."""
-    name = os.path.basename(path)
-    for ending in (".caffemodel.h5", ".caffemodel", ".h5", ".hdf5", MEAN):
-        if name.endswith(ending) and name != ending:
-            return name[: -len(ending)] + SUFFIX
-    return name + SUFFIX
 
 
 def _usage(what: str) -> NetError:

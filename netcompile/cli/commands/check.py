@@ -15,11 +15,9 @@ from netcompile.analysis.against import differences
 from netcompile.analysis.edits import unified_diff
 from netcompile.analysis.fix import fix, same_but_crops
 from netcompile.analysis.lint import lint
-from netcompile.cli.codes import DONE, FINDINGS, USAGE
-from netcompile.cli.main import say
-from netcompile.cli.messages import show
-from netcompile.cli.netinput import add_net, analyse_net, options, read_source
-from netcompile.cli.offsets import other_problems
+from netcompile.cli.exit_codes import DONE, FINDINGS, USAGE
+from netcompile.cli.messages import say, show
+from netcompile.cli.netinput import add_net, analyse_net, options, read_source, refusals
 from netcompile.cli.output import whole_file, write_json, write_text
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse, sorted_by_position
 from netcompile.pipeline import Analysed, analyse
@@ -50,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
             analysed = fix_file(arguments, analysed)
         name = analysed.name
         found = findings(analysed)
-        refused = bool(other_problems(analysed))
+        refused = bool(refusals(analysed))
     except NetError as error:
         if arguments.fix or arguments.diff:
             raise
@@ -115,7 +113,6 @@ def fix_file(arguments: argparse.Namespace, analysed: Analysed) -> Analysed:
         marked = file.read(3) == b"\xef\xbb\xbf"
     with whole_file(arguments.net) as file:
         file.write((b"\xef\xbb\xbf" if marked else b"") + fixed.source.text.encode("utf-8", "surrogateescape"))
-
     for report in fixed.done:
         inferred = ", ".join(dict.fromkeys(str(value) for value in report.inferred or ()))
         say(f"{analysed.source.name}:{report.node.line}: crop '{report.node.name}' now starts at {inferred}")
@@ -123,7 +120,6 @@ def fix_file(arguments: argparse.Namespace, analysed: Analysed) -> Analysed:
 
 
 def _say_left(left: tuple[tuple[Any, str], ...]) -> None:
-
     for report, why in left:
         say(f"crop '{report.node.name}' in line {report.node.line} is left as it is: {why}")
 

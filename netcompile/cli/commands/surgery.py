@@ -16,14 +16,14 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from netcompile.cli.codes import DONE, USAGE
-from netcompile.cli.main import say
-from netcompile.cli.messages import show
-from netcompile.cli.netinput import add_net, options, read_source, read_weights_path
+from netcompile.cli.exit_codes import DONE, USAGE
+from netcompile.cli.messages import say, show
+from netcompile.cli.netinput import add_net, options, read_source
+from netcompile.cli.options import add_weights, weights_of
 from netcompile.cli.output import whole_file, write_text
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.prototxt.printer import to_text
-from netcompile.report.words import bytes_text
+from netcompile.report.formatting import bytes_text
 
 if TYPE_CHECKING:
     from netcompile.surgery import Net, Weights
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     four.add_argument("--layer", required=True, metavar="OLD[:NEW]", help="the score layer, in the old and the new net")
     for kind in (one, two, three, four):
         required = kind in (two, four)
-        kind.add_argument("--weights", metavar="F", required=required, help="the old weights")
+        add_weights(kind, " with the old weights", required)
         add_net(kind)
     for kind in (two, three, four):
         kind.add_argument("-o", dest="out", metavar="OUT", required=True, help="OUT.caffemodel or OUT.safetensors")
@@ -59,7 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
         say("error: which operation? convolutionalise, transplant, interp or expand-score")
         return USAGE
     net = open_net(read_source(arguments.net), options(arguments))
-    old = read_weights(read_weights_path(arguments.weights)) if arguments.weights is not None else None
+    path = weights_of(arguments)
+    old = None if path is None else read_weights(path)
     operation = {"transplant": _transplant, "interp": _interp, "expand-score": _expand}.get(arguments.operation)
     if operation is None:
         return _convolutionalise(arguments, net, old)

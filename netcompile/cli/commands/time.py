@@ -9,14 +9,13 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from netcompile.cli.codes import DONE
+from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show_notes
-from netcompile.cli.netinput import add_net, analyse_net, read_weights_path
+from netcompile.cli.netinput import add_net, analyse_net
+from netcompile.cli.options import add_device, add_optimise, add_weights, device, positive, weights_of
 from netcompile.cli.output import write_json, write_text
-from netcompile.cli.run import device
-from netcompile.cli.segmenting import positive
+from netcompile.report.formatting import count_text
 from netcompile.report.table import table
-from netcompile.report.words import count_text
 
 if TYPE_CHECKING:
     from netcompile.runtime.timing import Timing
@@ -24,18 +23,16 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_net(parser)
-    parser.add_argument("--weights", metavar="F", help="the .caffemodel or .caffemodel.h5; default: drawn numbers")
+    add_weights(parser, "; default: drawn numbers")
     parser.add_argument("--iterations", type=positive, default=10, metavar="N", help="runs that count, default 10")
-    parser.add_argument("-O", dest="optimise", type=int, choices=(0, 1, 2), default=1, help="optimisation, default 1")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float64"), default="float32")
+    add_optimise(parser)
+    add_device(parser)
     parser.add_argument("--json", action="store_true", help="the times as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-
     analysed = analyse_net(arguments).require()
-    weights = read_weights_path(arguments.weights) if arguments.weights is not None else None
+    weights = weights_of(arguments)
     show_notes(analysed.notes, frozenset({"assumed-shape"}))
     target = device(arguments.device)
     from netcompile.runtime.timing import time_net

@@ -1,0 +1,81 @@
+"""Compile a net in memory, run it once on arrays from an .npz file, and save blobs to another."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from netcompile.cli.arrays import analyse_fed, read_npz, write_npz
+from netcompile.cli.exit_codes import DONE, IO_FAILED
+from netcompile.cli.messages import say, show, show_notes
+from netcompile.cli.netinput import add_net, add_output, named_blobs, read_source
+from netcompile.cli.options import add_device, add_optimise, add_weights, device, weights_of
+from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.pipeline import Analysed
+
+Arrays = dict[str, Any]  # of numpy.ndarray
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_net(parser)
+    add_weights(parser)
+    parser.add_argument("--inputs", metavar="IN.npz", required=True, help="one array per input, by blob name")
+    parser.add_argument("--out", metavar="OUT.npz", required=True, help="where the blobs are saved, by name")
+    parser.add_argument(
+        "--blobs",
+        action="append",
+        metavar="A,B|all",
+        help="which blobs: names, or all for every blob's final value; default: the net's outputs",
+    )
+    add_output(parser, "a blob that counts as an output, and is saved; layers that none needs do not run")
+    add_optimise(parser)
+    add_device(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Labels that the inputs file holds keep the layers that need them; real shapes replace declared ones."""
+    if arguments.blobs and arguments.output:
+        what = "--output says what the net's outputs are, --blobs what is saved besides: both together say it twice"
+        refuse("usage", what, remedy="--output BLOB alone; or --blobs A,B, which keeps the whole net")
+    source = read_source(arguments.net)
+    weights = weights_of(arguments)
+    arrays = read_npz(arguments.inputs, arguments.dtype)
+    analysed = analyse_fed(arguments, source, arrays, arguments.inputs, arguments.output).require()
+    show_notes([*analysed.notes, *_unused(analysed, arrays, arguments.inputs)], frozenset({"label-dropped"}))
+    try:
+        from netcompile.cli.weights import remarks
+        from netcompile.runtime import execute
+
+        found = execute.run(
+            analysed,
+            weights,
+            arrays,
+            level=arguments.optimise,
+            blobs=named_blobs(arguments.blobs, analysed),
+            dtype=arguments.dtype,
+            device=device(arguments.device),
+            noticed=lambda report: show(remarks(report, weights or "")),
+        )
+    except NotImplementedError as error:  # the stub of an unknown layer was reached
+        refuse("unknown-layer", str(error), remedy="ask for blobs before it: --blobs")
+    except RuntimeError as error:
+        if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
+            raise
+        say(f"error: not enough memory on {arguments.device} for these inputs")
+        return IO_FAILED
+    write_npz(arguments.out, found)
+    return DONE
+
+
+def _unused(analysed: Analysed, arrays: Arrays, path: str) -> list[Diagnostic]:
+    inputs = [entry.value.blob for entry in analysed.graph.inputs]
+    return [
+        Diagnostic(
+            "unused-array",
+            f"array '{name}' of {path} is no input of the net",
+            why=f"inputs are: {', '.join(inputs) or 'none'}",
+            severity="warning",
+        )
+        for name in arrays
+        if name not in inputs and (analysed.graph.cut is None or name not in analysed.graph.cut.inputs)
+    ]

@@ -1,0 +1,54 @@
+"""Options that several commands have, and the values that they stand for."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from netcompile.cli.netinput import read_weights_path
+from netcompile.diagnostics.diagnostic import refuse
+
+LEVEL = 1  # of optimisation, where none is asked for
+
+
+def add_weights(parser: argparse.ArgumentParser, what: str = "", required: bool = False) -> None:
+    """``--weights F``; `what` is said behind the kinds of files."""
+    help = f"the .caffemodel or .caffemodel.h5{what}"
+    parser.add_argument("--weights", metavar="F", required=required, help=help)
+
+
+def add_optimise(parser: argparse.ArgumentParser, what: str = "optimisation") -> None:
+    """``-O 0|1|2``."""
+    parser.add_argument(
+        "-O", dest="optimise", type=int, choices=(0, 1, 2), default=LEVEL, help=f"{what}, default {LEVEL}"
+    )
+
+
+def add_device(
+    parser: argparse.ArgumentParser, dtypes: Sequence[str] = ("float32", "bfloat16", "float64"), what: str | None = None
+) -> None:
+    """``--device`` and ``--dtype``: where, and in which numbers, the net is computed."""
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--dtype", choices=dtypes, default="float32", help=what)
+
+
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 1 << 31:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return int(text)
+
+
+def weights_of(arguments: argparse.Namespace) -> str | None:
+    """The path that ``--weights`` names, None where it is not given. Raises NetError where there is no such file."""
+    return None if arguments.weights is None else read_weights_path(arguments.weights)
+
+
+def device(name: str) -> str:
+    """The device that ``--device`` names. Raises NetError where there is none of its kind."""
+    if name == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            refuse("no-device", "no CUDA device can be used here", remedy="--device cpu")
+    return name
