@@ -13,8 +13,41 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
 
 MOST_TAPS = 4096
+
+
+def bilinear(height: int, width: int | None = None, dtype: str = "float64") -> Array:
+    """The h×w window (by default h×h) of triangles around the middle, float32; in `dtype` float32 as Caffe computes it.
+
+    >>> bilinear(4)[1].tolist()
+    [0.1875, 0.5625, 0.5625, 0.1875]
+    >>> bilinear(3)[1].tolist()
+    [0.5, 1.0, 0.5]
+    """
+    import numpy as np
+
+    def ramp(size: int) -> Array:
+        factor = (size + 1) // 2
+        centre = (size - 1) / (2.0 * factor)
+        return np.asarray(1 - np.abs(np.arange(size, dtype=dtype) / factor - centre))
+
+    return np.outer(ramp(height), ramp(height if width is None else width)).astype(np.float32)
+
+
+def interpolating(shape: tuple[int, ...], dtype: str = "float64") -> Array:
+    """A C×C×h×w or C×1×h×w blob that enlarges each channel by itself: that window on the diagonal, elsewhere zeros."""
+    import numpy as np
+
+    blob = np.zeros(shape, np.float32)
+    blob[np.arange(shape[0]), np.arange(shape[0]) if shape[1] > 1 else 0] = bilinear(shape[2], shape[3], dtype)
+    return blob
 
 
 def exact_kernel(factor: int) -> int:

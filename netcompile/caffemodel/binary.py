@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
-from netcompile.caffemodel.blob import Blob, CaffeModel, LayerBlobs
+from netcompile.caffemodel.blob import CaffeModel, StoredBlob, StoredLayer
 from netcompile.caffemodel.blobproto import DATA, DOUBLE_DATA, Range, all_fields, blob_fields, blob_of
 from netcompile.caffemodel.describe import shown
 from netcompile.caffemodel.file import DataFile
@@ -115,7 +115,7 @@ def _v0_ranges(file: DataFile, number: int, a: int, b: int) -> list[Range]:
 
 def _layer(
     file: DataFile, number: int, ranges: list[Range], numbers: _LayerFields, problems: list[Diagnostic]
-) -> LayerBlobs:
+) -> StoredLayer:
     name, kind_name, blobs = "", "", list[Range]()
     try:
         for n, kind, a, b in all_fields(file.map, ranges):
@@ -134,7 +134,7 @@ def _layer(
         if isinstance(error, Overrun) and error.number == numbers.blobs:
             where += f" blob {len(blobs)}"
         raise Fault(where, error) from None
-    out: list[Blob | None] = []
+    out: list[StoredBlob | None] = []
     for index, range_ in enumerate(blobs):
         where = f"layer {shown(name)} blob {index}"
         try:
@@ -143,7 +143,7 @@ def _layer(
             raise Fault(where, error) from None
     if len(problems) >= _PROBLEMS:
         raise NetError(problems[:_PROBLEMS])
-    return LayerBlobs(name, kind_name, tuple(out))
+    return StoredLayer(name, kind_name, tuple(out))
 
 
 def _text(file: DataFile, a: int, b: int) -> str:

@@ -71,7 +71,22 @@ class FileData:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Blob:
+class ArrayData:
+    """Numbers that a contiguous array holds."""
+
+    array: np.ndarray[Any, Any]
+
+    def chunks(self, limit: int = CHUNK) -> Iterator[memoryview]:
+        data = self.array.reshape(-1).view("u1").data
+        for start in range(0, len(data), limit):
+            yield data[start : start + limit]
+
+    def view(self) -> tuple[Any, int]:
+        return self.array, 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredBlob:
     """One parameter array of a layer, still in its file.
 
     ``shape`` is as in the file: for ``legacy`` blobs (num, channels, height, width), always four axes.
@@ -116,16 +131,18 @@ class Blob:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LayerBlobs:
+class StoredLayer:
     """A layer of the file. ``type`` is its name (V2 'Convolution', V1 'CONVOLUTION', V0 'conv'), the number
     as text for an enum value of a fork, '' where the file does not say (HDF5).
 
-    A blob is None where HDF5 has none at that index: a shared parameter is kept by its owner only.
+    A blob is None where HDF5 has none at that index: a shared parameter is kept by its owner only. ``occurrence``:
+    which of a net's layers of that name it is, from 0, where the file says so (.safetensors).
     """
 
     name: str
     type: str
-    blobs: tuple[Blob | None, ...]
+    blobs: tuple[StoredBlob | None, ...]
+    occurrence: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,7 +150,7 @@ class CaffeModel:
     """The weights of a net, in file order. Names may repeat. ``notes`` are findings that stop nothing."""
 
     path: str
-    format: Literal["V0", "V1", "V2", "HDF5"]
+    format: Literal["V0", "V1", "V2", "HDF5", "safetensors"]
     name: str
-    layers: tuple[LayerBlobs, ...]
+    layers: tuple[StoredLayer, ...]
     notes: tuple[Diagnostic, ...] = ()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import prod
 
-from netcompile.caffemodel.blob import Blob, FileData, FloatType
+from netcompile.caffemodel.blob import FileData, FloatType, StoredBlob
 from netcompile.caffemodel.file import DataFile
 from netcompile.caffemodel.wire import (
     BYTES,
@@ -106,7 +106,7 @@ def _dims(buffer: Buffer, a: int, b: int, dims: list[int]) -> None:
             raise WireError(a, f"the shape has more than {_AXES} axes")
 
 
-def blob_of(file: DataFile, raw: BlobFields, where: str, problems: list[Diagnostic]) -> Blob:
+def blob_of(file: DataFile, raw: BlobFields, where: str, problems: list[Diagnostic]) -> StoredBlob:
     """The blob; appends to ``problems`` where its shape and its count of numbers differ (Caffe's check)."""
 
     def wrong(what: str, why: str = "") -> None:
@@ -134,7 +134,7 @@ def blob_of(file: DataFile, raw: BlobFields, where: str, problems: list[Diagnost
         )
     elif (diffs := raw.double_diffs or raw.diffs) and diffs != pieces.count:
         wrong(f"holds {pieces.count} numbers but {diffs} gradients")
-    return Blob(shape, dtype, FileData(file, pieces), raw.legacy is not None)
+    return StoredBlob(shape, dtype, FileData(file, pieces), raw.legacy is not None)
 
 
 def all_fields(buffer: Buffer, ranges: Iterable[Range]) -> Iterator[tuple[int, int, int, int]]:

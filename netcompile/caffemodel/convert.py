@@ -9,13 +9,13 @@ from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from netcompile.caffemodel.blob import CHUNK, Blob, CaffeModel, FileData
+from netcompile.caffemodel.blob import CHUNK, CaffeModel, FileData, StoredBlob
 from netcompile.caffemodel.numbers import Numbers, looked_at, watched
 from netcompile.caffemodel.plan import Match, Plan, Tensor, match
-from netcompile.caffemodel.recipe import Take, evaluate, plain_source, rows, shape_of, sources
+from netcompile.caffemodel.recipe import Take, evaluate
 from netcompile.caffemodel.suspicious import Roles, findings, no_roles
 from netcompile.caffemodel.tensorfile import TYPES, Entry, write
-from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 @dataclass(frozen=True, slots=True)
 class ConversionReport:
-    """What a conversion did. ``bytes`` is the size of the file written, 0 for ``load_tensors``.
+    """What a conversion did. ``bytes`` is the size of the file written, 0 for ``stream_tensors``.
 
     ``copied``: keys whose numbers went from file to file untouched. ``missing``: keys filled with zeros,
     because a blob that they are made of is not in the file (only with ``allow_missing``). ``unused``: layers
@@ -76,27 +76,6 @@ def convert(
     return work.report(path, size)
 
 
-def load_tensors(
-    model: CaffeModel, plan: Plan, *, allow_missing: bool = False, dtype: str | None = None
-) -> tuple[dict[str, Array], ConversionReport]:
-    """The tensors of ``plan`` as arrays of their own: writable, contiguous, in plan order.
-
-    As ``convert``, without bfloat16, which NumPy lacks. Raises NetError.
-    """
-    import numpy as np
-
-    work = _prepare(model, plan, allow_missing, dtype)
-    out: dict[str, Array] = {}
-    for tensor in work.tensors:
-        array = np.empty(tensor.shape, np.dtype(tensor.dtype).newbyteorder("<"))
-        flat, done = array.reshape(-1).view("u1"), 0
-        for chunk in _chunks(work, tensor):
-            flat[done : done + len(chunk)] = np.frombuffer(chunk, "u1")
-            done += len(chunk)
-        out[tensor.key] = array
-    return out, work.report("", 0)
-
-
 def stream_tensors(
     model: CaffeModel,
     plan: Plan,
@@ -130,16 +109,16 @@ class _Work:
     numbers: dict[Take, Numbers] = field(default_factory=dict)  # of blobs that were looked at
 
     def lacks(self, tensor: Tensor) -> bool:
-        return not self.missing.isdisjoint(sources(tensor.recipe))
+        return not self.missing.isdisjoint(tensor.recipe.sources())
 
-    def plain(self, tensor: Tensor) -> Blob | None:
+    def plain(self, tensor: Tensor) -> StoredBlob | None:
         """The blob whose numbers are the tensor's, in their order; their type may differ."""
-        source = plain_source(tensor.recipe)
+        source = tensor.recipe.plain_source()
         return None if source is None else self.found.blobs.get(source)
 
     def watched(self, tensor: Tensor) -> Iterator[memoryview]:
         """The pieces of a plain tensor's blob; what passes for the first time is looked at."""
-        source = plain_source(tensor.recipe)
+        source = tensor.recipe.plain_source()
         assert source is not None
         blob = self.found.blobs[source]
         if self.roles is None or source in self.numbers:
@@ -177,13 +156,10 @@ def _prepare(
 ) -> _Work:
     if dtype is not None and dtype not in _FLOATS:
         raise ValueError(f"dtype must be one of {', '.join(_FLOATS)}")
-    found = match(model, plan, allow_missing)
-    errors = [problem for problem in found.problems if problem.severity == "error"]
-    if errors:
-        raise NetError(errors)
+    found = match(model, plan, allow_missing).require()
     tensors = []
     for tensor in plan.tensors:
-        shape = shape_of(tensor.recipe, found.shapes.__getitem__)
+        shape = tensor.recipe.shape_of(found.shapes.__getitem__)
         if shape != tensor.shape:
             raise ValueError(f"tensor {tensor.key!r} is to be {tensor.shape}, its recipe gives {shape}")
         kind = dtype if dtype is not None and tensor.dtype in _FLOATS else tensor.dtype
@@ -254,10 +230,10 @@ def _computed(work: _Work, tensor: Tensor) -> Iterator[memoryview]:
     for start in range(0, count, step):
         recipe = tensor.recipe
         if step < count:
-            recipe = rows(recipe, start, min(start + step, count), work.found.shapes.__getitem__)
+            recipe = recipe.rows(start, min(start + step, count), work.found.shapes.__getitem__)
         for part in _blocks(evaluate(recipe, blob)):
             yield _to_bytes(part, tensor.dtype)
-        for take in sources(tensor.recipe):
+        for take in tensor.recipe.sources():
             data = blobs[take].data
             if isinstance(data, FileData):
                 data.file.release()

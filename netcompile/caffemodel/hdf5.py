@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from netcompile.caffemodel.blob import ITEM_BYTES, Blob, CaffeModel, FileData, FloatType, LayerBlobs
+from netcompile.caffemodel.blob import (
+    ITEM_BYTES,
+    CaffeModel,
+    FileData,
+    FloatType,
+    StoredBlob,
+    StoredLayer,
+)
 from netcompile.caffemodel.file import DataFile
 from netcompile.caffemodel.wire import Pieces
 from netcompile.diagnostics.diagnostic import refuse
@@ -106,7 +113,7 @@ def read_hdf5(file: DataFile) -> CaffeModel:
     return CaffeModel(file.name, "HDF5", "", tuple(layers))
 
 
-def _layers(file: DataFile, opened: Any) -> list[LayerBlobs]:
+def _layers(file: DataFile, opened: Any) -> list[StoredLayer]:
     from h5py import h5g
 
     root = h5g.open(opened.id, b"/")
@@ -119,7 +126,7 @@ def _layers(file: DataFile, opened: Any) -> list[LayerBlobs]:
     top = _open(root, b"data", "/data")
     if not isinstance(top, h5g.GroupID):
         raise _Refused("/data", "is no group: this is another kind of HDF5 file (HDF5Data input, perhaps)")
-    layers: dict[str, LayerBlobs] = {}
+    layers: dict[str, StoredLayer] = {}
     seen = {_address(root), _address(top)}
     stack = [(name, top, 1) for name in sorted(top, reverse=True)]
     while stack:
@@ -136,7 +143,7 @@ def _layers(file: DataFile, opened: Any) -> list[LayerBlobs]:
         seen.add(address)
         if len(seen) > _LAYERS:
             raise _Refused("/data", f"has more than {_LAYERS} groups")
-        blobs: dict[int, Blob] = {}
+        blobs: dict[int, StoredBlob] = {}
         inner: list[bytes] = []
         for name in group:
             here = f"{where}/{_text(name)}"
@@ -151,7 +158,7 @@ def _layers(file: DataFile, opened: Any) -> list[LayerBlobs]:
         stack += [(name, group, depth + 1) for name in sorted(inner, reverse=True)]
         if blobs or not inner:
             every = tuple(blobs.get(i) for i in range(max(blobs, default=-1) + 1))
-            layers[_text(path)] = LayerBlobs(_text(path), "", every)
+            layers[_text(path)] = StoredLayer(_text(path), "", every)
     return list(layers.values())
 
 
@@ -180,7 +187,7 @@ def _address(group: Any) -> tuple[int, int]:
     return info.fileno, info.addr
 
 
-def _blob(file: DataFile, dataset: Any, where: str) -> Blob:
+def _blob(file: DataFile, dataset: Any, where: str) -> StoredBlob:
     """The blob of a data set. Its layout comes first: asking a virtual data set its shape opens files."""
     import h5py
     from h5py import h5d
@@ -224,8 +231,8 @@ def _blob(file: DataFile, dataset: Any, where: str) -> Blob:
             )
         pieces = Pieces(dtype.itemsize)
         pieces.add(offset, count, dtype.itemsize)
-        return Blob(shape, kept, FileData(file, pieces))
-    return Blob(shape, kept, Hdf5Data(h5py.Dataset(dataset), ITEM_BYTES[kept], f"{file.name}: {where}"))
+        return StoredBlob(shape, kept, FileData(file, pieces))
+    return StoredBlob(shape, kept, Hdf5Data(h5py.Dataset(dataset), ITEM_BYTES[kept], f"{file.name}: {where}"))
 
 
 def _text(name: bytes) -> str:

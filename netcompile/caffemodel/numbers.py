@@ -11,10 +11,9 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from netcompile.caffemodel.blob import Blob
+from netcompile.caffemodel.blob import ITEM_BYTES, StoredBlob
 
 _CODES = {"float16": "e", "float32": "f", "float64": "d"}
-_SIZES = {"float16": 2, "float32": 4, "float64": 8}
 # Last bytes of numbers whose exponent may be all ones: every number that is not finite has one of them.
 _ENDS = {
     "float16": (0x7C, 0x7D, 0x7E, 0x7F, 0xFC, 0xFD, 0xFE, 0xFF),
@@ -46,7 +45,7 @@ class Numbers:
         whole = piece.obj
         # A piece is mostly all of its buffer, which then need not be copied.
         data = whole if isinstance(whole, bytearray) and len(whole) == piece.nbytes else bytes(piece)
-        size = _SIZES[dtype]
+        size = ITEM_BYTES[dtype]
         self.count += len(data) // size
         if self.nothing and data != bytes(len(data)):
             # A negative zero is zero as well: bytes 0 and 0x80 alone may be such.
@@ -65,17 +64,17 @@ class Numbers:
 
 def _values(data: bytes | bytearray | memoryview, dtype: str) -> tuple[float, ...]:
 
-    return struct.unpack(f"<{len(data) // _SIZES[dtype]}{_CODES[dtype]}", data)
+    return struct.unpack(f"<{len(data) // ITEM_BYTES[dtype]}{_CODES[dtype]}", data)
 
 
-def watched(blob: Blob, numbers: Numbers) -> Iterator[memoryview]:
+def watched(blob: StoredBlob, numbers: Numbers) -> Iterator[memoryview]:
     """The pieces of a blob, each looked at as it passes."""
     for piece in blob.chunks():
         numbers.look(piece, blob.dtype)
         yield piece
 
 
-def looked_at(blob: Blob) -> Numbers:
+def looked_at(blob: StoredBlob) -> Numbers:
     """The facts about a blob that is not copied piece by piece."""
     numbers = Numbers()
     for _ in watched(blob, numbers):
@@ -83,7 +82,7 @@ def looked_at(blob: Blob) -> Numbers:
     return numbers
 
 
-def least(blob: Blob) -> float:
+def least(blob: StoredBlob) -> float:
     """The least number that is not NaN; infinity for a blob without one. For small blobs: it takes its time."""
     parts = (value for piece in blob.chunks() for value in _values(piece, blob.dtype) if value == value)
     return min(parts, default=float("inf"))

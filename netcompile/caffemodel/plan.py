@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
-from netcompile.caffemodel.blob import Blob, CaffeModel, LayerBlobs
+from netcompile.caffemodel.blob import CaffeModel, StoredBlob, StoredLayer
 from netcompile.caffemodel.describe import shown
 from netcompile.caffemodel.recipe import Recipe, Shape, Take
-from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.diagnostics.nearest import nearest
 from netcompile.diagnostics.source import Span
 from netcompile.diagnostics.text import shape_text
@@ -36,6 +36,7 @@ class LayerSpec:
     ``roles``: what each blob is to the layer, as `BlobSpec.meaning` says.
     ``span``: the layer's place in the prototxt, for messages. ``cut``: of its blobs in the file nothing is wanted.
     ``unread``: which of the blobs may have any shape, as the layer computes nothing from them.
+    ``occurrence``: how many layers of that name the net has before it.
     """
 
     name: str
@@ -45,6 +46,16 @@ class LayerSpec:
     roles: tuple[str, ...] = ()
     cut: bool = False
     unread: frozenset[int] = frozenset()
+    occurrence: int = 0
+
+    def takes(self) -> tuple[Take, ...]:
+        """Its blobs; as text they are the names in files."""
+        return tuple(Take(self.name, index, self.occurrence) for index in range(len(self.blobs)))
+
+    def owners(self) -> tuple[Take, ...]:
+        """For each blob the one whose numbers it has: itself, or another layer's."""
+        shared = dict(self.shared)
+        return tuple(shared.get(take.index, take) for take in self.takes())
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +73,22 @@ class Match:
 
     ``shapes``: the shape of every source in the net. ``missing``: sources that the file lacks, in net order.
     ``unused``: layers with blobs that the net lacks (Caffe ignores them). ``problems``: errors, and notes.
+    ``coerced``: blobs that are to be read in another shape, as text.
     """
 
-    blobs: dict[Take, Blob]
+    blobs: dict[Take, StoredBlob]
     shapes: dict[Take, Shape]
     missing: tuple[Take, ...]
     unused: tuple[str, ...]
     problems: tuple[Diagnostic, ...]
+    coerced: tuple[str, ...] = ()
+
+    def require(self) -> Match:
+        """This match. Raises NetError with every error of its problems."""
+        errors = [problem for problem in self.problems if problem.severity == "error"]
+        if errors:
+            raise NetError(errors)
+        return self
 
 
 def same_shape(have: Shape, want: Shape) -> bool:
@@ -84,7 +104,20 @@ def _extents(shape: Shape) -> Shape:
     return tuple(extent for extent in shape if extent != 1)
 
 
-def match(model: CaffeModel, plan: Plan, allow_missing: bool = False) -> Match:
+def _coercible(have: Shape, want: Shape) -> bool:
+    """Whether one is a matrix and the other its rows folded into windows: as many outputs, as many numbers."""
+    short, long = sorted((_significant(have), want if len(want) < 3 else tuple(want)), key=len)
+    return prod(have) == prod(want) and len(short) == 2 < len(long) and short[0] == long[0]
+
+
+def _significant(shape: Shape) -> Shape:
+    """A legacy shape without the 1s that fill it up to four axes."""
+    while len(shape) > 1 and shape[0] == 1:
+        shape = shape[1:]
+    return shape
+
+
+def match(model: CaffeModel, plan: Plan, allow_missing: bool = False, pretrained: bool = False) -> Match:
     """Finds the file's blob for every blob of the net, by Caffe's rules (Net::CopyTrainedLayersFrom).
 
     Names alone decide, types do not. In a binary file a layer goes to the net's first layer of its name, in
@@ -93,44 +126,50 @@ def match(model: CaffeModel, plan: Plan, allow_missing: bool = False) -> Match:
     wins, and of layers that share a blob. In HDF5 a shared blob may be absent.
 
     ``allow_missing`` lets layers be absent and have fewer or more blobs than the net's; shapes must be equal.
+    ``pretrained`` is what training begins with: layers may be absent, and where a fully connected layer became a
+    convolution (or the reverse) the same numbers are meant in the same order.
     """
     if plan.layers is None:
         return _match_by_position(model)
     places: dict[str, list[LayerSpec]] = {}
     for spec in plan.layers:
         places.setdefault(spec.name, []).append(spec)
-    hdf5 = model.format == "HDF5"
-    blobs: dict[Take, Blob] = {}
+    blobs: dict[Take, StoredBlob] = {}
     problems: list[Diagnostic] = []
+    coerced: list[str] = []
+    given: set[tuple[str, int]] = set()
     copies = Counter(layer.name for layer in model.layers)
     for layer in model.layers:
-        if layer.name not in places:
+        specs = places.get(layer.name, [])
+        if model.format == "HDF5":
+            specs = specs[-1:]
+        else:
+            specs = [spec for spec in specs if spec.occurrence == layer.occurrence]
+        if not specs or specs[0].cut or (pretrained and not layer.blobs):
             continue
-        specs = places[layer.name]
-        occurrence = len(specs) - 1 if hdf5 else 0
-        spec = specs[occurrence]
-        if spec.cut:
-            continue
-        problems += _compare(model, layer, spec, copies[layer.name], allow_missing)
-        owners = dict(spec.shared)
-        for index, blob in enumerate(layer.blobs[: len(spec.blobs)]):
-            if blob is not None:
-                blobs[owners.get(index, Take(layer.name, index, occurrence))] = blob
+        (spec,) = specs
+        given.add((spec.name, spec.occurrence))
+        if pretrained:
+            spec, texts = _coerced(layer, spec)
+            coerced += texts
+        problems += _compare(model, layer, spec, copies[layer.name], allow_missing, pretrained)
+        blobs.update((o, blob) for o, blob in zip(spec.owners(), layer.blobs, strict=False) if blob is not None)
 
     shapes: dict[Take, Shape] = {}
     missing: list[Take] = []
-    for name, specs in places.items():
-        for occurrence, spec in enumerate(specs):
-            owners = dict(spec.shared)
-            takes = {Take(name, index, occurrence): shape for index, shape in enumerate(spec.blobs)}
-            shapes.update(takes)
-            lacking = [take for take in takes if take not in blobs and take.index not in owners]
-            present = name in copies and occurrence == (len(specs) - 1 if hdf5 else 0)
-            if lacking and (hdf5 or not present) and not allow_missing:
-                problems.append(_absent(model, spec, lacking, present, len(specs), occurrence))
+    for specs in places.values():
+        for spec in specs:
+            shapes.update(zip(spec.takes(), spec.blobs, strict=True))
+            lacking = [
+                take for take, owner in zip(spec.takes(), spec.owners(), strict=True) if take == owner not in blobs
+            ]
+            present = (spec.name, spec.occurrence) in given
+            told = (not present and not pretrained) or (present and model.format == "HDF5")
+            if lacking and told and not allow_missing:
+                problems.append(_absent(model, spec, lacking, present, len(specs), pretrained))
             missing += lacking
     unused = tuple(dict.fromkeys(layer.name for layer in model.layers if layer.name not in places and any(layer.blobs)))
-    return Match(blobs, shapes, tuple(missing), unused, tuple(problems))
+    return Match(blobs, shapes, tuple(missing), unused, tuple(problems), tuple(coerced))
 
 
 def _match_by_position(model: CaffeModel) -> Match:
@@ -138,20 +177,34 @@ def _match_by_position(model: CaffeModel) -> Match:
     return Match(found, {take: blob.shape for take, blob in found.items()}, (), (), ())
 
 
+def _coerced(layer: StoredLayer, spec: LayerSpec) -> tuple[LayerSpec, list[str]]:
+    """The net's layer with the file's shapes where these are the same weights in another form; what those are."""
+    shapes, texts = list(spec.blobs), []
+    for index, (blob, shape) in enumerate(zip(layer.blobs, spec.blobs, strict=False)):
+        if blob is not None and _coercible(blob.shape, shape):
+            shapes[index] = blob.shape
+            texts.append(
+                f"{spec.takes()[index]}: {shape_text(_significant(blob.shape))} taken over as {shape_text(shape)}"
+            )
+    return replace(spec, blobs=tuple(shapes)), texts
+
+
 def _compare(
-    model: CaffeModel, copy: LayerBlobs, spec: LayerSpec, copies: int, allow_missing: bool
+    model: CaffeModel, copy: StoredLayer, spec: LayerSpec, copies: int, allow_missing: bool, pretrained: bool
 ) -> Iterator[Diagnostic]:
     """Caffe's checks on one layer of the file against the net's layer."""
-    have, need = len(copy.blobs), len(spec.blobs)
-    whole = model.format == "HDF5" and have < need  # which ones are absent is said elsewhere
+    hdf5, need = model.format == "HDF5", len(spec.blobs)
+    have = len(copy.blobs) if hdf5 else sum(blob is not None for blob in copy.blobs)
+    whole = hdf5 and have < need  # which ones are absent is said elsewhere
     if have != need and not whole and not allow_missing:
+        remedy = _COUNT_REMEDY if have > need else _MISSING_REMEDY
         yield Diagnostic(
             "weights-count",
             f"layer {shown(spec.name)} has {need} blob{'s' * (need != 1)} in the net, {have} in {model.path}",
             spec.span,
             why="a file and a net that belong together have as many blobs in every layer"
             + (f"; the file has {copies} layers of this name" if copies > 1 else ""),
-            remedy=_COUNT_REMEDY if have > need else _MISSING_REMEDY,
+            remedy=_OTHER_REMEDY if pretrained else remedy,
         )
     for index, (blob, shape) in enumerate(zip(copy.blobs, spec.blobs, strict=False)):
         if blob is not None and index not in spec.unread and not same_shape(blob.shape, shape):
@@ -161,23 +214,23 @@ def _compare(
                 f"{shape_text(blob.shape)} in {model.path}",
                 spec.span,
                 why=_shape_reason(blob, shape),
-                remedy="use the weights of this net, or rename the layer if it is to be trained anew",
+                remedy=_OTHER_REMEDY,
             )
 
 
+_OTHER_REMEDY = "use the weights of this net, or rename the layer if it is to be trained anew"
 _MISSING_REMEDY = "use the weights of this net; --allow-missing fills what is missing with zeros"
 _COUNT_REMEDY = "use the weights of this net; --allow-missing drops the blobs that the net lacks"
 
 
-def _shape_reason(blob: Blob, shape: Shape) -> str:
-
+def _shape_reason(blob: StoredBlob, shape: Shape) -> str:
     if blob.count != prod(shape):
         return f"the net needs {prod(shape)} numbers, the file has {blob.count}"
     return "as many numbers, but in another arrangement"
 
 
 def _absent(
-    model: CaffeModel, spec: LayerSpec, lacking: list[Take], present: bool, specs: int, occurrence: int
+    model: CaffeModel, spec: LayerSpec, lacking: list[Take], present: bool, specs: int, pretrained: bool
 ) -> Diagnostic:
     if specs > 1 and not present:
         place = "the last" if model.format == "HDF5" else "the first"
@@ -185,7 +238,7 @@ def _absent(
             "weights-missing",
             f"layer {shown(spec.name)} gets no weights: the net has {specs} layers of this name",
             spec.span,
-            why=f"Caffe gives the weights to {place} layer of a name; this is number {occurrence + 1}",
+            why=f"Caffe gives the weights to {place} layer of a name; this is number {spec.occurrence + 1}",
             remedy="give every layer with weights its own name, or --allow-missing to fill it with zeros",
         )
     which = ", ".join(str(take.index) for take in lacking)
@@ -194,7 +247,13 @@ def _absent(
     why = "layers of the file and of the net are matched by name"
     if names:
         why += f"; the file has {', '.join(map(shown, names))}"
-    return Diagnostic("weights-missing", f"{what} in {model.path}", spec.span, why=why, remedy=_MISSING_REMEDY)
+    return Diagnostic(
+        "weights-missing",
+        f"{what} in {model.path}",
+        spec.span,
+        why=why,
+        remedy=_OTHER_REMEDY if pretrained else _MISSING_REMEDY,
+    )
 
 
 def _similar(name: str, model: CaffeModel) -> list[str]:
@@ -235,7 +294,7 @@ def convert_plain(model: CaffeModel) -> Plan:
     return Plan(tuple(tensors), None, tuple(notes))
 
 
-def _all_blobs(model: CaffeModel) -> Iterator[tuple[Take, Blob]]:
+def _all_blobs(model: CaffeModel) -> Iterator[tuple[Take, StoredBlob]]:
     """Every blob of the file; occurrences count the layers of the file, not of a net."""
     seen: Counter[str] = Counter()
     for layer in model.layers:

@@ -1,6 +1,6 @@
-"""Reads .caffemodel files (binary V0, V1, V2), .caffemodel.h5 and .binaryproto means.
+"""Reads .caffemodel files (binary V0, V1, V2), .caffemodel.h5, .binaryproto means, and blobs kept as .safetensors.
 
-The numbers are not touched: reading a file of 500 MB takes milliseconds.
+The numbers of Caffe's own files are not touched: reading a file of 500 MB takes milliseconds.
 """
 
 from __future__ import annotations
@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 
 from netcompile.caffemodel.binary import LAYER_V2, LAYERS_V1, Fault, read_binary, refuse_damaged
-from netcompile.caffemodel.blob import Blob, CaffeModel
+from netcompile.caffemodel.blob import ArrayData, CaffeModel, FloatType, StoredBlob, StoredLayer
 from netcompile.caffemodel.blobproto import blob_fields, blob_of
 from netcompile.caffemodel.detect import HEAD, mistaken, recognise
 from netcompile.caffemodel.file import DataFile
 from netcompile.caffemodel.hdf5 import read_hdf5
 from netcompile.caffemodel.wire import BYTES, WireError, fields
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+
+_FLOATS: dict[str, FloatType] = {"float16": "float16", "float32": "float32", "float64": "float64"}
 
 
 def read_caffemodel(path: str | os.PathLike[str]) -> CaffeModel:
@@ -35,7 +37,51 @@ def read_caffemodel(path: str | os.PathLike[str]) -> CaffeModel:
     return read_binary(file)
 
 
-def read_mean(path: str | os.PathLike[str]) -> Blob:
+def read_weights(path: str | os.PathLike[str]) -> CaffeModel:
+    """The layers of a .caffemodel, a .caffemodel.h5, or a .safetensors with keys ``<layer>.<index>``.
+
+    The keys are those that `train`, `surgery` and `convert-weights` without a net write; ``<layer>#2.<index>`` is of
+    the second layer of a name. Raises OSError, NetError.
+    """
+    with open(path, "rb") as file:
+        head = file.read(10)
+    if head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < 1 << 27:
+        return _read_safetensors(os.fspath(path))
+    return read_caffemodel(path)
+
+
+def _read_safetensors(path: str) -> CaffeModel:
+    import numpy as np
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        arrays = load_file(path)
+    except (SafetensorError, TypeError) as error:  # TypeError: of a type that NumPy lacks
+        refuse("weights-file", f"{path}: not a whole .safetensors file: {error}")
+    layers: dict[str, dict[int, StoredBlob]] = {}
+    for key, array in arrays.items():
+        layer, _, index = key.rpartition(".")
+        if not layer or not index.isdecimal() or len(index) > 3:
+            refuse(
+                "weights-file",
+                f"{path}: '{key}' is no blob of a layer",
+                why="Caffe's blobs have keys <layer>.<index>; this may be the state of a built module",
+                remedy="give the caffemodel, or what convert-weights makes of it without --net",
+            )
+        kind = _FLOATS.get(array.dtype.name, "float32")
+        data = ArrayData(np.ascontiguousarray(array, np.dtype(kind).newbyteorder("<")))
+        layers.setdefault(layer, {})[int(index)] = StoredBlob(array.shape, kind, data)
+    found = []
+    for name, blobs in layers.items():
+        base, _, number = name.rpartition("#")
+        again = bool(base) and number.isdecimal() and 1 < int(number) < 1 << 20
+        every = tuple(blobs.get(index) for index in range(max(blobs) + 1))
+        found.append(StoredLayer(base if again else name, "", every, int(number) - 1 if again else 0))
+    return CaffeModel(path, "safetensors", "", tuple(found))
+
+
+def read_mean(path: str | os.PathLike[str]) -> StoredBlob:
     """The blob of a ``.binaryproto`` file, as Caffe writes mean images: mostly (1, channels, height, width).
 
     Raises OSError; NetError for any other or damaged file.

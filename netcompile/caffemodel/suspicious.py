@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from netcompile.caffemodel.blob import Blob, CaffeModel, LayerBlobs
+from netcompile.caffemodel.blob import CaffeModel, StoredBlob, StoredLayer
 from netcompile.caffemodel.describe import shown
 from netcompile.caffemodel.numbers import Numbers, least
 from netcompile.caffemodel.plan import Plan
@@ -40,7 +40,11 @@ class _Place:
 
 
 def findings(
-    model: CaffeModel, plan: Plan, blobs: Mapping[Take, Blob], numbers: Mapping[Take, Numbers], roles: Roles = no_roles
+    model: CaffeModel,
+    plan: Plan,
+    blobs: Mapping[Take, StoredBlob],
+    numbers: Mapping[Take, Numbers],
+    roles: Roles = no_roles,
 ) -> tuple[Diagnostic, ...]:
     """Warnings about the blobs that were looked at, in the order of the net, or of the file where there is no net.
 
@@ -55,18 +59,14 @@ def findings(
 
 
 def _places(model: CaffeModel, plan: Plan, roles: Roles) -> Iterator[tuple[Take, _Place]]:
-
-    seen: Counter[str] = Counter()
     if plan.layers is not None:
         for spec in plan.layers:
-            shared = dict(spec.shared)
-            for index in range(len(spec.blobs)):
-                role = spec.roles[index] if index < len(spec.roles) else ""
-                if index not in shared:
-                    take = Take(spec.name, index, seen[spec.name])
-                    yield take, _Place(spec.name, index, role, spec.span, model.path)
-            seen[spec.name] += 1
+            for take, owner in zip(spec.takes(), spec.owners(), strict=True):
+                role = spec.roles[take.index] if take.index < len(spec.roles) else ""
+                if take == owner:
+                    yield take, _Place(spec.name, take.index, role, spec.span, model.path)
         return
+    seen: Counter[str] = Counter()
     for layer in model.layers:
         known = roles(layer.type)
         for index in range(len(layer.blobs)):
@@ -75,7 +75,7 @@ def _places(model: CaffeModel, plan: Plan, roles: Roles) -> Iterator[tuple[Take,
         seen[layer.name] += 1
 
 
-def _of_blob(place: _Place, blob: Blob, numbers: Numbers, alone: bool) -> Iterator[Diagnostic]:
+def _of_blob(place: _Place, blob: StoredBlob, numbers: Numbers, alone: bool) -> Iterator[Diagnostic]:
     """What is odd about one blob; `alone`: there is no net."""
     if not numbers.finite:
         counts = [f"{n} {word}" for n, word in ((numbers.nan, "NaN"), (numbers.infinite, "infinite")) if n]
@@ -165,13 +165,13 @@ def twice(model: CaffeModel, plan: Plan) -> Iterator[Diagnostic]:
         )
 
 
-def _equal(a: LayerBlobs, b: LayerBlobs) -> bool:
+def _equal(a: StoredLayer, b: StoredLayer) -> bool:
     if len(a.blobs) != len(b.blobs):
         return False
     return all(_same(x, y) for x, y in zip(a.blobs, b.blobs, strict=True))
 
 
-def _same(a: Blob | None, b: Blob | None) -> bool:
+def _same(a: StoredBlob | None, b: StoredBlob | None) -> bool:
     if a is None or b is None:
         return a is b
     if (a.count, a.dtype) != (b.count, b.dtype):

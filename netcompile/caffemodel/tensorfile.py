@@ -8,11 +8,11 @@ bytes are the same as ``safetensors.numpy.save`` gives; that one wants all tenso
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
+
+from netcompile.files.whole import whole_file
 
 # Our names for types: the format's name, bytes per number, and the rank in which the package writes them.
 TYPES: dict[str, tuple[str, int, int]] = {
@@ -21,6 +21,7 @@ TYPES: dict[str, tuple[str, int, int]] = {
     "float32": ("F32", 4, 2),
     "bfloat16": ("BF16", 2, 1),
     "float16": ("F16", 2, 0),
+    "uint8": ("U8", 1, -1),
 }
 
 
@@ -62,38 +63,13 @@ def in_order(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def write(path: str, entries: Iterable[Entry], metadata: Mapping[str, str]) -> int:
-    """Writes the file and says how many bytes it has. Raises OSError.
-
-    It is written beside ``path`` under a temporary name and moved there at the end: after any failure or an
-    interrupt, what was at ``path`` is still there. It survives the end of the process, not a power cut: the
-    disk is not waited for, as with ``cp``.
-    """
+    """Writes the file, whole or not at all, and says how many bytes it has. Raises OSError."""
     ordered = in_order(entries)
-    target = os.path.realpath(path)
-    folder, name = os.path.split(target)
-    temporary = os.path.join(folder, f".{name[:100]}.{os.urandom(4).hex()}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(temporary, flags, 0o666)
-    try:
-        try:
-            size = _write_all(descriptor, header(ordered, metadata))
-            for entry in ordered:
-                done = sum(_write_all(descriptor, chunk) for chunk in entry.chunks())
-                if done != entry.nbytes:
-                    raise AssertionError(f"tensor {entry.key!r}: {done} bytes, not {entry.nbytes}")
-                size += done
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, target)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+    with whole_file(path) as file:
+        size = file.write(header(ordered, metadata))
+        for entry in ordered:
+            done = sum(map(file.write, entry.chunks()))
+            if done != entry.nbytes:
+                raise AssertionError(f"tensor {entry.key!r}: {done} bytes, not {entry.nbytes}")
+            size += done
     return size
-
-
-def _write_all(descriptor: int, data: bytes | memoryview) -> int:
-    view, done = memoryview(data), 0
-    while done < len(view):
-        done += os.write(descriptor, view[done:])
-    return done

@@ -1,13 +1,11 @@
-"""Data on stdout, the same bytes whatever the terminal's encoding; files that appear whole or not at all."""
+"""Data on stdout, the same bytes whatever the terminal's encoding."""
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from json import JSONEncoder
-from typing import Any, BinaryIO
+from typing import Any
 
 
 def write_text(text: str) -> None:
@@ -45,19 +43,3 @@ def _json(value: Any, indent: str, encode: Callable[[Any], str]) -> str:
     opening, closing = "{}" if isinstance(value, dict) else "[]"
     inner = f",\n{deeper}".join(rows)
     return f"{opening}\n{deeper}{inner}\n{indent}{closing}"
-
-
-@contextmanager
-def whole_file(path: str) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` when the block ends well; after a failure `path` is as it was."""
-    target = os.path.realpath(path)
-    folder, name = os.path.split(target)
-    temporary = os.path.join(folder, f".{name[:100]}.{os.urandom(4).hex()}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-        os.replace(temporary, target)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise

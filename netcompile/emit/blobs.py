@@ -13,7 +13,7 @@ from netcompile.layers.base import BlobSpec, Emitted, IntShape
 
 
 @dataclass(frozen=True, slots=True)
-class Blobs:
+class LearnedBlobs:
     """The blobs that a layer of the net takes from a caffemodel."""
 
     node: Node
@@ -21,7 +21,7 @@ class Blobs:
     sources: tuple[Recipe, ...]  # where each blob comes from: a shared one from its owner
 
 
-def blobs_of(graph: Graph) -> list[Blobs]:
+def blobs_of(graph: Graph) -> list[LearnedBlobs]:
     """The blobs of every layer, and whose values they get."""
     shapes, _ = infer(graph)
     owners = Owners()
@@ -29,7 +29,7 @@ def blobs_of(graph: Graph) -> list[Blobs]:
     for node in graph.nodes:
         specs = node.layer.blobs(*(shapes[b] for b in node.bottoms))
         if specs:
-            found.append(Blobs(node, specs, owners.sources(node, specs)))
+            found.append(LearnedBlobs(node, specs, owners.sources(node, specs)))
             owners.own(node, specs)
     return found
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from netcompile.analysis.shapes import diagnose
 from netcompile.caffemodel.recipe import Recipe
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
-from netcompile.emit.blobs import Blobs, Owners
+from netcompile.emit.blobs import LearnedBlobs, Owners
 from netcompile.emit.names import MODULE_ATTRIBUTES, Names
 from netcompile.emit.prelude import Clash, Definition, Missing, closure
 from netcompile.emit.text import dims_text
@@ -57,7 +57,7 @@ class LayerCode:
     functions: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
     weights: tuple[Weight, ...] = ()
-    blobs: Blobs | None = None
+    blobs: LearnedBlobs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def _layer(
         emitted.functions if used else (),
         emitted.imports if used else (),
         tuple(Weight(key, recipe, node.name) for key, recipe in emitted.tensors),
-        Blobs(node, specs, sources) if specs else None,
+        LearnedBlobs(node, specs, sources) if specs else None,
     )
 
 

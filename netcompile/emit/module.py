@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from netcompile.diagnostics.diagnostic import NetError
-from netcompile.emit.blobs import Blobs, blobs_of
+from netcompile.emit.blobs import LearnedBlobs, blobs_of
 from netcompile.emit.code import Code, Shaped, Weight, defined, write
 from netcompile.emit.inference import (
     ATTRIBUTES,
@@ -36,7 +36,7 @@ class Module:
     inputs: tuple[Value, ...]
     outputs: tuple[str, ...]  # blob names
     weights: tuple[Weight, ...]
-    blobs: tuple[Blobs, ...]
+    blobs: tuple[LearnedBlobs, ...]
     nodes: tuple[Node, ...]  # the layers whose code it is, after all passes
     lines: Mapping[int, tuple[int, int]]  # index into `nodes` → first and last line in `source`
 

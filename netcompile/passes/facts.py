@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from netcompile.analysis.shapes import Shapes
@@ -34,7 +35,7 @@ def read_facts(model: CaffeModel, plan: Plan, graph: Graph, shapes: Shapes) -> F
         if blob is None or channels != layer.outputs or layer.group not in (1, channels):
             continue
         shape = layer.weight_shape(channels, layer.kernel * 2 if len(layer.kernel) == 1 else layer.kernel)
-        if blob.count != shape[0] * shape[1] * shape[2] * shape[3]:
+        if blob.count != prod(shape):
             continue
         kernels = _diagonal(blob.array().reshape(shape))
         if kernels is None:

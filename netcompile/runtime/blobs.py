@@ -39,7 +39,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Blobs:
+class Activations:
     """Blobs by key: NAME for a blob's final value, ``top:LAYER:NAME`` for the value right after a layer."""
 
     arrays: dict[str, Array]
@@ -79,7 +79,7 @@ def ready(
 def blobs_of_net(
     analysed: Analysed, weights: str | None, feed: Mapping[str, Array], level: int, seed: int | None = None,
     noticed: Noticed | None = None,
-) -> Blobs:  # fmt: skip
+) -> Activations:  # fmt: skip
     """Run a net and keep every value that it computes; `noticed` as in `ready`. Raises NetError."""
     graph = analysed.require().graph
     keys = keys_of(graph)
@@ -87,12 +87,12 @@ def blobs_of_net(
     module = compile_net(whole, level, list(keys))
     found = _run(ready(whole, module, weights, seed, noticed), [feed[value.blob] for value in module.inputs])
     arrays = _arrays(found if isinstance(found, dict) else {module.outputs[0]: found})
-    return Blobs(arrays, places_of(graph))
+    return Activations(arrays, places_of(graph))
 
 
 def blobs_as_compiled(
     analysed: Analysed, weights: str | None, feed: Mapping[str, Array], level: int, seed: int | None = None
-) -> Blobs:
+) -> Activations:
     """Blobs at a level of optimisation: outputs of the net as it is compiled for use, asked for nothing else; blobs
     that are left in it; and for what was fused away, those of the net when it is asked for every blob.
     """
@@ -108,10 +108,10 @@ def blobs_as_compiled(
     outputs = _run(net, inputs)
     arrays.update(_arrays(outputs if isinstance(outputs, dict) else {module.outputs[0]: outputs}))
     places = places_of(analysed.graph)
-    return Blobs(arrays, {key: places[key] for key in arrays})
+    return Activations(arrays, {key: places[key] for key in arrays})
 
 
-def blobs_of_build(folder: str, feed: Mapping[str, Array], names: Iterable[str] = ()) -> Blobs:
+def blobs_of_build(folder: str, feed: Mapping[str, Array], names: Iterable[str] = ()) -> Activations:
     """Run a build's module and keep the variables of its `forward`, which are named after the blobs.
 
     `names` are blob names to look for where a variable's name had to become a Python identifier. What passes fused
@@ -136,7 +136,7 @@ def blobs_of_build(folder: str, feed: Mapping[str, Array], names: Iterable[str] 
     fed = {identifier(name) for name, _ in loaded.inputs}
     ends = {key: -1 if identifier(key) in fed else len(order) for key in arrays}  # an input may be worked on in place
     places = {key: Place(order.get(identifier(key), end), key, "") for key, end in ends.items()}
-    return Blobs(arrays, places)
+    return Activations(arrays, places)
 
 
 def with_variables(source: str, class_name: str) -> tuple[str, dict[str, int]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from math import prod
 from typing import Any
 from zlib import crc32
 
@@ -10,7 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from netcompile.caffemodel.plan import Tensor
 from netcompile.caffemodel.recipe import Take, evaluate
+from netcompile.emit.blobs import LearnedBlobs
+from netcompile.emit.code import Weight
 from netcompile.emit.module import Module
 from netcompile.emit.weights import weight_plan
 from netcompile.pipeline import Analysed
@@ -21,24 +26,33 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 def draw(analysed: Analysed, module: Module, seed: int = 1) -> nn.Module:
     """The module with a number for every weight; values keep about their size from layer to layer."""
-    shapes: dict[Take, tuple[str, tuple[int, ...]]] = {}
-    for entry in module.blobs:
-        for index, spec in enumerate(entry.specs):
-            shapes[Take(entry.node.name, index, entry.node.occurrence)] = (entry.node.type, spec.shape)
+    net = load_source(module)
+    fill(net, weight_plan(analysed.graph, module).tensors, drawn(module.blobs, seed))
+    return net.train(analysed.graph.train)
+
+
+def drawn(layers: Iterable[LearnedBlobs], seed: int) -> Callable[[Take], Array]:
+    """The blobs of these layers, drawn when they are asked for; the last one is kept."""
+    shapes = {
+        Take(layer.node.name, index, layer.node.occurrence): (layer.node.type, spec.shape)
+        for layer in layers
+        for index, spec in enumerate(layer.specs)
+    }
 
     @lru_cache(maxsize=1)
     def blob(take: Take) -> Array:
-        kind, shape = shapes[take]
-        return numbers(take, kind, shape, seed)
+        return numbers(take, *shapes[take], seed)
 
-    net = load_source(module)
-    plan = weight_plan(analysed.graph, module)
+    return blob
+
+
+def fill(net: nn.Module, tensors: Iterable[Tensor | Weight], blob: Callable[[Take], Array]) -> None:
+    """Give a module the tensors that are made from these blobs."""
     state = net.state_dict()
-    for tensor in plan.tensors:
-        values = np.array(evaluate(tensor.recipe, blob))
-        state[tensor.key] = torch.from_numpy(values).to(state[tensor.key].dtype).reshape(tensor.shape)
+    for tensor in tensors:
+        old = state[tensor.key]
+        state[tensor.key] = torch.from_numpy(np.array(evaluate(tensor.recipe, blob))).to(old.dtype).reshape(old.shape)
     net.load_state_dict(state)
-    return net.train(analysed.graph.train)
 
 
 def numbers(take: Take, kind: str, shape: tuple[int, ...], seed: int) -> Array:
@@ -51,4 +65,4 @@ def numbers(take: Take, kind: str, shape: tuple[int, ...], seed: int) -> Array:
         return np.abs(drawn) + np.float32(0.5) if take.index else drawn
     if len(shape) < 2:
         return drawn * np.float32(0.1)
-    return drawn * np.float32((2.0 / max(1, int(np.prod(shape[1:])))) ** 0.5)
+    return drawn * np.float32((2.0 / max(1, prod(shape[1:]))) ** 0.5)

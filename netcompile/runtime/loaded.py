@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from netcompile.analysis.outputs import output_kinds
 from netcompile.caffemodel.convert import ConversionReport
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.files.whole import recover
 from netcompile.ir.graph import Graph
 from netcompile.pipeline import Analysed, compile_net
 from netcompile.runtime.execute import DTYPES, ties, uninitialised, with_weights
@@ -47,7 +48,8 @@ class Loaded:
 
 
 def is_build(path: str) -> bool:
-    """Whether the path is the folder of a build."""
+    """Whether the path is the folder of a build; one that was interrupted while its files appeared is finished."""
+    recover(path)
     return os.path.isfile(os.path.join(path, MANIFEST))
 
 
@@ -57,6 +59,7 @@ def load_build(folder: str) -> Loaded:
     Raises NetError where the folder is no whole build, or its files are not those that its manifest was written for.
     """
 
+    recover(folder)
     try:
         with open(os.path.join(folder, MANIFEST), encoding="utf-8") as file:
             manifest = json.load(file)

@@ -13,10 +13,12 @@ import torch
 
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.emit.names import identifier
+from netcompile.files.npz import write_npz
+from netcompile.files.whole import claimed
 from netcompile.runtime.companions import Companions
 from netcompile.runtime.images import overlay, png, tinted
 from netcompile.runtime.loaded import Loaded
-from netcompile.runtime.outputs import Outputs, claimed, npz
+from netcompile.runtime.outputs import Outputs
 from netcompile.runtime.prepare import Preparation
 from netcompile.runtime.progress import Progress
 from netcompile.runtime.ranks import Ranks
@@ -56,7 +58,7 @@ def predict(
     With several outputs there is a folder for each: ``DIR/labels/BLOB/NAME.png``. An image whose outputs are whole,
     made by the same net with the same settings and not older than it, is left alone. Raises NetError, OSError.
     """
-    out = Outputs(folder, settings(loaded, prepare, wanted, companions), group.rank)
+    out = Outputs(folder, settings(loaded, prepare, wanted, companions))
     with claimed(folder, group.leads, group.wait):
         mine = [images[index] for index in group.share(len(images))]
         todo = [p for p in mine if not _is_done(out, p, paths(out, loaded, p, wanted), companions)]
@@ -126,7 +128,10 @@ def write(out: Outputs, loaded: Loaded, result: Segmented, wanted: Wanted) -> No
             if score.ndim != 3:
                 refuse("score-map", f"output '{blob}' holds labels: there are no probabilities")
             known = probabilities(score, kind)
-            out.write(out.path("softmax", f"{stem}.npz"), partial(npz, name="prob", array=known, made_by=out.settings))
+            out.write(
+                out.path("softmax", f"{stem}.npz"),
+                partial(write_npz, arrays={"prob": known}, made_by=out.settings, compressed=True),
+            )
         levels = grey(score, kind) if is_grey(score, kind) else None
         if wanted.overlays:
             if levels is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
@@ -16,8 +15,8 @@ from netcompile.analysis.cost import costs
 from netcompile.analysis.shapes import infer
 from netcompile.caffemodel.plan import match
 from netcompile.caffemodel.reader import read_caffemodel
-from netcompile.caffemodel.recipe import Take, evaluate
-from netcompile.diagnostics.diagnostic import NetError
+from netcompile.caffemodel.recipe import Take
+from netcompile.emit.blobs import blobs_of
 from netcompile.emit.module import Module, emit
 from netcompile.emit.weights import weight_plan
 from netcompile.ir.graph import Graph, Input, Node, Value
@@ -26,7 +25,7 @@ from netcompile.layers.data import Input as InputLayer
 from netcompile.passes import optimise
 from netcompile.passes.base import Facts
 from netcompile.pipeline import Analysed, compile_net
-from netcompile.runtime.drawn import draw, numbers
+from netcompile.runtime.drawn import draw, drawn, fill
 from netcompile.runtime.execute import DTYPES, load_source, with_weights
 from netcompile.runtime.progress import Progress
 
@@ -181,37 +180,21 @@ def _step(graph: Graph, node: Node, shapes: Mapping[Value, IntShape], blob: Call
     )
     module = emit(alone, shapes)
     net = load_source(module)
-    state = net.state_dict()
-    for weight in module.weights:
-        values = torch.from_numpy(np.array(evaluate(weight.recipe, blob)))
-        state[weight.key] = values.to(state[weight.key].dtype).reshape(state[weight.key].shape)
-    net.load_state_dict(state)
+    fill(net, module.weights, blob)
     net.train(graph.train)
     return _Step(node, net, tuple(module.inputs), node.tops, tuple(module.outputs))
 
 
 def _blobs_of(analysed: Analysed, module: Module, weights: str | None, seed: int) -> Callable[[Take], Array]:
     """The blobs of the net as it was written: the file's, or drawn ones. NetError where the file does not fit."""
-    shapes: dict[Take, tuple[str, IntShape]] = {}
-    for node in analysed.graph.nodes:
-        specs = node.layer.blobs(*(analysed.shapes[bottom] for bottom in node.bottoms))
-        shapes.update((Take(node.name, i, node.occurrence), (node.type, spec.shape)) for i, spec in enumerate(specs))
+    made = drawn(blobs_of(analysed.graph), seed)
     known = _of_file(analysed, module, weights) if weights is not None else {}
-
-    @lru_cache(maxsize=1)
-    def blob(take: Take) -> Array:
-        found = known.get(take)
-        return found if found is not None else numbers(take, *shapes[take], seed)
-
-    return blob
+    return lambda take: known[take] if take in known else made(take)
 
 
 def _of_file(analysed: Analysed, module: Module, weights: str) -> dict[Take, Array]:
 
-    found = match(read_caffemodel(weights), weight_plan(analysed.graph, module))
-    errors = [problem for problem in found.problems if problem.severity == "error"]
-    if errors:
-        raise NetError(errors)
+    found = match(read_caffemodel(weights), weight_plan(analysed.graph, module)).require()
     return {
         take: np.asarray(blob.array(), np.float32).reshape(found.shapes[take])
         for take, blob in found.blobs.items()

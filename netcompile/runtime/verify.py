@@ -11,7 +11,7 @@ import numpy as np
 
 from netcompile.diagnostics.text import shape_text
 from netcompile.emit.names import identifier
-from netcompile.runtime.blobs import Blobs, Place
+from netcompile.runtime.blobs import Activations, Place
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -61,7 +61,7 @@ class Verification:
         return any(entry.proves for entry in self.compared)
 
 
-def verify(blobs: Blobs, reference: Mapping[str, Array], tolerance: float = 1e-4) -> Verification:
+def verify(blobs: Activations, reference: Mapping[str, Array], tolerance: float = 1e-4) -> Verification:
     """Compare every blob that the reference has; equal within `tolerance` of the reference's largest magnitude.
 
     Keys of a reference: NAME or ``blob:NAME`` for final values, ``top:LAYER:NAME`` for the value after a layer; names
@@ -81,7 +81,7 @@ def verify(blobs: Blobs, reference: Mapping[str, Array], tolerance: float = 1e-4
     return Verification(tuple(compared), tuple(unknown), rest, tolerance)
 
 
-def _finder(blobs: Blobs) -> Callable[[str], str | None]:
+def _finder(blobs: Activations) -> Callable[[str], str | None]:
     spelled: dict[str, list[str]] = {}
     for key in blobs.arrays:
         if not key.startswith("top:"):

@@ -10,7 +10,7 @@ import numpy as np
 
 from netcompile.diagnostics.text import shape_text
 from netcompile.report.table import table
-from netcompile.runtime.blobs import Blobs
+from netcompile.runtime.blobs import Activations
 from netcompile.runtime.html import page, picture
 from netcompile.runtime.images import thumbnail
 from netcompile.runtime.verify import Compared, Verification, error_plane
@@ -110,7 +110,7 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def verification_page(results: list[tuple[str, Verification, Blobs, Mapping[str, Array]]], net: str) -> str:
+def verification_page(results: list[tuple[str, Verification, Activations, Mapping[str, Array]]], net: str) -> str:
     """One self-contained page: for each comparison heat maps, and a table with bars on a logarithmic scale.
 
     A heat map shows where a blob differs: the largest error over its channels, black for none, white for the largest.
@@ -134,7 +134,7 @@ def verification_page(results: list[tuple[str, Verification, Blobs, Mapping[str,
     return page("verification.html", net=net, sections=sections, number=number, bar=bar)
 
 
-def _plane(entry: Compared, blobs: Blobs, reference: Mapping[str, Array]) -> Array | None:
+def _plane(entry: Compared, blobs: Activations, reference: Mapping[str, Array]) -> Array | None:
     """Where a blob differs, H×W; None where that is no map, or nothing differs."""
     other = next((reference[key] for key in (entry.key, f"blob:{entry.key}") if key in reference), None)
     plane = error_plane(blobs.arrays[entry.key], other) if other is not None else None

@@ -17,10 +17,11 @@ Weights are plain dictionaries: a layer's name to its blobs, NumPy arrays in Caf
 (4, 2, 3, 3)
 """
 
+from netcompile.analysis.bilinear import bilinear
 from netcompile.surgery.blobs import Weights, read_weights, write_weights
 from netcompile.surgery.convolutionalise import Converted, convolutionalise
 from netcompile.surgery.net import Net, parse_net, read_net
-from netcompile.surgery.transplant import Transplanted, bilinear, expand_score, interp, transplant
+from netcompile.surgery.transplant import Transplanted, expand_score, interp, transplant
 
 __all__ = [
     "Converted",

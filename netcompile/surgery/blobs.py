@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from functools import partial
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
-from netcompile.caffemodel.reader import read_caffemodel
+from netcompile.caffemodel.describe import shown
+from netcompile.caffemodel.reader import read_weights as read_model
+from netcompile.caffemodel.recipe import Take
 from netcompile.caffemodel.tensorfile import Entry, write
-from netcompile.diagnostics.diagnostic import refuse
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.emit.blobs import blobs_of
+from netcompile.files.whole import whole_file
+from netcompile.surgery.net import Net
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Weights: TypeAlias = dict[str, tuple[Array, ...]]
+Weights: TypeAlias = dict[str, tuple[Array | None, ...]]
 
 _BYTES, _VARINT = 2, 0
 
@@ -24,66 +28,67 @@ _BYTES, _VARINT = 2, 0
 def read_weights(path: str | os.PathLike[str]) -> Weights:
     """Blobs by layer, float32, from a .caffemodel, a .caffemodel.h5, or a .safetensors with keys ``<layer>.<index>``.
 
-    Of several layers of one name the last counts, as in Caffe. Blobs of the old form keep their four axes. Raises
-    NetError, OSError.
+    Of several layers of one name the last counts, as in Caffe. Blobs of the old form keep their four axes. A blob that
+    the file leaves out is None: HDF5 keeps a shared one with its owner alone. Raises NetError, OSError.
     """
-    with open(path, "rb") as file:
-        head = file.read(9)
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 27:
-        return _of_safetensors(os.fspath(path))
-
     found: Weights = {}
-    for layer in read_caffemodel(path).layers:
-        blobs = tuple(np.asarray(blob.array(), np.float32) for blob in layer.blobs if blob is not None)
-        if blobs:
-            found[layer.name] = blobs
+    for layer in read_model(path).layers:
+        if any(layer.blobs):
+            name = str(Take(layer.name, 0, layer.occurrence)).removesuffix(".0")
+            found[name] = tuple(None if b is None else np.asarray(b.array(), np.float32) for b in layer.blobs)
     return found
 
 
-def _of_safetensors(path: str) -> Weights:
-
-    try:
-        tensors = load_file(path)
-    except SafetensorError as error:
-        refuse("weights-file", f"{path}: not a whole .safetensors file: {error}")
-    grouped: dict[str, dict[int, Array]] = {}
-    for key, array in tensors.items():
-        layer, _, index = key.rpartition(".")
-        if not layer or not index.isdigit():
-            refuse(
-                "weights-file",
-                f"{path}: key '{key}' is not of the form LAYER.INDEX",
-                why="weights of a compiled module have other keys and shapes than Caffe's blobs",
-                remedy="give the caffemodel, or what convert-weights makes of it without --net",
-            )
-        grouped.setdefault(layer, {})[int(index)] = array.astype(np.float32)
-    return {layer: tuple(blobs[index] for index in sorted(blobs)) for layer, blobs in grouped.items()}
+def with_shared(net: Net, weights: Mapping[str, tuple[Array | None, ...]]) -> Weights:
+    """The weights with every blob that is None, and that its layer shares, as its owner has it."""
+    found = dict(weights)
+    for blobs in blobs_of(net.graph):
+        name = blobs.node.name
+        for index, (source, spec) in enumerate(zip(blobs.sources, blobs.specs, strict=True)):
+            (owner,) = source.sources()
+            given, own = found.get(name, ()), found.get(owner.layer, ())
+            value = own[owner.index] if owner.index < len(own) else None
+            if index < len(given) and given[index] is None and value is not None:
+                value = value.reshape(spec.shape) if value.size == prod(spec.shape) else value
+                found[name] = (*given[:index], value, *given[index + 1 :])
+    return found
 
 
 def write_weights(
-    path: str | os.PathLike[str], weights: Mapping[str, tuple[Array, ...]], name: str = "",
+    path: str | os.PathLike[str], weights: Mapping[str, tuple[Array | None, ...]], name: str = "",
     types: Mapping[str, str] | None = None,
 ) -> int:  # fmt: skip
     """Write weights as .caffemodel (binary V2, which Caffe reads) or .safetensors, by the path's extension.
 
     Whole or not at all. `types` gives the layers' types, which a caffemodel keeps. Returns the bytes written. Raises
-    NetError for another extension, OSError.
+    NetError for another extension and, in a .caffemodel, for a blob that is None; OSError.
     """
     target = os.fspath(path)
     if target.endswith(".safetensors"):
         entries = [
-            Entry(f"{layer}.{index}", "float32", tuple(array.shape), lambda array=array: [_bytes(array)])  # type: ignore[misc]
+            Entry(f"{layer}.{index}", "float32", tuple(array.shape), partial(_pieces, array))
             for layer, arrays in weights.items()
             for index, array in enumerate(arrays)
+            if array is not None
         ]
         return write(target, entries, {"format": "pt"})
     if not target.endswith(".caffemodel"):
         refuse("output-path", f"'{target}' is neither .caffemodel nor .safetensors", remedy="name it so")
-    return _write_whole(target, _caffemodel(weights, name, types or {}))
+    whole: dict[str, tuple[Array, ...]] = {}
+    problems = []
+    for layer, arrays in weights.items():
+        whole[layer] = tuple(array for array in arrays if array is not None)
+        if len(whole[layer]) < len(arrays):
+            what = f"layer {shown(layer)} has no blob {arrays.index(None)}, and a .caffemodel leaves none out"
+            problems.append(Diagnostic("weights-missing", what, remedy="give weights that have it"))
+    if problems:
+        raise NetError(problems)
+    with whole_file(target) as file:
+        return sum(map(file.write, _caffemodel(whole, name, types or {})))
 
 
-def _bytes(array: Array) -> memoryview:
-    return np.ascontiguousarray(array, "<f4").reshape(-1).view("u1").data
+def _pieces(array: Array) -> list[memoryview]:
+    return [np.ascontiguousarray(array, "<f4").reshape(-1).view("u1").data]
 
 
 def _caffemodel(
@@ -104,7 +109,7 @@ def _caffemodel(
         yield _tag(100, inside) + head
         for tag, start, array in zip(parts, blobs, arrays, strict=True):
             yield tag + start
-            yield _bytes(array)
+            yield from _pieces(array)
 
 
 def _blob_head(array: Array) -> bytes:
@@ -128,20 +133,3 @@ def _varint(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
-
-
-def _write_whole(path: str, chunks: Iterator[bytes | memoryview]) -> int:
-    target = os.path.realpath(path)
-    folder, name = os.path.split(target)
-    temporary = os.path.join(folder, f".{name[:100]}.{os.urandom(4).hex()}.tmp")
-    size = 0
-    try:
-        with open(temporary, "xb") as file:
-            for chunk in chunks:
-                size += file.write(chunk)
-        os.replace(temporary, target)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
-    return size

@@ -8,6 +8,7 @@ convolution. (Long, Shelhamer, Darrell 2015, section 3.1.)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from netcompile.ir.graph import Node, Value
 from netcompile.layers.base import IntShape
 from netcompile.layers.dense import InnerProduct
 from netcompile.prototxt.message import Message
-from netcompile.surgery.blobs import Weights
+from netcompile.surgery.blobs import Weights, with_shared
 from netcompile.surgery.net import Net, of_message
 
 # Layers that do to a N×K×1×1 blob what they do to N×K, at their default axis.
@@ -88,7 +89,7 @@ def convolutionalise(
 class _Work:
     def __init__(self, net: Net, weights: Weights | None, suffix: str) -> None:
         self.net, self.suffix = net, suffix
-        self.weights: Weights | None = dict(weights) if weights is not None else None
+        self.weights: Weights | None = with_shared(net, weights) if weights is not None else None
         self.nodes = {id(node.message): node for node in net.graph.nodes}
         self.maps: dict[Value, IntShape] = {}  # values that are maps in the new net: N×C×H×W, where the old is flat
         self.renamed: dict[str, str] = {}  # top of a removed layer → its bottom
@@ -175,19 +176,19 @@ class _Work:
     def reshape(self, node: Node, name: str, shape: IntShape, transposed: bool) -> None:
         assert self.weights is not None
         blobs = self.weights.pop(node.name, None)
-        if blobs is None:
+        if blobs is None or (matrix := blobs[0]) is None:
             self.refuse(node.message, "has no weights in the file", "give the weights of this net")
             return
-        matrix = blobs[0]
-        if matrix.size != int(np.prod(shape)):
-            needed = shape_text(shape)
+        if matrix.size != prod(shape):
             self.refuse(
-                node.message, f"has {matrix.size} weights in the file, {needed} are needed", "check the input's size"
+                node.message,
+                f"has {matrix.size} weights in the file, {shape_text(shape)} are needed",
+                "check the input's size",
             )
             return
         if transposed:
             matrix = matrix.reshape(-1, shape[0]).T
-        rest = tuple(blob.reshape(-1) for blob in blobs[1:])
+        rest = tuple(None if blob is None else blob.reshape(-1) for blob in blobs[1:])
         self.weights[name] = (np.ascontiguousarray(matrix).reshape(shape), *rest)
 
 

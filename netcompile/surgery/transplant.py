@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 import torch
 
+from netcompile.analysis.bilinear import interpolating
+from netcompile.caffemodel.recipe import Take
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.text import shape_text
+from netcompile.emit.blobs import LearnedBlobs, blobs_of
 from netcompile.ir.graph import Node
 from netcompile.layers.base import BlobSpec
-from netcompile.surgery.blobs import Weights
+from netcompile.surgery.blobs import Weights, with_shared
 from netcompile.surgery.net import Net
 from netcompile.train.fillers import default, fill, problem
 
@@ -42,23 +46,28 @@ def transplant(net: Net, old: Weights, *, suffix: str = "", seed: int = 1) -> Tr
     A blob of another shape with as many numbers is taken over as they lie, as the FCN code does: O×(C·h·w) and O×C×h×w
     are the same weights. Raises NetError where the counts differ.
     """
-    renamed = _sources((node.name for node, _ in learnable(net)), old, suffix)
+    layers = learnable(net)
+    renamed = _sources((layer.node.name for layer in layers), old, suffix)
     weights: Weights = {}
     copied: list[str] = []
     coerced: list[str] = []
     filled: list[str] = []
     problems: list[Diagnostic] = []
-    for node, specs in learnable(net):
+    for layer in layers:
+        node = layer.node
         source = old.get(renamed.get(node.name, ""))
-        blobs = []
-        for index, spec in enumerate(specs):
+        blobs: list[Array | None] = []
+        for index, spec in enumerate(layer.specs):
             key = f"{node.name}.{index}"
-            if source is None or index >= len(source):
+            blob = source[index] if source is not None and index < len(source) else None
+            if blob is None and layer.sources[index] != Take(node.name, index):
+                blobs.append(None)  # the owner's
+                continue
+            if blob is None:
                 blobs.append(_filled(node, index, spec, seed))
                 filled.append(key)
                 continue
-            blob = source[index]
-            if blob.size != int(np.prod(spec.shape)):
+            if blob.size != prod(spec.shape):
                 problems.append(_misfit(node, index, spec, blob))
                 continue
             same = tuple(blob.shape) == spec.shape or _plain(blob.shape) == _plain(spec.shape)
@@ -67,6 +76,7 @@ def transplant(net: Net, old: Weights, *, suffix: str = "", seed: int = 1) -> Tr
         weights[node.name] = tuple(blobs)
     if problems:
         raise NetError(problems)
+    weights = with_shared(net, weights)
     counts = {renamed[name]: len(blobs) for name, blobs in weights.items() if name in renamed}
     dropped = [name for name in old if name not in counts]
     for name, found in old.items():
@@ -83,13 +93,11 @@ def _sources(names: Iterable[str], old: Weights, suffix: str) -> dict[str, str]:
     return found
 
 
-def learnable(net: Net) -> list[tuple[Node, tuple[BlobSpec, ...]]]:
+def learnable(net: Net) -> list[LearnedBlobs]:
     """Layers with blobs, the first of each name: the one that Caffe's files give weights to."""
-    found: dict[str, tuple[Node, tuple[BlobSpec, ...]]] = {}
-    for node in net.graph.nodes:
-        specs = net.blobs(node)
-        if specs and node.name not in found:
-            found[node.name] = (node, specs)
+    found: dict[str, LearnedBlobs] = {}
+    for blobs in blobs_of(net.graph):
+        found.setdefault(blobs.node.name, blobs)
     return list(found.values())
 
 
@@ -117,34 +125,17 @@ def _misfit(node: Node, index: int, spec: BlobSpec, blob: Array) -> Diagnostic:
         f"layer '{node.name}' blob {index} is {shape_text(spec.shape)} in the net, "
         f"{shape_text(blob.shape)} in the weights",
         node.message.span_of("name") if node.message.has("name") else node.message.span,
-        why=f"the net needs {int(np.prod(spec.shape))} numbers, the weights have {blob.size}",
+        why=f"the net needs {prod(spec.shape)} numbers, the weights have {blob.size}",
         remedy="rename the layer if it is to be trained anew; expand-score adds classes to a score layer",
     )
-
-
-def bilinear(height: int, width: int | None = None) -> Array:
-    """The kernel that interpolates bilinearly when it upsamples: a pyramid, float32.
-
-    >>> bilinear(4)[1].tolist()
-    [0.1875, 0.5625, 0.5625, 0.1875]
-    >>> bilinear(3)[1].tolist()
-    [0.5, 1.0, 0.5]
-    """
-
-    def ramp(size: int) -> Array:
-        factor = (size + 1) // 2
-        centre = factor - 1 if size % 2 else factor - 0.5
-        return np.asarray(1 - np.abs(np.arange(size) - centre) / factor)
-
-    return np.outer(ramp(height), ramp(height if width is None else width)).astype(np.float32)
 
 
 def upsampling(net: Net) -> tuple[str, ...]:
     """The layers that the FCN code interpolates with: those with "up" in their names, that have a kernel."""
     return tuple(
-        node.name
-        for node, specs in learnable(net)
-        if node.type == "Deconvolution" and "up" in node.name and len(specs[0].shape) == 4
+        layer.node.name
+        for layer in learnable(net)
+        if layer.node.type == "Deconvolution" and "up" in layer.node.name and len(layer.specs[0].shape) == 4
     )
 
 
@@ -157,25 +148,24 @@ def interp(weights: Weights, layers: Iterable[str]) -> Weights:
     problems = []
     for layer in layers:
         blobs = weights.get(layer)
-        if blobs is None or blobs[0].ndim != 4:
-            known = ", ".join(name for name, found in weights.items() if found[0].ndim == 4)
+        kernels = None if blobs is None else blobs[0]
+        if blobs is None or kernels is None or kernels.ndim != 4:
+            known = ", ".join(name for name, (first, *_) in weights.items() if first is not None and first.ndim == 4)
             problems.append(
                 Diagnostic("surgery", f"there is no layer '{layer}' with a kernel", why=f"there are {known}")
             )
             continue
-        many, each, high, wide = blobs[0].shape
+        many, each = kernels.shape[:2]
         if each not in (1, many):
             problems.append(
                 Diagnostic(
                     "surgery",
-                    f"layer '{layer}' cannot interpolate: its blob is {shape_text(blobs[0].shape)}",
+                    f"layer '{layer}' cannot interpolate: its blob is {shape_text(kernels.shape)}",
                     why="every channel is upsampled by itself, so inputs and outputs must be equally many",
                 )
             )
             continue
-        kernel = np.zeros_like(blobs[0])
-        kernel[np.arange(many), np.arange(many) if each > 1 else 0] = bilinear(high, wide)
-        out[layer] = (kernel, *blobs[1:])
+        out[layer] = (interpolating(kernels.shape), *blobs[1:])
     if problems:
         raise NetError(problems)
     return out
@@ -197,6 +187,9 @@ def expand_score(weights: Weights, layer: str, old: Weights, old_layer: str | No
         refuse("surgery", what)
     blobs = []
     for index, (new, known) in enumerate(zip(target, source, strict=False)):
+        if new is None or known is None:
+            what = f"the old weights leave out blob {index} of '{old_layer or layer}'"
+            refuse("surgery", what, why="HDF5 keeps a shared blob with its owner alone")
         known = known.reshape(known.shape[-1:]) if new.ndim == 1 else known
         if known.ndim != new.ndim or known.shape[1:] != new.shape[1:] or known.shape[0] > new.shape[0]:
             refuse(

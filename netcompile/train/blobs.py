@@ -9,38 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
 
-from netcompile.caffemodel.recipe import (
-    Add,
-    Combined,
-    Concat,
-    Constant,
-    Diagonal,
-    Divide,
-    Flip,
-    Multiply,
-    Recipe,
-    Reshape,
-    Rsqrt,
-    ScaledByFactor,
-    Slice,
-    Subtract,
-    Take,
-    Transpose,
-    sources,
-)
+from netcompile.analysis.bilinear import interpolating
+from netcompile.caffemodel.recipe import Arrays, Recipe, Take
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
-from netcompile.diagnostics.source import Span
 from netcompile.emit.module import Module
-from netcompile.layers.base import BlobSpec, IntShape
+from netcompile.layers.base import BlobSpec
 from netcompile.train import fillers
 
 
 @dataclass(frozen=True, slots=True)
-class Blob:
+class LearnedBlob:
     """One learnable blob: whose it is, how it is drawn, and how it is learned."""
 
     take: Take
@@ -58,43 +41,15 @@ class Blob:
         return self.lr_mult != 0 or self.layer_type in ("LSTM", "RNN")
 
 
-@dataclass(frozen=True, slots=True)
-class LayerBlobs:
-    """A layer's blobs as a caffemodel has them; `owners`: which storage each is, for shared ones another layer's."""
-
-    name: str
-    type: str
-    occurrence: int
-    shapes: tuple[IntShape, ...]
-    owners: tuple[Take, ...]
-    span: Span
-
-    def key(self, index: int) -> str:
-        """The blob's name in files: ``<layer>.<index>``, ``<layer>#2.<index>`` for the second layer of a name."""
-        return f"{self.name}{f'#{self.occurrence + 1}' if self.occurrence else ''}.{index}"
-
-
-def layers_of(module: Module) -> tuple[LayerBlobs, ...]:
-    """Every layer with blobs, in net order."""
-    found = []
-    for blobs in module.blobs:
-        node = blobs.node
-        owners = tuple(sources(source)[0] for source in blobs.sources)
-        where = node.message.span_of("name") if node.message.has("name") else node.message.span
-        shapes = tuple(spec.shape for spec in blobs.specs)
-        found.append(LayerBlobs(node.name, node.type, node.occurrence, shapes, owners, where))
-    return tuple(found)
-
-
-def blobs_of(module: Module) -> tuple[Blob, ...]:
+def blobs_of(module: Module) -> tuple[LearnedBlob, ...]:
     """The blobs that own their storage, in net order (Caffe's learnable_params)."""
-    owned: dict[Take, Blob] = {}
+    owned: dict[Take, LearnedBlob] = {}
     given: dict[Take, set[str]] = {}
     for blobs in module.blobs:
         node = blobs.node
         specs = node.message.all("param")
         for index, (spec, source) in enumerate(zip(blobs.specs, blobs.sources, strict=True)):
-            own, owner = Take(node.name, index, node.occurrence), sources(source)[0]
+            own, owner = Take(node.name, index, node.occurrence), source.sources()[0]
             param = specs[index] if index < len(specs) else None
             values = {"lr_mult": 1.0, "decay_mult": 1.0}
             if owner == own:
@@ -108,11 +63,13 @@ def blobs_of(module: Module) -> tuple[Blob, ...]:
             if node.type == "BatchNorm":  # running statistics are never learned
                 values["lr_mult"] = 0.0
             kept = owned.get(owner)
-            owned[owner] = Blob(owner, kept.layer_type if kept else node.type, kept.spec if kept else spec, **values)
+            owned[owner] = LearnedBlob(
+                owner, kept.layer_type if kept else node.type, kept.spec if kept else spec, **values
+            )
     return tuple(owned.values())
 
 
-def draw(blobs: tuple[Blob, ...], generator: Generator) -> dict[Take, Tensor]:
+def draw(blobs: tuple[LearnedBlob, ...], generator: Generator) -> dict[Take, Tensor]:
     """Every blob as its filler draws it, in net order, on the CPU. Raises NetError for fillers that cannot be."""
     problems: list[Diagnostic] = []
     for blob in blobs:
@@ -128,7 +85,7 @@ def draw(blobs: tuple[Blob, ...], generator: Generator) -> dict[Take, Tensor]:
     return tensors
 
 
-def interpolate(blobs: tuple[Blob, ...], tensors: Mapping[Take, Tensor]) -> tuple[str, ...]:
+def interpolate(blobs: tuple[LearnedBlob, ...], tensors: Mapping[Take, Tensor]) -> tuple[str, ...]:
     """Give every Deconvolution without a filler the kernels of bilinear interpolation, each channel to itself.
 
     The FCN reference code does this from Python before it trains: its nets keep these kernels fixed and name no
@@ -141,50 +98,14 @@ def interpolate(blobs: tuple[Blob, ...], tensors: Mapping[Take, Tensor]) -> tupl
             continue
         if len(shape) != 4 or shape[2] != shape[3] or shape[1] not in (1, shape[0]):
             continue
-        kernel = fillers.bilinear((1, 1, *shape[2:]))[0, 0]
         with torch.no_grad():
-            tensor = tensors[blob.take]
-            tensor.zero_()
-            for channel in range(shape[0]):
-                tensor[channel, channel if shape[1] > 1 else 0] = kernel
+            tensors[blob.take].copy_(torch.from_numpy(interpolating(shape, "float32")))
         done.append(blob.take.layer)
     return tuple(done)
 
 
 def evaluate(recipe: Recipe, blobs: Mapping[Take, Tensor], device: torch.device) -> Tensor:
     """A tensor of the module from Caffe's blobs, differentiable. A bare `Take` gives the blob itself, not a copy."""
-    match recipe:
-        case Take():
-            return blobs[recipe]
-        case Constant(value, shape, dtype):
-            return torch.full(shape, value, dtype=getattr(torch, dtype), device=device)
-        case Concat(parts, axis):
-            return torch.cat([evaluate(part, blobs, device) for part in parts], axis)
-        case Add(a, b):
-            return evaluate(a, blobs, device) + evaluate(b, blobs, device)
-        case Subtract(a, b):
-            return evaluate(a, blobs, device) - evaluate(b, blobs, device)
-        case Multiply(a, b):
-            return evaluate(a, blobs, device) * evaluate(b, blobs, device)
-        case Divide(a, b):
-            return evaluate(a, blobs, device) / evaluate(b, blobs, device)
-        case ScaledByFactor(of, factor):
-            number = evaluate(factor, blobs, device).reshape(())
-            return evaluate(of, blobs, device) * torch.where(number == 0, number, 1 / number)
-        case Reshape(of, shape):
-            return evaluate(of, blobs, device).reshape(shape)
-        case Transpose(of, axes):
-            return evaluate(of, blobs, device).permute(axes)
-        case Flip(of, axes):
-            return evaluate(of, blobs, device).flip(axes)
-        case Slice(of, axis, start, stop):
-            return evaluate(of, blobs, device).narrow(axis, start, stop - start)
-        case Diagonal(of):
-            values = evaluate(of, blobs, device)
-            index = torch.arange(len(values), device=device)
-            return values[index, index][:, None]
-        case Combined(of, axis, factors):
-            values = evaluate(of, blobs, device).movedim(axis, -1)
-            return values @ torch.tensor(factors, dtype=values.dtype, device=device)
-        case Rsqrt(of, eps):
-            return (evaluate(of, blobs, device) + eps).rsqrt()
+    arrays = Arrays(torch, partial(torch.full, device=device), Tensor.to)
+    found: Tensor = recipe.evaluate(blobs.__getitem__, arrays)
+    return found

@@ -5,11 +5,12 @@ Distributions are Caffe's, the random numbers are torch's: the same seed gives o
 
 from __future__ import annotations
 
-from math import ceil, prod, sqrt
+from math import prod, sqrt
 
 import torch
 from torch import Generator, Tensor
 
+from netcompile.analysis.bilinear import bilinear
 from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.diagnostics.nearest import did_you_mean, nearest
 from netcompile.layers.params import filler_mistake
@@ -59,15 +60,6 @@ def fan(shape: tuple[int, ...], norm: str) -> float:
     return {"FAN_IN": fan_in / 1, "FAN_OUT": fan_out / 1, "AVERAGE": (fan_in + fan_out) / 2}[norm]
 
 
-def bilinear(shape: tuple[int, ...]) -> Tensor:
-    """The kernel of bilinear interpolation in every window of an N×C×k×k blob."""
-    width = shape[3]
-    factor = ceil(width / 2)
-    centre = (width - 1) / (2.0 * factor)
-    ramp = 1 - (torch.arange(width, dtype=torch.float32) / factor - centre).abs()
-    return (ramp[:, None] * ramp[None, :]).expand(shape).contiguous()
-
-
 def fill(shape: tuple[int, ...], filler: Message | None, generator: Generator, constant: float = 0.0) -> Tensor:
     """A float32 tensor as `filler` draws it; without a filler, `constant` everywhere."""
     out = torch.empty(shape)
@@ -95,6 +87,6 @@ def fill(shape: tuple[int, ...], filler: Message | None, generator: Generator, c
         case "msra":
             return out.normal_(0, sqrt(2.0 / fan(shape, filler.get("variance_norm"))), generator=generator)
         case "bilinear":
-            return bilinear(shape)
+            return torch.from_numpy(bilinear(shape[2], shape[3], "float32")).expand(shape).contiguous()
         case _:
             raise ValueError(f"no filler {kind!r}")

@@ -8,19 +8,20 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from math import isfinite
+from math import isfinite, prod
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from netcompile.caffemodel.plan import LayerSpec
 from netcompile.caffemodel.recipe import Take
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.layers.base import AUTOMATIC
 from netcompile.prototxt.schema import float32
 from netcompile.train import parallel
-from netcompile.train.blobs import Blob, LayerBlobs
+from netcompile.train.blobs import LearnedBlob
 from netcompile.train.data.base import Batches
 from netcompile.train.net import Net
 from netcompile.train.parallel import Group
@@ -49,8 +50,8 @@ class Training:
     solver: Solver
     net: Net
     batches: Batches
-    layers: tuple[LayerBlobs, ...]
-    infos: tuple[Blob, ...]
+    layers: tuple[LayerSpec, ...]
+    infos: tuple[LearnedBlob, ...]
     blobs: dict[Take, Tensor]
     device: torch.device
     seed: int
@@ -231,7 +232,7 @@ class Training:
         if group.world > 1:
             shapes = {name: test.net.analysed.shapes[test.net.analysed.graph.blobs[name]] for name in test.net.outputs}
             for name, shape in shapes.items():
-                sums.setdefault(name, torch.zeros(int(np.prod(shape)), dtype=torch.float64))
+                sums.setdefault(name, torch.zeros(prod(shape), dtype=torch.float64))
             parallel.sum_gradients([total, *(sums[name] for name in test.net.outputs)])
         if self.solver.test_compute_loss:
             self.say(f"Test loss: {_number(float(total) / test.iterations)}")

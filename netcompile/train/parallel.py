@@ -22,7 +22,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from netcompile.caffemodel.recipe import Take, sources
+from netcompile.caffemodel.recipe import Take
 from netcompile.emit.module import Module
 from netcompile.ir.graph import Node, Value
 from netcompile.layers.base import Arity, Emission, Emitted, Layer, Shape
@@ -318,5 +318,5 @@ def summed_blobs(module: Module, users: frozenset[tuple[str, int]]) -> frozenset
         for blobs in module.blobs
         if (blobs.node.name, blobs.node.occurrence) in users
         for source in blobs.sources
-        for owner in sources(source)
+        for owner in source.sources()
     )

@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from netcompile.caffemodel.plan import LayerSpec
 from netcompile.caffemodel.recipe import Take
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.text import shape_text
+from netcompile.emit.weights import layer_specs
 from netcompile.pipeline import Analysed
 from netcompile.train import parallel
-from netcompile.train.blobs import Blob, LayerBlobs, blobs_of, draw, interpolate, layers_of
+from netcompile.train.blobs import LearnedBlob, blobs_of, draw, interpolate
 from netcompile.train.data.arrays import read_arrays
 from netcompile.train.data.base import Batches
 from netcompile.train.data.sources import Wanted, feed
@@ -81,7 +83,7 @@ def prepare(
         what = f"the net '{train.name}' has no loss to train on"
         why = "no top of a loss layer, and no top with a loss_weight, takes part in phase TRAIN"
         refuse("no-loss", what, solver.train_net.span, why)
-    layers, infos = layers_of(net.module), blobs_of(net.module)
+    layers, infos = layer_specs(net.module), blobs_of(net.module)
     generator = torch.Generator().manual_seed(seed)
     blobs = draw(infos, generator)
     if wishes.interp:
@@ -204,19 +206,21 @@ def _test(
             why = f"{shape_text(info.spec.shape)} against {shape_text(tensor.shape)}"
             refuse("test-net", what, ref.span, why)
         own[info.take] = tensor
-    alone = [layer for layer in layers_of(net.module) if any((o.layer, o.index) not in shared for o in layer.owners)]
+    alone = [
+        layer for layer in layer_specs(net.module) if any((o.layer, o.index) not in shared for o in layer.owners())
+    ]
     copied = {name for path in wishes.weights for name in copy_weights(path, alone, own, needed=False).layers}
     note([_untrained(layer) for layer in alone if layer.name not in copied])
     return TestNet(net, batches, own, count)
 
 
-def _untrained(layer: LayerBlobs) -> Diagnostic:
+def _untrained(layer: LayerSpec) -> Diagnostic:
     what = f"layer '{layer.name}' of the test net is not in the trained net"
     why = "it is tested with the weights that its fillers draw, as in Caffe"
     return Diagnostic("test-net", what, layer.span, why, "give it the name of a trained layer", "warning")
 
 
-def _idle(infos: Sequence[Blob]) -> list[Diagnostic]:
+def _idle(infos: Sequence[LearnedBlob]) -> list[Diagnostic]:
     """A note for every deconvolution that starts at zero and stays there."""
     return [
         Diagnostic(

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from netcompile.files.whole import whole_file
 from netcompile.train import parallel
 from netcompile.train.loop import Training
-from netcompile.train.snapshot import caffe_blobs, write_json, write_tensors
+from netcompile.train.snapshot import caffe_blobs, json_bytes, write_tensors
 
 
 def train(prepare: Callable[[], Training], out: str, resume: str | None = None) -> bool:
@@ -30,7 +31,8 @@ def train(prepare: Callable[[], Training], out: str, resume: str | None = None) 
                 return False
         if training.group.leads:
             write_tensors(os.path.join(out, "final.safetensors"), caffe_blobs(training.layers, training.blobs))
-            write_json(os.path.join(out, "log.json"), {"loss": training.losses})
+            with whole_file(os.path.join(out, "log.json")) as file:
+                file.write(json_bytes({"loss": training.losses}))
         return True
     finally:
         parallel.leave()

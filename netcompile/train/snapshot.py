@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
+from netcompile.caffemodel.plan import LayerSpec
 from netcompile.caffemodel.recipe import Take
+from netcompile.caffemodel.tensorfile import Entry, write
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
-from netcompile.train.blobs import LayerBlobs
+from netcompile.files.whole import recover, whole_folder
 
 FORMAT = 1
 
@@ -36,50 +38,48 @@ class Progress:
     format: int = field(default=FORMAT)
 
 
-def caffe_blobs(layers: Sequence[LayerBlobs], blobs: Mapping[Take, Tensor]) -> dict[str, Tensor]:
+def caffe_blobs(layers: Sequence[LayerSpec], blobs: Mapping[Take, Tensor]) -> dict[str, Tensor]:
     """Copies of all blobs under ``<layer>.<index>``; as Caffe writes them, shared ones with every layer of theirs."""
     return {
-        layer.key(index): blobs[owner].detach().to("cpu", torch.float32).reshape(shape).clone()
+        str(take): blobs[owner].detach().to("cpu", torch.float32).reshape(shape).clone()
         for layer in layers
-        for index, (owner, shape) in enumerate(zip(layer.owners, layer.shapes, strict=True))
+        for take, owner, shape in zip(layer.takes(), layer.owners(), layer.blobs, strict=True)
     }
 
 
 def write_tensors(path: str, tensors: Mapping[str, Tensor]) -> None:
     """A .safetensors file, whole or not at all. Raises OSError."""
-
-    _write(path, save({key: tensor.contiguous() for key, tensor in tensors.items()}, {"format": "pt"}))
-
-
-def write_json(path: str, value: object) -> None:
-    """A JSON file, whole or not at all. Raises OSError."""
-    _write(path, (json.dumps(value, indent=1) + "\n").encode())
+    entries = []
+    for key, tensor in tensors.items():
+        data = tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data
+        entries.append(Entry(key, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), [data].copy))
+    write(path, entries, {"format": "pt"})
 
 
-def _write(path: str, data: bytes) -> None:
-    folder, name = os.path.split(os.path.abspath(path))
-    os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, f".{name[:100]}.{os.urandom(4).hex()}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
+def json_bytes(value: object) -> bytes:
+    """A JSON text with an entry a line."""
+    return (json.dumps(value, indent=1) + "\n").encode()
 
 
 def write_snapshot(prefix: str, progress: Progress, weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
-    """``PREFIX_iter_N.safetensors`` (the blobs), ``….state.safetensors`` and last ``….json``: its path is returned."""
-    stem = f"{prefix}_iter_{progress.iteration}"
-    write_tensors(f"{stem}.safetensors", weights)
-    write_tensors(f"{stem}.state.safetensors", state)
+    """``PREFIX_iter_N.safetensors`` (the blobs), ``….state.safetensors`` and ``….json``, whose path is returned.
+
+    The three appear together. Raises OSError.
+    """
+    folder, stem = os.path.split(f"{prefix}_iter_{progress.iteration}")
     values = asdict(progress)
-    values["weights"] = os.path.basename(f"{stem}.safetensors")
-    values["state"] = os.path.basename(f"{stem}.state.safetensors")
-    write_json(f"{stem}.json", values)
-    return f"{stem}.json"
+    values["weights"] = f"{stem}.safetensors"
+    values["state"] = f"{stem}.state.safetensors"
+    with whole_folder(folder or ".", _group(stem)) as staged:
+        write_tensors(staged.add(values["weights"]), weights)
+        write_tensors(staged.add(values["state"]), state)
+        staged.write(f"{stem}.json", json_bytes(values))
+    return os.path.join(folder, f"{stem}.json")
+
+
+def _group(stem: str) -> str:
+    """Several trainings may write to one folder at once."""
+    return f"-{stem[:100]}"
 
 
 def read_snapshot(path: str) -> tuple[Progress, dict[str, Tensor], dict[str, Tensor]]:
@@ -89,6 +89,8 @@ def read_snapshot(path: str) -> tuple[Progress, dict[str, Tensor], dict[str, Ten
         remedy = "give the .json of a snapshot that train wrote"
         return NetError(Diagnostic("snapshot", f"{path}: {what}", why=why, remedy=remedy))
 
+    folder, name = os.path.split(path)
+    recover(folder or ".", _group(name.removesuffix(".json")))
     try:
         with open(path, encoding="utf-8") as file:
             values: Any = json.load(file)
@@ -102,7 +104,6 @@ def read_snapshot(path: str) -> tuple[Progress, dict[str, Tensor], dict[str, Ten
         progress = Progress(**values)
     except (TypeError, KeyError):
         raise no("not a snapshot", "its fields are not those of a snapshot") from None
-    folder = os.path.dirname(path)
     loaded = []
     for name in (progress.weights, progress.state):
         part = os.path.join(folder, os.path.basename(name))
@@ -116,10 +117,10 @@ def read_snapshot(path: str) -> tuple[Progress, dict[str, Tensor], dict[str, Ten
 
 
 def restore(
-    path: str, tensors: Mapping[str, Tensor], layers: Sequence[LayerBlobs], blobs: Mapping[Take, Tensor]
+    path: str, tensors: Mapping[str, Tensor], layers: Sequence[LayerSpec], blobs: Mapping[Take, Tensor]
 ) -> None:
     """Put a snapshot's blobs back. Raises NetError where they are not the net's."""
-    mine = {layer.key(index): owner for layer in layers for index, owner in enumerate(layer.owners)}
+    mine = {str(take): owner for layer in layers for take, owner in zip(layer.takes(), layer.owners(), strict=True)}
     if mine.keys() != tensors.keys():
         odd = sorted(mine.keys() ^ tensors.keys())
         refuse(

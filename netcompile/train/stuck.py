@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from netcompile.caffemodel.recipe import Take, sources
+from netcompile.caffemodel.recipe import Take
 from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.diagnostics.source import Span
-from netcompile.emit.blobs import Blobs
+from netcompile.emit.blobs import LearnedBlobs
 from netcompile.ir.graph import Graph, Node, Value
-from netcompile.train.blobs import Blob
+from netcompile.train.blobs import LearnedBlob
 from netcompile.train.net import Net
 
 NAMED = 6  # layers that a message names
@@ -39,7 +39,7 @@ Key = tuple[str, int]  # a layer: its name, and which of that name it is
 
 
 def stuck(
-    net: Net, infos: Sequence[Blob], blobs: Mapping[Take, Tensor], gradients: Mapping[Take, Tensor], where: Span
+    net: Net, infos: Sequence[LearnedBlob], blobs: Mapping[Take, Tensor], gradients: Mapping[Take, Tensor], where: Span
 ) -> list[Diagnostic]:
     """A warning for every cause for which layers get no gradient, now and later; `gradients` are the first step's.
 
@@ -91,9 +91,9 @@ def _key(node: Node) -> Key:
     return node.name, node.occurrence
 
 
-def _layer(node: Node, part: Blobs, learned: set[Take]) -> _Layer:
+def _layer(node: Node, part: LearnedBlobs, learned: set[Take]) -> _Layer:
     """A layer's blobs, by the storage that they have."""
-    owners = [sources(source)[0] for source in part.sources]
+    owners = [source.sources()[0] for source in part.sources]
     kernels = tuple(o for o, spec in zip(owners, part.specs, strict=True) if spec.meaning == "kernel")
     return _Layer(node, tuple(o for o in owners if o in learned), kernels)
 

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-import netcompile.cli.whole_folder as whole_folder_module
+import netcompile.files.whole as whole_folder_module
 
 DEMO = ("shapes-fcn8s/deploy.prototxt", "--weights", "shapes-fcn8s.caffemodel")
 FILES = ["shapes_fcn8s.py", "offsets.json", "report.html", "shapes_fcn8s.safetensors", "manifest.json"]
@@ -141,6 +141,23 @@ def test_a_failing_write_leaves_the_old_build(netcompile, demo, tmp_path, monkey
     monkeypatch.setattr("netcompile.caffemodel.tensorfile.header", fail)
     assert netcompile("build", *DEMO, "-O", "0", "-o", folder).code == code
     assert contents(folder) == before
+
+
+def test_a_build_that_was_killed_half_way_is_finished_when_read(netcompile, demo, tmp_path):
+    from netcompile.runtime.loaded import is_build, load_build
+
+    folder = tmp_path / "out"
+    assert netcompile("build", *DEMO, "-O", "0", "-o", folder).code == 0
+    ready = folder / ".netcompile-partial" / "ready"
+    ready.mkdir(parents=True)
+    new = contents(demo)
+    for name in ("manifest.json", "shapes_fcn8s.py"):  # the others were moved already
+        (ready / name).write_bytes(new.pop(name))
+    for name, data in new.items():
+        (folder / name).write_bytes(data)
+    assert is_build(str(folder))
+    assert contents(folder) == contents(demo)
+    assert load_build(str(folder)).name == load_build(str(demo)).name
 
 
 def test_a_refused_net_writes_nothing(netcompile, tmp_path):

@@ -145,9 +145,10 @@ def test_a_blob_called_file_or_with_commas(netcompile, tmp_path):
         'layer { name: "r" type: "ReLU" bottom: "file" top: "a,b" }\n'
     )
     np.savez(tmp_path / "in.npz", **{"x": np.zeros(1)})
-    from netcompile.cli.arrays import write_npz
+    from netcompile.files.npz import write_npz
 
-    write_npz(str(tmp_path / "in.npz"), {"file": np.array([-1, 2], np.float32)})
+    with open(tmp_path / "in.npz", "wb") as file:
+        write_npz(file, {"file": np.array([-1, 2], np.float32)})
     arguments = ["run", net, "--inputs", tmp_path / "in.npz", "--out", tmp_path / "out.npz"]
     assert netcompile(*arguments, "--blobs", "a,b", "--blobs", "file").code == 0
     with np.load(tmp_path / "out.npz") as found:

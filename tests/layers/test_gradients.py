@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from netcompile.caffemodel.recipe import Take, sources
+from netcompile.caffemodel.recipe import Take
 from netcompile.ir.build import Options
 from netcompile.pipeline import analyse, compile_net
 from netcompile.prototxt.recognise import open_source
@@ -49,7 +49,7 @@ def test_autograd_is_caffes_backward(case: ConformanceCase) -> None:
     noise = 1e-6 * max(np.abs(g).max() for g in tops.values())  # where large terms cancel
 
     learned = dict(made.named_parameters())
-    keys = {sources(w.recipe)[0]: w.key for w in module.weights if w.key in learned}
+    keys = {w.recipe.sources()[0]: w.key for w in module.weights if w.key in learned}
     found = {f"diff:{blob}": x.grad for blob, x in feed.items()}
     for take, key in keys.items():
         found[f"pdiff:{take.layer}/{take.index}"] = learned[key].grad

@@ -15,8 +15,10 @@ from PIL import Image
 from netcompile.analysis.outputs import output_kinds
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
+from netcompile.files.npz import made_by_npz, write_npz
+from netcompile.files.whole import PARTIAL, claimed
 from netcompile.pipeline import analyse
-from netcompile.runtime.outputs import PARTIAL, Outputs, claimed, made_by_npz, npz
+from netcompile.runtime.outputs import Outputs
 from netcompile.runtime.ranks import Ranks
 from netcompile.runtime.score_maps import grey, labels_of, probabilities
 from netcompile.runtime.segment import Read, batches
@@ -104,7 +106,7 @@ def test_a_file_appears_when_it_is_complete(tmp_path):
 
 
 def test_without_unnamed_files(tmp_path, monkeypatch):
-    monkeypatch.setattr("netcompile.runtime.outputs._unnamed", lambda folder: None)
+    monkeypatch.setattr("netcompile.files.whole._unnamed", lambda folder: None)
     with claimed(str(tmp_path), True, wait):
         out = Outputs(str(tmp_path), "s")
         out.write(str(tmp_path / "x"), lambda file: file.write(b"abc") and None)
@@ -128,12 +130,12 @@ def test_two_runs_do_not_share_a_folder(tmp_path):
 def test_an_archive_says_what_made_it(tmp_path):
     path = tmp_path / "x.npz"
     with path.open("wb") as file:
-        npz(file, "prob", np.eye(3), "abc")
+        write_npz(file, {"prob": np.eye(3)}, "abc", compressed=True)
     assert made_by_npz(str(path)) == "abc"
     with np.load(path) as archive:
         assert np.array_equal(archive["prob"], np.eye(3))
     again = io.BytesIO()
-    npz(again, "prob", np.eye(3), "abc")
+    write_npz(again, {"prob": np.eye(3)}, "abc", compressed=True)
     assert again.getvalue() == path.read_bytes()
     whole = path.read_bytes()
     for end in (0, 10, len(whole) // 2, len(whole) - 20, len(whole) - 1):

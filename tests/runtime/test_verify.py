@@ -8,7 +8,7 @@ from io import BytesIO, TextIOWrapper
 import numpy as np
 import pytest
 
-from netcompile.runtime.blobs import Blobs, Place, with_variables
+from netcompile.runtime.blobs import Activations, Place, with_variables
 from netcompile.runtime.verify import Verification, compare, verify
 from netcompile.runtime.verify_report import heat
 from tests.conftest import CASES
@@ -249,7 +249,7 @@ def test_shapes_that_differ():
 
 
 def test_names_that_two_blobs_could_have_are_not_guessed():
-    blobs = Blobs(
+    blobs = Activations(
         {"a/b": np.zeros(1), "a-b": np.ones(1), "c/d": np.ones(1)}, dict.fromkeys(["a/b", "a-b", "c/d"], PLACE)
     )
     found = verify(blobs, {"a_b": np.zeros(1), "c_d": np.ones(1)})

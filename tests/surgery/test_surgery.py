@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -346,7 +347,7 @@ def test_safetensors_of_a_module_are_refused(tmp_path):
     from safetensors.numpy import save_file
 
     save_file({"conv.weight": np.zeros(3, np.float32)}, tmp_path / "m.safetensors")
-    with pytest.raises(NetError, match=r"key 'conv\.weight' is not of the form LAYER\.INDEX"):
+    with pytest.raises(NetError, match=r"'conv\.weight' is no blob of a layer"):
         surgery.read_weights(tmp_path / "m.safetensors")
 
 
@@ -420,3 +421,49 @@ def test_mistakes(capsys, tmp_path, monkeypatch, arguments, what):
     code, _, err = call(capsys, *arguments)
     assert (code, what in err) == (2, True), err
     assert list(tmp_path.iterdir()) == []
+
+
+SHARED = (
+    POOL
+    + """layer { name: "a" type: "InnerProduct" bottom: "d" top: "a" param { name: "w" } inner_product_param {
+      num_output: 2 } }
+    layer { name: "b" type: "InnerProduct" bottom: "d" top: "b" param { name: "w" } inner_product_param {
+      num_output: 2 } }
+"""
+)
+
+
+def test_a_blob_that_hdf5_leaves_out_is_its_owners(tmp_path):
+    """The bias of a layer that shares its weights is blob 1 of it, not blob 0, and the weights are the owner's."""
+    matrix, first, second = np.arange(36, dtype=np.float32), np.float32([1, 2]), np.float32([3, 4])
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["data/a/0"], file["data/a/1"], file["data/b/1"] = matrix.reshape(2, 18), first, second
+    old = surgery.read_weights(tmp_path / "w.h5")
+    assert old["b"][0] is None
+    assert np.array_equal(old["b"][1], second)
+    net = surgery.parse_net(SHARED)
+    moved = surgery.transplant(net, old)
+    assert (moved.copied, moved.filled) == (("a.0", "a.1", "b.1"), ())
+    for weights in (moved.weights, surgery.convolutionalise(net, old).weights):
+        surgery.write_weights(tmp_path / "w.caffemodel", weights)
+        found = surgery.read_weights(tmp_path / "w.caffemodel")
+        for name, bias in (("a", first), ("b", second)):
+            assert np.array_equal(found[name][0].ravel(), matrix)
+            assert np.array_equal(found[name][1], bias)
+    with pytest.raises(NetError, match=r"layer 'b' has no blob 0, and a \.caffemodel leaves none out"):
+        surgery.write_weights(tmp_path / "w.caffemodel", old)
+    with pytest.raises(NetError, match="the old weights leave out blob 0 of 'b'"):
+        surgery.expand_score(moved.weights, "b", old)
+    surgery.write_weights(tmp_path / "w.safetensors", old)
+    again = surgery.read_weights(tmp_path / "w.safetensors")
+    assert again["b"][0] is None
+    assert np.array_equal(again["b"][1], second)
+
+
+def test_layers_that_share_a_blob_are_filled_alike():
+    weights = surgery.transplant(surgery.parse_net(SHARED.replace("num_output: 2", FILLED)), {}).weights
+    assert weights["a"][0].any()
+    assert np.array_equal(weights["a"][0], weights["b"][0])
+
+
+FILLED = 'num_output: 2 weight_filler { type: "xavier" }'

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from netcompile.emit.weights import layer_specs
 from netcompile.ir.build import Options
 from netcompile.pipeline import analyse
 from netcompile.prototxt.recognise import open_source
-from netcompile.train.blobs import blobs_of, draw, layers_of
+from netcompile.train.blobs import blobs_of, draw
 from netcompile.train.net import compiled
 from netcompile.train.weights import copy_weights
 from tests.conftest import CASES, ConformanceCase
@@ -29,7 +30,7 @@ def test_gradients_are_caffes(case: ConformanceCase) -> None:
     reference, inputs = case.arrays("gradients"), case.arrays("inputs")
     options = Options(case.phase == "TRAIN", case.level, case.stages, fed=frozenset(inputs), with_loss=True)
     net = compiled(analyse(open_source(case.net), options).require())
-    infos, layers = blobs_of(net.module), layers_of(net.module)
+    infos, layers = blobs_of(net.module), layer_specs(net.module)
     blobs = draw(infos, torch.Generator())
     if case.weights is not None:
         copy_weights(str(case.weights), layers, blobs)
@@ -48,7 +49,7 @@ def test_gradients_are_caffes(case: ConformanceCase) -> None:
     if total.requires_grad:
         total.backward()
 
-    owners = {f"{layer.name}/{i}": owner for layer in layers for i, owner in enumerate(layer.owners)}
+    owners = {f"{layer.name}/{i}": owner for layer in layers for i, owner in enumerate(layer.owners())}
     gradients = {f"diff:{name}": tensor.grad for name, tensor in batch.items()}
     gradients |= {f"pdiff:{key}": blobs[owner].grad for key, owner in owners.items()}
     largest = max(np.abs(value).max(initial=0) for value in reference.values())
@@ -81,7 +82,7 @@ def along_a_direction(case: ConformanceCase) -> tuple[float, float, float] | Non
     infos = blobs_of(net.module)
     blobs = draw(infos, torch.Generator())
     if case.weights is not None:
-        copy_weights(str(case.weights), layers_of(net.module), blobs)
+        copy_weights(str(case.weights), layer_specs(net.module), blobs)
     blobs = {take: tensor.double() for take, tensor in blobs.items()}
     batch = {name: torch.from_numpy(array.astype(np.float64)) for name, array in inputs.items()}
     random = torch.Generator().manual_seed(3)

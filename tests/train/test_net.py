@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -293,3 +294,15 @@ def test_frozen_recurrent_layers_count_where_gradients_are_clipped() -> None:
     assert sum(norms.values()) == pytest.approx(1)
     assert change == pytest.approx(sum(norm for take, norm in norms.items() if take.layer == "p"))
     assert change < 1 - 1e-4
+
+
+def test_a_blob_that_hdf5_leaves_out_is_told(begin: Begin, folder: Path) -> None:
+    """A shared one may be absent; one that is the layer's own may not, and is not taken for the next."""
+    with h5py.File(folder / "w.h5", "w") as file:
+        file["data/score/1"] = np.zeros(3, np.float32)
+    with pytest.raises(NetError) as caught:
+        begin(weights=(str(folder / "w.h5"),))
+    [diagnostic] = caught.value.diagnostics
+    assert (diagnostic.code, diagnostic.what) == (
+        "weights-missing", f"layer 'score' has no blob 0 in {folder}/w.h5"
+    )  # fmt: skip

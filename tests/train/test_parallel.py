@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 import torch
 
+from netcompile.emit.weights import layer_specs
 from netcompile.ir.build import Options
 from netcompile.pipeline import analyse
 from netcompile.prototxt.recognise import open_source
-from netcompile.train.blobs import blobs_of, draw, layers_of
+from netcompile.train.blobs import blobs_of, draw
 from netcompile.train.loop import Training
 from netcompile.train.net import compiled
 from netcompile.train.parallel import by_row, share
@@ -63,10 +64,10 @@ def test_same_training_as_one_process(processes: int, folder: Path, begin: Calla
         assert float(a.split(" = ")[1].split()[0]) == pytest.approx(float(b.split(" = ")[1].split()[0]), rel=1e-4)
     weights = load_file(out / "final.safetensors")
     for layer in alone.layers:
-        for index, owner in enumerate(layer.owners):
+        for take, owner in zip(layer.takes(), layer.owners(), strict=True):
             reference = alone.blobs[owner].detach().numpy()
             scale = np.abs(reference).max(initial=1e-9)
-            np.testing.assert_allclose(weights[layer.key(index)], reference, rtol=0, atol=2e-6 * scale)
+            np.testing.assert_allclose(weights[str(take)], reference, rtol=0, atol=2e-6 * scale)
 
 
 def test_killing_one_process_ends_all(folder: Path) -> None:
@@ -132,7 +133,7 @@ def test_layers_that_work_by_row_do(case: object, net: object) -> None:
     made = compiled(net)  # type: ignore[arg-type]
     blobs = draw(blobs_of(made.module), torch.Generator())
     if case.weights is not None:  # type: ignore[attr-defined]
-        copy_weights(str(case.weights), layers_of(made.module), blobs)  # type: ignore[attr-defined]
+        copy_weights(str(case.weights), layer_specs(made.module), blobs)  # type: ignore[attr-defined]
     batch = {name: torch.from_numpy(array) for name, array in case.arrays("inputs").items()}  # type: ignore[attr-defined]
     with torch.no_grad():
         whole = made(blobs, batch, torch.device("cpu"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
 from netcompile.train.loop import Training
 from netcompile.train.prepare import Wishes, prepare
+from netcompile.train.snapshot import Progress, read_snapshot, write_snapshot
 from netcompile.train.solver import TYPES, read_solver
 
 Begin = Callable[..., Training]
@@ -146,3 +148,28 @@ def test_a_snapshot_of_another_net(begin: Begin, folder: Path) -> None:
     path = folder / "out" / "snap" / "s_iter_3.json"
     with pytest.raises(NetError, match="a snapshot of another net"):
         begin(MORE).resume(str(path))
+
+
+def test_a_snapshot_written_half_is_finished_when_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The three files of a snapshot that is written over are of one training, whatever ended the second."""
+
+    def write(seed: int) -> str:
+        tensors = {"ip.0": torch.full((2,), float(seed)), "bits": torch.full((), seed, dtype=torch.uint8)}
+        return write_snapshot(str(tmp_path / "s"), Progress(3, 3, "SGD", seed), tensors, tensors)
+
+    path = write(1)
+    moves = iter(range(9))
+
+    def ends(source: str, target: str) -> None:
+        if os.path.dirname(target) == str(tmp_path) and next(moves):
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    replace = os.replace
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", ends)  # what was moved is not moved back either
+        with pytest.raises(KeyboardInterrupt):
+            write(2)
+    progress, weights, state = read_snapshot(path)
+    assert (progress.seed, weights["ip.0"].tolist(), state["bits"].item()) == (2, [2, 2], 2)
+    assert len(list(tmp_path.iterdir())) == 3

@@ -18,7 +18,6 @@ from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inpu
 from netcompile.cli.options import add_optimise, add_weights, weights_of
 from netcompile.cli.output import json_text, write_text
 from netcompile.cli.weights import converter
-from netcompile.cli.whole_folder import Staged, whole_folder
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.emit.module import Module
 from netcompile.emit.names import file_stem
@@ -32,6 +31,7 @@ from netcompile.export.onnx_file import (
     write_onnx,
 )
 from netcompile.export.sizes import refuse_training
+from netcompile.files.whole import Staged, whole_folder
 from netcompile.layers.images import NO_DATA_LAYER
 from netcompile.pipeline import Analysed, compile_net
 from netcompile.report.as_html import html_report

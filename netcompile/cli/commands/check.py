@@ -18,8 +18,9 @@ from netcompile.analysis.lint import lint
 from netcompile.cli.exit_codes import DONE, FINDINGS, USAGE
 from netcompile.cli.messages import say, show
 from netcompile.cli.netinput import add_net, analyse_net, options, read_source, refusals
-from netcompile.cli.output import whole_file, write_json, write_text
+from netcompile.cli.output import write_json, write_text
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse, sorted_by_position
+from netcompile.files.whole import whole_file
 from netcompile.pipeline import Analysed, analyse
 from netcompile.report.offsets import net_valid
 

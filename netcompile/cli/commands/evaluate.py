@@ -15,12 +15,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from netcompile.cli.arrays import write_npz
 from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.messages import show
 from netcompile.cli.output import json_text, write_json, write_text
 from netcompile.cli.segmenting import add_segmenting, open_job
-from netcompile.cli.whole_folder import whole_folder
+from netcompile.files.npz import write_npz
+from netcompile.files.whole import whole_folder
 from netcompile.runtime.ranks import ranks
 
 if TYPE_CHECKING:
@@ -89,5 +89,6 @@ def _write(
 
     with whole_folder(arguments.out) as staged:
         staged.write("scores.json", json_text(evaluation_as_json(found, net, data, iteration)).encode())
-        write_npz(staged.add("confusion.npz"), {head.blob: head.matrix for head in found.heads})
+        with open(staged.add("confusion.npz"), "xb") as file:
+            write_npz(file, {head.blob: head.matrix for head in found.heads})
         staged.write("report.html", evaluation_page(found, net, data, colours).encode())

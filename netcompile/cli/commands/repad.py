@@ -19,9 +19,10 @@ from netcompile.analysis.windows import windows
 from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.messages import show
 from netcompile.cli.netinput import add_net, analyse_net
-from netcompile.cli.output import whole_file, write_text
+from netcompile.cli.output import write_text
 from netcompile.cli.padding import layers_of
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse, visible
+from netcompile.files.whole import whole_file
 from netcompile.ir.graph import Node
 from netcompile.pipeline import Analysed
 from netcompile.report.formatting import count_text, offsets_text, sizes_text

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from netcompile.cli.arrays import analyse_fed, read_npz, write_npz
+from netcompile.cli.arrays import analyse_fed
 from netcompile.cli.exit_codes import DONE, IO_FAILED
 from netcompile.cli.messages import say, show, show_notes
 from netcompile.cli.netinput import add_net, add_output, named_blobs, read_source
 from netcompile.cli.options import add_device, add_optimise, add_weights, device, weights_of
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.files.npz import read_npz, write_npz
+from netcompile.files.whole import whole_file
 from netcompile.pipeline import Analysed
 
 Arrays = dict[str, Any]  # of numpy.ndarray
@@ -63,7 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
             raise
         say(f"error: not enough memory on {arguments.device} for these inputs")
         return IO_FAILED
-    write_npz(arguments.out, found)
+    with whole_file(arguments.out) as file:
+        write_npz(file, found)
     return DONE
 
 

@@ -20,8 +20,9 @@ from netcompile.cli.exit_codes import DONE, USAGE
 from netcompile.cli.messages import say, show
 from netcompile.cli.netinput import add_net, options, read_source
 from netcompile.cli.options import add_weights, weights_of
-from netcompile.cli.output import whole_file, write_text
+from netcompile.cli.output import write_text
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.files.whole import whole_file
 from netcompile.prototxt.printer import to_text
 from netcompile.report.formatting import bytes_text
 
@@ -120,7 +121,7 @@ def _expand(arguments: argparse.Namespace, net: Net, old: Weights) -> Weights:
     after = after or before
     rest = {name: blobs for name, blobs in old.items() if name not in (before, after)}
     found = expand_score(transplant(net, rest, seed=arguments.seed).weights, after, old, before)
-    count, total = old[before][0].shape[0], found[after][0].shape[0]
+    count, total = (len(blobs[0]) for blobs in (old[before], found[after]) if blobs[0] is not None)
     write_text(f"{after}: {count} old classes, {total - count} new ones\n")
     return found
 

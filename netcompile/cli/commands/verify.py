@@ -17,24 +17,26 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from netcompile.caffemodel.convert import ConversionReport
-from netcompile.cli.arrays import analyse_fed, read_npz
+from netcompile.cli.arrays import analyse_fed
 from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_source
 from netcompile.cli.options import add_optimise, add_weights, weights_of
-from netcompile.cli.output import whole_file, write_json, write_text
+from netcompile.cli.output import write_json, write_text
 from netcompile.cli.weights import remarks
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.source import Source
 from netcompile.diagnostics.text import listed
+from netcompile.files.npz import read_npz
+from netcompile.files.whole import whole_file
 from netcompile.pipeline import Analysed
 
 if TYPE_CHECKING:
-    from netcompile.runtime.blobs import Blobs
+    from netcompile.runtime.blobs import Activations
     from netcompile.runtime.verify import Verification
 
     Arrays = dict[str, Any]
-    Result = tuple[str, Verification, Blobs, Arrays]
+    Result = tuple[str, Verification, Activations, Arrays]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -173,7 +175,7 @@ def _empty(found: Verification, title: str) -> list[Diagnostic]:
     return [Diagnostic("verify-nan", what, why=why, remedy=remedy, severity="warning")]
 
 
-def _left_out(found: Verification, blobs: Blobs, title: str) -> list[Diagnostic]:
+def _left_out(found: Verification, blobs: Activations, title: str) -> list[Diagnostic]:
     """A note with the computed blobs that the reference lacks."""
     names = [name for name in found.uncompared if blobs.places[name].position >= 0]
     if not names:

@@ -1,0 +1,84 @@
+"""Archives of arrays, .npz: written so that equal arrays give equal bytes, and read without running anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+from zlib import error as ZlibError
+
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def write_npz(file: BinaryIO, arrays: Mapping[str, Any], made_by: str = "", compressed: bool = False) -> None:
+    """Write every array under its name; `made_by` becomes the archive's comment. Raises OSError.
+
+    Not `numpy.savez`: there an array cannot be called "file", and the time of day is in the bytes.
+    """
+    import numpy as np
+
+    with ZipFile(file, "w", allowZip64=True) as archive:
+        for name, array in arrays.items():
+            member = ZipInfo(name.encode("utf-8", "backslashreplace").decode() + ".npy", (1980, 1, 1, 0, 0, 0))
+            member.compress_type = ZIP_DEFLATED if compressed else ZIP_STORED
+            with archive.open(member, "w", force_zip64=True) as out:
+                np.lib.format.write_array(out, np.asarray(array), allow_pickle=False)
+        archive.comment = made_by.encode()
+
+
+def made_by_npz(path: str) -> str | None:
+    """The comment of an npz archive; None where it is not whole. Raises OSError."""
+    try:
+        with ZipFile(path) as archive:
+            return archive.comment.decode("utf-8", "replace")
+    except BadZipFile:
+        return None
+
+
+def read_npz(path: str, dtype: str) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
+    """Every array of the file, as float32 (float64 for that dtype), in native byte order and C order.
+
+    Pickled objects are never loaded. Raises NetError for a file that is missing, damaged or holds no numbers.
+    """
+    import numpy as np
+
+    if not os.path.lexists(path):
+        refuse("no-such-file", f"there is no file '{path}'", remedy="--inputs takes an .npz file")
+    kind = np.float64 if dtype == "float64" else np.float32
+    arrays, problems = {}, []
+    try:
+        # A file of our own: NumPy does not close one that turns out to be no archive.
+        with open(path, "rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                _refuse(path, "it holds one array without a name (.npy)", "np.savez(file, data=array) names it")
+            for name in archive.files:
+                try:
+                    array = archive[name]
+                except ValueError as error:
+                    problems.append(_problem(path, name, str(error).split("\n")[0]))
+                    continue
+                if not isinstance(array, np.ndarray):
+                    problems.append(_problem(path, name, "it is no .npy array"))
+                elif array.dtype.kind not in "fiub":
+                    problems.append(_problem(path, name, f"{array.dtype} is no type of real numbers"))
+                else:
+                    with np.errstate(over="ignore"):
+                        arrays[name] = np.array(array, dtype=kind, order="C")
+    except (ValueError, EOFError, BadZipFile, ZlibError, NotImplementedError) as error:
+        _refuse(path, str(error).split("\n")[0], "write it with numpy.savez")
+    if problems:
+        raise NetError(problems)
+    return arrays
+
+
+def _refuse(path: str, why: str, remedy: str) -> NoReturn:
+    refuse("inputs-file", f"{path} is no .npz file of arrays", why=why, remedy=remedy)
+
+
+def _problem(path: str, name: str, why: str) -> Diagnostic:
+    return Diagnostic("inputs-file", f"array '{name}' of {path} cannot be read", why=why)
