@@ -30,7 +30,7 @@ setup-browser: ## install Chromium for the tests of the report page (Debian, Ubu
 	    apt-get update -q && apt-get install -y -q --no-install-recommends chromium fonts-dejavu-core; }
 
 demo: $(STAMP) ## the main job: build the demo net, segment the test images, score them
-	$(BIN)/python -m netcompile.runtime.demo
+	$(BIN)/python -m netcompile.demo
 
 train-demo: $(STAMP) ## train the demo net from scratch and score it, in minutes
 	$(BIN)/python -m netcompile.train.demo

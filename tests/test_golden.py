@@ -20,8 +20,8 @@ NETS = ("voc-fcn32s", "voc-fcn8s", "siftflow-fcn8s")
 def test_scores_and_label_maps(name: str, shared: Path, repository: Path, tmp_path: Path) -> None:
     from PIL import Image
 
+    from netcompile.data.images import FCN_MEAN_BGR, read_image, to_blob
     from netcompile.runtime.execute import run
-    from netcompile.runtime.images import FCN_MEAN_BGR, read_image, to_blob
 
     golden = json.loads((shared / "fcn-golden" / f"{name}.json").read_text())
     weights = tmp_path / "weights.caffemodel"

@@ -86,6 +86,29 @@ def _bytes(array: Any) -> memoryview:
     return data
 
 
+def read_array(file: DataFile, path: str) -> Any:
+    """The numbers of one data set as a floating-point array, under the same guard. Raises ValueError."""
+    import h5py
+    from h5py import h5g
+
+    try:
+        found = h5g.open(h5py.File(file.name, "r", locking=False).id, b"/")
+        for name in path.encode().split(b"/"):
+            if not isinstance(found, h5g.GroupID) or name not in list(found):
+                have = [_text(other) for other in found] if isinstance(found, h5g.GroupID) else []
+                raise ValueError(f"it has no array '{_text(name)}'; it has {', '.join(have[:10]) or 'none'}")
+            found = _open(found, name, f"/{path}")
+        if isinstance(found, h5g.GroupID):
+            raise ValueError(f"'{path}' is a structure, no array")
+        return _blob(file, found, f"/{path}").array()
+    except _Refused as error:
+        raise ValueError(f"{error.where} {error.what}") from None
+    except ValueError:
+        raise
+    except Exception as error:  # h5py raises many kinds for damaged files
+        raise ValueError(f"the HDF5 file is damaged: {error}") from None
+
+
 def read_hdf5(file: DataFile) -> CaffeModel:
     """The layers of an HDF5 file, by name (HDF5 keeps no other order). Raises NetError.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netcompile.cli.messages import show, show_notes
@@ -20,18 +20,14 @@ from netcompile.cli.netinput import (
 )
 from netcompile.cli.options import LEVEL, add_device, add_optimise, add_weights, device, positive, weights_of
 from netcompile.cli.weights import remarks as of_weights
+from netcompile.data.preprocessing import of_input, preprocessing_of
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.emit.module import check_outputs
 from netcompile.ir.graph import Input, Value
 from netcompile.pipeline import Analysed
-from netcompile.runtime.prepare import Preparation, of_input, preparation
-from netcompile.runtime.ranks import local_device
 
 if TYPE_CHECKING:
-    import torch
-
-    from netcompile.runtime.companions import Companions
-    from netcompile.runtime.loaded import Loaded
+    from netcompile.tasks.segmentation.segment import Job
 
 
 def add_segmenting(parser: argparse.ArgumentParser, batch: int) -> None:
@@ -56,26 +52,15 @@ def add_segmenting(parser: argparse.ArgumentParser, batch: int) -> None:
     add_options(parser)
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A net on its device, and what images must go through before it."""
-
-    loaded: Loaded
-    prepare: Preparation
-    device: torch.device
-    legal: Callable[[int, int], str] | None
-    heads: tuple[str, ...]  # the score blobs; the loaded net may have a loss besides
-    companions: Companions  # the images that the net takes besides
-
-
 def open_job(arguments: argparse.Namespace, leads: bool = True, folders: Mapping[str, str] | None = None) -> Job:
     """Load what the options say. Raises NetError, OSError.
 
     `leads`: whether this process speaks for all. `folders`: where the data set keeps the images of further inputs.
     """
-    from netcompile.runtime.companions import Companion, Companions
+    from netcompile.data.extra_inputs import ExtraInput, ExtraInputs
     from netcompile.runtime.loaded import is_build, load_build, load_net, to_device
-    from netcompile.runtime.segment import legal_sizes
+    from netcompile.runtime.processes import local_device
+    from netcompile.tasks.segmentation.segment import Job, legal_sizes
 
     target = local_device(device(arguments.device))
     also = {**(folders or {}), **dict(map(_also, arguments.also))}
@@ -113,15 +98,15 @@ def open_job(arguments: argparse.Namespace, leads: bool = True, folders: Mapping
             notes += remarks
     shapes = dict(loaded.inputs)
     (first, found), *others = said.items()
-    prepare, remarks = preparation(found, shapes[first][1], arguments.mean, arguments.scale, arguments.order)
-    if prepare.order == "depth":
+    preprocessing, remarks = preprocessing_of(found, shapes[first][1], arguments.mean, arguments.scale, arguments.order)
+    if preprocessing.order == "depth":
         refuse("image-input", f"input '{first}' is a depth map: there is no image to label")
     notes += remarks
-    companions = []
+    extra_inputs = []
     for name, found in others:
-        made, remarks = preparation(found, shapes[name][1])
+        made, remarks = preprocessing_of(found, shapes[name][1])
         notes += remarks
-        companions.append(Companion(name, also[name], made))
+        extra_inputs.append(ExtraInput(name, also[name], made))
     if leads:
         show_notes(notes, frozenset({"mean-assumed", "mean-average", "mean-outside"}))
     placed = to_device(loaded, target, arguments.dtype)
@@ -129,7 +114,7 @@ def open_job(arguments: argparse.Namespace, leads: bool = True, folders: Mapping
         from netcompile.runtime.cuda_graphs import Graphed
 
         loaded = replace(loaded, net=Graphed(loaded.net).eval())
-    return Job(loaded, prepare, placed, legal, heads, Companions(tuple(companions)))
+    return Job(loaded, preprocessing, placed, legal, heads, ExtraInputs(tuple(extra_inputs)))
 
 
 def _refuse_options(arguments: argparse.Namespace) -> None:

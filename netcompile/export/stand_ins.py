@@ -18,8 +18,7 @@ from netcompile.export.sizes import place
 from netcompile.ir.graph import Node
 from netcompile.layers.base import Refused
 from netcompile.pipeline import Analysed
-
-EMITTED = "<netcompile_emitted>"  # the file name that emitted code has in memory
+from netcompile.runtime.emitted import IN_MEMORY
 
 
 def stand_ins(module: Module) -> dict[str, str]:
@@ -68,7 +67,7 @@ def culprit(module: Module, error: BaseException | None) -> Node | None:
         trace = error.__traceback__
         while trace is not None:
             code = trace.tb_frame.f_code
-            if code.co_filename == EMITTED and code.co_name == "forward":
+            if code.co_filename.startswith(IN_MEMORY) and code.co_name == "forward":
                 found = _at(module, trace.tb_lineno) or found
             trace = trace.tb_next
         error = error.__cause__ or error.__context__

@@ -6,7 +6,7 @@ import ast
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,17 +14,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from netcompile.caffemodel.convert import ConversionReport
 from netcompile.diagnostics.diagnostic import refuse
-from netcompile.emit.module import Module
 from netcompile.emit.names import identifier
 from netcompile.ir.graph import Graph, Value
 from netcompile.pipeline import Analysed, compile_net
-from netcompile.runtime.drawn import draw
-from netcompile.runtime.execute import with_weights
-from netcompile.runtime.loaded import MANIFEST, instance, load_build
+from netcompile.runtime.emitted import arrays_of, by_name, instance
+from netcompile.runtime.loaded import MANIFEST, load_build
+from netcompile.runtime.random_weights import Noticed, ready
 
-Noticed = Callable[[ConversionReport], None]
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -65,17 +62,6 @@ def places_of(graph: Graph) -> dict[str, Place]:
     return {key: made[value] for key, value in keys_of(graph).items()}
 
 
-def ready(
-    analysed: Analysed, module: Module, weights: str | None, seed: int | None, noticed: Noticed | None = None
-) -> nn.Module:
-    """The module with weights from a file, or drawn where there is a `seed`. Raises NetError.
-
-    `noticed` takes what was noticed about the weights of the file.
-    """
-
-    return with_weights(analysed, module, weights, noticed=noticed) if seed is None else draw(analysed, module, seed)
-
-
 def blobs_of_net(
     analysed: Analysed, weights: str | None, feed: Mapping[str, Array], level: int, seed: int | None = None,
     noticed: Noticed | None = None,
@@ -86,7 +72,7 @@ def blobs_of_net(
     whole = replace(analysed, graph=graph.replace(blobs=keys))
     module = compile_net(whole, level, list(keys))
     found = _run(ready(whole, module, weights, seed, noticed), [feed[value.blob] for value in module.inputs])
-    arrays = _arrays(found if isinstance(found, dict) else {module.outputs[0]: found})
+    arrays = arrays_of(by_name(found, module.outputs))
     return Activations(arrays, places_of(graph))
 
 
@@ -99,14 +85,14 @@ def blobs_as_compiled(
     module = compile_net(analysed.require(), level, weights=weights)
     net = ready(analysed, module, weights, seed)
     source, _ = with_variables(module.source, module.class_name)
-    observed = instance(source, module.class_name, "<compiled>")
+    observed = instance(source, module.class_name)
     observed.load_state_dict(net.state_dict())
     observed.train(net.training)
     inputs = [feed[value.blob] for value in module.inputs]
     arrays = blobs_of_net(analysed, weights, feed, level, seed).arrays
     arrays.update(_named(_run(observed, inputs), analysed.graph.blobs))
     outputs = _run(net, inputs)
-    arrays.update(_arrays(outputs if isinstance(outputs, dict) else {module.outputs[0]: outputs}))
+    arrays.update(arrays_of(by_name(outputs, module.outputs)))
     places = places_of(analysed.graph)
     return Activations(arrays, {key: places[key] for key in arrays})
 
@@ -122,7 +108,7 @@ def blobs_of_build(folder: str, feed: Mapping[str, Array], names: Iterable[str] 
         manifest = json.load(file)
     with open(os.path.join(folder, manifest["module"]), encoding="utf-8") as file:
         source, order = with_variables(file.read(), manifest["class"])
-    net = instance(source, manifest["class"], manifest["module"])
+    net = instance(source, manifest["class"])
     net.load_state_dict(loaded.net.state_dict())
     net.train(loaded.net.training)
     inputs = [feed[name] for name, _ in loaded.inputs]
@@ -131,8 +117,8 @@ def blobs_of_build(folder: str, feed: Mapping[str, Array], names: Iterable[str] 
     spelled = {identifier(name) for name in known}
     rest = {name: value for name, value in variables.items() if name not in spelled}
     outputs = _run(loaded.net, inputs)
-    arrays = {**_arrays(rest), **known}
-    arrays.update(_arrays(outputs if isinstance(outputs, dict) else {loaded.outputs[0]: outputs}))
+    arrays = {**arrays_of(rest), **known}
+    arrays.update(arrays_of(by_name(outputs, loaded.outputs)))
     fed = {identifier(name) for name, _ in loaded.inputs}
     ends = {key: -1 if identifier(key) in fed else len(order) for key in arrays}  # an input may be worked on in place
     places = {key: Place(order.get(identifier(key), end), key, "") for key, end in ends.items()}
@@ -172,17 +158,9 @@ def _run(net: nn.Module, inputs: Iterable[Array]) -> Any:
         return net(*(torch.from_numpy(np.array(array, np.float32)) for array in inputs))
 
 
-def _arrays(tensors: Mapping[str, Any]) -> dict[str, Array]:
-    return {
-        name: (value.float() if value.dtype == torch.bfloat16 else value).numpy()
-        for name, value in tensors.items()
-        if isinstance(value, torch.Tensor)
-    }
-
-
 def _named(variables: Mapping[str, Any], names: Iterable[str]) -> dict[str, Array]:
     """Variables under the names of their blobs; where two blobs have one identifier, nobody can tell them apart."""
     names = list(names)
     counts = Counter(identifier(name) for name in names)
     found = {name: variables[key] for name in names if counts[key := identifier(name)] == 1 and key in variables}
-    return _arrays(found)
+    return arrays_of(found)

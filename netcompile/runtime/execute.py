@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,21 +19,16 @@ from netcompile.emit.module import Module
 from netcompile.emit.weights import needs_weights, weight_plan
 from netcompile.ir.indices import index_inputs
 from netcompile.pipeline import Analysed, compile_net
+from netcompile.runtime.emitted import arrays_of, by_name, instance
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
 
-def load_source(module: Module, name: str = "netcompile_emitted") -> nn.Module:
+def load_source(module: Module) -> nn.Module:
     """An instance of the emitted class, its parameters not yet set."""
-    namespace: dict[str, Any] = {"__name__": name}
-    exec(compile(module.source, f"<{name}>", "exec"), namespace)
-    with warnings.catch_warnings(), torch.device("cpu"):
-        warnings.simplefilter("ignore")
-        net = namespace[module.class_name]()
-    assert isinstance(net, nn.Module)
-    return net
+    return instance(module.source, module.class_name)
 
 
 class uninitialised(TorchFunctionMode):
@@ -137,8 +131,4 @@ def run(
     ]
     with torch.no_grad():
         result = net(*feed)
-    tensors = result if isinstance(result, dict) else {module.outputs[0]: result}
-    found = {}
-    for name, tensor in tensors.items():
-        found[name] = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).cpu().numpy()
-    return found
+    return arrays_of(by_name(result, module.outputs))

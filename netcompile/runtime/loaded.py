@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import file_digest, sha256
@@ -17,12 +16,13 @@ from torch import Tensor, nn
 
 from netcompile.analysis.outputs import output_kinds
 from netcompile.caffemodel.convert import ConversionReport
+from netcompile.data.preprocessing import Preprocessing, from_json
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.files.whole import recover
 from netcompile.ir.graph import Graph
 from netcompile.pipeline import Analysed, compile_net
+from netcompile.runtime.emitted import by_name, instance
 from netcompile.runtime.execute import DTYPES, ties, uninitialised, with_weights
-from netcompile.runtime.prepare import Preparation, from_json
 
 MANIFEST = "manifest.json"
 Blob = tuple[str, tuple[int, ...]]  # name, shape
@@ -38,13 +38,12 @@ class Loaded:
     outputs: tuple[str, ...]
     identity: str  # changes whenever the net or its weights do
     graph: Graph | None = None
-    images: Mapping[str, Preparation | None] = field(default_factory=dict)  # the inputs that take images
+    images: Mapping[str, Preprocessing | None] = field(default_factory=dict)  # the inputs that take images
     kinds: Mapping[str, str] = field(default_factory=dict)  # what outputs hold, as `analysis.outputs` says
 
     def __call__(self, feed: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One forward pass; every output by blob name."""
-        result = self.net(*(feed[name] for name, _ in self.inputs))
-        return result if isinstance(result, dict) else {self.outputs[0]: result}
+        return by_name(self.net(*(feed[name] for name, _ in self.inputs)), self.outputs)
 
 
 def is_build(path: str) -> bool:
@@ -75,10 +74,10 @@ def load_build(folder: str) -> Loaded:
     needed = [names["module"], *([weights] if weights else [])]
     for name in needed:
         _check_file(folder, name, hashes)
-
     # The parameters become those of the file, and are never in memory twice.
-    with open(os.path.join(folder, names["module"]), encoding="utf-8") as file, uninitialised():
-        net = instance(file.read(), names["class"], names["module"])
+    path = os.path.join(folder, names["module"])
+    with open(path, encoding="utf-8") as file, uninitialised():
+        net = instance(file.read(), names["class"], path)
     if weights:
         net.load_state_dict(load_file(os.path.join(folder, weights)), assign=not ties(net))
     elif any(True for _ in net.parameters()):
@@ -88,7 +87,7 @@ def load_build(folder: str) -> Loaded:
     return Loaded(net, names["net"], inputs, outputs, identity, None, images, kinds)
 
 
-def _prepared(folder: str, fields: Any, hashes: Mapping[str, Any]) -> Preparation | None:
+def _prepared(folder: str, fields: Any, hashes: Mapping[str, Any]) -> Preprocessing | None:
     """What an input's images go through; None where the net did not say."""
 
     if fields is None:
@@ -99,17 +98,6 @@ def _prepared(folder: str, fields: Any, hashes: Mapping[str, Any]) -> Preparatio
 
     _check_file(folder, name, hashes)
     return from_json(fields, np.load(os.path.join(folder, name), allow_pickle=False))
-
-
-def instance(source: str, class_name: str, origin: str) -> nn.Module:
-    """An instance of a class of emitted source."""
-    namespace: dict[str, Any] = {"__name__": "netcompile_build"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        exec(compile(source, origin, "exec"), namespace)
-        net = namespace[class_name]()
-    assert isinstance(net, nn.Module)
-    return net
 
 
 def _check_file(folder: str, name: str, hashes: Mapping[str, Any]) -> None:
@@ -156,7 +144,6 @@ def load_net(
 
 def to_device(loaded: Loaded, device: str, dtype: str = "float32") -> torch.device:
     """Move the net to a device, with full float32 accuracy there, and say which device it is."""
-
     target = torch.device(device)
     if target.type == "cuda":
         torch.backends.cudnn.allow_tf32 = False

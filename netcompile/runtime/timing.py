@@ -25,9 +25,9 @@ from netcompile.layers.data import Input as InputLayer
 from netcompile.passes import optimise
 from netcompile.passes.base import Facts
 from netcompile.pipeline import Analysed, compile_net
-from netcompile.runtime.drawn import draw, drawn, fill
-from netcompile.runtime.execute import DTYPES, load_source, with_weights
-from netcompile.runtime.progress import Progress
+from netcompile.progress import Progress
+from netcompile.runtime.execute import DTYPES
+from netcompile.runtime.random_weights import drawn, ready, with_blobs
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -116,15 +116,14 @@ def time_net(
     forward = np.zeros(len(steps))
     backward = np.zeros(len(steps))
     flows = [False] * len(steps)
-    progress = Progress(iterations + 1, "runs")
-    for run in range(iterations + 1):
-        times = _one_run(steps, start, learned, clock)
-        progress.step()
-        if run:
-            forward += [t[0] for t in times]
-            backward += [t[1] or 0.0 for t in times]
-        flows = [t[1] is not None for t in times]
-    progress.clear()
+    with Progress(iterations + 1, "runs") as progress:
+        for run in range(iterations + 1):
+            times = _one_run(steps, start, learned, clock)
+            progress.step()
+            if run:
+                forward += [t[0] for t in times]
+                backward += [t[1] or 0.0 for t in times]
+            flows = [t[1] is not None for t in times]
     found = {id(node): cost.macs for node, cost in zip(graph.nodes, costs(graph, shapes), strict=True)}
     members = fused_into(analysed.graph, graph)
     layers = tuple(
@@ -135,7 +134,7 @@ def time_net(
         )
         for i, step in enumerate(steps)
     )  # fmt: skip
-    net = _whole(analysed, module, weights, seed).to(target, kind)
+    net = ready(analysed, module, weights, seed if weights is None else None).to(target, kind)
     whole = _time_whole(net, [start[value] for value in module.inputs], iterations, clock)
     threads = torch.get_num_threads() if target.type == "cpu" else 0
     # Whatever else the machine did meanwhile, a peak is the best that was seen.
@@ -179,9 +178,7 @@ def _step(graph: Graph, node: Node, shapes: Mapping[Value, IntShape], blob: Call
         inputs=inputs, nodes=(node,), outputs=tuple(names), blobs=names, order=(node.name,) * (node.occurrence + 1)
     )
     module = emit(alone, shapes)
-    net = load_source(module)
-    fill(net, module.weights, blob)
-    net.train(graph.train)
+    net = with_blobs(module, blob).train(graph.train)
     return _Step(node, net, tuple(module.inputs), node.tops, tuple(module.outputs))
 
 
@@ -200,11 +197,6 @@ def _of_file(analysed: Analysed, module: Module, weights: str) -> dict[Take, Arr
         for take, blob in found.blobs.items()
         if take in found.shapes
     }
-
-
-def _whole(analysed: Analysed, module: Module, weights: str | None, seed: int) -> nn.Module:
-
-    return with_weights(analysed, module, weights) if weights is not None else draw(analysed, module, seed)
 
 
 def _learned(steps: list[_Step]) -> set[Value]:

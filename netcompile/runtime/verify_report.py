@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from netcompile.data.images import thumbnail
 from netcompile.diagnostics.text import shape_text
 from netcompile.report.table import table
 from netcompile.runtime.blobs import Activations
 from netcompile.runtime.html import page, picture
-from netcompile.runtime.images import thumbnail
 from netcompile.runtime.verify import Compared, Verification, error_plane
 
 Array = np.ndarray[Any, np.dtype[Any]]

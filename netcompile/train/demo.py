@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from netcompile.data.datasets import labels_of, open_data
+from netcompile.data.images import read_image, to_blob
 from netcompile.diagnostics.source import Source
 from netcompile.prototxt.recognise import open_source
-from netcompile.runtime.metrics import Scores, confusion, score_lines, scores
+from netcompile.tasks.segmentation.metrics import Scores, confusion, score_lines, scores
 from netcompile.train.blobs import blobs_of
-from netcompile.train.data.folders import FCN_MEAN_BGR, read_labels, voc_items
-from netcompile.train.data.images import read_bgr
 from netcompile.train.loop import Training
 from netcompile.train.net import compiled, read_net
 from netcompile.train.prepare import Wishes, prepare
@@ -94,11 +94,11 @@ def score(training: Training, folder: str, split: str = "val", limit: int | None
     by_name = {(take.layer, take.index): tensor for take, tensor in training.blobs.items()}
     blobs = {info.take: by_name[info.take.layer, info.take.index] for info in blobs_of(net.module)}
     matrix = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
-    for image, labels in voc_items(folder, split)[:limit]:
-        values = read_bgr(image).astype(np.float32) - np.asarray(FCN_MEAN_BGR, np.float32)[:, None, None]
-        tops = net(blobs, {net.inputs[0]: torch.from_numpy(values[None])}, torch.device("cpu"))
+    for sample in open_data(folder, split).samples[:limit]:
+        values = torch.from_numpy(to_blob(read_image(sample.image)))
+        tops = net(blobs, {net.inputs[0]: values}, torch.device("cpu"))
         predicted = tops[net.outputs[0]][0].argmax(0).numpy()
-        matrix += confusion(read_labels(labels)[0], predicted, len(CLASSES))
+        matrix += confusion(labels_of(sample)[0], predicted, len(CLASSES))
     return scores(matrix)
 
 

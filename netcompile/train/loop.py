@@ -17,14 +17,13 @@ from torch import Tensor
 
 from netcompile.caffemodel.plan import LayerSpec
 from netcompile.caffemodel.recipe import Take
+from netcompile.data.sources.base import Batches
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.layers.base import AUTOMATIC
 from netcompile.prototxt.schema import float32
-from netcompile.train import parallel
+from netcompile.runtime.processes import ALONE, Processes, sum_tensors
 from netcompile.train.blobs import LearnedBlob
-from netcompile.train.data.base import Batches
 from netcompile.train.net import Net
-from netcompile.train.parallel import Group
 from netcompile.train.rules import UPDATES, clip, regularise
 from netcompile.train.snapshot import Progress, caffe_blobs, read_snapshot, restore, write_snapshot
 from netcompile.train.solver import Solver
@@ -60,7 +59,7 @@ class Training:
     tests: tuple[TestNet, ...] = ()
     dtype: torch.dtype = torch.float32  # that autocast computes in
     precision: torch.dtype = torch.float32  # of blobs and batches
-    group: Group = parallel.ALONE
+    group: Processes = ALONE
     summed: frozenset[Take] = frozenset()
     prefix: str = ""  # of snapshots
     iteration: int = 0
@@ -167,8 +166,8 @@ class Training:
         for info in self.learned:
             data = self.blobs[info.take]
             diffs[info.take] = torch.zeros_like(data) if data.grad is None else data.grad.detach()
-        if self.group.world > 1:
-            parallel.sum_gradients([diffs[i.take] for i in self.learned if i.take in self.summed])
+        if self.group.count > 1:
+            sum_tensors([diffs[i.take] for i in self.learned if i.take in self.summed])
         if self.unproven:
             self.unproven = False
             self.note(stuck(self.net, self.infos, self.blobs, diffs, solver.train_net.span))
@@ -222,18 +221,18 @@ class Training:
         self.say(f"Iteration {self.iteration}, Testing net (#{index})")
         sums: dict[str, Tensor] = {}
         total = torch.zeros((), dtype=torch.float64)
-        for k in range(group.rank, test.iterations, group.world):
+        for k in group.share(test.iterations):
             tops = self._run(test.net, test.blobs, test.batches.batch(self.tested[index] + k))
             total += float(test.net.loss(tops))
             for name in test.net.outputs:
                 values = tops[name].detach().double().cpu().reshape(-1)
                 sums[name] = values + sums[name] if name in sums else values
         self.tested[index] += test.iterations
-        if group.world > 1:
+        if group.count > 1:
             shapes = {name: test.net.analysed.shapes[test.net.analysed.graph.blobs[name]] for name in test.net.outputs}
             for name, shape in shapes.items():
                 sums.setdefault(name, torch.zeros(prod(shape), dtype=torch.float64))
-            parallel.sum_gradients([total, *(sums[name] for name in test.net.outputs)])
+            sum_tensors([total, *(sums[name] for name in test.net.outputs)])
         if self.solver.test_compute_loss:
             self.say(f"Test loss: {_number(float(total) / test.iterations)}")
         means = {name: (values / test.iterations).tolist() for name, values in sums.items()}

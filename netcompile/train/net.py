@@ -23,6 +23,7 @@ from netcompile.pipeline import Analysed, analyse, compile_net
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.printer import to_text
 from netcompile.prototxt.recognise import open_source
+from netcompile.runtime.emitted import by_name
 from netcompile.runtime.execute import load_source
 from netcompile.train.blobs import evaluate
 from netcompile.train.in_place import as_in_caffe
@@ -66,7 +67,7 @@ class Net:
             result = functional_call(self.code, tensors, arguments, tie_weights=False)
         except LabelOutOfRange as found:
             raise self.checks[found.check].error(found.value) from None
-        return result if isinstance(result, dict) else {self.module.outputs[0]: result}
+        return by_name(result, self.module.outputs)
 
     def loss(self, tops: Mapping[str, Tensor]) -> Tensor:
         """Σ loss_weight · Σ top, as Caffe's Net::ForwardBackward; a scalar."""

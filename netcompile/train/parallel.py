@@ -13,10 +13,9 @@ Only torch.distributed is used: gloo on CPUs, NCCL on GPUs.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import torch
 import torch.distributed as dist
@@ -27,56 +26,7 @@ from netcompile.emit.module import Module
 from netcompile.ir.graph import Node, Value
 from netcompile.layers.base import Arity, Emission, Emitted, Layer, Shape
 from netcompile.pipeline import Analysed
-
-T = TypeVar("T")
-
-
-class WorkerLost(OSError):
-    """Another process of the training has ended, so this one cannot go on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """This process among all that train together."""
-
-    rank: int = 0
-    world: int = 1
-
-    @property
-    def leads(self) -> bool:
-        """Whether this process writes files and messages."""
-        return self.rank == 0
-
-
-ALONE = Group()
-
-
-def join(device: str) -> Group:
-    """The group that `torchrun` has started, or this process alone. Raises WorkerLost where the others do not come."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world < 2 or "RANK" not in os.environ:
-        return ALONE
-    if device == "cuda":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    _guarded(lambda: dist.init_process_group("nccl" if device == "cuda" else "gloo"))
-    return Group(dist.get_rank(), dist.get_world_size())
-
-
-def leave() -> None:
-    """Close the group; nothing happens in a process alone."""
-    if dist.is_available() and dist.is_initialized():
-        dist.destroy_process_group()
-
-
-def _guarded(collective: Callable[[], T]) -> T:
-    """A collective; that another process is gone becomes a message of one line."""
-    try:
-        return collective()
-    except RuntimeError as error:
-        me = os.environ.get("RANK", "?")
-        reason = str(error).strip().splitlines()[0].rpartition("] ")[2].partition(". ")[0][:200]
-        raise WorkerLost(f"process {me} lost another process of the training, and ends too: {reason}") from error
-
+from netcompile.runtime.processes import guarded
 
 # --- collectives on rows
 
@@ -102,7 +52,7 @@ def _gather(own: Tensor, rows: int) -> Tensor:
     mine = shares[dist.get_rank()][1] - shares[dist.get_rank()][0]
     padded[:mine] = own[:mine]
     parts = [torch.empty_like(padded) for _ in range(world)]
-    _guarded(lambda: dist.all_gather(parts, padded))
+    guarded(lambda: dist.all_gather(parts, padded))
     return torch.cat([p[: end - start] for p, (start, end) in zip(parts, shares, strict=True)]).to(own.dtype)
 
 
@@ -151,31 +101,6 @@ def dropout_rows(own: Tensor, rows: int, ratio: float) -> Tensor:
     """Dropout of a process's own rows, with the mask that one process would draw for the whole batch."""
     ones = own.new_ones((rows, *own.shape[1:]))
     return own * _own(torch.nn.functional.dropout(ones, ratio, training=True))
-
-
-def sum_gradients(gradients: Sequence[Tensor]) -> None:
-    """Sum over all processes, in place, in one message."""
-    if not gradients:
-        return
-    flat = torch.cat([g.reshape(-1) for g in gradients])
-    _guarded(lambda: dist.all_reduce(flat))
-    for gradient, part in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
-        gradient.copy_(part.view_as(gradient))
-
-
-def broadcast(tensors: Sequence[Tensor]) -> None:
-    """The leading process's values to all, in place."""
-    for tensor in tensors:
-        _guarded(lambda tensor=tensor: dist.broadcast(tensor, 0))  # type: ignore[misc]
-
-
-def same_number(value: int) -> int:
-    """The leading process's number."""
-    boxed = torch.tensor([value], dtype=torch.int64)
-    if dist.get_backend() == "nccl":
-        boxed = boxed.cuda()
-    broadcast([boxed])
-    return int(boxed.item())
 
 
 # --- the net, spread over the processes

@@ -13,15 +13,16 @@ from torch import Tensor
 
 from netcompile.caffemodel.plan import LayerSpec
 from netcompile.caffemodel.recipe import Take
+from netcompile.data.sources.arrays import read_arrays
+from netcompile.data.sources.base import Batches, Wanted
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.text import shape_text
 from netcompile.emit.weights import layer_specs
 from netcompile.pipeline import Analysed
+from netcompile.runtime import processes
 from netcompile.train import parallel
 from netcompile.train.blobs import LearnedBlob, blobs_of, draw, interpolate
-from netcompile.train.data.arrays import read_arrays
-from netcompile.train.data.base import Batches
-from netcompile.train.data.sources import Wanted, feed
+from netcompile.train.feed import feed
 from netcompile.train.in_place import noticed
 from netcompile.train.loop import TestNet, Training
 from netcompile.train.net import compiled, graph_of, read_net, source_of
@@ -55,7 +56,9 @@ def prepare(
 
     `say` takes lines of progress, `note` what was noticed.
     """
-    group = parallel.join(wishes.device)
+    if wishes.device == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    group = processes.join("nccl" if wishes.device == "cuda" else "gloo")
     if not group.leads:
         say, note = (lambda text: None), (lambda found: None)
     device = torch.device("cuda", torch.cuda.current_device()) if wishes.device == "cuda" else torch.device("cpu")
@@ -65,8 +68,8 @@ def prepare(
         seed = read_snapshot(wishes.resume)[0].seed
     if seed < 0:
         seed = int.from_bytes(os.urandom(4), "little")
-        if group.world > 1:
-            seed = parallel.same_number(seed)
+        if group.count > 1:
+            seed = processes.same_number(seed)
         say(f"random seed {seed}")
 
     train, batches = _net(solver, solver.train_net, True, wishes, seed, beside)
@@ -78,7 +81,7 @@ def prepare(
         users.append(found.users)
         return found.analysed
 
-    net = compiled(train, spread if group.world > 1 else None)
+    net = compiled(train, spread if group.count > 1 else None)
     if not net.losses:
         what = f"the net '{train.name}' has no loss to train on"
         why = "no top of a loss layer, and no top with a loss_weight, takes part in phase TRAIN"
@@ -96,8 +99,8 @@ def prepare(
         copied = copy_weights(path, layers, blobs)
         note(_remarks(copied.path, copied.coerced, copied.drawn, copied.unused))
     blobs = {take: tensor.to(device) for take, tensor in blobs.items()}
-    if group.world > 1:
-        parallel.broadcast(list(blobs.values()))
+    if group.count > 1:
+        processes.broadcast(list(blobs.values()))
     tests = tuple(
         _test(solver, ref, count, replace(wishes, weights=weights), seed, beside, blobs, generator, device, note)
         for ref, count in zip(solver.test_nets, solver.test_iter, strict=False)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from netcompile.files.whole import whole_file
-from netcompile.train import parallel
+from netcompile.runtime.processes import leave
 from netcompile.train.loop import Training
 from netcompile.train.snapshot import caffe_blobs, json_bytes, write_tensors
 
@@ -35,7 +35,7 @@ def train(prepare: Callable[[], Training], out: str, resume: str | None = None) 
                 file.write(json_bytes({"loss": training.losses}))
         return True
     finally:
-        parallel.leave()
+        leave()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from netcompile.train.data.folders import FCN_MEAN_BGR
+from netcompile.data.preprocessing import FCN_MEAN_BGR
 
 Array = np.ndarray[Any, Any]
 

@@ -7,7 +7,19 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "numpy", "networkx", "google.protobuf", "jinja2", "rich", "shtab", "h5py", "safetensors", "PIL")
+HEAVY = (
+    "torch",
+    "numpy",
+    "networkx",
+    "google.protobuf",
+    "jinja2",
+    "rich",
+    "shtab",
+    "h5py",
+    "safetensors",
+    "PIL",
+    "scipy",
+)
 LIGHT = ("offsets", "inspect", "check", "upgrade", "explain")
 
 FOREIGN = ("data", "export", "runtime", "spec", "surgery", "tasks", "train")  # rooms that these commands do not need

@@ -19,8 +19,8 @@ from netcompile.ir.build import Options
 from netcompile.passes import optimise
 from netcompile.passes.base import Facts
 from netcompile.pipeline import Analysed, analyse, compile_net
-from netcompile.runtime.drawn import draw
 from netcompile.runtime.execute import load_source
+from netcompile.runtime.random_weights import draw
 from tests.conftest import REPOSITORY
 
 NARROW = {"64": "4", "128": "5", "256": "6", "512": "7", "4096": "9"}

@@ -172,9 +172,8 @@ def test_load_refuses(tmp_path):
 def test_every_code_has_a_page(repository):
     used = re.compile(r'\bDiagnostic\(\s*f?"([a-z0-9-]+)"')
     folder = repository / "netcompile"
-    codes = {
-        c for part in ("runtime", "surgery") for p in (folder / part).glob("*.py") for c in used.findall(p.read_text())
-    }
+    files = [path for part in ("runtime", "data", "tasks", "surgery") for path in (folder / part).rglob("*.py")]
+    codes = {code for path in files for code in used.findall(path.read_text())}
     assert {"image-broken", "surgery", "mean-assumed"} <= codes
     for code in sorted(codes):
         assert re.match(r"# .+\n\n\S.{40,}", explanation(code) or ""), f"netcompile/diagnostics/pages/{code}.md"

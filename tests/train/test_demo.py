@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from netcompile.runtime.metrics import Scores
+from netcompile.data.datasets import open_data
+from netcompile.tasks.segmentation.metrics import Scores
 from netcompile.train import demo
-from netcompile.train.data.folders import voc_items
 from netcompile.train.demo import CLASSES, Plan, score, start
 from netcompile.train.shapes import IGNORED, Scenes, draw_scene
 
@@ -57,7 +58,8 @@ def test_a_number_of_steps_only_shows(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(demo, "voc_items", lambda folder, split: voc_items(folder, split)[:1])
+    few = open_data(str(demo.DATA / "VOC"), "val")
+    monkeypatch.setattr(demo, "open_data", lambda folder, split: replace(few, samples=few.samples[:1]))
     monkeypatch.setattr(demo, "Plan", lambda iterations: Plan(iterations, 48, 64))
     assert demo.run(["2"]) == 0
     out = capsys.readouterr().out

@@ -18,6 +18,7 @@ from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inpu
 from netcompile.cli.options import add_optimise, add_weights, weights_of
 from netcompile.cli.output import json_text, write_text
 from netcompile.cli.weights import converter
+from netcompile.data.preprocessing import as_json, of_input
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.emit.module import Module
 from netcompile.emit.names import file_stem
@@ -34,6 +35,7 @@ from netcompile.export.sizes import refuse_training
 from netcompile.files.whole import Staged, whole_folder
 from netcompile.layers.images import NO_DATA_LAYER
 from netcompile.pipeline import Analysed, compile_net
+from netcompile.progress import Progress
 from netcompile.report.as_html import html_report
 from netcompile.report.as_json import offsets_as_json
 from netcompile.report.as_text import offsets_as_text
@@ -41,8 +43,6 @@ from netcompile.report.formatting import bytes_text
 from netcompile.report.layers import layers_report
 from netcompile.report.model import Report
 from netcompile.report.offsets import offsets_report
-from netcompile.runtime.prepare import as_json, of_input
-from netcompile.runtime.progress import Progress
 from netcompile.version import __version__
 
 SHOWN = frozenset({"assumed-shape", "label-dropped"})
@@ -112,7 +112,7 @@ def _classes(arguments: argparse.Namespace) -> tuple[str, ...]:
     """The names of the classes, none without --classes. Raises NetError for a list that there is not."""
     if arguments.classes is None:
         return ()
-    from netcompile.runtime.palettes import class_names
+    from netcompile.data.palettes import class_names
 
     return class_names(arguments.classes)
 
@@ -144,12 +144,9 @@ def _onnx(arguments: argparse.Namespace, analysed: Analysed, module: Module, cla
         made = with_weights(analysed, plain, weights, arguments.allow_missing)
 
     def write(path: str, images: dict[str, Any]) -> list[Diagnostic]:
-        progress = Progress(STEPS, "steps to the ONNX file")
-        try:
-            metadata = image_metadata(images) | class_metadata(classes)
+        metadata = image_metadata(images) | class_metadata(classes)
+        with Progress(STEPS, "steps to the ONNX file") as progress:
             found = write_onnx(analysed, plain, made, path, emitted, metadata, opset, progress.step)
-        finally:
-            progress.clear()
         return list(found.limits)
 
     return write

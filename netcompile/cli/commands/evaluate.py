@@ -21,11 +21,10 @@ from netcompile.cli.output import json_text, write_json, write_text
 from netcompile.cli.segmenting import add_segmenting, open_job
 from netcompile.files.npz import write_npz
 from netcompile.files.whole import whole_folder
-from netcompile.runtime.ranks import ranks
 
 if TYPE_CHECKING:
-    from netcompile.runtime.evaluate import Evaluation
-    from netcompile.runtime.images import Array
+    from netcompile.data.images import Array
+    from netcompile.tasks.segmentation.evaluate import Evaluation
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--data",
         metavar="DATA",
         required=True,
-        help="the folder of a data set (VOC, SIFT Flow, NYUDv2), or a list: an image and its label maps a line",
+        help="the folder of a data set (VOC, SBD, SIFT Flow, NYUDv2), or a list: an image and its label maps a line",
     )
     parser.add_argument("--split", metavar="S", help="which images: a list of the data set, or a file; default: val")
     parser.add_argument("--root", metavar="DIR", help="what the paths of a list are relative to; default: its folder")
@@ -52,22 +51,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
 
-    from netcompile.runtime.dataset import open_data
-    from netcompile.runtime.evaluate import evaluate, iteration_of
-    from netcompile.runtime.evaluation_text import evaluation_as_json, evaluation_as_text
-    from netcompile.runtime.palettes import class_names, palette
+    from netcompile.data.datasets import open_data
+    from netcompile.data.palettes import class_names, palette
+    from netcompile.runtime.processes import processes
+    from netcompile.tasks.segmentation.evaluate import evaluate, iteration_of
+    from netcompile.tasks.segmentation.evaluation_text import evaluation_as_json, evaluation_as_text
 
     for name in arguments.classes:
         class_names(name)
     colours = palette(arguments.palette)
     data = replace(open_data(arguments.data, arguments.split, arguments.root), palette=colours)
     iteration = arguments.iteration if arguments.iteration is not None else iteration_of(arguments.weights)
-    with ranks() as group:
+    with processes() as group:
         job = open_job(arguments, group.leads, data.folders)
         found = evaluate(
-            job.loaded, job.heads, data, job.prepare, device=job.device, group=group, batch=arguments.batch,
-            keep=max(0, arguments.worst) if arguments.out else 0, legal=job.legal, classes=tuple(arguments.classes),
-            companions=job.companions, report=lambda problem: show([problem]),
+            job, data, group, lambda problem: show([problem]), batch=arguments.batch,
+            keep=max(0, arguments.worst) if arguments.out else 0, classes=tuple(arguments.classes),
         )  # fmt: skip
         if group.leads:
             if arguments.out is not None:
@@ -84,8 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _write(
     arguments: argparse.Namespace, found: Evaluation, net: str, data: str, iteration: int, colours: Array
 ) -> None:
-    from netcompile.runtime.evaluation_page import evaluation_page
-    from netcompile.runtime.evaluation_text import evaluation_as_json
+    from netcompile.tasks.segmentation.evaluation_page import evaluation_page
+    from netcompile.tasks.segmentation.evaluation_text import evaluation_as_json
 
     with whole_folder(arguments.out) as staged:
         staged.write("scores.json", json_text(evaluation_as_json(found, net, data, iteration)).encode())

@@ -20,8 +20,6 @@ from netcompile.cli.messages import show
 from netcompile.cli.output import write_text
 from netcompile.cli.segmenting import add_segmenting, open_job
 from netcompile.diagnostics.diagnostic import refuse
-from netcompile.runtime.ranks import ranks
-from netcompile.runtime.sources import pictures
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +34,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from netcompile.runtime.palettes import palette
-    from netcompile.runtime.predict import Wanted, predict
+    from netcompile.data.palettes import palette
+    from netcompile.data.pictures import pictures
+    from netcompile.runtime.processes import processes
+    from netcompile.tasks.segmentation.predict import Wanted, predict
 
     if not 0 <= arguments.opacity <= 1:
         refuse("usage", f"--opacity {arguments.opacity:g} is not between 0 and 1")
@@ -45,15 +45,14 @@ def run(arguments: argparse.Namespace) -> int:
         refuse("usage", "--with-loss needs labels: netcompile evaluate has them")
     images = pictures(arguments.images, arguments.out)
     wanted = Wanted(palette(arguments.palette), not arguments.no_overlays, arguments.softmax, arguments.opacity)
-    with ranks() as group:
+    with processes() as group:
         job = open_job(arguments, group.leads)
         if arguments.softmax and all(job.loaded.kinds.get(head) == "labels" for head in job.heads):
             what = f"{' and '.join(job.heads)} hold labels: there are no probabilities"
             refuse("score-map", what, remedy="--output BLOB names the scores before ArgMax")
         counts = predict(
-            replace(job.loaded, outputs=job.heads), images, arguments.out, job.prepare, wanted, device=job.device,
-            group=group, batch=arguments.batch, legal=job.legal, companions=job.companions,
-            report=lambda found: show([found]),
+            replace(job, loaded=replace(job.loaded, outputs=job.heads)), images, arguments.out, wanted, group,
+            lambda found: show([found]), batch=arguments.batch,
         )  # fmt: skip
     if group.leads:
         before = f", {counts.found} were there before" if counts.found else ""

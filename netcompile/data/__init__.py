@@ -1,0 +1,1 @@
+"""Images, label maps, data sets and sources of batches: for prediction, evaluation and training alike."""

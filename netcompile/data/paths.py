@@ -1,0 +1,24 @@
+"""Where files are: the first of several places, and whether all of a list are there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+from netcompile.diagnostics.diagnostic import refuse
+
+
+def first_there(paths: Iterable[str]) -> str | None:
+    """The first path at which there is something; None where there is nothing at any."""
+    return next((path for path in paths if os.path.exists(path)), None)
+
+
+def require_files(listing: str, paths: Sequence[str]) -> None:
+    """Raises NetError where the list is empty, or names files that do not exist."""
+    if not paths:
+        refuse("data-file", f"{listing}: the list is empty")
+    missing = [path for path in paths if not os.path.exists(path)]
+    if missing:
+        more = f", and {len(missing) - 3} more" if len(missing) > 3 else ""
+        what = f"{listing} names files that do not exist: {', '.join(missing[:3])}{more}"
+        refuse("no-such-file", what)

@@ -1,0 +1,106 @@
+"""What a source of batches is, what it is asked for, and several of them as one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from netcompile.data.images import reason_of
+from netcompile.data.paths import first_there
+from netcompile.diagnostics.diagnostic import NetError, refuse
+from netcompile.ir.graph import Input
+
+Array = np.ndarray[Any, Any]
+
+T = TypeVar("T")
+
+
+class Batches(Protocol):
+    """Batches by number, from 0 on without end; the same number always gives the same batch."""
+
+    def batch(self, index: int) -> dict[str, Array]:
+        """Float32 arrays by top. Raises NetError, OSError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The batches of several data layers, together."""
+
+    parts: Sequence[Batches]
+
+    def batch(self, index: int) -> dict[str, Array]:
+        found: dict[str, Array] = {}
+        for part in self.parts:
+            found.update(part.batch(index))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Which item comes as number k: in order, or shuffled anew in every epoch."""
+
+    items: int
+    shuffle: bool
+    seed: int
+    skip: int = 0
+
+    def __call__(self, k: int) -> int:
+        epoch, position = divmod(k + self.skip, self.items)
+        if not self.shuffle:
+            return position
+        return int(_permutation(self.items, self.seed & (2**63 - 1), epoch)[position])
+
+
+@lru_cache(maxsize=4)
+def _permutation(items: int, seed: int, epoch: int) -> Array:
+    return np.random.default_rng((seed, epoch)).permutation(items)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How data is to be read: what --data names, the split of a folder, the mean, the seed, where paths start."""
+
+    data: str | None
+    split: str
+    mean: tuple[float, ...] | None
+    seed: int
+    train: bool
+    folders: tuple[str, ...]
+
+    def find(self, path: str, what: str, entry: Input) -> str:
+        """A path of the net: as it stands, or from one of the folders. Raises NetError."""
+        found = first_there(os.path.join(folder, path) for folder in self.folders)
+        if found is not None:
+            return found
+        refuse("no-such-file", f"there is no {what} '{path}'", entry.message.span_of("type"),
+                       f"layer '{entry.message.get('name')}' reads it")  # fmt: skip
+
+
+def stacked(images: Sequence[Array]) -> Array:
+    """Images as one batch. Raises NetError where their sizes differ."""
+    sizes = {image.shape for image in images}
+    if len(sizes) > 1:
+        shown = " and ".join("x".join(map(str, size)) for size in sorted(sizes)[:2])
+        refuse(
+                "batch-size", f"images of different sizes in one batch: {shown}",
+                why="a batch is one array", remedy="crop_size, or new_height and new_width, or a batch size of 1",
+            )  # fmt: skip
+    return np.stack(images)
+
+
+def readable(path: str, read: Callable[[str], T]) -> T:
+    """What `read` makes of a file. Raises NetError with what is wrong with it, OSError where the system refuses it."""
+    try:
+        return read(path)
+    except NetError:
+        raise
+    except Exception as error:  # damaged files make the decoders raise whatever they like
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        refuse("image", f"{path}: it cannot be read: {reason_of(error)}")

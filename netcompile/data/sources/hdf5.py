@@ -1,0 +1,118 @@
+"""HDF5Data: rows of the data sets named as the tops, from a list of files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import h5py
+import numpy as np
+
+from netcompile.data.paths import first_there
+from netcompile.data.sources.base import Batches, Order, Wanted, stacked
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.diagnostics.text import shape_text
+from netcompile.ir.graph import Input
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Batches of rows. Shuffled, the files come in another order in every epoch, and so do the rows of each."""
+
+    files: tuple[str, ...]
+    counts: tuple[int, ...]
+    tops: tuple[str, ...]
+    size: int
+    shuffle: bool
+    seed: int
+
+    def batch(self, index: int) -> dict[str, Array]:
+        places = [self.place(k) for k in range(index * self.size, (index + 1) * self.size)]
+        parts: dict[str, list[Array]] = {top: [] for top in self.tops}
+
+        opened: dict[int, Any] = {}
+        try:
+            for file, row in places:
+                if file not in opened:
+                    opened[file] = h5py.File(self.files[file], "r")
+                for top in self.tops:
+                    parts[top].append(np.asarray(opened[file][top][row], np.float32))
+        finally:
+            for handle in opened.values():
+                handle.close()
+        return {top: stacked(rows) for top, rows in parts.items()}
+
+    def place(self, k: int) -> tuple[int, int]:
+        """File and row of item k."""
+        epoch, left = divmod(k, sum(self.counts))
+        files = Order(len(self.files), self.shuffle, self.seed)
+        for position in range(len(self.files)):
+            file = files(epoch * len(self.files) + position)
+            count = self.counts[file]
+            if left < count:
+                seed = self.seed * 1_000_003 + file + 1
+                return file, Order(count, self.shuffle, seed)(epoch * count + left)
+            left -= count
+        raise AssertionError("an item beyond its epoch")
+
+
+def hdf5_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
+    """The source of an HDF5Data layer. Raises NetError with every mistake of its files, OSError."""
+
+    message = entries[0].message
+    section = message.get("hdf5_data_param")
+    size = int(section.get("batch_size") or 0)
+    if not section.has("source") or size < 1:
+        refuse("param-missing", "HDF5Data needs a source and a batch_size", message.span_of("type"))
+    listing = wanted.find(str(section.get("source")), "list", entries[0])
+    with open(listing, encoding="utf-8", errors="surrogateescape") as file:
+        names = [line.strip() for line in file if line.strip()]
+    folders = ("", *wanted.folders, os.path.dirname(listing))
+    files: list[str] = []
+    counts: list[int] = []
+    problems: list[Diagnostic] = []
+    rows: dict[str, tuple[int, ...]] = {}
+    tops = tuple(message.all("top"))
+    for name in names:
+        path = first_there(os.path.join(folder, name) for folder in folders)
+        if path is None:
+            problems.append(Diagnostic("no-such-file", f"{listing}: there is no file '{name}'"))
+            continue
+        try:
+            with h5py.File(path, "r") as handle:
+                found = {top: _shape(handle, top) for top in tops}
+        except OSError:
+            problems.append(Diagnostic("data-file", f"{path}: not a readable HDF5 file"))
+            continue
+        lengths = {top: shape[0] if shape else None for top, shape in found.items()}
+        for top, shape in found.items():
+            if not shape:
+                problems.append(Diagnostic("data-file", f"{path}: no data set '{top}', which is a top"))
+            elif shape[1:] != rows.setdefault(top, shape)[1:]:
+                here, there = shape_text(shape[1:]), shape_text(rows[top][1:])
+                what = f"{path}: rows of '{top}' are {here}, those of {files[0]} {there}"
+                problems.append(Diagnostic("data-file", what, why="a batch may take rows of several files"))
+        if len(set(lengths.values())) > 1 and None not in lengths.values():
+            problems.append(Diagnostic("data-file", f"{path}: its data sets have different numbers of rows: {lengths}"))
+        files.append(path)
+        counts.append(next(iter(lengths.values())) or 0)
+    if not names:
+        problems.append(Diagnostic("data-file", f"{listing}: the list is empty"))
+    elif not problems and not sum(counts):
+        problems.append(Diagnostic("data-file", f"{listing}: its files hold no rows"))
+    if problems:
+        raise NetError(problems)
+    return Rows(tuple(files), tuple(counts), tops, size, bool(section.get("shuffle")), wanted.seed)
+
+
+def _shape(handle: Any, name: str) -> tuple[int, ...]:
+    """The shape of a data set of numbers with rows; empty for anything else."""
+
+    found = handle.get(name)
+    if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "buif":
+        return ()
+    return tuple(found.shape or ())

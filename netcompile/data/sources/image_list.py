@@ -1,0 +1,108 @@
+"""ImageData: a list of images, each with a number as its label."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from netcompile.data.images import read_image
+from netcompile.data.paths import first_there, require_files
+from netcompile.data.preprocessing import Preprocessing
+from netcompile.data.sources.base import Batches, Order, Wanted, readable, stacked
+from netcompile.data.sources.transform import Transform, read_transform
+from netcompile.diagnostics.diagnostic import refuse
+from netcompile.ir.graph import Input
+
+Array = np.ndarray[Any, Any]
+
+
+def resize(image: Array, height: int, width: int) -> Array:
+    """Bilinear between pixel centres without smoothing, as OpenCV resizes; rounded to whole values."""
+
+    values = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None]
+    out = torch.nn.functional.interpolate(values, (height, width), mode="bilinear", align_corners=False)
+    rounded: Array = out[0].round().clamp(0, 255).numpy()
+    return rounded
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImages:
+    """Batches of images with their labels."""
+
+    items: tuple[tuple[str, float], ...]
+    tops: tuple[str, ...]
+    size: int
+    order: Order
+    transform: Transform
+    new_size: tuple[int, int]
+    colour: bool
+    seed: int
+
+    def batch(self, index: int) -> dict[str, Array]:
+        layout = Preprocessing(order="bgr" if self.colour else "grey")
+        images, labels = [], []
+        for k in range(index * self.size, (index + 1) * self.size):
+            path, label = self.items[self.order(k)]
+            image = layout.planes(readable(path, read_image))
+            if all(self.new_size):
+                image = resize(image, *self.new_size)
+            images.append(self.transform(image, np.random.default_rng((self.seed & (2**63 - 1), k))))
+            labels.append(label)
+        return dict(zip(self.tops, (stacked(images), np.asarray(labels, np.float32)), strict=False))
+
+
+def image_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
+    """The source of an ImageData layer. Raises NetError, OSError."""
+    message = entries[0].message
+    section = message.get("image_data_param")
+    if not section.has("source"):
+        refuse("param-missing", "ImageData without a source", message.span_of("type"))
+    listing = wanted.find(str(section.get("source")), "list", entries[0])
+    root = str(section.get("root_folder") or "")
+    items = []
+    with open(listing, encoding="utf-8", errors="surrogateescape") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            path, _, label = line.rstrip().rpartition(" ")
+            try:
+                value = float(label)
+            except ValueError:
+                path = ""
+            if not path:
+                refuse(
+                    "data-file",
+                    f"{listing}:{number}: not of the form 'image label'",
+                    why=line.strip()[:100],
+                )
+            items.append((_rooted(root, path.strip(), wanted, listing), value))
+    require_files(listing, [path for path, _ in items])
+    skip = 0
+    if int(section.get("rand_skip")):
+        skip = int(np.random.default_rng(wanted.seed & (2**63 - 1)).integers(int(section.get("rand_skip"))))
+    sides = (int(section.get("new_height")), int(section.get("new_width")))
+    if (sides[0] == 0) != (sides[1] == 0):
+        at = section.span_of("new_height" if sides[0] else "new_width")
+        refuse("param-missing", "new_height and new_width must be set together", at)
+
+    def find(path: str) -> str:
+        return wanted.find(path, "mean file", entries[0])
+
+    return LabelledImages(
+        tuple(items), tuple(message.all("top")), int(section.get("batch_size")),
+        Order(len(items), bool(section.get("shuffle")), wanted.seed, skip),
+        read_transform(message.get("transform_param"), find, wanted.train), sides,
+        bool(section.get("is_color")), wanted.seed,
+    )  # fmt: skip
+
+
+def _rooted(root: str, path: str, wanted: Wanted, listing: str) -> str:
+    """An image's path: below root_folder, else as it stands, else beside its list."""
+    if root:
+        return first_there(os.path.join(folder, root, path) for folder in (*wanted.folders, "")) or root + path
+    return first_there(os.path.join(folder, path) for folder in ("", *wanted.folders, os.path.dirname(listing))) or path

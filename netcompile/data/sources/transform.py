@@ -1,0 +1,65 @@
+"""Caffe's DataTransformer: mean, crop, mirror, scale; in BGR order, random choices drawn from a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netcompile.data.preprocessing import Preprocessing, with_mean_file
+from netcompile.diagnostics.diagnostic import refuse
+from netcompile.prototxt.message import Message
+
+Array = np.ndarray[Any, Any]
+
+_NOTHING = Preprocessing(mean=(0.0,))
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """A preprocessed image, a crop of it, perhaps mirrored. A mean image must be of the image's size."""
+
+    preprocessing: Preprocessing = _NOTHING
+    mirror: bool = False
+    crop: int = 0
+    train: bool = True
+
+    def __call__(self, image: Array, random: np.random.Generator) -> Array:
+        """A C×H×W float32 array from a C×H×W image. Training crops anywhere, testing in the middle.
+
+        Raises NetError where the image is smaller than the crop, or the mean image has another size.
+        """
+        made = self.preprocessing
+        if made.image is not None and made.image.shape != image.shape:
+            refuse("data-file", f"the mean image is {made.image.shape}, an image {image.shape}")
+        if len(made.mean) not in (1, len(image)):
+            what = f"{len(made.mean)} values of mean_value for {len(image)} channels"
+            refuse("param-count", what, why="Caffe wants one for all channels, or one for each")
+        top = left = 0
+        height, width = image.shape[1:]
+        if self.crop:
+            if min(height, width) < self.crop:
+                refuse("batch-size", f"an image of {height}x{width} is smaller than crop_size {self.crop}")
+            spare = (height - self.crop, width - self.crop)
+            top, left = (int(random.integers(s + 1)) for s in spare) if self.train else (s // 2 for s in spare)
+        flip = self.mirror and bool(random.integers(2))
+        values = made.normalised(image.astype(np.float32))
+        if self.crop:
+            values = values[:, top : top + self.crop, left : left + self.crop]
+        return np.ascontiguousarray(values[:, :, ::-1] if flip else values)
+
+
+def read_transform(message: Message, find: Callable[[str], str], train: bool) -> Transform:
+    """The transform of a ``transform_param``; `find` gives the path of a mean file. Raises NetError, OSError."""
+    values = tuple(float(v) for v in message.all("mean_value"))
+    made = Preprocessing(values or (0.0,), float(message.get("scale")))
+    if message.has("mean_file"):
+        if values:
+            refuse(
+                    "param-conflict", "mean_file and mean_value together", message.span_of("mean_value"),
+                    "Caffe takes one or the other", "keep one",
+                )  # fmt: skip
+        made = with_mean_file(made, find(str(message.get("mean_file"))))
+    return Transform(made, bool(message.get("mirror")), int(message.get("crop_size") or 0), train)

@@ -1,0 +1,88 @@
+"""Emitted source as a Python module: tracebacks show its lines, `inspect.getsource` works, its nets can be pickled."""
+
+from __future__ import annotations
+
+import copyreg
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from importlib.abc import ExecutionLoader
+from importlib.util import module_from_spec, spec_from_loader
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+IN_MEMORY = "<netcompile>/"  # where source lies that is no file: the start of its file name
+
+
+class _Loader(ExecutionLoader):
+    """Loads a module from text; `path` is what tracebacks show."""
+
+    def __init__(self, source: str, path: str) -> None:
+        self.source, self.path = source, path
+
+    def get_source(self, fullname: str) -> str:
+        return self.source
+
+    def get_filename(self, fullname: str) -> str:
+        return self.path
+
+
+def module_of(source: str, path: str) -> ModuleType:
+    """The module that the source is; the same one for the same source and path. Raises what its code raises."""
+    name = "netcompile_emitted_" + sha256("\0".join((path, source)).encode()).hexdigest()[:32]
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = spec_from_loader(name, _Loader(source, path))
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    for made in vars(module).values():
+        if isinstance(made, type) and issubclass(made, nn.Module) and made.__module__ == name:
+            copyreg.pickle(made, _reduced)
+    return module
+
+
+def instance(source: str, class_name: str, path: str = "") -> nn.Module:
+    """A net of the emitted class, on the CPU, its parameters not yet set. `path` is the source's file, if it is one."""
+    with warnings.catch_warnings(), torch.device("cpu"):
+        warnings.simplefilter("ignore")
+        net = getattr(module_of(source, path or f"{IN_MEMORY}{class_name}.py"), class_name)()
+    assert isinstance(net, nn.Module)
+    return net
+
+
+def by_name(result: Any, outputs: Sequence[str]) -> dict[str, Tensor]:
+    """What a net returned, by blob name: with one output it returns the tensor itself."""
+    return result if isinstance(result, dict) else {outputs[0]: result}
+
+
+def arrays_of(tensors: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """The tensors among the values as arrays (bfloat16 becomes float32)."""
+    return {
+        name: (value.float() if value.dtype == torch.bfloat16 else value).cpu().numpy()
+        for name, value in tensors.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def _reduced(net: nn.Module) -> Any:
+    """A pickle holds the source, so that a process that has not compiled the net can read it."""
+    loader = sys.modules[type(net).__module__].__loader__
+    assert isinstance(loader, _Loader)
+    return _blank, (loader.source, loader.path, type(net).__name__), *net.__reduce_ex__(2)[2:]
+
+
+def _blank(source: str, path: str, class_name: str) -> Any:
+    """An object of the class, its attributes not yet set."""
+    made = getattr(module_of(source, path), class_name)
+    return made.__new__(made)

@@ -1,0 +1,77 @@
+"""Random weights, the same for a layer however the net is compiled, for nets without weights at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from math import prod
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import torch
+from torch import nn
+
+from netcompile.caffemodel.convert import ConversionReport
+from netcompile.caffemodel.recipe import Take, evaluate
+from netcompile.emit.blobs import LearnedBlobs
+from netcompile.emit.module import Module
+from netcompile.pipeline import Analysed
+from netcompile.runtime.execute import load_source, with_weights
+
+Noticed = Callable[[ConversionReport], None]
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def draw(analysed: Analysed, module: Module, seed: int = 1) -> nn.Module:
+    """The module with a number for every weight; values keep about their size from layer to layer."""
+    return with_blobs(module, drawn(module.blobs, seed)).train(analysed.graph.train)
+
+
+def drawn(layers: Iterable[LearnedBlobs], seed: int) -> Callable[[Take], Array]:
+    """The blobs of these layers, drawn when they are asked for; the last one is kept."""
+    shapes = {
+        Take(layer.node.name, index, layer.node.occurrence): (layer.node.type, spec.shape)
+        for layer in layers
+        for index, spec in enumerate(layer.specs)
+    }
+
+    @lru_cache(maxsize=1)
+    def blob(take: Take) -> Array:
+        return numbers(take, *shapes[take], seed)
+
+    return blob
+
+
+def ready(
+    analysed: Analysed, module: Module, weights: str | None, seed: int | None, noticed: Noticed | None = None
+) -> nn.Module:
+    """The module with weights from a file, or random ones where there is a `seed`. Raises NetError.
+
+    `noticed` takes what was noticed about the weights of the file.
+    """
+    return with_weights(analysed, module, weights, noticed=noticed) if seed is None else draw(analysed, module, seed)
+
+
+def with_blobs(module: Module, blob: Callable[[Take], Array]) -> nn.Module:
+    """The module with its tensors computed from blobs."""
+    net = load_source(module)
+    state = net.state_dict()
+    for weight in module.weights:
+        values, old = np.array(evaluate(weight.recipe, blob)), state[weight.key]
+        state[weight.key] = torch.from_numpy(values).to(old.dtype).reshape(old.shape)
+    net.load_state_dict(state)
+    return net
+
+
+def numbers(take: Take, kind: str, shape: tuple[int, ...], seed: int) -> Array:
+    """One blob, float32: normal, as He et al. (2015) scale it; BatchNorm's variance and factor are positive."""
+
+    name = f"{take.layer}\0{take.index}\0{take.occurrence}".encode("utf-8", "backslashreplace")
+    random = np.random.RandomState((crc32(name) + seed) % 2**32)
+    drawn = random.standard_normal(shape).astype(np.float32)
+    if kind == "BatchNorm":
+        return np.abs(drawn) + np.float32(0.5) if take.index else drawn
+    if len(shape) < 2:
+        return drawn * np.float32(0.1)
+    return drawn * np.float32((2.0 / max(1, prod(shape[1:]))) ** 0.5)

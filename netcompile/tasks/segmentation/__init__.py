@@ -1,0 +1,1 @@
+"""Semantic segmentation: a label for every pixel. Prediction, evaluation, and their reports."""

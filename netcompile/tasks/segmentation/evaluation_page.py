@@ -1,0 +1,77 @@
+"""The page of an evaluation: scores, bars per class, confusions, and the images of which least is right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netcompile.runtime.html import page, picture
+from netcompile.tasks.segmentation.evaluate import Evaluation, Head, Worst
+from netcompile.tasks.segmentation.evaluation_text import percent
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+WRONG, IGNORED = (214, 51, 32), (128, 128, 128)
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """How many pixels of one class were taken for another, and what share of the class they are."""
+
+    truth: str
+    predicted: str
+    pixels: int
+    share: float
+
+
+def evaluation_page(found: Evaluation, net: str, data: str, palette: Array) -> str:
+    """One self-contained HTML page."""
+    return page(
+        "evaluation.html",
+        net=net,
+        data=data,
+        found=found,
+        percent=percent,
+        colours=["#{:02x}{:02x}{:02x}".format(*map(int, row)) for row in palette],
+        order={head.blob: by_iu(head) for head in found.heads},
+        predicted={head.blob: head.matrix.sum(0).tolist() for head in found.heads},
+        confusions={head.blob: confusions(head) for head in found.heads},
+        pictures={head.blob: [_pictures(image, palette) for image in head.worst] for head in found.heads},
+    )
+
+
+def by_iu(head: Head) -> list[int]:
+    """Classes from the best IU to the worst; those without pixels come last."""
+    return sorted(range(len(head.classes)), key=lambda i: (np.isnan(head.scores.iu[i]), -head.scores.iu[i], i))
+
+
+def confusions(head: Head, limit: int = 12) -> list[Confusion]:
+    """The most frequent mistakes."""
+    wrong = head.matrix - np.diag(np.diag(head.matrix))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
+    pairs = [(int(i) // len(wrong), int(i) % len(wrong)) for i in order]
+    totals = head.matrix.sum(1)
+    return [
+        Confusion(head.classes[t], head.classes[p], int(wrong[t, p]), float(wrong[t, p] / totals[t]))
+        for t, p in pairs
+        if wrong[t, p]
+    ]
+
+
+def _pictures(image: Worst, palette: Array) -> list[tuple[str, str]]:
+    return [
+        ("image", picture(image.rgb)),
+        ("truth", picture(image.truth, palette)),
+        ("prediction", picture(image.predicted, palette)),
+        ("errors", picture(error_map(image.rgb, image.truth, image.predicted))),
+    ]
+
+
+def error_map(rgb: Array, truth: Array, predicted: Array) -> Array:
+    """The image in dim grey, wrong pixels red, pixels that do not count grey."""
+    dim = (64 + rgb.astype(np.float32).mean(2, keepdims=True) / 2).repeat(3, axis=2)
+    dim[truth != predicted] = WRONG
+    dim[truth == 255] = IGNORED
+    return np.asarray(dim, np.uint8)

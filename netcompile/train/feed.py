@@ -1,0 +1,53 @@
+"""From the data layers of a net to sources of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from netcompile.data.sources.base import Batches, Joined, Wanted
+from netcompile.data.sources.hdf5 import hdf5_data
+from netcompile.data.sources.image_list import image_data
+from netcompile.data.sources.label_maps import maps_for, python_data
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.ir.graph import Input
+from netcompile.train.dummy_data import dummy_data
+
+# The data layers that are read, by type.
+SOURCES = {"ImageData": image_data, "HDF5Data": hdf5_data, "DummyData": dummy_data, "Python": python_data}
+
+
+def feed(entries: Sequence[Input], wanted: Wanted) -> Batches:
+    """The batches for these inputs. Raises NetError, OSError."""
+    if wanted.data is not None:
+        return maps_for(entries, wanted)
+    layers: dict[int, list[Input]] = {}
+    for entry in entries:
+        layers.setdefault(id(entry.message), []).append(entry)
+    parts: list[Batches] = []
+    problems: list[Diagnostic] = []
+    for group in layers.values():
+        try:
+            parts.append(_layer(group, wanted))
+        except NetError as error:
+            problems += error.diagnostics
+    if problems:
+        raise NetError(problems)
+    return Joined(tuple(parts))
+
+
+def _layer(entries: Sequence[Input], wanted: Wanted) -> Batches:
+    kind = str(entries[0].message.get("type"))
+    if kind in SOURCES:
+        return SOURCES[kind](entries, wanted)
+    why = {
+        "Input": "an Input layer is fed from outside",
+        "MemoryData": "a MemoryData layer is fed from outside",
+        "Data": "LMDB and LevelDB data bases are not read here",
+        "WindowData": "WindowData is not read here",
+    }.get(kind, f"what a {kind} layer reads is not known here")
+    message = entries[0].message
+    tops = " and ".join(f"'{entry.value.blob}'" for entry in entries)
+    refuse(
+            "no-data", f"nothing feeds {tops}", message.span_of("type"), why,
+            "--data BATCHES.npz, or --data FOLDER in the layout of PASCAL VOC, or --data LIST.txt of images and labels",
+        )  # fmt: skip
