@@ -49,7 +49,7 @@ def differences(deploy: Graph, trained: Graph) -> list[Diagnostic]:
     for node in deploy.nodes:
         other = theirs.get((node.name, node.occurrence))
         if other is None:
-            if _computes(node) and not _skipped(node):
+            if _computes(node) and not node.layer.is_noop(False):
                 found.append(_missing(node, theirs))
             continue
         if node.type != other.type:
@@ -67,10 +67,6 @@ def differences(deploy: Graph, trained: Graph) -> list[Diagnostic]:
 def _computes(node: Node) -> bool:
     """Whether a layer has weights of its own, which a caffemodel would have to hold."""
     return type(node.layer).blobs is not Layer.blobs
-
-
-def _skipped(node: Node) -> bool:
-    return node.layer.is_noop(False) or node.type in ("Split", "Silence", "Softmax", "Sigmoid", "ArgMax")
 
 
 def _missing(node: Node, theirs: Mapping[tuple[str, int], Node]) -> Diagnostic:
@@ -158,7 +154,7 @@ class _Sources:
 
     def of(self, value: Value) -> str:
         while (node := self.producers.get(value)) is not None:
-            if not (node.type in ("Dropout", "Split") and node.bottoms):
+            if not (node.bottoms and node.layer.is_noop(train=False)):
                 place = "" if len(node.tops) == 1 else f":{node.tops.index(value)}"
                 return f"{node.name}{place}"
             value = node.bottoms[0]

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from netcompile.ir.graph import Graph
-
-KINDS = {"Softmax": "probabilities", "Sigmoid": "probabilities", "ArgMax": "labels"}
-_KEEPING = ("Crop", "Split", "Slice", "Dropout", "Reshape", "Pooling", "Interp")
+from netcompile.ir.graph import Graph, Value
 
 
 def output_kinds(graph: Graph) -> dict[str, str]:
     """What the outputs hold that are no plain scores: "probabilities" (of Softmax, Sigmoid) or "labels" (of ArgMax).
 
-    Layers that only choose or average pixels are looked through.
+    Layers that only choose or average pixels keep them what they are.
     """
-    producers, found = graph.producers(), {}
-    for blob, value in graph.blobs.items():
-        node = producers.get(value)
-        while node is not None and node.type in _KEEPING:
-            node = producers.get(node.bottoms[0])
-        if node is not None and node.type in KINDS:
-            found[blob] = KINDS[node.type]
-    return found
+    contents: dict[Value, str] = {}
+    for node in graph.nodes:
+        found = node.layer.content(*(contents.get(bottom, "") for bottom in node.bottoms))
+        contents.update(dict.fromkeys(node.tops, found))
+    return {blob: contents[value] for blob, value in graph.blobs.items() if contents.get(value)}

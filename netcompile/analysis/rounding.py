@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
-from math import prod
 from operator import mul
 
 from netcompile.algebra.nset import NSet
@@ -22,11 +21,6 @@ from netcompile.layers.params import locate
 from netcompile.layers.pooling import Pooling
 
 EXACT = 1 << 24  # a float32 holds every integer up to here
-
-# A loss or logarithm, and the layer in front of it that it should not have, with what does both at once.
-PROBABILITIES = ("Softmax", "Sigmoid")
-TWICE = {"SoftmaxWithLoss": "Softmax", "SigmoidCrossEntropyLoss": "Sigmoid"}
-LOGARITHMS = ("Log", "MultinomialLogisticLoss", "InfogainLoss")
 
 
 def hazards(graph: Graph, shapes: Shapes, sym: Symbolic, valid: tuple[NSet, NSet] | None) -> list[Diagnostic]:
@@ -129,7 +123,7 @@ def _probabilities(graph: Graph, producers: Mapping[Value, Node]) -> list[Diagno
         before = producers.get(node.bottoms[0]) if node.bottoms else None
         if before is None:
             continue
-        if TWICE.get(node.type) == before.type:
+        if before.layer.with_loss == node.type:
             found.append(
                 Diagnostic(
                     "twice-normalised",
@@ -140,35 +134,29 @@ def _probabilities(graph: Graph, producers: Mapping[Value, Node]) -> list[Diagno
                     severity="warning",
                 )
             )
-        elif node.type in LOGARITHMS and before.type in PROBABILITIES and _plain(node):
-            better = "SoftmaxWithLoss" if before.type == "Softmax" else "SigmoidCrossEntropyLoss"
+        elif node.layer.takes_logarithm() and before.layer.with_loss:
             found.append(
                 Diagnostic(
                     "log-of-probability",
                     f"layer '{node.name}' takes the logarithm of what '{before.name}' has rounded",
                     locate(node.message, "bottom[0]"),
                     why="a probability below 1e-38 is 0 in float32, one above 1 - 6e-8 is 1",
-                    remedy=f"{better} on '{before.bottoms[0].blob}' does both at once and keeps the digits",
+                    remedy=f"{before.layer.with_loss} on '{before.bottoms[0].blob}' does both at once and keeps "
+                    "the digits",
                     severity="note",
                 )
             )
     return found
 
 
-def _plain(node: Node) -> bool:
-    """Not a Log that is kept from 0 by its shift."""
-    return node.type != "Log" or not node.message.get("log_param").get("shift")
-
-
 def _indices(graph: Graph, shapes: Shapes) -> list[Diagnostic]:
     """Indices kept in float32 blobs that are too large for it."""
     found = []
     for node in graph.nodes:
-        top = _index_top(node)
-        shape = shapes.get(node.bottoms[0]) if node.bottoms else None
-        if top is None or shape is None or node.tops[top] not in shapes:
+        top = next((top for top in node.layer.index_tops() if top < len(node.tops)), None)
+        if top is None or any(value not in shapes for value in (*node.bottoms, node.tops[top])):
             continue
-        count = _largest(node, shape)
+        count = node.layer.choices(*(shapes[bottom] for bottom in node.bottoms))
         if count > EXACT:
             found.append(
                 Diagnostic(
@@ -181,17 +169,3 @@ def _indices(graph: Graph, shapes: Shapes) -> list[Diagnostic]:
                 )
             )
     return found
-
-
-def _index_top(node: Node) -> int | None:
-    if isinstance(node.layer, Pooling):
-        return 1 if len(node.tops) == 2 else None
-    return 0 if node.type == "ArgMax" and node.tops else None
-
-
-def _largest(node: Node, shape: Sequence[int]) -> int:
-    """How many elements an index chooses from."""
-    if isinstance(node.layer, Pooling):
-        return prod(shape[2:])
-    axis = getattr(node.layer, "axis", None)
-    return prod(shape[1:]) if axis is None else shape[axis]

@@ -207,7 +207,7 @@ def _maps(net: Analysed, blobs: Iterable[str]) -> tuple[str, ...]:
 
 def _scored(net: Analysed) -> Iterable[str]:
     """What the losses are of: the scores of a net whose labels come from an Input layer, so that its losses stay."""
-    losses = [node.bottoms[0] for node in net.graph.nodes if node.type.endswith("Loss") and node.bottoms]
+    losses = [node.bottoms[0] for node in net.graph.nodes if node.layer.auto_top]
     return dict.fromkeys(value.blob for value in losses if net.graph.blobs[value.blob] == value)
 
 

@@ -7,12 +7,15 @@ from typing import ClassVar, Self
 
 from netcompile.caffemodel.recipe import Reshape
 from netcompile.layers.base import (
+    CHANNELS,
     IDENTITY,
+    NO_AXES,
     Arity,
     Axes,
     BlobSpec,
     Emission,
     Emitted,
+    InPlaceGradient,
     Layer,
     Refused,
     Shape,
@@ -26,8 +29,8 @@ from netcompile.prototxt.message import Message
 
 
 @dataclass(frozen=True, slots=True)
-class Elementwise(Layer):
-    """One bottom, one top of the same shape and the same pixels."""
+class SameShape(Layer):
+    """One bottom, one top of the same shape, on the same grid of pixels."""
 
     any_size: ClassVar[bool] = True
 
@@ -45,6 +48,14 @@ class Elementwise(Layer):
 
     def emit(self, e: Emission) -> Emitted:
         return Emitted((f"{e.y[0]} = {self.expression(e.x[0])}",))
+
+
+@dataclass(frozen=True, slots=True)
+class Elementwise(SameShape):
+    """A function of each element by itself, or of it and its channel."""
+
+    family: ClassVar[str] = "activation"
+    mixed: ClassVar[frozenset[int] | None] = NO_AXES
 
 
 @layer("ReLU")
@@ -90,6 +101,9 @@ class Dropout(Elementwise):
     def is_noop(self, train: bool) -> bool:
         return not (train if self.active is None else self.active)
 
+    def content(self, *bottoms: str) -> str:
+        return bottoms[0]
+
     def emit(self, e: Emission) -> Emitted:
         if self.is_noop(e.train) and not 0 <= self.ratio <= 1:
             return Emitted((f"{e.y[0]} = {e.x[0]}",))
@@ -116,6 +130,8 @@ class ELU(Elementwise):
 class Sigmoid(Elementwise):
     """1 / (1 + e^-x)."""
 
+    with_loss: ClassVar[str] = "SigmoidCrossEntropyLoss"
+
     @classmethod
     def read(cls, p: Params) -> Self:
         p.sub("sigmoid_param").ignore("engine")
@@ -123,6 +139,9 @@ class Sigmoid(Elementwise):
 
     def expression(self, x: str) -> str:
         return call("torch.sigmoid", x)
+
+    def content(self, *bottoms: str) -> str:
+        return "probabilities"
 
 
 @layer("TanH")
@@ -161,6 +180,9 @@ class Swish(Elementwise):
 class BNLL(Elementwise):
     """log(1 + e^x), PyTorch's softplus; beyond 30 that is x in any of its float types."""
 
+    def in_place_gradient(self) -> InPlaceGradient | None:
+        return InPlaceGradient("BNLL")
+
     def expression(self, x: str) -> str:
         return call("F.softplus", x, threshold=30)
 
@@ -176,6 +198,7 @@ class PReLU(Elementwise):
     filler: Message | None = None
 
     stored: ClassVar[tuple[str, ...]] = ("slope",)
+    mixed: ClassVar[frozenset[int] | None] = CHANNELS
 
     @classmethod
     def read(cls, p: Params) -> Self:

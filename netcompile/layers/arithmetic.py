@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from netcompile.layers.activation import Elementwise
-from netcompile.layers.base import call, layer, literal
+from netcompile.layers.base import InPlaceGradient, call, layer, literal
 from netcompile.layers.params import Params, Section
 from netcompile.layers.shaping import refuse_in_place
 from netcompile.prototxt.message import float_text
@@ -90,6 +90,9 @@ class Power(Elementwise):
 
     def is_noop(self, train: bool) -> bool:
         return (self.power, self.scale, self.shift) == (1, 1, 0)
+
+    def in_place_gradient(self) -> InPlaceGradient | None:
+        return InPlaceGradient("Power", (self.power, self.scale, self.shift), lost=True)
 
     def constant(self) -> float | None:
         """The result where it does not depend on x; a power of 0 gives 1 whatever its base."""
@@ -179,6 +182,13 @@ class Log(Elementwise):
             )
             base = -1.0
         return cls(base, s.get("scale"), s.get("shift"))
+
+    def takes_logarithm(self) -> bool:
+        return not self.shift
+
+    def in_place_gradient(self) -> InPlaceGradient | None:
+        factor = self.scale if self.base == -1 else self.scale / math.log(self.base)
+        return InPlaceGradient("Log", (factor, self.scale, self.shift), lost=True)
 
     def expression(self, x: str) -> str:
         inner = affine(x, self.scale, self.shift)

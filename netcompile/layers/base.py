@@ -10,7 +10,7 @@ once and serve both. A rule that truly needs a number calls `number`, which rais
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -112,6 +112,11 @@ class BlobSpec:
         """The role, as given or as the name tells; "" where neither does."""
         return self.role or _MEANINGS.get(self.name.rpartition(".")[2], "")
 
+    @property
+    def learned(self) -> bool:
+        """Whether gradients change it; running statistics are counted, not learned."""
+        return self.meaning not in ("mean", "variance", "factor", "correction")
+
 
 @dataclass(frozen=True, slots=True)
 class Emitted:
@@ -166,6 +171,45 @@ class Reach:
     transposed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """A bottom that holds class labels: whole numbers from 0 up to `classes` - 1, or `ignore`."""
+
+    bottom: int
+    classes: int
+    ignore: int | None = None
+    section: str = ""  # the message whose ignore_label gives `ignore`
+    field: str = ""  # the field that gives `classes`; "" where it is the number of scores
+
+
+@dataclass(frozen=True, slots=True)
+class InPlaceGradient:
+    """The gradient that Caffe computes where a layer writes over its bottom, and that is not its derivative.
+
+    `formula` is one of train/in_place.py. `lost`: it does not depend on the gradient from above.
+    """
+
+    formula: str
+    numbers: tuple[float, ...] = ()
+    lost: bool = False
+
+
+# Axes, for `Layer.mixed`.
+NO_AXES, CHANNELS, PLANE, ITEM = frozenset[int](), frozenset([1]), frozenset([2, 3]), frozenset([1, 2, 3, 4])
+
+# What a layer is to a reader of the net: colours in graphs, and what is drawn as one box.
+FAMILIES = (
+    "activation",
+    "convolution",
+    "crop",
+    "input",
+    "join",
+    "normalisation",
+    "pooling",
+    "prediction",
+    "upsampling",
+)
+
 Axes = tuple[AxisMap, AxisMap]  # (H, W)
 IDENTITY: Axes = (AxisMap.identity(), AxisMap.identity())
 
@@ -189,6 +233,10 @@ class Layer:
     moves: ClassVar[slice | None] = None  # bottoms whose elements the tops are: indices among them stay indices
     fork: ClassVar[str] = ""  # the fork that has this layer, "" for BVLC Caffe
     stored: ClassVar[tuple[str, ...]] = ()  # roles of its blobs, if these are the same whatever its parameters
+    mixed: ClassVar[frozenset[int] | None] = None  # `mixes`, where it is always the same
+    family: ClassVar[str] = "other"  # one of FAMILIES, or "other"
+    counts_every_gradient: ClassVar[bool] = False  # Caffe computes its blobs' gradients where lr_mult is 0, too
+    with_loss: ClassVar[str] = ""  # the loss that contains this layer, and keeps the digits that it rounds away
 
     @classmethod
     def read(cls, p: Params) -> Layer:
@@ -222,10 +270,10 @@ class Layer:
         """Per bottom, which of its pixels a pixel of the top sees (H, W); None where a bottom's pixels do not count.
 
         None altogether: undefined. Without an override it follows from `coords`: layers that work pixel by pixel,
-        shifted or not, see one pixel.
+        shifted or not, see one pixel; not so those that move no pixel and mix them all the same.
         """
-        maps = self.coords(*bottoms)
-        if maps is None:
+        maps, mixed = self.coords(*bottoms), self.mixes(False, *bottoms) or ()
+        if maps is None or (set(maps) == {IDENTITY} and (2 in mixed or 3 in mixed)):
             return None
         found: list[tuple[Reach, Reach] | None] = []
         for axes in maps:
@@ -237,6 +285,50 @@ class Layer:
             found.append((Reach(pad=-int(axes[0].offset)), Reach(pad=-int(axes[1].offset))))
         return tuple(found)
 
+    # Traits: what passes ask for in place of a layer's name. False, None and "" mean "not known", so that whoever asks
+    # does without. tests/layers/test_traits.py holds every class to its answers, by numbers.
+
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        """The axes along which a top's element is not computed alike everywhere, from the bottoms' at its place alone.
+
+        Along any other axis a part of the bottoms gives that part of the tops, however long the axis is; what a random
+        layer draws is left out. `train`: with phase TRAIN. None: not known, perhaps all.
+        """
+        return self.mixed
+
+    def pixelwise(self, *bottoms: Shape) -> bool:
+        """Whether, at test, the layer treats each pixel of N×C×H×W bottoms by itself."""
+        mixed = self.mixes(False, *bottoms)
+        return mixed is not None and all(len(b) == 4 for b in bottoms) and 2 not in mixed and 3 not in mixed
+
+    def rowwise(self, *bottoms: Shape) -> bool:
+        """Whether the layer treats each entry of axis 0 by itself, in training too."""
+        mixed = self.mixes(True, *bottoms)
+        return mixed is not None and 0 not in mixed
+
+    def same_on_maps(self, *maps: Shape) -> bool:
+        """Whether the layer does to N×K×1×1 bottoms (`maps`) what it does to N×K ones."""
+        return self.pixelwise(*maps)
+
+    def content(self, *bottoms: str) -> str:
+        """What the tops hold if the bottoms hold this: "probabilities", "labels", or "" for any other numbers."""
+        if self.moves is not None:
+            found = set(bottoms[self.moves])
+            return found.pop() if len(found) == 1 else ""
+        return bottoms[0] if bottoms and self.is_noop(train=False) else ""
+
+    def labels(self, *bottoms: IntShape) -> Labels | None:
+        """The bottom that the layer reads class labels from."""
+        return None
+
+    def takes_logarithm(self) -> bool:
+        """Whether it takes the logarithm of its first bottom as it is, so that a 0 gives no number."""
+        return False
+
+    def in_place_gradient(self) -> InPlaceGradient | None:
+        """Caffe's gradient where the top is the bottom; None where that is the derivative."""
+        return None
+
     def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
         """The learnable blobs in Caffe's order."""
         return ()
@@ -244,6 +336,10 @@ class Layer:
     def index_tops(self) -> tuple[int, ...]:
         """Tops that hold indices: emitted as int64 (or wider than the net's type), which no float type rounds."""
         return ()
+
+    def choices(self, *bottoms: IntShape) -> int:
+        """How many elements an index in `index_tops` chooses from; 0 where that is not known."""
+        return 0
 
     def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
         """Multiply-accumulates of one forward pass."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, Self
@@ -98,6 +98,7 @@ class _Convolution(Layer):
 
     stored: ClassVar[tuple[str, ...]] = ("kernel", "bias")
     arity: ClassVar[Arity] = Arity(bottoms=(1, None), tops=(1, None), equal=True)
+    family: ClassVar[str] = "convolution"
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -208,6 +209,9 @@ class _Convolution(Layer):
         spatial = tuple(self.extent(d, *w) for d, w in zip(bottoms[0][axis + 1 :], windows, strict=True))
         return ((*bottoms[0][:axis], self.outputs, *spatial),) * len(bottoms)
 
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        return range(self.windows(bottoms[0])[0], len(bottoms[0]))
+
     def weight_shape(self, channels: int, kernel: Extents) -> IntShape:
         raise NotImplementedError
 
@@ -310,6 +314,8 @@ class Convolution(_Convolution):
 @dataclass(frozen=True, slots=True)
 class Deconvolution(_Convolution):
     """The transpose of a convolution; its blob is (C_in, num_output / group, kh, kw)."""
+
+    family: ClassVar[str] = "upsampling"
 
     def extent(self, dim: Dim, kernel: int, stride: int, pad: int, dilation: int) -> Dim:
         return deconv_size(dim, kernel, stride, pad, dilation)

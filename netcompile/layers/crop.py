@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -38,6 +38,7 @@ class Crop(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=2, tops=1)
     moves: ClassVar[slice | None] = slice(0, 1)
+    family: ClassVar[str] = "crop"
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -100,6 +101,9 @@ class Crop(Layer):
         x, reference = bottoms
         first = self.first(len(x))
         return ((*x[:first], *reference[first : len(x)]),)
+
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        return range(self.first(len(bottoms[0])), len(bottoms[0]))
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         x = bottoms[0]

@@ -20,6 +20,7 @@ class _Data(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=0, tops=(1, None))
     is_data: ClassVar[bool] = True
+    family: ClassVar[str] = "input"
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         raise Refused(f"a {self.type} layer is fed from outside", code="unknown-input")

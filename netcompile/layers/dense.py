@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, Self
 
 from netcompile.layers.base import (
+    NO_AXES,
     Arity,
     BlobSpec,
     Emission,
     Emitted,
     IntShape,
+    Labels,
     Layer,
     Shape,
     call,
@@ -47,12 +49,11 @@ class InnerProduct(Layer):
 
     stored: ClassVar[tuple[str, ...]] = ("kernel", "bias")
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    family: ClassVar[str] = "convolution"
 
     @classmethod
     def read(cls, p: Params) -> Layer:
         if p.sub("inner_product_param").get("normalize"):
-            from netcompile.layers.fork_dense import UnitInnerProduct
-
             return UnitInnerProduct.read(p)
         return cls.plain(p)
 
@@ -75,6 +76,9 @@ class InnerProduct(Layer):
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         return ((*bottoms[0][: self.first(len(bottoms[0]))], self.outputs),)
+
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        return range(self.first(len(bottoms[0])), len(bottoms[0]))
 
     def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
         inputs = count(bottoms[0], self.first(len(bottoms[0])))
@@ -99,6 +103,49 @@ class InnerProduct(Layer):
         return Emitted((f"{e.y[0]} = self.{e.name}({x})",), (f"self.{e.name} = {make}",), tensors=tensors)
 
 
+@dataclass(frozen=True, slots=True)
+class UnitInnerProduct(Layer):
+    """InnerProduct whose weights are divided by their length first, √(Σw² + 1e-6) for each output (caffe-windows).
+
+    `read` of InnerProduct makes it where inner_product_param has `normalize`. With `transpose` the fork still takes
+    as many consecutive numbers for an output as there are inputs, whatever outputs they belong to.
+    """
+
+    plain: InnerProduct
+
+    type: ClassVar[str] = "InnerProduct"
+    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    fork: ClassVar[str] = "caffe-windows"
+    family: ClassVar[str] = "convolution"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        return cls(InnerProduct.plain(p))
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        return self.plain.shapes(*bottoms)
+
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        return self.plain.mixes(train, *bottoms)
+
+    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
+        return self.plain.blobs(*bottoms)
+
+    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
+        return self.plain.macs(bottoms, tops)
+
+    def emit(self, e: Emission) -> Emitted:
+        rank, specs = len(e.bottoms[0]), self.blobs(*e.bottoms)
+        first, me = self.plain.first(rank), f"self.{e.name}"
+        x = e.x[0] if first == rank - 1 else f"{e.x[0]}.flatten({first})"
+        rows = f"unit_rows({me}.weight, {self.plain.outputs})"
+        make = f"F.linear({x}, {rows}{'.T' if self.plain.transpose else ''}"
+        make += f", {me}.bias)" if self.plain.bias else ")"
+        tensors = tuple((f"{e.name}.{spec.name}", e.take(i)) for i, spec in enumerate(specs))
+        init = parameters(e.name, {spec.name: spec.shape for spec in specs})
+        return Emitted((f"{e.y[0]} = {make}",), (init,), ("normalisation.unit_rows",), tensors)
+
+
 @layer("Embed")
 @dataclass(frozen=True, slots=True)
 class Embed(Layer):
@@ -113,6 +160,8 @@ class Embed(Layer):
     stored: ClassVar[tuple[str, ...]] = ("kernel", "bias")
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     index_bottoms: ClassVar[tuple[int, ...]] = (0,)
+    family: ClassVar[str] = "convolution"
+    mixed: ClassVar[frozenset[int] | None] = NO_AXES
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -127,6 +176,9 @@ class Embed(Layer):
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         return ((*bottoms[0], self.outputs),)
+
+    def labels(self, *bottoms: IntShape) -> Labels | None:
+        return Labels(0, self.inputs, field="input_dim")
 
     def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
         weight = BlobSpec("weight", (self.inputs, self.outputs), self.weight_filler)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, Self
@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 from netcompile.diagnostics.text import shape_text
 from netcompile.layers.base import (
     IDENTITY,
+    NO_AXES,
     Arity,
     Axes,
     BlobSpec,
@@ -43,6 +44,8 @@ class Eltwise(Layer):
     overwritten: bool = False  # a sum whose top is its first bottom
 
     arity: ClassVar[Arity] = Arity(bottoms=(1, None), tops=1)
+    family: ClassVar[str] = "join"
+    mixed: ClassVar[frozenset[int] | None] = NO_AXES
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -128,6 +131,7 @@ class _Broadcast(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=(1, 2), tops=1)
     word: ClassVar[str] = ""  # what the blob is called
+    family: ClassVar[str] = "normalisation"
 
     @staticmethod
     def read_axes(s: Section) -> tuple[int, int]:
@@ -184,6 +188,9 @@ class _Broadcast(Layer):
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         self.span(*bottoms)
         return (bottoms[0],)
+
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        return range(*self.span(*bottoms)) if len(bottoms) == 1 else None
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         return (IDENTITY, None)[: len(bottoms)]

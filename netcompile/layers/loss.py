@@ -16,6 +16,7 @@ from netcompile.layers.base import (
     Emission,
     Emitted,
     IntShape,
+    Labels,
     Refused,
     Shape,
     Wish,
@@ -65,6 +66,12 @@ class _ClassLoss(Loss):
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         canonical_axis(self.axis, len(bottoms[0]), self.at)
         return ((), bottoms[0])[: self.tops]
+
+    def labels(self, *bottoms: IntShape) -> Labels | None:
+        return Labels(1, bottoms[0][self.axis], self.ignore, "loss_param")
+
+    def same_on_maps(self, *maps: Shape) -> bool:
+        return self.axis == 1
 
     def _emit(self, e: Emission, function: str, *arguments: str) -> Emitted:
         axis = canonical_axis(self.axis, len(e.bottoms[0]), self.at)
@@ -154,6 +161,9 @@ class InfogainLoss(_ClassLoss):
         source = str(s.get("source") or "") if p.bottoms < 3 else ""
         return cls(int(s.get("axis")), ignored(p), over, max(p.tops, 1), source, _folder(p.message.source.name))
 
+    def takes_logarithm(self) -> bool:
+        return True
+
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         found = list(super().conditions(*bottoms))
         if len(bottoms) == 3:
@@ -212,12 +222,18 @@ class MultinomialLogisticLoss(Loss):
 
     index_bottoms: ClassVar[tuple[int, ...]] = (1,)  # labels
 
+    def takes_logarithm(self) -> bool:
+        return True
+
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         legacy(bottoms[0], 0, 0)
         return [same_batch(bottoms[0], bottoms[1]), *one_label(bottoms[1])]
 
     def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
         return (bottoms[0][:1],) if index == 1 and bottoms[0] else ()
+
+    def labels(self, *bottoms: IntShape) -> Labels | None:
+        return Labels(1, count(bottoms[0], 1))
 
     def emit(self, e: Emission) -> Emitted:
         return e.call("losses.caffe_multinomial_loss", *e.x)
@@ -242,6 +258,9 @@ class HingeLoss(Loss):
 
     def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
         return (bottoms[0][:1],) if index == 1 and bottoms[0] else ()
+
+    def labels(self, *bottoms: IntShape) -> Labels | None:
+        return Labels(1, count(bottoms[0], 1))
 
     def emit(self, e: Emission) -> Emitted:
         return e.call("losses.caffe_hinge_loss", *e.x, squared=True if self.norm == "L2" else None)

@@ -14,6 +14,7 @@ from netcompile.layers.base import (
     Emission,
     Emitted,
     IntShape,
+    Labels,
     Layer,
     NeedsNumber,
     Refused,
@@ -34,6 +35,7 @@ class Measure(Layer):
     """Predictions and labels in, one number out."""
 
     is_measure: ClassVar[bool] = True
+    family: ClassVar[str] = "prediction"
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         return ((),)
@@ -170,6 +172,12 @@ class Accuracy(Measure):
                 why="there are not so many classes",
             )
         return ((), (classes,))[: self.tops]
+
+    def labels(self, *bottoms: IntShape) -> Labels | None:
+        return Labels(1, bottoms[0][self.axis], self.ignore, "accuracy_param")
+
+    def same_on_maps(self, *maps: Shape) -> bool:
+        return self.axis == 1
 
     def emit(self, e: Emission) -> Emitted:
         axis = canonical_axis(self.axis, len(e.bottoms[0]), "accuracy_param.axis")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, Self
 
-from netcompile.caffemodel.recipe import Constant, ScaledByFactor
-from netcompile.layers.activation import Elementwise
+from netcompile.caffemodel.recipe import Constant, Recipe, ScaledByFactor
+from netcompile.layers.activation import SameShape
 from netcompile.layers.base import (
+    CHANNELS,
+    ITEM,
+    PLANE,
     BlobSpec,
     Emission,
     Emitted,
@@ -23,13 +26,14 @@ from netcompile.layers.base import (
     number,
 )
 from netcompile.layers.params import Params
+from netcompile.prototxt.message import Message
 
 MODULES = {2: "BatchNorm1d", 3: "BatchNorm1d", 4: "BatchNorm2d", 5: "BatchNorm3d"}  # by rank
 
 
 @layer("BatchNorm")
 @dataclass(frozen=True)
-class BatchNorm(Elementwise):
+class BatchNorm(SameShape):
     """(x - mean) / sqrt(variance + eps) for each channel (axis 1), without scale and bias.
 
     Blobs: sum of means, sum of variances, and the factor that divides both (0 where it is 0). They are what
@@ -45,13 +49,12 @@ class BatchNorm(Elementwise):
     use_global_stats: bool | None = None
 
     stored: ClassVar[tuple[str, ...]] = ("mean", "variance", "factor")
+    family: ClassVar[str] = "normalisation"
 
     @classmethod
     def read(cls, p: Params) -> Layer:
         s = p.sub("batch_norm_param")
         if s.get("scale_bias") or s.has("scale_filler") or s.has("bias_filler"):
-            from netcompile.layers.fork_norm import ScaledBatchNorm
-
             return ScaledBatchNorm.read(p)
         for index, spec in enumerate(p.message.all("param")[:3]):
             if spec.get("lr_mult") != 0:
@@ -80,6 +83,10 @@ class BatchNorm(Elementwise):
                 why="its channels lie on axis 1",
             )
         return (bottoms[0],)
+
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        fixed = not train if self.use_global_stats is None else self.use_global_stats
+        return CHANNELS if fixed else None
 
     def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
         channels = number(bottoms[0][1])
@@ -130,9 +137,86 @@ class BatchNorm(Elementwise):
         )
 
 
+@dataclass(frozen=True)
+class ScaledBatchNorm(SameShape):
+    """BatchNorm with a learned scale and bias of its own: mean, variance, a number, scale, bias (NVCaffe).
+
+    `read` of BatchNorm makes it where batch_norm_param has scale_bias, or a filler for either. Running statistics
+    at test whatever use_global_stats says, used as they are (NVCaffe does not read the number, which is 1); in
+    training the batch's own, with its biased variance, which replace the running ones in the first two passes and
+    are averaged into them from then on. ε is 1e-5 at least.
+    """
+
+    eps: float = 1e-5
+    fraction: float = 0.999
+    scale_filler: Message | None = None
+    bias_filler: Message | None = None
+
+    type: ClassVar[str] = "BatchNorm"
+    any_size: ClassVar[bool] = False  # its blobs have the channels
+    fork: ClassVar[str] = "NVCaffe"
+    family: ClassVar[str] = "normalisation"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        s = p.sub("batch_norm_param")
+        s.ignore("scale_bias", "use_global_stats")
+        if not s.get("scale_bias") and s.has("scale_bias"):
+            field = "scale_filler" if s.has("scale_filler") else "bias_filler"
+            p.note(
+                f"batch_norm_param.{field}",
+                f"{field} gives BatchNorm a scale and a bias, whatever scale_bias says",
+                code="fork-reading",
+                why="NVCaffe takes a filler for the wish",
+            )
+        one = Message.make("FillerParameter", type="constant", value=1.0)
+        return cls(
+            max(s.get("eps"), BatchNorm.eps),
+            s.get("moving_average_fraction"),
+            s.filler("scale_filler") or one,
+            s.filler("bias_filler"),
+        )
+
+    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
+        if len(bottoms[0]) < 2:
+            raise Refused(
+                "BatchNorm wants 2 axes or more", code="axis", at="bottom[0]", why="its channels lie on axis 1"
+            )
+        c = (number(bottoms[0][1]),)
+        statistics = BlobSpec("mean", c), BlobSpec("variance", c), BlobSpec("correction", (1,), role="correction")
+        return (*statistics, BlobSpec("scale", c, self.scale_filler), BlobSpec("bias", c, self.bias_filler))
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        self.blobs(*bottoms)
+        return (bottoms[0],)
+
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        return None if train else CHANNELS
+
+    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
+        return prod(tops[0])
+
+    def emit(self, e: Emission) -> Emitted:
+
+        me, c, rank = f"self.{e.name}", e.bottoms[0][1], len(e.bottoms[0])
+        keys = {"running_mean": 0, "running_var": 1, "weight": 3, "bias": 4}
+        tensors: list[tuple[str, Recipe]] = [(f"{e.name}.{key}", e.take(i)) for key, i in keys.items()]
+        line = f"{e.y[0]} = {me}({e.x[0]})"
+        eps = literal(self.eps)
+        if e.train:
+            make = f"AveragedBatchNorm({c}, eps={eps}, fraction={literal(self.fraction)})"
+            return Emitted((line,), (f"{me} = {make}",), ("normalisation.AveragedBatchNorm",), tuple(tensors))
+        if rank not in MODULES:
+            names = (f"{me}.{key}" for key in keys)
+            line = f"{e.y[0]} = F.batch_norm({e.x[0]}, {', '.join(names)}, eps={eps})"
+        tensors.append((f"{e.name}.num_batches_tracked", Constant(0, (), "int64")))
+        make = f"nn.{MODULES.get(rank, 'BatchNorm1d')}({c}, eps={eps})"
+        return Emitted((line,), (f"{me} = {make}",), (), tuple(tensors))
+
+
 @layer("LRN")
 @dataclass(frozen=True)
-class LRN(Elementwise):
+class LRN(SameShape):
     """x · (k + alpha / n · Σx²)^-beta over n channels about each; or within a channel, over n × n pixels.
 
     Within a channel the divisor is n², k is ignored and 1 stands in its place; outside the plane lie zeros.
@@ -143,6 +227,8 @@ class LRN(Elementwise):
     beta: float = 0.75
     k: float = 1.0
     within: bool = False
+
+    family: ClassVar[str] = "normalisation"
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -169,6 +255,9 @@ class LRN(Elementwise):
             )
         return (bottoms[0],)
 
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        return PLANE if self.within else CHANNELS
+
     def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
         return prod(tops[0]) * (self.size**2 if self.within else self.size)
 
@@ -188,12 +277,14 @@ class LRN(Elementwise):
 
 @layer("MVN")
 @dataclass(frozen=True)
-class MVN(Elementwise):
+class MVN(SameShape):
     """Each plane, or item, less its mean, and divided by its deviation + eps. The top always has 4 axes."""
 
     variance: bool = True
     across: bool = False
     eps: float = 1e-9
+
+    family: ClassVar[str] = "normalisation"
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -209,6 +300,9 @@ class MVN(Elementwise):
                 why="(batch, channels, height, width)",
             )
         return ((*x, *(1,) * (4 - len(x))),)
+
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        return ITEM if self.across else PLANE
 
     def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
         return prod(tops[0]) * 2

@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 from netcompile.algebra.coords import AxisMap
 from netcompile.algebra.size import pool_size
 from netcompile.layers.base import (
+    PLANE,
     Arity,
     Axes,
     Dim,
@@ -72,6 +73,8 @@ class Pooling(Layer):
     mask: bool = False
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=(1, 2))
+    family: ClassVar[str] = "pooling"
+    mixed: ClassVar[frozenset[int] | None] = PLANE
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -139,6 +142,13 @@ class Pooling(Layer):
             raise Refused(f"Pooling wants 4 axes, not {len(x)}", at="bottom[0]", why="(batch, channels, height, width)")
         spatial = (1, 1) if self.kernel is None else (self.extent(x[2], 0), self.extent(x[3], 1))
         return ((x[0], x[1], *spatial),) * (2 if self.mask else 1)
+
+    def content(self, *bottoms: str) -> str:
+        full = self.kernel is None or all(k >= s for k, s in zip(self.kernel, self.stride, strict=True))
+        return bottoms[0] if full and not self.mask and (self.method == "MAX" or bottoms[0] != "labels") else ""
+
+    def choices(self, *bottoms: IntShape) -> int:
+        return prod(bottoms[0][2:]) if self.mask else 0
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         if self.kernel is None:

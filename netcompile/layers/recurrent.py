@@ -44,6 +44,7 @@ class _Recurrent(Layer):
     bias_filler: Message | None = None
 
     arity: ClassVar[Arity] = Arity(bottoms=(2, 5), tops=(1, 3))
+    counts_every_gradient: ClassVar[bool] = True
     states: ClassVar[tuple[str, ...]] = ()  # what goes from one step to the next
     gates: ClassVar[int] = 1  # numbers that a step computes for each output
     function: ClassVar[str] = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, Self
@@ -47,6 +47,9 @@ class Reduction(Layer):
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         return (bottoms[0][: canonical_axis(self.axis, len(bottoms[0]), "reduction_param.axis")],)
 
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        return range(canonical_axis(self.axis, len(bottoms[0]), "reduction_param.axis"), len(bottoms[0]))
+
     def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
         return prod(bottoms[0])
 
@@ -75,6 +78,7 @@ class ArgMax(Layer):
     values: bool = False
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    family: ClassVar[str] = "prediction"
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -112,6 +116,17 @@ class ArgMax(Layer):
         if axis is not None:
             return ((*x[:axis], self.top_k, *x[axis + 1 :]),)
         return ((x[0], 2 if self.values else 1, self.top_k, *(1,) * (len(x) - 3)),)
+
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        axis = self.along(len(bottoms[0]))
+        return range(1, len(bottoms[0])) if axis is None else (axis,)
+
+    def content(self, *bottoms: str) -> str:
+        return "" if self.values else "labels"
+
+    def choices(self, *bottoms: IntShape) -> int:
+        axis = self.along(len(bottoms[0]))
+        return prod(bottoms[0][1:]) if axis is None else bottoms[0][axis]
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         axis = self.along(len(bottoms[0]))

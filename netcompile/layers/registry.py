@@ -1,13 +1,11 @@
 """All known layer types: the modules of this package, loaded when a net first asks for one of their types, and plugins.
 
-Which module has which type is read off the modules' ``@layer("Type", …)`` lines, so a new type is a class and nothing
-else. A plugin is an entry point of the group ``netcompile.layers`` that names a module; importing the module registers
-its classes with `@layer`.
+`TYPES` says which module has which type, so that a command imports what its net needs and no more. A plugin is an entry
+point of the group ``netcompile.layers`` that names a module; importing the module registers its classes with `@layer`.
 """
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from importlib import import_module
 
@@ -17,30 +15,67 @@ from netcompile.layers.base import Arity, Layer
 from netcompile.layers.unknown import Unknown
 from netcompile.prototxt.message import Message
 
-
-@cache
-def _modules() -> tuple[str, ...]:
-    """Names of the modules that may define layers, BVLC Caffe's before its forks'."""
-    here = os.path.dirname(__file__)
-    names = sorted(name[:-3] for name in os.listdir(here) if name.endswith(".py") and name[0] != "_")
-    return tuple(sorted(names, key=lambda name: name.startswith("fork")))
-
-
-@cache
-def _module_of(type_name: str) -> str | None:
-    """The module that defines a layer type, without importing any; modules behind it are not even read."""
-    for module in _modules():
-        if type_name in _types(module):
-            return module
-    return None
-
-
-@cache
-def _types(module: str) -> frozenset[str]:
-    """The layer types that a module says it defines, one ``@layer`` at the beginning of a line for each class."""
-    with open(os.path.join(os.path.dirname(__file__), f"{module}.py"), "rb") as file:
-        chunks = file.read().split(b"\n@layer(")[1:]
-    return frozenset(name.decode() for chunk in chunks for name in chunk[: chunk.index(b")")].split(b'"')[1::2])
+# Which module of this package has which layer types; a type that stands in none is looked for in all of them.
+TYPES: dict[str, tuple[str, ...]] = {
+    "activation": ("ReLU", "Dropout", "ELU", "Sigmoid", "TanH", "Swish", "BNLL", "PReLU"),
+    "activation_variants": ("ReLU6", "NegReLU", "CReLU", "SeLu", "SELU", "SeLuDropout", "Quantize", "Rescale", "Axpy"),
+    "arithmetic": ("AbsVal", "Threshold", "Clip", "Power", "Exp", "Log"),
+    "constant": ("Parameter", "DummyData", "HDF5Output"),
+    "convolution": ("Convolution", "Deconvolution"),
+    "convolution_variants": (
+        "DepthwiseConvolution", "DepthwiseConvolutionLayer", "HoleConvolution", "ConvolutionDepthwise",
+        "Convolution3D", "Deconvolution3D", "Pooling3D",
+    ),
+    "crf": ("MultiStageMeanfield",),
+    "crop": ("Crop",),
+    "data": ("Input", "MemoryData", "Data", "ImageData", "WindowData", "HDF5Data", "Python"),
+    "data_variants": ("ImageSegData", "WindowSegData", "DenseImageData", "AnnotatedData", "VideoData", "RandVec"),
+    "dense": ("InnerProduct", "Embed"),
+    "detection": ("DetectionOutput",),
+    "elementwise": ("Eltwise", "Bias", "Scale"),
+    "flow": ("Correlation", "Correlation1D", "FlowWarp", "Warp", "Resample", "DataAugmentation"),
+    "loss": (
+        "SoftmaxWithLoss", "InfogainLoss", "MultinomialLogisticLoss", "HingeLoss", "SigmoidCrossEntropyLoss",
+        "EuclideanLoss", "ContrastiveLoss",
+    ),
+    "loss_variants": (
+        "BinAccuracy", "BoxAnnotatorOHEM", "CTCLoss", "CenterLoss", "ConfusionMatrix", "CtcLoss", "DetectionEvaluate",
+        "DetectionLoss", "EltwiseAccuracy", "EvalDetection", "L1Loss", "LabelsequenceAccuracy", "LpqLoss",
+        "RedAccuracy", "RedSoftmaxLoss", "RegionLoss", "SegAccuracy", "SmoothL1LossOHEM", "SoftmaxWithLossOHEM",
+        "TripletLoss", "VoxelCustomLoss", "VoxelSoftmaxLoss", "VoxelWiseSoftmaxLoss", "WarpCTC", "WassersteinLoss",
+        "MatWrite", "PFMWriter", "FLOWriter", "ImgWriter", "FloatWriter", "BlackHole", "SoftmaxCrossEntropyLoss",
+        "SmoothL1Loss",
+    ),
+    "measure": ("Accuracy",),
+    "multibox": ("MultiBoxLoss",),
+    "normalisation": ("BatchNorm", "LRN", "MVN"),
+    "normalisation_variants": ("BN", "LRNMap"),
+    "pooling": ("Pooling",),
+    "priors": ("PriorBox", "PriorBoxClustered"),
+    "proposals": ("Python:rpn.proposal_layer.ProposalLayer", "FrcnnProposal", "Proposal"),
+    "python_layers": (
+        "Python:roi_data_layer.layer.RoIDataLayer", "Python:rpn.anchor_target_layer.AnchorTargetLayer",
+        "Python:rpn.anchor_target_layer_ohem.AnchorTargetLayer",
+        "Python:rpn.proposal_target_layer.ProposalTargetLayer",
+        "Python:rpn.proposal_target_layer_ohem.ProposalTargetLayer",
+    ),
+    "recurrent": ("LSTM", "RNN", "Recurrent", "LSTMUnit"),
+    "reducing": ("Reduction", "ArgMax", "Filter", "BatchReindex"),
+    "regions": ("ROIPooling", "ROIAlign", "DecodeBBox", "PSROIPooling"),
+    "reshaping": ("Flatten", "Reshape"),
+    "resize": ("Interp", "Upsample", "Padding"),
+    "sequences": ("Transpose", "Lstm", "CTCGreedyDecoder"),
+    "shaping": ("Split", "Silence", "Concat", "Slice", "Tile"),
+    "shaping_variants": (
+        "Permute", "Reorg", "ShuffleChannel", "Reverse", "ContinuationIndicator", "SpatialPyramidPooling",
+    ),
+    "softmax": ("Softmax",),
+    "spatial": ("Im2col", "SPP"),
+    "unit_length": ("Normalize",),
+    "unpooling": ("Unpooling",),
+    "yolo": ("YoloDetectionOutput", "Yolov3DetectionOutput"),
+}  # fmt: skip
+MODULES = {name: module for module, names in TYPES.items() for name in names}
 
 
 @cache
@@ -52,7 +87,7 @@ def _load(module: str) -> None:
 @cache
 def load() -> dict[str, type[Layer]]:
     """Every type of this package by name, those of Caffe's forks included."""
-    for module in _modules():
+    for module in TYPES:
         _load(module)
     return base._REGISTRY
 
@@ -68,7 +103,7 @@ def _plugins() -> None:
 def layer_class(name: str) -> type[Layer] | None:
     """The class of a layer type, None if nobody has it: Caffe's own types first, then its forks', then plugins'."""
     found = base._REGISTRY.get(name)
-    module = _module_of(name) if found is None else None
+    module = MODULES.get(name) if found is None else None
     if module is not None:
         _load(module)
         found = base._REGISTRY.get(name)
@@ -91,7 +126,7 @@ def class_of(message: Message) -> type[Layer] | None:
     if name == "Python":
         code = message.get("python_param")
         own = f"Python:{code.get('module')}.{code.get('layer')}"
-        if own in base._REGISTRY or _module_of(own) is not None or message.has("bottom"):
+        if own in base._REGISTRY or own in MODULES or message.has("bottom"):
             found = layer_class(own)
             if found is not None:
                 return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, Self
@@ -94,6 +94,9 @@ class Flatten(Layer):
         x = bottoms[0]
         start, end = self.span(len(x))
         return ((*x[:start], volume(x[start:end]), *x[end:]),)
+
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        return range(self.span(len(bottoms[0]))[0], len(bottoms[0]))
 
     def emit(self, e: Emission) -> Emitted:
         rank = len(e.bottoms[0])
@@ -212,6 +215,11 @@ class Reshape(Layer):
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         return (self.target(bottoms[0]),)
+
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        start, _ = self.span(len(bottoms[0]))
+        copied = next((i for i, dim in enumerate(self.dims) if dim), len(self.dims))
+        return range(start + copied, len(bottoms[0]))
 
     def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
         x, dims = bottoms[index], self.dims

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from netcompile.algebra.volume import total
 from netcompile.layers.base import (
     IDENTITY,
+    NO_AXES,
     Arity,
     Axes,
     Condition,
@@ -50,6 +51,8 @@ class Split(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=(1, None))
     moves: ClassVar[slice | None] = slice(None)
+    family: ClassVar[str] = "join"
+    mixed: ClassVar[frozenset[int] | None] = NO_AXES
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -80,9 +83,13 @@ class Silence(Layer):
     any_size: ClassVar[bool] = True
 
     arity: ClassVar[Arity] = Arity(bottoms=(1, None), tops=0)
+    mixed: ClassVar[frozenset[int] | None] = NO_AXES
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         return ()
+
+    def same_on_maps(self, *maps: Shape) -> bool:
+        return True
 
     def emit(self, e: Emission) -> Emitted:
         return Emitted()
@@ -97,6 +104,7 @@ class Concat(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=(1, None), tops=1)
     moves: ClassVar[slice | None] = slice(None)
+    family: ClassVar[str] = "join"
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -135,6 +143,9 @@ class Concat(Layer):
             whole = total(whole, other[axis])
         return ((*bottoms[0][:axis], whole, *bottoms[0][axis + 1 :]),)
 
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        return (canonical_axis(self.axis, len(bottoms[0]), "concat_param.axis"),)
+
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         axis = canonical_axis(self.axis, len(bottoms[0]), "concat_param.axis")
         return (IDENTITY,) * len(bottoms) if axis < 2 else None
@@ -162,6 +173,7 @@ class Slice(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=(1, None))
     moves: ClassVar[slice | None] = slice(None)
+    family: ClassVar[str] = "join"
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -228,6 +240,9 @@ class Slice(Layer):
             sizes = (*(b - a for a, b in zip(cuts, self.points, strict=False)), extent - self.points[-1])
         return tuple((*bottoms[0][:axis], size, *bottoms[0][axis + 1 :]) for size in sizes)
 
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        return (self.along(len(bottoms[0])),)
+
     def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
         x = bottoms[index]
         axis = self.along(max(len(x), 2 if self.axis < 2 else 4) if self.axis >= 0 else len(x))
@@ -265,6 +280,7 @@ class Tile(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     moves: ClassVar[slice | None] = slice(None)
+    family: ClassVar[str] = "join"
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -277,6 +293,9 @@ class Tile(Layer):
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         axis = canonical_axis(self.axis, len(bottoms[0]), "tile_param.axis")
         return ((*bottoms[0][:axis], bottoms[0][axis] * self.tiles, *bottoms[0][axis + 1 :]),)
+
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        return (canonical_axis(self.axis, len(bottoms[0]), "tile_param.axis"),)
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         return (IDENTITY,) if canonical_axis(self.axis, len(bottoms[0]), "") < 2 else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -12,7 +13,6 @@ from netcompile.layers.base import (
     Emission,
     Emitted,
     Layer,
-    Reach,
     Shape,
     canonical_axis,
     layer,
@@ -21,7 +21,7 @@ from netcompile.layers.params import Params
 
 
 @layer("Softmax")
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Softmax(Layer):
     """exp(x) / Σ exp(x) along one axis."""
 
@@ -30,6 +30,8 @@ class Softmax(Layer):
     axis: int = 1
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    family: ClassVar[str] = "prediction"
+    with_loss: ClassVar[str] = "SoftmaxWithLoss"
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -41,12 +43,14 @@ class Softmax(Layer):
         canonical_axis(self.axis, len(bottoms[0]), "softmax_param.axis")
         return (bottoms[0],)
 
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        return (canonical_axis(self.axis, len(bottoms[0]), "softmax_param.axis"),)
+
+    def content(self, *bottoms: str) -> str:
+        return "probabilities"
+
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         return (IDENTITY,)
-
-    def reach(self, *bottoms: Shape) -> tuple[tuple[Reach, Reach] | None, ...] | None:
-        axis = canonical_axis(self.axis, len(bottoms[0]), "softmax_param.axis")
-        return super().reach(*bottoms) if axis < 2 else None
 
     def emit(self, e: Emission) -> Emitted:
         axis = canonical_axis(self.axis, len(e.bottoms[0]), "softmax_param.axis")

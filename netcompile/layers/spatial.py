@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import ClassVar, Self
@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 from netcompile.algebra.coords import AxisMap
 from netcompile.algebra.size import conv_size
 from netcompile.layers.base import (
+    ITEM,
     Arity,
     Axes,
     Condition,
@@ -38,6 +39,7 @@ class Im2col(Layer):
     pairs: tuple[str, ...] = ()  # fields given as _h and _w, which only a plane has
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    family: ClassVar[str] = "convolution"
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -94,6 +96,9 @@ class Im2col(Layer):
         spatial = tuple(conv_size(d, *w) for d, w in zip(x[axis + 1 :], windows, strict=True))
         return ((*x[:axis], x[axis] * prod(w[0] for w in windows), *spatial),)
 
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        return range(self.windows(len(bottoms[0]))[0], len(bottoms[0]))
+
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         axis, windows = self.windows(len(bottoms[0]))
         if axis != 1 or len(windows) != 2:
@@ -124,6 +129,8 @@ class SPP(Layer):
     method: str = "MAX"
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    family: ClassVar[str] = "pooling"
+    mixed: ClassVar[frozenset[int] | None] = ITEM
 
     @classmethod
     def read(cls, p: Params) -> Self:

@@ -58,7 +58,7 @@ def rewrite(graph: Graph, facts: Facts) -> Rewritten:
                 continue
             if why:
                 skipped.append(Skipped(node, why))
-        if isinstance(layer, Convolution) and layer.type == "Convolution":
+        if isinstance(layer, Convolution):
             why = _unfit(node, layer, shapes[node.bottoms[0]])
             if why:
                 skipped.append(Skipped(node, why))

@@ -20,22 +20,11 @@ from netcompile.algebra.nset import SizeTooComplex
 from netcompile.algebra.size import Size
 from netcompile.algebra.volume import Volume
 from netcompile.ir.graph import Node
-from netcompile.layers.base import Dim, IntShape, Reach, canonical_axis
+from netcompile.layers.base import Dim, IntShape, Reach
 from netcompile.layers.convolution import Convolution, Deconvolution
 from netcompile.layers.crop import Crop
-from netcompile.layers.elementwise import Bias, Eltwise, Scale
-from netcompile.layers.normalisation import LRN, BatchNorm
 from netcompile.layers.pooling import Pooling
-from netcompile.layers.shaping import Concat, Slice, Split
-from netcompile.layers.softmax import Softmax
-
-# Layer types whose windows are known; what a fork derives from their classes is another type.
-LOCAL = frozenset(
-    ["BatchNorm", "Bias", "Concat", "Convolution", "Crop", "Deconvolution", "Eltwise", "LRN", "Pooling"]
-) | frozenset(["Scale", "Slice", "Softmax", "Split"])
-POINTWISE = frozenset(
-    ["AbsVal", "BNLL", "Dropout", "ELU", "Exp", "Log", "Power", "PReLU", "ReLU", "Sigmoid", "TanH", "Threshold"]
-)
+from netcompile.passes.fused import FusedConvolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,15 +131,18 @@ def reaches(node: Node, bottoms: Sequence[IntShape]) -> tuple[tuple[Reach, Reach
     None altogether: the layer is not known to compute a window of its tops from windows of its bottoms alone.
     """
     layer = node.layer
-    if any(len(shape) != 4 for shape in bottoms) or not bottoms or layer.type not in LOCAL | POINTWISE:
+    if not bottoms or any(len(shape) != 4 for shape in bottoms):
         return None
-    one = (Reach(), Reach())
+    if layer.pixelwise(*bottoms):
+        return ((Reach(), Reach()),) * len(bottoms)
     if isinstance(layer, Crop):
         offsets, first = layer.full(4), layer.first(4)
         if offsets is None or first < 2:
             return None
         h, w = (offsets[axis - first] if axis >= first else 0 for axis in (2, 3))
         return ((Reach(pad=-h), Reach(pad=-w)), None)
+    if isinstance(layer, Convolution) and not isinstance(layer, FusedConvolution) and any(layer.pad):
+        return None  # its module, the literal net's too, pads
     if isinstance(layer, (Convolution, Deconvolution)):
         found = layer.reach(*bottoms) if len(bottoms) == 1 and layer.axis == 1 else None
         if found is None or found[0] is None or isinstance(layer, Convolution):
@@ -160,11 +152,4 @@ def reaches(node: Node, bottoms: Sequence[IntShape]) -> tuple[tuple[Reach, Reach
     if isinstance(layer, Pooling):
         plain = layer.method in ("MAX", "AVE") and not layer.mask and layer.kernel is not None
         return layer.reach(*bottoms) if plain else None
-    if isinstance(layer, (Concat, Slice, Softmax)):
-        return (one,) * len(bottoms) if canonical_axis(layer.axis, 4, "") == 1 else None
-    if isinstance(layer, (Scale, Bias)):
-        return (one,) if len(bottoms) == 1 and layer.span(*bottoms) == (1, 2) else None
-    local = isinstance(layer, (Eltwise, Split)) or layer.type in POINTWISE
-    local = local or (isinstance(layer, BatchNorm) and layer.use_global_stats is not False)
-    local = local or (isinstance(layer, LRN) and not layer.within)
-    return (one,) * len(bottoms) if local else None
+    return None

@@ -15,13 +15,12 @@ from netcompile.report.formatting import exact_text, offsets, pair_text, strides
 from netcompile.report.offsets import coordinates_of
 
 COLOURS = {  # fill by family, readable in black; the type is written as well
-    "Convolution": "#cfe2f3",
-    "Deconvolution": "#d9d2e9",
-    "Pooling": "#d9ead3",
-    "Crop": "#fce5cd",
-    "Eltwise": "#fff2cc",
-    "Concat": "#fff2cc",
-    "Input": "#eeeeee",
+    "convolution": "#cfe2f3",
+    "upsampling": "#d9d2e9",
+    "pooling": "#d9ead3",
+    "crop": "#fce5cd",
+    "join": "#fff2cc",
+    "input": "#eeeeee",
 }
 
 
@@ -72,9 +71,10 @@ def dot(analysed: Analysed) -> str:
         '  node [shape=box, style="rounded,filled", fillcolor=white, fontname="sans-serif"];',
         '  edge [fontname="sans-serif", fontsize=10];',
     ]
-    for key, attributes in graph.nodes(data=True):
+    layers = [*(entry.layer for entry in analysed.graph.inputs), *(node.layer for node in analysed.graph.nodes)]
+    for (key, attributes), layer in zip(graph.nodes(data=True), layers, strict=True):
         label = _quoted(f"{attributes['name']}\n{attributes['type']}")
-        colour = COLOURS.get(attributes["type"])
+        colour = COLOURS.get(layer.family)
         fill = f', fillcolor="{colour}"' if colour else ""
         lines.append(f"  {_quoted(key)} [label={label}{fill}];")
     for tail, head, attributes in graph.edges(data=True):

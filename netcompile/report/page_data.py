@@ -99,6 +99,7 @@ class _Data:
         if node is None:
             made["input"] = 1
         else:
+            made["family"] = node.layer.family
             made["code"] = self.generated.get((node.name, node.occurrence), [])
             kernel = _window(node)
             if kernel:

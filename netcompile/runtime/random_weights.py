@@ -16,6 +16,7 @@ from netcompile.caffemodel.convert import ConversionReport
 from netcompile.caffemodel.recipe import Take, evaluate
 from netcompile.emit.blobs import LearnedBlobs
 from netcompile.emit.module import Module
+from netcompile.layers.base import BlobSpec
 from netcompile.pipeline import Analysed
 from netcompile.runtime.execute import load_source, with_weights
 
@@ -30,15 +31,15 @@ def draw(analysed: Analysed, module: Module, seed: int = 1) -> nn.Module:
 
 def drawn(layers: Iterable[LearnedBlobs], seed: int) -> Callable[[Take], Array]:
     """The blobs of these layers, drawn when they are asked for; the last one is kept."""
-    shapes = {
-        Take(layer.node.name, index, layer.node.occurrence): (layer.node.type, spec.shape)
+    specs = {
+        Take(layer.node.name, index, layer.node.occurrence): spec
         for layer in layers
         for index, spec in enumerate(layer.specs)
     }
 
     @lru_cache(maxsize=1)
     def blob(take: Take) -> Array:
-        return numbers(take, *shapes[take], seed)
+        return numbers(take, specs[take], seed)
 
     return blob
 
@@ -64,14 +65,13 @@ def with_blobs(module: Module, blob: Callable[[Take], Array]) -> nn.Module:
     return net
 
 
-def numbers(take: Take, kind: str, shape: tuple[int, ...], seed: int) -> Array:
-    """One blob, float32: normal, as He et al. (2015) scale it; BatchNorm's variance and factor are positive."""
-
+def numbers(take: Take, spec: BlobSpec, seed: int) -> Array:
+    """One blob, float32: normal, as He et al. (2015) scale it; statistics as they come, no variance below 0.5."""
     name = f"{take.layer}\0{take.index}\0{take.occurrence}".encode("utf-8", "backslashreplace")
     random = np.random.RandomState((crc32(name) + seed) % 2**32)
-    drawn = random.standard_normal(shape).astype(np.float32)
-    if kind == "BatchNorm":
-        return np.abs(drawn) + np.float32(0.5) if take.index else drawn
-    if len(shape) < 2:
+    drawn = random.standard_normal(spec.shape).astype(np.float32)
+    if not spec.learned:
+        return drawn if spec.meaning == "mean" else np.abs(drawn) + np.float32(0.5)
+    if len(spec.shape) < 2:
         return drawn * np.float32(0.1)
-    return drawn * np.float32((2.0 / max(1, prod(shape[1:]))) ** 0.5)
+    return drawn * np.float32((2.0 / max(1, prod(spec.shape[1:]))) ** 0.5)

@@ -23,37 +23,6 @@ from netcompile.prototxt.message import Message
 from netcompile.surgery.blobs import Weights, with_shared
 from netcompile.surgery.net import Net, of_message
 
-# Layers that do to a N×K×1×1 blob what they do to N×K, at their default axis.
-_POINTWISE = frozenset(
-    [
-        "ReLU",
-        "PReLU",
-        "ELU",
-        "Sigmoid",
-        "TanH",
-        "AbsVal",
-        "Power",
-        "Exp",
-        "Log",
-        "BNLL",
-        "Threshold",
-        "Swish",
-        "Clip",
-        "Dropout",
-        "Split",
-        "Softmax",
-        "Eltwise",
-        "Scale",
-        "Bias",
-        "BatchNorm",
-        "Concat",
-        "Slice",
-        "Silence",
-        "SoftmaxWithLoss",
-        "Accuracy",
-    ]
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Converted:
@@ -118,7 +87,7 @@ class _Work:
             return
         flat = [value for value in node.bottoms if value in self.maps]
         if flat:
-            if node.type not in _POINTWISE or getattr(node.layer, "axis", 1) not in (1, None):
+            if not node.layer.same_on_maps(*map(self.shape, node.bottoms)):
                 self.refuse(layer, f"is a {node.type}, which on a map is not what it is on a vector", "cut the net")
             for top in node.tops:
                 if self.net.shapes[top] == self.net.shapes[flat[0]]:

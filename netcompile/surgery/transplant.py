@@ -20,7 +20,7 @@ from netcompile.ir.graph import Node
 from netcompile.layers.base import BlobSpec
 from netcompile.surgery.blobs import Weights, with_shared
 from netcompile.surgery.net import Net
-from netcompile.train.fillers import default, fill, problem
+from netcompile.train.fillers import fill, problem
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -116,7 +116,7 @@ def _filled(node: Node, index: int, spec: BlobSpec, seed: int) -> Array:
         if wrong is not None:
             raise NetError(wrong)
     generator = torch.Generator().manual_seed(seed + crc32(f"{node.name}\0{index}".encode("utf-8", "backslashreplace")))
-    return np.asarray(fill(spec.shape, spec.filler, generator, default(node.type, index)).numpy())
+    return np.asarray(fill(spec.shape, spec.filler, generator).numpy())
 
 
 def _misfit(node: Node, index: int, spec: BlobSpec, blob: Array) -> Diagnostic:

@@ -18,7 +18,8 @@ from netcompile.analysis.bilinear import interpolating
 from netcompile.caffemodel.recipe import Arrays, Recipe, Take
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.emit.module import Module
-from netcompile.layers.base import BlobSpec
+from netcompile.layers.base import BlobSpec, Layer
+from netcompile.layers.convolution import Deconvolution
 from netcompile.train import fillers
 
 
@@ -27,7 +28,7 @@ class LearnedBlob:
     """One learnable blob: whose it is, how it is drawn, and how it is learned."""
 
     take: Take
-    layer_type: str
+    layer: Layer
     spec: BlobSpec
     lr_mult: float
     decay_mult: float
@@ -38,7 +39,7 @@ class LearnedBlob:
 
         Its recurrent layers do all the same: it moves nothing, but counts where gradients are clipped.
         """
-        return self.lr_mult != 0 or self.layer_type in ("LSTM", "RNN")
+        return self.lr_mult != 0 or self.layer.counts_every_gradient
 
 
 def blobs_of(module: Module) -> tuple[LearnedBlob, ...]:
@@ -60,12 +61,10 @@ def blobs_of(module: Module) -> tuple[LearnedBlob, ...]:
                 if param is not None and param.has(name) and name not in given[owner]:
                     values[name] = float(param.get(name))
                     given[owner].add(name)
-            if node.type == "BatchNorm":  # running statistics are never learned
+            if not spec.learned:
                 values["lr_mult"] = 0.0
             kept = owned.get(owner)
-            owned[owner] = LearnedBlob(
-                owner, kept.layer_type if kept else node.type, kept.spec if kept else spec, **values
-            )
+            owned[owner] = LearnedBlob(owner, kept.layer if kept else node.layer, kept.spec if kept else spec, **values)
     return tuple(owned.values())
 
 
@@ -80,8 +79,7 @@ def draw(blobs: tuple[LearnedBlob, ...], generator: Generator) -> dict[Take, Ten
         raise NetError(problems)
     tensors = {}
     for blob in blobs:
-        constant = fillers.default(blob.layer_type, blob.take.index)
-        tensors[blob.take] = fillers.fill(blob.spec.shape, blob.spec.filler, generator, constant)
+        tensors[blob.take] = fillers.fill(blob.spec.shape, blob.spec.filler, generator)
     return tensors
 
 
@@ -94,7 +92,7 @@ def interpolate(blobs: tuple[LearnedBlob, ...], tensors: Mapping[Take, Tensor]) 
     done = []
     for blob in blobs:
         shape = blob.spec.shape
-        if blob.layer_type != "Deconvolution" or blob.take.index or blob.spec.filler is not None:
+        if not isinstance(blob.layer, Deconvolution) or blob.take.index or blob.spec.filler is not None:
             continue
         if len(shape) != 4 or shape[2] != shape[3] or shape[1] not in (1, shape[0]):
             continue

@@ -18,18 +18,6 @@ from netcompile.prototxt.message import Message
 
 TYPES = ("constant", "uniform", "gaussian", "positive_unitball", "xavier", "msra", "bilinear")
 
-# What Caffe draws where a layer's file names no filler: 0, but for these.
-_DEFAULTS = {("Scale", 0): 1.0, ("PReLU", 0): 0.25}
-
-
-def default(layer_type: str, index: int) -> float:
-    """The constant that blob `index` of a layer type holds where no filler is given.
-
-    >>> default("PReLU", 0), default("Convolution", 0)
-    (0.25, 0.0)
-    """
-    return _DEFAULTS.get((layer_type, index), 0.0)
-
 
 def problem(filler: Message, shape: tuple[int, ...], layer: str) -> Diagnostic | None:
     """Why a filler cannot fill a blob of this shape, None if it can."""
@@ -60,11 +48,11 @@ def fan(shape: tuple[int, ...], norm: str) -> float:
     return {"FAN_IN": fan_in / 1, "FAN_OUT": fan_out / 1, "AVERAGE": (fan_in + fan_out) / 2}[norm]
 
 
-def fill(shape: tuple[int, ...], filler: Message | None, generator: Generator, constant: float = 0.0) -> Tensor:
-    """A float32 tensor as `filler` draws it; without a filler, `constant` everywhere."""
+def fill(shape: tuple[int, ...], filler: Message | None, generator: Generator) -> Tensor:
+    """A float32 tensor as `filler` draws it; without a filler, zeros."""
     out = torch.empty(shape)
     if filler is None:
-        return out.fill_(constant)
+        return out.zero_()
     kind = str(filler.get("type"))
     match kind:
         case "constant":

@@ -9,7 +9,6 @@ output where they mean their input. A training that is to follow Caffe's has to 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import log
 from typing import Any, ClassVar
 
 import torch
@@ -17,11 +16,8 @@ from torch import Tensor
 
 from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.ir.graph import Node, Value
-from netcompile.layers.base import Arity, Emission, Emitted, Layer, Shape
+from netcompile.layers.base import Arity, Emission, Emitted, InPlaceGradient, Layer, Shape
 from netcompile.pipeline import Analysed
-
-TYPES = ("Power", "Log", "BNLL")
-LOST = ("Power", "Log")  # nothing from above gets through
 
 
 def with_gradient(x: Tensor, y: Tensor, kind: str, *numbers: float) -> Tensor:
@@ -71,7 +67,7 @@ class InPlace(Layer):
     """A layer that works in place, with Caffe's gradient for it."""
 
     of: Layer = Layer()  # noqa: RUF009
-    numbers: tuple[float, ...] = ()
+    gradient: InPlaceGradient = InPlaceGradient("")  # noqa: RUF009
 
     type: ClassVar[str] = "InPlace"
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
@@ -81,35 +77,25 @@ class InPlace(Layer):
 
     def emit(self, e: Emission) -> Emitted:
         inner = self.of.emit(replace(e, y=("in_place",)))
-        numbers = "".join(f", {number!r}" for number in self.numbers)
-        line = f'{e.y[0]} = with_gradient({e.x[0]}, in_place, "{self.of.type}"{numbers})'
+        numbers = "".join(f", {number!r}" for number in self.gradient.numbers)
+        line = f'{e.y[0]} = with_gradient({e.x[0]}, in_place, "{self.gradient.formula}"{numbers})'
         return replace(inner, forward=(*inner.forward, line), imports=("netcompile.train.in_place.with_gradient",))
 
 
-def works_in_place(node: Node) -> bool:
-    """Whether the layer writes over its bottom and Caffe's gradient is then another one."""
-    return node.type in TYPES and bool(node.tops) and node.bottoms[0].blob == node.tops[0].blob
+def gradient_in_place(node: Node) -> InPlaceGradient | None:
+    """Caffe's gradient of a layer that writes over its bottom, where it is not the derivative."""
+    if not node.tops or not node.bottoms or node.bottoms[0].blob != node.tops[0].blob:
+        return None
+    return node.layer.in_place_gradient()
 
 
 def as_in_caffe(analysed: Analysed) -> Analysed:
-    """The net with `InPlace` layers where `works_in_place`."""
+    """The net with `InPlace` layers where `gradient_in_place` says so."""
     nodes = tuple(
-        replace(node, layer=InPlace(node.layer, _numbers(node))) if works_in_place(node) else node
+        node if (gradient := gradient_in_place(node)) is None else replace(node, layer=InPlace(node.layer, gradient))
         for node in analysed.graph.nodes
     )
     return replace(analysed, graph=analysed.graph.replace(nodes=nodes))
-
-
-def _numbers(node: Node) -> tuple[float, ...]:
-    message = node.message
-    if node.type == "Power":
-        section = message.get("power_param")
-        return tuple(float(section.get(name)) for name in ("power", "scale", "shift"))
-    if node.type == "Log":
-        section = message.get("log_param")
-        base, scale, shift = (float(section.get(name)) for name in ("base", "scale", "shift"))
-        return (scale if base == -1 else scale / log(base), scale, shift)
-    return ()
 
 
 def noticed(analysed: Analysed) -> list[Diagnostic]:
@@ -117,10 +103,11 @@ def noticed(analysed: Analysed) -> list[Diagnostic]:
     learned: set[Value] = set()
     found = []
     for node in analysed.graph.nodes:
-        if works_in_place(node) and node.bottoms[0] in learned:
+        gradient = gradient_in_place(node)
+        if gradient is not None and node.bottoms[0] in learned:
             why = (
                 "Caffe overwrites what comes from above; the same is done here"
-                if node.type in LOST
+                if gradient.lost
                 else "Caffe reads the overwritten input; the same is done here"
             )
             found.append(
@@ -133,17 +120,7 @@ def noticed(analysed: Analysed) -> list[Diagnostic]:
                     "warning",
                 )
             )
-        if (
-            node.message.has("param")
-            or node.type
-            in (
-                "Convolution",
-                "InnerProduct",
-                "Deconvolution",
-                "Scale",
-                "Embed",
-            )
-            or any(bottom in learned for bottom in node.bottoms)
-        ):
+        specs = node.layer.blobs(*(analysed.shapes[bottom] for bottom in node.bottoms))
+        if any(spec.learned for spec in specs) or not learned.isdisjoint(node.bottoms):
             learned.update(node.tops)
     return found

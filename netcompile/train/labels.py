@@ -5,9 +5,7 @@ Caffe reads whatever memory such a label points to; torch speaks of an index of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import prod
 from typing import ClassVar
 
 import torch
@@ -15,7 +13,7 @@ from torch import Tensor
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.ir.graph import Node, Value
-from netcompile.layers.base import Arity, Emission, Emitted, Layer, Shape
+from netcompile.layers.base import Arity, Emission, Emitted, Labels, Layer, Shape
 from netcompile.pipeline import Analysed
 
 
@@ -40,45 +38,26 @@ def within(label: Tensor, classes: int, ignore: int | None, check: int) -> Tenso
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What one bottom of a layer may hold: integers from 0 to below `classes`, or `ignore`."""
+    """What one bottom of a layer may hold."""
 
     node: Node
-    bottom: int
-    classes: int
-    ignore: int | None
+    labels: Labels
 
     def error(self, value: float) -> NetError:
         """What is said of a value that it may not hold."""
-        node, message = self.node, self.node.message
-        names = message.all("bottom")
-        what = (
-            f"label {value:g} in '{names[self.bottom]}': the classes of layer '{node.name}' are 0 to {self.classes - 1}"
-        )
-        why = f"'{names[0]}' has {self.classes} scores for each label"
+        labels, message = self.labels, self.node.message
+        names, classes = message.all("bottom"), labels.classes
+        what = f"label {value:g} in '{names[labels.bottom]}': the classes of layer '{self.node.name}'"
+        what += f" are 0 to {classes - 1}"
+        why = f"'{names[0]}' has {classes} scores for each label"
         remedy = "correct the labels"
-        if node.type == "Embed":
-            why, remedy = f"input_dim is {self.classes}", "correct the indices, or input_dim"
-        elif value == 255 and self.ignore is None and node.type in _IGNORING:
-            remedy = f"{_IGNORING[node.type]} {{ ignore_label: 255 }} if they do not count"
-        elif value >= self.classes:
+        if labels.field:
+            why, remedy = f"{labels.field} is {classes}", f"correct the indices, or {labels.field}"
+        elif value == 255 and labels.ignore is None and labels.section:
+            remedy = f"{labels.section} {{ ignore_label: 255 }} if they do not count"
+        elif value >= classes:
             remedy = "correct the labels, or the num_output of the scores"
-        return NetError(Diagnostic("label-range", what, message.span_of("bottom", self.bottom), why, remedy))
-
-
-_IGNORING = {"SoftmaxWithLoss": "loss_param", "InfogainLoss": "loss_param", "Accuracy": "accuracy_param"}
-
-
-def _check(node: Node, bottoms: Sequence[tuple[int, ...]]) -> Check | None:
-    """What is to hold of a layer's labels; None for a layer that reads none."""
-    layer, x = node.layer, bottoms[0] if bottoms else ()
-    if node.type in _IGNORING:
-        axis: int = getattr(layer, "axis", 1)
-        return Check(node, 1, x[axis], getattr(layer, "ignore", None))
-    if node.type in ("MultinomialLogisticLoss", "HingeLoss"):
-        return Check(node, 1, prod(x[1:]), None)
-    if node.type == "Embed":
-        return Check(node, 0, int(getattr(layer, "inputs", 0)), None)
-    return None
+        return NetError(Diagnostic("label-range", what, message.span_of("bottom", labels.bottom), why, remedy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +86,16 @@ def with_checked_labels(analysed: Analysed) -> tuple[Analysed, tuple[Check, ...]
     checks: list[Check] = []
     shapes = dict(analysed.shapes)
     for node in analysed.graph.nodes:
-        check = _check(node, [shapes[bottom] for bottom in node.bottoms])
-        if check is not None:
-            bottom = node.bottoms[check.bottom]
+        labels = node.layer.labels(*(shapes[bottom] for bottom in node.bottoms))
+        if labels is not None:
+            bottom = node.bottoms[labels.bottom]
             value = Value(f"{bottom.blob} (labels of {node.name} {len(checks)})", bottom.version)
             shapes[value] = shapes[bottom]
-            layer = CheckedLabels(check.classes, check.ignore, len(checks))
+            layer = CheckedLabels(labels.classes, labels.ignore, len(checks))
             nodes.append(Node("", layer, (bottom,), (value,), node.message))
-            checks.append(check)
+            checks.append(Check(node, labels))
             bottoms = list(node.bottoms)
-            bottoms[check.bottom] = value
+            bottoms[labels.bottom] = value
             node = replace(node, bottoms=tuple(bottoms))
         nodes.append(node)
     graph = analysed.graph.replace(nodes=tuple(nodes))

@@ -18,7 +18,7 @@ from netcompile.emit.module import Module
 from netcompile.ir.build import Options, build
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.ir.tolerate import load_for
-from netcompile.layers.base import Arity, Emission, Emitted, IntShape, Layer, Shape
+from netcompile.layers.base import NO_AXES, Arity, Emission, Emitted, IntShape, Layer, Shape
 from netcompile.pipeline import Analysed, analyse, compile_net
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.printer import to_text
@@ -171,7 +171,7 @@ def loss_weights(node: Node) -> tuple[float, ...]:
     """The weight of each top in the loss: as given, else 1 for the first top of a loss layer and 0 elsewhere."""
     if node.loss_weight:
         return node.loss_weight
-    first = 1.0 if node.layer.auto_top or node.type.endswith("Loss") else 0.0
+    first = 1.0 if node.layer.auto_top else 0.0
     return tuple(first if index == 0 else 0.0 for index in range(len(node.tops)))
 
 
@@ -182,6 +182,7 @@ class StopGradient(Layer):
     type: ClassVar[str] = "StopGradient"
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     moves: ClassVar[slice | None] = slice(None)
+    mixed: ClassVar[frozenset[int] | None] = NO_AXES
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         return (bottoms[0],)

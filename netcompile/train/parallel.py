@@ -24,6 +24,7 @@ from torch import Tensor
 from netcompile.caffemodel.recipe import Take
 from netcompile.emit.module import Module
 from netcompile.ir.graph import Node, Value
+from netcompile.layers.activation import Dropout
 from netcompile.layers.base import Arity, Emission, Emitted, Layer, Shape
 from netcompile.pipeline import Analysed
 from netcompile.runtime.processes import guarded
@@ -127,46 +128,6 @@ class _Step(Layer):
         )
 
 
-# Types that treat each row of a batch by itself, unless their axis is the batch's.
-BY_ROW = frozenset(
-    [
-        "AbsVal",
-        "BNLL",
-        "Clip",
-        "Convolution",
-        "Crop",
-        "Deconvolution",
-        "ELU",
-        "Eltwise",
-        "Exp",
-        "Flatten",
-        "Im2col",
-        "InnerProduct",
-        "LRN",
-        "Log",
-        "MVN",
-        "PReLU",
-        "Pooling",
-        "Power",
-        "ReLU",
-        "Sigmoid",
-        "Softmax",
-        "Split",
-        "Swish",
-        "TanH",
-        "Threshold",
-        "Concat",
-        "Slice",
-        "Dropout",
-        "StopGradient",
-        "Scale",
-        "Bias",
-        "Interp",
-        "Upsample",
-    ]
-)
-
-
 @dataclass(frozen=True, slots=True)
 class Spread:
     """A net for several processes, and its layers (name, occurrence) that work on own rows."""
@@ -177,14 +138,9 @@ class Spread:
 
 def by_row(node: Node, shapes: dict[Value, tuple[int, ...]], rows: int) -> bool:
     """Whether a layer works on any subset of the batch's rows, each as in the whole batch."""
-    if node.type not in BY_ROW or any(not shapes[b] or shapes[b][0] != rows for b in node.bottoms):
+    if any(shapes[value][:1] != (rows,) for value in (*node.bottoms, *node.tops)):
         return False
-    if node.type in ("Scale", "Bias") and len(node.bottoms) > 1:
-        return False
-    if any(not shapes[t] or shapes[t][0] != rows for t in node.tops):
-        return False
-    axis = getattr(node.layer, "axis", 1)
-    return not isinstance(axis, int) or axis % max(len(shapes[node.bottoms[0]]), 1) != 0
+    return node.layer.rowwise(*(shapes[bottom] for bottom in node.bottoms))
 
 
 def spread(analysed: Analysed, wanted: Sequence[str]) -> Spread:
@@ -223,9 +179,8 @@ def spread(analysed: Analysed, wanted: Sequence[str]) -> Spread:
         if id(node) in split:
             bottoms = tuple(rows_of(bottom) for bottom in node.bottoms)
             partial.update(node.tops)
-            if node.type == "Dropout" and not node.layer.is_noop(train=True):
-                layer = _Step("dropout_rows", (rows, float(getattr(node.layer, "ratio", 0.5))))
-                node = replace(node, layer=layer)
+            if isinstance(node.layer, Dropout) and not node.layer.is_noop(train=True):
+                node = replace(node, layer=_Step("dropout_rows", (rows, float(node.layer.ratio))))
         else:
             bottoms = tuple(whole_of(bottom) for bottom in node.bottoms)
         nodes.append(replace(node, bottoms=bottoms))

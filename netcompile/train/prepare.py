@@ -18,6 +18,7 @@ from netcompile.data.sources.base import Batches, Wanted
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.text import shape_text
 from netcompile.emit.weights import layer_specs
+from netcompile.layers.convolution import Deconvolution
 from netcompile.pipeline import Analysed
 from netcompile.runtime import processes
 from netcompile.train import parallel
@@ -234,7 +235,7 @@ def _idle(infos: Sequence[LearnedBlob]) -> list[Diagnostic]:
             severity="note",
         )
         for info in infos
-        if info.layer_type == "Deconvolution" and not info.learned and info.spec.filler is None
+        if isinstance(info.layer, Deconvolution) and not info.learned and info.spec.filler is None
     ]
 
 

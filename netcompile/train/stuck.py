@@ -20,8 +20,9 @@ from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.diagnostics.source import Span
 from netcompile.emit.blobs import LearnedBlobs
 from netcompile.ir.graph import Graph, Node, Value
+from netcompile.layers.convolution import Deconvolution
 from netcompile.train.blobs import LearnedBlob
-from netcompile.train.net import Net
+from netcompile.train.net import Net, StopGradient
 
 NAMED = 6  # layers that a message names
 
@@ -61,8 +62,8 @@ def stuck(
     shut = {key: part for key, part in zero.items() if moved.isdisjoint(part.kernels)}
     ends = [graph.blobs[loss.blob] for loss in net.losses]
     connected = _reached(graph, ends, lambda node: False)
-    later = _reached(graph, ends, lambda node: _key(node) in shut or node.type == "StopGradient")
-    now = _reached(graph, ends, lambda node: _key(node) in zero or node.type == "StopGradient")
+    later = _reached(graph, ends, lambda node: _key(node) in shut or isinstance(node.layer, StopGradient))
+    now = _reached(graph, ends, lambda node: _key(node) in zero or isinstance(node.layer, StopGradient))
     causes: dict[tuple[str, Value | None], list[str]] = {}
     walls: dict[Value | None, Node] = {}
     for node in idle:
@@ -113,7 +114,7 @@ def _wall(graph: Graph, tops: Iterable[Value], shut: Mapping[Key, _Layer], conne
     for node in graph.nodes:
         if seen.isdisjoint(node.bottoms) or connected.isdisjoint(node.tops):
             continue
-        if _key(node) in shut or node.type == "StopGradient":
+        if _key(node) in shut or isinstance(node.layer, StopGradient):
             return node
         seen.update(node.tops)
     raise ValueError("no layer shuts the way")
@@ -142,7 +143,7 @@ def _behind(wall: Node, names: Sequence[str], shut: _Layer | None) -> Diagnostic
     stay = "get no gradient themselves" if shut.learning else "are not learned (lr_mult: 0)"
     why = f"the kernels of '{name}' ({wall.type}), between them and the loss, are zero and {stay}"
     remedy = "a weight_filler for it, or --weights with its numbers"
-    if wall.type == "Deconvolution":
+    if isinstance(wall.layer, Deconvolution):
         remedy = f"--interp gives it bilinear kernels; or {remedy}"
     span = message.span_of("name") if message.has("name") else message.span
     return _warning(_never(names), span, why, remedy)

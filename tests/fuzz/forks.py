@@ -8,8 +8,8 @@ from math import ceil, prod
 import numpy as np
 
 from netcompile.layers.base import Layer as LayerClass
-from netcompile.layers.fork_loss import ForeignMeasure
-from netcompile.layers.fork_python import PythonTraining
+from netcompile.layers.loss_variants import ForeignMeasure
+from netcompile.layers.python_layers import PythonTraining
 from netcompile.layers.registry import load
 from tests.fuzz import detections, sequences
 from tests.fuzz.draw import Blob, Gen, Layer, Unsuitable, section

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from netcompile.layers.base import Arity
-from netcompile.layers.registry import load
+from netcompile.layers.registry import MODULES, load
 from tests.conftest import ALL_CASES
 from tests.fuzz.oracles import ORACLES
 
@@ -30,3 +30,10 @@ def test_every_type_has_a_case(name: str) -> None:
         return
     names = {other for other, same in load().items() if same is cls}
     assert names & (in_conformance() | set(ORACLES)), "add a conformance case, or an oracle"
+
+
+def test_the_table_says_where_each_type_is() -> None:
+    """A type that stands in no line of it is found all the same, but only after every module was imported."""
+    here = "netcompile.layers."
+    found = {name: cls.__module__.removeprefix(here) for name, cls in load().items() if cls.__module__.startswith(here)}
+    assert found == MODULES

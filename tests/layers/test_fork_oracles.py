@@ -14,7 +14,7 @@ from tests.fuzz.oracles import ORACLES
 from tests.layers.harness import oracle_run, specs_of
 from tests.test_conformance import analysed, assert_close, blobs
 
-DETECTION = ("netcompile.layers.fork_detection", "netcompile.layers.fork_roi")
+DETECTION = ("netcompile.layers.detection", "netcompile.layers.regions")
 MEMORY = ("fold-permute-identity-alias",)  # Caffe's memory, which no oracle models
 
 

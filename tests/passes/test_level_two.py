@@ -57,6 +57,42 @@ def close(found: torch.Tensor, wanted: torch.Tensor, tolerance: float = 1e-5) ->
     assert (found - wanted).abs().max() <= tolerance * wanted.abs().max()
 
 
+POINTWISE = [
+    'type: "Swish"',
+    'type: "Clip" clip_param { min: 0 max: 6 }',
+    'type: "ReLU6"',
+    'type: "SeLu"',
+    'type: "PReLU"',
+    'type: "BN" bn_param { bn_mode: INFERENCE }',
+    'type: "BatchNorm" batch_norm_param { scale_bias: true }',
+    'type: "Scale" scale_param { bias_term: true }',
+]
+
+
+def activated(path: str, activation: str) -> Source:
+    """A bundled net with another layer in place of each ReLU."""
+    text = (REPOSITORY / "prototxt" / path).read_text()
+    assert 'type: "ReLU"' in text
+    return Source(text.replace('type: "ReLU"', activation), path)
+
+
+@pytest.mark.parametrize("activation", POINTWISE)
+def test_pixelwise_layers_keep_the_window(activation: str) -> None:
+    analysed = analyse(activated("voc-fcn8s/deploy.prototxt", activation)).require()
+    found = optimise(analysed.graph, 2, Facts())
+    assert found.windowed is not None
+
+
+@pytest.mark.parametrize("activation", POINTWISE)
+def test_windows_of_pixelwise_layers_change_nothing(activation: str) -> None:
+    analysed = analyse(activated("shapes-fcn8s/deploy.prototxt", activation)).require()
+    literal, fast, module = pair(analysed)
+    assert "windowed" in module.source
+    for size in ((64, 64), (96, 161), (130, 97)):
+        x = torch.rand(1, 3, *size) * 255 - 128
+        close(fast(x), literal(x))
+
+
 @pytest.mark.parametrize(
     ("path", "windowed"),
     [
@@ -390,3 +426,17 @@ def test_every_value_is_that_of_the_literal_net() -> None:
     found = fast(x)
     for name, blob in literal(x).items():
         close(found[name], blob)
+
+
+@pytest.mark.parametrize("kind", ["HoleConvolution", "DepthwiseConvolution", "shared"])
+def test_other_convolutions_keep_the_numbers(kind: str) -> None:
+    """Under a fork's name with the window; with a blob by a name, where the layer's module pads, without it."""
+    text = activated("shapes-fcn8s/deploy.prototxt", 'type: "ReLU"').text
+    first = text.index("param {", text.index('name: "conv1_1"'))
+    shared = f'{text[:first]}param {{ name: "w" {text[first + 7 :]}'
+    source = Source(shared if kind == "shared" else text.replace('type: "Convolution"', f'type: "{kind}"'))
+    literal, fast, module = pair(analyse(source).require())
+    assert ("windowed" in module.source) is (kind != "shared")
+    for size in ((64, 64), (96, 161)):
+        x = torch.rand(1, 3, *size) * 255 - 128
+        close(fast(x), literal(x))

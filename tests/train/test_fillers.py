@@ -28,7 +28,7 @@ def drawn(text: str, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
 
 def test_constant() -> None:
     assert set(drawn('type: "constant" value: 0.25').ravel()) == {np.float32(0.25)}
-    assert fill((2,), None, torch.Generator(), 0.5).tolist() == [0.5, 0.5]
+    assert fill((2,), None, torch.Generator()).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(

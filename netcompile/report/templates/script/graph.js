@@ -2,11 +2,6 @@
 
 const BOX = { width: 204, height: 44, gap: 58, column: 230, lane: 20, margin: 24 };
 
-const FAMILY = {
-  Convolution: "conv", Deconvolution: "deconv", InnerProduct: "conv", Pooling: "pool", Crop: "crop",
-  Eltwise: "join", Concat: "join", Split: "join", Slice: "join", Softmax: "end", SoftmaxWithLoss: "end",
-};
-
 const graph = { level: 1, opened: new Set(), zoom: 1, group: [], boxes: new Map(), elements: new Map(), focus: null };
 
 function drawGraph() {
@@ -90,7 +85,7 @@ function boxElement(box) {
   const layers = box.members.map((index) => DATA.layers[index]);
   const head = layers[0];
   const many = isGroup(box);
-  const family = many ? "many" : head.input ? "input" : FAMILY[head.type] || "other";
+  const family = many ? "many" : head.input ? "input" : head.family;
   const short = `${head.type}${head.window ? ` ${head.window}` : ""} +${layers.length - 1}`;
   const kinds = many ? `${box.members.length} layers` : [head.type + (head.window ? ` ${head.window}` : ""), ...layers.slice(1).map((l) => l.type)].join(" + ");
   const name = many ? groupName(box.members) : head.name;

@@ -9,7 +9,7 @@ function layerLinks() {
   const links = [];
   DATA.layers.forEach((layer, index) => {
     layer.bottoms.forEach((value, position) => {
-      if (maker.has(value)) links.push({ from: maker.get(value), to: index, value, reference: layer.type === "Crop" && position === 1 });
+      if (maker.has(value)) links.push({ from: maker.get(value), to: index, value, reference: layer.family === "crop" && position === 1 });
     });
     layer.tops.forEach((value) => maker.set(value, index));
   });
@@ -45,12 +45,12 @@ function contract(group, links) {
 function folded() {
   const group = DATA.layers.map((_, index) => index);
   const { next, before } = neighbours(LINKS, group.length);
-  const quiet = new Set(["ReLU", "PReLU", "ELU", "BatchNorm", "BN", "Scale", "Bias", "Dropout", "Sigmoid", "TanH", "Power"]);
+  const quiet = new Set(["activation", "normalisation"]);
   DATA.layers.forEach((layer, index) => {
     if (before[index].length !== 1) return;
     const [source] = before[index];
     const inPlace = layer.tops.length === 1 && DATA.values[layer.tops[0]].blob === DATA.values[layer.bottoms[0]].blob;
-    if (next[source].length === 1 && (inPlace || quiet.has(layer.type)) && !DATA.layers[source].input) group[index] = group[source];
+    if (next[source].length === 1 && (inPlace || quiet.has(layer.family)) && !DATA.layers[source].input) group[index] = group[source];
   });
   return group;
 }
@@ -60,7 +60,7 @@ function chained(group) {
   const links = contract(group, LINKS);
   const { next, before } = neighbours(links, group.length);
   const made = [...group];
-  const alone = (g) => DATA.layers[g].input || DATA.layers[g].type === "Crop" || before[g].length > 1;
+  const alone = (g) => DATA.layers[g].input || DATA.layers[g].family === "crop" || before[g].length > 1;
   group.forEach((g, index) => {
     if (g !== index || alone(g) || before[g].length !== 1) return;
     const [source] = before[g];

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, Self
@@ -10,6 +10,8 @@ from typing import ClassVar, Self
 from netcompile.layers.activation import Elementwise
 from netcompile.layers.base import (
     IDENTITY,
+    NO_AXES,
+    PLANE,
     Arity,
     Axes,
     Condition,
@@ -90,6 +92,7 @@ class CReLU(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     fork: ClassVar[str] = "winggan, Cambricon"
+    family: ClassVar[str] = "activation"
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -114,6 +117,11 @@ class CReLU(Layer):
         if len(x) < 2:
             raise Refused("CReLU wants at least 2 axes", at="bottom[0]")
         return ((x[0], x[1] * 2, *x[2:]),)
+
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        if self.axis is None:
+            return (0, 1)
+        return (canonical_axis(self.axis, len(bottoms[0]), "crelu_param.concat_axis"),)
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         axis = 1 if self.axis is None else canonical_axis(self.axis, len(bottoms[0]), "crelu_param.concat_axis")
@@ -209,6 +217,8 @@ class Rescale(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=(1, 2))
     fork: ClassVar[str] = "DeepSkeleton"
+    family: ClassVar[str] = "activation"
+    mixed: ClassVar[frozenset[int] | None] = NO_AXES
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -239,6 +249,8 @@ class Axpy(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=3, tops=1)
     fork: ClassVar[str] = "SENet"
+    family: ClassVar[str] = "join"
+    mixed: ClassVar[frozenset[int] | None] = PLANE
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         a, x, y = bottoms

@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 
 from netcompile.caffemodel.recipe import Reshape
 from netcompile.layers.base import (
+    ITEM,
     Arity,
     Axes,
     BlobSpec,
@@ -53,6 +54,8 @@ class ConvolutionDepthwise(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     fork: ClassVar[str] = "ShuffleNet"
+    family: ClassVar[str] = "convolution"
+    mixed: ClassVar[frozenset[int] | None] = ITEM
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -187,6 +190,8 @@ class Deconvolution3D(_OverVolumes, Deconvolution):
     Whether it has a bias stands in convolution_param, even where its other parameters stand in convolution3d_param.
     """
 
+    family: ClassVar[str] = "upsampling"
+
     @classmethod
     def read(cls, p: Params) -> Self:
         plain = Convolution3D.read(p)
@@ -224,6 +229,8 @@ class Pooling3D(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     fork: ClassVar[str] = "C3D"
+    family: ClassVar[str] = "pooling"
+    mixed: ClassVar[frozenset[int] | None] = ITEM
 
     @classmethod
     def read(cls, p: Params) -> Self:

@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 from netcompile.caffemodel.recipe import Reshape
 from netcompile.layers.base import (
     IDENTITY,
+    ITEM,
     Arity,
     Axes,
     BlobSpec,
@@ -48,6 +49,7 @@ class MultiStageMeanfield(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=3, tops=1)
     fork: ClassVar[str] = "CRF-RNN"
+    mixed: ClassVar[frozenset[int] | None] = ITEM
 
     @classmethod
     def read(cls, p: Params) -> Self:

@@ -9,6 +9,8 @@ from typing import ClassVar, Self
 
 from netcompile.caffemodel.recipe import Recipe
 from netcompile.layers.base import (
+    ITEM,
+    PLANE,
     Arity,
     Axes,
     BlobSpec,
@@ -49,6 +51,7 @@ class Correlation(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=2, tops=1)
     fork: ClassVar[str] = "FlowNet"
+    mixed: ClassVar[frozenset[int] | None] = ITEM
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -118,6 +121,7 @@ class FlowWarp(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=2, tops=1)
     fork: ClassVar[str] = "FlowNet"
+    mixed: ClassVar[frozenset[int] | None] = PLANE
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -178,6 +182,8 @@ class Resample(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=(1, 2), tops=1)
     fork: ClassVar[str] = "FlowNet"
+    family: ClassVar[str] = "upsampling"
+    mixed: ClassVar[frozenset[int] | None] = PLANE
 
     @classmethod
     def read(cls, p: Params) -> Self:

@@ -64,6 +64,7 @@ class DetectionOutput(Layer):
     arity: ClassVar[Arity] = Arity(bottoms=(3, 4), tops=1)
     sized_by_values: ClassVar[bool] = True
     fork: ClassVar[str] = "SSD"
+    family: ClassVar[str] = "prediction"
 
     @classmethod
     def read(cls, p: Params) -> Self:

@@ -1,23 +1,23 @@
-"""Normalisations of Caffe's forks: the BN layers of SegNet and of PSPNet/TSN, NVCaffe's BatchNorm, LRNMap."""
+"""Normalisations of Caffe's forks: the BN layers of SegNet and of PSPNet/TSN, LRNMap."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import ClassVar, Self
 
 from netcompile.caffemodel.recipe import Constant, Recipe, Reshape
-from netcompile.layers.activation import Elementwise
+from netcompile.layers.activation import SameShape
 from netcompile.layers.base import (
+    CHANNELS,
     IDENTITY,
+    PLANE,
     Arity,
     Axes,
     BlobSpec,
     Condition,
     Emission,
     Emitted,
-    IntShape,
     Layer,
     Refused,
     Shape,
@@ -27,7 +27,6 @@ from netcompile.layers.base import (
     number,
     planes,
 )
-from netcompile.layers.normalisation import MODULES, BatchNorm
 from netcompile.layers.params import Params, Section
 from netcompile.prototxt.message import Message
 
@@ -78,6 +77,7 @@ class BN(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=(1, 3))
     fork: ClassVar[str] = "SegNet, PSPNet, TSN"
+    family: ClassVar[str] = "normalisation"
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -152,6 +152,11 @@ class BN(Layer):
         y = planes(bottoms[0], "BN") if self.kind == "segnet" else bottoms[0]
         return (y, (1, c, 1, 1), (1, c, 1, 1))[: self.tops]
 
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        train = train if self.trains is None else self.trains
+        fixed = self.mode == "INFERENCE" or self.frozen or (self.running and not train)
+        return CHANNELS if fixed and self.tops == self.axis == 1 else None
+
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         return (IDENTITY,)
 
@@ -215,7 +220,7 @@ class BN(Layer):
 
 @layer("LRNMap")
 @dataclass(frozen=True)
-class LRNMap(Elementwise):
+class LRNMap(SameShape):
     """Normalisation within each map, as an early branch of Caffe had it: x · (1 + α·mean(x²))^−β."""
 
     size: int = 5
@@ -223,6 +228,8 @@ class LRNMap(Elementwise):
     beta: float = 0.75
 
     fork: ClassVar[str] = "cuda-convnet LRN"
+    family: ClassVar[str] = "normalisation"
+    mixed: ClassVar[frozenset[int] | None] = PLANE
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -241,76 +248,3 @@ class LRNMap(Elementwise):
     def expression(self, x: str) -> str:
         mean = f"F.avg_pool2d({x} * {x}, {self.size}, stride=1, padding={self.size // 2})"
         return f"{x} * (1 + {literal(self.alpha)} * {mean}) ** -{literal(self.beta)}"
-
-
-@dataclass(frozen=True)
-class ScaledBatchNorm(Elementwise):
-    """BatchNorm with a learned scale and bias of its own: mean, variance, a number, scale, bias (NVCaffe).
-
-    `read` of BatchNorm makes it where batch_norm_param has scale_bias, or a filler for either. Running statistics
-    at test whatever use_global_stats says, used as they are (NVCaffe does not read the number, which is 1); in
-    training the batch's own, with its biased variance, which replace the running ones in the first two passes and
-    are averaged into them from then on. ε is 1e-5 at least.
-    """
-
-    eps: float = 1e-5
-    fraction: float = 0.999
-    scale_filler: Message | None = None
-    bias_filler: Message | None = None
-
-    type: ClassVar[str] = "BatchNorm"
-    any_size: ClassVar[bool] = False  # its blobs have the channels
-    fork: ClassVar[str] = "NVCaffe"
-
-    @classmethod
-    def read(cls, p: Params) -> Self:
-        s = p.sub("batch_norm_param")
-        s.ignore("scale_bias", "use_global_stats")
-        if not s.get("scale_bias") and s.has("scale_bias"):
-            field = "scale_filler" if s.has("scale_filler") else "bias_filler"
-            p.note(
-                f"batch_norm_param.{field}",
-                f"{field} gives BatchNorm a scale and a bias, whatever scale_bias says",
-                code="fork-reading",
-                why="NVCaffe takes a filler for the wish",
-            )
-        one = Message.make("FillerParameter", type="constant", value=1.0)
-        return cls(
-            max(s.get("eps"), BatchNorm.eps),
-            s.get("moving_average_fraction"),
-            s.filler("scale_filler") or one,
-            s.filler("bias_filler"),
-        )
-
-    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
-        if len(bottoms[0]) < 2:
-            raise Refused(
-                "BatchNorm wants 2 axes or more", code="axis", at="bottom[0]", why="its channels lie on axis 1"
-            )
-        c = (number(bottoms[0][1]),)
-        statistics = BlobSpec("mean", c), BlobSpec("variance", c), BlobSpec("correction", (1,))
-        return (*statistics, BlobSpec("scale", c, self.scale_filler), BlobSpec("bias", c, self.bias_filler))
-
-    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        self.blobs(*bottoms)
-        return (bottoms[0],)
-
-    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
-        return prod(tops[0])
-
-    def emit(self, e: Emission) -> Emitted:
-
-        me, c, rank = f"self.{e.name}", e.bottoms[0][1], len(e.bottoms[0])
-        keys = {"running_mean": 0, "running_var": 1, "weight": 3, "bias": 4}
-        tensors: list[tuple[str, Recipe]] = [(f"{e.name}.{key}", e.take(i)) for key, i in keys.items()]
-        line = f"{e.y[0]} = {me}({e.x[0]})"
-        eps = literal(self.eps)
-        if e.train:
-            make = f"AveragedBatchNorm({c}, eps={eps}, fraction={literal(self.fraction)})"
-            return Emitted((line,), (f"{me} = {make}",), ("normalisation.AveragedBatchNorm",), tuple(tensors))
-        if rank not in MODULES:
-            names = (f"{me}.{key}" for key in keys)
-            line = f"{e.y[0]} = F.batch_norm({e.x[0]}, {', '.join(names)}, eps={eps})"
-        tensors.append((f"{e.name}.num_batches_tracked", Constant(0, (), "int64")))
-        make = f"nn.{MODULES.get(rank, 'BatchNorm1d')}({c}, eps={eps})"
-        return Emitted((line,), (f"{me} = {make}",), (), tuple(tensors))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -67,6 +67,9 @@ class Transpose(Layer):
                 why=f"every axis of the bottom, {shape_text(bottoms[0])}, needs its place",
             )
         return (tuple(bottoms[0][axis] for axis in self.dims),)
+
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        return [axis for axis, source in enumerate(self.dims) if axis != source]
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         rank = len(self.dims)
@@ -190,6 +193,7 @@ class CTCGreedyDecoder(Layer):
     arity: ClassVar[Arity] = Arity(bottoms=(1, 3), tops=(1, 3))
     index_bottoms: ClassVar[tuple[int, ...]] = (2,)
     fork: ClassVar[str] = "CTC, CC4.0"
+    family: ClassVar[str] = "prediction"
 
     @classmethod
     def read(cls, p: Params) -> Self:

@@ -21,8 +21,8 @@ from netcompile.layers.base import (
     literal,
     number,
 )
-from netcompile.layers.fork_resize import four_axes
 from netcompile.layers.params import Params, Section
+from netcompile.layers.resize import four_axes
 
 
 def _regions(rois: Shape) -> None:
@@ -58,6 +58,7 @@ class ROIPooling(Layer):
     arity: ClassVar[Arity] = Arity(bottoms=2, tops=1)
     regions: ClassVar[int | None] = 1
     fork: ClassVar[str] = "Fast R-CNN"
+    family: ClassVar[str] = "pooling"
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -96,6 +97,7 @@ class ROIAlign(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=2, tops=1)
     fork: ClassVar[str] = "Cascade R-CNN"
+    family: ClassVar[str] = "pooling"
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -196,6 +198,7 @@ class PSROIPooling(Layer):
     arity: ClassVar[Arity] = Arity(bottoms=2, tops=1)
     regions: ClassVar[int | None] = 1
     fork: ClassVar[str] = "R-FCN"
+    family: ClassVar[str] = "pooling"
 
     @classmethod
     def read(cls, p: Params) -> Self:

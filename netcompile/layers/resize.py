@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 
 from netcompile.algebra.coords import AxisMap
 from netcompile.layers.base import (
+    PLANE,
     Arity,
     Axes,
     Condition,
@@ -46,6 +47,8 @@ class Interp(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=(1, 2), tops=1)
     fork: ClassVar[str] = "DeepLab"
+    family: ClassVar[str] = "upsampling"
+    mixed: ClassVar[frozenset[int] | None] = PLANE
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -101,6 +104,9 @@ class Interp(Layer):
             return ((*x[:2], *planes(bottoms[1], "Interp", "bottom[1]")[2:]),)
         return ((*x[:2], self.scaled(x[2]), self.scaled(x[3])),)
 
+    def content(self, *bottoms: str) -> str:
+        return "" if bottoms[0] == "labels" else bottoms[0]
+
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         if self.zoom is None or self.shrink is not None:
             return None  # the step between pixels depends on the size
@@ -150,6 +156,8 @@ class Upsample(Layer):
     arity: ClassVar[Arity] = Arity(bottoms=(1, 2), tops=1)
     index_bottoms: ClassVar[tuple[int, ...]] = (1,)  # the mask
     fork: ClassVar[str] = "SegNet, YOLO"
+    family: ClassVar[str] = "upsampling"
+    mixed: ClassVar[frozenset[int] | None] = PLANE
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -236,6 +244,7 @@ class Padding(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     fork: ClassVar[str] = "DeepLab"
+    mixed: ClassVar[frozenset[int] | None] = PLANE
 
     @classmethod
     def read(cls, p: Params) -> Self:

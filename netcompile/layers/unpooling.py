@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 
 from netcompile.algebra.coords import AxisMap
 from netcompile.layers.base import (
+    PLANE,
     Arity,
     Axes,
     Condition,
@@ -20,8 +21,8 @@ from netcompile.layers.base import (
     planes,
     same_shape,
 )
-from netcompile.layers.fork_resize import Pair, four_axes
 from netcompile.layers.params import Params
+from netcompile.layers.resize import Pair, four_axes
 
 
 @layer("Unpooling")
@@ -43,6 +44,8 @@ class Unpooling(Layer):
     arity: ClassVar[Arity] = Arity(bottoms=(1, 2), tops=1)
     index_bottoms: ClassVar[tuple[int, ...]] = (1,)  # the mask
     fork: ClassVar[str] = "DeconvNet, CEDN, FuseNet"
+    family: ClassVar[str] = "upsampling"
+    mixed: ClassVar[frozenset[int] | None] = PLANE
 
     @classmethod
     def read(cls, p: Params) -> Self:

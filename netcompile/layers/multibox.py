@@ -18,7 +18,7 @@ from netcompile.layers.base import (
     layer,
     literal,
 )
-from netcompile.layers.fork_detection import boxes_agree
+from netcompile.layers.detection import boxes_agree
 from netcompile.layers.measure import Loss, normalization
 from netcompile.layers.params import Params, Section
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from netcompile.layers.base import (
+    CHANNELS,
     IDENTITY,
+    ITEM,
     Arity,
     Axes,
     BlobSpec,
@@ -26,7 +29,7 @@ from netcompile.prototxt.message import Message
 
 
 @layer("Normalize")
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Normalize(Layer):
     """Unit Euclidean length, of each pixel's channels or of a whole image, times a learned scale (SSD).
 
@@ -41,6 +44,7 @@ class Normalize(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     fork: ClassVar[str] = "SSD"
+    family: ClassVar[str] = "normalisation"
 
     @classmethod
     def read(cls, p: Params) -> Layer:
@@ -67,6 +71,9 @@ class Normalize(Layer):
             raise Refused(f"Normalize wants 2 to 4 axes, not {len(bottoms[0])}", at="bottom[0]")
         return (bottoms[0],)
 
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        return ITEM if self.across_spatial else CHANNELS
+
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         return (IDENTITY,)
 
@@ -87,7 +94,7 @@ class Normalize(Layer):
         return Emitted((line,), (init,), (), ((f"{e.name}_scale", e.take(0)),))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class UnitLength(Layer):
     """Each pixel's channels divided by their length, the root of Σx² + 1e-6 or, for L1, Σ|x| + 1e-6 (caffe-windows).
 
@@ -100,6 +107,8 @@ class UnitLength(Layer):
     type: ClassVar[str] = "Normalize"
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=(1, 2))
     fork: ClassVar[str] = "caffe-windows"
+    family: ClassVar[str] = "normalisation"
+    mixed: ClassVar[frozenset[int] | None] = CHANNELS
 
     @classmethod
     def read(cls, p: Params) -> Self:

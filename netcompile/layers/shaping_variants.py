@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from netcompile.layers.base import (
+    CHANNELS,
     IDENTITY,
+    ITEM,
     Arity,
     Axes,
     Condition,
@@ -62,6 +64,9 @@ class Permute(Layer):
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         return (tuple(bottoms[0][axis] for axis in self.axes(len(bottoms[0]))),)
 
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        return [axis for axis, source in enumerate(self.axes(len(bottoms[0]))) if axis != source]
+
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         rank = len(bottoms[0])
         return (IDENTITY,) if self.axes(rank)[-2:] == (rank - 2, rank - 1) else None
@@ -93,6 +98,7 @@ class Reorg(Layer):
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     moves: ClassVar[slice | None] = slice(None)
     fork: ClassVar[str] = "YOLOv2"
+    mixed: ClassVar[frozenset[int] | None] = ITEM
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -139,6 +145,7 @@ class ShuffleChannel(Layer):
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     moves: ClassVar[slice | None] = slice(None)
     fork: ClassVar[str] = "ShuffleNet"
+    mixed: ClassVar[frozenset[int] | None] = CHANNELS
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -187,6 +194,9 @@ class Reverse(Layer):
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         canonical_axis(self.axis, len(bottoms[0]), "reverse_param.axis")
         return (bottoms[0],)
+
+    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
+        return (self.axis,)
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         return (IDENTITY,) if self.axis < 2 else None
@@ -255,6 +265,8 @@ class SpatialPyramidPooling(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     fork: ClassVar[str] = "SPP-net"
+    family: ClassVar[str] = "pooling"
+    mixed: ClassVar[frozenset[int] | None] = ITEM
 
     @classmethod
     def read(cls, p: Params) -> Self:

@@ -38,6 +38,7 @@ class ForeignMeasure(Layer):
     is_measure: ClassVar[bool] = True
     computed: ClassVar[bool] = False
     fork: ClassVar[str] = "various"
+    family: ClassVar[str] = "prediction"
 
     name: str = ""
 
@@ -88,6 +89,7 @@ class SoftmaxCrossEntropyLoss(Layer):
     is_measure: ClassVar[bool] = True
     auto_top: ClassVar[bool] = True
     fork: ClassVar[str] = "colorization"
+    family: ClassVar[str] = "prediction"
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         canonical_axis(1, len(bottoms[0]), "bottom[0]")  # of the classes
@@ -116,6 +118,7 @@ class SmoothL1Loss(Layer):
     is_measure: ClassVar[bool] = True
     auto_top: ClassVar[bool] = True
     fork: ClassVar[str] = "Fast R-CNN"
+    family: ClassVar[str] = "prediction"
 
     @classmethod
     def read(cls, p: Params) -> Self:

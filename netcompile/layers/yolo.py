@@ -73,6 +73,7 @@ class YoloDetectionOutput(Layer):
     arity: ClassVar[Arity] = Arity(bottoms=(1, 2), tops=1)
     sized_by_values: ClassVar[bool] = True
     fork: ClassVar[str] = "MobileNet-YOLO, OpenCL Caffe"
+    family: ClassVar[str] = "prediction"
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -133,6 +134,7 @@ class Yolov3DetectionOutput(Layer):
     arity: ClassVar[Arity] = Arity(bottoms=(1, None), tops=1)
     sized_by_values: ClassVar[bool] = True
     fork: ClassVar[str] = "MobileNet-YOLO"
+    family: ClassVar[str] = "prediction"
 
     @classmethod
     def read(cls, p: Params) -> Self:
