@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -54,6 +54,17 @@ class Crops:
     def problems(self) -> list[Diagnostic]:
         """Crops whose offsets nobody can tell: errors, each with the layers that cause it."""
         return [finding(r) for r in self.reports if r.used is None]
+
+    def suggest(self, problem: Diagnostic) -> Diagnostic:
+        """A crop out of bounds is told the offset that alignment needs; other problems stay as they are."""
+        if problem.code != "crop-bounds" or problem.span is None:
+            return problem
+        for report in self.reports:
+            message = report.node.message
+            inside = message.span.start <= problem.span.start < message.span.end
+            if inside and report.inferred and report.status in (MISMATCH, INFERRED):
+                return replace(problem, remedy=f"offset: {_numbers(report.inferred)}, which alignment needs")
+        return problem
 
     def findings(self) -> list[Diagnostic]:
         """Everything about the crops that is worth saying, as diagnostics."""
@@ -204,6 +215,20 @@ class Chains:
 def with_validity(reports: tuple[CropReport, ...], sym: Symbolic) -> tuple[CropReport, ...]:
     """The reports, each with the heights and widths for which its window lies inside the cropped blob."""
     return tuple(_with_validity(report, sym) for report in reports)
+
+
+def with_proof(graph: Graph, reports: Iterable[CropReport]) -> Graph:
+    """The graph, its crops told whether they lie inside for every height and width."""
+    inside = {id(r.node.message) for r in reports if r.axis >= 2 and all(sizes.is_all for sizes in r.valid)}
+    if not inside:
+        return graph
+    nodes = tuple(
+        replace(node, layer=replace(node.layer, inside=True))
+        if isinstance(node.layer, Crop) and id(node.message) in inside
+        else node
+        for node in graph.nodes
+    )
+    return graph.replace(nodes=nodes)
 
 
 def _with_validity(report: CropReport, sym: Symbolic) -> CropReport:

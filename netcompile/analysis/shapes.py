@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -56,6 +56,23 @@ def refusals_of(graph: Graph) -> tuple[dict[Value, IntShape], list[tuple[Node, D
         if len(bottoms) == len(node.bottoms):
             problems += [(node, problem) for problem in _infer_node(node, bottoms, known, shared)]
     return known, problems
+
+
+def recheck(
+    before: Graph, after: Graph, known: Shapes, refused: Iterable[tuple[Node, Diagnostic]]
+) -> list[tuple[Node, Diagnostic]]:
+    """The refusals of `after`, given those of `before`: the same layers, some with other parameters.
+
+    These must not make tops of other shapes. `known` has the shapes of all their bottoms.
+    """
+    problems: dict[int, list[Diagnostic]] = {}
+    for node, problem in refused:
+        problems.setdefault(id(node), []).append(problem)
+    found = []
+    for old, new in zip(before.nodes, after.nodes, strict=True):
+        same = problems.get(id(old), []) if new is old else _infer_node(new, [known[b] for b in new.bottoms], {}, {})
+        found += [(new, problem) for problem in same]
+    return found
 
 
 def _infer_node(

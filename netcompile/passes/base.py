@@ -1,19 +1,17 @@
-"""What a pass is."""
+"""What a pass is: a pattern, what makes it legal, and the rewrite; and the net that passes map."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Generic, TypeVar
 
-from netcompile.ir.graph import Graph, Node
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A site where a pass looked and did not apply, and why."""
-
-    node: Node
-    why: str
+from netcompile.analysis.shapes import infer
+from netcompile.diagnostics.diagnostic import visible
+from netcompile.ir.graph import Graph, Node, Value
+from netcompile.layers.base import IntShape, Layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +29,126 @@ class Facts:
 
 
 NO_FACTS = Facts()
-Rewritten = tuple[Graph, tuple[Skipped, ...]]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A net between passes. What must survive is `graph.outputs`; other blobs may vanish from `graph.blobs`.
+
+    `windowed`, where there is one, runs in its place when no gradient is wanted: it computes windows of the blobs and
+    takes the borders around them from `graph`, which also declares the parameters of both.
+    """
+
+    graph: Graph
+    facts: Facts = NO_FACTS
+    windowed: Graph | None = None
+
+    @cached_property
+    def _inferred(self) -> tuple[dict[Value, IntShape], bool]:
+        shapes, problems = infer(self.graph)
+        return shapes, not problems
+
+    @property
+    def shapes(self) -> dict[Value, IntShape]:
+        """The shape of every value of `graph`."""
+        return self._inferred[0]
+
+    @property
+    def legal(self) -> bool:
+        """Whether no layer of `graph` is refused for the declared size."""
+        return self._inferred[1]
+
+    @cached_property
+    def uses(self) -> Counter[Value]:
+        """How many layers and outputs read each value of `graph`."""
+        read = [bottom for node in self.graph.nodes for bottom in node.bottoms]
+        return Counter([*read, *(self.graph.blobs[blob] for blob in self.graph.outputs)])
+
+    def with_nodes(self, nodes: Iterable[Node]) -> Program:
+        """With other layers; blobs that none of them makes are gone."""
+        return replace(self, graph=with_nodes(self.graph, nodes))
+
+    def with_layers(self, layers: Iterable[tuple[Node, Layer]]) -> Program:
+        """With other layers in the place of some, whose blobs are their own."""
+        new = {id(node): replace(node, layer=layer, params=()) for node, layer in layers}
+        return self.with_nodes(new.get(id(node), node) for node in self.graph.nodes)
+
+
+def with_nodes(graph: Graph, nodes: Iterable[Node]) -> Graph:
+    """The graph with other layers; blobs that none of them makes are gone."""
+    nodes = tuple(nodes)
+    made = {entry.value for entry in graph.inputs} | {top for node in nodes for top in node.tops}
+    return graph.replace(nodes=nodes, blobs={blob: value for blob, value in graph.blobs.items() if value in made})
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
-    """A rewrite ``Graph -> Graph`` and what it promises: "bitwise", or "within(rtol, atol)" of the literal net.
+class Site:
+    """Where a pattern was found."""
 
-    What must survive is `graph.outputs`; other blobs may vanish from `graph.blobs`.
+    node: Node
+
+    @property
+    def where(self) -> str:
+        """The place, as a user reads it."""
+        return f"'{visible(self.node.name)}' (line {self.node.line})"
+
+
+S = TypeVar("S", bound=Site)
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A site at which a pass did not apply, and why."""
+
+    step: str  # the pass's name
+    site: Site
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.step}: {self.site.where}: {visible(self.why)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A net after some passes, and where these did not apply."""
+
+    program: Program
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pass(Generic[S]):
+    """A rewrite in three parts: `match` finds sites, `check` says why one is not legal, `rewrite` changes the others.
+
+    `tolerance` is what it promises of every output: the largest difference that it makes, as a share of the output's
+    largest number. 0 is bitwise. Applied twice it changes nothing more.
     """
 
     name: str
-    preserves: str
-    rewrite: Callable[[Graph, Facts], Rewritten]
+    tolerance: float
+    match: Callable[[Program], Iterable[S]]
+    rewrite: Callable[[Program, Sequence[S]], Program]
+    check: Callable[[Program, S], str] = lambda program, site: ""  # why a site is not legal
 
-    def run(self, graph: Graph, facts: Facts = NO_FACTS) -> Graph:
-        return self.rewrite(graph, facts)[0]
+    def run(self, program: Program) -> Rewritten:
+        """The program with all legal sites rewritten."""
+        sites, skipped = list[S](), list[Skipped]()
+        for site in self.match(program):
+            if why := self.check(program, site):
+                skipped.append(Skipped(self.name, site, why))
+            else:
+                sites.append(site)
+        return Rewritten(self.rewrite(program, sites) if sites else program, tuple(skipped))
 
-    def explain(self, graph: Graph, facts: Facts = NO_FACTS) -> tuple[Skipped, ...]:
-        """Sites where the pass did not apply."""
-        return self.rewrite(graph, facts)[1]
+
+def run_all(passes: Iterable[Pass[Any]], program: Program) -> Rewritten:
+    """The program after one pass after the other."""
+    skipped: list[Skipped] = []
+    for step in passes:
+        found = step.run(program)
+        program = found.program
+        skipped += found.skipped
+    return Rewritten(program, tuple(skipped))
+
+
+TRAINED = "the net is built for phase TRAIN"

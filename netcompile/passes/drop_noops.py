@@ -1,37 +1,42 @@
 """Drop layers that do nothing at inference.
 
 Algebra: if ``top = bottom`` for every input (Dropout at test, Split, Power with power 1, scale 1, shift 0), then
-every use of the top is a use of the bottom. The blob keeps its name: its final value is now the bottom's.
-Preserves: bitwise. A layer of a net built for training stays: there Dropout is no identity.
+every use of the top is a use of the bottom. The blob keeps its name: its final value is now the bottom's. Bitwise.
+In a net built for training a Dropout is no identity, and stays.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from netcompile.ir.graph import Graph, Value
-from netcompile.passes.base import Facts, Pass, Skipped
+from netcompile.ir.graph import Node, Value
+from netcompile.passes.base import TRAINED, Pass, Program, Site
 
 
-def rewrite(graph: Graph, facts: Facts) -> tuple[Graph, tuple[Skipped, ...]]:
+def match(program: Program) -> Iterator[Site]:
+    train = program.graph.train
+    for node in program.graph.nodes:
+        if len(node.bottoms) == 1 and (node.layer.is_noop(train) or node.layer.is_noop(False)):
+            yield Site(node)
+
+
+def check(program: Program, site: Site) -> str:
+    return "" if site.node.layer.is_noop(program.graph.train) else TRAINED
+
+
+def rewrite(program: Program, sites: Sequence[Site]) -> Program:
+    graph, gone = program.graph, {id(site.node) for site in sites}
     alias: dict[Value, Value] = {}
-    nodes, skipped = [], []
+    nodes: list[Node] = []
     for node in graph.nodes:
-        if any(b in alias for b in node.bottoms):
-            node = replace(node, bottoms=tuple(alias.get(b, b) for b in node.bottoms))
-        if node.layer.is_noop(graph.train) and len(node.bottoms) == 1:
-            alias.update(dict.fromkeys(node.tops, node.bottoms[0]))
-            continue
-        if graph.train and node.layer.is_noop(False):
-            skipped.append(Skipped(node, "the net is built for phase TRAIN"))
-        nodes.append(node)
-    if not alias:
-        return graph, tuple(skipped)
-    changed = graph.replace(
-        nodes=tuple(nodes),
-        blobs={blob: alias.get(v, v) for blob, v in graph.blobs.items()},
-    )
-    return changed, tuple(skipped)
+        bottoms = tuple(alias.get(bottom, bottom) for bottom in node.bottoms)
+        if id(node) in gone:
+            alias.update(dict.fromkeys(node.tops, bottoms[0]))
+        else:
+            nodes.append(node if bottoms == node.bottoms else replace(node, bottoms=bottoms))
+    blobs = {blob: alias.get(value, value) for blob, value in graph.blobs.items()}
+    return replace(program, graph=graph.replace(nodes=tuple(nodes), blobs=blobs))
 
 
-DROP_NOOPS = Pass("drop-noops", "bitwise", rewrite)
+DROP_NOOPS = Pass("drop-noops", 0, match, rewrite, check)

@@ -2,77 +2,82 @@
 
 Algebra. BatchNorm at test is ``(y - mean) · r`` with ``r = 1/sqrt(variance + eps)``, Scale is ``y · g + b``. Both act
 on channels, as a convolution's weights do: behind ``y = W * x + c`` they give ``(g·r·W) * x + (g·r·(c - mean) + b)``.
-3 × 3 convolutions over many channels may run by Winograd's algorithm, which takes sums in another order.
 The convolution's own top must have no other use. Only two-dimensional convolutions whose blobs nobody shares.
-Preserves: within(1e-5); the new weights are rounded once more. A net built for training stays as it is.
+Within 1e-5: the new weights are rounded once more. A net built for training stays as it is.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from netcompile.analysis.shapes import infer
 from netcompile.caffemodel.recipe import Add, Constant, Multiply, Recipe, Reshape, Rsqrt, ScaledByFactor, Subtract, Take
-from netcompile.ir.graph import Graph, Node, Value
+from netcompile.ir.graph import Node, Value
 from netcompile.layers.activation import ReLU
 from netcompile.layers.base import IntShape
 from netcompile.layers.convolution import Convolution
 from netcompile.layers.elementwise import Bias, Scale
 from netcompile.layers.normalisation import BatchNorm
-from netcompile.passes.base import Facts, Pass, Rewritten, Skipped
-from netcompile.passes.fused import FusedConvolution
-from netcompile.passes.winograd import choose
+from netcompile.passes.base import TRAINED, Pass, Program, Site
+from netcompile.passes.nodes import as_kind
+from netcompile.passes.nodes.fused_convolution import FusedConvolution
 
 
-def rewrite(graph: Graph, facts: Facts) -> Rewritten:
-    if graph.train or not graph.nodes:
-        return graph, tuple(Skipped(n, "the net is built for phase TRAIN") for n in graph.nodes[:1])
-    shapes, problems = infer(graph)
-    if problems:
-        return graph, ()
-    users: dict[Value, int] = {}
-    for node in graph.nodes:
-        for bottom in node.bottoms:
-            users[bottom] = users.get(bottom, 0) + 1
-    for blob in graph.outputs:
-        users[graph.blobs[blob]] = users.get(graph.blobs[blob], 0) + 1
-    nodes: list[Node] = []
-    makers: dict[Value, int] = {}  # value → index of the fused convolution that makes it
-    skipped: list[Skipped] = []
-    changed = False
-    for node in graph.nodes:
-        layer = node.layer
-        at = makers.get(node.bottoms[0]) if len(node.bottoms) == 1 and len(node.tops) == 1 else None
-        if at is not None:
-            why = ""
-            before = nodes[at]
-            assert isinstance(before.layer, FusedConvolution)
-            merged = _merge(before, before.layer, node, shapes[node.bottoms[0]])
-            if merged is not None and users.get(node.bottoms[0], 0) > 1:
-                why, merged = f"'{node.bottoms[0].blob}' has another use", None
-            if merged is not None:
-                nodes[at] = replace(before, layer=merged, tops=node.tops)
-                del makers[node.bottoms[0]]
-                makers[node.tops[0]] = at
-                changed = True
+@dataclass(frozen=True, slots=True)
+class Fold(Site):
+    """A convolution and the layers behind it, one after the other, that it can compute; the last one is `node`."""
+
+    chain: tuple[Node, ...]
+
+
+def match(program: Program) -> Iterator[Fold]:
+    """Every convolution, and for each layer that may be folded into one the chain up to it."""
+    ends: dict[Value, tuple[Node, ...]] = {}
+    for node in program.graph.nodes if program.legal else ():
+        if isinstance(node.layer, Convolution):
+            chain: tuple[Node, ...] = (node,)
+            if not isinstance(node.layer, FusedConvolution):
+                yield Fold(node, chain)
+        elif len(node.bottoms) == len(node.tops) == 1 and node.bottoms[0] in ends:
+            chain = (*ends[node.bottoms[0]], node)
+            if _has_relu(chain[-2]) or not _foldable(node, program.shapes[node.bottoms[0]]):
                 continue
-            if why:
-                skipped.append(Skipped(node, why))
-        if isinstance(layer, Convolution):
-            why = _unfit(node, layer, shapes[node.bottoms[0]])
-            if why:
-                skipped.append(Skipped(node, why))
-            else:
-                changed = changed or not isinstance(layer, FusedConvolution)
-                node = replace(node, layer=FusedConvolution.of(layer), params=())
-                makers[node.tops[0]] = len(nodes)
-        nodes.append(node)
-    if not changed:
-        return graph, tuple(skipped)
-    nodes = choose(nodes, shapes, facts.float32)
-    alive = {value for entry in graph.inputs for value in [entry.value]} | {t for n in nodes for t in n.tops}
-    blobs = {blob: value for blob, value in graph.blobs.items() if value in alive}
-    return graph.replace(nodes=tuple(nodes), blobs=blobs), tuple(skipped)
+            yield Fold(node, chain)
+        else:
+            continue
+        ends[node.tops[0]] = chain
+
+
+def _has_relu(node: Node) -> bool:
+    return isinstance(node.layer, ReLU) or (isinstance(node.layer, FusedConvolution) and node.layer.relu)
+
+
+def _foldable(node: Node, bottom: IntShape) -> bool:
+    match node.layer:
+        case ReLU() as layer:
+            return not layer.slope
+        case BatchNorm() as layer:
+            return layer.use_global_stats is not False
+        case Scale() | Bias() as layer:
+            return layer.span(bottom) == (1, 2)
+    return False
+
+
+def check(program: Program, site: Fold) -> str:
+    if program.graph.train:
+        return TRAINED
+    first, *behind = site.chain
+    assert isinstance(first.layer, Convolution)
+    why = _unfit(first, first.layer, program.shapes[first.bottoms[0]])
+    if why:
+        return why
+    for node in behind:
+        value = node.bottoms[0]
+        if program.uses[value] > 1:
+            return f"'{value.blob}' has another use"
+        if any(spec.name for spec in node.params):
+            return "its blobs are shared"
+    return ""
 
 
 def _unfit(node: Node, layer: Convolution, bottom: IntShape) -> str:
@@ -86,25 +91,43 @@ def _unfit(node: Node, layer: Convolution, bottom: IntShape) -> str:
     return ""
 
 
-def _merge(made: Node, conv: FusedConvolution, node: Node, shape: IntShape) -> FusedConvolution | None:
-    """The convolution with the layer behind it in it; None if the layer is no such layer."""
+def rewrite(program: Program, sites: Sequence[Fold]) -> Program:
+    longest = {id(site.chain[0]): site.chain for site in sites}  # those of one convolution come shortest first
+    gone = {id(node) for chain in longest.values() for node in chain[1:]}
+    nodes = []
+    for node in program.graph.nodes:
+        if id(node) in longest:
+            nodes.append(_fused(*longest[id(node)]))
+        elif id(node) not in gone:
+            nodes.append(node)
+    return program.with_nodes(nodes)
+
+
+def _fused(node: Node, *behind: Node) -> Node:
+    """The convolution with the layers behind it in it."""
+    assert isinstance(node.layer, Convolution)
     layer = node.layer
-    if conv.relu or any(spec.name for spec in node.params):
-        return None
-    if isinstance(layer, ReLU):
-        return None if layer.slope else replace(conv, relu=True)
-    blobs = [Take(node.name, index, node.occurrence) for index in range(3)]
-    channels = (conv.outputs,)
-    if isinstance(layer, BatchNorm) and layer.use_global_stats is not False:
-        mean, variance = ScaledByFactor(blobs[0], blobs[2]), ScaledByFactor(blobs[1], blobs[2])
-        factor: Recipe | None = Rsqrt(variance, layer.eps)
-        before, after = mean, None
-    elif isinstance(layer, Scale) and layer.span(shape) == (1, 2):
-        factor, before, after = blobs[0], None, blobs[1] if layer.bias else None
-    elif isinstance(layer, Bias) and layer.span(shape) == (1, 2):
-        factor, before, after = None, None, blobs[0]
+    if not isinstance(layer, FusedConvolution):
+        layer = as_kind(FusedConvolution, layer, own_pad=layer.pad)
+    for other in behind:
+        layer = replace(layer, relu=True) if isinstance(other.layer, ReLU) else _folded(node, layer, other)
+    return replace(node, layer=layer, tops=(behind or (node,))[-1].tops, params=())
+
+
+def _folded(made: Node, conv: FusedConvolution, node: Node) -> FusedConvolution:
+    """The convolution with a layer that scales and shifts its channels in its weights."""
+    layer, blobs = node.layer, [Take(node.name, index, node.occurrence) for index in range(3)]
+    before: Recipe | None = None
+    factor: Recipe | None = None
+    after: Recipe | None = None
+    if isinstance(layer, BatchNorm):
+        before, variance = ScaledByFactor(blobs[0], blobs[2]), ScaledByFactor(blobs[1], blobs[2])
+        factor = Rsqrt(variance, layer.eps)
+    elif isinstance(layer, Scale):
+        factor, after = blobs[0], blobs[1] if layer.bias else None
     else:
-        return None
+        after = blobs[0]
+    channels = (conv.outputs,)
     weight = Take(made.name, 0, made.occurrence) if conv.weight is None else conv.weight
     shift: Recipe = Constant(0.0, channels)
     if conv.bias:
@@ -119,4 +142,18 @@ def _merge(made: Node, conv: FusedConvolution, node: Node, shape: IntShape) -> F
     return replace(conv, bias=True, weight=weight, shift=shift)
 
 
-FUSE_CONVOLUTION = Pass("fuse-convolution", "within(0, 1e-5)", rewrite)
+FUSE_CONVOLUTION = Pass("fuse-convolution", 1e-5, match, rewrite, check)
+
+
+@dataclass(frozen=True, slots=True)
+class ConvolutionSite(Site):
+    """A convolution that this pass has made, and the shape of its bottom."""
+
+    layer: FusedConvolution
+    bottom: IntShape
+
+
+def convolutions(program: Program) -> list[ConvolutionSite]:
+    """All of them, for passes that choose how they run."""
+    fused = [(node, node.layer) for node in program.graph.nodes if isinstance(node.layer, FusedConvolution)]
+    return [ConvolutionSite(node, layer, program.shapes[node.bottoms[0]]) for node, layer in fused]

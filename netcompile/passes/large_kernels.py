@@ -1,159 +1,50 @@
-"""Convolutions with large kernels by Winograd's algorithm down their rows, and the class that runs them.
+"""Convolutions with large kernels by Winograd's algorithm down their rows.
 
 Algebra. Two rows of pixels, from k rows of weights, are coefficients of a product of polynomials, which its values at
 k points and at infinity determine: k + 1 products in place of 2 k. Along the rows nothing changes: that would take as
 much memory again for a third of the gain. The values of the kernels are made when the weights are converted, and take
 (k + 1) / k of their memory: to make them at each call costs more than it saves, and to keep both would double the
 largest weights of a net.
-Preserves: within(1e-5) in float32. bfloat16 has too few digits: those nets keep the kernels.
+Within 1e-5 in float32. bfloat16 has too few digits: those nets keep the kernels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from math import prod
 
-from netcompile.caffemodel.recipe import Combined, Concat, Recipe, Reshape, Transpose
-from netcompile.layers.base import IntShape
+from netcompile.passes.base import Pass, Program
+from netcompile.passes.fuse_convolution import ConvolutionSite, convolutions
+from netcompile.passes.nodes import as_kind
+from netcompile.passes.nodes.large_kernel import POINTS, LargeKernelConvolution
 
-POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
 WEIGHTS = 1 << 24  # numbers from which on a kernel is large
 
 
-def suits(kernel: IntShape, others: set[int], group: int, outputs: int, bottom: IntShape, pad: int) -> bool:
-    """Whether two rows at a time are worth it. `others`: strides and dilations."""
-    rows = bottom[2] + 2 * pad - kernel[0] + 1
-    large = outputs * bottom[1] * prod(kernel) >= WEIGHTS
-    return large and rows > 1 and 4 <= kernel[0] <= len(POINTS) and others == {1} and group == 1
+def match(program: Program) -> Iterator[ConvolutionSite]:
+    """Every convolution with so many weights that to read them takes the most time."""
+    for site in convolutions(program):
+        kernel = site.layer.kernel_at(site.bottom)
+        large = kernel[0] > 1 and site.layer.outputs * site.bottom[1] * prod(kernel) >= WEIGHTS
+        if large and not isinstance(site.layer, LargeKernelConvolution):
+            yield site
 
 
-def values(weight: Recipe, outputs: int, inputs: int, kernel: IntShape) -> Recipe:
-    """The kernels' values at each point, one after the other: as ((k + 1) · outputs, width · inputs)."""
-    parts = [Transpose(Combined(weight, 2, tuple(row)), (0, 2, 1)) for row in _table(kernel[0])]
-    return Concat(tuple(Reshape(part, (outputs, kernel[1] * inputs)) for part in parts), 0)
+def check(program: Program, site: ConvolutionSite) -> str:
+    height, _, pad, _ = site.layer.windows(site.bottom)[1][0]
+    if not program.facts.float32:
+        return "the net is not for float32"
+    if not site.layer.slides(site.bottom):
+        return "its stride or dilation is not 1"
+    if site.layer.group > 1:
+        return "it has groups"
+    if not 4 <= height <= len(POINTS):
+        return f"its kernel has {height} rows, not 4 to {len(POINTS)}"
+    return "" if site.bottom[2] + 2 * pad > height else "its top has one row"
 
 
-def _table(k: int) -> list[list[float]]:
-    """What k weights are multiplied with for their value at each point, scaled, and at infinity."""
-    points = POINTS[:k]
-    table = [[at**i / prod(at - other for other in points if other != at) + 0.0 for i in range(k)] for at in points]
-    return [*table, [0.0] * (k - 1) + [1.0]]
+def rewrite(program: Program, sites: Sequence[ConvolutionSite]) -> Program:
+    return program.with_layers((site.node, as_kind(LargeKernelConvolution, site.layer)) for site in sites)
 
 
-LARGE_KERNEL = '''
-class LargeKernel(Conv2d):
-    """A convolution with a large kernel by Winograd's algorithm, two rows at a time.
-
-    k + 1 rows of pixels and k rows of weights are polynomials. Their values at k points
-    and at infinity are multiplied, and two new rows read off: k + 1 products in place
-    of 2 k. `weight` holds the kernels' values at each point, outputs × (width · inputs)
-    for each, as they were made with the file. That is for inference in float32 on a
-    CPU: wherever else it is used, the kernels are made from them again, and stay.
-    """
-
-    points = POINTS
-
-    def __init__(self, inputs, outputs, kernel_size, padding=0, bias=True, relu=False):
-        sizes = inputs, outputs, kernel_size
-        super().__init__(*sizes, padding=padding, bias=bias, relu=relu, device="meta")
-        k, width = self.kernel_size
-        self.weight = nn.Parameter(torch.empty((k + 1) * outputs, width * inputs))
-        self.bias = nn.Parameter(torch.empty(outputs)) if bias else None
-        for parameter in self.parameters():
-            nn.init.constant_(parameter, 0)
-
-    def forward(self, x, padding=None):
-        down, across = self.padding if padding is None else (padding, padding)
-        k, width = self.kernel_size
-        h, w = x.shape[2] + 2 * down - k + 1, x.shape[3] + 2 * across - width + 1
-        if torch.compiler.is_compiling() and self.weight.dim() == 2:
-            y = F.conv2d(x, self.kernels(self.weight), self.bias, 1, (down, across))
-            return F.relu(y) if self.relu else y
-        if self.weight.dim() == 2 and not (self.serves(x) and min(len(x), h, w) > 0):
-            self.plain()
-        if self.weight.dim() == 4:
-            return super().forward(x, padding)
-        high = (h + 1) // 2
-        x = F.pad(x, (across, across, down, down + 2 * high - h)).permute(0, 2, 3, 1)
-        x = torch.stack([x[:, i : i + 2 * high - 1 : 2] for i in range(k + 1)])
-        found = []
-        for some, weight in zip(at_points(x, self.points), self.weight.chunk(k + 1)):
-            some = some.unfold(2, width, 1).transpose(3, 4).flatten(3).flatten(0, 2)
-            found.append((multiply if self.packs(x) else F.linear)(some, weight))
-        y = x.new_empty(x.shape[1], 2 * high, w, self.out_channels)
-        for p, some in enumerate(two_pixels(found, self.points)):
-            some = some if self.bias is None else some + self.bias
-            some = F.relu(some) if self.relu else some
-            y[:, p::2] = some.view(-1, high, w, self.out_channels)
-        return y[:, :h].permute(0, 3, 1, 2)
-
-    def serves(self, x):
-        """Whether values at points are what to compute with."""
-        learns = x.requires_grad or self.weight.requires_grad
-        if torch.is_grad_enabled() and learns or torch.is_autocast_enabled("cpu"):
-            return False
-        return self.fast(x) and self.fast(self.weight)
-
-    def fast(self, x):
-        return x.device.type in ("cpu", "meta") and x.dtype == torch.float32
-
-    def kernels(self, values):
-        """The kernels that have these values."""
-        k, width = self.kernel_size
-        at = torch.tensor(self.points[:k], dtype=torch.float64)
-        scale = (at[:, None] - at).fill_diagonal_(1).prod(1)
-        powers = at[:, None] ** torch.arange(k) / scale[:, None]
-        last = torch.eye(k, dtype=torch.float64)[-1:]
-        back = torch.linalg.pinv(torch.cat([powers, last])).to(values)
-        values = values.view(k + 1, self.out_channels, width, self.in_channels)
-        with torch.autocast("cuda" if values.is_cuda else "cpu", enabled=False):
-            return torch.einsum("ap,pobc->ocab", back, values).contiguous()
-
-    def plain(self):
-        """From now on, kernels in place of their values."""
-        with torch.inference_mode(False):
-            self.weight.grad = None
-            self.weight.data = self.kernels(self.weight.detach())
-
-    def _apply(self, fn, recurse=True):
-        """To another device or type: first, the kernels."""
-        moved = fn(self.weight.detach()[:0])
-        if self.weight.dim() == 2 and not self.fast(moved):
-            self.plain()
-        return super()._apply(fn, recurse)
-
-    def _load_from_state_dict(self, state, prefix, metadata, *others):
-        """Values, or kernels as any other convolution has them."""
-        key, (k, width) = prefix + "weight", self.kernel_size
-        given = state.get(key, self.weight)
-        target = given if metadata.get("assign_to_params_buffers") else self.weight
-        if given.shape == ((k + 1) * self.out_channels, width * self.in_channels):
-            if self.weight.dim() == 4 or not self.fast(target):
-                given = state[key] = self.kernels(given)
-        if given.shape == (self.out_channels, self.in_channels, k, width):
-            self.weight.data = self.weight.new_empty(given.shape)
-        super()._load_from_state_dict(state, prefix, metadata, *others)
-
-
-def at_points(x, points):
-    """Values at the points and at infinity from coefficients, along the first axis."""
-    points = points[: len(x) - 1]
-    rows = [polynomial([other for other in points if other != at]) for at in points]
-    rows = [row + [0.0] for row in rows] + [polynomial(points)]
-    return (x.new_tensor(rows) @ x.flatten(1)).view_as(x)
-
-
-def polynomial(roots):
-    """The coefficients of the polynomial with these roots, the constant first."""
-    made = [1.0]
-    for root in roots:
-        made = [a - root * b for a, b in zip([0.0, *made], [*made, 0.0])]
-    return made
-
-
-def two_pixels(values, points):
-    """The pixels that products at the points and at infinity give."""
-    first, second = values[0], values[-1]
-    for at, some in zip(points[1:], values[1:-1]):
-        first, second = first + some, torch.add(second, some, alpha=at)
-    return first, second
-'''.replace("POINTS", str(POINTS)[1:-1])
+LARGE_KERNELS = Pass("large-kernels", 1e-5, match, rewrite, check)

@@ -24,7 +24,7 @@ from netcompile.layers.base import Dim, IntShape, Reach
 from netcompile.layers.convolution import Convolution, Deconvolution
 from netcompile.layers.crop import Crop
 from netcompile.layers.pooling import Pooling
-from netcompile.passes.fused import FusedConvolution
+from netcompile.passes.nodes.fused_convolution import FusedConvolution
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -17,6 +17,7 @@ from netcompile.analysis.proof import Room
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.text import listed, shape_text
 from netcompile.emit.module import Module
+from netcompile.passes.base import Skipped
 from netcompile.pipeline import Analysed, compile_net
 from netcompile.report.formatting import (
     bytes_text,
@@ -87,8 +88,13 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
 }
 
 
-def html_report(analysed: Analysed, report: Report, module: Module | None = None) -> str:
-    """The page of a net. Without `module` the net is compiled here; where that is refused, the page says why."""
+def html_report(
+    analysed: Analysed, report: Report, module: Module | None = None, skipped: Sequence[Skipped] = ()
+) -> str:
+    """The page of a net. Without `module` the net is compiled here; where that is refused, the page says why.
+
+    `skipped` are the sites at which optimisations of the module did not apply.
+    """
 
     refused = ""
     if module is None:
@@ -97,10 +103,12 @@ def html_report(analysed: Analysed, report: Report, module: Module | None = None
         except NetError as error:
             first, *rest = error.diagnostics
             refused = first.what + (f" (and {len(rest)} more)" if rest else "")
-    return page(analysed, report, module, refused)
+    return page(analysed, report, module, refused, skipped)
 
 
-def page(analysed: Analysed, report: Report, module: Module | None, refused: str = "") -> str:
+def page(
+    analysed: Analysed, report: Report, module: Module | None, refused: str = "", skipped: Sequence[Skipped] = ()
+) -> str:
     """The page, the same text for the same net. Its policy lets in its style and its script by hash, nothing else."""
 
     style = read(*(os.path.join(FOLDER, name) for name in STYLES))
@@ -119,6 +127,7 @@ def page(analysed: Analysed, report: Report, module: Module | None, refused: str
         is_still=is_still,
         always=sum(is_always(crop.valid) for crop in report.offsets.crops),
         refused=refused,
+        skipped=skipped,
         proof=proof_texts(report.offsets),
         script=Markup(script),  # our own file, not a user's text
         data=Markup(script_safe(page_data(analysed, report, module))),

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from netcompile.analysis.cost import costs
-from netcompile.analysis.shapes import infer
 from netcompile.caffemodel.plan import match
 from netcompile.caffemodel.reader import read_caffemodel
 from netcompile.caffemodel.recipe import Take
@@ -101,8 +100,8 @@ def time_net(
     target, kind = torch.device(device), DTYPES[dtype]
     # Of a net that computes windows of its blobs (-O2) the layers are timed on whole blobs; the module in one piece
     # is what runs.
-    graph = optimise(analysed.require().graph, level, Facts(float32=dtype == "float32")).graph
-    shapes, _ = infer(graph)
+    program = optimise(analysed.require().graph, level, Facts(float32=dtype == "float32")).program
+    graph, shapes = program.graph, program.shapes
     module = compile_net(analysed, level, weights=weights, dtype=dtype)
     blob = _blobs_of(analysed, module, weights, seed)
     steps = [_step(graph, node, shapes, blob) for node in graph.nodes if node.tops]

@@ -11,8 +11,8 @@ from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options, build
 from netcompile.ir.graph import Graph, Node, Value
+from netcompile.ir.naming import net_name
 from netcompile.layers.base import BlobSpec, IntShape
-from netcompile.pipeline import net_name
 from netcompile.prototxt.load import load_net
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.recognise import open_source

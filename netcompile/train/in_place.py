@@ -8,6 +8,7 @@ output where they mean their input. A training that is to follow Caffe's has to 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.ir.graph import Node, Value
 from netcompile.layers.base import Arity, Emission, Emitted, InPlaceGradient, Layer, Shape
+from netcompile.passes.base import Pass, Program, Site
 from netcompile.pipeline import Analysed
 
 
@@ -89,13 +91,25 @@ def gradient_in_place(node: Node) -> InPlaceGradient | None:
     return node.layer.in_place_gradient()
 
 
-def as_in_caffe(analysed: Analysed) -> Analysed:
-    """The net with `InPlace` layers where `gradient_in_place` says so."""
-    nodes = tuple(
-        node if (gradient := gradient_in_place(node)) is None else replace(node, layer=InPlace(node.layer, gradient))
-        for node in analysed.graph.nodes
-    )
-    return replace(analysed, graph=analysed.graph.replace(nodes=nodes))
+@dataclass(frozen=True, slots=True)
+class InPlaceSite(Site):
+    """A layer that works in place, and Caffe's gradient for it."""
+
+    gradient: InPlaceGradient
+
+
+def match(program: Program) -> Iterator[InPlaceSite]:
+    for node in program.graph.nodes:
+        gradient = gradient_in_place(node)
+        if gradient is not None:
+            yield InPlaceSite(node, gradient)
+
+
+def rewrite(program: Program, sites: Sequence[InPlaceSite]) -> Program:
+    return program.with_layers((site.node, InPlace(site.node.layer, site.gradient)) for site in sites)
+
+
+IN_PLACE = Pass("in-place-gradients", 0, match, rewrite)
 
 
 def noticed(analysed: Analysed) -> list[Diagnostic]:

@@ -5,6 +5,7 @@ Caffe reads whatever memory such a label points to; torch speaks of an index of 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -12,9 +13,9 @@ import torch
 from torch import Tensor
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
-from netcompile.ir.graph import Node, Value
+from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import Arity, Emission, Emitted, Labels, Layer, Shape
-from netcompile.pipeline import Analysed
+from netcompile.passes.base import Pass, Program, Site
 
 
 class LabelOutOfRange(ValueError):
@@ -64,9 +65,8 @@ class Check:
 class CheckedLabels(Layer):
     """Passes its bottom on if all its values are classes."""
 
-    classes: int = 0
-    ignore: int | None = None
-    check: int = 0
+    check: Check
+    number: int
 
     type: ClassVar[str] = "CheckedLabels"
     arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
@@ -76,27 +76,47 @@ class CheckedLabels(Layer):
         return (bottoms[0],)
 
     def emit(self, e: Emission) -> Emitted:
-        line = f"{e.y[0]} = within({e.x[0]}, {self.classes}, {self.ignore}, {self.check})"
+        labels = self.check.labels
+        line = f"{e.y[0]} = within({e.x[0]}, {labels.classes}, {labels.ignore}, {self.number})"
         return Emitted((line,), imports=("netcompile.train.labels.within",))
 
 
-def with_checked_labels(analysed: Analysed) -> tuple[Analysed, tuple[Check, ...]]:
-    """The net with `CheckedLabels` before every bottom that holds labels, and what each of them looks for."""
+@dataclass(frozen=True, slots=True)
+class LabelBottom(Site):
+    """A bottom that holds labels."""
+
+    check: Check
+
+
+def match(program: Program) -> Iterator[LabelBottom]:
+    nodes = program.graph.nodes
+    done = {id(node.message) for node in nodes if isinstance(node.layer, CheckedLabels)}
+    for node in nodes:
+        labels = node.layer.labels(*(program.shapes[bottom] for bottom in node.bottoms))
+        if labels is not None and id(node.message) not in done:
+            yield LabelBottom(node, Check(node, labels))
+
+
+def rewrite(program: Program, sites: Sequence[LabelBottom]) -> Program:
+    checks = {id(site.node): (number, site.check) for number, site in enumerate(sites)}
     nodes: list[Node] = []
-    checks: list[Check] = []
-    shapes = dict(analysed.shapes)
-    for node in analysed.graph.nodes:
-        labels = node.layer.labels(*(shapes[bottom] for bottom in node.bottoms))
-        if labels is not None:
-            bottom = node.bottoms[labels.bottom]
-            value = Value(f"{bottom.blob} (labels of {node.name} {len(checks)})", bottom.version)
-            shapes[value] = shapes[bottom]
-            layer = CheckedLabels(labels.classes, labels.ignore, len(checks))
-            nodes.append(Node("", layer, (bottom,), (value,), node.message))
-            checks.append(Check(node, labels))
+    for node in program.graph.nodes:
+        if id(node) in checks:
+            number, check = checks[id(node)]
+            at = check.labels.bottom
             bottoms = list(node.bottoms)
-            bottoms[labels.bottom] = value
+            bottom = bottoms[at]
+            bottoms[at] = Value(f"{bottom.blob} (labels of {node.name} {number})", bottom.version)
+            layer = CheckedLabels(check, number)
+            nodes.append(Node("", layer, (bottom,), (bottoms[at],), node.message))
             node = replace(node, bottoms=tuple(bottoms))
         nodes.append(node)
-    graph = analysed.graph.replace(nodes=tuple(nodes))
-    return replace(analysed, graph=graph, shapes=shapes), tuple(checks)
+    return program.with_nodes(nodes)
+
+
+def checks_of(graph: Graph) -> tuple[Check, ...]:
+    """What each `CheckedLabels` of a net looks for, by its number."""
+    return tuple(node.layer.check for node in graph.nodes if isinstance(node.layer, CheckedLabels))
+
+
+CHECKED_LABELS = Pass("checked-labels", 0, match, rewrite)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +15,10 @@ from netcompile.diagnostics.diagnostic import refuse
 from netcompile.diagnostics.source import Source
 from netcompile.emit.module import Module
 from netcompile.ir.build import Options, build
-from netcompile.ir.graph import Graph, Node, Value
+from netcompile.ir.graph import Graph, Node
 from netcompile.ir.tolerate import load_for
-from netcompile.layers.base import NO_AXES, Arity, Emission, Emitted, IntShape, Layer, Shape
+from netcompile.layers.base import IntShape
+from netcompile.passes.base import Program, run_all
 from netcompile.pipeline import Analysed, analyse, compile_net
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.printer import to_text
@@ -26,8 +26,8 @@ from netcompile.prototxt.recognise import open_source
 from netcompile.runtime.emitted import by_name
 from netcompile.runtime.execute import load_source
 from netcompile.train.blobs import evaluate
-from netcompile.train.in_place import as_in_caffe
-from netcompile.train.labels import Check, LabelOutOfRange, with_checked_labels
+from netcompile.train.labels import Check, LabelOutOfRange, checks_of
+from netcompile.train.pipeline import PIPELINE
 from netcompile.train.solver import NetRef
 from netcompile.zoo.find import find_definition
 
@@ -155,8 +155,8 @@ def compiled(analysed: Analysed, prepare: Callable[[Analysed, tuple[str, ...]], 
                         remedy="give the later layer a top of its own",
                     )
                 losses.append(Loss(top.blob, weight))
-    analysed, checks = with_checked_labels(replace(analysed, graph=graph.replace(blobs=blobs)))
-    analysed = as_in_caffe(without_blocked_gradients(analysed))
+    program = run_all(PIPELINE, Program(graph.replace(blobs=blobs))).program
+    analysed = replace(analysed, graph=program.graph, shapes=program.shapes)
     wanted = tuple(dict.fromkeys([*graph.outputs, *(loss.blob for loss in losses)]))
     final = prepare(analysed, wanted) if prepare is not None else analysed
     module = compile_net(final, 0, wanted)
@@ -164,7 +164,7 @@ def compiled(analysed: Analysed, prepare: Callable[[Analysed, tuple[str, ...]], 
     for parameter in code.parameters():
         parameter.requires_grad_(False)  # Caffe's blobs are what is learned
     recipes = tuple((weight.key, weight.recipe) for weight in module.weights)
-    return Net(analysed, module, code, recipes, tuple(losses), tuple(sorted(graph.outputs)), checks)
+    return Net(analysed, module, code, recipes, tuple(losses), tuple(sorted(graph.outputs)), checks_of(program.graph))
 
 
 def loss_weights(node: Node) -> tuple[float, ...]:
@@ -173,39 +173,3 @@ def loss_weights(node: Node) -> tuple[float, ...]:
         return node.loss_weight
     first = 1.0 if node.layer.auto_top else 0.0
     return tuple(first if index == 0 else 0.0 for index in range(len(node.tops)))
-
-
-@dataclass(frozen=True, slots=True)
-class StopGradient(Layer):
-    """Passes its bottom on and no gradient back: what ``propagate_down: false`` says of a bottom."""
-
-    type: ClassVar[str] = "StopGradient"
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
-    moves: ClassVar[slice | None] = slice(None)
-    mixed: ClassVar[frozenset[int] | None] = NO_AXES
-
-    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        return (bottoms[0],)
-
-    def emit(self, e: Emission) -> Emitted:
-        return Emitted((f"{e.y[0]} = {e.x[0]}.detach()",))
-
-
-def without_blocked_gradients(analysed: Analysed) -> Analysed:
-    """The net with a `StopGradient` before every bottom that its layer declares ``propagate_down: false``."""
-    nodes: list[Node] = []
-    shapes = dict(analysed.shapes)
-    for node in analysed.graph.nodes:
-        bottoms = list(node.bottoms)
-        for index, passes in enumerate(node.message.all("propagate_down")):
-            if not passes and index < len(bottoms):
-                value = Value(f"{bottoms[index].blob} (no gradient to {node.name} {index})")
-                shapes[value] = shapes[bottoms[index]]
-                stop = Node("", StopGradient(), (bottoms[index],), (value,), node.message)
-                nodes.append(stop)
-                bottoms[index] = value
-        nodes.append(replace(node, bottoms=tuple(bottoms)) if tuple(bottoms) != node.bottoms else node)
-    if len(nodes) == len(analysed.graph.nodes):
-        return analysed
-    graph: Graph = analysed.graph.replace(nodes=tuple(nodes))
-    return replace(analysed, graph=graph, shapes=shapes)

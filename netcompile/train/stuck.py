@@ -22,7 +22,8 @@ from netcompile.emit.blobs import LearnedBlobs
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.convolution import Deconvolution
 from netcompile.train.blobs import LearnedBlob
-from netcompile.train.net import Net, StopGradient
+from netcompile.train.net import Net
+from netcompile.train.stop_gradient import StopGradient
 
 NAMED = 6  # layers that a message names
 

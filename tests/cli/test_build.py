@@ -278,3 +278,27 @@ def test_an_output_that_the_net_lacks(netcompile, tmp_path):
         "  fix: did you mean 'score_pool4' or 'score_pool3' or 'score_pool4c'?\n"
     )
     assert not (tmp_path / "b").exists()
+
+
+def test_verbose_says_where_optimisations_did_not_apply(netcompile, tmp_path):
+    net = tmp_path / "net.prototxt"
+    net.write_text(
+        'name: "two"\n'
+        'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }\n'
+        'layer { name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param { '
+        "num_output: 4 kernel_size: 3 } }\n"
+        'layer { name: "r" type: "ReLU" bottom: "c" top: "r" }\n'
+        'layer { name: "e" type: "Eltwise" bottom: "c" bottom: "r" top: "e" }\n'
+    )
+    folder = tmp_path / "out"
+    build = ("build", str(net), "-o", str(folder))
+    told = netcompile(*build, "-O2", "-v").out.split("\nNot optimised:\n")[1].splitlines()
+    assert told == [
+        "  fuse-convolution: 'r' (line 4): 'c' has another use",
+        "  winograd: 'c' (line 3): 3 and 4 channels are too few for it to pay",
+        "  image-window: the net: no blob has pixels that see nothing of the image",
+        "  needed-window: the net: what no output needs is 0.0% of the multiplications",
+    ]
+    assert "&#39;c&#39; has another use</td>" in (folder / "report.html").read_text()
+    assert netcompile(*build, "--verbose").out.endswith("\nNot optimised:\n  nothing\n")
+    assert "Not optimised" not in netcompile(*build, "-O2").out

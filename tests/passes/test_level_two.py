@@ -211,8 +211,8 @@ def test_what_has_another_use_is_not_fused() -> None:
     text = conv("c", "data", "c") + 'layer { name: "r" type: "ReLU" bottom: "c" top: "r" }\n'
     text += 'layer { name: "e" type: "Eltwise" bottom: "c" bottom: "r" top: "e" }\n'
     found = optimise(net(text).graph, 2)
-    pass_name, site = found.skipped[0]
-    assert (pass_name, site.node.name, site.why) == ("fuse-convolution", "r", "'c' has another use")
+    site = found.skipped[0]
+    assert (site.step, site.site.node.name, site.why) == ("fuse-convolution", "r", "'c' has another use")
     literal, fast, _ = pair(net(text))
     x = torch.randn(1, 3, 40, 44)
     close(fast(x), literal(x))
@@ -243,8 +243,8 @@ def test_where_nothing_is_saved_the_code_has_no_windows() -> None:
     text = conv("a", "data", "a") + conv("b", "a", "b")
     module = compile_net(net(text), 2)
     assert "windowed" not in module.source
-    reasons = [s.why for name, s in optimise(net(text).graph, 2).skipped if name == "image-window"]
-    assert reasons[0] == "no blob has pixels that see nothing of the image"
+    reasons = [s.why for s in optimise(net(text).graph, 2).skipped if s.step == "image-window"]
+    assert reasons == ["no blob has pixels that see nothing of the image"]
 
 
 DECONV = """
@@ -272,11 +272,10 @@ def test_bilinear_deconvolution_is_interpolation(factor: int, pad: int, group: i
 
 
 def interpolating(analysed: Analysed, key: frozenset[tuple[str, int]]) -> nn.Module:
-    from netcompile.analysis.shapes import infer
     from netcompile.emit.module import emit
 
-    graph = optimise(analysed.graph, 2, Facts(True, key, key)).graph
-    return load_source(emit(graph, infer(graph)[0]))
+    program = optimise(analysed.graph, 2, Facts(True, key, key)).program
+    return load_source(emit(program.graph, program.shapes))
 
 
 def facts_of(analysed: Analysed, weight: np.ndarray) -> Facts:
@@ -305,16 +304,16 @@ def test_other_weights_are_not_taken_for_bilinear() -> None:
     weight[0, 1, 2, 2] = 1e-30
     assert facts_of(analysed, weight) == Facts(True)
     skipped = optimise(analysed.graph, 2, Facts(True)).skipped
-    assert ("upsampling", "its weights are not diagonal") in [(name, s.why) for name, s in skipped]
+    assert ("upsampling", "its weights are not diagonal") in [(s.step, s.why) for s in skipped]
     skipped = optimise(analysed.graph, 2).skipped
-    assert ("upsampling", "the weights are not given") in [(name, s.why) for name, s in skipped]
+    assert ("upsampling", "the weights are not given") in [(s.step, s.why) for s in skipped]
 
 
 def test_diagonal_weights_become_depthwise(tmp_path: Path) -> None:
     from netcompile.caffemodel.recipe import Diagonal, Take, evaluate
 
     analysed = net(DECONV % (3, 2, 1, 1), (1, 3, 7, 9))
-    graph = optimise(analysed.graph, 2, Facts(True, frozenset([("up", 0)]))).graph
+    graph = optimise(analysed.graph, 2, Facts(True, frozenset([("up", 0)]))).program.graph
     (node,) = graph.nodes
     assert (node.type, node.layer.group) == ("Deconvolution", 3)
     recipe = Diagonal(Take("up", 0))
@@ -365,7 +364,7 @@ def test_bands_of_rows_are_the_whole_blob() -> None:
 def test_other_poolings_have_no_bands(pooling: str, why: str) -> None:
     analysed = net(BANDED.format(pooling=pooling), (1, 3, 120, 150))
     found = optimise(analysed.graph, 2)
-    assert [site.why for name, site in found.skipped if name == "bands"] == [why]
+    assert [site.why for site in found.skipped if site.step == "bands"] == [why]
     literal, fast, _ = pair(analysed)
     x = torch.randn(1, 3, 60, 71)
     close(fast(x), literal(x))

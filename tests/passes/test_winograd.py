@@ -11,8 +11,10 @@ import torch
 from torch import nn
 
 from netcompile.caffemodel.recipe import Combined, Reshape, Take, Transpose, evaluate
-from netcompile.passes.large_kernels import values
+from netcompile.passes.nodes.large_kernel import POINTS, kernel_values
 from netcompile.pipeline import compile_net
+from netcompile.prelude.large_kernel import LargeKernel
+from netcompile.prelude.winograd import Winograd
 from netcompile.runtime.execute import load_source
 from tests.passes.test_level_two import close, conv, net, pair
 
@@ -40,7 +42,7 @@ def test_winograd_is_a_convolution(
     size: tuple[int, int], dtype: torch.dtype, m: int, tolerance: float, padding: int
 ) -> None:
     torch.manual_seed(1)
-    layer = classes()["Winograd"](128, 192, 3, padding=1, relu=padding != 1, bias=padding != 3, m=m).to(dtype)
+    layer = Winograd(128, 192, 3, padding=1, relu=padding != 1, bias=padding != 3, m=m).to(dtype)
     x = torch.randn(1, 128, *size).to(dtype)
     bias = None if layer.bias is None else layer.bias.double()
     wanted = nn.functional.conv2d(x.double(), layer.weight.double(), bias, padding=padding)
@@ -50,16 +52,6 @@ def test_winograd_is_a_convolution(
     wanted = nn.functional.conv2d(small, layer.weight, layer.bias, padding=1)
     close(layer(small), wanted.relu() if layer.relu else wanted, tolerance)
     assert list(layer.packed) == [m, "onednn"]
-
-
-def classes() -> dict[str, type[nn.Conv2d]]:
-    from netcompile.passes.fused import CONV2D, PRODUCT, VERSION, WINOGRAD
-    from netcompile.passes.large_kernels import LARGE_KERNEL
-
-    names: dict[str, type[nn.Conv2d]] = {}
-    head = "import torch\nimport torch.nn.functional as F\nfrom torch import nn\n"
-    exec(head + VERSION + CONV2D + PRODUCT + WINOGRAD + LARGE_KERNEL, names)
-    return names
 
 
 def three(name: str, bottom: str, outputs: int, more: str = "") -> str:
@@ -95,7 +87,7 @@ def test_kernels_for_four_pixels_come_after_every_layer_has_those_for_two() -> N
 def large(inputs: int = 5, outputs: int = 7, kernel: tuple[int, int] = (7, 7), **more: object) -> nn.Conv2d:
     """A LargeKernel whose kernels are drawn."""
     torch.manual_seed(2)
-    layer = classes()["LargeKernel"](inputs, outputs, kernel, **more)  # type: ignore[arg-type]
+    layer = LargeKernel(inputs, outputs, kernel, POINTS[: kernel[0]], **more)  # type: ignore[arg-type]
     layer.load_state_dict(state(inputs, outputs, kernel), strict=False)
     return layer.requires_grad_(False).eval()
 
@@ -103,7 +95,7 @@ def large(inputs: int = 5, outputs: int = 7, kernel: tuple[int, int] = (7, 7), *
 def state(inputs: int = 5, outputs: int = 7, kernel: tuple[int, int] = (7, 7)) -> dict[str, torch.Tensor]:
     """A state dict as it is in the file, with the values of drawn kernels."""
     drawn = nn.Conv2d(inputs, outputs, kernel)
-    recipe = values(Take("f", 0), outputs, inputs, kernel)
+    recipe = kernel_values(Take("f", 0), outputs, inputs, kernel)
     weight = evaluate(recipe, lambda _: drawn.weight.detach().numpy())
     assert drawn.bias is not None
     return {"weight": torch.from_numpy(weight), "bias": drawn.bias.detach()}
@@ -136,7 +128,7 @@ def test_values_keep_all_digits_of_large_kernels() -> None:
     """Made with the file, and back."""
     torch.manual_seed(3)
     drawn = nn.Conv2d(64, 32, 7).weight.detach()
-    recipe = values(Take("f", 0), 32, 64, (7, 7))
+    recipe = kernel_values(Take("f", 0), 32, 64, (7, 7))
     made = torch.from_numpy(evaluate(recipe, lambda _: drawn.numpy()))
     first = Reshape(Transpose(Combined(Take("f", 0), 2, (-1.0, *6 * (0.0,))), (0, 2, 1)), (32, 448))
     assert recipe.operands()[0] == first
@@ -160,7 +152,7 @@ def test_large_kernels_are_plain_in_other_types(dtype: torch.dtype) -> None:
     assert torch.equal(layer.weight, weight)
     layer.float().load_state_dict(given)
     close(layer(x.float()), large()(x.float()))
-    early = classes()["LargeKernel"](5, 7, 7).to(dtype)
+    early = LargeKernel(5, 7, 7, POINTS).to(dtype)
     early.load_state_dict(given)
     assert torch.equal(early.weight, weight)
 
@@ -178,7 +170,7 @@ def test_a_state_dict_holds_values_or_kernels(form: str, start: str, assign: boo
         given["weight"] = kernels(source)
     if form.startswith("bfloat16"):
         given = {key: value.bfloat16() for key, value in given.items()}
-    layer = classes()["LargeKernel"](5, 7, 7).eval().requires_grad_(False)
+    layer = LargeKernel(5, 7, 7, POINTS).eval().requires_grad_(False)
     layer = layer.to("meta") if start == "meta" else layer.to(getattr(torch, start))
     layer.load_state_dict(given, assign=assign)
     kind = given["bias"].dtype if assign else layer.bias.dtype  # type: ignore[union-attr]
@@ -256,7 +248,7 @@ def test_a_net_with_a_large_kernel(pad: int, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("netcompile.passes.large_kernels.WEIGHTS", 3888)
     analysed = net(LARGE.format(pad=pad, more=""), (1, 3, 64, 60))
     literal, fast, module = pair(analysed)
-    assert "self.f = LargeKernel(12, 9, kernel_size=6, relu=True)" in module.source
+    assert "self.f=LargeKernel(12,9,kernel_size=6,relu=True,points=(0.0,1.0," in "".join(module.source.split())
     assert fast.f.weight.shape == (7 * 9, 6 * 12)
     for size in ((64, 60), (67, 81), (50, 90)):
         x = torch.randn(2, 3, *size)

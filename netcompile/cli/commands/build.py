@@ -34,7 +34,7 @@ from netcompile.export.onnx_file import (
 from netcompile.export.sizes import refuse_training
 from netcompile.files.whole import Staged, whole_folder
 from netcompile.layers.images import NO_DATA_LAYER
-from netcompile.pipeline import Analysed, compile_net
+from netcompile.pipeline import Analysed, compile_net, emit_net, optimise_net
 from netcompile.progress import Progress
 from netcompile.report.as_html import html_report
 from netcompile.report.as_json import offsets_as_json
@@ -63,6 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", dest="out", metavar="DIR", help="the folder to write to, default ./NAME")
     add_optimise(parser)
+    parser.add_argument("-v", "--verbose", action="store_true", help="say where an optimisation did not apply, and why")
     parser.add_argument("--allow-missing", action="store_true", help="weights that the file lacks become zeros")
 
 
@@ -72,8 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.opset is not None and not arguments.onnx:
         refuse("usage", "--opset is about the ONNX file", remedy="--onnx writes one")
     analysed = analyse_net(arguments, outputs=arguments.output)
-    weights = weights_of(arguments)
-    module = compile_net(analysed, arguments.optimise, weights=weights)
+    found = optimise_net(analysed, arguments.optimise, weights=weights_of(arguments))
+    module = emit_net(analysed, found, arguments.optimise)
     stem = file_stem(analysed.name)
     convert = _conversion(arguments, analysed, module)
     classes = _classes(arguments)
@@ -82,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     texts = {
         f"{stem}.py": module.source,
         "offsets.json": json_text(offsets_as_json(report.offsets)),
-        "report.html": html_report(analysed, report, module),
+        "report.html": html_report(analysed, report, module, found.skipped),
     }
     folder = arguments.out or stem
     notes = list(analysed.notes)
@@ -101,6 +102,8 @@ def run(arguments: argparse.Namespace) -> int:
         sizes = staged.sizes()
     lines = [f"wrote {folder}/{name} ({bytes_text(size)})" for name, size in sizes.items()]
     write_text("\n".join(lines) + "\n\n" + offsets_as_text(report.offsets))
+    if arguments.verbose:
+        write_text("\n".join(["", "Not optimised:", *(f"  {site}" for site in found.skipped or ("nothing",))]) + "\n")
     sys.stdout.flush()
     show_notes(notes, SHOWN)
     show(told)

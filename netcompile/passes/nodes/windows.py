@@ -1,4 +1,4 @@
-"""Layers that only passes make: they cut windows out of blobs and put them together again.
+"""Layers that cut windows out of blobs, and put borders around them.
 
 Their last bottom is the net's image, whose height H and width W set the extents.
 """
@@ -36,15 +36,14 @@ def extents(dims: Extent, image: Shape) -> tuple[Dim, Dim]:
 
 
 @dataclass(frozen=True, slots=True)
-class Region(Layer):
+class CutWindow(Layer):
     """The window of bottom[0] that begins at `start`; zeros where it sticks out of the blob, whose size is `size`."""
 
     start: Pair
     extent: Extent
     size: Extent
-    why: str = ""
 
-    type: ClassVar[str] = "Region"
+    type: ClassVar[str] = "CutWindow"
     arity: ClassVar[Arity] = Arity(bottoms=2)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
@@ -68,31 +67,29 @@ class Region(Layer):
         else:
             (top, bottom), (left, right) = self.margins
             line = f"{y} = F.pad({x}, ({text(left)}, {text(right)}, {text(top)}, {text(bottom)}))"
-        return Emitted((*([f"# {self.why}"] if self.why else []), line))
+        return Emitted((line,))
 
     @property
     def cuts(self) -> bool:
         """Whether the window lies inside the blob."""
-
         ends = zip(self.start, self.extent, self.size, strict=True)
         return all(s >= 0 and always(n, e + s) for s, e, n in ends)
 
 
 @dataclass(frozen=True, slots=True)
 class Surround(Layer):
-    """bottom[0], the window that depends on the image, in the midst of its frame, which depends on the weights alone.
+    """bottom[0], the window that depends on the image, within its border, which depends on the weights alone.
 
-    `blob` names the frame, which is cut from `value`; `window` (first pixel and extent) is what becomes of it in the
-    whole blob. Up to `middle` pixels before the end of the axis, and as many after its begin, the frame is the same for
-    input extents that agree modulo `period`; between them it repeats one pixel.
+    `blob` names the border, which is cut from `value`. Near both ends of an axis it is the same for all input extents
+    that agree modulo `period`; in between it repeats one pixel.
     """
 
     blob: str
-    value: Value  # what the frame is cut from, in the graph without windows
-    before: Pair  # rows and columns of frame before the window
+    value: Value  # what the border is cut from, in the graph without windows
+    before: Pair  # rows and columns of border before the window
     extent: Extent
-    start: Pair  # where the frame begins in the whole blob
-    base: int  # the least input extent whose frame serves for others
+    start: Pair  # where the border begins in the whole blob
+    base: int  # the least input extent whose border serves for others
     period: int
 
     type: ClassVar[str] = "Surround"
@@ -108,7 +105,8 @@ class Surround(Layer):
     def emit(self, e: Emission) -> Emitted:
         height, width = self.extent
         place = f"{self.before[0]}, {self.before[1]}, {text(height)}, {text(width)}"
-        return Emitted((f"{e.y[0]} = surround({e.x[0]}, frame[{string(self.blob)}], {place})",), functions=(SURROUND,))
+        call = f"surround({e.x[0]}, frame[{string(self.blob)}], {place})"
+        return Emitted((f"{e.y[0]} = {call}",), functions=("windows.surround",))
 
 
 class Windowable:
@@ -179,39 +177,8 @@ class DeconvolutionWindow(Layer):
         return replace(made, forward=(f"{y} = {call}", f"{y} = {y}[:, :, {rows}, {columns}]"))
 
     def _fits(self, axis: int, padding: int) -> bool:
-
         return always(self.full[axis] - 2 * padding, self.extent[axis])
 
 
 def _pair(values: Sequence[int]) -> str:
     return str(values[0]) if len(set(values)) == 1 else f"({', '.join(map(str, values))})"
-
-
-SURROUND = '''
-def surround(x, frame, top, left, height, width):
-    """`x` from row `top` and column `left` on, and `frame` around it.
-
-    The frame's middle row and column are repeated, to `height` × `width` in all.
-    """
-    y = x.new_empty(1).expand(len(x), x.shape[1], height, width)
-    y = torch.empty_like(y, memory_format=torch.channels_last)
-    bottom, right = top + x.shape[2], left + x.shape[3]
-    rows = stretched(frame.shape[2], height, x.device)
-    columns = stretched(frame.shape[3], width, x.device)
-    y[:, :, top:bottom, left:right] = x
-    for part, some in (
-        (slice(0, top), rows[:top]),
-        (slice(bottom, height), rows[bottom:]),
-    ):
-        y[:, :, part] = frame[:, :, some][:, :, :, columns]
-    middle = frame[:, :, rows[top:bottom]]
-    y[:, :, top:bottom, :left] = middle[:, :, :, columns[:left]]
-    y[:, :, top:bottom, right:] = middle[:, :, :, columns[right:]]
-    return y
-
-
-def stretched(have, want, device):
-    """Indices 0 … have-1 with the one in the middle repeated, `want` in all."""
-    index = torch.arange(want, device=device)
-    return torch.minimum(index, torch.clamp(index - (want - have), min=have // 2))
-'''

@@ -1,0 +1,46 @@
+"""All mistakes of a net at once: those of one stage, and those of the next ones over what is well so far."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from netcompile.analysis.assume import explained, settle
+from netcompile.analysis.shapes import input_problems
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.ir.build import Options, build
+from netcompile.ir.graph import Graph
+from netcompile.prototxt.message import Message
+from netcompile.prototxt.upgrade import Upgraded
+
+
+def with_later_mistakes(error: NetError, options: Options) -> NetError:
+    """The mistakes of one stage together with those of the next ones, over what is well so far."""
+    found, partial = list(error.diagnostics), error.partial
+    if isinstance(partial, Upgraded):
+        places = sorted(d.span.start for d in found if d.span)
+
+        def faulty(layer: Message) -> bool:
+            at = bisect_left(places, layer.start)
+            return at < len(places) and places[at] < layer.end
+
+        try:
+            partial = build(partial.net, options, faulty=faulty).graph
+        except NetError as more:
+            found += more.diagnostics
+            partial = more.partial
+    if isinstance(partial, Graph):
+        settled = settle(partial)
+        found += input_problems(settled.graph) + explained(settled.graph, settled.refused)
+    return NetError(dict.fromkeys(found))
+
+
+def once(notes: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """Notes without repetitions of how a fork's layer is read: said of the first such layer, it holds for all."""
+    found, said = list[Diagnostic](), set[str]()
+    for note in notes:
+        if note.code == "fork-reading" and note.what in said:
+            continue
+        said.add(note.what)
+        found.append(note)
+    return found

@@ -1,0 +1,70 @@
+"""A convolution with the layers that were folded into it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from netcompile.caffemodel.recipe import Recipe
+from netcompile.layers.base import Emission, Emitted, IntShape, call, literal
+from netcompile.layers.convolution import Convolution, Extents
+
+
+@dataclass(frozen=True, slots=True)
+class FusedConvolution(Convolution):
+    """A two-dimensional convolution, and the ReLU behind it if `relu`.
+
+    `weight` and `shift` are recipes where layers were folded in.
+
+    `own_pad` is the padding that the layer has in the file; `pad` is 0 where it computes a window.
+    """
+
+    relu: bool = False
+    own_pad: Extents = (0,)
+    weight: Recipe | None = None
+    shift: Recipe | None = None
+
+    runs: ClassVar[str] = "convolution.Conv2d"  # the class of `netcompile/prelude` that runs it
+
+    def kernel_at(self, bottom: IntShape) -> IntShape:
+        """Height and width of the kernel."""
+        return tuple(window[0] for window in self.windows(bottom)[1])
+
+    def slides(self, bottom: IntShape) -> bool:
+        """Whether each output pixel is one step from the next, along both axes, over pixels side by side."""
+        return all((stride, dilation) == (1, 1) for _, stride, _, dilation in self.windows(bottom)[1])
+
+    def options(self, bottom: IntShape) -> dict[str, str | None]:
+        """Arguments of the class that runs it, beside those of a convolution."""
+        return {}
+
+    def recipe(self, weight: Recipe, bottom: IntShape) -> Recipe:
+        """What the module's weight is made of, given the convolution's."""
+        return weight
+
+    def emit(self, e: Emission) -> Emitted:
+        _, windows = self.windows(e.bottoms[0])
+        kernel, stride, _, dilation = (tuple(column) for column in zip(*windows, strict=True))
+        own = self.own_pad * 2 if len(self.own_pad) == 1 else self.own_pad
+        options = {
+            "kernel_size": literal(kernel),
+            "stride": literal(stride) if set(stride) != {1} else None,
+            "padding": literal(own) if set(own) != {0} else None,
+            "dilation": literal(dilation) if set(dilation) != {1} else None,
+            "groups": self.group if self.group > 1 else None,
+            "bias": None if self.bias else "False",
+            "relu": "True" if self.relu else None,
+        }
+        name = self.runs.rpartition(".")[2]
+        make = call(name, self.channels(e.bottoms[0]), self.outputs, **options, **self.options(e.bottoms[0]))
+        weight = self.recipe(e.take(0) if self.weight is None else self.weight, e.bottoms[0])
+        tensors = [(f"{e.name}.weight", weight)]
+        if self.bias:
+            tensors.append((f"{e.name}.bias", e.take(1) if self.shift is None else self.shift))
+        window = ", padding=0" if set(self.pad) == {0} and set(own) != {0} else ""
+        return Emitted(
+            (f"{e.y[0]} = self.{e.name}({e.x[0]}{window})",),
+            (f"self.{e.name} = {make}",),
+            (self.runs,),
+            tuple(tensors),
+        )

@@ -1,0 +1,51 @@
+"""Deconvolutions that are something cheaper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from netcompile.caffemodel.recipe import Diagonal
+from netcompile.layers.base import BlobSpec, Dim, Emission, Emitted, IntShape, Shape
+from netcompile.layers.convolution import Deconvolution
+from netcompile.layers.source import extent as text
+from netcompile.passes.nodes.windows import Windowable
+
+
+@dataclass(frozen=True)
+class DepthwiseDeconvolution(Deconvolution):
+    """A Deconvolution with weights on the diagonal alone: one group for each channel."""
+
+    def emit(self, e: Emission) -> Emitted:
+        made = super().emit(e)
+        (key, recipe), *rest = made.tensors
+        return replace(made, tensors=((key, Diagonal(recipe)), *rest))
+
+
+@dataclass(frozen=True, slots=True)
+class BilinearDeconvolution(Deconvolution, Windowable):
+    """A Deconvolution that is bilinear interpolation: it has no weights left."""
+
+    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
+        return ()
+
+    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
+        return 4 * sum(top[0] * top[1] * top[2] * top[3] for top in tops)
+
+    def emit(self, e: Emission) -> Emitted:
+        x, factor, (top, left) = e.x[0], self.factor, (self.pad * 2)[:2]
+        # For whatever size: the top is f(n - 1) + 2f - 2p long.
+        sizes = [f"{factor} * {x}.shape[{axis}] + {factor - 2 * p}" for axis, p in ((2, top), (3, left))]
+        return self.interpolated(e, (top, left), sizes)
+
+    def emit_window(self, e: Emission, start: tuple[int, int], extent: tuple[Dim, Dim]) -> Emitted:
+        return self.interpolated(e, start, [text(d) for d in extent])
+
+    def interpolated(self, e: Emission, start: tuple[int, int], sizes: Sequence[str]) -> Emitted:
+        begin = ", ".join(str(s + self.factor // 2) for s in start)
+        line = f"{e.y[0]} = bilinear({e.x[0]}, {self.factor}, {begin}, {', '.join(sizes)})"
+        return Emitted((line,), functions=("upsampling.bilinear",))
+
+    @property
+    def factor(self) -> int:
+        return self.stride[0]

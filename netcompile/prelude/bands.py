@@ -1,0 +1,28 @@
+"""Layers in bands of rows."""
+
+import torch
+
+
+def in_bands(compute, x, reach, stride, channels):
+    """`compute` on some rows of `x` at a time; it loses `reach`, divides by `stride`.
+
+    What lies between, with so many channels, would be larger than a cache: a band of it
+    has 8 MB. Small blobs are one band.
+    """
+    row = len(x) * channels * x.shape[3] * x.element_size()
+    count = max(1, (1 << 23) // (row * stride)) * stride
+    whole = x.device.type != "cpu" or torch.compiler.is_compiling()
+    if whole or 2 * count >= x.shape[2]:
+        return compute(x)
+    end, y = x.shape[2] - reach, None
+    for start in range(0, end, count):
+        rows = compute(x[:, :, start : start + count + reach])
+        if y is None:
+            size = *rows.shape[:2], -(-end // stride), rows.shape[3]
+            layout = torch.channels_last
+            y = torch.empty(
+                size, dtype=rows.dtype, device=x.device, memory_format=layout
+            )
+        y[:, :, start // stride :][:, :, : rows.shape[2]] = rows
+        del rows
+    return y

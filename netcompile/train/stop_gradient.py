@@ -1,0 +1,64 @@
+"""No gradient goes to a bottom that its layer declares ``propagate_down: false``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from netcompile.ir.graph import Node, Value
+from netcompile.layers.base import NO_AXES, Arity, Emission, Emitted, Layer, Shape
+from netcompile.passes.base import Pass, Program, Site
+from netcompile.train.labels import CheckedLabels
+
+
+@dataclass(frozen=True, slots=True)
+class StopGradient(Layer):
+    """Passes its bottom on and no gradient back: what ``propagate_down: false`` says of a bottom."""
+
+    type: ClassVar[str] = "StopGradient"
+    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    moves: ClassVar[slice | None] = slice(None)
+    mixed: ClassVar[frozenset[int] | None] = NO_AXES
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        return (bottoms[0],)
+
+    def emit(self, e: Emission) -> Emitted:
+        return Emitted((f"{e.y[0]} = {e.x[0]}.detach()",))
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked(Site):
+    """A bottom of a layer."""
+
+    bottom: int
+
+
+def match(program: Program) -> Iterator[Blocked]:
+    nodes = program.graph.nodes
+    done = {id(node.message) for node in nodes if isinstance(node.layer, StopGradient)}
+    for node in nodes:
+        if isinstance(node.layer, CheckedLabels) or id(node.message) in done:
+            continue
+        for index, passes in enumerate(node.message.all("propagate_down")):
+            if not passes and index < len(node.bottoms):
+                yield Blocked(node, index)
+
+
+def rewrite(program: Program, sites: Sequence[Blocked]) -> Program:
+    blocked: dict[int, list[int]] = {}
+    for site in sites:
+        blocked.setdefault(id(site.node), []).append(site.bottom)
+    nodes: list[Node] = []
+    for node in program.graph.nodes:
+        bottoms = list(node.bottoms)
+        for index in blocked.get(id(node), ()):
+            value = Value(f"{bottoms[index].blob} (no gradient to {node.name} {index})")
+            nodes.append(Node("", StopGradient(), (bottoms[index],), (value,), node.message))
+            bottoms[index] = value
+        nodes.append(replace(node, bottoms=tuple(bottoms)))
+    return program.with_nodes(nodes)
+
+
+STOP_GRADIENT = Pass("stop-gradient", 0, match, rewrite)
