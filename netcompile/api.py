@@ -18,15 +18,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+
+from torch import nn
 
 from netcompile.ir.build import Options
 from netcompile.pipeline import analyse, compile_net
 from netcompile.prototxt.recognise import open_source
+from netcompile.runtime.execute import load_source, with_weights
+from netcompile.runtime.loaded import is_build, load_build
 from netcompile.zoo.find import find_definition, find_weights
-
-if TYPE_CHECKING:
-    from torch import nn
 
 PathLike = str | os.PathLike[str]
 
@@ -50,13 +50,11 @@ def load(
     """
     if phase not in ("test", "train"):
         raise ValueError(f"phase is 'test' or 'train', not {phase!r}")
-    from netcompile.runtime.loaded import is_build, load_build
 
     if is_build(os.fspath(net)):
         if weights is not None or outputs is not None or inputs is not None:
             raise ValueError("a build has its weights and outputs: load the prototxt to choose others")
         return load_build(os.fspath(net)).net
-    from netcompile.runtime.execute import load_source, with_weights
 
     shapes = {name: tuple(shape) for name, shape in (inputs or {}).items()}
     options = Options(train=phase == "train", stages=tuple(stages), shapes=shapes, with_loss=with_loss)

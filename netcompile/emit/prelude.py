@@ -48,11 +48,11 @@ def closure(names: Iterable[str]) -> dict[str, Definition]:
         if name in seen:
             return
         seen.add(name)
-        for definition in _named(name):
-            for used in definition.uses:
-                visit(used)
-            if found.setdefault(definition.name, definition).source != definition.source:
-                raise Clash(f"two functions are called {definition.name}, the second one {name}")
+        definition = _named(name)
+        for used in definition.uses:
+            visit(used)
+        if found.setdefault(definition.name, definition) is not definition:
+            raise Clash(f"two functions are called {definition.name}, the second one {name}")
 
     for name in names:
         visit(name)
@@ -71,12 +71,10 @@ def free_names(source: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _named(name: str) -> tuple[Definition, ...]:
-    if "\n" in name:  # source text itself
-        return tuple(_definitions(name, "", ".").values())
+def _named(name: str) -> Definition:
     module, _, function = name.rpartition(".")
     try:
-        return (definitions(module)[function],)
+        return definitions(module)[function]
     except KeyError:
         raise Missing(f"there is no {function} in {_module(module)}") from None
 
@@ -85,7 +83,10 @@ def _named(name: str) -> tuple[Definition, ...]:
 def definitions(module: str) -> Mapping[str, Definition]:
     """All of a module's functions, classes and constants, by name. Raises Missing where there is no such module."""
     path = _module(module)
-    spec = find_spec(path)
+    try:
+        spec = find_spec(path)
+    except (ImportError, ValueError):  # its package is not there
+        spec = None
     source = spec.loader.get_source(path) if spec and spec.loader else None  # type: ignore[attr-defined]
     if source is None:
         raise Missing(f"there is no module {path}")
@@ -98,7 +99,7 @@ def _module(module: str) -> str:
 
 def _definitions(source: str, module: str, package: str) -> dict[str, Definition]:
     lines = source.splitlines()
-    imports = dict(IMPORTS) if not module else {}  # name → import statement
+    imports: dict[str, str] = {}  # name → import statement
     used: dict[str, str] = {}  # name → what it is in the prelude
     places: dict[str, tuple[int, int]] = {}  # name → first and last line, from 0
     for statement in ast.parse(source).body:
@@ -116,7 +117,7 @@ def _definitions(source: str, module: str, package: str) -> dict[str, Definition
                 places[statement.name] = first, last
             case ast.Assign(targets=[ast.Name(id=name)]):
                 places[name] = first, last
-    used |= {name: f"{module}.{name}" for name in places} if module else {}
+    used |= {name: f"{module}.{name}" for name in places}
     found = {}
     for name, (first, last) in places.items():
         text = "\n".join(lines[first:last])

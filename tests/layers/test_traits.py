@@ -14,18 +14,23 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from netcompile.caffemodel.recipe import Take
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.ir.build import Options
 from netcompile.ir.graph import Node
-from netcompile.layers.activation import Dropout
-from netcompile.layers.base import FAMILIES, Layer
+from netcompile.layers.activation import Dropout, ReLU
+from netcompile.layers.base import FAMILIES, Layer, Reach
 from netcompile.layers.memory import SharedMemory
+from netcompile.layers.normalisation import LRN, ScaledBatchNorm
+from netcompile.layers.normalisation_variants import BN
 from netcompile.layers.registry import load
+from netcompile.layers.softmax import Softmax
 from netcompile.pipeline import analyse, compile_net
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.printer import to_text
 from netcompile.prototxt.recognise import open_source
-from netcompile.runtime.drawn import draw
+from netcompile.runtime.random_weights import draw
+from netcompile.runtime.random_weights import numbers as drawn_numbers
 from tests.conftest import ALL_CASES, ConformanceCase
 from tests.layers.harness import analyse_text, inputs_text
 
@@ -235,3 +240,19 @@ def test_contents(cls: type[Layer], content: str) -> None:
                 assert same(top, top.round()), place.title
             else:
                 assert top.max() <= 1, place.title
+
+
+def test_layers_that_mix_pixels_see_more_than_one() -> None:
+    assert ReLU().reach((1, 3, 5, 6)) == ((Reach(), Reach()),)
+    assert LRN(within=True).reach((1, 3, 5, 6)) is None
+    assert Softmax(axis=3).reach((1, 3, 5, 6)) is None
+
+
+def test_running_statistics_are_not_learned() -> None:
+    """NVCaffe's BatchNorm learns its scale and bias; weights drawn at random have no negative variance."""
+    shape = (2, 3, 4, 4)
+    assert [spec.learned for spec in ScaledBatchNorm().blobs(shape)] == [False, False, False, True, True]
+    for layer in (ScaledBatchNorm(), BN("running")):
+        for index, spec in enumerate(layer.blobs(shape)):
+            drawn = drawn_numbers(Take("l", index, 0), spec, 1)
+            assert spec.meaning != "variance" or drawn.min() > 0

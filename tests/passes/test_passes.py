@@ -21,8 +21,8 @@ from netcompile.passes import PIPELINE
 from netcompile.passes.base import NO_FACTS, Program, Rewritten, run_all
 from netcompile.pipeline import Analysed, analyse, emit_net, facts_of
 from netcompile.prototxt.recognise import open_source
-from netcompile.runtime.drawn import draw
 from netcompile.runtime.execute import with_weights
+from netcompile.runtime.random_weights import draw
 from tests.conftest import CASES, REPOSITORY
 
 PASSES = [step for _, step in PIPELINE]

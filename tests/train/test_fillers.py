@@ -10,8 +10,11 @@ from netcompile.caffemodel.reader import read_caffemodel
 from netcompile.diagnostics.source import Source
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.parser import parse
+from netcompile.train.blobs import blobs_of, draw
 from netcompile.train.fillers import fill, problem
+from netcompile.train.net import compiled
 from tests.conftest import CONFORMANCE
+from tests.layers.harness import analyse_text, inputs_text
 
 SHAPE = (40, 20, 5, 5)
 
@@ -110,3 +113,11 @@ def test_mistakes(text: str, shape: tuple[int, ...], what: str) -> None:
     found = problem(parse(Source(text), "FillerParameter"), shape, "c")
     assert found is not None
     assert (found.code, found.what) == ("filler", what)
+
+
+def test_a_bias_without_a_filler_begins_at_zero() -> None:
+    """That of a Scale of two bottoms too, whose only blob it is."""
+    scale = 'layer { name: "s" type: "Scale" bottom: "x" bottom: "y" top: "z" scale_param { bias_term: true } }'
+    made = compiled(analyse_text(inputs_text(x=(2, 3), y=(3,)) + scale).require())
+    (bias,) = draw(blobs_of(made.module), torch.Generator()).values()
+    assert bias.tolist() == [0, 0, 0]

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from netcompile.caffemodel.recipe import Diagonal
+from netcompile.layers import source
 from netcompile.layers.base import BlobSpec, Dim, Emission, Emitted, IntShape, Shape
 from netcompile.layers.convolution import Deconvolution
-from netcompile.layers.source import extent as text
 from netcompile.passes.nodes.windows import Windowable
 
 
@@ -39,7 +39,7 @@ class BilinearDeconvolution(Deconvolution, Windowable):
         return self.interpolated(e, (top, left), sizes)
 
     def emit_window(self, e: Emission, start: tuple[int, int], extent: tuple[Dim, Dim]) -> Emitted:
-        return self.interpolated(e, start, [text(d) for d in extent])
+        return self.interpolated(e, start, [source.extent(d) for d in extent])
 
     def interpolated(self, e: Emission, start: tuple[int, int], sizes: Sequence[str]) -> Emitted:
         begin = ", ".join(str(s + self.factor // 2) for s in start)

@@ -13,11 +13,9 @@ from typing import ClassVar
 from netcompile.algebra.coords import AxisMap
 from netcompile.algebra.size import Size
 from netcompile.ir.graph import Value
+from netcompile.layers import source
 from netcompile.layers.base import Arity, Axes, BlobSpec, Dim, Emission, Emitted, IntShape, Layer, Shape
 from netcompile.layers.convolution import Deconvolution
-from netcompile.layers.source import extent as text
-from netcompile.layers.source import span as cut
-from netcompile.layers.source import string
 from netcompile.passes.windows import always
 
 Pair = tuple[int, int]
@@ -62,11 +60,11 @@ class CutWindow(Layer):
     def emit(self, e: Emission) -> Emitted:
         x, y = e.x[0], e.y[0]
         if self.cuts:
-            rows, columns = (cut(s, n) for s, n in zip(self.start, self.extent, strict=True))
+            rows, columns = (source.span(s, n) for s, n in zip(self.start, self.extent, strict=True))
             line = f"{y} = {x}[:, :, {rows}, {columns}]"
         else:
             (top, bottom), (left, right) = self.margins
-            line = f"{y} = F.pad({x}, ({text(left)}, {text(right)}, {text(top)}, {text(bottom)}))"
+            line = f"{y} = F.pad({x}, ({', '.join(map(source.extent, (left, right, top, bottom)))}))"
         return Emitted((line,))
 
     @property
@@ -104,8 +102,8 @@ class Surround(Layer):
 
     def emit(self, e: Emission) -> Emitted:
         height, width = self.extent
-        place = f"{self.before[0]}, {self.before[1]}, {text(height)}, {text(width)}"
-        call = f"surround({e.x[0]}, frame[{string(self.blob)}], {place})"
+        place = f"{self.before[0]}, {self.before[1]}, {source.extent(height)}, {source.extent(width)}"
+        call = f"surround({e.x[0]}, frame[{source.string(self.blob)}], {place})"
         return Emitted((f"{e.y[0]} = {call}",), functions=("windows.surround",))
 
 
@@ -172,7 +170,7 @@ class DeconvolutionWindow(Layer):
         arguments.append(f"dilation={_pair([w[3] for w in windows])}" if dilation != {1} else "")
         call = f"F.conv_transpose2d({', '.join(a for a in arguments if a)})"
         rest = [s - p for s, p in zip(self.start, padding, strict=True)]
-        rows, columns = (cut(s, n) for s, n in zip(rest, self.extent, strict=True))
+        rows, columns = (source.span(s, n) for s, n in zip(rest, self.extent, strict=True))
         made = self.whole.emit(replace(e, x=e.x[:1], bottoms=e.bottoms[:1]))
         return replace(made, forward=(f"{y} = {call}", f"{y} = {y}[:, :, {rows}, {columns}]"))
 
