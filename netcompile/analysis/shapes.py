@@ -14,8 +14,9 @@ from netcompile.analysis.follow import Unfollowed
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.diagnostics.text import shape_text
 from netcompile.ir.graph import Graph, Input, Node, Value
-from netcompile.layers.base import BlobSpec, Condition, Dim, IntShape, Layer, Refused, Shape, number
+from netcompile.layers.base import BlobSpec, Condition, Dim, IntShape, Layer, Refused, Shape
 from netcompile.layers.params import filler_mistake, locate
+from netcompile.layers.shapes import number
 
 Shapes = Mapping[Value, IntShape]
 

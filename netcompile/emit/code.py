@@ -14,7 +14,8 @@ from netcompile.emit.prelude import Clash, Definition, Missing, closure
 from netcompile.emit.text import dims_text
 from netcompile.emit.variables import Variables, variables
 from netcompile.ir.graph import Graph, Node, Value
-from netcompile.layers.base import BlobSpec, Emission, IntShape, Refused, Shape, count
+from netcompile.layers.base import BlobSpec, Emission, IntShape, Refused, Shape
+from netcompile.layers.shapes import count
 
 LARGE = 1 << 20  # bytes from which on a blob is dropped after its last use
 

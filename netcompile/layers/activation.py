@@ -6,56 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from netcompile.caffemodel.recipe import Reshape
-from netcompile.layers.base import (
-    CHANNELS,
-    IDENTITY,
-    NO_AXES,
-    Arity,
-    Axes,
-    BlobSpec,
-    Emission,
-    Emitted,
-    InPlaceGradient,
-    Layer,
-    Refused,
-    Shape,
-    call,
-    layer,
-    literal,
-    number,
-)
-from netcompile.layers.params import Params
+from netcompile.layers.base import CHANNELS, BlobSpec, Emission, Emitted, InPlaceGradient, Refused, Shape, layer
+from netcompile.layers.kinds import Elementwise
+from netcompile.layers.params import Params, constant_filler
+from netcompile.layers.shapes import number
+from netcompile.layers.source import call, literal
 from netcompile.prototxt.message import Message
-
-
-@dataclass(frozen=True, slots=True)
-class SameShape(Layer):
-    """One bottom, one top of the same shape, on the same grid of pixels."""
-
-    any_size: ClassVar[bool] = True
-
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
-
-    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        return (bottoms[0],)
-
-    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
-        return (IDENTITY,)
-
-    def expression(self, x: str) -> str:
-        """Source of the result for the variable `x`."""
-        raise NotImplementedError
-
-    def emit(self, e: Emission) -> Emitted:
-        return Emitted((f"{e.y[0]} = {self.expression(e.x[0])}",))
-
-
-@dataclass(frozen=True, slots=True)
-class Elementwise(SameShape):
-    """A function of each element by itself, or of it and its channel."""
-
-    family: ClassVar[str] = "activation"
-    mixed: ClassVar[frozenset[int] | None] = NO_AXES
 
 
 @layer("ReLU")
@@ -106,7 +62,7 @@ class Dropout(Elementwise):
 
     def emit(self, e: Emission) -> Emitted:
         if self.is_noop(e.train) and not 0 <= self.ratio <= 1:
-            return Emitted((f"{e.y[0]} = {e.x[0]}",))
+            return e.assign(e.x[0])
         return super().emit(e)
 
 
@@ -203,8 +159,7 @@ class PReLU(Elementwise):
     @classmethod
     def read(cls, p: Params) -> Self:
         s = p.sub("prelu_param")
-        default = Message.make("FillerParameter", type="constant", value=0.25)
-        return cls(bool(s.get("channel_shared")), s.filler("filler") or default)
+        return cls(bool(s.get("channel_shared")), s.filler("filler") or constant_filler(0.25))
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         if not 2 <= len(bottoms[0]) <= 4:
@@ -219,7 +174,6 @@ class PReLU(Elementwise):
         return (BlobSpec("weight", () if self.shared else (number(bottoms[0][1]),), self.filler, role="slope"),)
 
     def emit(self, e: Emission) -> Emitted:
-
         slope = Reshape(e.take(0), (1,)) if self.shared else e.take(0)
         return Emitted(
             (f"{e.y[0]} = self.{e.name}({e.x[0]})",),

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, Self
 
-from netcompile.layers.activation import Elementwise
 from netcompile.layers.base import (
     IDENTITY,
     NO_AXES,
@@ -21,12 +20,12 @@ from netcompile.layers.base import (
     Layer,
     Refused,
     Shape,
-    canonical_axis,
     layer,
-    literal,
-    same_shape,
 )
+from netcompile.layers.kinds import AlongAxis, Elementwise
 from netcompile.layers.params import Params
+from netcompile.layers.shapes import same_shape
+from netcompile.layers.source import literal
 
 
 @layer("ReLU6")
@@ -79,7 +78,7 @@ class NegReLU(Elementwise):
 
 @layer("CReLU")
 @dataclass(frozen=True, slots=True)
-class CReLU(Layer):
+class CReLU(AlongAxis):
     """max(x, 0) and max(−x, 0) behind one another along the channels.
 
     Without crelu_param the layer is winggan's: its top holds the positive parts of the whole batch and then the
@@ -87,10 +86,10 @@ class CReLU(Layer):
     image's are, along `axis`, and a slope reaches below 0.
     """
 
-    axis: int | None = None
     slope: float = 0.0
+    apart: bool = False  # each image's channels are its own
 
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    at: ClassVar[str] = "crelu_param.concat_axis"
     fork: ClassVar[str] = "winggan, Cambricon"
     family: ClassVar[str] = "activation"
 
@@ -98,7 +97,7 @@ class CReLU(Layer):
     def read(cls, p: Params) -> Self:
         if p.has("crelu_param"):
             s = p.sub("crelu_param")
-            return cls(int(s.get("concat_axis")), s.get("negative_slope"))
+            return cls(int(s.get("concat_axis")), s.get("negative_slope"), True)
         p.note(
             "type",
             "CReLU makes the positive parts of a batch first, then the negative ones",
@@ -110,41 +109,27 @@ class CReLU(Layer):
         return cls()
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        x = bottoms[0]
-        if self.axis is not None:
-            axis = canonical_axis(self.axis, len(x), "crelu_param.concat_axis")
-            return ((*x[:axis], x[axis] * 2, *x[axis + 1 :]),)
-        if len(x) < 2:
-            raise Refused("CReLU wants at least 2 axes", at="bottom[0]")
-        return ((x[0], x[1] * 2, *x[2:]),)
+        x, axis = bottoms[0], self.along(bottoms[0])
+        return ((*x[:axis], x[axis] * 2, *x[axis + 1 :]),)
 
     def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
-        if self.axis is None:
-            return (0, 1)
-        return (canonical_axis(self.axis, len(bottoms[0]), "crelu_param.concat_axis"),)
-
-    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
-        axis = 1 if self.axis is None else canonical_axis(self.axis, len(bottoms[0]), "crelu_param.concat_axis")
-        return (IDENTITY,) if axis < 2 else None
+        return (self.along(bottoms[0]),) if self.apart else (0, 1)
 
     def emit(self, e: Emission) -> Emitted:
-        x, y, shape = e.x[0], e.y[0], e.bottoms[0]
-        if self.axis is None:
+        x, shape = e.x[0], e.bottoms[0]
+        if not self.apart:
             size = f"{x}.shape[0], {2 * shape[1]}" + (f", *{x}.shape[2:]" if len(shape) > 2 else "")
-            return Emitted((f"{y} = F.relu(torch.cat(({x}, -{x}))).reshape({size})",))
-        axis = canonical_axis(self.axis, len(shape), "crelu_param.concat_axis")
-        both = f"torch.cat(({x}, -{x}), dim={axis})"
+            return e.assign(f"F.relu(torch.cat(({x}, -{x}))).reshape({size})")
+        both = f"torch.cat(({x}, -{x}), dim={self.along(shape)})"
         if self.slope:
-            return Emitted((f"{y} = F.leaky_relu({both}, negative_slope={literal(self.slope)})",))
-        return Emitted((f"{y} = F.relu({both})",))
+            return e.assign(f"F.leaky_relu({both}, negative_slope={literal(self.slope)})")
+        return e.assign(f"F.relu({both})")
 
 
 @layer("SeLu", "SELU")
 @dataclass(frozen=True, slots=True)
 class SeLu(Elementwise):
-    """Scaled exponential unit: λx for x > 0, else λα(eˣ − 1); the paper's λ and α unless selu_param gives
-    others.
-    """
+    """Scaled exponential unit: λx for x > 0, else λα(eˣ − 1); the paper's λ and α unless selu_param gives others."""
 
     alpha: float = 1.67326324
     scale: float = 1.050700987
@@ -198,9 +183,6 @@ class Quantize(Elementwise):
 
     fork: ClassVar[str] = "DeepSkeleton"
 
-    def expression(self, x: str) -> str:
-        return f"quantize({x})"
-
     def emit(self, e: Emission) -> Emitted:
         return e.call("activation.quantize", e.x[0])
 
@@ -208,9 +190,7 @@ class Quantize(Elementwise):
 @layer("Rescale")
 @dataclass(frozen=True, slots=True)
 class Rescale(Layer):
-    """2x/rf − 1 where 0.0001 < |x| and x < rf, else 0; a second top is 1 there and 0 elsewhere
-    (DeepSkeleton).
-    """
+    """2x/rf − 1 where 0.0001 < |x| and x < rf, else 0; a second top is 1 there and 0 elsewhere (DeepSkeleton)."""
 
     field: float = 1.0
     tops: int = 1
@@ -279,4 +259,4 @@ class Axpy(Layer):
         if len(e.bottoms[0]) != rank:
             a += ".flatten(1)" if len(e.bottoms[0]) == 4 else ""
             a += f"[:, :{', None' * (rank - 2)}]" if rank > 2 else ""
-        return Emitted((f"{e.y[0]} = {a} * {x} + {y}",))
+        return e.assign(f"{a} * {x} + {y}")

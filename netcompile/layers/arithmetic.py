@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Self
 
-from netcompile.layers.activation import Elementwise
-from netcompile.layers.base import InPlaceGradient, call, layer, literal
+from netcompile.layers.base import InPlaceGradient, layer
+from netcompile.layers.kinds import Elementwise
 from netcompile.layers.params import Params, Section
-from netcompile.layers.shaping import refuse_in_place
+from netcompile.layers.source import call, literal
 from netcompile.prototxt.message import float_text
 
 
@@ -33,7 +33,7 @@ class AbsVal(Elementwise):
 
     @classmethod
     def read(cls, p: Params) -> Self:
-        refuse_in_place(p)
+        p.refuse_in_place()
         return cls()
 
     def expression(self, x: str) -> str:
@@ -125,12 +125,8 @@ def _base(s: Section) -> float:
     """The base of Exp and Log: -1 stands for e, anything else must be positive."""
     base = float(s.get("base"))
     if base != -1 and not base > 0:
-        s.refuse(
-            "base",
-            f"base {base:g} is not positive",
-            code="param-range",
-            why="only a positive number has real powers; -1 stands for e",
-        )
+        why = "only a positive number has real powers; -1 stands for e"
+        s.refuse("base", f"base {base:g} is not positive", code="param-range", why=why)
         return -1.0
     return base
 
@@ -174,12 +170,8 @@ class Log(Elementwise):
         s = p.sub("log_param")
         base = _base(s)
         if base == 1 or math.isinf(base):
-            s.refuse(
-                "base",
-                f"there is no logarithm to base {base:g}",
-                code="param-range",
-                why="log(base) must be finite and not 0: every logarithm is divided by it",
-            )
+            why = "log(base) must be finite and not 0: every logarithm is divided by it"
+            s.refuse("base", f"there is no logarithm to base {base:g}", code="param-range", why=why)
             base = -1.0
         return cls(base, s.get("scale"), s.get("shift"))
 

@@ -12,16 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 from netcompile.algebra.coords import AxisMap
 from netcompile.algebra.size import Size
-from netcompile.algebra.volume import Volume, product
+from netcompile.algebra.volume import Volume
 from netcompile.caffemodel.recipe import Recipe
-from netcompile.diagnostics.text import shape_text
 from netcompile.layers.images import Images, nobody
 from netcompile.layers.params import Params
-from netcompile.prototxt.message import Message, float_text
+from netcompile.layers.source import as_planes, call
+from netcompile.prototxt.message import Message
 
 L = TypeVar("L", bound=type["Layer"])
 
@@ -152,6 +152,19 @@ class Emission:
         """The layer's blob `index`, as the caffemodel has it."""
         return self.sources[index]
 
+    def entries(self, specs: Sequence[BlobSpec]) -> tuple[tuple[str, Recipe], ...]:
+        """The state_dict entries of blobs that an attribute of the layer's name holds as the caffemodel has them."""
+        return tuple((f"{self.name}.{spec.name}", self.take(index)) for index, spec in enumerate(specs))
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        """The bottoms' variables, with an axis of length 1 for each that they lack of four."""
+        return tuple(as_planes(x, shape) for x, shape in zip(self.x, self.bottoms, strict=True))
+
+    def assign(self, text: str) -> Emitted:
+        """The one top as the value of an expression."""
+        return Emitted((f"{self.y[0]} = {text}",))
+
     def call(self, function: str, *args: object, **kwargs: object) -> Emitted:
         """The tops as results of a prelude function "module.function"; keyword arguments that are None are left out."""
         made = call(function.rpartition(".")[2], *args, **kwargs)
@@ -215,7 +228,7 @@ IDENTITY: Axes = (AxisMap.identity(), AxisMap.identity())
 
 
 class Layer:
-    """Base of every layer type. Subclasses are records (or frozen dataclasses) registered with `@layer`."""
+    """Base of every layer type. Subclasses are frozen dataclasses registered with `@layer`."""
 
     __slots__ = ()
     type: ClassVar[str] = ""
@@ -355,7 +368,6 @@ class Layer:
 
     def images(self, message: Message, top: str) -> Images:
         """What a data layer does to the images that it feeds as `top`; for any other input nobody says."""
-
         return nobody()
 
     def traced(self) -> Mapping[str, str]:
@@ -387,80 +399,3 @@ def layer(*types: str) -> Callable[[L], L]:
         return cls
 
     return register
-
-
-def number(dim: Dim) -> int:
-    """The extent as a number; raises NeedsNumber if it depends on the input's size."""
-    if isinstance(dim, int):
-        return dim
-    value = dim.as_int()
-    if value is None:
-        raise NeedsNumber(str(dim))
-    return value
-
-
-def count(shape: Sequence[Dim], start: int = 0, end: int | None = None) -> int:
-    """Product of the extents from axis `start` up to `end` (Caffe's Blob::count)."""
-    total = 1
-    for dim in shape[start:end]:
-        total *= number(dim)
-    return total
-
-
-def volume(dims: Sequence[Dim]) -> Dim:
-    """Product of the extents, as an exact function of the height and the width where they depend on both."""
-    return product(*dims)
-
-
-def canonical_axis(axis: int, rank: int, at: str) -> int:
-    """Caffe's CanonicalAxisIndex: -1 is the last axis. Raises Refused outside -rank … rank-1."""
-    if not -rank <= axis < rank:
-        raise Refused(
-            f"axis {axis} of {rank}",
-            code="axis",
-            at=at,
-            why=f"the bottom has {rank} axes, so axis must lie in {-rank} … {rank - 1}",
-        )
-    return axis + rank if axis < 0 else axis
-
-
-def same_shape(a: Shape, b: Shape, what: str, at: str = "bottom[1]", why: str = "") -> list[Condition]:
-    """Conditions for two shapes to be equal. Raises Refused where the ranks differ."""
-    if len(a) != len(b):
-        raise Refused(what, at=at, why=why or f"{shape_text(a)} and {shape_text(b)} have {len(a)} and {len(b)} axes")
-    refusal = Refused(what, at=at, why=why or f"{shape_text(a)} against {shape_text(b)}")
-    return [Condition(p, "==", q, refusal) for p, q in zip(a, b, strict=True) if p is not q]
-
-
-def planes(shape: Shape, what: str, at: str = "bottom[0]") -> Shape:
-    """The (batch, channels, height, width) that Caffe's old accessors make of a blob: 1 for every axis it lacks.
-
-    Layers that read their bottoms so make tops of four axes. Raises Refused for more axes, as the accessors do.
-    """
-    if len(shape) > 4:
-        raise Refused(f"{what} wants up to 4 axes, not {len(shape)}", at=at, why="(batch, channels, height, width)")
-    return (*shape, *(1,) * (4 - len(shape)))
-
-
-def as_planes(x: str, shape: Shape) -> str:
-    """Source of a bottom with the four axes of `planes`."""
-    return x if len(shape) > 3 else f"{x}[...{', None' * (4 - len(shape))}]"
-
-
-def call(function: str, *args: object, **kwargs: object) -> str:
-    """Source text of a call; keyword arguments whose value is None are left out."""
-    parts = [str(a) for a in args] + [f"{k}={v}" for k, v in kwargs.items() if v is not None]
-    return f"{function}({', '.join(parts)})"
-
-
-def literal(value: Any) -> str:
-    """Python source of a number, a bool or a tuple; equal pairs collapse to one number, as PyTorch allows."""
-
-    if isinstance(value, tuple):
-        if len(set(value)) == 1:
-            return literal(value[0])
-        return "(" + ", ".join(literal(v) for v in value) + ("," if len(value) == 1 else "") + ")"
-    if isinstance(value, float):
-        text = float_text(value)
-        return f'float("{text}")' if text.lstrip("-") in ("inf", "nan") else text
-    return repr(value)

@@ -7,26 +7,14 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from netcompile.diagnostics.text import shape_text
-from netcompile.layers.base import (
-    Arity,
-    BlobSpec,
-    Condition,
-    Dim,
-    Emission,
-    Emitted,
-    IntShape,
-    Layer,
-    Refused,
-    Shape,
-    layer,
-    literal,
-)
+from netcompile.layers.base import Arity, BlobSpec, Condition, Emission, Emitted, IntShape, Layer, Refused, Shape, layer
 from netcompile.layers.data import ForeignData
 from netcompile.layers.images import Images, nobody
-from netcompile.layers.params import Params, Section, filler_mistake
+from netcompile.layers.kinds import Sink
+from netcompile.layers.params import FILLERS, Params, Section, filler_mistake
+from netcompile.layers.shapes import planes
+from netcompile.layers.source import literal
 from netcompile.prototxt.message import Message
-
-FILLERS = frozenset(("constant", "gaussian", "positive_unitball", "uniform", "xavier", "msra", "bilinear"))
 
 
 def _extents(p: Params, dims: tuple[int, ...], at: str) -> IntShape:
@@ -65,11 +53,8 @@ class Parameter(Layer):
 
     def emit(self, e: Emission) -> Emitted:
         size = ", ".join(map(str, self.shape)) or "()"
-        return Emitted(
-            (f"{e.y[0]} = self.{e.name}.clone()",),
-            (f"self.{e.name} = nn.Parameter(torch.empty({size}))",),
-            tensors=((e.name, e.take(0)),),
-        )
+        init = f"self.{e.name} = nn.Parameter(torch.empty({size}))"
+        return Emitted((f"{e.y[0]} = self.{e.name}.clone()",), (init,), tensors=((e.name, e.take(0)),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +97,7 @@ class DummyData(Layer):
                     f"dummy_data_param.data_filler[{index}].type",
                     f"unknown filler '{filler.get('type')}'",
                     code="filler",
-                    why="Caffe knows " + ", ".join(sorted(FILLERS)),
+                    why=f"Caffe has {', '.join(FILLERS)}",
                 )
             elif (mistake := _unfillable(filler, shapes, index if len(fillers) > 1 else None)) is not None:
                 at, what, why = mistake
@@ -138,17 +123,11 @@ class DummyData(Layer):
                     remedy="keep shape",
                 )
             given = dict(old)
-        fits = True
-        for name, values in given.items():
-            if len(values) not in (1, p.tops):
-                s.refuse(
-                    name,
-                    f"{len(values)} {name} for {p.tops} top{'s' * (p.tops != 1)}",
-                    code="param-count",
-                    why="Caffe wants one for all tops, or one for each",
-                )
-                fits = False
-        if not fits:
+        unfit = {name: len(values) for name, values in given.items() if len(values) not in (1, p.tops)}
+        for name, count in unfit.items():
+            what = f"{count} {name} for {p.tops} top{'s' * (p.tops != 1)}"
+            s.refuse(name, what, code="param-count", why="Caffe wants one for all tops, or one for each")
+        if unfit:
             return ((1,),) * p.tops
         found = []
         for top in range(p.tops):
@@ -174,7 +153,7 @@ class DummyData(Layer):
 
 @layer("HDF5Output")
 @dataclass(frozen=True, slots=True)
-class HDF5Output(Layer):
+class HDF5Output(Sink):
     """Caffe writes its two bottoms to a file; here they are taken, and nothing is written."""
 
     arity: ClassVar[Arity] = Arity(bottoms=2, tops=0)
@@ -187,15 +166,6 @@ class HDF5Output(Layer):
         return cls()
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
-        for index, shape in enumerate(bottoms):
-            if len(shape) > 4:
-                raise Refused(f"HDF5Output wants up to 4 axes, not {len(shape)}", at=f"bottom[{index}]")
-        items: list[Dim] = [shape[0] if shape else 1 for shape in bottoms]
-        refusal = Refused(f"{items[0]} items of data, {items[1]} of labels", at="bottom[1]")
-        return [Condition(items[0], "==", items[1], refusal)]
-
-    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        return ()
-
-    def emit(self, e: Emission) -> Emitted:
-        return Emitted()
+        data, labels = (planes(shape, self.type, f"bottom[{index}]")[0] for index, shape in enumerate(bottoms))
+        refusal = Refused(f"{data} items of data, {labels} of labels", at="bottom[1]")
+        return [Condition(data, "==", labels, refusal)]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
 
 from netcompile.algebra.coords import AxisMap
 from netcompile.algebra.size import conv_size, deconv_size
@@ -24,16 +24,24 @@ from netcompile.layers.base import (
     Refused,
     Shape,
     Wish,
-    call,
-    canonical_axis,
     layer,
-    literal,
-    number,
 )
+from netcompile.layers.kinds import with_bias
 from netcompile.layers.params import Params, Section
+from netcompile.layers.shapes import all_alike, canonical_axis, number
+from netcompile.layers.source import call, literal
 from netcompile.prototxt.message import Message
 
+L = TypeVar("L")
 Extents = tuple[int, ...]  # one number for all spatial axes, or one for each
+Window = tuple[int, int, int, int]  # kernel, stride, pad, dilation along an axis
+
+
+NO_KERNEL = {
+    "code": "param-missing",
+    "why": "a window needs kernel_size, or kernel_h and kernel_w",
+    "remedy": "convolution_param { kernel_size: … }",
+}
 
 
 def window_field(s: Section, name: str, default: int, least: int, prefix: str = "") -> Extents:
@@ -45,13 +53,7 @@ def window_field(s: Section, name: str, default: int, least: int, prefix: str = 
     high, wide = f"{stem}_h", f"{stem}_w"
     if s.has(high) or s.has(wide):
         if s.has(name):
-            s.refuse(
-                name,
-                f"{name} and {high}/{wide} together",
-                code="param-conflict",
-                why="Caffe takes one form or the other",
-                remedy=f"keep {name}, or {high} and {wide}",
-            )
+            refuse_both(s, name, high, wide)
         fields: tuple[str, ...] = (high, wide)
         extents: Extents = tuple(int(s.get(field)) if s.has(field) else 0 for field in fields)
     else:
@@ -69,15 +71,53 @@ def window_field(s: Section, name: str, default: int, least: int, prefix: str = 
     return tuple(max(v, least) for v in extents)
 
 
-def spread(extents: Extents, rank: int, what: str) -> Extents:
-    """One extent for each of `rank` spatial axes. Raises Refused if their number fits neither one nor `rank`."""
-    if len(extents) == 1:
-        return extents * rank
-    if len(extents) != rank:
-        raise Refused(
-            f"{len(extents)} values of {what} for {rank} spatial axes", code="param", at=f"convolution_param.{what}"
-        )
-    return extents
+def refuse_both(s: Section, name: str, high: str, wide: str) -> None:
+    """Report a window's extent that is given in both forms."""
+    s.refuse(
+        name,
+        f"{name} and {high}/{wide} together",
+        code="param-conflict",
+        why="Caffe takes one form or the other",
+        remedy=f"keep {name}, or {high} and {wide}",
+    )
+
+
+def dilations(s: Section) -> Extents:
+    """The field `dilation`; an extent below 1 is reported, and taken as 1."""
+    found = tuple(int(v) for v in s.all("dilation")) or (1,)
+    for value in found:
+        if value < 1:
+            s.refuse("dilation", f"dilation {value} is less than 1", code="param-range")
+    return tuple(max(v, 1) for v in found)
+
+
+def sized(s: Section) -> bool:
+    """Whether a kernel size is given."""
+    return s.has("kernel_size") or s.has("kernel_h") or s.has("kernel_w")
+
+
+def along_plane(make: Callable[..., L], axis: int, windows: Sequence[tuple[int, ...]]) -> tuple[tuple[L, L]] | None:
+    """What `make` makes of the windows along H and W; None where they do not lie on N×C×H×W."""
+    if len(windows) != 2 or axis != 1:
+        return None
+    h, w = (make(*window) for window in windows)
+    return ((h, w),)
+
+
+def windows_along(rank: int, kernel: Extents, stride: Extents, pad: Extents, dilation: Extents) -> tuple[Window, ...]:
+    """(kernel, stride, pad, dilation) of each of `rank` spatial axes.
+
+    Raises Refused where the number of extents of a field is neither one nor `rank`.
+    """
+
+    def spread(extents: Extents, field: str) -> Extents:
+        if len(extents) not in (1, rank):
+            what = f"{len(extents)} values of {field} for {rank} spatial axes"
+            raise Refused(what, code="param", at=f"convolution_param.{field}")
+        return extents * rank if len(extents) == 1 else extents
+
+    kernel, stride = spread(kernel, "kernel_size"), spread(stride, "stride")
+    return tuple(zip(kernel, stride, spread(pad, "pad"), spread(dilation, "dilation"), strict=True))
 
 
 @dataclass(frozen=True)
@@ -96,6 +136,7 @@ class _Convolution(Layer):
     bias_filler: Message | None = None
     sized: bool = True  # a kernel size is given; without spatial axes Caffe needs none
 
+    transposed: ClassVar[bool] = False
     stored: ClassVar[tuple[str, ...]] = ("kernel", "bias")
     arity: ClassVar[Arity] = Arity(bottoms=(1, None), tops=(1, None), equal=True)
     family: ClassVar[str] = "convolution"
@@ -112,27 +153,21 @@ class _Convolution(Layer):
                 why="its first top would overwrite what it still has to read",
                 remedy="give its tops names of their own",
             )
-        outputs = s.required("num_output")
-        if s.has("num_output") and outputs < 1:
-            s.refuse("num_output", f"num_output must be positive, not {outputs}", code="param-range")
-        group = s.positive("group")
-        if outputs and outputs % group:
+        outputs, group = s.required_positive("num_output"), s.positive("group")
+        if s.has("num_output") and outputs % group:
             s.refuse(
                 "group" if s.has("group") else "num_output",
                 f"num_output {outputs} is not divisible by group {group}",
                 code="group",
                 why="every group makes the same number of channels",
             )
-        return cls.windowed(s, int(outputs or 1), group)
+        return cls.windowed(s, outputs, group)
 
     @classmethod
     def windowed(cls, s: Section, outputs: int, group: int) -> Self:
         """The convolution to so many outputs in so many groups, with the section's windows, bias and fillers."""
         kernel = window_field(s, "kernel_size", 1, 1, prefix="kernel")
-        dilation = tuple(int(v) for v in s.all("dilation")) or (1,)
-        for value in dilation:
-            if value < 1:
-                s.refuse("dilation", f"dilation {value} is less than 1", code="param-range")
+        dilation, bias = dilations(s), bool(s.get("bias_term"))
         holes = [field for field in ("hole", "hole_h", "hole_w") if s.has(field)]
         if holes:  # DeepLab's name for dilation, before Caffe had one
             if s.has("dilation"):
@@ -149,41 +184,24 @@ class _Convolution(Layer):
             kernel,
             window_field(s, "stride", 1, 1),
             window_field(s, "pad", 0, 0),
-            tuple(max(v, 1) for v in dilation),
+            dilation,
             group,
-            bool(s.get("bias_term")),
+            bias,
             int(s.get("axis")),
-            s.filler("weight_filler"),
-            s.filler("bias_filler", used=bool(s.get("bias_term"))),
-            s.has("kernel_size") or s.has("kernel_h") or s.has("kernel_w"),
+            *s.fillers(bias),
+            sized(s),
         )
 
-    def windows(self, shape: Shape) -> tuple[int, tuple[tuple[int, int, int, int], ...]]:
+    def windows(self, shape: Shape) -> tuple[int, tuple[Window, ...]]:
         """(channel axis, (kernel, stride, pad, dilation) per spatial axis) for a bottom of this shape."""
         axis = canonical_axis(self.axis, len(shape), "convolution_param.axis")
         rank = len(shape) - axis - 1
         if rank and not self.sized:
-            raise Refused(
-                "no kernel size",
-                code="param-missing",
-                why="a window needs kernel_size, or kernel_h and kernel_w",
-                remedy="convolution_param { kernel_size: … }",
-                at="convolution_param",
-            )
-        if len(self.kernel) == len(self.stride) == len(self.pad) == len(self.dilation) == 1:
-            return axis, ((self.kernel[0], self.stride[0], self.pad[0], self.dilation[0]),) * rank
-        names = ("kernel_size", "stride", "pad", "dilation")
-        fields = (self.kernel, self.stride, self.pad, self.dilation)
-        return axis, tuple(zip(*(spread(f, rank, n) for f, n in zip(fields, names, strict=True)), strict=True))
+            raise Refused("no kernel size", at="convolution_param", **NO_KERNEL)
+        return axis, windows_along(rank, self.kernel, self.stride, self.pad, self.dilation)
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
-        found: list[Condition] = []
-        for index, other in enumerate(bottoms[1:], 1):
-            refusal = Refused("all bottoms of a convolution must have the same shape", at=f"bottom[{index}]")
-            if len(other) != len(bottoms[0]):
-                raise refusal
-            found += [Condition(a, "==", b, refusal) for a, b in zip(bottoms[0], other, strict=True)]
-        return found
+        return all_alike(bottoms, "all bottoms of a convolution must have the same shape")
 
     def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
         rest = (None,) * max(len(bottoms[index]) - 2, 0)
@@ -219,16 +237,20 @@ class _Convolution(Layer):
         _, windows = self.windows(bottoms[0])
         kernel = tuple(w[0] for w in windows)
         weight = BlobSpec("weight", self.weight_shape(self.channels(bottoms[0]), kernel), self.weight_filler)
-        return (weight, BlobSpec("bias", (self.outputs,), self.bias_filler)) if self.bias else (weight,)
+        return with_bias(weight, self.bias, self.outputs, self.bias_filler)
 
-    def _reach(self, bottoms: Sequence[Shape], transposed: bool) -> tuple[tuple[Reach, Reach] | None, ...] | None:
-        axis, windows = self.windows(bottoms[0])
-        if len(windows) != 2 or axis != 1 or len(bottoms) > 1:
-            return None
-        h, w = (Reach(d * (k - 1) + 1, s, p, transposed) for k, s, p, d in windows)
-        return ((h, w),)
+    def reach(self, *bottoms: Shape) -> tuple[tuple[Reach, Reach] | None, ...] | None:
+        def one(kernel: int, stride: int, pad: int, dilation: int) -> Reach:
+            return Reach(dilation * (kernel - 1) + 1, stride, pad, self.transposed)
 
-    def _emit(self, e: Emission, module: str) -> Emitted:
+        return along_plane(one, *self.windows(bottoms[0])) if len(bottoms) == 1 else None
+
+    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
+        weight, (axis, _) = self.blobs(bottoms[0])[0].shape, self.windows(bottoms[0])
+        multiplied = bottoms if self.transposed else tops
+        return sum(prod(x[:axis]) * prod(x[axis + 1 :]) * prod(weight) for x in multiplied)
+
+    def emit(self, e: Emission) -> Emitted:
         axis, windows = self.windows(e.bottoms[0])
         rank = len(windows)
         if rank > 3:
@@ -241,11 +263,10 @@ class _Convolution(Layer):
         weight = e.take(0)
         if not rank:  # a matrix for each item: one window of one element
             windows = ((1, 1, 0, 1),)
-
             weight = Reshape(weight, (*self.weight_shape(self.channels(e.bottoms[0]), ()), 1))
         kernel, stride, pad, dilation = (tuple(column) for column in zip(*windows, strict=True))
         make = call(
-            f"nn.{module}{len(windows)}d",
+            f"nn.Conv{'Transpose' if self.transposed else ''}{len(windows)}d",
             self.channels(e.bottoms[0]),
             self.outputs,
             kernel_size=literal(kernel),
@@ -272,7 +293,7 @@ class _Convolution(Layer):
             lines.append(f"{y} = self.{e.name}({argument}{before}){after}")
         return Emitted(tuple(lines), (f"self.{e.name} = {make}",), (), tuple(tensors))
 
-    def shortfall(self, shape: IntShape, windows: Sequence[tuple[int, int, int, int]]) -> list[int]:
+    def shortfall(self, shape: IntShape, windows: Sequence[Window]) -> list[int]:
         return [0] * len(windows)
 
 
@@ -288,24 +309,9 @@ class Convolution(_Convolution):
         return (self.outputs, channels // self.group, *kernel)
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
-        axis, windows = self.windows(bottoms[0])
-        if len(windows) != 2 or axis != 1 or len(bottoms) > 1:
-            return None
-        h, w = (AxisMap.window(*v) for v in windows)
-        return ((h, w),)
+        return along_plane(AxisMap.window, *self.windows(bottoms[0])) if len(bottoms) == 1 else None
 
-    def reach(self, *bottoms: Shape) -> tuple[tuple[Reach, Reach] | None, ...] | None:
-        return self._reach(bottoms, transposed=False)
-
-    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
-        weight = self.blobs(bottoms[0])[0].shape
-        axis, _ = self.windows(bottoms[0])
-        return sum(prod(top[:axis]) * prod(top[axis + 1 :]) * prod(weight) for top in tops)
-
-    def emit(self, e: Emission) -> Emitted:
-        return self._emit(e, "Conv")
-
-    def shortfall(self, shape: IntShape, windows: Sequence[tuple[int, int, int, int]]) -> list[int]:
+    def shortfall(self, shape: IntShape, windows: Sequence[Window]) -> list[int]:
         spatial = shape[len(shape) - len(windows) :]
         return [max(0, d * (k - 1) + 1 - n - 2 * p) for n, (k, _, p, d) in zip(spatial, windows, strict=True)]
 
@@ -315,6 +321,7 @@ class Convolution(_Convolution):
 class Deconvolution(_Convolution):
     """The transpose of a convolution; its blob is (C_in, num_output / group, kh, kw)."""
 
+    transposed: ClassVar[bool] = True
     family: ClassVar[str] = "upsampling"
 
     def extent(self, dim: Dim, kernel: int, stride: int, pad: int, dilation: int) -> Dim:
@@ -324,19 +331,4 @@ class Deconvolution(_Convolution):
         return (channels, self.outputs // self.group, *kernel)
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
-        axis, windows = self.windows(bottoms[0])
-        if len(windows) != 2 or axis != 1 or len(bottoms) > 1:
-            return None
-        h, w = (AxisMap.deconvolution(*v) for v in windows)
-        return ((h, w),)
-
-    def reach(self, *bottoms: Shape) -> tuple[tuple[Reach, Reach] | None, ...] | None:
-        return self._reach(bottoms, transposed=True)
-
-    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
-        weight = self.blobs(bottoms[0])[0].shape
-        axis, _ = self.windows(bottoms[0])
-        return sum(prod(x[:axis]) * prod(x[axis + 1 :]) * prod(weight) for x in bottoms)
-
-    def emit(self, e: Emission) -> Emitted:
-        return self._emit(e, "ConvTranspose")
+        return along_plane(AxisMap.deconvolution, *self.windows(bottoms[0])) if len(bottoms) == 1 else None

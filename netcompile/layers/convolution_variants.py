@@ -22,22 +22,18 @@ from netcompile.layers.base import (
     Refused,
     Shape,
     Wish,
-    as_planes,
     layer,
-    literal,
-    number,
-    planes,
 )
 from netcompile.layers.convolution import Convolution, Deconvolution, _Convolution
 from netcompile.layers.params import Params, Section
+from netcompile.layers.shapes import number, planes
+from netcompile.layers.source import literal
 
 
 @layer("DepthwiseConvolution", "DepthwiseConvolutionLayer", "HoleConvolution")
 @dataclass(frozen=True, slots=True)
 class OtherConvolution(Convolution):
-    """Caffe's convolution under a fork's name: a faster kernel for group = channels, or for holes; the same
-    numbers.
-    """
+    """Caffe's convolution under a fork's name: a faster kernel for group = channels, or for holes; the same numbers."""
 
     fork: ClassVar[str] = "MobileNet, PSPNet"
 
@@ -52,7 +48,6 @@ class ConvolutionDepthwise(Layer):
 
     plain: Convolution
 
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     fork: ClassVar[str] = "ShuffleNet"
     family: ClassVar[str] = "convolution"
     mixed: ClassVar[frozenset[int] | None] = ITEM
@@ -68,28 +63,28 @@ class ConvolutionDepthwise(Layer):
 
     def bound(self, shape: Shape) -> Convolution:
         """The convolution for a bottom of this shape."""
-        channels = number(planes(shape, "ConvolutionDepthwise")[1])
+        channels = number(planes(shape, self.type)[1])
         return replace(self.plain, outputs=channels, group=channels)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        return self.bound(bottoms[0]).shapes(planes(bottoms[0], "ConvolutionDepthwise"))
+        return self.bound(bottoms[0]).shapes(planes(bottoms[0], self.type))
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
-        return self.plain.coords(planes(bottoms[0], "ConvolutionDepthwise"))
+        return self.plain.coords(planes(bottoms[0], self.type))
 
     def reach(self, *bottoms: Shape) -> tuple[tuple[Reach, Reach] | None, ...] | None:
-        return self.plain.reach(planes(bottoms[0], "ConvolutionDepthwise"))
+        return self.plain.reach(planes(bottoms[0], self.type))
 
     def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
-        return self.bound(bottoms[0]).blobs(planes(bottoms[0], "ConvolutionDepthwise"))
+        return self.bound(bottoms[0]).blobs(planes(bottoms[0], self.type))
 
     def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
         return prod(tops[0]) * prod(self.blobs(bottoms[0])[0].shape[2:])
 
     def emit(self, e: Emission) -> Emitted:
-        x, bottom = as_planes(e.x[0], e.bottoms[0]), planes(e.bottoms[0], "ConvolutionDepthwise")
+        bottom = planes(e.bottoms[0], self.type)
         numbers = tuple(number(dim) for dim in bottom)
-        return self.bound(bottom).emit(replace(e, x=(x,), bottoms=(numbers,)))
+        return self.bound(bottom).emit(replace(e, x=e.planes, bottoms=(numbers,)))
 
 
 def _section(p: Params, own: str, shared: str) -> Section:
@@ -148,7 +143,6 @@ class _OverVolumes(_Convolution):
         return tuple(replace(b, shape=(1, 1, 1, 1, *b.shape)) if b.name == "bias" else b for b in found)
 
     def emit(self, e: Emission) -> Emitted:
-
         made = super().emit(e)
         weight, *bias = made.tensors
         return replace(made, tensors=(weight, *((key, Reshape(recipe, (self.outputs,))) for key, recipe in bias)))
@@ -169,17 +163,14 @@ class Convolution3D(_OverVolumes, Convolution):
     def read(cls, p: Params) -> Self:
         s = _section(p, "convolution3d_param", "convolution_param")
         s.ignore("engine")
-        outputs = int(s.required("num_output") or 0)
-        if s.has("num_output") and outputs < 1:
-            s.refuse("num_output", f"num_output must be positive, not {outputs}", code="param-range")
+        outputs = s.required_positive("num_output")
         kernel, stride, pad = _window(s)
         if s.has("filter_group") and (s.get("filter_group") < 1 or outputs % s.get("filter_group")):
             s.refuse("filter_group", f"num_output {outputs} is not divisible by filter_group", code="group")
         if s.has("group") and s.get("group") != 1:
             why = "C3D's layers do not read it, and every filter sees all channels"
             p.note(f"{s.name}.group", "group does nothing", code="unused-param", why=why)
-        fillers = s.filler("weight_filler"), s.filler("bias_filler")
-        return cls(max(outputs, 1), kernel, stride, pad, (1,), 1, bool(s.get("bias_term")), 1, *fillers)
+        return cls(outputs, kernel, stride, pad, (1,), 1, bool(s.get("bias_term")), 1, *s.fillers())
 
 
 @layer("Deconvolution3D")
@@ -198,25 +189,14 @@ class Deconvolution3D(_OverVolumes, Deconvolution):
         bias = bool(p.sub("convolution_param").get("bias_term"))
         if p.has("convolution3d_param"):
             p.sub("convolution3d_param").read.discard("bias_term")  # told of, where it is set
-        return cls(
-            plain.outputs,
-            plain.kernel,
-            plain.stride,
-            plain.pad,
-            (1,),
-            1,
-            bias,
-            1,
-            plain.weight_filler,
-            plain.bias_filler,
-        )
+        fillers = plain.weight_filler, plain.bias_filler
+        return cls(plain.outputs, plain.kernel, plain.stride, plain.pad, (1,), 1, bias, 1, *fillers)
 
 
 @layer("Pooling3D")
 @dataclass(frozen=True, slots=True)
 class Pooling3D(Layer):
-    """Maximum or mean over windows of time, height and width, rounded up (C3D); pad is for means, in the
-    plane.
+    """Maximum or mean over windows of time, height and width, rounded up (C3D); pad is for means, in the plane.
 
     With a stride beyond the kernel the last windows may begin behind the bottom. C3D keeps them: their maximum is the
     lowest number, and their mean 0 or, with nothing to divide by, NaN.
@@ -227,7 +207,6 @@ class Pooling3D(Layer):
     stride: tuple[int, ...] = (1, 1, 1)
     pad: tuple[int, ...] = (0, 0, 0)
 
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     fork: ClassVar[str] = "C3D"
     family: ClassVar[str] = "pooling"
     mixed: ClassVar[frozenset[int] | None] = ITEM
@@ -266,7 +245,7 @@ class Pooling3D(Layer):
         extents = list(zip(e.bottoms[0][2:], e.tops[0][2:], self.kernel, self.stride, self.pad, strict=True))
         if all((m - 1) * s < n + p and p <= k // 2 for n, m, k, s, p in extents):
             if largest:
-                return Emitted((f"{y} = F.max_pool3d({x}, {window}{pad}, ceil_mode=True)",))
+                return e.assign(f"F.max_pool3d({x}, {window}{pad}, ceil_mode=True)")
             return e.call("pooling.mean_pool3d", x, f"{window}{pad}", ceil_mode=True)
         if not largest:  # windows that PyTorch would leave out, or more padding than it makes
             return e.call("pooling.mean_of_volumes", x, self.kernel, self.stride, self.pad)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from netcompile.caffemodel.recipe import Reshape
@@ -19,21 +19,17 @@ from netcompile.layers.base import (
     Layer,
     Refused,
     Shape,
-    as_planes,
     layer,
-    literal,
-    number,
-    planes,
-    same_shape,
 )
 from netcompile.layers.params import Params
+from netcompile.layers.shapes import number, planes, same_shape
+from netcompile.layers.source import literal
 
 
 @layer("MultiStageMeanfield")
 @dataclass(frozen=True, slots=True)
 class MultiStageMeanfield(Layer):
-    """A dense CRF as a recurrent net (Zheng et al., "Conditional Random Fields as Recurrent Neural
-    Networks").
+    """A dense CRF as a recurrent net (Zheng et al., "Conditional Random Fields as Recurrent Neural Networks").
 
     Bottoms: scores, the scores to start from, the image. Each iteration takes the softmax Q, filters it over
     positions (width theta_gamma) and over positions with colours (theta_alpha, theta_beta), each filter
@@ -101,17 +97,14 @@ class MultiStageMeanfield(Layer):
         return tuple(BlobSpec(name, (1, 1, labels, labels)) for name in ("spatial", "bilateral", "compatibility"))
 
     def emit(self, e: Emission) -> Emitted:
-
         labels = number(planes(e.bottoms[0], self.type)[1])
         names = [f"{e.name}_{blob.name}" for blob in self.blobs(*e.bottoms)]
         init = tuple(f"self.{name} = nn.Parameter(torch.empty({labels}, {labels}))" for name in names)
         tensors = tuple((name, Reshape(e.take(i), (labels, labels))) for i, name in enumerate(names))
         weights = ", ".join(f"self.{name}" for name in names)
-        widths = f"alpha={literal(self.alpha)}, beta={literal(self.beta)}, gamma={literal(self.gamma)}"
-        options = f"iterations={self.iterations}, {widths}"
-        bottoms = ", ".join(as_planes(x, shape) for x, shape in zip(e.x, e.bottoms, strict=True))
-        make = f"mean_field({bottoms}, ({weights}), {options})"
-        return Emitted((f"{e.y[0]} = {make}",), init, ("crf.mean_field",), tensors)
+        widths = {"alpha": literal(self.alpha), "beta": literal(self.beta), "gamma": literal(self.gamma)}
+        made = e.call("crf.mean_field", *e.planes, f"({weights})", iterations=self.iterations, **widths)
+        return replace(made, init=init, tensors=tensors)
 
     def traced(self) -> Mapping[str, str]:
         raise Refused(

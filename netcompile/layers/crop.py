@@ -7,19 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from netcompile.algebra.coords import AxisMap
-from netcompile.layers.base import (
-    Arity,
-    Axes,
-    Condition,
-    Emission,
-    Emitted,
-    Layer,
-    Refused,
-    Shape,
-    canonical_axis,
-    layer,
-)
+from netcompile.layers.base import Arity, Axes, Condition, Emission, Emitted, Layer, Refused, Shape, layer
 from netcompile.layers.params import Params
+from netcompile.layers.shapes import canonical_axis
 
 
 @layer("Crop")

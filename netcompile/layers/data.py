@@ -101,18 +101,19 @@ def _image_shape(p: Params, source: str, batch: int) -> Declared:
 class ImageBatches(_Data):
     """Images from a data base, a list of files, or windows of images; the second top holds the labels."""
 
+    kind: str = "Data"
+
     SECTIONS: ClassVar[dict[str, str]] = {
         "Data": "data_param",
         "ImageData": "image_data_param",
         "WindowData": "window_data_param",
     }
-    kind: str = "Data"
 
     @classmethod
     def read(cls, p: Params) -> Self:
         section = p.sub(cls.SECTIONS[p.type])
-        section.ignore(*(entry.field.name for entry in section.message.entries))
-        p.sub("transform_param").ignore(*(e.field.name for e in p.sub("transform_param").message.entries))
+        section.ignore_all()
+        p.sub("transform_param").ignore_all()
         return cls(_image_shape(p, cls.SECTIONS[p.type], int(section.get("batch_size") or 1)), p.type)
 
     def images(self, message: Message, top: str) -> Images:
@@ -176,7 +177,6 @@ class Python(_Data):
 class ForeignData(_Data):
     """A layer of unknown type without bottoms: whatever it does, it feeds the net."""
 
-    arity: ClassVar[Arity] = Arity(bottoms=0, tops=(1, None))
     type: ClassVar[str] = "data"
 
     @classmethod

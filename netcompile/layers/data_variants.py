@@ -1,6 +1,4 @@
-"""Data layers of Caffe's forks whose tops' shapes the file tells; any other layer without bottoms is fed as
-well.
-"""
+"""Data layers of Caffe's forks whose tops' shapes the file tells; any other layer without bottoms is fed as well."""
 
 from __future__ import annotations
 
@@ -31,20 +29,31 @@ def _crop(p: Params, section: str) -> tuple[int, int]:
     return 0, 0
 
 
+def _batch(own: Message) -> int:
+    return max(int(own.get("batch_size") or 1), 1)
+
+
 @dataclass(frozen=True, slots=True)
 class _Images(_Data):
-    """Shapes for as many tops as the layer has; None where nobody knows."""
+    """Images of a size that the file tells, and what comes with them; None for a top whose shape nobody knows."""
 
+    SECTION: ClassVar[str] = ""  # the message that gives the batch, and perhaps the size
     UNREAD: ClassVar[tuple[str, ...]] = ()  # fields that would change images if the layer read them
 
     @classmethod
     def read(cls, p: Params) -> Self:
         p.ignore_all()
-        shapes = cls.tops_of(p)
-        return cls((*shapes, *(None,) * p.tops)[: p.tops])
+        own, (height, width) = p.message.get(cls.section(p)), _crop(p, cls.section(p))
+        known = cls.tops_of(p, own, _batch(own), height, width) if height and width else ()
+        return cls((*known, *(None,) * p.tops)[: p.tops])
 
     @classmethod
-    def tops_of(cls, p: Params) -> Declared:
+    def section(cls, p: Params) -> str:
+        return cls.SECTION
+
+    @classmethod
+    def tops_of(cls, p: Params, own: Message, batch: int, height: int, width: int) -> Declared:
+        """The shapes of as many tops as are known, for images of this size; `own` is the layer's section."""
         raise NotImplementedError
 
     def images(self, message: Message, top: str) -> Images:
@@ -57,15 +66,11 @@ class ImageSegData(_Images):
     """Images and their label maps (DeepLab, PSPNet, DeconvNet); a third top holds the image's own size."""
 
     fork: ClassVar[str] = "DeepLab"
+    SECTION: ClassVar[str] = "image_data_param"
     UNREAD: ClassVar[tuple[str, ...]] = ("image_data_param.mean_file", "image_data_param.scale")
 
     @classmethod
-    def tops_of(cls, p: Params) -> Declared:
-        own = p.message.get("image_data_param")
-        height, width = _crop(p, "image_data_param")
-        if not (height and width):
-            return (None,)
-        batch = max(int(own.get("batch_size") or 1), 1)
+    def tops_of(cls, p: Params, own: Message, batch: int, height: int, width: int) -> Declared:
         labels = (batch, 1, height, width)
         if own.has("label_type") and own.get("label_type") == "IMAGE":
             labels = (batch, int(own.get("max_labels") or 1), 1, 1)
@@ -95,15 +100,11 @@ class DenseImageData(_Images):
     """Images and their label maps (SegNet, ENet)."""
 
     fork: ClassVar[str] = "SegNet"
+    SECTION: ClassVar[str] = "dense_image_data_param"
     UNREAD: ClassVar[tuple[str, ...]] = ("dense_image_data_param.mean_file",)
 
     @classmethod
-    def tops_of(cls, p: Params) -> Declared:
-        own = p.message.get("dense_image_data_param")
-        height, width = _crop(p, "dense_image_data_param")
-        if not (height and width):
-            return (None,)
-        batch = max(int(own.get("batch_size") or 1), 1)
+    def tops_of(cls, p: Params, own: Message, batch: int, height: int, width: int) -> Declared:
         return ((batch, 3 if own.get("is_color") else 1, height, width), (batch, 1, height, width))
 
 
@@ -113,14 +114,11 @@ class AnnotatedData(_Images):
     """Images and their boxes (SSD); how many boxes a batch has, nobody knows beforehand: one is assumed."""
 
     fork: ClassVar[str] = "SSD"
+    SECTION: ClassVar[str] = "data_param"
     UNREAD: ClassVar[tuple[str, ...]] = ("data_param.mean_file", "data_param.scale")
 
     @classmethod
-    def tops_of(cls, p: Params) -> Declared:
-        height, width = _crop(p, "data_param")
-        if not (height and width):
-            return (None,)
-        batch = max(int(p.message.get("data_param").get("batch_size") or 1), 1)
+    def tops_of(cls, p: Params, own: Message, batch: int, height: int, width: int) -> Declared:
         return ((batch, 3, height, width), (1, 1, 1, 8))
 
 
@@ -136,18 +134,17 @@ class VideoData(_Images):
     fork: ClassVar[str] = "SSD, TSN, C3D"
 
     @classmethod
-    def tops_of(cls, p: Params) -> Declared:
-        name = "video_data_param" if p.has("video_data_param") else "image_data_param"
-        own = p.message.get(name)
-        height, width = _crop(p, name)
-        if not (height and width):
-            return (None,)
-        batch = max(int(own.get("batch_size") or 1), 1)
-        if name == "video_data_param" and any(own.has(f) for f in ("video_type", "video_file", "device_id")):
-            batch = max(int(p.message.get("data_param").get("batch_size") or 1), 1)
+    def section(cls, p: Params) -> str:
+        return "video_data_param" if p.has("video_data_param") else "image_data_param"
+
+    @classmethod
+    def tops_of(cls, p: Params, own: Message, batch: int, height: int, width: int) -> Declared:
+        video = p.has("video_data_param")
+        if video and any(own.has(f) for f in ("video_type", "video_file", "device_id")):
+            batch = _batch(p.message.get("data_param"))
             return ((batch, 3, height, width), (batch,))
         frames = max(int(own.get("new_length") or 1), 1)
-        if name == "video_data_param" and any(own.has(f) for f in ("num_segments", "modality", "name_pattern")):
+        if video and any(own.has(f) for f in ("num_segments", "modality", "name_pattern")):
             planes = 2 if own.get("modality") == "FLOW" else 3
             return ((batch, frames * int(own.get("num_segments")) * planes, height, width), (batch,))
         return ((batch, 3, frames, height, width), (batch,))
@@ -163,16 +160,17 @@ class VideoData(_Images):
 
 @layer("RandVec")
 @dataclass(frozen=True, slots=True)
-class RandVec(_Images):
+class RandVec(_Data):
     """Random vectors, as an input: batch_size × dim (a GAN branch)."""
 
     fork: ClassVar[str] = "GAN"
 
     @classmethod
-    def tops_of(cls, p: Params) -> Declared:
+    def read(cls, p: Params) -> Self:
+        p.ignore_all()
         own = p.message.get("randvec_param")
         batch, dim = int(own.get("batch_size") or 0), int(own.get("dim") or 0)
-        return ((batch, dim),) if batch and dim else (None,)
+        return cls(((batch, dim) if batch and dim else None, *(None,) * p.tops)[: p.tops])
 
     def images(self, message: Message, top: str) -> Images:
         return nobody("a RandVec layer feeds random numbers, no images")

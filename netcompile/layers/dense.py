@@ -7,37 +7,17 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, Self
 
-from netcompile.layers.base import (
-    NO_AXES,
-    Arity,
-    BlobSpec,
-    Emission,
-    Emitted,
-    IntShape,
-    Labels,
-    Layer,
-    Shape,
-    call,
-    canonical_axis,
-    count,
-    layer,
-)
+from netcompile.layers.base import NO_AXES, BlobSpec, Emission, Emitted, IntShape, Labels, Layer, Shape, layer
 from netcompile.layers.elementwise import parameters
-from netcompile.layers.params import Params, Section
+from netcompile.layers.kinds import with_bias
+from netcompile.layers.params import Params
+from netcompile.layers.shapes import canonical_axis, count
+from netcompile.layers.source import call
 from netcompile.prototxt.message import Message
 
 
-def outputs(s: Section, field: str = "num_output") -> int:
-    """A number that the file must give, and that must be positive."""
-    value = int(s.required(field) or 0)
-    if s.has(field) and value < 1:
-        s.refuse(field, f"{field} must be positive, not {value}", code="param-range")
-    return max(value, 1)
-
-
-@layer("InnerProduct")
 @dataclass(frozen=True, slots=True)
-class InnerProduct(Layer):
+class _Product(Layer):
     """All axes from `axis` on, as one vector, times a matrix: outputs × inputs, or transposed."""
 
     outputs: int = 1
@@ -48,27 +28,15 @@ class InnerProduct(Layer):
     bias_filler: Message | None = None
 
     stored: ClassVar[tuple[str, ...]] = ("kernel", "bias")
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     family: ClassVar[str] = "convolution"
-
-    @classmethod
-    def read(cls, p: Params) -> Layer:
-        if p.sub("inner_product_param").get("normalize"):
-            return UnitInnerProduct.read(p)
-        return cls.plain(p)
 
     @classmethod
     def plain(cls, p: Params) -> Self:
         """The layer of BVLC's fields."""
         s = p.sub("inner_product_param")
-        return cls(
-            outputs(s),
-            int(s.get("axis")),
-            bool(s.get("transpose")),
-            bool(s.get("bias_term")),
-            s.filler("weight_filler"),
-            s.filler("bias_filler", used=bool(s.get("bias_term"))),
-        )
+        bias = bool(s.get("bias_term"))
+        outputs = s.required_positive("num_output")
+        return cls(outputs, int(s.get("axis")), bool(s.get("transpose")), bias, *s.fillers(bias))
 
     def first(self, rank: int) -> int:
         """The first axis that is multiplied."""
@@ -84,66 +52,54 @@ class InnerProduct(Layer):
         inputs = count(bottoms[0], self.first(len(bottoms[0])))
         shape = (inputs, self.outputs) if self.transpose else (self.outputs, inputs)
         weight = BlobSpec("weight", shape, self.weight_filler)
-        return (weight, BlobSpec("bias", (self.outputs,), self.bias_filler)) if self.bias else (weight,)
+        return with_bias(weight, self.bias, self.outputs, self.bias_filler)
 
     def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
         return prod(bottoms[0]) * self.outputs
 
-    def emit(self, e: Emission) -> Emitted:
+    def vectors(self, e: Emission) -> str:
+        """Source of the bottom with all that is multiplied on one axis."""
         rank = len(e.bottoms[0])
-        first, specs = self.first(rank), self.blobs(*e.bottoms)
-        x = e.x[0] if first == rank - 1 else f"{e.x[0]}.flatten({first})"
-        tensors = tuple((f"{e.name}.{spec.name}", e.take(i)) for i, spec in enumerate(specs))
+        first = self.first(rank)
+        return e.x[0] if first == rank - 1 else f"{e.x[0]}.flatten({first})"
+
+
+@layer("InnerProduct")
+@dataclass(frozen=True, slots=True)
+class InnerProduct(_Product):
+    """All axes from `axis` on, as one vector, times a matrix: outputs × inputs, or transposed."""
+
+    @classmethod
+    def read(cls, p: Params) -> Layer:
+        return UnitInnerProduct.plain(p) if p.sub("inner_product_param").get("normalize") else cls.plain(p)
+
+    def emit(self, e: Emission) -> Emitted:
+        specs, x = self.blobs(*e.bottoms), self.vectors(e)
         if self.transpose:
             # The matrix stays as Caffe has it, so that an encoder's can be shared with its decoder.
-            bias = f" + self.{e.name}.bias" if self.bias else ""
-            make = parameters(e.name, {spec.name: spec.shape for spec in specs})
-            return Emitted((f"{e.y[0]} = {x} @ self.{e.name}.weight{bias}",), (make,), tensors=tensors)
+            line = f"{e.y[0]} = {x} @ self.{e.name}.weight" + (f" + self.{e.name}.bias" if self.bias else "")
+            return Emitted((line,), (parameters(e.name, specs),), tensors=e.entries(specs))
         make = call("nn.Linear", specs[0].shape[1], self.outputs, bias=None if self.bias else "False")
-        return Emitted((f"{e.y[0]} = self.{e.name}({x})",), (f"self.{e.name} = {make}",), tensors=tensors)
+        return Emitted((f"{e.y[0]} = self.{e.name}({x})",), (f"self.{e.name} = {make}",), tensors=e.entries(specs))
 
 
 @dataclass(frozen=True, slots=True)
-class UnitInnerProduct(Layer):
+class UnitInnerProduct(_Product):
     """InnerProduct whose weights are divided by their length first, √(Σw² + 1e-6) for each output (caffe-windows).
 
     `read` of InnerProduct makes it where inner_product_param has `normalize`. With `transpose` the fork still takes
     as many consecutive numbers for an output as there are inputs, whatever outputs they belong to.
     """
 
-    plain: InnerProduct
-
     type: ClassVar[str] = "InnerProduct"
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     fork: ClassVar[str] = "caffe-windows"
-    family: ClassVar[str] = "convolution"
-
-    @classmethod
-    def read(cls, p: Params) -> Self:
-        return cls(InnerProduct.plain(p))
-
-    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        return self.plain.shapes(*bottoms)
-
-    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
-        return self.plain.mixes(train, *bottoms)
-
-    def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
-        return self.plain.blobs(*bottoms)
-
-    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
-        return self.plain.macs(bottoms, tops)
 
     def emit(self, e: Emission) -> Emitted:
-        rank, specs = len(e.bottoms[0]), self.blobs(*e.bottoms)
-        first, me = self.plain.first(rank), f"self.{e.name}"
-        x = e.x[0] if first == rank - 1 else f"{e.x[0]}.flatten({first})"
-        rows = f"unit_rows({me}.weight, {self.plain.outputs})"
-        make = f"F.linear({x}, {rows}{'.T' if self.plain.transpose else ''}"
-        make += f", {me}.bias)" if self.plain.bias else ")"
-        tensors = tuple((f"{e.name}.{spec.name}", e.take(i)) for i, spec in enumerate(specs))
-        init = parameters(e.name, {spec.name: spec.shape for spec in specs})
-        return Emitted((f"{e.y[0]} = {make}",), (init,), ("normalisation.unit_rows",), tensors)
+        specs, me = self.blobs(*e.bottoms), f"self.{e.name}"
+        rows = f"unit_rows({me}.weight, {self.outputs})" + (".T" if self.transpose else "")
+        make = call("F.linear", self.vectors(e), rows, *((f"{me}.bias",) if self.bias else ()))
+        init = parameters(e.name, specs)
+        return Emitted((f"{e.y[0]} = {make}",), (init,), ("normalisation.unit_rows",), e.entries(specs))
 
 
 @layer("Embed")
@@ -158,7 +114,6 @@ class Embed(Layer):
     bias_filler: Message | None = None
 
     stored: ClassVar[tuple[str, ...]] = ("kernel", "bias")
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     index_bottoms: ClassVar[tuple[int, ...]] = (0,)
     family: ClassVar[str] = "convolution"
     mixed: ClassVar[frozenset[int] | None] = NO_AXES
@@ -166,13 +121,9 @@ class Embed(Layer):
     @classmethod
     def read(cls, p: Params) -> Self:
         s = p.sub("embed_param")
-        return cls(
-            outputs(s),
-            outputs(s, "input_dim"),
-            bool(s.get("bias_term")),
-            s.filler("weight_filler"),
-            s.filler("bias_filler", used=bool(s.get("bias_term"))),
-        )
+        bias = bool(s.get("bias_term"))
+        sizes = s.required_positive("num_output"), s.required_positive("input_dim")
+        return cls(*sizes, bias, *s.fillers(bias))
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         return ((*bottoms[0], self.outputs),)
@@ -182,14 +133,12 @@ class Embed(Layer):
 
     def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
         weight = BlobSpec("weight", (self.inputs, self.outputs), self.weight_filler)
-        return (weight, BlobSpec("bias", (self.outputs,), self.bias_filler)) if self.bias else (weight,)
+        return with_bias(weight, self.bias, self.outputs, self.bias_filler)
 
     def emit(self, e: Emission) -> Emitted:
         specs = self.blobs(*e.bottoms)
-        tensors = tuple((f"{e.name}.{spec.name}", e.take(i)) for i, spec in enumerate(specs))
         if not self.bias:
             make = f"self.{e.name} = nn.Embedding({self.inputs}, {self.outputs})"
-            return Emitted((f"{e.y[0]} = self.{e.name}({e.x[0]}.long())",), (make,), tensors=tensors)
-        make = parameters(e.name, {spec.name: spec.shape for spec in specs})
-        text = f"F.embedding({e.x[0]}.long(), self.{e.name}.weight) + self.{e.name}.bias"
-        return Emitted((f"{e.y[0]} = {text}",), (make,), tensors=tensors)
+            return Emitted((f"{e.y[0]} = self.{e.name}({e.x[0]}.long())",), (make,), tensors=e.entries(specs))
+        line = f"{e.y[0]} = F.embedding({e.x[0]}.long(), self.{e.name}.weight) + self.{e.name}.bias"
+        return Emitted((line,), (parameters(e.name, specs),), tensors=e.entries(specs))

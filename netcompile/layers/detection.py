@@ -6,19 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from netcompile.layers.base import (
-    Arity,
-    Condition,
-    Emission,
-    Emitted,
-    Layer,
-    Refused,
-    Shape,
-    layer,
-    literal,
-    volume,
-)
+from netcompile.layers.base import Arity, Condition, Emission, Emitted, Layer, Refused, Shape, layer
 from netcompile.layers.params import Params
+from netcompile.layers.shapes import volume
+from netcompile.layers.source import literal
 
 
 def boxes_agree(bottoms: Sequence[Shape], classes: int, each: int) -> list[Condition]:
@@ -41,9 +32,20 @@ def boxes_agree(bottoms: Sequence[Shape], classes: int, each: int) -> list[Condi
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Detections(Layer):
+    """Boxes that stay of those which a net's scores and offsets give: 1 × 1 × K × 7, K as the numbers have it."""
+
+    sized_by_values: ClassVar[bool] = True
+    family: ClassVar[str] = "prediction"
+
+    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
+        return ((1, 1, 1, 7),)
+
+
 @layer("DetectionOutput")
 @dataclass(frozen=True, slots=True)
-class DetectionOutput(Layer):
+class DetectionOutput(Detections):
     """SSD's boxes: location offsets, class scores and priors to 1 × 1 × K × 7.
 
     A row is image, class, score, xmin, ymin, xmax, ymax. K depends on the numbers; without any box the top is
@@ -62,20 +64,15 @@ class DetectionOutput(Layer):
     eta: float = 1.0
 
     arity: ClassVar[Arity] = Arity(bottoms=(3, 4), tops=1)
-    sized_by_values: ClassVar[bool] = True
     fork: ClassVar[str] = "SSD"
-    family: ClassVar[str] = "prediction"
 
     @classmethod
     def read(cls, p: Params) -> Self:
         s = p.sub("detection_output_param")
         s.ignore("save_output_param", "visualize", "visualize_threshold", "save_file")
         if p.has("transform_param"):  # for drawing
-            transform = p.sub("transform_param")
-            transform.ignore(*(entry.field.name for entry in transform.message.entries))
-        classes = int(s.required("num_classes") or 0)
-        if s.has("num_classes") and classes < 1:
-            s.refuse("num_classes", f"num_classes {classes} is less than 1", code="param-range")
+            p.sub("transform_param").ignore_all()
+        classes = s.required_positive("num_classes")
         shared, background = bool(s.get("share_location")), int(s.get("background_label_id"))
         if shared and background == -1:
             s.refuse(
@@ -90,13 +87,13 @@ class DetectionOutput(Layer):
         if not 0 < nms.get("eta") <= 1:
             s.refuse("nms_param", f"eta {nms.get('eta'):g} is not in (0, 1]", code="param-range")
         return cls(
-            max(classes, 1),
+            classes,
             shared,
             background,
             s.get("code_type"),
             bool(s.get("variance_encoded_in_target")),
             int(s.get("keep_top_k")),
-            s.get("confidence_threshold") if s.has("confidence_threshold") else None,
+            s.given("confidence_threshold"),
             nms.get("nms_threshold"),
             int(nms.get("top_k")) if nms.has("top_k") else -1,
             nms.get("eta"),
@@ -105,24 +102,21 @@ class DetectionOutput(Layer):
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         return boxes_agree(bottoms, self.classes, self.classes if not self.shared else 1)
 
-    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        return ((1, 1, 1, 7),)
-
     def emit(self, e: Emission) -> Emitted:
-        location, scores, priors = e.x[:3]
-        options = [
-            f"classes={self.classes}",
-            f'code="{self.code}"',
-            f"overlap={literal(self.overlap)}",
-        ]
-        options += [] if self.shared else ["shared=False"]
-        options += [f"background={self.background}"] if self.background else []
-        options += ["encoded=True"] if self.encoded else []
-        options += [f"threshold={literal(self.threshold)}"] if self.threshold is not None else []
-        options += [f"most={self.most}"] if self.most > -1 else []
-        options += [f"keep={self.keep}"] if self.keep > -1 else []
-        options += [f"eta={literal(self.eta)}"] if self.eta < 1 else []
-        return e.call("detection.detect", location, scores, priors, *options)
+        return e.call(
+            "detection.detect",
+            *e.x[:3],
+            classes=self.classes,
+            code=f'"{self.code}"',
+            overlap=literal(self.overlap),
+            shared=None if self.shared else False,
+            background=self.background or None,
+            encoded=self.encoded or None,
+            threshold=None if self.threshold is None else literal(self.threshold),
+            most=self.most if self.most > -1 else None,
+            keep=self.keep if self.keep > -1 else None,
+            eta=literal(self.eta) if self.eta < 1 else None,
+        )
 
     def traced(self) -> Mapping[str, str]:
         if self.eta < 1 and self.overlap > 0.5:

@@ -21,13 +21,11 @@ from netcompile.layers.base import (
     Layer,
     Refused,
     Shape,
-    canonical_axis,
     layer,
-    literal,
-    number,
-    same_shape,
 )
-from netcompile.layers.params import Params, Section
+from netcompile.layers.params import Params, Section, constant_filler
+from netcompile.layers.shapes import all_alike, canonical_axis, number
+from netcompile.layers.source import literal
 from netcompile.prototxt.message import Message
 
 
@@ -88,10 +86,7 @@ class Eltwise(Layer):
         return cls(operation, coeff if operation == "SUM" else (), overwritten)
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
-        found: list[Condition] = []
-        for index, other in enumerate(bottoms[1:], 1):
-            found += same_shape(bottoms[0], other, "shapes differ", f"bottom[{index}]")
-        return found
+        return all_alike(bottoms, "shapes differ")
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         return (bottoms[0],)
@@ -109,16 +104,16 @@ class Eltwise(Layer):
             text = e.x[0]
             for other in e.x[1:]:
                 text = f"torch.maximum({text}, {other})"
-            return Emitted((f"{e.y[0]} = {text}",))
+            return e.assign(text)
         if self.operation == "PROD":
-            return Emitted((f"{e.y[0]} = {' * '.join(e.x)}",))
+            return e.assign(" * ".join(e.x))
         text = ""
         terms = list(zip(e.x, self.coeff or (1.0,) * len(e.x), strict=True))[self.overwritten :]
         for x, c in terms or [(e.x[0], 0.0)]:
             sign, size = ("-" if c < 0 else "+"), abs(c)
             term = x if size == 1 else f"{literal(size)} * {x}"
             text = (f"-{term}" if sign == "-" else term) if not text else f"{text} {sign} {term}"
-        return Emitted((f"{e.y[0]} = {text}",))
+        return e.assign(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +145,13 @@ class _Broadcast(Layer):
         """The axes of bottom[0] that the blob lies on: from the first up to the second, exclusive."""
         rank = len(bottoms[0])
         field = f"{self.word}_param"
+        if len(bottoms) == 2 and not bottoms[1]:
+            return (0, 0)
+        axis = canonical_axis(self.axis, rank, f"{field}.axis")
         if len(bottoms) == 2:
-            if not bottoms[1]:
-                return (0, 0)
-            axis = canonical_axis(self.axis, rank, f"{field}.axis")
             if axis + len(bottoms[1]) > rank:
                 raise self.mismatch(axis, *bottoms)
             return (axis, axis + len(bottoms[1]))
-        axis = canonical_axis(self.axis, rank, f"{field}.axis")
         end = rank if self.num_axes == -1 else axis + self.num_axes
         if end > rank:
             raise Refused(
@@ -211,9 +205,10 @@ class _Broadcast(Layer):
         return f"{blob}[{', '.join([':' if rank == 1 else '...'] + ['None'] * behind)}]"
 
 
-def parameters(name: str, shapes: dict[str, IntShape]) -> str:
-    """Source that makes ``self.name`` hold parameters by these names."""
-    made = ", ".join(f'"{key}": torch.empty({", ".join(map(str, shape)) or "()"})' for key, shape in shapes.items())
+def parameters(name: str, specs: Sequence[BlobSpec]) -> str:
+    """Source that makes ``self.name`` hold a parameter for each blob, by its name."""
+    sizes = {spec.name: ", ".join(map(str, spec.shape)) or "()" for spec in specs}
+    made = ", ".join(f'"{key}": torch.empty({size})' for key, size in sizes.items())
     return f"self.{name} = nn.ParameterDict({{{made}}})"
 
 
@@ -236,14 +231,9 @@ class Bias(_Broadcast):
 
     def emit(self, e: Emission) -> Emitted:
         if len(e.x) == 2:
-            return Emitted((f"{e.y[0]} = {e.x[0]} + {self.broadcast(e.x[1], *e.bottoms)}",))
-        bias = self.broadcast(f"self.{e.name}.bias", *e.bottoms)
-        shape = self.blob("bias", None, *e.bottoms).shape
-        return Emitted(
-            (f"{e.y[0]} = {e.x[0]} + {bias}",),
-            (parameters(e.name, {"bias": shape}),),
-            tensors=((f"{e.name}.bias", e.take(0)),),
-        )
+            return e.assign(f"{e.x[0]} + {self.broadcast(e.x[1], *e.bottoms)}")
+        specs, bias = self.blobs(*e.bottoms), self.broadcast(f"self.{e.name}.bias", *e.bottoms)
+        return Emitted((f"{e.y[0]} = {e.x[0]} + {bias}",), (parameters(e.name, specs),), tensors=e.entries(specs))
 
 
 @layer("Scale")
@@ -261,10 +251,8 @@ class Scale(_Broadcast):
     @classmethod
     def read(cls, p: Params) -> Self:
         s = p.sub("scale_param")
-        filler = s.filler("filler") or Message.make("FillerParameter", type="constant", value=1.0)
-        return cls(
-            *cls.read_axes(s), filler, bool(s.get("bias_term")), s.filler("bias_filler", used=bool(s.get("bias_term")))
-        )
+        filler, bias = s.filler("filler") or constant_filler(1.0), bool(s.get("bias_term"))
+        return cls(*cls.read_axes(s), filler, bias, s.filler("bias_filler", used=bias))
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         if self.bias:  # its bias is a Bias layer of one bottom, which wants an axis even for a scalar
@@ -275,17 +263,11 @@ class Scale(_Broadcast):
         weight = (self.blob("weight", self.filler, *bottoms),) if len(bottoms) == 1 else ()
         return weight + ((self.blob("bias", self.bias_filler, *bottoms),) if self.bias else ())
 
-    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
-        return prod(tops[0])
-
     def emit(self, e: Emission) -> Emitted:
         specs = self.blobs(*e.bottoms)
         weight = e.x[1] if len(e.x) == 2 else f"self.{e.name}.weight"
         text = f"{e.x[0]} * {self.broadcast(weight, *e.bottoms)}"
         if self.bias:
             text += f" + {self.broadcast(f'self.{e.name}.bias', *e.bottoms)}"
-        return Emitted(
-            (f"{e.y[0]} = {text}",),
-            (parameters(e.name, {spec.name: spec.shape for spec in specs}),) if specs else (),
-            tensors=tuple((f"{e.name}.{spec.name}", e.take(i)) for i, spec in enumerate(specs)),
-        )
+        init = (parameters(e.name, specs),) if specs else ()
+        return Emitted((f"{e.y[0]} = {text}",), init, tensors=e.entries(specs))

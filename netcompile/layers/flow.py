@@ -12,7 +12,6 @@ from netcompile.layers.base import (
     ITEM,
     PLANE,
     Arity,
-    Axes,
     BlobSpec,
     Condition,
     Emission,
@@ -21,14 +20,11 @@ from netcompile.layers.base import (
     Layer,
     Refused,
     Shape,
-    as_planes,
     layer,
-    literal,
-    number,
-    planes,
-    same_shape,
 )
 from netcompile.layers.params import Params
+from netcompile.layers.shapes import four_axes, number, planes, same_shape
+from netcompile.layers.source import literal
 
 
 @layer("Correlation", "Correlation1D")
@@ -58,11 +54,7 @@ class Correlation(Layer):
         s = p.sub("correlation_param")
         for field in ("kernel_size", "max_displacement"):
             s.required(field)
-        kernel, flat, side = (
-            int(s.get("kernel_size") or 1),
-            p.type == "Correlation1D",
-            int(s.get("single_direction")),
-        )
+        kernel, flat, side = int(s.get("kernel_size") or 1), p.type == "Correlation1D", int(s.get("single_direction"))
         if kernel % 2 == 0:
             s.refuse("kernel_size", f"kernel_size {kernel} is even", code="param-range", why="a patch has a middle")
             kernel = 1
@@ -76,10 +68,7 @@ class Correlation(Layer):
                 code="unsupported",
                 why="FlowNet's code reads beyond its padding there" if flat else "only Correlation1D has it",
             )
-        for field in ("stride_1", "stride_2"):
-            if s.get(field) < 1:
-                s.refuse(field, f"{field} must be at least 1", code="param-range")
-        stride, step = max(int(s.get("stride_1")), 1), max(int(s.get("stride_2")), 1)
+        stride, step = s.positive("stride_1"), s.positive("stride_2")
         subtract = s.get("correlation_type") == "SUBTRACT"
         reach = int(s.get("max_displacement") or 0)
         return cls(kernel, reach, int(s.get("pad")), stride, step, subtract, flat, side == 1)
@@ -102,14 +91,17 @@ class Correlation(Layer):
         return prod(tops[0]) * self.kernel**2 * number(planes(bottoms[0], self.type)[1])
 
     def emit(self, e: Emission) -> Emitted:
-        a, b = (as_planes(x, shape) for x, shape in zip(e.x, e.bottoms, strict=True))
-        name = "flow.correlate_rows" if self.flat else "flow.correlate"
-        options = f"kernel={self.kernel}, reach={self.reach_}, pad={self.pad}"
-        options += f", stride={self.stride}" if self.stride != 1 else ""
-        options += f", step={self.step}" if self.step != 1 else ""
-        options += ", subtract=True" if self.subtract else ""
-        options += ", right=True" if self.right else ""
-        return e.call(name, a, b, options)
+        return e.call(
+            "flow.correlate_rows" if self.flat else "flow.correlate",
+            *e.planes,
+            kernel=self.kernel,
+            reach=self.reach_,
+            pad=self.pad,
+            stride=self.stride if self.stride != 1 else None,
+            step=self.step if self.step != 1 else None,
+            subtract=self.subtract or None,
+            right=self.right or None,
+        )
 
 
 @layer("FlowWarp")
@@ -138,16 +130,13 @@ class FlowWarp(Layer):
         return (planes(bottoms[0], "FlowWarp"),)
 
     def emit(self, e: Emission) -> Emitted:
-        x, flow = (as_planes(x, shape) for x, shape in zip(e.x, e.bottoms, strict=True))
-        return e.call("flow.flow_warp", x, flow, fill='float("nan")' if self.fill == "NOT_A_NUMBER" else None)
+        return e.call("flow.flow_warp", *e.planes, fill='float("nan")' if self.fill == "NOT_A_NUMBER" else None)
 
 
 @layer("Warp")
 @dataclass(frozen=True)
 class Warp(FlowWarp):
-    """bottom[0] read where the flow bottom[1] (x, y in pixels) points, bilinearly, 0 beyond the outermost pixels
-    (PWC-Net).
-    """
+    """As FlowWarp, with 0 beyond the outermost pixels (PWC-Net)."""
 
     fork: ClassVar[str] = "PWC-Net"
 
@@ -163,8 +152,7 @@ class Warp(FlowWarp):
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         for index, shape in enumerate(bottoms):
-            if len(shape) != 4:
-                raise Refused(f"Warp wants 4 axes, not {len(shape)}", at=f"bottom[{index}]")
+            four_axes(shape, "Warp", f"bottom[{index}]")
         return super().conditions(*bottoms)
 
     def emit(self, e: Emission) -> Emitted:
@@ -204,10 +192,9 @@ class Resample(Layer):
         return ((*x[:2], *size),)
 
     def emit(self, e: Emission) -> Emitted:
-        x = as_planes(e.x[0], e.bottoms[0])
-        size = repr(self.size) if self.size else f"{as_planes(e.x[1], e.bottoms[1])}.shape[2:]"
+        size = repr(self.size) if self.size else f"{e.planes[1]}.shape[2:]"
         method = () if self.method == "LINEAR" else (f'"{self.method.lower()}"',)
-        return e.call("flow.resample", x, size, *method, antialias=None if self.antialias else False)
+        return e.call("flow.resample", e.planes[0], size, *method, antialias=None if self.antialias else False)
 
 
 @layer("DataAugmentation")
@@ -246,20 +233,11 @@ class DataAugmentation(Layer):
                 remedy="use the deploy net",
             )
         elif random and (p.train or s.get("augment_during_test")):
-            s.refuse(
-                random[0],
-                f"random augmentation ({random[0]})",
-                code="unsupported",
-                why=why,
-                remedy="--phase test",
-            )
+            what = f"random augmentation ({random[0]})"
+            s.refuse(random[0], what, code="unsupported", why=why, remedy="--phase test")
         elif p.train:
-            p.refuse(
-                "type",
-                "DataAugmentation in training",
-                code="unsupported",
-                why="its mean moves with every batch",
-            )
+            why = "its mean moves with every batch"
+            p.refuse("type", "DataAugmentation in training", code="unsupported", why=why)
         s.ignore("augment_during_test")
         crop = None
         if s.has("crop_width") and s.has("crop_height"):
@@ -285,9 +263,6 @@ class DataAugmentation(Layer):
             raise Refused(f"3 means for {x[1]} channels", at="augmentation_param.mean")
         return ((*x[:2], *(self.crop or x[2:])),)
 
-    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
-        return None
-
     def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
         count = BlobSpec("count", (1, 1, 1, 1))
         if not self.averaged:
@@ -297,7 +272,7 @@ class DataAugmentation(Layer):
         return (count, pixels, BlobSpec("mean", (1, channels, 1, 1), unread=self.per_pixel))
 
     def emit(self, e: Emission) -> Emitted:
-        x, y = as_planes(e.x[0], e.bottoms[0]), e.y[0]
+        x, y = e.planes[0], e.y[0]
         lines: list[str] = []
         functions: tuple[str, ...] = ()
         init: tuple[str, ...] = ()
@@ -312,8 +287,7 @@ class DataAugmentation(Layer):
             tensors = ((f"{e.name}_mean", e.take(index)),)
             lines.append(f"{y} = {x} - self.{e.name}_mean")
         elif self.mean:
-            values = ", ".join(literal(v) for v in self.mean)
-            lines.append(f"{y} = {x} - {x}.new_tensor([{values}]).view(3, 1, 1)")
+            lines.append(f"{y} = {x} - {x}.new_tensor({literal(list(self.mean))}).view(3, 1, 1)")
         elif not lines:
             lines.append(f"{y} = {x}")
         return Emitted(tuple(lines), init, functions, tensors)

@@ -5,12 +5,11 @@ Each data layer's class says it in its method `images`, from its own message. No
 
 from __future__ import annotations
 
-import ast
-import json
 from dataclasses import dataclass, replace
 from typing import Any
 
 from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.layers.param_str import read_literal
 from netcompile.prototxt.message import Message
 
 # What holds for an input that is declared, and for whatever else says nothing about images.
@@ -30,8 +29,8 @@ _NYUD_LOG_DEPTH = 7.8952
 class Images:
     """(pixel − mean) · scale of each pixel that a data layer reads, as its class and its fields say.
 
-    `mean` has one number a channel, or one for all; None where it is the file `mean_file`, or where nobody says it:
-    then `unsaid` is why. `origin` is where the rest was found.
+    `mean` has one number for each channel, or one for all. It is None where it stands in the file `mean_file`, or where
+    the net does not give it: then `unsaid` says why. `origin` says where scale and mean were found.
     """
 
     mean: tuple[float, ...] | None = (0.0,)
@@ -44,7 +43,7 @@ class Images:
 
 
 def nobody(why: str = NO_DATA_LAYER, remarks: tuple[Diagnostic, ...] = ()) -> Images:
-    """What is known where nobody says what images go through."""
+    """What is known of an input's images where the net does not say their mean: `why` it does not."""
     return Images(None, unsaid=why, remarks=remarks)
 
 
@@ -79,7 +78,7 @@ def transformed(message: Message, unread: tuple[str, ...] = ()) -> Images:
 
 
 def as_they_are(message: Message, source: str) -> Images:
-    """What a layer does that feeds numbers from `source` untouched: nothing; what was done before, nobody says."""
+    """For a layer that feeds numbers of `source` unchanged: no mean, and a remark that one may be missing."""
     kind = message.get("type")
     remark = Diagnostic(
         "mean-outside",
@@ -164,22 +163,3 @@ def _nyud_image(message: Message, top: str, params: dict[Any, Any]) -> str:
     if isinstance(kinds, list | tuple) and top in tops[: len(kinds)]:
         return str(kinds[tops.index(top)])
     return top
-
-
-def read_literal(text: str) -> Any:
-    """A Python or JSON literal; None for anything else. Nothing is evaluated.
-
-    >>> read_literal("{'mean': (104, 117, 123), 'split': 'val'}")["mean"]
-    (104, 117, 123)
-    >>> read_literal("__import__('os').getcwd()") is None
-    True
-    """
-
-    try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        pass
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None

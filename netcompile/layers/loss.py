@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from netcompile.caffemodel.reader import read_mean
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.text import shape_text
-from netcompile.layers.base import (
-    Arity,
-    Condition,
-    Emission,
-    Emitted,
-    IntShape,
-    Labels,
-    Refused,
-    Shape,
-    Wish,
-    call,
-    canonical_axis,
-    count,
-    layer,
-    literal,
-)
+from netcompile.layers.base import Arity, Condition, Emission, Emitted, IntShape, Labels, Refused, Shape, Wish, layer
 from netcompile.layers.measure import (
     SHAPES,
     Loss,
@@ -33,13 +18,14 @@ from netcompile.layers.measure import (
     ignored,
     label_each,
     label_wishes,
-    legacy,
     normalization,
     one_label,
     same_batch,
     same_count,
 )
 from netcompile.layers.params import Params
+from netcompile.layers.shapes import canonical_axis, count, planes
+from netcompile.layers.source import call, literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +61,18 @@ class _ClassLoss(Loss):
 
     def _emit(self, e: Emission, function: str, *arguments: str) -> Emitted:
         axis = canonical_axis(self.axis, len(e.bottoms[0]), self.at)
-        make = call(
-            function.rpartition(".")[2],
+        made = e.call(
+            function,
             *e.x[:2],
             *arguments,
             dim=axis if axis != 1 else None,
             ignore=self.ignore,
             normalization=f'"{self.over}"' if self.over != "VALID" else None,
         )
-        if self.tops == 2:  # Caffe lets no gradient through the probabilities
-            make += f", F.softmax({e.x[0]}, dim={axis}).detach()"
-        return Emitted((f"{', '.join(e.y)} = {make}",), functions=(function,))
+        if self.tops == 1:
+            return made
+        # Caffe lets no gradient through the probabilities.
+        return replace(made, forward=(f"{made.forward[0]}, F.softmax({e.x[0]}, dim={axis}).detach()",))
 
 
 @layer("SoftmaxWithLoss")
@@ -150,13 +137,9 @@ class InfogainLoss(_ClassLoss):
                 remedy="normalization: VALID or BATCH_SIZE",
             )
         if p.tops == 2 and not p.message.all("loss_weight"):
-            p.refuse(
-                "top[1]",
-                "two tops of InfogainLoss want two loss weights",
-                code="arity",
-                why="a loss without loss_weight gives itself one, and Caffe stops at one weight for two tops",
-                remedy="loss_weight: 1 loss_weight: 0",
-            )
+            what = "two tops of InfogainLoss want two loss weights"
+            why = "a loss without loss_weight gives itself one, and Caffe stops at one weight for two tops"
+            p.refuse("top[1]", what, code="arity", why=why, remedy="loss_weight: 1 loss_weight: 0")
         over = normalization(p, "VALID")
         source = str(s.get("source") or "") if p.bottoms < 3 else ""
         return cls(int(s.get("axis")), ignored(p), over, max(p.tops, 1), source, _folder(p.message.source.name))
@@ -180,7 +163,6 @@ class InfogainLoss(_ClassLoss):
 
     def _matrix(self, e: Emission) -> str:
         """Source of the file's matrix; looked for as Caffe does, then beside the net. Raises Refused."""
-
         at = "infogain_loss_param.source"
         path = self.source
         if not os.path.exists(path):
@@ -215,45 +197,14 @@ def _matrix_text(rows: list[list[float]]) -> str:
     return "(" + ", ".join("(" + ", ".join(literal(v) for v in row) + ")" for row in rows) + ")"
 
 
-@layer("MultinomialLogisticLoss")
 @dataclass(frozen=True, slots=True)
-class MultinomialLogisticLoss(Loss):
-    """−log of the label's probability, for probabilities as they come; one counts as 1e-20 at least."""
+class _ItemLoss(Loss):
+    """A loss of one label for each item of the batch, whose scores are all its numbers."""
 
     index_bottoms: ClassVar[tuple[int, ...]] = (1,)  # labels
 
-    def takes_logarithm(self) -> bool:
-        return True
-
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
-        legacy(bottoms[0], 0, 0)
-        return [same_batch(bottoms[0], bottoms[1]), *one_label(bottoms[1])]
-
-    def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
-        return (bottoms[0][:1],) if index == 1 and bottoms[0] else ()
-
-    def labels(self, *bottoms: IntShape) -> Labels | None:
-        return Labels(1, count(bottoms[0], 1))
-
-    def emit(self, e: Emission) -> Emitted:
-        return e.call("losses.caffe_multinomial_loss", *e.x)
-
-
-@layer("HingeLoss")
-@dataclass(frozen=True, slots=True)
-class HingeLoss(Loss):
-    """One against all: how far each score is inside the margin, summed as it is (L1) or squared (L2)."""
-
-    norm: str = "L1"
-
-    index_bottoms: ClassVar[tuple[int, ...]] = (1,)  # labels
-
-    @classmethod
-    def read(cls, p: Params) -> Self:
-        return cls(str(p.sub("hinge_loss_param").get("norm")))
-
-    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
-        legacy(bottoms[0], 0, 0)
+        planes(bottoms[0], self.type)
         return [same_batch(bottoms[0], bottoms[1])]
 
     def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
@@ -261,6 +212,33 @@ class HingeLoss(Loss):
 
     def labels(self, *bottoms: IntShape) -> Labels | None:
         return Labels(1, count(bottoms[0], 1))
+
+
+@layer("MultinomialLogisticLoss")
+@dataclass(frozen=True)
+class MultinomialLogisticLoss(_ItemLoss):
+    """−log of the label's probability, for probabilities as they come; one counts as 1e-20 at least."""
+
+    def takes_logarithm(self) -> bool:
+        return True
+
+    def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
+        return [*super().conditions(*bottoms), *one_label(bottoms[1], self.type)]
+
+    def emit(self, e: Emission) -> Emitted:
+        return e.call("losses.caffe_multinomial_loss", *e.x)
+
+
+@layer("HingeLoss")
+@dataclass(frozen=True, slots=True)
+class HingeLoss(_ItemLoss):
+    """One against all: how far each score is inside the margin, summed as it is (L1) or squared (L2)."""
+
+    norm: str = "L1"
+
+    @classmethod
+    def read(cls, p: Params) -> Self:
+        return cls(str(p.sub("hinge_loss_param").get("norm")))
 
     def emit(self, e: Emission) -> Emitted:
         return e.call("losses.caffe_hinge_loss", *e.x, squared=True if self.norm == "L2" else None)
@@ -302,13 +280,13 @@ class EuclideanLoss(Loss):
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         a, b = bottoms
-        legacy(a, 0, 0)
+        planes(a, self.type)
         refusal = Refused(SHAPES, at="bottom[1]", why=f"{shape_text(a)} against {shape_text(b)}")
         return [same_batch(a, b, SHAPES), *same_count(a[1:], b[1:], refusal)]
 
     def emit(self, e: Emission) -> Emitted:
         a, b = e.x
-        return Emitted((f"{e.y[0]} = ({a} - {b}{_like(e)}).square().sum() / (2 * {a}.shape[0])",))
+        return e.assign(f"({a} - {b}{_like(e)}).square().sum() / (2 * {a}.shape[0])")
 
 
 def _like(e: Emission) -> str:
@@ -335,15 +313,16 @@ class ContrastiveLoss(Loss):
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         a, b, similar = bottoms
         refusal = Refused(SHAPES, at="bottom[1]", why=f"{shape_text(a)} against {shape_text(b)}")
-        found = [same_batch(a, b, SHAPES), Condition(legacy(a, 1, 0), "==", legacy(b, 1, 1), refusal)]
-        for index, shape in enumerate((a, b)):
-            flat = Refused(f"a vector for each item is wanted, not {shape_text(shape)}", at=f"bottom[{index}]")
-            found += [Condition(legacy(shape, axis, index), "==", 1, flat) for axis in (2, 3)]
-        found += one_label(similar, 2)
+        whole = [planes(shape, self.type, f"bottom[{index}]") for index, shape in enumerate(bottoms)]
+        found = [same_batch(a, b, SHAPES), Condition(whole[0][1], "==", whole[1][1], refusal)]
+        for index in (0, 1):
+            flat = Refused(f"a vector for each item is wanted, not {shape_text(bottoms[index])}", at=f"bottom[{index}]")
+            found += [Condition(extent, "==", 1, flat) for extent in whole[index][2:]]
+        found += one_label(similar, self.type, 2)
         few = Refused(
             "label count does not match", at="bottom[2]", why=f"{shape_text(similar)} labels for {a[0]} pairs"
         )
-        return [*found, Condition(legacy(similar, 0, 2), ">=", a[0], few)]
+        return [*found, Condition(whole[2][0], ">=", a[0], few)]
 
     def emit(self, e: Emission) -> Emitted:
         old = True if self.legacy_version else None

@@ -20,11 +20,10 @@ from netcompile.layers.base import (
     Refused,
     Shape,
     Wish,
-    canonical_axis,
-    count,
     layer,
 )
 from netcompile.layers.params import Params
+from netcompile.layers.shapes import canonical_axis, count, planes
 
 LABELS = "label count does not match"
 SHAPES = "shapes differ"
@@ -54,19 +53,17 @@ class Loss(Measure):
 
 def ignored(p: Params) -> int | None:
     """``loss_param.ignore_label``; None where the file does not set it."""
-    s = p.sub("loss_param")
-    return int(s.get("ignore_label")) if s.has("ignore_label") else None
+    found: int | None = p.sub("loss_param").given("ignore_label")
+    return found
 
 
 def normalization(p: Params, default: str) -> str:
     """FULL, VALID, BATCH_SIZE or NONE; the old ``normalize`` counts only without ``normalization``."""
     s = p.sub("loss_param")
-    modern, legacy = s.has("normalization"), s.has("normalize")
-    if modern:
-        return str(s.get("normalization"))
-    if legacy:
-        return "VALID" if s.get("normalize") else "BATCH_SIZE"
-    return default
+    old, over = s.given("normalize"), s.given("normalization")
+    if over is not None:
+        return str(over)
+    return default if old is None else "VALID" if old else "BATCH_SIZE"
 
 
 def check_normalization(over: str) -> None:
@@ -118,21 +115,11 @@ def label_wishes(x: IntShape, label: IntShape, axis: int, index: int) -> Sequenc
     return ((*x[:axis], *x[axis + 1 :]),) if len(x) < 3 else ((*x[:axis], 1, *x[axis + 1 :]),)
 
 
-def legacy(shape: Shape, index: int, bottom: int) -> Dim:
-    """Caffe's num, channels, height, width (0 … 3): 1 where there is no such axis. Raises Refused."""
-    if len(shape) > 4:
-        raise Refused(
-            f"{len(shape)} axes, where Caffe's layer reads at most 4",
-            at=f"bottom[{bottom}]",
-            why="it asks for num, channels, height and width, which a blob of more axes does not have",
-        )
-    return shape[index] if index < len(shape) else 1
-
-
-def one_label(label: Shape, bottom: int = 1) -> list[Condition]:
-    """Channels, height and width of a label are 1: one label for each item."""
-    refusal = Refused(LABELS, at=f"bottom[{bottom}]", why=f"one label for each item is wanted, not {shape_text(label)}")
-    return [Condition(legacy(label, index, bottom), "==", 1, refusal) for index in (1, 2, 3)]
+def one_label(label: Shape, what: str, bottom: int = 1) -> list[Condition]:
+    """Channels, height and width of a label are 1: one label for each item. Raises Refused for more axes."""
+    at = f"bottom[{bottom}]"
+    refusal = Refused(LABELS, at=at, why=f"one label for each item is wanted, not {shape_text(label)}")
+    return [Condition(extent, "==", 1, refusal) for extent in planes(label, what, at)[1:]]
 
 
 @layer("Accuracy")
@@ -151,8 +138,7 @@ class Accuracy(Measure):
     @classmethod
     def read(cls, p: Params) -> Self:
         s = p.sub("accuracy_param")
-        ignore = int(s.get("ignore_label")) if s.has("ignore_label") else None
-        return cls(int(s.get("top_k")), int(s.get("axis")), ignore, max(p.tops, 1))
+        return cls(int(s.get("top_k")), int(s.get("axis")), s.given("ignore_label"), max(p.tops, 1))
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         x, label = bottoms

@@ -6,21 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from netcompile.layers.base import (
-    Arity,
-    Condition,
-    Emission,
-    Emitted,
-    Refused,
-    Shape,
-    call,
-    count,
-    layer,
-    literal,
-)
+from netcompile.layers.base import Arity, Condition, Emission, Emitted, Refused, Shape, layer
 from netcompile.layers.detection import boxes_agree
 from netcompile.layers.measure import Loss, normalization
 from netcompile.layers.params import Params, Section
+from netcompile.layers.shapes import count
+from netcompile.layers.source import call, literal
 
 
 @layer("MultiBoxLoss")
@@ -44,9 +35,7 @@ class MultiBoxLoss(Loss):
     @classmethod
     def read(cls, p: Params) -> Self:
         s = p.sub("multibox_loss_param")
-        classes = int(s.required("num_classes") or 0)
-        if s.has("num_classes") and classes < 1:
-            s.refuse("num_classes", "num_classes should not be less than 1", code="param-range")
+        classes = s.required_positive("num_classes")
         shared, mining = bool(s.get("share_location")), str(s.get("mining_type"))
         _check(s, classes, mining, shared)
         own = {
@@ -70,7 +59,7 @@ class MultiBoxLoss(Loss):
         for name, passes in zip(("locate", "classify"), p.message.all("propagate_down"), strict=False):
             own[name] = None if passes else "False"
         options = tuple((name, value) for name, value in own.items() if value is not None)
-        return cls(max(classes, 1), shared, str(s.get("code_type")), tuple((k, str(v)) for k, v in options))
+        return cls(classes, shared, str(s.get("code_type")), tuple((k, str(v)) for k, v in options))
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         truth = bottoms[3]
@@ -97,7 +86,7 @@ def _check(s: Section, classes: int, mining: str, shared: bool) -> None:
     if s.has("do_neg_mining") and bool(s.get("do_neg_mining")) != (mining != "NONE"):
         s.refuse("do_neg_mining", f"do_neg_mining contradicts mining_type {mining}", code="param-conflict")
     background = int(s.get("background_label_id"))
-    if (s.get("conf_loss_type") == "SOFTMAX" or mining != "NONE") and background >= max(classes, 1):
+    if (s.get("conf_loss_type") == "SOFTMAX" or mining != "NONE") and background >= classes:
         s.refuse("background_label_id", f"no class {background} of {classes}", code="param-range")
     if s.get("map_object_to_agnostic") and classes != 2:
         s.refuse("map_object_to_agnostic", f"map_object_to_agnostic needs 2 classes, not {classes}", code="param-range")

@@ -8,27 +8,41 @@ from math import prod
 from typing import ClassVar, Self
 
 from netcompile.caffemodel.recipe import Constant, Recipe, ScaledByFactor
-from netcompile.layers.activation import SameShape
 from netcompile.layers.base import (
     CHANNELS,
     ITEM,
     PLANE,
     BlobSpec,
+    Dim,
     Emission,
     Emitted,
     IntShape,
     Layer,
     Refused,
     Shape,
-    call,
     layer,
-    literal,
-    number,
 )
-from netcompile.layers.params import Params
+from netcompile.layers.kinds import SameShape
+from netcompile.layers.params import Params, Section, constant_filler
+from netcompile.layers.shapes import four_axes, number, planes
+from netcompile.layers.source import call, literal
 from netcompile.prototxt.message import Message
 
 MODULES = {2: "BatchNorm1d", 3: "BatchNorm1d", 4: "BatchNorm2d", 5: "BatchNorm3d"}  # by rank
+
+
+def refuse_negative(s: Section, field: str) -> None:
+    """Report a number below 0 that is added to a variance."""
+    if not s.get(field) >= 0:
+        s.refuse(field, f"{field} {s.get(field):g} is negative", code="param-range", why="it keeps the root real")
+
+
+def _channels(shape: Shape) -> Dim:
+    """How many channels BatchNorm's bottom has. Raises Refused where it has no axis of channels."""
+    if len(shape) < 2:
+        what = f"BatchNorm wants 2 axes or more, not {len(shape)}"
+        raise Refused(what, code="axis", at="bottom[0]", why="its channels lie on axis 1")
+    return shape[1]
 
 
 @layer("BatchNorm")
@@ -65,23 +79,16 @@ class BatchNorm(SameShape):
                     why="its blobs are not learned: Caffe wants lr_mult 0, or no param at all",
                     remedy="param { lr_mult: 0 }",
                 )
-        use = bool(s.get("use_global_stats")) if s.has("use_global_stats") else None
+        use: bool | None = s.given("use_global_stats")
         if use is None and p.own_phase:  # whatever the net's phase is
             use = not p.train
-        if not s.get("eps") >= 0:
-            s.refuse("eps", f"eps {s.get('eps'):g} is negative", code="param-range", why="it keeps the root real")
-        elif p.train and not use and s.get("eps") == 0:
+        refuse_negative(s, "eps")
+        if p.train and not use and s.get("eps") == 0:
             s.refuse("eps", "eps 0 in training", code="unsupported", why="PyTorch's batch normalisation wants more")
         return cls(s.get("eps"), s.get("moving_average_fraction"), use)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        if len(bottoms[0]) < 2:
-            raise Refused(
-                f"BatchNorm wants 2 axes or more, not {len(bottoms[0])}",
-                code="axis",
-                at="bottom[0]",
-                why="its channels lie on axis 1",
-            )
+        _channels(bottoms[0])
         return (bottoms[0],)
 
     def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
@@ -89,14 +96,13 @@ class BatchNorm(SameShape):
         return CHANNELS if fixed else None
 
     def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
-        channels = number(bottoms[0][1])
+        channels = number(_channels(bottoms[0]))
         return (BlobSpec("mean", (channels,)), BlobSpec("variance", (channels,)), BlobSpec("factor", (1,)))
 
     def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
         return prod(tops[0])
 
     def emit(self, e: Emission) -> Emitted:
-
         if e.train:
             return self._train(e)
         x, y = e.x[0], e.y[0]
@@ -107,9 +113,9 @@ class BatchNorm(SameShape):
         rank, channels = len(e.bottoms[0]), e.bottoms[0][1]
         eps = None if self.eps == BatchNorm.eps or literal(self.eps) == "1e-05" else literal(self.eps)
         make = call(f"nn.{MODULES.get(rank, 'BatchNorm1d')}", channels, eps=eps, affine="False")
-        statistics = f"self.{e.name}.running_mean, self.{e.name}.running_var"
         line = f"{y} = self.{e.name}({x})"
         if rank not in MODULES:
+            statistics = f"self.{e.name}.running_mean, self.{e.name}.running_var"
             line = f"{y} = {call('F.batch_norm', x, statistics, eps=literal(self.eps))}"
         return Emitted(
             (line,),
@@ -129,12 +135,8 @@ class BatchNorm(SameShape):
             fraction=literal(self.fraction) if literal(self.fraction) != "0.999" else None,
             use_global_stats=self.use_global_stats,
         )
-        return Emitted(
-            (f"{e.y[0]} = self.{e.name}({e.x[0]})",),
-            (f"self.{e.name} = {make}",),
-            ("normalisation.BatchNorm",),
-            tuple((f"{e.name}.{n}", e.take(i)) for i, n in enumerate(("mean", "variance", "factor"))),
-        )
+        line, init = f"{e.y[0]} = self.{e.name}({e.x[0]})", f"self.{e.name} = {make}"
+        return Emitted((line,), (init,), ("normalisation.BatchNorm",), e.entries(self.blobs(*e.bottoms)))
 
 
 @dataclass(frozen=True)
@@ -169,20 +171,11 @@ class ScaledBatchNorm(SameShape):
                 code="fork-reading",
                 why="NVCaffe takes a filler for the wish",
             )
-        one = Message.make("FillerParameter", type="constant", value=1.0)
-        return cls(
-            max(s.get("eps"), BatchNorm.eps),
-            s.get("moving_average_fraction"),
-            s.filler("scale_filler") or one,
-            s.filler("bias_filler"),
-        )
+        fillers = s.filler("scale_filler") or constant_filler(1.0), s.filler("bias_filler")
+        return cls(max(s.get("eps"), BatchNorm.eps), s.get("moving_average_fraction"), *fillers)
 
     def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
-        if len(bottoms[0]) < 2:
-            raise Refused(
-                "BatchNorm wants 2 axes or more", code="axis", at="bottom[0]", why="its channels lie on axis 1"
-            )
-        c = (number(bottoms[0][1]),)
+        c = (number(_channels(bottoms[0])),)
         statistics = BlobSpec("mean", c), BlobSpec("variance", c), BlobSpec("correction", (1,), role="correction")
         return (*statistics, BlobSpec("scale", c, self.scale_filler), BlobSpec("bias", c, self.bias_filler))
 
@@ -197,7 +190,6 @@ class ScaledBatchNorm(SameShape):
         return prod(tops[0])
 
     def emit(self, e: Emission) -> Emitted:
-
         me, c, rank = f"self.{e.name}", e.bottoms[0][1], len(e.bottoms[0])
         keys = {"running_mean": 0, "running_var": 1, "weight": 3, "bias": 4}
         tensors: list[tuple[str, Recipe]] = [(f"{e.name}.{key}", e.take(i)) for key, i in keys.items()]
@@ -236,23 +228,14 @@ class LRN(SameShape):
         s.ignore("engine")
         size = int(s.get("local_size"))
         if size % 2 == 0:
-            s.refuse(
-                "local_size",
-                f"local_size {size} is even",
-                code="param-range",
-                why="the window has its element in the middle",
-            )
+            why = "the window has its element in the middle"
+            s.refuse("local_size", f"local_size {size} is even", code="param-range", why=why)
             size += 1
         within = s.get("norm_region") == "WITHIN_CHANNEL"
         return cls(size, s.get("alpha"), s.get("beta"), s.get("k"), within)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        if len(bottoms[0]) != 4:
-            raise Refused(
-                f"LRN wants 4 axes, not {len(bottoms[0])}",
-                at="bottom[0]",
-                why="(batch, channels, height, width)",
-            )
+        four_axes(bottoms[0], "LRN")
         return (bottoms[0],)
 
     def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
@@ -292,14 +275,7 @@ class MVN(SameShape):
         return cls(bool(s.get("normalize_variance")), bool(s.get("across_channels")), s.get("eps"))
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        x = bottoms[0]
-        if len(x) > 4:
-            raise Refused(
-                f"MVN wants up to 4 axes, not {len(x)}",
-                at="bottom[0]",
-                why="(batch, channels, height, width)",
-            )
-        return ((*x, *(1,) * (4 - len(x))),)
+        return (planes(bottoms[0], "MVN"),)
 
     def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
         return ITEM if self.across else PLANE
@@ -311,7 +287,7 @@ class MVN(SameShape):
         x, y = e.x[0], e.y[0]
         lines = []
         if len(e.bottoms[0]) < 4:
-            lines.append(f"{y} = {x}[...{', None' * (4 - len(e.bottoms[0]))}]")
+            lines.append(f"{y} = {e.planes[0]}")
             x = y
         dim = (1, 2, 3) if self.across else (2, 3)
         if self.variance:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from netcompile.caffemodel.recipe import Constant, Recipe, Reshape
-from netcompile.layers.activation import SameShape
 from netcompile.layers.base import (
     CHANNELS,
     IDENTITY,
@@ -19,15 +18,14 @@ from netcompile.layers.base import (
     Emission,
     Emitted,
     Layer,
-    Refused,
     Shape,
-    as_planes,
     layer,
-    literal,
-    number,
-    planes,
 )
-from netcompile.layers.params import Params, Section
+from netcompile.layers.kinds import SameShape
+from netcompile.layers.normalisation import refuse_negative
+from netcompile.layers.params import Params, constant_filler
+from netcompile.layers.shapes import four_axes, number, planes
+from netcompile.layers.source import as_planes, literal
 from netcompile.prototxt.message import Message
 
 SEGNET_EPS = 1e-9
@@ -36,11 +34,6 @@ SEGNET_FIELDS = ("bn_mode",)
 TSN_FIELDS = ("slope_filler", "bias_filler", "frozen", "momentum", "eps", "engine")
 OLD_PSPNET_FIELDS = ("var_eps", "decay", "moving_average", "axis")
 SHARED_FIELDS = ("scale_filler", "shift_filler")  # SegNet's and the early PSPNet's
-
-
-def _refuse_negative(s: Section, field: str) -> None:
-    if not s.get(field) >= 0:
-        s.refuse(field, f"{field} {s.get(field):g} is negative", code="param-range", why="it keeps the root real")
 
 
 @layer("BN")
@@ -115,30 +108,18 @@ class BN(Layer):
                 remedy="slope_filler and bias_filler, or leave them out",
             )
             return cls()
+        if (tsn or early) and p.tops > 1:
+            p.refuse("top[1]", "this fork's BN makes one top", code="arity")
         if tsn:
             s.ignore("engine")
-            _refuse_negative(s, "eps")
-            if p.tops > 1:
-                p.refuse("top[1]", "this fork's BN makes one top", code="arity")
-            return cls(
-                "running",
-                "",
-                s.get("eps"),
-                s.get("momentum"),
-                bool(s.get("frozen")),
-                True,
-                1,
-                s.filler("slope_filler"),
-                s.filler("bias_filler"),
-                trains=own,
-            )
+            refuse_negative(s, "eps")
+            numbers = s.get("eps"), s.get("momentum"), bool(s.get("frozen"))
+            return cls("running", "", *numbers, True, 1, s.filler("slope_filler"), s.filler("bias_filler"), trains=own)
         scale, shift = s.filler("scale_filler"), s.filler("shift_filler")
         if early:
             if s.get("axis") not in (1, 2):
                 s.refuse("axis", f"BN along axis {s.get('axis')}", code="axis", why="this fork's BN takes axis 1 or 2")
-            if p.tops > 1:
-                p.refuse("top[1]", "this fork's BN makes one top", code="arity")
-            _refuse_negative(s, "var_eps")
+            refuse_negative(s, "var_eps")
             decay, running = s.get("decay"), bool(s.get("moving_average"))
             axis = int(s.get("axis"))
             return cls("early", "", s.get("var_eps"), 1 - decay, False, running, 1, scale, shift, axis, own)
@@ -167,11 +148,10 @@ class BN(Layer):
         if self.kind == "segnet":
             return own
         # A frozen layer's variance begins as 1, any other's as 0.
-        one = Message.make("FillerParameter", type="constant", value=1.0) if self.frozen else None
+        one = constant_filler(1.0) if self.frozen else None
         return (*own, BlobSpec("running_mean", shape), BlobSpec("running_var", shape, one))
 
     def emit(self, e: Emission) -> Emitted:
-
         c, rank = self.channels(e.bottoms[0]), len(e.bottoms[0])
         me, x, y, eps = f"self.{e.name}", e.x[0], e.y[0], literal(self.eps)
         lines: list[str] = []
@@ -181,10 +161,8 @@ class BN(Layer):
             x = f"{x}.transpose(1, 2)"
         functions: tuple[str, ...] = ()
         affine = f"{me}.weight, {me}.bias"
-        keys = ["weight", "bias"] if self.kind == "segnet" else ["weight", "bias", "running_mean", "running_var"]
-        tensors: list[tuple[str, Recipe]] = [
-            (f"{e.name}.{key}", Reshape(e.take(i), (c,))) for i, key in enumerate(keys)
-        ]
+        entries = e.entries(self.blobs(*e.bottoms))
+        tensors: list[tuple[str, Recipe]] = [(key, Reshape(recipe, (c,))) for key, recipe in entries]
         train = e.train if self.trains is None else self.trains
         batch = train and not self.frozen if self.running or train else self.kind == "early"
         if self.kind == "segnet":
@@ -241,8 +219,7 @@ class LRNMap(SameShape):
         return cls(size, s.get("alpha"), s.get("beta"))
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
-        if len(bottoms[0]) != 4:
-            raise Refused(f"LRNMap wants 4 axes, not {len(bottoms[0])}", at="bottom[0]")
+        four_axes(bottoms[0], "LRNMap")
         return ()
 
     def expression(self, x: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from ast import literal_eval
 from typing import Any
@@ -25,7 +26,7 @@ def read_mapping(text: str) -> dict[str, Any] | None:
         joined = joined[1:-1]
     entries = [_unquoted_key(line) for line in joined.splitlines() if line.strip()]
     quoted = re.sub(r"([,{]\s*)([A-Za-z_]\w*)\s*:", r"\1'\2':", ", ".join(e.rstrip().rstrip(",") for e in entries))
-    found = _literal("{" + quoted + "}")
+    found = read_literal("{" + quoted + "}")
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         return None
     return found
@@ -45,13 +46,22 @@ def _block_lists(text: str) -> str:
 
 
 def _unquoted_key(line: str) -> str:
-
     return re.sub(r"^\s*([A-Za-z_]\w*)\s*:", r"'\1':", line)
 
 
-def _literal(text: str) -> Any:
+def read_literal(text: str) -> Any:
+    """A Python or JSON literal; None for anything else. Nothing is evaluated.
 
+    >>> read_literal("{'mean': (104, 117, 123), 'split': 'val'}")["mean"]
+    (104, 117, 123)
+    >>> read_literal("__import__('os').getcwd()") is None
+    True
+    """
     try:
-        return literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return literal_eval(text.strip())
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        pass
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
         return None

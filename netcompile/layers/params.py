@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 from netcompile.diagnostics.diagnostic import Diagnostic, Severity
@@ -10,25 +11,19 @@ from netcompile.diagnostics.nearest import did_you_mean, nearest
 from netcompile.diagnostics.source import Span
 from netcompile.diagnostics.text import shape_text
 from netcompile.prototxt.message import Message
+from netcompile.prototxt.schema import FieldType
 
 # Fields that every layer has and that the graph builder reads itself.
 COMMON = frozenset(
-    [
-        "name",
-        "type",
-        "bottom",
-        "top",
-        "phase",
-        "loss_weight",
-        "param",
-        "blobs",
-        "propagate_down",
-        "include",
-        "exclude",
-    ]
+    ("name", "type", "bottom", "top", "phase", "loss_weight", "param", "blobs", "propagate_down", "include", "exclude")
 )
 
 FILLERS = ("constant", "uniform", "gaussian", "positive_unitball", "xavier", "msra", "bilinear")
+
+
+def constant_filler(value: float) -> Message:
+    """The filler that makes every number of a blob `value`, for blobs that do not begin as 0."""
+    return Message.make("FillerParameter", type="constant", value=value)
 
 
 def filler_mistake(filler: Message, shape: Sequence[int]) -> tuple[str, str, str] | None:
@@ -80,9 +75,17 @@ class Section:
         self.read.add(field)
         return self.message.all(field)
 
+    def given(self, field: str) -> Any:
+        """The field's value where the file sets it, else None."""
+        return self.get(field) if self.has(field) else None
+
     def ignore(self, *fields: str) -> None:
         """Fields that change nothing here (``engine``), read so that they are not reported."""
         self.read.update(fields)
+
+    def ignore_all(self) -> None:
+        """Report no field of this section as unread."""
+        self.ignore(*(entry.field.name for entry in self.message.entries))
 
     def filler(self, field: str, used: bool = True) -> Message | None:
         """The filler message, if the file has one and there is a blob to fill; an unknown type is reported."""
@@ -99,13 +102,44 @@ class Section:
             )
         return found
 
-    def positive(self, field: str, default: int = 1) -> int:
-        """An integer ≥ 1; anything less is reported."""
-        value = int(self.get(field) or 0) if self.has(field) or self.get(field) is not None else default
-        if value < 1:
-            self.refuse(field, f"{field} must be at least 1, not {value}", code="param-range")
-            return default
-        return value
+    def fillers(self, bias: bool = True) -> tuple[Message | None, Message | None]:
+        """The fillers of the weights and of the bias, if there is a `bias`; each None where the file has none."""
+        return self.filler("weight_filler"), self.filler("bias_filler", used=bias)
+
+    def positive(self, field: str, why: str = "") -> int:
+        """An integer ≥ 1, 1 if the field has neither value nor default; anything less is reported, and 1 returned."""
+        value = self.get(field)
+        if value is None or value >= 1:
+            return int(value or 1)
+        self.refuse(field, f"{field} must be positive, not {value}", code="param-range", why=why)
+        return 1
+
+    def required_positive(self, field: str, why: str = "") -> int:
+        """An integer ≥ 1 that the file must give; its absence, and anything less, is reported, and 1 returned."""
+        self.required(field)
+        return self.positive(field, why) if self.has(field) else 1
+
+    def positive_numbers(self, field: str) -> list[float]:
+        """Positive, finite numbers of a repeated field, one at least; anything else is reported, and gives []."""
+        values = [float(v) for v in self.all(field)]
+        if not values:
+            self.refuse("", f"no {field}", code="param-missing", remedy=f"{self.name} {{ {field}: … }}")
+        if not all(0 < v < inf for v in values):
+            self.refuse(field, f"{field} must be positive and finite", code="param-range")
+            return []
+        return values
+
+    def renamed(self, field: str, old: str) -> str:
+        """Which of the two names of a field the file uses, `field` where neither; both together are reported."""
+        if self.has(field) and self.has(old):
+            self.refuse(
+                old,
+                f"{field} and {old} together",
+                code="param-conflict",
+                why=f"{old} is the old name of {field}",
+                remedy=f"keep {field}",
+            )
+        return old if self.has(old) else field
 
     def required(self, field: str, what: str = "", why: str = "") -> Any:
         """The field's value; its absence is reported, and the default returned."""
@@ -121,11 +155,8 @@ class Section:
 
     def refuse(self, field: str, what: str, *, code: str = "param", why: str = "", remedy: str = "") -> None:
         """Report a mistake at a field of this section (at the section itself if the field is not set)."""
-        message = self.message
-        if field and message.has(field):
-            span = message.span_of(field)
-        else:
-            span = self._owner.name_span(self.name)
+        given = field and self.message.has(field)
+        span = self.message.span_of(field) if given else self._owner.name_span(self.name)
         self._owner.report(span, what, code=code, why=why, remedy=remedy)
 
 
@@ -155,7 +186,7 @@ class Params:
         return section
 
     def ignore_all(self) -> None:
-        """Report no field of the layer as unread: what the layer means is nobody's business here."""
+        """Report no field of the layer as unread, for layers whose parameters are not needed here."""
         self.ignored.update(entry.field.name for entry in self.message.entries)
 
     def has(self, name: str) -> bool:
@@ -177,55 +208,50 @@ class Params:
         """Report a mistake at a field of the layer itself."""
         self.report(locate(self.message, at), what, code=code, why=why, remedy=remedy)
 
+    def refuse_in_place(self) -> None:
+        """Report a layer that names one blob as its bottom and its top, where Caffe wants two."""
+        bottoms, tops = self.message.all("bottom"), self.message.all("top")
+        if bottoms and tops and bottoms[0] == tops[0]:
+            self.refuse(
+                "top",
+                f"{self.type} does not work in place",
+                code="in-place",
+                why=f"bottom and top are both '{tops[0]}'",
+                remedy="give the top a name of its own",
+            )
+
     def note(
         self, at: str, what: str, *, code: str, why: str = "", remedy: str = "", severity: Severity = "warning"
     ) -> None:
-        """Say something that is no mistake."""
+        """Add a diagnostic that is no error: a warning, or what `severity` says."""
         self.notes.append(Diagnostic(code, what, locate(self.message, at), why=why, remedy=remedy, severity=severity))
 
     def unread(self) -> list[Diagnostic]:
-        """Fields that are set and that the layer's class never looked at: reported, since they do nothing."""
+        """A warning for each field that is set and that the layer's class never read: it has no effect."""
         found = []
         for entry in self.message.entries:
             name = entry.field.name
+            section = self.sections.get(name)
             if name in COMMON or name in self.ignored:
                 continue
-            if name not in self.sections:
-                fork = entry.field.fork
-                found.append(
-                    Diagnostic(
-                        "unused-param",
-                        f"{name} of {fork}'s Caffe is not carried out"
-                        if fork
-                        else f"{name} does nothing in a {self.type} layer",
-                        self.message.name_span_of(name),
-                        severity="warning",
-                        why=f"what that fork's {self.type} layer makes of it may differ from what is computed here"
-                        if fork
-                        else "Caffe ignores it as well",
-                        remedy="" if fork else "remove it, or check the layer's type",
-                    )
-                )
+            if section is None:
+                what, why = f"{name} does nothing in a {self.type} layer", "Caffe ignores it as well"
+                remedy = "remove it, or check the layer's type"
+                found.append(self._unread(self.message, entry.field, what, why, remedy))
                 continue
-            section = self.sections[name]
             for inner in section.message.entries:
-                field = inner.field
-                if field.name in section.read:
-                    continue
-                found.append(
-                    Diagnostic(
-                        "unused-param",
-                        f"{field.name} of {field.fork}'s Caffe is not carried out"
-                        if field.fork
-                        else f"{field.name} does nothing here",
-                        section.message.name_span_of(field.name),
-                        severity="warning",
-                        why=f"what that fork's {self.type} layer makes of it may differ from what is computed here"
-                        if field.fork
-                        else f"a {self.type} layer does not read it",
-                    )
-                )
+                if inner.field.name not in section.read:
+                    what, why = f"{inner.field.name} does nothing here", f"a {self.type} layer does not read it"
+                    found.append(self._unread(section.message, inner.field, what, why))
         return found
+
+    def _unread(self, message: Message, field: FieldType, what: str, why: str, remedy: str = "") -> Diagnostic:
+        """The warning for one unread field; a field of a fork has its own text, since there it may have an effect."""
+        if field.fork:
+            what, remedy = f"{field.name} of {field.fork}'s Caffe is not carried out", ""
+            why = f"what that fork's {self.type} layer makes of it may differ from what is computed here"
+        at = message.name_span_of(field.name)
+        return Diagnostic("unused-param", what, at, severity="warning", why=why, remedy=remedy)
 
 
 def locate(message: Message, at: str) -> Span:

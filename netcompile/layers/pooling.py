@@ -9,23 +9,11 @@ from typing import ClassVar, Self
 
 from netcompile.algebra.coords import AxisMap
 from netcompile.algebra.size import pool_size
-from netcompile.layers.base import (
-    PLANE,
-    Arity,
-    Axes,
-    Dim,
-    Emission,
-    Emitted,
-    IntShape,
-    Layer,
-    Reach,
-    Refused,
-    Shape,
-    call,
-    layer,
-    literal,
-)
+from netcompile.layers.base import PLANE, Arity, Axes, Dim, Emission, Emitted, IntShape, Layer, Reach, Shape, layer
+from netcompile.layers.convolution import refuse_both
 from netcompile.layers.params import Params, Section
+from netcompile.layers.shapes import four_axes
+from netcompile.layers.source import call, literal
 
 Pair = tuple[int, int]
 
@@ -38,13 +26,7 @@ def window(s: Section, name: str, stem: str, least: int) -> Pair | None:
     high, wide = f"{stem}_h", f"{stem}_w"
     both, either = s.has(high) and s.has(wide), s.has(high) or s.has(wide)
     if s.has(name) and (both or (either and stem != "kernel")):
-        s.refuse(
-            name,
-            f"{name} and {high}/{wide} together",
-            code="param-conflict",
-            why="Caffe takes one form or the other",
-            remedy=f"keep {name}, or {high} and {wide}",
-        )
+        refuse_both(s, name, high, wide)
     if either and not both and not s.has(name):
         field, missing = (high, wide) if s.has(high) else (wide, high)
         what = f"no kernel size: {field} without {missing}" if stem == "kernel" else f"{field} without {missing}"
@@ -138,8 +120,7 @@ class Pooling(Layer):
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         x = bottoms[0]
-        if len(x) != 4:
-            raise Refused(f"Pooling wants 4 axes, not {len(x)}", at="bottom[0]", why="(batch, channels, height, width)")
+        four_axes(x, "Pooling")
         spatial = (1, 1) if self.kernel is None else (self.extent(x[2], 0), self.extent(x[3], 1))
         return ((x[0], x[1], *spatial),) * (2 if self.mask else 1)
 
@@ -206,9 +187,7 @@ class Pooling(Layer):
             function = "F.max_pool2d" if self.method == "MAX" else "F.avg_pool2d"
             make = call(function, x, kernel_size=kernel, stride=stride, padding=padding, ceil_mode=ceil,
                         return_indices="True" if self.mask else None)  # fmt: skip
-            if not self.mask:
-                return Emitted((f"{y} = {make}",))
-            return Emitted((f"{y}, {e.y[1]} = {make}",))
+            return Emitted((f"{', '.join(e.y)} = {make}",))
         windows = (x, self.kernel, self.stride, self.pad, self._end())
         if self.method == "MAX":
             return replace(e, y=(y, e.y[1] if self.mask else "_")).call("pooling.caffe_max_pool", *windows)

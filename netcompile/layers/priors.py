@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from math import inf, sqrt
 from typing import ClassVar, Self
 
-from netcompile.layers.base import Arity, Dim, Emission, Emitted, Layer, Refused, Shape, layer, literal, volume
+from netcompile.layers.base import Arity, Emission, Emitted, Layer, Shape, layer
 from netcompile.layers.params import Params, Section
+from netcompile.layers.shapes import planes, volume
+from netcompile.layers.source import literal
 from netcompile.prototxt.schema import float32
 
 Sizes = tuple[tuple[float, float], ...]  # (width, height) in pixels
@@ -41,16 +43,6 @@ def _variance(s: Section) -> tuple[float, ...]:
     if any(v <= 0 for v in variance):
         s.refuse("variance", "variance must be positive", code="param-range")
     return variance
-
-
-def _positive(s: Section, field: str) -> list[float]:
-    sizes = [float(v) for v in s.all(field)]
-    if not sizes:
-        s.refuse("", f"no {field}", code="param-missing", remedy=f"prior_box_param {{ {field}: … }}")
-    if not all(0 < v < inf for v in sizes):
-        s.refuse(field, f"{field} must be positive and finite", code="param-range")
-        return []
-    return sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,37 +79,25 @@ class Priors(Layer):
         )
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        grid = _grid(bottoms[0], 0)
-        _grid(bottoms[1], 1)
-        return ((1, 2, volume(grid) * len(self.boxes) * 4),)
+        planes(bottoms[1], self.type, "bottom[1]")
+        return ((1, 2, volume(planes(bottoms[0], self.type)[2:]) * len(self.boxes) * 4),)
 
     def emit(self, e: Emission) -> Emitted:
-        x, image = e.x
         # Caffe reads height and width as 1 where a blob has fewer axes.
-        missing = 4 - len(e.bottoms[0])
-        x += f"[..., {', '.join(['None'] * missing)}]" if missing else ""
-        size = f"{image}.shape[2:]" if len(e.bottoms[1]) == 4 else str(_grid(e.bottoms[1], 1))
+        x, image = e.planes[0], e.x[1]
+        size = f"{image}.shape[2:]" if len(e.bottoms[1]) == 4 else str(planes(e.bottoms[1], self.type)[2:])
         size = size if self.image is None else _pair_text(self.image)
         boxes = "[" + ", ".join(f"({w!r}, {h!r})" for w, h in self.boxes) + "]"
-        variance = "[" + ", ".join(literal(v) for v in self.variance) + "]"
         return e.call(
             "detection.prior_boxes",
             x,
             size,
             boxes,
-            variance,
+            literal(list(self.variance)),
             step=_pair_text(self.step) if self.step else None,
             offset=literal(self.offset) if self.offset != 0.5 else None,
             clip=True if self.clip else None,
         )
-
-
-def _grid(shape: Shape, index: int) -> tuple[Dim, Dim]:
-    """Height and width, 1 where there is no such axis. Raises Refused."""
-    if len(shape) > 4:
-        raise Refused(f"{len(shape)} axes, where Caffe's layer reads at most 4", at=f"bottom[{index}]")
-    height, width = (*shape, 1, 1, 1, 1)[2:4]
-    return height, width
 
 
 def _pair_text(pair: tuple[float, float]) -> str:
@@ -128,8 +108,7 @@ def _pair_text(pair: tuple[float, float]) -> str:
 @layer("PriorBox")
 @dataclass(frozen=True, slots=True)
 class PriorBox(Priors):
-    """Squares of each min_size and of √(min_size · max_size), and min_size · √r by min_size / √r for each ratio
-    r.
+    """Squares of each min_size and of √(min_size · max_size), and min_size · √r by min_size / √r for each ratio r.
 
     Sizes lose their fraction, as in SSD's code; the forks that keep it have no field that tells them apart.
     """
@@ -138,7 +117,7 @@ class PriorBox(Priors):
 
     @classmethod
     def sizes(cls, p: Params, s: Section) -> Sizes:
-        least, most = _positive(s, "min_size"), [float(v) for v in s.all("max_size")]
+        least, most = s.positive_numbers("min_size"), [float(v) for v in s.all("max_size")]
         if most and len(most) != len(s.all("min_size")):
             s.refuse("max_size", f"{len(most)} max_size for {len(least)} min_size", code="param-count")
             most = []
@@ -192,7 +171,7 @@ class PriorBoxClustered(Priors):
 
     @classmethod
     def sizes(cls, p: Params, s: Section) -> Sizes:
-        wide, high = _positive(s, "width"), _positive(s, "height")
+        wide, high = s.positive_numbers("width"), s.positive_numbers("height")
         if wide and high and len(wide) != len(high):
             s.refuse("height", f"{len(high)} heights for {len(wide)} widths", code="param-count")
             return ()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor, inf, sqrt
+from math import floor, sqrt
 from typing import Any, ClassVar, Self
 
-from netcompile.layers.base import Arity, Condition, Emission, Emitted, Layer, Refused, Shape, count, layer, literal
+from netcompile.layers.base import Arity, Condition, Emission, Emitted, Layer, Refused, Shape, layer
 from netcompile.layers.param_str import read_mapping
 from netcompile.layers.params import Params
+from netcompile.layers.shapes import count
+from netcompile.layers.source import literal
 
 Anchors = tuple[tuple[float, float, float, float], ...]  # x1, y1, x2, y2 around the cell at 0
 # py-faster-rcnn's configuration in phase TRAIN and TEST: boxes before and after suppression.
@@ -60,6 +62,8 @@ class Proposals(Layer):
     sized_by_values: ClassVar[bool] = True
     one_image: ClassVar[bool] = True
     rows: ClassVar[tuple[Shape, Shape]] = ((1, 5), (1, 1))  # of one box and of its score
+    extra: ClassVar[str] = ""
+    forms: ClassVar[tuple[str, str]] = ("", "[:, None]")  # what gives a top the fork's axes
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         scores, offsets, image = bottoms
@@ -90,9 +94,6 @@ class Proposals(Layer):
         lines = [f"{rois}, {scores} = propose({', '.join(e.x)}, [{rows}], {options}{self.extra})"]
         lines += [f"{name} = {name}{reshape}" for name, reshape in zip(e.y, self.forms, strict=False) if reshape]
         return Emitted(tuple(lines), functions=("proposals.propose",))
-
-    extra: ClassVar[str] = ""
-    forms: ClassVar[tuple[str, str]] = ("", "[:, None]")  # what gives a top the fork's axes
 
 
 @layer("Python:rpn.proposal_layer.ProposalLayer")
@@ -154,32 +155,14 @@ class PvanetProposals(Proposals):
     @classmethod
     def read(cls, p: Params) -> Self:
         s = p.sub("proposal_param")
-        found: list[list[float]] = []
-        for field in ("ratio", "scale"):
-            values = [float(v) for v in s.all(field)]
-            if not values:
-                s.refuse("", f"no {field}", code="param-missing", remedy=f"proposal_param {{ {field}: … }}")
-            fine = all(0 < v < inf for v in values)
-            if not fine:
-                s.refuse(field, f"{field} must be positive and finite", code="param-range")
-            found.append(values if values and fine else [1.0])
-        whole = {f: int(s.get(f)) for f in ("base_size", "feat_stride", "pre_nms_topn", "post_nms_topn")}
-        for field, value in whole.items():
-            if value < 1:
-                s.refuse(field, f"{field} must be positive", code="param-range")
-        return cls(
-            anchors_of(found[0], found[1], max(whole["base_size"], 1), half_up=True),
-            max(whole["feat_stride"], 1),
-            max(whole["pre_nms_topn"], 1),
-            max(whole["post_nms_topn"], 1),
-            s.get("nms_thresh"),
-            s.get("min_size"),
-        )
+        ratios, scales = s.positive_numbers("ratio") or [1.0], s.positive_numbers("scale") or [1.0]
+        anchors = anchors_of(ratios, scales, s.positive("base_size"), half_up=True)
+        stride, before, after = (s.positive(field) for field in ("feat_stride", "pre_nms_topn", "post_nms_topn"))
+        return cls(anchors, stride, before, after, s.get("nms_thresh"), s.get("min_size"))
 
 
 def literals(p: Params, known: tuple[str, ...]) -> dict[str, Any] | None:
     """What param_str says, with unknown names reported; None, and a mistake, where it is no mapping."""
-
     s = p.sub("python_param")
     s.ignore("module", "layer", "share_in_parallel")
     given = read_mapping(str(s.get("param_str") or ""))

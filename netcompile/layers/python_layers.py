@@ -26,7 +26,6 @@ class RoIData(Python):
 
     @classmethod
     def read(cls, p: Params) -> Self:
-
         p.sub("python_param").ignore("module", "layer", "param_str", "share_in_parallel")
         if p.tops == 3:
             return cls((None, (1, 3), (1, 5)))

@@ -9,7 +9,7 @@ loading; to carry a state from batch to batch, which Caffe does by itself, is wh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from netcompile.diagnostics.text import shape_text
@@ -24,12 +24,11 @@ from netcompile.layers.base import (
     Refused,
     Shape,
     Wish,
-    call,
-    count,
     layer,
-    same_shape,
 )
 from netcompile.layers.params import Params
+from netcompile.layers.shapes import count, same_shape
+from netcompile.layers.source import call
 from netcompile.prototxt.message import Message
 
 
@@ -47,21 +46,17 @@ class _Recurrent(Layer):
     counts_every_gradient: ClassVar[bool] = True
     states: ClassVar[tuple[str, ...]] = ()  # what goes from one step to the next
     gates: ClassVar[int] = 1  # numbers that a step computes for each output
-    function: ClassVar[str] = ""
-    texts: ClassVar[tuple[str, ...]] = ()
+    function: ClassVar[str] = ""  # of the prelude
 
     @classmethod
     def read(cls, p: Params) -> Self:
         s = p.sub("recurrent_param")
         s.ignore("debug_info")
-        outputs, expose = int(s.get("num_output") or 0), bool(s.get("expose_hidden"))
-        if outputs < 1:
-            s.refuse("num_output", "num_output must be positive", code="param-range", why="it is the state's width")
+        outputs, expose = s.positive("num_output", "it is the state's width"), bool(s.get("expose_hidden"))
         exposed = len(cls.states) if expose else 0
         cls._count(p, "bottom", p.bottoms, 2 + exposed, 3 + exposed, expose)
         cls._count(p, "top", p.tops, 1 + exposed, 1 + exposed, expose)
-        fillers = s.filler("weight_filler"), s.filler("bias_filler")
-        return cls(max(outputs, 1), p.bottoms > 2 + exposed, expose, *fillers)
+        return cls(outputs, p.bottoms > 2 + exposed, expose, *s.fillers())
 
     @classmethod
     def _count(cls, p: Params, kind: str, have: int, least: int, most: int, expose: bool) -> None:
@@ -79,21 +74,15 @@ class _Recurrent(Layer):
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         x, cont = bottoms[:2]
         if len(x) < 3:
-            raise Refused(
-                f"{self.type} wants at least 3 axes, not {len(x)}",
-                at="bottom[0]",
-                why="(steps, streams, features …)",
-            )
+            what = f"{self.type} wants at least 3 axes, not {len(x)}"
+            raise Refused(what, at="bottom[0]", why="(steps, streams, features …)")
         found = same_shape(x[:2], cont, "cont must be steps × streams", why=f"{shape_text(cont)} for {shape_text(x)}")
         rest = list(enumerate(bottoms))[2:]
         if self.static:
             index, static = rest.pop(0)
             if len(static) < 2:
-                raise Refused(
-                    f"a static input wants at least 2 axes, not {len(static)}",
-                    at=f"bottom[{index}]",
-                    why="(streams, features …)",
-                )
+                what = f"a static input wants at least 2 axes, not {len(static)}"
+                raise Refused(what, at=f"bottom[{index}]", why="(streams, features …)")
             why = f"{shape_text(static)} for {x[1]} streams"
             streams = Refused("the static input must have one row per stream", at=f"bottom[{index}]", why=why)
             found.append(Condition(static[0], "==", x[1], streams))
@@ -149,11 +138,10 @@ class _Recurrent(Layer):
         rest = list(e.x[2:])
         extra = {"static": rest.pop(0)} if self.static else {}
         extra |= dict(zip(self.states, rest, strict=False))
-        make = call(self.function, f"self.{e.name}", *e.x[:2], **extra)
-        line = f"{', '.join(e.y)} = {make}" + ("" if self.expose else "[0]")
-        tensors = tuple((f"{e.name}.{name}", e.take(index)) for index, name in enumerate(names))
+        made = e.call(self.function, f"self.{e.name}", *e.x[:2], **extra)
+        line = made.forward[0] + ("" if self.expose else "[0]")
         init = f"self.{e.name} = nn.ModuleDict({{{', '.join(linear)}}})"
-        return Emitted((line,), (init,), self.texts, tensors)
+        return replace(made, forward=(line,), init=(init,), tensors=e.entries(specs))
 
 
 @layer("LSTM")
@@ -163,8 +151,7 @@ class LSTM(_Recurrent):
 
     states: ClassVar[tuple[str, ...]] = ("h", "c")
     gates: ClassVar[int] = 4
-    function: ClassVar[str] = "caffe_lstm"
-    texts: ClassVar[tuple[str, ...]] = ("recurrent.caffe_lstm",)
+    function: ClassVar[str] = "recurrent.caffe_lstm"
 
 
 @layer("RNN")
@@ -174,8 +161,7 @@ class RNN(_Recurrent):
 
     arity: ClassVar[Arity] = Arity(bottoms=(2, 4), tops=(1, 2))
     states: ClassVar[tuple[str, ...]] = ("h",)
-    function: ClassVar[str] = "caffe_rnn"
-    texts: ClassVar[tuple[str, ...]] = ("recurrent.caffe_rnn",)
+    function: ClassVar[str] = "recurrent.caffe_rnn"
 
     def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
         n = self.outputs
@@ -190,7 +176,7 @@ class Recurrent(_Recurrent):
 
     @classmethod
     def read(cls, p: Params) -> Self:
-        p.sub("recurrent_param").ignore(*(entry.field.name for entry in p.message.get("recurrent_param").entries))
+        p.sub("recurrent_param").ignore_all()
         p.refuse(
             "type",
             "Recurrent is abstract",
@@ -215,17 +201,12 @@ class LSTMUnit(Layer):
         cell, gates, _ = bottoms
         found = []
         for index, shape in enumerate(bottoms):
-            one = Refused(
-                "LSTMUnit computes one step", at=f"bottom[{index}]", why=f"the first axis of {shape_text(shape)}"
-            )
-            why = f"{shape_text(shape)} for {cell[1]} streams"
-            streams = Refused("streams differ", at=f"bottom[{index}]", why=why)
+            at, text = f"bottom[{index}]", shape_text(shape)
+            one = Refused("LSTMUnit computes one step", at=at, why=f"the first axis of {text}")
+            streams = Refused("streams differ", at=at, why=f"{text} for {cell[1]} streams")
             found += [Condition(shape[0], "==", 1, one), Condition(shape[1], "==", cell[1], streams)]
-        four = Refused(
-            f"{gates[2]} gates for a cell of {cell[2]}",
-            at="bottom[1]",
-            why="there are four gates for each number",
-        )
+        what, why = f"{gates[2]} gates for a cell of {cell[2]}", "there are four gates for each number"
+        four = Refused(what, at="bottom[1]", why=why)
         return [*found, Condition(gates[2], "==", cell[2] * 4, four)]
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:

@@ -20,47 +20,49 @@ from netcompile.layers.base import (
     Layer,
     Refused,
     Shape,
-    canonical_axis,
     layer,
-    literal,
-    volume,
 )
+from netcompile.layers.kinds import AlongAxis
 from netcompile.layers.params import Params
+from netcompile.layers.shapes import canonical_axis, volume
+from netcompile.layers.source import literal
 
 
 @layer("Reduction")
 @dataclass(frozen=True, slots=True)
-class Reduction(Layer):
+class Reduction(AlongAxis):
     """Sum, sum of absolute values, sum of squares or mean over all axes from `axis` on, times `coeff`."""
 
     operation: str = "SUM"
-    axis: int = 0
     coeff: float = 1.0
 
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    at: ClassVar[str] = "reduction_param.axis"
 
     @classmethod
     def read(cls, p: Params) -> Self:
         s = p.sub("reduction_param")
-        return cls(s.get("operation"), int(s.get("axis")), s.get("coeff"))
+        return cls(int(s.get("axis")), s.get("operation"), s.get("coeff"))
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        return (bottoms[0][: canonical_axis(self.axis, len(bottoms[0]), "reduction_param.axis")],)
+        return (bottoms[0][: self.along(bottoms[0])],)
 
     def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
-        return range(canonical_axis(self.axis, len(bottoms[0]), "reduction_param.axis"), len(bottoms[0]))
+        return range(self.along(bottoms[0]), len(bottoms[0]))
+
+    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
+        return None
 
     def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
         return prod(bottoms[0])
 
     def emit(self, e: Emission) -> Emitted:
         rank = len(e.bottoms[0])
-        axis = canonical_axis(self.axis, rank, "reduction_param.axis")
+        axis = self.along(e.bottoms[0])
         axes = tuple(range(axis, rank))
         dim = f"dim={axes[0] if len(axes) == 1 else axes}" if axis else ""
         operand = {"ASUM": f"{e.x[0]}.abs()", "SUMSQ": f"{e.x[0]}.square()"}.get(self.operation, e.x[0])
         text = f"{operand}.{'mean' if self.operation == 'MEAN' else 'sum'}({dim})"
-        return Emitted((f"{e.y[0]} = {text if self.coeff == 1 else f'{literal(self.coeff)} * {text}'}",))
+        return e.assign(f"{text if self.coeff == 1 else f'{literal(self.coeff)} * {text}'}")
 
 
 @layer("ArgMax")
@@ -77,14 +79,12 @@ class ArgMax(Layer):
     top_k: int = 1
     values: bool = False
 
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     family: ClassVar[str] = "prediction"
 
     @classmethod
     def read(cls, p: Params) -> Self:
         s = p.sub("argmax_param")
-        axis = int(s.get("axis")) if s.has("axis") else None
-        return cls(axis, s.positive("top_k"), bool(s.get("out_max_val")))
+        return cls(s.given("axis"), s.positive("top_k"), bool(s.get("out_max_val")))
 
     def along(self, rank: int) -> int | None:
         """The axis, counted from 0; None for the whole item."""
@@ -184,11 +184,8 @@ class Filter(Layer):
         at = f"bottom[{len(data)}]"
         if not selector:
             raise Refused("the selector of a Filter has no axis", at=at)
-        flat = Refused(
-            "the selector of a Filter has one number for each item",
-            at=at,
-            why=f"its shape is {shape_text(selector)}",
-        )
+        what = "the selector of a Filter has one number for each item"
+        flat = Refused(what, at=at, why=f"its shape is {shape_text(selector)}")
         found = [Condition(d, "==", 1, flat) for d in selector[1:]]
         for index, shape in enumerate(data):
             if not shape:
@@ -206,8 +203,6 @@ class Filter(Layer):
     def emit(self, e: Emission) -> Emitted:
         *data, selector = e.x
         chosen = f"{selector}.flatten() != 0" if len(e.bottoms[-1]) > 1 else f"{selector} != 0"
-        if len(data) == 1:
-            return Emitted((f"{e.y[0]} = {data[0]}[{chosen}]",))
         items = ", ".join(f"{x}[{chosen}]" for x in data)
         return Emitted((f"{', '.join(e.y)} = {items}",))
 
@@ -233,4 +228,4 @@ class BatchReindex(Layer):
         return (IDENTITY, None)
 
     def emit(self, e: Emission) -> Emitted:
-        return Emitted((f"{e.y[0]} = {e.x[0]}[{e.x[1]}.long()]",))
+        return e.assign(f"{e.x[0]}[{e.x[1]}.long()]")

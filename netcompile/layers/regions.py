@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from netcompile.layers.base import (
     Arity,
     Condition,
+    Dim,
     Emission,
     Emitted,
     IntShape,
@@ -16,38 +17,37 @@ from netcompile.layers.base import (
     Refused,
     Shape,
     Wish,
-    count,
     layer,
-    literal,
-    number,
 )
-from netcompile.layers.params import Params, Section
-from netcompile.layers.resize import four_axes
+from netcompile.layers.params import Params
+from netcompile.layers.shapes import count, four_axes, number
+from netcompile.layers.source import literal
 
 
-def _regions(rois: Shape) -> None:
-    if count(rois, 1) != 5:
-        raise Refused(
-            f"a region has {count(rois, 1)} numbers, not 5",
-            at="bottom[1]",
-            why="image, x1, y1, x2, y2 in pixels",
-        )
+@dataclass(frozen=True, slots=True)
+class _RegionPooling(Layer):
+    """A grid of numbers of each region; bottom[1] has a row for each: image, x1, y1, x2, y2 in pixels."""
 
+    arity: ClassVar[Arity] = Arity(bottoms=2, tops=1)
+    family: ClassVar[str] = "pooling"
 
-def _pooled(s: Section) -> tuple[int, int, float, float]:
-    """Cells down and across, the features' scale, and the padding."""
-    for field in ("pooled_h", "pooled_w"):
-        if int(s.get(field)) < 1:
-            s.refuse(field, f"{field} must be > 0", code="param-missing" if not s.has(field) else "param-range")
-    cells = (max(int(s.get(field)), 1) for field in ("pooled_h", "pooled_w"))
-    return (*cells, s.get("spatial_scale"), s.get("pad_ratio"))
+    def pooled(self, rois: Shape, *top: Dim) -> tuple[Shape, ...]:
+        """The top, of channels × height × width for each region. Raises Refused where a row is no region."""
+        if count(rois, 1) != 5:
+            what = f"a region has {count(rois, 1)} numbers, not 5"
+            raise Refused(what, at="bottom[1]", why="image, x1, y1, x2, y2 in pixels")
+        return ((rois[0], *top),)
+
+    def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
+        return ((None, 5),) if index else ((None, None, None, None),)
 
 
 @layer("ROIPooling")
 @dataclass(frozen=True, slots=True)
-class ROIPooling(Layer):
-    """The maximum of each cell of a grid laid over each region; bottom[1] holds image, x1, y1, x2, y2 per
-    region. MS-CNN's pad_ratio widens a region by so much of its sides on each of them.
+class ROIPooling(_RegionPooling):
+    """The maximum of each cell of a grid laid over each region.
+
+    MS-CNN's pad_ratio widens a region by so much of its sides on each of them.
     """
 
     height: int = 1
@@ -55,73 +55,64 @@ class ROIPooling(Layer):
     scale: float = 1.0
     pad: float = 0.0
 
-    arity: ClassVar[Arity] = Arity(bottoms=2, tops=1)
     regions: ClassVar[int | None] = 1
     fork: ClassVar[str] = "Fast R-CNN"
-    family: ClassVar[str] = "pooling"
+    function: ClassVar[str] = "regions.roi_pool"
+    border: ClassVar[int] = 0  # numbers of a row or column beyond the grid's cells
 
     @classmethod
     def read(cls, p: Params) -> Self:
-        return cls(*_pooled(p.sub("roi_pooling_param")))
+        s = p.sub("roi_pooling_param")
+        for field in ("pooled_h", "pooled_w"):
+            if int(s.get(field)) < 1:
+                s.refuse(field, f"{field} must be > 0", code="param-missing" if not s.has(field) else "param-range")
+        height, width = (max(int(s.get(field)), 1) for field in ("pooled_h", "pooled_w"))
+        return cls(height, width, s.get("spatial_scale"), s.get("pad_ratio"))
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        four_axes(bottoms[0], "ROIPooling")
-        _regions(bottoms[1])
-        return ((bottoms[1][0], bottoms[0][1], self.height, self.width),)
-
-    def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
-        return ((None, 5),) if index else ((None, None, None, None),)
+        x, rois = bottoms
+        four_axes(x, self.type)
+        return self.pooled(rois, x[1], self.height + self.border, self.width + self.border)
 
     def emit(self, e: Emission) -> Emitted:
-        x, rois = e.x
         pad = (literal(self.pad),) if self.pad else ()
-        return e.call("regions.roi_pool", x, rois, (self.height, self.width), literal(self.scale), *pad)
+        return e.call(self.function, *e.x, (self.height, self.width), literal(self.scale), *pad)
 
     def traced(self) -> Mapping[str, str]:
         return {"roi_pool": "netcompile.export.detection.roi_pool"}
 
 
 @layer("ROIAlign")
-@dataclass(frozen=True, slots=True)
-class ROIAlign(Layer):
+@dataclass(frozen=True)
+class ROIAlign(ROIPooling):
     """Features at the corners of a grid laid over each region, interpolated: (pooled_h + 1) × (pooled_w + 1).
 
     A point outside the map gives 0, and so does a region without area. This is Cascade R-CNN's layer, told by
     its roi_pooling_param; layers with a roi_align_param differ from fork to fork.
     """
 
-    height: int = 1
-    width: int = 1
-    scale: float = 1.0
-    pad: float = 0.0
-
-    arity: ClassVar[Arity] = Arity(bottoms=2, tops=1)
+    regions: ClassVar[int | None] = None
     fork: ClassVar[str] = "Cascade R-CNN"
-    family: ClassVar[str] = "pooling"
+    function: ClassVar[str] = "regions.roi_align"
+    border: ClassVar[int] = 1
 
     @classmethod
     def read(cls, p: Params) -> Self:
-        if not p.has("roi_pooling_param"):
-            p.ignore_all()
-            p.refuse(
-                "roi_align_param",
-                "a ROIAlign layer whose fork cannot be told",
-                code="fork-clash",
-                why="with roi_align_param, forks take one, four or a chosen number of points of a cell, and their "
-                "maximum or mean",
-                remedy="register a plugin for it (entry point group netcompile.layers)",
-            )
-            return cls()
-        return cls(*_pooled(p.sub("roi_pooling_param")))
+        if p.has("roi_pooling_param"):
+            return super().read(p)
+        p.ignore_all()
+        p.refuse(
+            "roi_align_param",
+            "a ROIAlign layer whose fork cannot be told",
+            code="fork-clash",
+            why="with roi_align_param, forks take one, four or a chosen number of points of a cell, and their "
+            "maximum or mean",
+            remedy="register a plugin for it (entry point group netcompile.layers)",
+        )
+        return cls()
 
-    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        four_axes(bottoms[0], "ROIAlign")
-        _regions(bottoms[1])
-        return ((bottoms[1][0], bottoms[0][1], self.height + 1, self.width + 1),)
-
-    def emit(self, e: Emission) -> Emitted:
-        pad = (literal(self.pad),) if self.pad else ()
-        return e.call("regions.roi_align", *e.x, (self.height, self.width), literal(self.scale), *pad)
+    def traced(self) -> Mapping[str, str]:
+        return {}
 
 
 @layer("DecodeBBox")
@@ -175,41 +166,33 @@ class DecodeBBox(Layer):
         return ((bottoms[1][0], 5, 1, 1),)
 
     def emit(self, e: Emission) -> Emitted:
-        lists = ["[" + ", ".join(literal(v) for v in values) + "]" for values in (self.mean, self.std)]
-        make = f"moved_regions({e.x[0]}, {e.x[1]}, {', '.join(lists)})"
-        lines = [f"{e.y[0]} = {make}"]
+        made = e.call("regions.moved_regions", *e.x[:2], literal(list(self.mean)), literal(list(self.std)))
+        lines = [*made.forward]
         if e.train:
             lines.append(f"{e.y[0]} = {e.y[0]}[({e.y[0]}[:, 1:3] <= {e.y[0]}[:, 3:]).flatten(1).all(dim=1)]")
         if e.train and self.threshold is not None:
             apart = f"{e.x[2]}.flatten(1)[:, -1] < {literal(self.threshold)}"
             lines.insert(1, f"{e.y[0]} = {e.y[0]}[{apart}]")
-        return Emitted(tuple(lines), functions=("regions.moved_regions",))
+        return replace(made, forward=tuple(lines))
 
 
 @layer("PSROIPooling")
 @dataclass(frozen=True, slots=True)
-class PSROIPooling(Layer):
+class PSROIPooling(_RegionPooling):
     """The mean of each cell of a k × k grid on each region, each cell from a channel of its own (R-FCN)."""
 
     channels: int = 1
     group: int = 1
     scale: float = 1.0
 
-    arity: ClassVar[Arity] = Arity(bottoms=2, tops=1)
     regions: ClassVar[int | None] = 1
     fork: ClassVar[str] = "R-FCN"
-    family: ClassVar[str] = "pooling"
 
     @classmethod
     def read(cls, p: Params) -> Self:
         s = p.sub("psroi_pooling_param")
         s.required("spatial_scale")
-        for field in ("output_dim", "group_size"):
-            s.required(field)
-            if s.has(field) and s.get(field) < 1:
-                s.refuse(field, f"{field} must be > 0", code="param-range")
-        channels, group = (max(int(s.get(f) or 1), 1) for f in ("output_dim", "group_size"))
-        return cls(channels, group, s.get("spatial_scale"))
+        return cls(s.required_positive("output_dim"), s.required_positive("group_size"), s.get("spatial_scale"))
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         four_axes(bottoms[0], "PSROIPooling")
@@ -222,11 +205,7 @@ class PSROIPooling(Layer):
         return [Condition(bottoms[0][1], "==", wanted, refusal)]
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        _regions(bottoms[1])
-        return ((bottoms[1][0], self.channels, self.group, self.group),)
-
-    def wants(self, index: int, *bottoms: IntShape) -> Sequence[Wish]:
-        return ((None, 5),) if index else ((None, None, None, None),)
+        return self.pooled(bottoms[1], self.channels, self.group, self.group)
 
     def emit(self, e: Emission) -> Emitted:
         return e.call("regions.position_sensitive_pool", *e.x, self.group, literal(self.scale))

@@ -79,16 +79,10 @@ MODULES = {name: module for module, names in TYPES.items() for name in names}
 
 
 @cache
-def _load(module: str) -> None:
-
-    import_module(f"netcompile.layers.{module}")
-
-
-@cache
 def load() -> dict[str, type[Layer]]:
     """Every type of this package by name, those of Caffe's forks included."""
     for module in TYPES:
-        _load(module)
+        import_module(f"netcompile.layers.{module}")
     return base._REGISTRY
 
 
@@ -105,7 +99,7 @@ def layer_class(name: str) -> type[Layer] | None:
     found = base._REGISTRY.get(name)
     module = MODULES.get(name) if found is None else None
     if module is not None:
-        _load(module)
+        import_module(f"netcompile.layers.{module}")
         found = base._REGISTRY.get(name)
     if found is None:
         found = load().get(name)
@@ -140,5 +134,4 @@ def near_types(name: str) -> list[str]:
 
 def unknown_class(name: str) -> type[Layer]:
     """A class that stands for an unknown layer (``--allow-unknown``); its code raises where it is reached."""
-
     return type(f"Unknown_{name}", (Unknown,), {"type": name, "__slots__": (), "arity": Arity((0, None), (0, None))})

@@ -9,7 +9,6 @@ from typing import ClassVar, Self
 
 from netcompile.diagnostics.text import shape_text
 from netcompile.layers.base import (
-    Arity,
     Condition,
     Dim,
     Emission,
@@ -20,12 +19,10 @@ from netcompile.layers.base import (
     Refused,
     Shape,
     Wish,
-    canonical_axis,
     layer,
-    volume,
 )
 from netcompile.layers.params import Params
-from netcompile.layers.shaping import refuse_in_place
+from netcompile.layers.shapes import canonical_axis, volume
 
 
 def _quotient(upper: Sequence[Dim], lower: Sequence[Dim]) -> tuple[Dim, int]:
@@ -33,26 +30,16 @@ def _quotient(upper: Sequence[Dim], lower: Sequence[Dim]) -> tuple[Dim, int]:
 
     Raises NeedsNumber where what is left below depends on the input's size.
     """
-    left = list(upper)
-    below = 1
+    left, below = list(upper), 1
     for dim in lower:
-        if _known(dim):
-            below *= _int(dim)
+        known = dim if isinstance(dim, int) else dim.as_int()
+        if known is not None:
+            below *= known
         elif dim in left:
             left.remove(dim)
         else:
             raise NeedsNumber(str(dim))
     return volume(left), below
-
-
-def _known(dim: Dim) -> bool:
-    return isinstance(dim, int) or dim.as_int() is not None
-
-
-def _int(dim: Dim) -> int:
-    value = dim if isinstance(dim, int) else dim.as_int()
-    assert value is not None
-    return value
 
 
 @layer("Flatten")
@@ -65,12 +52,11 @@ class Flatten(Layer):
     axis: int = 1
     end_axis: int = -1
 
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     moves: ClassVar[slice | None] = slice(None)
 
     @classmethod
     def read(cls, p: Params) -> Self:
-        refuse_in_place(p)
+        p.refuse_in_place()
         s = p.sub("flatten_param")
         return cls(int(s.get("axis")), int(s.get("end_axis")))
 
@@ -102,9 +88,9 @@ class Flatten(Layer):
         rank = len(e.bottoms[0])
         start, end = self.span(rank)
         if start == end:
-            return Emitted((f"{e.y[0]} = {e.x[0]}.unsqueeze({start})",))
+            return e.assign(f"{e.x[0]}.unsqueeze({start})")
         last = f", {end - 1}" if end < rank else ""
-        return Emitted((f"{e.y[0]} = {e.x[0]}.flatten({start}{last})",))
+        return e.assign(f"{e.x[0]}.flatten({start}{last})")
 
 
 @layer("Reshape")
@@ -116,12 +102,11 @@ class Reshape(Layer):
     axis: int = 0
     num_axes: int = -1
 
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     moves: ClassVar[slice | None] = slice(None)
 
     @classmethod
     def read(cls, p: Params) -> Self:
-        refuse_in_place(p)
+        p.refuse_in_place()
         s = p.sub("reshape_param")
         dims = tuple(int(d) for d in s.get("shape").all("dim"))
         axis, num_axes = int(s.get("axis")), int(s.get("num_axes"))
@@ -157,11 +142,8 @@ class Reshape(Layer):
             )
         end = rank if self.num_axes == -1 else start + self.num_axes
         if end > rank:
-            raise Refused(
-                f"{self.num_axes} axes from axis {start} on, of {rank}",
-                code="axis",
-                at="reshape_param.num_axes",
-            )
+            what = f"{self.num_axes} axes from axis {start} on, of {rank}"
+            raise Refused(what, code="axis", at="reshape_param.num_axes")
         return start, end
 
     def copied(self, rank: int) -> dict[int, int]:
@@ -235,9 +217,9 @@ class Reshape(Layer):
         x, rank = e.x[0], len(e.bottoms[0])
         start, end = self.span(rank)
         if start == end and self.dims == (1,):
-            return Emitted((f"{e.y[0]} = {x}.unsqueeze({start})",))
+            return e.assign(f"{x}.unsqueeze({start})")
         copied = self.copied(rank)
         middle = [f"{x}.shape[{copied[i]}]" if i in copied else str(d) for i, d in enumerate(self.dims)]
         kept = [f"{x}.shape[{axis}]" for axis in range(rank)]
         dims = [*kept[:start], *middle, *kept[end:]]
-        return Emitted((f"{e.y[0]} = {x}.reshape({', '.join(dims) or '()'})",))
+        return e.assign(f"{x}.reshape({', '.join(dims) or '()'})")

@@ -8,31 +8,11 @@ from fractions import Fraction
 from typing import ClassVar, Self
 
 from netcompile.algebra.coords import AxisMap
-from netcompile.layers.base import (
-    PLANE,
-    Arity,
-    Axes,
-    Condition,
-    Dim,
-    Emission,
-    Emitted,
-    Layer,
-    Refused,
-    Shape,
-    as_planes,
-    layer,
-    planes,
-    same_shape,
-)
+from netcompile.layers.base import PLANE, Arity, Axes, Condition, Dim, Emission, Emitted, Layer, Refused, Shape, layer
 from netcompile.layers.params import Params
+from netcompile.layers.shapes import four_axes, planes, same_shape
 
 Pair = tuple[int, int]
-
-
-def four_axes(shape: Shape, what: str, at: str = "bottom[0]") -> None:
-    """Raises Refused unless the blob is (batch, channels, height, width)."""
-    if len(shape) != 4:
-        raise Refused(f"{what} wants 4 axes, not {len(shape)}", at=at, why="(batch, channels, height, width)")
 
 
 @layer("Interp")
@@ -57,21 +37,13 @@ class Interp(Layer):
             s.refuse("interp_type", f"interp_type {s.get('interp_type')!r} is unknown", code="unsupported")
         for field in ("pad_beg", "pad_end"):
             if s.get(field) > 0:
-                s.refuse(
-                    field,
-                    f"{field} {s.get(field)} is positive",
-                    code="param-range",
-                    why="Interp can only cut, not pad",
-                )
-        for field in ("zoom_factor", "shrink_factor", "height", "width"):
-            if s.has(field) and s.get(field) < 1:
-                s.refuse(field, f"{field} {s.get(field)} is less than 1", code="param-range")
-        zoom = max(int(s.get("zoom_factor")), 1) if s.has("zoom_factor") else None
-        shrink = max(int(s.get("shrink_factor")), 1) if s.has("shrink_factor") else None
-        size = None
-        if s.has("height") and s.has("width"):
-            size = (max(int(s.get("height")), 1), max(int(s.get("width")), 1))
-        if (zoom is None) == (shrink is None) and size is None and zoom is None and p.bottoms == 1:
+                why = "Interp can only cut, not pad"
+                s.refuse(field, f"{field} {s.get(field)} is positive", code="param-range", why=why)
+        zoom, shrink, height, width = (
+            s.positive(field) if s.has(field) else None for field in ("zoom_factor", "shrink_factor", "height", "width")
+        )
+        size = (height, width) if height is not None and width is not None else None
+        if zoom is None and shrink is None and size is None and p.bottoms == 1:
             s.refuse(
                 "",
                 "Interp has no size",
@@ -110,13 +82,11 @@ class Interp(Layer):
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         if self.zoom is None or self.shrink is not None:
             return None  # the step between pixels depends on the size
-
         step = AxisMap(Fraction(1, self.zoom), Fraction(-self.pad[0]))
         return ((step, step), None)[: len(bottoms)]
 
     def emit(self, e: Emission) -> Emitted:
-        x = as_planes(e.x[0], e.bottoms[0])
-        lines = []
+        x, lines = e.planes[0], []
         begin, end = -self.pad[0], -self.pad[1]
         if begin or end:
             cut = f"{begin or ''}:{-end if end else ''}"
@@ -125,7 +95,7 @@ class Interp(Layer):
         if self.size is not None:
             size = repr(self.size)
         elif self.zoom is None and self.shrink is None:
-            size = f"{as_planes(e.x[1], e.bottoms[1])}.shape[2:]"
+            size = f"{e.planes[1]}.shape[2:]"
         else:
             size = "(" + ", ".join(self._extent(f"{x}.shape[{axis}]") for axis in (2, 3)) + ")"
         make = f'F.interpolate({x}, size={size}, mode="bilinear", align_corners=True)'
@@ -242,7 +212,6 @@ class Padding(Layer):
     begin: int = 0
     end: int = 0
 
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     fork: ClassVar[str] = "DeepLab"
     mixed: ClassVar[frozenset[int] | None] = PLANE
 
@@ -264,4 +233,4 @@ class Padding(Layer):
 
     def emit(self, e: Emission) -> Emitted:
         pads = f"({self.begin}, {self.end}, {self.begin}, {self.end})"
-        return Emitted((f"{e.y[0]} = F.pad({as_planes(e.x[0], e.bottoms[0])}, {pads})",))
+        return e.assign(f"F.pad({e.planes[0]}, {pads})")

@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from netcompile.diagnostics.text import shape_text
-from netcompile.layers.base import (
-    IDENTITY,
-    Arity,
-    Axes,
-    BlobSpec,
-    Condition,
-    Emission,
-    Emitted,
-    IntShape,
-    Layer,
-    Refused,
-    Shape,
-    count,
-    layer,
-    planes,
-    same_shape,
-)
+from netcompile.layers.base import Arity, BlobSpec, Condition, Emission, Emitted, IntShape, Layer, Refused, Shape, layer
+from netcompile.layers.kinds import Reordered
 from netcompile.layers.params import Params
+from netcompile.layers.shapes import count, planes, same_shape
 from netcompile.prototxt.message import Message
 
 
 @layer("Transpose")
 @dataclass(frozen=True, slots=True)
-class Transpose(Layer):
+class Transpose(Reordered):
     """The axes in another order: axis i of the top is the bottom's axis dim[i] (CTPN, CRNN)."""
 
     dims: tuple[int, ...] = ()
 
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
-    moves: ClassVar[slice | None] = slice(None)
     fork: ClassVar[str] = "CTPN"
 
     @classmethod
@@ -54,29 +38,15 @@ class Transpose(Layer):
         elif sorted(dims) != list(range(len(dims))):
             s.refuse("dim", f"dim {', '.join(map(str, dims))} does not name each axis once", code="param")
             dims = tuple(range(len(dims)))
-        if p.bottoms and p.tops and p.message.all("bottom")[0] == p.message.all("top")[0]:
-            p.refuse("top", "Transpose cannot work in place", code="in-place", remedy="give it a top of its own")
+        p.refuse_in_place()
         return cls(dims)
 
-    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        if len(bottoms[0]) != len(self.dims):
-            raise Refused(
-                f"{len(self.dims)} dim for {len(bottoms[0])} axes",
-                code="axis",
-                at="transpose_param.dim",
-                why=f"every axis of the bottom, {shape_text(bottoms[0])}, needs its place",
-            )
-        return (tuple(bottoms[0][axis] for axis in self.dims),)
-
-    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
-        return [axis for axis, source in enumerate(self.dims) if axis != source]
-
-    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
-        rank = len(self.dims)
-        return (IDENTITY,) if self.dims[-2:] == (rank - 2, rank - 1) else None
-
-    def emit(self, e: Emission) -> Emitted:
-        return Emitted((f"{e.y[0]} = {e.x[0]}.permute({', '.join(map(str, self.dims))}).contiguous()",))
+    def axes(self, shape: Shape) -> tuple[int, ...]:
+        if len(shape) != len(self.dims):
+            what = f"{len(self.dims)} dim for {len(shape)} axes"
+            why = f"every axis of the bottom, {shape_text(shape)}, needs its place"
+            raise Refused(what, code="axis", at="transpose_param.dim", why=why)
+        return self.dims
 
 
 @layer("Lstm")
@@ -102,9 +72,7 @@ class Lstm(Layer):
     @classmethod
     def read(cls, p: Params) -> Self:
         s = p.sub("lstm_param")
-        outputs = int(s.required("num_output") or 0)
-        if s.has("num_output") and outputs < 1:
-            s.refuse("num_output", "num_output must be positive", code="param-range", why="it is the state's width")
+        outputs = s.required_positive("num_output", "it is the state's width")
         if p.train and s.get("clipping_threshold") > 0:
             p.refuse(
                 "lstm_param.clipping_threshold",
@@ -114,8 +82,7 @@ class Lstm(Layer):
                 remedy="--phase test",
             )
         batch = s.positive("batch_size") if s.has("batch_size") else None
-        fillers = s.filler("weight_filler"), s.filler("bias_filler")
-        return cls(max(outputs, 1), batch, p.bottoms == 2, *fillers)
+        return cls(outputs, batch, p.bottoms == 2, *s.fillers())
 
     def rows(self, shape: Shape) -> int | None:
         """The streams of a bottom whose first axis counts steps and streams; None where each has an axis."""
@@ -132,15 +99,14 @@ class Lstm(Layer):
             refusal = Refused(f"{x[0]} rows are no multiple of batch_size {rows}", at="lstm_param.batch_size")
             found.append(Condition(x[0], "==", x[0] // rows * rows, refusal))
         if self.marked:
-            flat = Refused("the marks must lie on one axis", at="bottom[1]", why=f"they are {shape_text(bottoms[1])}")
-            found += [Condition(d, "==", 1, flat) for d in bottoms[1][1:]]
+            marks, text = bottoms[1], shape_text(bottoms[1])
+            flat = Refused("the marks must lie on one axis", at="bottom[1]", why=f"they are {text}")
+            found += [Condition(d, "==", 1, flat) for d in marks[1:]]
             steps, streams = (x[0] // rows, rows) if rows else x[:2]
-            few = Refused(
-                "too few marks", at="bottom[1]", why=f"{shape_text(bottoms[1])} for {steps} steps of {streams}"
-            )
-            if not bottoms[1]:
+            few = Refused("too few marks", at="bottom[1]", why=f"{text} for {steps} steps of {streams}")
+            if not marks:
                 raise few
-            found.append(Condition(bottoms[1][0], ">=", steps + (streams - 1), few))
+            found.append(Condition(marks[0], ">=", steps + (streams - 1), few))
         return found
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
@@ -170,7 +136,7 @@ class Lstm(Layer):
             f"{e.y[0]} = caffe_lstm(self.{e.name}, {e.y[0]}, goes_on({e.y[0]}{marks}))[0]",
             *((f"{e.y[0]} = {e.y[0]}.flatten(0, 1)",) if rows else ()),
         )
-        tensors = tuple((f"{e.name}.{spec.name}", e.take(i)) for i, spec in enumerate(specs))
+        tensors = e.entries(specs)
         init = f"self.{e.name} = nn.ModuleDict({{{parts}}})"
         return Emitted(lines, (init,), ("recurrent.caffe_lstm", "recurrent.goes_on"), tensors)
 
@@ -220,9 +186,8 @@ class CTCGreedyDecoder(Layer):
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         x, found = bottoms[0], []
         if len(x) != 3:
-            raise Refused(
-                f"CTCGreedyDecoder wants 3 axes, not {len(x)}", at="bottom[0]", why="(steps, streams, classes)"
-            )
+            what = f"CTCGreedyDecoder wants 3 axes, not {len(x)}"
+            raise Refused(what, at="bottom[0]", why="(steps, streams, classes)")
         for index, other in enumerate(bottoms[1:], 1):
             found += same_shape((*x[:2], 1, 1), planes(other, self.type, f"bottom[{index}]"),
                                 "marks and labels are steps × streams", f"bottom[{index}]")  # fmt: skip

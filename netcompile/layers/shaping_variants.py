@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -15,28 +15,24 @@ from netcompile.layers.base import (
     Condition,
     Emission,
     Emitted,
+    IntShape,
     Layer,
     Refused,
     Shape,
-    as_planes,
-    canonical_axis,
-    count,
     layer,
-    number,
-    planes,
 )
+from netcompile.layers.kinds import AlongAxis, Reordered
 from netcompile.layers.params import Params
+from netcompile.layers.shapes import canonical_axis, count, number, planes
 
 
 @layer("Permute")
 @dataclass(frozen=True, slots=True)
-class Permute(Layer):
+class Permute(Reordered):
     """The axes in another order (SSD): `order` first, then whatever it does not name."""
 
     order: tuple[int, ...] = ()
 
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
-    moves: ClassVar[slice | None] = slice(None)
     fork: ClassVar[str] = "SSD"
 
     @classmethod
@@ -49,8 +45,8 @@ class Permute(Layer):
                 return cls(tuple(dict.fromkeys(order)))
         return cls(order)
 
-    def axes(self, rank: int) -> tuple[int, ...]:
-        """For each axis of the top the bottom's."""
+    def axes(self, shape: Shape) -> tuple[int, ...]:
+        rank = len(shape)
         for index, axis in enumerate(self.order):
             if axis >= rank:
                 raise Refused(
@@ -60,21 +56,6 @@ class Permute(Layer):
                     why=f"the bottom has {rank} axes, counted from 0",
                 )
         return (*self.order, *(axis for axis in range(rank) if axis not in self.order))
-
-    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        return (tuple(bottoms[0][axis] for axis in self.axes(len(bottoms[0]))),)
-
-    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
-        return [axis for axis, source in enumerate(self.axes(len(bottoms[0]))) if axis != source]
-
-    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
-        rank = len(bottoms[0])
-        return (IDENTITY,) if self.axes(rank)[-2:] == (rank - 2, rank - 1) else None
-
-    def emit(self, e: Emission) -> Emitted:
-        axes = self.axes(len(e.bottoms[0]))
-        order = ", ".join(map(str, axes)) or "()"
-        return Emitted((f"{e.y[0]} = {e.x[0]}.permute({order}).contiguous()",))
 
     def shares_memory(self, bottoms: int, tops: int) -> bool:
         return self.is_noop(train=False)  # SSD's fork copies only where an axis moves
@@ -95,7 +76,6 @@ class Reorg(Layer):
     stride: int = 1
     reverse: bool = False
 
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     moves: ClassVar[slice | None] = slice(None)
     fork: ClassVar[str] = "YOLOv2"
     mixed: ClassVar[frozenset[int] | None] = ITEM
@@ -103,11 +83,7 @@ class Reorg(Layer):
     @classmethod
     def read(cls, p: Params) -> Self:
         s = p.sub("reorg_param")
-        s.required("stride")
-        stride = int(s.get("stride") or 0)
-        if s.has("stride") and stride < 1:
-            s.refuse("stride", f"stride {stride} is less than 1", code="param-range")
-        return cls(max(stride, 1), bool(s.get("reverse")))
+        return cls(s.required_positive("stride"), bool(s.get("reverse")))
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         self.shapes(*bottoms)  # the channels first
@@ -132,7 +108,7 @@ class Reorg(Layer):
 
     def emit(self, e: Emission) -> Emitted:
         name = "shaping.reorg_back" if self.reverse else "shaping.reorg"
-        return e.call(name, as_planes(e.x[0], e.bottoms[0]), self.stride)
+        return e.call(name, e.planes[0], self.stride)
 
 
 @layer("ShuffleChannel")
@@ -142,7 +118,6 @@ class ShuffleChannel(Layer):
 
     group: int = 1
 
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     moves: ClassVar[slice | None] = slice(None)
     fork: ClassVar[str] = "ShuffleNet"
     mixed: ClassVar[frozenset[int] | None] = CHANNELS
@@ -155,29 +130,24 @@ class ShuffleChannel(Layer):
         x = planes(bottoms[0], "ShuffleChannel")
         channels = number(x[1])
         if channels % self.group:
-            raise Refused(
-                f"{channels} channels are not divisible by group {self.group}",
-                code="group",
-                at="shuffle_channel_param.group",
-            )
+            what = f"{channels} channels are not divisible by group {self.group}"
+            raise Refused(what, code="group", at="shuffle_channel_param.group")
         return (x,)
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
         return (IDENTITY,)
 
     def emit(self, e: Emission) -> Emitted:
-        x = as_planes(e.x[0], e.bottoms[0])
-        return Emitted((f"{e.y[0]} = {x if self.group == 1 else f'F.channel_shuffle({x}, {self.group})'}",))
+        x = e.planes[0]
+        return e.assign(f"{x if self.group == 1 else f'F.channel_shuffle({x}, {self.group})'}")
 
 
 @layer("Reverse")
 @dataclass(frozen=True, slots=True)
-class Reverse(Layer):
+class Reverse(AlongAxis):
     """One axis backwards (the CTC forks, for bidirectional recurrent nets)."""
 
-    axis: int = 0
-
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    at: ClassVar[str] = "reverse_param.axis"
     moves: ClassVar[slice | None] = slice(None)
     fork: ClassVar[str] = "CTC"
 
@@ -187,22 +157,15 @@ class Reverse(Layer):
         axis = int(s.get("axis"))
         if axis < 0:
             s.refuse("axis", f"axis {axis} is negative", code="axis", why="Reverse counts axes from 0 up")
-        if p.bottoms and p.tops and p.message.all("bottom")[0] == p.message.all("top")[0]:
-            p.refuse("top", "Reverse cannot work in place", code="in-place", remedy="give it a top of its own")
+        p.refuse_in_place()
         return cls(max(axis, 0))
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        canonical_axis(self.axis, len(bottoms[0]), "reverse_param.axis")
+        self.along(bottoms[0])
         return (bottoms[0],)
 
-    def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
-        return (self.axis,)
-
-    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
-        return (IDENTITY,) if self.axis < 2 else None
-
     def emit(self, e: Emission) -> Emitted:
-        return Emitted((f"{e.y[0]} = {e.x[0]}.flip({self.axis})",))
+        return e.assign(f"{e.x[0]}.flip({self.axis})")
 
 
 @layer("ContinuationIndicator")
@@ -224,15 +187,12 @@ class ContinuationIndicator(Layer):
     @classmethod
     def read(cls, p: Params) -> Self:
         s = p.sub("continuation_indicator_param")
-        s.required("time_step")
-        steps = int(s.get("time_step") or 0)
-        if s.has("time_step") and steps < 1:
-            s.refuse("time_step", f"time_step {steps} is less than 1", code="param-range")
+        steps = s.required_positive("time_step")
         if p.bottoms:
             s.ignore("batch_size")
-            return cls(max(steps, 1), int(s.get("axis")))
+            return cls(steps, int(s.get("axis")))
         s.required("batch_size", why="without a bottom nothing else tells how many streams there are")
-        return cls(max(steps, 1), 0, s.positive("batch_size") if s.has("batch_size") else 1)
+        return cls(steps, 0, s.positive("batch_size") if s.has("batch_size") else 1)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         if not bottoms:
@@ -254,8 +214,7 @@ class ContinuationIndicator(Layer):
 @layer("SpatialPyramidPooling")
 @dataclass(frozen=True, slots=True)
 class SpatialPyramidPooling(Layer):
-    """Pooling on several grids, flattened and put behind one another (the SPP-net branch, before Caffe's own
-    SPP).
+    """Pooling on several grids, flattened and put behind one another (the SPP-net branch, before Caffe's own SPP).
 
     A bin count b pools with kernel and stride ⌊H/b⌋ × ⌊W/b⌋. One count alone keeps its plane.
     """
@@ -263,7 +222,6 @@ class SpatialPyramidPooling(Layer):
     bins: tuple[int, ...] = (1,)
     method: str = "MAX"
 
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     fork: ClassVar[str] = "SPP-net"
     family: ClassVar[str] = "pooling"
     mixed: ClassVar[frozenset[int] | None] = ITEM
@@ -274,12 +232,8 @@ class SpatialPyramidPooling(Layer):
         s.ignore("scale", "pool")  # the branch reads pooling_param's `pool`
         bins = tuple(int(v) for v in s.all("spatial_bin"))
         if not bins:
-            s.refuse(
-                "",
-                "no spatial_bin",
-                code="param-missing",
-                remedy="spatial_pyramid_pooling_param { spatial_bin: 1 }",
-            )
+            remedy = "spatial_pyramid_pooling_param { spatial_bin: 1 }"
+            s.refuse("", "no spatial_bin", code="param-missing", remedy=remedy)
         if any(b < 1 for b in bins):
             s.refuse("spatial_bin", "spatial_bin must be at least 1", code="param-range")
         method = p.sub("pooling_param").get("pool")
@@ -298,12 +252,12 @@ class SpatialPyramidPooling(Layer):
             total += count((-(-height // (height // b)), -(-width // (width // b))))
         return ((x[0], number(x[1]) * total, 1, 1),)
 
-    def macs(self, bottoms: Sequence[tuple[int, ...]], tops: Sequence[tuple[int, ...]]) -> int:
+    def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
         return count(bottoms[0]) * len(self.bins) if self.method == "AVE" else 0
 
     def emit(self, e: Emission) -> Emitted:
-        x, y = as_planes(e.x[0], e.bottoms[0]), e.y[0]
+        x = e.planes[0]
         if len(self.bins) == 1:
-            return Emitted((f"{y} = {x}.{'amax' if self.method == 'MAX' else 'mean'}(dim=(2, 3), keepdim=True)",))
+            return e.assign(f"{x}.{'amax' if self.method == 'MAX' else 'mean'}(dim=(2, 3), keepdim=True)")
         pool = "F.max_pool2d" if self.method == "MAX" else "F.avg_pool2d"
         return e.call("pooling.grid_pyramid", x, self.bins, pool)

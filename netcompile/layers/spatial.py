@@ -9,21 +9,19 @@ from typing import ClassVar, Self
 
 from netcompile.algebra.coords import AxisMap
 from netcompile.algebra.size import conv_size
-from netcompile.layers.base import (
-    ITEM,
-    Arity,
-    Axes,
-    Condition,
-    Emission,
-    Emitted,
-    Layer,
-    Refused,
-    Shape,
-    canonical_axis,
-    layer,
+from netcompile.layers.base import ITEM, Axes, Condition, Emission, Emitted, Layer, Refused, Shape, layer
+from netcompile.layers.convolution import (
+    NO_KERNEL,
+    Extents,
+    Window,
+    along_plane,
+    dilations,
+    sized,
+    window_field,
+    windows_along,
 )
-from netcompile.layers.convolution import Extents, spread, window_field
 from netcompile.layers.params import Params
+from netcompile.layers.shapes import canonical_axis, four_axes
 
 
 @layer("Im2col")
@@ -38,38 +36,20 @@ class Im2col(Layer):
     axis: int = 1
     pairs: tuple[str, ...] = ()  # fields given as _h and _w, which only a plane has
 
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     family: ClassVar[str] = "convolution"
 
     @classmethod
     def read(cls, p: Params) -> Self:
         s = p.sub("convolution_param")
         s.ignore("engine", "force_nd_im2col")
-        if not (s.has("kernel_size") or s.has("kernel_h") or s.has("kernel_w")):
-            s.refuse(
-                "",
-                "no kernel size",
-                code="param-missing",
-                why="a window needs kernel_size, or kernel_h and kernel_w",
-                remedy="convolution_param { kernel_size: … }",
-            )
+        if not sized(s):
+            s.refuse("", "no kernel size", **NO_KERNEL)
         kernel = window_field(s, "kernel_size", 0 if s.has("kernel_h") or s.has("kernel_w") else 1, 1, "kernel")
         stride = window_field(s, "stride", 0 if s.has("stride_h") or s.has("stride_w") else 1, 1)
-        dilation = tuple(int(v) for v in s.all("dilation")) or (1,)
-        for value in dilation:
-            if value < 1:
-                s.refuse("dilation", f"dilation {value} is less than 1", code="param-range")
         pairs = tuple(f for stem in ("kernel", "stride", "pad") for f in (f"{stem}_h", f"{stem}_w") if s.has(f))
-        return cls(
-            kernel,
-            stride,
-            window_field(s, "pad", 0, 0),
-            tuple(max(v, 1) for v in dilation),
-            int(s.get("axis")),
-            pairs,
-        )
+        return cls(kernel, stride, window_field(s, "pad", 0, 0), dilations(s), int(s.get("axis")), pairs)
 
-    def windows(self, rank: int) -> tuple[int, tuple[tuple[int, int, int, int], ...]]:
+    def windows(self, rank: int) -> tuple[int, tuple[Window, ...]]:
         """(channel axis, (kernel, stride, pad, dilation) per spatial axis)."""
         axis = canonical_axis(self.axis, rank, "convolution_param.axis")
         spatial = rank - axis - 1
@@ -82,13 +62,7 @@ class Im2col(Layer):
                 at=f"convolution_param.{self.pairs[0]}",
                 why="the _h and _w fields are for a plane",
             )
-        fields = (
-            spread(self.kernel, spatial, "kernel_size"),
-            spread(self.stride, spatial, "stride"),
-            spread(self.pad, spatial, "pad"),
-            spread(self.dilation, spatial, "dilation"),
-        )
-        return axis, tuple(zip(*fields, strict=True))
+        return axis, windows_along(spatial, self.kernel, self.stride, self.pad, self.dilation)
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         x = bottoms[0]
@@ -100,11 +74,7 @@ class Im2col(Layer):
         return range(self.windows(len(bottoms[0]))[0], len(bottoms[0]))
 
     def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
-        axis, windows = self.windows(len(bottoms[0]))
-        if axis != 1 or len(windows) != 2:
-            return None
-        h, w = (AxisMap.window(*v) for v in windows)
-        return ((h, w),)
+        return along_plane(AxisMap.window, *self.windows(len(bottoms[0])))
 
     def emit(self, e: Emission) -> Emitted:
         axis, windows = self.windows(len(e.bottoms[0]))
@@ -128,7 +98,6 @@ class SPP(Layer):
     height: int = 1
     method: str = "MAX"
 
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
     family: ClassVar[str] = "pooling"
     mixed: ClassVar[frozenset[int] | None] = ITEM
 
@@ -136,9 +105,7 @@ class SPP(Layer):
     def read(cls, p: Params) -> Self:
         s = p.sub("spp_param")
         s.ignore("engine")
-        height = int(s.required("pyramid_height") or 0)
-        if s.has("pyramid_height") and height < 1:
-            s.refuse("pyramid_height", f"pyramid_height must be positive, not {height}", code="param-range")
+        height = s.required_positive("pyramid_height")
         if height > HIGHEST:
             s.refuse(
                 "pyramid_height",
@@ -146,12 +113,11 @@ class SPP(Layer):
                 code="param-range",
                 why="every level has twice the bins of the one before it, along each axis",
             )
-        return cls(min(max(height, 1), HIGHEST), s.get("pool"))
+        return cls(min(height, HIGHEST), s.get("pool"))
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         x = bottoms[0]
-        if len(x) != 4:
-            raise Refused(f"SPP wants 4 axes, not {len(x)}", at="bottom[0]", why="(batch, channels, height, width)")
+        four_axes(x, "SPP")
         found = []
         for level in range(self.height):
             bins = 2**level
@@ -182,12 +148,12 @@ class SPP(Layer):
         return ((x[0], x[1] * sum(4**level for level in range(self.height))),)
 
     def emit(self, e: Emission) -> Emitted:
-        x, y = e.x[0], e.y[0]
+        x = e.x[0]
         if self.method == "STOCHASTIC":
             made = e.call("pooling.pyramid", x, self.height, "weighted_mean")
             return replace(made, functions=("pooling.weighted_mean", *made.functions))
         if self.height == 1:
             whole = f"F.adaptive_max_pool2d({x}, 1)" if self.method == "MAX" else f"{x}.mean(dim=(2, 3), keepdim=True)"
-            return Emitted((f"{y} = {whole}",))
+            return e.assign(whole)
         pool, fill = ("F.max_pool2d", 'float("-inf")') if self.method == "MAX" else ("F.avg_pool2d", None)
         return e.call("pooling.pyramid", x, self.height, pool, fill=fill)

@@ -18,19 +18,18 @@ from netcompile.layers.base import (
     Layer,
     Refused,
     Shape,
-    as_planes,
     layer,
-    literal,
-    number,
-    planes,
 )
-from netcompile.layers.params import Params
+from netcompile.layers.kinds import SameShape
+from netcompile.layers.params import Params, constant_filler
+from netcompile.layers.shapes import number, planes
+from netcompile.layers.source import literal
 from netcompile.prototxt.message import Message
 
 
 @layer("Normalize")
 @dataclass(frozen=True, slots=True)
-class Normalize(Layer):
+class Normalize(SameShape):
     """Unit Euclidean length, of each pixel's channels or of a whole image, times a learned scale (SSD).
 
     The length is √(Σx² + ε), over the channels of a pixel or, with across_spatial, over all of an image. Without
@@ -42,7 +41,7 @@ class Normalize(Layer):
     eps: float = 1e-10
     scale_filler: Message | None = None
 
-    arity: ClassVar[Arity] = Arity(bottoms=1, tops=1)
+    any_size: ClassVar[bool] = False  # its blob may have the channels
     fork: ClassVar[str] = "SSD"
     family: ClassVar[str] = "normalisation"
 
@@ -59,12 +58,8 @@ class Normalize(Layer):
                 remedy="keep the fields of the fork that the net was written for",
             )
         s = p.sub("norm_param")
-        return cls(
-            bool(s.get("across_spatial")),
-            bool(s.get("channel_shared")),
-            s.get("eps"),
-            s.filler("scale_filler"),
-        )
+        across, shared = bool(s.get("across_spatial")), bool(s.get("channel_shared"))
+        return cls(across, shared, s.get("eps"), s.filler("scale_filler") or constant_filler(1.0))
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         if not 2 <= len(bottoms[0]) <= 4:
@@ -74,13 +69,9 @@ class Normalize(Layer):
     def mixes(self, train: bool, *bottoms: Shape) -> Collection[int] | None:
         return ITEM if self.across_spatial else CHANNELS
 
-    def coords(self, *bottoms: Shape) -> tuple[Axes | None, ...] | None:
-        return (IDENTITY,)
-
     def blobs(self, *bottoms: Shape) -> tuple[BlobSpec, ...]:
         shape = () if self.channel_shared else (number(bottoms[0][1]),)
-        one = Message.make("FillerParameter", type="constant", value=1.0)
-        return (BlobSpec("scale", shape, self.scale_filler or one),)
+        return (BlobSpec("scale", shape, self.scale_filler),)
 
     def emit(self, e: Emission) -> Emitted:
         x, rank = e.x[0], len(e.bottoms[0])
@@ -135,6 +126,6 @@ class UnitLength(Layer):
         return (IDENTITY,)
 
     def emit(self, e: Emission) -> Emitted:
-        x = as_planes(e.x[0], e.bottoms[0])
+        x = e.planes[0]
         made = e.call("normalisation.unit_length", x, l1=True if self.kind == "L1" else None)
         return made if self.tops == 2 else replace(made, forward=(f"{made.forward[0]}[0]",))

@@ -12,7 +12,7 @@ from netcompile.layers.unsupported import reason
 
 @dataclass(frozen=True, slots=True)
 class Unknown(Layer):
-    """A stub. Its shape rule is unknown: every top is taken to be like the first bottom."""
+    """A layer of unknown meaning. Each top is assumed to have the first bottom's shape."""
 
     tops: int = 1
 

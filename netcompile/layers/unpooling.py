@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from netcompile.algebra.coords import AxisMap
-from netcompile.layers.base import (
-    PLANE,
-    Arity,
-    Axes,
-    Condition,
-    Emission,
-    Emitted,
-    Layer,
-    Shape,
-    as_planes,
-    layer,
-    planes,
-    same_shape,
-)
+from netcompile.layers.base import PLANE, Arity, Axes, Condition, Emission, Emitted, Layer, Shape, layer
 from netcompile.layers.params import Params
-from netcompile.layers.resize import Pair, four_axes
+from netcompile.layers.resize import Pair
+from netcompile.layers.shapes import four_axes, planes, same_shape
 
 
 @layer("Unpooling")
@@ -127,24 +115,18 @@ class Unpooling(Layer):
         return ((h, w), None)[: len(bottoms)]
 
     def emit(self, e: Emission) -> Emitted:
-        x, y = as_planes(e.x[0], e.bottoms[0]), e.y[0]
+        x = e.planes[0]
         size = repr(self.size)
         if self.size is None:
             steps = ((self.scale,) * 2, (0, 0)) if self.scale else (self.stride, self._rest())
             extents = zip((2, 3), *steps, strict=True)
-            size = (
-                "("
-                + ", ".join(
-                    f"{s} * {x}.shape[{a}]" + (f" + {r}" if r > 0 else f" - {-r}" if r else "") for a, s, r in extents
-                )
-                + ")"
-            )
+            rests = {r: f" + {r}" if r > 0 else f" - {-r}" if r else "" for r in steps[1]}
+            size = "(" + ", ".join(f"{s} * {x}.shape[{a}]{rests[r]}" for a, s, r in extents) + ")"
         if self.method == "MAX":
             if self.masked:
-                mask = as_planes(e.x[1], e.bottoms[1])
-                return e.call("unpooling.unpool", x, mask, size)
-            make = f"unpool({x}, corner_mask({x}, {self.stride}, {size}), {size})"
-            return Emitted((f"{y} = {make}",), functions=("unpooling.corner_mask", "unpooling.unpool"))
+                return e.call("unpooling.unpool", x, e.planes[1], size)
+            made = e.call("unpooling.unpool", x, f"corner_mask({x}, {self.stride}, {size})", size)
+            return replace(made, functions=("unpooling.corner_mask", *made.functions))
         mean = True if self.method == "AVE" else None
         return e.call("unpooling.spread", x, self.kernel, self.stride, size, mean=mean)
 

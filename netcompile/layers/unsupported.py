@@ -5,19 +5,23 @@ from __future__ import annotations
 _RANDOM = "it draws random augmentations for training; a deploy net does without it"
 _LOSS = "it is a training loss of a fork; inference does without it"
 _METRIC = "it only counts hits against labels"
+_WEAK_LABELS = "it moves scores by image labels while DeepLab trains on weak labels"
+_HARD_EXAMPLES = "it serves online mining of hard examples, a part of training"
+_BOXES = "it compares boxes with labelled ones, to count hits"
+_CTC = "alignment over sequences, from the warp-ctc library; forks differ in label format and blank"
 
 # Losses and metrics: they vanish at inference; asked for all the same, they are refused with this reason.
 MEASURES: dict[str, str] = {
     "BinAccuracy": _METRIC,
     "BoxAnnotatorOHEM": "it picks hard examples from losses and labels, a part of R-FCN's training",
-    "CTCLoss": "alignment over sequences, from the warp-ctc library; forks differ in label format and blank",
+    "CTCLoss": _CTC,
     "CenterLoss": _LOSS,
     "ConfusionMatrix": _METRIC,
-    "CtcLoss": "alignment over sequences, from the warp-ctc library; forks differ in label format and blank",
-    "DetectionEvaluate": "it compares boxes with labelled ones, to count hits",
+    "CtcLoss": _CTC,
+    "DetectionEvaluate": _BOXES,
     "DetectionLoss": "YOLO's first loss matches boxes with labels while it trains",
     "EltwiseAccuracy": _METRIC,
-    "EvalDetection": "it compares boxes with labelled ones, to count hits",
+    "EvalDetection": _BOXES,
     "L1Loss": _LOSS,
     "LabelsequenceAccuracy": _METRIC,
     "LpqLoss": _LOSS,
@@ -25,13 +29,13 @@ MEASURES: dict[str, str] = {
     "RedSoftmaxLoss": _LOSS,
     "RegionLoss": "YOLO's loss matches boxes with labels and keeps state between iterations",
     "SegAccuracy": _METRIC,
-    "SmoothL1LossOHEM": "it serves online mining of hard examples, a part of training",
-    "SoftmaxWithLossOHEM": "it serves online mining of hard examples, a part of training",
+    "SmoothL1LossOHEM": _HARD_EXAMPLES,
+    "SoftmaxWithLossOHEM": _HARD_EXAMPLES,
     "TripletLoss": "forks of this name differ in their distance and in which bottoms they take",
     "VoxelCustomLoss": _LOSS,
     "VoxelSoftmaxLoss": _LOSS,
     "VoxelWiseSoftmaxLoss": _LOSS,
-    "WarpCTC": "alignment over sequences, from the warp-ctc library; forks differ in label format and blank",
+    "WarpCTC": _CTC,
     "WassersteinLoss": "it solves a transport problem with a ground metric from a file",
 }
 
@@ -44,8 +48,8 @@ PYTHON_TRAINING: dict[str, str] = {
 }
 
 KNOWN_UNSUPPORTED: dict[str, str] = {
-    "AdaptiveBiasChannel": "it moves scores by image labels while DeepLab trains on weak labels",
-    "BiasChannel": "it moves scores by image labels while DeepLab trains on weak labels",
+    "AdaptiveBiasChannel": _WEAK_LABELS,
+    "BiasChannel": _WEAK_LABELS,
     "ColorConv": "a colour conversion of one fork, whose source was not found",
     "DenseCRF": "it runs a dense CRF library (Krähenbühl's), whose numbers are not settled here",
     "DominantChannel": "a step of DeepLab's training on weak labels",

@@ -6,19 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from netcompile.layers.base import (
-    Arity,
-    Condition,
-    Emission,
-    Emitted,
-    Layer,
-    Refused,
-    Shape,
-    layer,
-    literal,
-    number,
-)
+from netcompile.layers.base import Arity, Condition, Emission, Emitted, Refused, Shape, layer
+from netcompile.layers.detection import Detections
 from netcompile.layers.params import Params, Section
+from netcompile.layers.shapes import number
+from netcompile.layers.source import literal
 
 # Fields that MobileNet-YOLO's nets give and those of the OpenCL branch of BVLC's repository leave to their defaults.
 MOBILENET_FIELDS = ("side", "num_box", "label_map_file")
@@ -41,18 +33,12 @@ def _square(shape: Shape, index: int, channels: int) -> list[Condition]:
 
 def _common(s: Section) -> tuple[int, int, tuple[float, ...]]:
     """Classes, boxes of a cell, anchors."""
-    classes = int(s.required("num_classes") or 0)
-    if s.has("num_classes") and classes < 1:
-        s.refuse("num_classes", f"num_classes {classes} is less than 1", code="param-range")
-    boxes = int(s.get("num_box") or 0)
-    if boxes < 1:
-        s.refuse("num_box", "num_box must be positive", code="param-range")
-    return max(classes, 1), max(boxes, 1), tuple(float(v) for v in s.all("biases"))
+    return s.required_positive("num_classes"), s.positive("num_box"), tuple(float(v) for v in s.all("biases"))
 
 
 @layer("YoloDetectionOutput")
 @dataclass(frozen=True, slots=True)
-class YoloDetectionOutput(Layer):
+class YoloDetectionOutput(Detections):
     """YOLOv2's boxes of a map, 1 × 1 × K × 7, suppressed where they overlap, whatever their class.
 
     MobileNet-YOLO: boxes of both maps and of all images together, in order of their confidence; rows of 0, class + 1,
@@ -71,9 +57,7 @@ class YoloDetectionOutput(Layer):
     side: int = 13
 
     arity: ClassVar[Arity] = Arity(bottoms=(1, 2), tops=1)
-    sized_by_values: ClassVar[bool] = True
     fork: ClassVar[str] = "MobileNet-YOLO, OpenCL Caffe"
-    family: ClassVar[str] = "prediction"
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -105,9 +89,6 @@ class YoloDetectionOutput(Layer):
         side = Refused(f"a grid of {x[3]} cells, not {self.side}", at="bottom[0]", why=f"side is {self.side}")
         return [*found, Condition(x[3], "==", self.side, side)]
 
-    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        return ((1, 1, 1, 7),)
-
     def emit(self, e: Emission) -> Emitted:
         options = (_pairs(self.anchors), self.classes, literal(self.threshold), literal(self.overlap))
         if self.mobilenet:
@@ -117,7 +98,7 @@ class YoloDetectionOutput(Layer):
 
 @layer("Yolov3DetectionOutput")
 @dataclass(frozen=True, slots=True)
-class Yolov3DetectionOutput(Layer):
+class Yolov3DetectionOutput(Detections):
     """YOLOv3's boxes of several maps, 1 × 1 × K × 7, suppressed where they overlap, whatever their class.
 
     Rows of 0, class + 1, confidence, xmin, ymin, xmax, ymax, best first; of −1 where there is no box.
@@ -132,9 +113,7 @@ class Yolov3DetectionOutput(Layer):
     overlap: float = 0.45
 
     arity: ClassVar[Arity] = Arity(bottoms=(1, None), tops=1)
-    sized_by_values: ClassVar[bool] = True
     fork: ClassVar[str] = "MobileNet-YOLO"
-    family: ClassVar[str] = "prediction"
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -159,9 +138,6 @@ class Yolov3DetectionOutput(Layer):
         for index, shape in enumerate(bottoms):
             found += _square(shape, index, self.boxes * (5 + self.classes))
         return found
-
-    def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
-        return ((1, 1, 1, 7),)
 
     def emit(self, e: Emission) -> Emitted:
         maps = []

@@ -12,7 +12,7 @@ from netcompile.data.preprocessing import Preprocessing, as_json, from_json, of_
 from netcompile.data.preprocessing import preprocessing_of as prepared
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
-from netcompile.layers.images import read_literal
+from netcompile.layers.param_str import read_literal
 from netcompile.pipeline import analyse
 from tests.caffemodel.encode import chunk, floats, varint
 from tests.runtime.conftest import picture
@@ -155,7 +155,7 @@ def test_refusals(channels, mean, what):
     assert [d.what for d in caught.value.diagnostics] == [what]
 
 
-@pytest.mark.parametrize("text", ["open('x')", "(" * 5000, "", "{'a': b}", "1 if 2 else 3"])
+@pytest.mark.parametrize("text", ["open('x')", "(" * 5000, "", "{'a': b}", "{[1]: 2}", "1 if 2 else 3"])
 def test_what_is_no_literal(text):
     assert read_literal(text) is None
 

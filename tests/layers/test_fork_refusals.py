@@ -13,7 +13,7 @@ from tests.layers.test_forks import IMAGE, Shape, net
 REFUSED: list[tuple[str, tuple[Shape, ...], str, str]] = [
     ("Interp", (IMAGE,), "", "Interp has no size"),
     ("Interp", (IMAGE,), "interp_param { height: 3 }", "Interp has no size"),
-    ("Interp", (IMAGE,), "interp_param { zoom_factor: 0 }", "zoom_factor 0 is less than 1"),
+    ("Interp", (IMAGE,), "interp_param { zoom_factor: 0 }", "zoom_factor must be positive, not 0"),
     ("Interp", (IMAGE,), "interp_param { zoom_factor: 2 pad_beg: 1 }", "pad_beg 1 is positive"),
     (
         "Interp",

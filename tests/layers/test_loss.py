@@ -307,7 +307,7 @@ REFUSED: list[tuple[str, Shapes, str, tuple[str, ...], str, str]] = [
         {"a": (2, 3, 1, 1, 1), "b": (2, 3)},
         "",
         ("loss",),
-        "layer 'x': 5 axes, where Caffe's layer reads at most 4",
+        "layer 'x': EuclideanLoss wants up to 4 axes, not 5",
         '"a"',
     ),
     ("HingeLoss", {"data": (6, 5), "label": (5,)}, "", ("loss",), LABELS, '"label"'),

@@ -153,8 +153,8 @@ def test_bfloat16() -> None:
 
 GATES: Shapes = {"c": (1, 3, 4), "gates": (1, 3, 16), "cont": (1, 3)}
 REFUSED: list[tuple[str, Shapes, str, str, str, str]] = [
-    ("LSTM", BASE, "", "out", "num_output must be positive", '"LSTM"'),
-    ("RNN", BASE, "num_output: 0", "out", "num_output must be positive", "0"),
+    ("LSTM", BASE, "", "out", "num_output must be positive, not 0", '"LSTM"'),
+    ("RNN", BASE, "num_output: 0", "out", "num_output must be positive, not 0", "0"),
     (
         "LSTM",
         {"data": (5, 2), "cont": (5, 2)},

@@ -71,7 +71,7 @@ def test_of_equals_the_last_comes_first() -> None:
 @pytest.mark.parametrize(
     ("kind", "params", "message", "at"),
     [
-        ("ArgMax", "argmax_param { top_k: 0 }", "top_k must be at least 1, not 0", "0"),
+        ("ArgMax", "argmax_param { top_k: 0 }", "top_k must be positive, not 0", "0"),
         ("ArgMax", "argmax_param { axis: 1 top_k: 4 }", "layer 'x': top_k 4 of 3 elements", "4"),
         ("ArgMax", "argmax_param { top_k: 61 }", "layer 'x': top_k 61 of 60 elements", "61"),
         ("ArgMax", "argmax_param { axis: 4 }", "layer 'x': axis 4 of 4", "4"),

@@ -80,7 +80,7 @@ def activated(path: str, activation: str) -> Source:
 def test_pixelwise_layers_keep_the_window(activation: str) -> None:
     analysed = analyse(activated("voc-fcn8s/deploy.prototxt", activation)).require()
     found = optimise(analysed.graph, 2, Facts())
-    assert found.windowed is not None
+    assert found.program.windowed is not None
 
 
 @pytest.mark.parametrize("activation", POINTWISE)

@@ -9,7 +9,8 @@ from typing import ClassVar
 from netcompile.algebra.coords import AxisMap
 from netcompile.caffemodel.recipe import Take
 from netcompile.ir.graph import Node
-from netcompile.layers.base import Arity, Axes, Emission, Emitted, IntShape, Layer, Shape, call
+from netcompile.layers.base import Arity, Axes, Emission, Emitted, IntShape, Layer, Shape
+from netcompile.layers.source import call
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from netcompile.caffemodel.recipe import Recipe
-from netcompile.layers.base import Emission, Emitted, IntShape, call, literal
+from netcompile.layers.base import Emission, Emitted, IntShape
 from netcompile.layers.convolution import Convolution, Extents
+from netcompile.layers.source import call, literal
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,20 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from netcompile.layers.base import (
-    IDENTITY,
-    Arity,
-    Axes,
-    BlobSpec,
-    Emission,
-    Emitted,
-    Layer,
-    Refused,
-    Shape,
-    layer,
-    number,
-)
+from netcompile.layers.base import IDENTITY, Arity, Axes, BlobSpec, Emission, Emitted, Layer, Refused, Shape, layer
 from netcompile.layers.params import Params
+from netcompile.layers.shapes import number
 
 
 @layer("Swirl")
