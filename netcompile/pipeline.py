@@ -16,7 +16,7 @@ from netcompile.caffemodel.reader import read_caffemodel
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.diagnostics.source import Source
 from netcompile.emit.inference import Windowed
-from netcompile.emit.module import Module, check_outputs, emit
+from netcompile.emit.module import Module, emit, outputs_of
 from netcompile.emit.weights import weight_plan
 from netcompile.ir.build import Options, build
 from netcompile.ir.graph import Graph, Value
@@ -27,7 +27,7 @@ from netcompile.layers.convolution import Deconvolution
 from netcompile.passes import optimise
 from netcompile.passes.base import NO_FACTS, Facts, Program, Rewritten
 from netcompile.passes.facts import read_facts
-from netcompile.passes.nodes.fused_convolution import FusedConvolution
+from netcompile.passes.nodes.convolution import FusedConvolution
 from netcompile.passes.nodes.windows import Surround
 
 
@@ -87,10 +87,7 @@ def analyse(
     """Parse, upgrade, build, infer shapes, resolve crops. Raises NetError where the file makes no net at all."""
     try:
         loaded = load_for(source, lambda _: options)
-    except NetError as error:
-        raise with_later_mistakes(error, options) from None
-    name = net_name(str(loaded.net.get("name") or ""), source.name)
-    try:
+        name = net_name(str(loaded.net.get("name") or ""), source.name)
         built = build(loaded.net, options, name)
     except NetError as error:
         raise with_later_mistakes(error, options) from None
@@ -132,11 +129,10 @@ def optimise_net(
     dtype: str = "float32",
 ) -> Rewritten:
     """The first step of `compile_net`: the net after the passes of a level, and where these did not apply, and why."""
-
     graph = analysed.require().graph if level < 2 and not comments else analysed.require().proved
     if level < 2:
         return optimise(graph, level)
-    check_outputs(graph, outputs)
+    outputs_of(graph, outputs)  # an unknown one is refused before anything is computed
     facts = NO_FACTS if weights is None else facts_of(analysed, weights)
     return optimise(graph, level, replace(facts, float32=dtype == "float32"), outputs)
 
@@ -145,7 +141,6 @@ def emit_net(
     analysed: Analysed, found: Rewritten, level: int = 1, outputs: Sequence[str] | None = None, comments: bool = True
 ) -> Module:
     """The second step: the source of what `optimise_net` found."""
-
     program, origin = found.program, _origin(analysed.source.name)
     if level < 2:
         dims = analysed.symbolic.shapes if comments else None
@@ -170,7 +165,6 @@ def emit_net(
 
 def facts_of(analysed: Analysed, weights: str) -> Facts:
     """What passes may rely on of the weights' values."""
-
     if not any(isinstance(node.layer, Deconvolution) for node in analysed.graph.nodes):
         return Facts(known=True)
     plan = weight_plan(analysed.graph, compile_net(analysed, 0))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, NoReturn
 
-from netcompile.caffemodel.blob import CaffeModel, StoredBlob, StoredLayer
+from netcompile.caffemodel.blob import REFETCH, CaffeModel, StoredBlob, StoredLayer, shown
 from netcompile.caffemodel.blobproto import DATA, DOUBLE_DATA, Range, all_fields, blob_fields, blob_of
-from netcompile.caffemodel.describe import shown
 from netcompile.caffemodel.file import DataFile
 from netcompile.caffemodel.wire import BYTES, VARINT, Overrun, WireError, fields, signed
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
@@ -17,7 +18,6 @@ _NAME_BYTES = 1 << 20  # a longer name is damage
 _LAYERS = 1 << 20  # Caffe's largest nets have some hundred layers
 _BLOBS = 1 << 12  # of one layer
 _PROBLEMS = 100  # as many are told at once
-_REFETCH = "fetch or write the file again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +80,18 @@ def _model(file: DataFile, name: str, old: list[Range], new: list[Range]) -> Caf
         layers = [_layer(file, i, ranges, _V0, problems) for i, ranges in enumerate(inner)]
         if new:
             what = f"{file.name}: {len(new)} layers in the V2 format are ignored, because others are V0"
-            notes.append(
-                Diagnostic("caffemodel-mixed", what, why="Caffe's upgrade keeps V0 layers only", severity="note")
-            )
+            why = "Caffe's upgrade keeps V0 layers only"
+            notes.append(Diagnostic("caffemodel-mixed", what, why=why, severity="note"))
     elif old and new:
-        problems.append(
-            Diagnostic(
-                "caffemodel-mixed",
-                f"{file.name}: holds {len(old)} V1 layers (`layers`) and {len(new)} V2 layers (`layer`)",
-                why="Caffe refuses a net that has both",
-                remedy="load it in the program that wrote it and save it in one format",
-            )
+        refuse(
+            "caffemodel-mixed",
+            f"{file.name}: holds {len(old)} V1 layers (`layers`) and {len(new)} V2 layers (`layer`)",
+            why="Caffe refuses a net that has both",
+            remedy="load it in the program that wrote it and save it in one format",
         )
-        layers = []
-    elif old:
-        layers = [_layer(file, i, [range_], _V1, problems) for i, range_ in enumerate(old)]
     else:
-        layers = [_layer(file, i, [range_], _V2, problems) for i, range_ in enumerate(new)]
+        numbers = _V1 if old else _V2
+        layers = [_layer(file, i, [range_], numbers, problems) for i, range_ in enumerate(old or new)]
     if problems:
         raise NetError(problems)
     if not layers:
@@ -107,10 +102,9 @@ def _model(file: DataFile, name: str, old: list[Range], new: list[Range]) -> Caf
 def _v0_ranges(file: DataFile, number: int, a: int, b: int) -> list[Range]:
     """Where the V0 part of a V1 layer lies; a message that occurs twice is the two joined, as in protobuf."""
     try:
-        found = [(c, d) for n, kind, c, d in fields(file.map, a, b) if n == _V1_V0_LAYER and kind == BYTES]
+        return [(c, d) for n, kind, c, d in fields(file.map, a, b) if n == _V1_V0_LAYER and kind == BYTES]
     except WireError as error:
         raise Fault(_name_layer(file, number, [(a, b)], _V1), error) from None
-    return found
 
 
 def _layer(
@@ -154,12 +148,10 @@ def _text(file: DataFile, a: int, b: int) -> str:
 
 def _name_layer(file: DataFile, number: int, ranges: list[Range], numbers: _LayerFields) -> str:
     """What to call a damaged layer: by its name if that can still be read, else by its number in the file."""
-    try:
+    with suppress(WireError):
         for n, kind, a, b in all_fields(file.map, ranges):
             if n == numbers.name and kind == BYTES:
                 return f"layer {shown(_text(file, a, b))}"
-    except WireError:
-        pass
     return f"layer {number} of the file"
 
 
@@ -215,19 +207,15 @@ def refuse_damaged(file: DataFile, fault: Fault, known: bool, mean: bool = False
             remedy="give the .caffemodel or .caffemodel.h5",
         )
     code = "caffemodel-truncated" if error.truncated and error.offset >= file.size - 10 else "caffemodel-corrupt"
-    refuse(code, f"{file.name}: {where}byte {error.offset}: {error}", remedy=_REFETCH)
+    refuse(code, f"{file.name}: {where}byte {error.offset}: {error}", remedy=REFETCH)
 
 
 def _other_message(file: DataFile) -> Diagnostic | None:
     """The other messages that Caffe writes to files, recognised by fields that a net cannot have."""
     seen: set[tuple[int, int]] = set()
-    try:
-        for count, (n, kind, _, _) in enumerate(fields(file.map, 0, file.size)):
+    with suppress(WireError):
+        for n, kind, _, _ in islice(fields(file.map, 0, file.size), 65):
             seen.add((n, kind))
-            if count == 64:
-                break
-    except WireError:
-        pass
     what = ""
     if (DATA, BYTES) in seen or ((DOUBLE_DATA, BYTES) in seen and (_NET_NAME, BYTES) not in seen):
         what = "this is a single blob (a .binaryproto mean), not weights"

@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 FloatType = Literal["float16", "float32", "float64"]
 
 ITEM_BYTES: dict[str, int] = {"float16": 2, "float32": 4, "float64": 8}
+REFETCH = "fetch or write the file again"  # what to do about a damaged file
 CHUNK = 1 << 20  # bytes moved at a time: what the processor's cache holds from the read to the write
 _SMALL = 1 << 14  # below this a copy out of the mapping is cheaper than a system call
+
+
+def shown(name: str) -> str:
+    """A name from a file for a message: quoted, of bounded length."""
+    return repr(name if len(name) <= 80 else f"{name[:77]}...")
 
 
 class BlobData(Protocol):
@@ -132,11 +138,11 @@ class StoredBlob:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredLayer:
-    """A layer of the file. ``type`` is its name (V2 'Convolution', V1 'CONVOLUTION', V0 'conv'), the number
-    as text for an enum value of a fork, '' where the file does not say (HDF5).
+    """A layer of the file.
 
-    A blob is None where HDF5 has none at that index: a shared parameter is kept by its owner only. ``occurrence``:
-    which of a net's layers of that name it is, from 0, where the file says so (.safetensors).
+    ``type`` is its name (V2 'Convolution', V1 'CONVOLUTION', V0 'conv'), the number as text for an enum value of a
+    fork, '' where the file does not say (HDF5). A blob is None where HDF5 has none at that index: a shared parameter is
+    kept by its owner only. ``occurrence``: which of a net's layers of that name it is, from 0 (.safetensors).
     """
 
     name: str

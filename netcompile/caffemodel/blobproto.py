@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import prod
 
-from netcompile.caffemodel.blob import FileData, FloatType, StoredBlob
+from netcompile.caffemodel.blob import REFETCH, FileData, FloatType, StoredBlob
 from netcompile.caffemodel.file import DataFile
 from netcompile.caffemodel.wire import (
     BYTES,
@@ -29,7 +29,6 @@ _RAW_TYPE, _RAW_DATA = 10, 12  # NVIDIA Caffe's own way to store numbers
 _RAW_TYPES: dict[int, tuple[FloatType, int]] = {0: ("float64", 8), 1: ("float32", 4), 2: ("float16", 2)}
 _PIECES = 1 << 16  # Caffe writes one
 _AXES = 32  # Caffe's kMaxBlobAxes
-_REFETCH = "fetch or write the file again"
 
 Range = tuple[int, int]
 
@@ -110,7 +109,7 @@ def blob_of(file: DataFile, raw: BlobFields, where: str, problems: list[Diagnost
     """The blob; appends to ``problems`` where its shape and its count of numbers differ (Caffe's check)."""
 
     def wrong(what: str, why: str = "") -> None:
-        problems.append(Diagnostic("caffemodel-shape", f"{file.name}: {where}: {what}", why=why, remedy=_REFETCH))
+        problems.append(Diagnostic("caffemodel-shape", f"{file.name}: {where}: {what}", why=why, remedy=REFETCH))
 
     shape = tuple(raw.legacy if raw.legacy is not None else raw.dims)
     dtype: FloatType = "float64" if raw.doubles.count else "float32"

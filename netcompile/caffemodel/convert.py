@@ -168,15 +168,13 @@ def _prepare(
 
 
 def _check_output(model: CaffeModel, path: str) -> None:
-    if not os.path.lexists(path):
+    if not os.path.exists(path):
         return
-    if os.path.exists(model.path) and os.path.exists(path) and os.path.samefile(model.path, path):
-        what, remedy = f"{path}: the output is the caffemodel itself", "write to another path"
-    elif os.path.exists(path) and not os.path.isfile(path):
+    if os.path.exists(model.path) and os.path.samefile(model.path, path):
+        refuse("output-path", f"{path}: the output is the caffemodel itself", remedy="write to another path")
+    if not os.path.isfile(path):
         what, remedy = f"{path}: the output is a folder or a device", "give the path of a .safetensors file"
-    else:
-        return
-    refuse("output-path", what, remedy=remedy)
+        refuse("output-path", what, remedy=remedy)
 
 
 # --- bytes of one tensor

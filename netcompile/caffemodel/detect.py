@@ -73,10 +73,7 @@ def mistaken(name: str, head: bytes, size: int) -> Diagnostic | None:
         if re.search(rb"^\s*(train_net|test_net|net|base_lr|solver_mode)\s*:", text, re.MULTILINE):
             return no("this is a solver's prototxt (text), not weights", "give the .caffemodel it wrote")
         if re.search(rb"(?:^|[\s;{}])(name|layers?|input|type|bottom|top|input_dim)\s*[:{]", text):
-            return no(
-                "this is a prototxt (text), not weights",
-                "give the .caffemodel here and the prototxt as the net",
-            )
+            return no("this is a prototxt (text), not weights", "give the .caffemodel here and the prototxt as the net")
         if text.startswith((b"{", b"[")):
             return no("this is JSON text, not weights", _FETCH)
         return no("this is text, not weights", _FETCH)

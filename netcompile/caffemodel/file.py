@@ -10,11 +10,10 @@ from netcompile.diagnostics.diagnostic import refuse
 
 
 class DataFile:
-    """An open regular file. ``map`` is its mapping (empty bytes if it is empty), ``size`` its length in
-    bytes.
+    """An open regular file. ``map`` is its mapping (empty bytes if it is empty), ``size`` its length in bytes.
 
-    The descriptor is closed with the object; the mapping lives as long as an array over it does. A file that
-    somebody else shortens meanwhile ends the process (SIGBUS), as with every mapping.
+    The descriptor is closed with the object; the mapping lives as long as an array over it does. A file that somebody
+    else shortens meanwhile ends the process (SIGBUS), as with every mapping.
     """
 
     __slots__ = ("fd", "map", "name", "size")
@@ -23,19 +22,15 @@ class DataFile:
         """Raises OSError; NetError for a path that is no regular file."""
         self.fd = -1
         self.name = os.fspath(path)
-        fd = os.open(self.name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-        self.fd = fd
-        status = os.fstat(fd)
-        if not _regular(status.st_mode):
-            refuse(
-                "caffemodel-not",
-                f"{self.name}: not a file that can be mapped (a folder, a pipe or a device)",
-                remedy="give the path of a .caffemodel",
-            )
+        self.fd = os.open(self.name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        status = os.fstat(self.fd)
+        if not stat.S_ISREG(status.st_mode):
+            what = f"{self.name}: not a file that can be mapped (a folder, a pipe or a device)"
+            refuse("caffemodel-not", what, remedy="give the path of a .caffemodel")
         self.size = status.st_size
         self.map: bytes | mmap.mmap = b""
         if self.size:
-            self.map = mmap.mmap(fd, self.size, access=mmap.ACCESS_READ)
+            self.map = mmap.mmap(self.fd, self.size, access=mmap.ACCESS_READ)
 
     def head(self, count: int) -> bytes:
         """The first ``count`` bytes, fewer if the file is shorter."""
@@ -63,8 +58,3 @@ class DataFile:
 
     def __del__(self) -> None:
         self.close()
-
-
-def _regular(mode: int) -> bool:
-
-    return stat.S_ISREG(mode)

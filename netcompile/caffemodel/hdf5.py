@@ -11,14 +11,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from netcompile.caffemodel.blob import (
-    ITEM_BYTES,
-    CaffeModel,
-    FileData,
-    FloatType,
-    StoredBlob,
-    StoredLayer,
-)
+from netcompile.caffemodel.blob import ITEM_BYTES, REFETCH, CaffeModel, FileData, FloatType, StoredBlob, StoredLayer
 from netcompile.caffemodel.file import DataFile
 from netcompile.caffemodel.wire import Pieces
 from netcompile.diagnostics.diagnostic import refuse
@@ -32,7 +25,6 @@ _RATIO = 1032  # what deflate can reach at most: bytes unpacked per byte stored
 _PACKED_BYTES = 1 << 32  # the largest data set unpacked from compressed chunks
 _CHUNK_BYTES = 1 << 28
 _FLOATS: dict[int, FloatType] = {4: "float32", 8: "float64"}
-_REFETCH = "fetch or write the file again"
 _FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 4: "szip", 6: "scaleoffset", 32000: "lzf"}
 
 
@@ -57,7 +49,7 @@ class Hdf5Data:
             yield from self._rows(limit)
         except Exception as error:  # of h5py, for a damaged chunk
             what = f"{self.where}: cannot be read: {error}"
-            refuse("caffemodel-corrupt", what, remedy=_REFETCH)
+            refuse("caffemodel-corrupt", what, remedy=REFETCH)
 
     def _rows(self, limit: int) -> Iterator[memoryview]:
         import numpy as np
@@ -112,27 +104,20 @@ def read_array(file: DataFile, path: str) -> Any:
 def read_hdf5(file: DataFile) -> CaffeModel:
     """The layers of an HDF5 file, by name (HDF5 keeps no other order). Raises NetError.
 
-    A name with slashes is a path of groups. Whole numbers and half floats become float32, as in Caffe's
-    reader.
+    A name with slashes is a path of groups. Whole numbers and half floats become float32, as in Caffe's reader.
     """
     try:
         import h5py
     except ImportError:
-        refuse(
-            "caffemodel-hdf5",
-            f"{file.name}: reading HDF5 needs the package h5py",
-            remedy="pip install h5py",
-        )
+        refuse("caffemodel-hdf5", f"{file.name}: reading HDF5 needs the package h5py", remedy="pip install h5py")
     try:
         # Not closed here: the data sets of some blobs are read later, and the last of them closes the file.
         layers = _layers(file, h5py.File(file.name, "r", locking=False))
     except _Refused as error:
-        text = f"{file.name}: {error.where}: {error.what}"
-        refuse("caffemodel-hdf5", text, remedy=error.remedy)
+        refuse("caffemodel-hdf5", f"{file.name}: {error.where}: {error.what}", remedy=error.remedy)
     except Exception as error:  # h5py raises many kinds for damaged files
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        text = f"{file.name}: the HDF5 file is damaged: {text}"
-        refuse("caffemodel-corrupt", text, remedy=_REFETCH)
+        refuse("caffemodel-corrupt", f"{file.name}: the HDF5 file is damaged: {text}", remedy=REFETCH)
     return CaffeModel(file.name, "HDF5", "", tuple(layers))
 
 
@@ -141,11 +126,8 @@ def _layers(file: DataFile, opened: Any) -> list[StoredLayer]:
 
     root = h5g.open(opened.id, b"/")
     if b"data" not in list(root):
-        raise _Refused(
-            "/",
-            "has no group 'data': this is another kind of HDF5 file",
-            "give the file that Caffe's snapshot wrote",
-        )
+        what = "has no group 'data': this is another kind of HDF5 file"
+        raise _Refused("/", what, "give the file that Caffe's snapshot wrote")
     top = _open(root, b"data", "/data")
     if not isinstance(top, h5g.GroupID):
         raise _Refused("/data", "is no group: this is another kind of HDF5 file (HDF5Data input, perhaps)")
@@ -192,11 +174,8 @@ def _open(parent: Any, name: bytes, where: str) -> Any:
     kind = parent.links.get_info(name).type
     if kind != h5l.TYPE_HARD:
         what = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "a link to another file"}.get(kind, "a special link")
-        raise _Refused(
-            where,
-            f"is {what}, which is not followed",
-            "store the numbers themselves (h5repack, or copy them)",
-        )
+        remedy = "store the numbers themselves (h5repack, or copy them)"
+        raise _Refused(where, f"is {what}, which is not followed", remedy)
     found = h5o.open(parent, name)
     if not isinstance(found, (h5g.GroupID, h5d.DatasetID)):
         raise _Refused(where, "is neither a group nor a data set")
@@ -238,20 +217,16 @@ def _blob(file: DataFile, dataset: Any, where: str) -> StoredBlob:
     claimed, stored = count * dtype.itemsize, int(dataset.get_storage_size())
     room = stored * _RATIO if filters else stored
     if stored > file.size or claimed > room or (filters and claimed > _PACKED_BYTES):
-        raise _Refused(
-            where,
-            f"claims {claimed} bytes (shape {shape_text(shape)}), but {stored} are stored"
-            + (", packed" if filters else ""),
-            _REFETCH,
-        )
+        packed = ", packed" if filters else ""
+        what = f"claims {claimed} bytes (shape {shape_text(shape)}), but {stored} are stored{packed}"
+        raise _Refused(where, what, REFETCH)
     if layout == h5d.CHUNKED and prod(properties.get_chunk()) * dtype.itemsize > max(_CHUNK_BYTES, 2 * claimed):
         raise _Refused(where, f"is stored in chunks of {shape_text(properties.get_chunk())}: too large")
     offset = dataset.get_offset() if layout == h5d.CONTIGUOUS and count else None
     if offset is not None and dtype.kind == "f" and dtype.newbyteorder("<") == dtype and dtype.itemsize >= 4:
         if offset + claimed > file.size:
-            raise _Refused(
-                where, f"runs to byte {offset + claimed}, but the file has {file.size}: truncated?", _REFETCH
-            )
+            what = f"runs to byte {offset + claimed}, but the file has {file.size}: truncated?"
+            raise _Refused(where, what, REFETCH)
         pieces = Pieces(dtype.itemsize)
         pieces.add(offset, count, dtype.itemsize)
         return StoredBlob(shape, kept, FileData(file, pieces))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import count
 from math import prod
 
-from netcompile.caffemodel.blob import CaffeModel, StoredBlob, StoredLayer
-from netcompile.caffemodel.describe import shown
+from netcompile.caffemodel.blob import CaffeModel, StoredBlob, StoredLayer, shown
 from netcompile.caffemodel.recipe import Recipe, Shape, Take
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.diagnostics.nearest import nearest
@@ -97,20 +97,16 @@ def same_shape(have: Shape, want: Shape) -> bool:
     Wider than Caffe's Blob::ShapeEquals (four legacy axes, else exactly): forks differ in the 1s that they
     write round a vector (PSPNet's BN 1xCx1x1, C3D's biases 1x1x1x1xN), and 1s move no number.
     """
-    return _extents(have) == _extents(want)
-
-
-def _extents(shape: Shape) -> Shape:
-    return tuple(extent for extent in shape if extent != 1)
+    return [extent for extent in have if extent != 1] == [extent for extent in want if extent != 1]
 
 
 def _coercible(have: Shape, want: Shape) -> bool:
     """Whether one is a matrix and the other its rows folded into windows: as many outputs, as many numbers."""
-    short, long = sorted((_significant(have), want if len(want) < 3 else tuple(want)), key=len)
+    short, long = sorted((unpadded(have), want), key=len)
     return prod(have) == prod(want) and len(short) == 2 < len(long) and short[0] == long[0]
 
 
-def _significant(shape: Shape) -> Shape:
+def unpadded(shape: Shape) -> Shape:
     """A legacy shape without the 1s that fill it up to four axes."""
     while len(shape) > 1 and shape[0] == 1:
         shape = shape[1:]
@@ -120,10 +116,10 @@ def _significant(shape: Shape) -> Shape:
 def match(model: CaffeModel, plan: Plan, allow_missing: bool = False, pretrained: bool = False) -> Match:
     """Finds the file's blob for every blob of the net, by Caffe's rules (Net::CopyTrainedLayersFrom).
 
-    Names alone decide, types do not. In a binary file a layer goes to the net's first layer of its name, in
-    HDF5 to the last. A layer must have as many blobs as the net's, of equal shapes (see `same_shape`); all
-    layers of the file are checked. Blobs are copied in file order, so the last of several layers of one name
-    wins, and of layers that share a blob. In HDF5 a shared blob may be absent.
+    Names alone decide, types do not. In a binary file a layer goes to the net's first layer of its name, in HDF5 to the
+    last. A layer must have as many blobs as the net's, of equal shapes (see `same_shape`); all layers of the file are
+    checked. Blobs are copied in file order, so the last of several layers of one name wins, and of layers that share a
+    blob. In HDF5 a shared blob may be absent.
 
     ``allow_missing`` lets layers be absent and have fewer or more blobs than the net's; shapes must be equal.
     ``pretrained`` is what training begins with: layers may be absent, and where a fully connected layer became a
@@ -131,9 +127,9 @@ def match(model: CaffeModel, plan: Plan, allow_missing: bool = False, pretrained
     """
     if plan.layers is None:
         return _match_by_position(model)
-    places: dict[str, list[LayerSpec]] = {}
+    places: defaultdict[str, list[LayerSpec]] = defaultdict(list)
     for spec in plan.layers:
-        places.setdefault(spec.name, []).append(spec)
+        places[spec.name].append(spec)
     blobs: dict[Take, StoredBlob] = {}
     problems: list[Diagnostic] = []
     coerced: list[str] = []
@@ -174,7 +170,7 @@ def match(model: CaffeModel, plan: Plan, allow_missing: bool = False, pretrained
 
 def _match_by_position(model: CaffeModel) -> Match:
     found = dict(_all_blobs(model))
-    return Match(found, {take: blob.shape for take, blob in found.items()}, (), (), ())
+    return Match(found, {take: blob.shape for take, blob in found.items()}, missing=(), unused=(), problems=())
 
 
 def _coerced(layer: StoredLayer, spec: LayerSpec) -> tuple[LayerSpec, list[str]]:
@@ -183,9 +179,8 @@ def _coerced(layer: StoredLayer, spec: LayerSpec) -> tuple[LayerSpec, list[str]]
     for index, (blob, shape) in enumerate(zip(layer.blobs, spec.blobs, strict=False)):
         if blob is not None and _coercible(blob.shape, shape):
             shapes[index] = blob.shape
-            texts.append(
-                f"{spec.takes()[index]}: {shape_text(_significant(blob.shape))} taken over as {shape_text(shape)}"
-            )
+            have = shape_text(unpadded(blob.shape))
+            texts.append(f"{spec.takes()[index]}: {have} taken over as {shape_text(shape)}")
     return replace(spec, blobs=tuple(shapes)), texts
 
 
@@ -279,11 +274,8 @@ def convert_plain(model: CaffeModel) -> Plan:
         if place not in keys:
             name = take.layer
             if used[take.layer]:
-                number = used[take.layer] + 1
-                name = f"{take.layer}#{number}"
-                while name in taken:
-                    number += 1
-                    name = f"{take.layer}#{number}"
+                numbered = (f"{take.layer}#{number}" for number in count(used[take.layer] + 1))
+                name = next(other for other in numbered if other not in taken)
                 taken.add(name)
                 what = f"{model.path}: layer {shown(take.layer)} again: its keys start with {shown(name)}"
                 why = "names may repeat in a caffemodel; with a net, Caffe's rules decide which one counts"

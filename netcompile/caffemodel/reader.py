@@ -22,19 +22,22 @@ _FLOATS: dict[str, FloatType] = {"float16": "float16", "float32": "float32", "fl
 def read_caffemodel(path: str | os.PathLike[str]) -> CaffeModel:
     """The layers of a file of weights; its format is recognised by content, not by name.
 
-    V0, V1 and V2 layers follow Caffe's upgrade: one V0 layer makes it a V0 file, in which V2 layers do not
-    count; V1 and V2 layers together are refused. Raises OSError; NetError for a file that is no caffemodel,
-    is truncated or corrupt (the first fault), or has blobs whose shape and count of numbers differ (all of
-    them).
+    V0, V1 and V2 layers follow Caffe's upgrade: one V0 layer makes it a V0 file, in which V2 layers do not count; V1
+    and V2 layers together are refused. Raises OSError; NetError for a file that is no caffemodel, is truncated or
+    corrupt (the first fault), or has blobs whose shape and count of numbers differ (all of them).
     """
+    file, kind = _opened(path)
+    return read_hdf5(file) if kind == "hdf5" else read_binary(file)
+
+
+def _opened(path: str | os.PathLike[str]) -> tuple[DataFile, str]:
+    """A file and what `recognise` says of it. Raises OSError; NetError for what is no file of Caffe's."""
     file = DataFile(path)
     head = file.head(HEAD)
     wrong = mistaken(file.name, head, file.size)
     if wrong is not None:
         raise NetError(wrong)
-    if recognise(head) == "hdf5":
-        return read_hdf5(file)
-    return read_binary(file)
+    return file, recognise(head)
 
 
 def read_weights(path: str | os.PathLike[str]) -> CaffeModel:
@@ -86,12 +89,9 @@ def read_mean(path: str | os.PathLike[str]) -> StoredBlob:
 
     Raises OSError; NetError for any other or damaged file.
     """
-    file = DataFile(path)
-    wrong = mistaken(file.name, file.head(HEAD), file.size)
-    if wrong is None and recognise(file.head(HEAD)) == "hdf5":
-        wrong = Diagnostic("caffemodel-not", f"{file.name}: this is an HDF5 file, not a .binaryproto mean")
-    if wrong is not None:
-        raise NetError(wrong)
+    file, kind = _opened(path)
+    if kind == "hdf5":
+        refuse("caffemodel-not", f"{file.name}: this is an HDF5 file, not a .binaryproto mean")
     try:
         if any(n in (LAYERS_V1, LAYER_V2) and kind == BYTES for n, kind, _, _ in fields(file.map, 0, file.size)):
             what = f"{file.name}: this is a caffemodel, not a .binaryproto mean"

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from netcompile.caffemodel.blob import CaffeModel, StoredBlob, StoredLayer
-from netcompile.caffemodel.describe import shown
+from netcompile.caffemodel.blob import CaffeModel, StoredBlob, StoredLayer, shown
 from netcompile.caffemodel.numbers import Numbers, least
 from netcompile.caffemodel.plan import Plan
 from netcompile.caffemodel.recipe import Take
@@ -166,9 +165,7 @@ def twice(model: CaffeModel, plan: Plan) -> Iterator[Diagnostic]:
 
 
 def _equal(a: StoredLayer, b: StoredLayer) -> bool:
-    if len(a.blobs) != len(b.blobs):
-        return False
-    return all(_same(x, y) for x, y in zip(a.blobs, b.blobs, strict=True))
+    return len(a.blobs) == len(b.blobs) and all(map(_same, a.blobs, b.blobs))
 
 
 def _same(a: StoredBlob | None, b: StoredBlob | None) -> bool:

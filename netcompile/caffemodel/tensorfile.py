@@ -1,8 +1,8 @@
 """Writes .safetensors files tensor by tensor, whole or not at all.
 
-The format: eight bytes of header length, a JSON header padded with spaces to a multiple of eight, then the
-tensors, little-endian, without gaps. Order and spelling are those of the ``safetensors`` package, so the
-bytes are the same as ``safetensors.numpy.save`` gives; that one wants all tensors in memory.
+The format: eight bytes of header length, a JSON header padded with spaces to a multiple of eight, then the tensors,
+little-endian, without gaps. Order and spelling are those of the ``safetensors`` package, so the bytes are the same as
+``safetensors.numpy.save`` gives; that one wants all tensors in memory.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ class Entry:
 
 def header(entries: Sequence[Entry], metadata: Mapping[str, str]) -> bytes:
     """Everything before the first tensor, for entries in the order of ``in_order``."""
-
     table: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
     end = 0
     for entry in entries:

@@ -1,8 +1,8 @@
 """protobuf's wire format, walked over a buffer without copying it.
 
-Every message of a caffemodel is a run of fields: a tag (field number and wire type) and a payload. The walk
-here goes over one message, does not recurse, trusts no length, and touches only tags and lengths: the
-payloads (the weights) stay where they are. What it refuses is what protobuf's own parser refuses.
+Every message of a caffemodel is a run of fields: a tag (field number and wire type) and a payload. The walk here goes
+over one message, does not recurse, trusts no length, and touches only tags and lengths: the payloads (the weights) stay
+where they are. What it refuses is what protobuf's own parser refuses.
 """
 
 from __future__ import annotations
@@ -64,10 +64,9 @@ def signed(value: int, bits: int) -> int:
 def fields(buffer: Buffer, offset: int, end: int) -> Iterator[tuple[int, int, int, int]]:
     """The fields of the message in ``buffer[offset:end]``: (number, wire type, a, b).
 
-    ``a`` is the value for VARINT (``b`` is the offset after it); for BYTES the payload is ``buffer[a:b]``.
-    Fixed-size numbers of one field that follow each other come as one: ``buffer[a:b]`` with a byte of tag
-    between every two (``run_length`` says why). Groups, which no message of Caffe has, are skipped. Raises
-    WireError.
+    ``a`` is the value for VARINT (``b`` is the offset after it); for BYTES the payload is ``buffer[a:b]``. Fixed-size
+    numbers of one field that follow each other come as one: ``buffer[a:b]`` with a byte of tag between every two
+    (``run_length`` says why). Groups, which no message of Caffe has, are skipped. Raises WireError.
     """
     groups: list[int] = []
     while offset < end:
@@ -113,11 +112,9 @@ def fields(buffer: Buffer, offset: int, end: int) -> Iterator[tuple[int, int, in
 
 
 def run_length(buffer: Buffer, tag: int, start: int, end: int, size: int) -> int:
-    """How many times in a row ``tag`` (one byte) and ``size`` bytes stand at ``start``: unpacked repeated
-    numbers.
+    """How many times in a row ``tag`` (one byte) and ``size`` bytes stand at ``start``: unpacked repeated numbers.
 
-    Looks at the tags of many numbers at once, in steps that grow: a hundred million unpacked floats take a
-    second.
+    Looks at the tags of many numbers at once, in steps that grow: a hundred million unpacked floats take a second.
     """
     stride = size + 1
     count, step = 0, 16
@@ -137,8 +134,8 @@ def run_length(buffer: Buffer, tag: int, start: int, end: int, size: int) -> int
 class Pieces:
     """Where the numbers of one repeated field lie: runs of (offset, count, stride in bytes), in order.
 
-    Stride equals the size of a number where they are packed. Kept in one flat array, 24 bytes a run, because
-    a hostile file can hold very many.
+    Stride equals the size of a number where they are packed. Kept in one flat array, 24 bytes a run, because a hostile
+    file can hold very many.
     """
 
     __slots__ = ("count", "runs", "size")
@@ -160,6 +157,5 @@ class Pieces:
             runs.extend((offset, count, stride))
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
-        runs = self.runs
-        for i in range(0, len(runs), 3):
-            yield runs[i], runs[i + 1], runs[i + 2]
+        runs = iter(self.runs)
+        return zip(runs, runs, runs, strict=True)

@@ -22,7 +22,7 @@ from netcompile.cli.options import LEVEL, add_device, add_optimise, add_weights,
 from netcompile.cli.weights import remarks as of_weights
 from netcompile.data.preprocessing import of_input, preprocessing_of
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
-from netcompile.emit.module import check_outputs
+from netcompile.emit.module import outputs_of
 from netcompile.ir.graph import Input, Value
 from netcompile.pipeline import Analysed
 
@@ -77,7 +77,7 @@ def open_job(arguments: argparse.Namespace, leads: bool = True, folders: Mapping
     else:
         weights = weights_of(arguments)
         analysed, heads, entries = _analysed(arguments)
-        check_outputs(analysed.graph, heads)
+        outputs_of(analysed.graph, heads)
         taken = _needed(analysed, heads)  # a label that is an Input layer's is an input too, and no image
         entries = tuple(entry for entry in entries if entry.value in taken)
         _check_images([(entry.value.blob, entry.shape) for entry in entries], also, arguments.also)

@@ -20,6 +20,16 @@ class LearnedBlobs:
     specs: tuple[BlobSpec, ...]
     sources: tuple[Recipe, ...]  # where each blob comes from: a shared one from its owner
 
+    @property
+    def own(self) -> tuple[Take, ...]:
+        """Its blobs under the layer's own name."""
+        return tuple(Take(self.node.name, index, self.node.occurrence) for index in range(len(self.specs)))
+
+    @property
+    def owners(self) -> tuple[Take, ...]:
+        """For each blob the one that its values come from: itself, or another layer's."""
+        return tuple(source.sources()[0] for source in self.sources)
+
 
 def blobs_of(graph: Graph) -> list[LearnedBlobs]:
     """The blobs of every layer, and whose values they get."""
@@ -58,7 +68,7 @@ class Owners:
             owner = self.owned.get(_shared(node, index))
             if owner is None:
                 continue
-            key = next((k for k, recipe in emitted.tensors if recipe == owner[0]), "")
+            key = _key(emitted, owner[0])
             if key and owner[1] and owner[2] == spec.shape:
                 lines.append(f"self.{key} = self.{owner[1]}  # shared: {one_line(_shared(node, index))}")
         return lines
@@ -69,9 +79,12 @@ class Owners:
             shared = _shared(node, index)
             if shared and shared not in self.owned:
                 source = Take(node.name, index, node.occurrence)
-                tensors = emitted.tensors if emitted is not None else ()
-                key = next((k for k, recipe in tensors if recipe == source), "")
-                self.owned[shared] = (source, key, spec.shape)
+                self.owned[shared] = (source, _key(emitted, source), spec.shape)
+
+
+def _key(emitted: Emitted | None, blob: Take) -> str:
+    """The key of the tensor that is a blob as it is, "" where there is none."""
+    return next((key for key, recipe in emitted.tensors if recipe == blob), "") if emitted is not None else ""
 
 
 def _shared(node: Node, index: int) -> str:

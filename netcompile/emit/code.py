@@ -14,6 +14,7 @@ from netcompile.emit.prelude import Clash, Definition, Missing, closure
 from netcompile.emit.text import dims_text
 from netcompile.emit.variables import Variables, variables
 from netcompile.ir.graph import Graph, Node, Value
+from netcompile.ir.prune import needed
 from netcompile.layers.base import BlobSpec, Emission, IntShape, Refused, Shape
 from netcompile.layers.shapes import count
 
@@ -72,23 +73,17 @@ class Code:
     problems: tuple[Diagnostic, ...]
 
 
-def needed(graph: Graph, wanted: Iterable[Value]) -> set[int]:
+def _running(graph: Graph, wanted: Iterable[Value]) -> set[int]:
     """Indices of the layers that the wanted values are made by, directly or not; all of them in training."""
-    if graph.train:
-        return set(range(len(graph.nodes)))
-    values, found = set(wanted), set()
-    for index in reversed(range(len(graph.nodes))):
-        if not values.isdisjoint(graph.nodes[index].tops):
-            found.add(index)
-            values.update(graph.nodes[index].bottoms)
-    return found
+    values = needed(graph.nodes, wanted)
+    return {index for index, node in enumerate(graph.nodes) if graph.train or not values.isdisjoint(node.tops)}
 
 
 def write(
     net: Shaped,
     wanted: Collection[Value],
     *,
-    frames: Iterable[Value] = (),
+    borders: Iterable[Value] = (),
     reserved: frozenset[str] = frozenset(),
     own: frozenset[str] = frozenset(),
     attributes: Attributes | None = None,
@@ -96,12 +91,12 @@ def write(
 ) -> Code:
     """Code of every layer. Those that no `wanted` value needs have their parameters, and do not run.
 
-    `frames` are values that must not be overwritten either, `reserved` names that no variable may have and `own` those
+    `borders` are values that must not be overwritten either, `reserved` names that no variable may have and `own` those
     that no attribute may have. `attributes` are given where another method of the class runs the same layers; with
     `drop` large blobs are forgotten after their last use.
     """
-    graph, kept = net.graph, [*wanted, *frames]
-    live = needed(graph, wanted)
+    graph, kept = net.graph, [*wanted, *borders]
+    live = _running(graph, wanted)
     named = variables(graph, kept, reserved, live)
     blobs = [node.layer.blobs(*net.bottoms(node)) for node in graph.nodes]
     attributes = _attributes(graph, blobs, own) if attributes is None else attributes

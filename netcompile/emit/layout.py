@@ -59,15 +59,16 @@ def _arguments(inner: str) -> list[str]:
     return [part for part in parts if part]
 
 
-def _break(code: str, indent: int) -> list[str]:
+def _break(code: str, indent: int, comma: str = "") -> list[str]:
+    """An expression over as many lines as it needs, and what stands behind it."""
     margin = " " * indent
-    if indent + len(code) <= WIDTH:
-        return [margin + code]
+    if indent + len(code + comma) <= WIDTH:
+        return [margin + code + comma]
     pair = _brackets(code)
     if pair is None:
-        return [margin + code]
+        return [margin + code + comma]
     start, end = pair
-    head, inner, tail = code[: start + 1], code[start + 1 : end], code[end:]
+    head, inner, tail = code[: start + 1], code[start + 1 : end], code[end:] + comma
     deeper = indent + 4
     parts = _arguments(inner)
     # A collection gets a line for each entry; a call's arguments may share one.
@@ -75,41 +76,14 @@ def _break(code: str, indent: int) -> list[str]:
     if deeper + len(inner) <= WIDTH and not inner.endswith(",") and (called or len(parts) == 1):
         return [margin + head, " " * deeper + inner, margin + tail]
     # Parentheses about a single operand only group it: a comma would make a tuple of it.
-    comma = "" if _groups(code, start, inner) else ","
-    lines = [margin + head]
-    for part in parts:
-        broken = _break(part, deeper)
-        broken[-1] += comma
-        if len(broken[-1]) > WIDTH and len(broken) == 1:
-            pair_again = _brackets(part)
-            if pair_again is not None:
-                broken = _break_forced(part, deeper)
-                broken[-1] += comma
-        lines += broken
-    return [*lines, margin + tail]
+    between = "" if _groups(code, start, inner) else ","
+    return [margin + head, *(line for part in parts for line in _break(part, deeper, between)), margin + tail]
 
 
 def _groups(code: str, start: int, inner: str) -> bool:
     """Whether the parentheses at `start` hold one operand, being neither a call's nor a tuple's."""
     called = start > 0 and (code[start - 1].isalnum() or code[start - 1] in "_)]")
     return code[start] == "(" and not called and not inner.endswith(",") and len(_arguments(inner)) == 1
-
-
-def _break_forced(code: str, indent: int) -> list[str]:
-    pair = _brackets(code)
-    assert pair is not None
-    start, end = pair
-    margin = " " * indent
-    inner = code[start + 1 : end]
-    if indent + 4 + len(inner) <= WIDTH:
-        return [margin + code[: start + 1], " " * (indent + 4) + inner, margin + code[end:]]
-    comma = "" if _groups(code, start, inner) else ","
-    lines = [margin + code[: start + 1]]
-    for part in _arguments(inner):
-        broken = _break(part, indent + 4)
-        broken[-1] += comma
-        lines += broken
-    return [*lines, margin + code[end:]]
 
 
 # Binary operators from the loosest to the tightest; a broken expression opens at the loosest it has.

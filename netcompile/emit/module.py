@@ -12,10 +12,10 @@ from netcompile.emit.inference import (
     ATTRIBUTES,
     VARIABLES,
     Windowed,
+    border_method,
+    bordered_values,
     dispatch,
-    frame_method,
-    framed_values,
-    size_and_frame,
+    size_and_border,
 )
 from netcompile.emit.layout import lay_out
 from netcompile.emit.names import class_name
@@ -56,7 +56,6 @@ def emit(
     symbolic: Mapping[Value, Shape | None] | None = None,
     outputs: Sequence[str] | None = None,
     origin: str = "",
-    notes: Sequence[str] = (),
     original: Graph | None = None,
     windowed: Windowed | None = None,
     inference: bool = False,
@@ -70,7 +69,7 @@ def emit(
     the graph whose layers the blobs of a caffemodel belong to, where passes have changed it; `windowed` what runs in
     place of `graph` where no gradient is recorded.
     """
-    net, wanted = Shaped(graph, shapes, symbolic or {}), _outputs(graph, outputs)
+    net, wanted = Shaped(graph, shapes, symbolic or {}), outputs_of(graph, outputs)
     codes = _codes(net, wanted, windowed, inference)
     functions, imports = _functions(codes, wanted), _imported(codes)
     called = functions.keys() | imports.keys()
@@ -81,12 +80,12 @@ def emit(
     while name in called:
         name += "_"
     init = [line for layer in codes[0].layers for statement in layer.init for line in lay_out(statement, 8)]
-    init += ["        self.frames, self.frames_from = {}, None"] if windowed is not None else []
+    init += ["        self.borders, self.borders_from = {}, None"] if windowed is not None else []
     head = [f"class {name}(nn.Module):", f'    """{doc_text(graph.name or name)}"""', ""]
     head += ["    def __init__(self):", "        super().__init__()", *init]
     methods = _methods(codes, wanted, windowed, inference)
     body = [*head, *(line for method in methods for line in ["", *method.lines])]
-    top = [*_docstring(net, name, wanted, origin, notes), *_imports(body, functions, imports)]
+    top = [*_docstring(net, name, wanted, origin), *_imports(body, functions, imports)]
     top += [line for each in functions.values() for line in ["", "", *each.source.split("\n")]]
     top += ["", ""]
     found = [layer.blobs for layer in codes[0].layers if layer.blobs is not None]
@@ -112,17 +111,12 @@ def _spans(methods: Sequence[Method], before: int) -> dict[int, tuple[int, int]]
     return spans
 
 
-def check_outputs(graph: Graph, names: Sequence[str] | None) -> None:
-    """Raises NetError where a name is no blob of the net."""
-    _outputs(graph, names)
-
-
-def _outputs(graph: Graph, names: Sequence[str] | None) -> dict[str, Value]:
-    if names is None:
-        names = graph.outputs
-    unknown = [name for name in names if name not in graph.blobs]
+def outputs_of(graph: Graph, names: Sequence[str] | None) -> dict[str, Value]:
+    """The values of these blobs, by default the net's outputs. Raises NetError where a name is no blob of the net."""
+    names = graph.outputs if names is None else names
+    unknown = [unknown_blob(name, graph.blobs) for name in names if name not in graph.blobs]
     if unknown:
-        raise NetError([unknown_blob(name, graph.blobs) for name in unknown])
+        raise NetError(unknown)
     return {name: graph.blobs[name] for name in names}
 
 
@@ -139,10 +133,10 @@ def _codes(
     """
     reserved |= VARIABLES if inference else frozenset()
     own = ATTRIBUTES if inference else frozenset[str]()
-    frames = () if windowed is None else framed_values(windowed, net.graph).values()
-    codes = [write(net, wanted.values(), frames=frames, reserved=reserved, own=own, drop=inference)]
+    borders = () if windowed is None else bordered_values(windowed, net.graph).values()
+    codes = [write(net, wanted.values(), borders=borders, reserved=reserved, own=own, drop=inference)]
     if windowed is not None:
-        inside = _outputs(windowed.graph, list(wanted)).values()
+        inside = outputs_of(windowed.graph, list(wanted)).values()
         codes += [write(windowed, inside, reserved=reserved, attributes=codes[0].attributes, drop=True)]
     problems = [problem for code in codes for problem in code.problems]
     if problems:
@@ -172,14 +166,14 @@ def _methods(
     if not inference:
         return [_method("forward", arguments, literal, wanted)]
     if windowed is None:
-        own = size_and_frame(literal, arguments[0])
+        own = size_and_border(literal, arguments[0])
         return [Method(dispatch(arguments), {}), _method("compute", arguments, literal, wanted, own)]
-    image, frames = arguments[0], framed_values(windowed, literal.net.graph)
-    whole = _method("literal", [*arguments, "only_frame=False"], literal, wanted, frames=frames)
+    image, borders = arguments[0], bordered_values(windowed, literal.net.graph)
+    whole = _method("literal", [*arguments, "only_border=False"], literal, wanted, borders=borders)
     return [
         Method(dispatch(arguments, image, windowed.surrounds[0].base), {}),
-        _method("windowed", arguments, codes[1], wanted, size_and_frame(codes[1], image)),
-        Method(frame_method(windowed, image, inputs[0].shape[1]), {}),
+        _method("windowed", arguments, codes[1], wanted, size_and_border(codes[1], image)),
+        Method(border_method(windowed, image, inputs[0].shape[1]), {}),
         Method(whole.lines, {}),
     ]
 
@@ -190,15 +184,15 @@ def _method(
     code: Code,
     wanted: Mapping[str, Value],
     begin: Sequence[str] = (),
-    frames: Mapping[str, Value] | None = None,
+    borders: Mapping[str, Value] | None = None,
 ) -> Method:
     """A method that computes the wanted blobs, with statements to `begin` with.
 
-    With `frames` a call with `only_frame` ends as soon as these are there.
+    With `borders` a call with `only_border` ends as soon as these are there.
     """
     blobs, named = code.net.graph.blobs, code.variables
     body = lay_out(f"def {name}({', '.join(['self', *arguments])}):", 4) + [f"        {line}" for line in begin]
-    missing = set((frames or {}).values())
+    missing = set((borders or {}).values())
     spans = {}
     for index, layer in enumerate(code.layers):
         lines = [line for statement in layer.forward for line in lay_out(statement, 8)]
@@ -208,8 +202,8 @@ def _method(
         if missing and not missing.isdisjoint(layer.node.tops):
             missing -= set(layer.node.tops)
             if not missing:
-                found = {key: named.named[value] for key, value in (frames or {}).items()}
-                body += ["        if only_frame:", *_return(found, 12)]
+                found = {key: named.named[value] for key, value in (borders or {}).items()}
+                body += ["        if only_border:", *_return(found, 12)]
     results = {blob: named.result(blobs[blob]) for blob in wanted}
     alone = next(iter(results.values())) if len(results) == 1 else None
     return Method([*body, *([f"        return {alone}"] if alone else _return(results, 8))], spans)
@@ -219,7 +213,7 @@ def _return(values: Mapping[str, str], indent: int) -> list[str]:
     return lay_out(f"return {{{', '.join(f'{string(key)}: {source}' for key, source in values.items())}}}", indent)
 
 
-def _docstring(net: Shaped, name: str, wanted: Mapping[str, Value], origin: str, notes: Sequence[str]) -> list[str]:
+def _docstring(net: Shaped, name: str, wanted: Mapping[str, Value], origin: str) -> list[str]:
     graph = net.graph
     lines = [*folded(f'"""{doc_text(graph.name or name)}: PyTorch, compiled from a Caffe net by netcompile.'), ""]
     if origin:
@@ -229,8 +223,6 @@ def _docstring(net: Shaped, name: str, wanted: Mapping[str, Value], origin: str,
         lines += folded(f"Input {doc_text(entry.value.blob)}: {dims_text(dims)}")
     for blob, value in list(wanted.items())[:20]:
         lines += folded(f"Output {doc_text(blob)}: {_shape_text(net, value)}")
-    for note in notes:
-        lines += folded(doc_text(note))
     return [*lines, '"""', ""]
 
 

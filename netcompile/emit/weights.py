@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from netcompile.caffemodel.plan import LayerSpec, Plan, Tensor
-from netcompile.caffemodel.recipe import Constant, Take
+from netcompile.caffemodel.recipe import Constant
 from netcompile.emit.module import Module
 from netcompile.ir.graph import Graph
 from netcompile.layers.unknown import Unknown
@@ -16,9 +16,7 @@ def layer_specs(module: Module) -> tuple[LayerSpec, ...]:
     found = []
     for blobs in module.blobs:
         node = blobs.node
-        own = [Take(node.name, index, node.occurrence) for index in range(len(blobs.specs))]
-        owners = [source.sources()[0] for source in blobs.sources]
-        shared = tuple((take.index, owner) for take, owner in zip(own, owners, strict=True) if owner != take)
+        shared = tuple((own.index, owner) for own, owner in zip(blobs.own, blobs.owners, strict=True) if owner != own)
         where = node.message.span_of("name") if node.message.has("name") else node.message.span
         roles = tuple(spec.meaning for spec in blobs.specs)
         unread = frozenset(index for index, spec in enumerate(blobs.specs) if spec.unread)

@@ -1,4 +1,4 @@
-"""Rewrites of the graph, in the order in which they run. One file per pass; `PIPELINE` is the whole list."""
+"""Rewrites of the graph, in the order in which they run. `PIPELINE` is the whole list."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from netcompile.passes.base import NO_FACTS, Facts, Pass, Program, Rewritten, ru
 from netcompile.passes.drop_dead import DROP_DEAD
 from netcompile.passes.drop_noops import DROP_NOOPS
 from netcompile.passes.fuse_convolution import FUSE_CONVOLUTION
-from netcompile.passes.image_window import IMAGE_WINDOW
+from netcompile.passes.image_window import IMAGE_WINDOW, NEEDED_WINDOW
 from netcompile.passes.large_kernels import LARGE_KERNELS
-from netcompile.passes.needed_window import NEEDED_WINDOW
 from netcompile.passes.upsampling import UPSAMPLING
 from netcompile.passes.winograd import WINOGRAD
 

@@ -12,7 +12,7 @@ Within 1e-5, since a smaller blob may be convolved by another algorithm.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from netcompile.analysis.shapes import Shapes
 from netcompile.ir.graph import Node
@@ -20,15 +20,9 @@ from netcompile.layers.base import Layer
 from netcompile.layers.pooling import Pooling
 from netcompile.passes.base import Pass, Program, Site, with_nodes
 from netcompile.passes.nodes.bands import Bands
-from netcompile.passes.nodes.fused_convolution import FusedConvolution
+from netcompile.passes.nodes.convolution import FusedConvolution
 
-
-@dataclass(frozen=True, slots=True)
-class Chain(Site):
-    """A pooling and the convolutions before it, whose tops nothing else reads."""
-
-    pooling: Pooling
-    convolutions: tuple[Node, ...]
+Chain = Site[tuple[Node, ...]]  # a pooling, and the convolutions before it, whose tops nothing else reads
 
 
 def match(program: Program) -> Iterator[Chain]:
@@ -38,15 +32,14 @@ def match(program: Program) -> Iterator[Chain]:
     inner = Program(windowed)
     makers = windowed.producers()
     for node in windowed.nodes:
-        pooling = node.layer
-        if not isinstance(pooling, Pooling):
+        if not isinstance(node.layer, Pooling):
             continue
         chain: tuple[Node, ...] = ()
         before = makers.get(node.bottoms[0])
         while before is not None and inner.uses[before.tops[0]] == 1 and _slides(before.layer):
             chain = (before, *chain)
             before = makers.get(before.bottoms[0])
-        yield Chain(node, pooling, chain)
+        yield Site(node, chain)
 
 
 def _slides(layer: Layer) -> bool:
@@ -55,8 +48,9 @@ def _slides(layer: Layer) -> bool:
 
 
 def check(program: Program, site: Chain) -> str:
-    pooling = site.pooling
-    if not site.convolutions:
+    pooling = site.node.layer
+    assert isinstance(pooling, Pooling)
+    if not site.found:
         return "no convolution without padding before it"
     if pooling.kernel != pooling.stride or pooling.pad != (0, 0) or pooling.mask:
         return "its windows overlap, or are padded"
@@ -70,18 +64,19 @@ def rewrite(program: Program, sites: Sequence[Chain]) -> Program:
     assert graph is not None
     shapes = Program(graph).shapes
     merged = {id(site.node): _banded(site, shapes) for site in sites}
-    gone = {id(node) for site in sites for node in site.convolutions}
+    gone = {id(node) for site in sites for node in site.found}
     nodes = [merged.get(id(node), node) for node in graph.nodes if id(node) not in gone]
     return replace(program, windowed=with_nodes(graph, nodes))
 
 
 def _banded(site: Chain, shapes: Shapes) -> Node:
-    node, chain = site.node, site.convolutions
+    node, chain = site.node, site.found
+    assert isinstance(node.layer, Pooling)
     layers = [(n.layer, shapes[n.bottoms[0]]) for n in chain if isinstance(n.layer, FusedConvolution)]
     bands = Bands(
         (*chain, node),
         sum(layer.kernel_at(bottom)[0] - 1 for layer, bottom in layers),
-        site.pooling.stride[0],
+        node.layer.stride[0],
         max(layer.outputs for layer, _ in layers),
     )
     return Node(node.name, bands, chain[0].bottoms, node.tops, message=node.message)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -12,6 +12,12 @@ from netcompile.analysis.shapes import infer
 from netcompile.diagnostics.diagnostic import visible
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IntShape, Layer
+
+T = TypeVar("T")
+S = TypeVar("S", bound="Site[Any]")
+L = TypeVar("L")
+
+TRAINED = "the net is built for phase TRAIN"  # why a pass does not apply
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,24 @@ class Program:
         new = {id(node): replace(node, layer=layer, params=()) for node, layer in layers}
         return self.with_nodes(new.get(id(node), node) for node in self.graph.nodes)
 
+    def with_layers_before(self, layers: Iterable[tuple[Node, int, Layer, str]]) -> Program:
+        """With layers that change what a layer reads: the reader, which of its bottoms, the layer, and what it is for.
+
+        The last names the new value, behind the blob's own name.
+        """
+        before: defaultdict[int, list[tuple[int, Layer, str]]] = defaultdict(list)
+        for reader, place, layer, purpose in layers:
+            before[id(reader)].append((place, layer, purpose))
+        nodes: list[Node] = []
+        for node in self.graph.nodes:
+            bottoms = list(node.bottoms)
+            for place, layer, purpose in before[id(node)]:
+                value = Value(f"{bottoms[place].blob} ({purpose})", bottoms[place].version)
+                nodes.append(Node("", layer, (bottoms[place],), (value,), node.message))
+                bottoms[place] = value
+            nodes.append(replace(node, bottoms=tuple(bottoms)))
+        return self.with_nodes(nodes)
+
 
 def with_nodes(graph: Graph, nodes: Iterable[Node]) -> Graph:
     """The graph with other layers; blobs that none of them makes are gone."""
@@ -82,10 +106,11 @@ def with_nodes(graph: Graph, nodes: Iterable[Node]) -> Graph:
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """Where a pattern was found."""
+class Site(Generic[T]):
+    """Where a pattern was found, and what there is to know of the place: nothing, a tuple of layers, a shape."""
 
     node: Node
+    found: T
 
     @property
     def where(self) -> str:
@@ -93,15 +118,12 @@ class Site:
         return f"'{visible(self.node.name)}' (line {self.node.line})"
 
 
-S = TypeVar("S", bound=Site)
-
-
 @dataclass(frozen=True, slots=True)
 class Skipped:
     """A site at which a pass did not apply, and why."""
 
     step: str  # the pass's name
-    site: Site
+    site: Site[Any]
     why: str
 
     def __str__(self) -> str:
@@ -151,4 +173,6 @@ def run_all(passes: Iterable[Pass[Any]], program: Program) -> Rewritten:
     return Rewritten(program, tuple(skipped))
 
 
-TRAINED = "the net is built for phase TRAIN"
+def as_kind(kind: type[L], layer: Any, **changes: object) -> L:
+    """A layer as one of a class that is derived from its own, with some fields changed."""
+    return kind(**{field.name: getattr(layer, field.name) for field in fields(layer)} | changes)

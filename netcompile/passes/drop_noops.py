@@ -14,18 +14,18 @@ from netcompile.ir.graph import Node, Value
 from netcompile.passes.base import TRAINED, Pass, Program, Site
 
 
-def match(program: Program) -> Iterator[Site]:
+def match(program: Program) -> Iterator[Site[None]]:
     train = program.graph.train
     for node in program.graph.nodes:
         if len(node.bottoms) == 1 and (node.layer.is_noop(train) or node.layer.is_noop(False)):
-            yield Site(node)
+            yield Site(node, None)
 
 
-def check(program: Program, site: Site) -> str:
+def check(program: Program, site: Site[None]) -> str:
     return "" if site.node.layer.is_noop(program.graph.train) else TRAINED
 
 
-def rewrite(program: Program, sites: Sequence[Site]) -> Program:
+def rewrite(program: Program, sites: Sequence[Site[None]]) -> Program:
     graph, gone = program.graph, {id(site.node) for site in sites}
     alias: dict[Value, Value] = {}
     nodes: list[Node] = []

@@ -9,7 +9,7 @@ Within 1e-5: the new weights are rounded once more. A net built for training sta
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from netcompile.caffemodel.recipe import Add, Constant, Multiply, Recipe, Reshape, Rsqrt, ScaledByFactor, Subtract, Take
 from netcompile.ir.graph import Node, Value
@@ -18,16 +18,10 @@ from netcompile.layers.base import IntShape
 from netcompile.layers.convolution import Convolution
 from netcompile.layers.elementwise import Bias, Scale
 from netcompile.layers.normalisation import BatchNorm
-from netcompile.passes.base import TRAINED, Pass, Program, Site
-from netcompile.passes.nodes import as_kind
-from netcompile.passes.nodes.fused_convolution import FusedConvolution
+from netcompile.passes.base import TRAINED, Pass, Program, Site, as_kind
+from netcompile.passes.nodes.convolution import FusedConvolution
 
-
-@dataclass(frozen=True, slots=True)
-class Fold(Site):
-    """A convolution and the layers behind it, one after the other, that it can compute; the last one is `node`."""
-
-    chain: tuple[Node, ...]
+Fold = Site[tuple[Node, ...]]  # a convolution and the layers behind it that it can compute; the last is the site's node
 
 
 def match(program: Program) -> Iterator[Fold]:
@@ -37,12 +31,12 @@ def match(program: Program) -> Iterator[Fold]:
         if isinstance(node.layer, Convolution):
             chain: tuple[Node, ...] = (node,)
             if not isinstance(node.layer, FusedConvolution):
-                yield Fold(node, chain)
+                yield Site(node, chain)
         elif len(node.bottoms) == len(node.tops) == 1 and node.bottoms[0] in ends:
             chain = (*ends[node.bottoms[0]], node)
             if _has_relu(chain[-2]) or not _foldable(node, program.shapes[node.bottoms[0]]):
                 continue
-            yield Fold(node, chain)
+            yield Site(node, chain)
         else:
             continue
         ends[node.tops[0]] = chain
@@ -66,7 +60,7 @@ def _foldable(node: Node, bottom: IntShape) -> bool:
 def check(program: Program, site: Fold) -> str:
     if program.graph.train:
         return TRAINED
-    first, *behind = site.chain
+    first, *behind = site.found
     assert isinstance(first.layer, Convolution)
     why = _unfit(first, first.layer, program.shapes[first.bottoms[0]])
     if why:
@@ -92,15 +86,10 @@ def _unfit(node: Node, layer: Convolution, bottom: IntShape) -> str:
 
 
 def rewrite(program: Program, sites: Sequence[Fold]) -> Program:
-    longest = {id(site.chain[0]): site.chain for site in sites}  # those of one convolution come shortest first
+    longest = {id(site.found[0]): site.found for site in sites}  # those of one convolution come shortest first
     gone = {id(node) for chain in longest.values() for node in chain[1:]}
-    nodes = []
-    for node in program.graph.nodes:
-        if id(node) in longest:
-            nodes.append(_fused(*longest[id(node)]))
-        elif id(node) not in gone:
-            nodes.append(node)
-    return program.with_nodes(nodes)
+    kept = [node for node in program.graph.nodes if id(node) not in gone]
+    return program.with_nodes(_fused(*longest[id(node)]) if id(node) in longest else node for node in kept)
 
 
 def _fused(node: Node, *behind: Node) -> Node:
@@ -117,43 +106,38 @@ def _fused(node: Node, *behind: Node) -> Node:
 def _folded(made: Node, conv: FusedConvolution, node: Node) -> FusedConvolution:
     """The convolution with a layer that scales and shifts its channels in its weights."""
     layer, blobs = node.layer, [Take(node.name, index, node.occurrence) for index in range(3)]
-    before: Recipe | None = None
-    factor: Recipe | None = None
-    after: Recipe | None = None
-    if isinstance(layer, BatchNorm):
-        before, variance = ScaledByFactor(blobs[0], blobs[2]), ScaledByFactor(blobs[1], blobs[2])
-        factor = Rsqrt(variance, layer.eps)
-    elif isinstance(layer, Scale):
-        factor, after = blobs[0], blobs[1] if layer.bias else None
-    else:
-        after = blobs[0]
     channels = (conv.outputs,)
     weight = Take(made.name, 0, made.occurrence) if conv.weight is None else conv.weight
     shift: Recipe = Constant(0.0, channels)
     if conv.bias:
         shift = Take(made.name, 1, made.occurrence) if conv.shift is None else conv.shift
-    if before is not None:
-        shift = Subtract(shift, before)
-    if factor is not None:
-        weight = Multiply(weight, Reshape(factor, (*channels, 1, 1, 1)))
-        shift = Multiply(shift, factor)
-    if after is not None:
-        shift = Add(shift, after)
+    if isinstance(layer, Bias):
+        return replace(conv, bias=True, weight=weight, shift=Add(shift, blobs[0]))
+    factor: Recipe = blobs[0]  # a Scale's
+    if isinstance(layer, BatchNorm):
+        shift = Subtract(shift, ScaledByFactor(blobs[0], blobs[2]))
+        factor = Rsqrt(ScaledByFactor(blobs[1], blobs[2]), layer.eps)
+    weight = Multiply(weight, Reshape(factor, (*channels, 1, 1, 1)))
+    shift = Multiply(shift, factor)
+    if isinstance(layer, Scale) and layer.bias:
+        shift = Add(shift, blobs[1])
     return replace(conv, bias=True, weight=weight, shift=shift)
 
 
 FUSE_CONVOLUTION = Pass("fuse-convolution", 1e-5, match, rewrite, check)
 
 
-@dataclass(frozen=True, slots=True)
-class ConvolutionSite(Site):
-    """A convolution that this pass has made, and the shape of its bottom."""
-
-    layer: FusedConvolution
-    bottom: IntShape
+Convolved = Site[tuple[FusedConvolution, IntShape]]  # a convolution that this pass has made, and its bottom's shape
 
 
-def convolutions(program: Program) -> list[ConvolutionSite]:
+def convolutions(program: Program) -> list[Convolved]:
     """All of them, for passes that choose how they run."""
     fused = [(node, node.layer) for node in program.graph.nodes if isinstance(node.layer, FusedConvolution)]
-    return [ConvolutionSite(node, layer, program.shapes[node.bottoms[0]]) for node, layer in fused]
+    return [Site(node, (layer, program.shapes[node.bottoms[0]])) for node, layer in fused]
+
+
+def no_plain_sliding(layer: FusedConvolution, bottom: IntShape) -> str:
+    """Why a convolution does not slide one kernel over neighbouring pixels, as algorithms that share work need it."""
+    if not layer.slides(bottom):
+        return "its stride or dilation is not 1"
+    return "it has groups" if layer.group > 1 else ""

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 
 from netcompile.algebra.volume import Volume
 from netcompile.analysis.shapes import Shapes, symbolic
 from netcompile.ir.graph import Graph, Value
-from netcompile.layers.base import Dim, Reach, Shape
-from netcompile.passes.base import Program
-from netcompile.passes.windows import Span, Window, clip, common, forward, hull, reaches
-
-Reaches = tuple[Reach, Reach]  # (H, W)
+from netcompile.layers.base import Dim, Shape
+from netcompile.passes.base import TRAINED, Program
+from netcompile.passes.windows import Reaches, Span, Window, both, common, forward, hull, reaches
 
 
 @dataclass(frozen=True, slots=True)
 class ImageNet:
-    """`seen` is the window of each value that depends on the image."""
+    """A net of one image; `seen` is the window of each value that depends on the image."""
 
     graph: Graph
     known: Shapes
@@ -46,7 +44,7 @@ def read_image_net(program: Program) -> ImageNet | str:
     """The net, or why it is none that windows are for. Raises SizeTooComplex where sizes cannot be compared."""
     graph, known = program.graph, program.shapes
     if graph.train:
-        return "the net is built for phase TRAIN"
+        return TRAINED
     if not program.legal:
         return "the net is not legal for its declared size"
     if len(graph.inputs) != 1 or len(graph.inputs[0].shape) != 4:
@@ -70,10 +68,7 @@ def _whole(shape: Shape | None) -> Window | None:
 
 
 def _seen(
-    graph: Graph,
-    image: Value,
-    shapes: Mapping[Value, Shape | None],
-    reach: Mapping[int, tuple[Reaches | None, ...]],
+    graph: Graph, image: Value, shapes: Mapping[Value, Shape | None], reach: Mapping[int, tuple[Reaches | None, ...]]
 ) -> dict[Value, Window]:
     """From the image on: the pixels that see any of it."""
     seen = {image: whole} if (whole := _whole(shapes.get(image))) is not None else {}
@@ -86,26 +81,6 @@ def _seen(
             if index not in reach or any(bottom not in seen for bottom, _ in pairs):
                 seen[top] = size
             else:
-                parts = [clipped(through(forward, seen[bottom], r), size) for bottom, r in pairs]
-                seen[top] = reduce(joined, parts)
+                parts = [both(common, both(forward, seen[bottom], r), size) for bottom, r in pairs]
+                seen[top] = reduce(partial(both, hull), parts)
     return seen
-
-
-def through(step: Callable[[Span, Reach], Span], window: Window, reach: Reaches) -> Window:
-    """`forward` or `backward` of both axes."""
-    return step(window[0], reach[0]), step(window[1], reach[1])
-
-
-def joined(a: Window, b: Window) -> Window:
-    """The least window that holds both."""
-    return hull(a[0], b[0]), hull(a[1], b[1])
-
-
-def shared(a: Window, b: Window) -> Window:
-    """The window that both hold."""
-    return common(a[0], b[0]), common(a[1], b[1])
-
-
-def clipped(window: Window, whole: Window) -> Window:
-    """What of a window lies in a blob."""
-    return clip(window[0], whole[0].hi), clip(window[1], whole[1].hi)

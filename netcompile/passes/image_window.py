@@ -8,6 +8,7 @@ exceeds the image's window by more than a few pixels, or behind a pooling, only 
 border is put around it (see `borders`).
 
 A Crop becomes the window that it asks of its bottom, and a Deconvolution computes the window that is asked of it.
+Where no border is worth leaving out, `NEEDED_WINDOW` leaves out what a Crop cuts away, borders included.
 Within 1e-5, since a smaller blob may be convolved by another algorithm. Not in training: there the border has a
 gradient.
 """
@@ -15,7 +16,7 @@ gradient.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from netcompile.algebra.nset import SizeTooComplex
 from netcompile.analysis.cost import costs
@@ -23,53 +24,78 @@ from netcompile.ir.graph import Graph
 from netcompile.passes.base import Pass, Program, Site
 from netcompile.passes.borders import NO_BORDERS, find_borders
 from netcompile.passes.image_net import read_image_net
+from netcompile.passes.nodes.windows import CutWindow, DeconvolutionWindow
 from netcompile.passes.window_plan import Plan, make_plan
 from netcompile.passes.windowed import windowed_graph
 
-GAIN = 0.05  # share of the multiplications that must be saved
+GAIN = 0.05  # share of the multiplications that must be saved where borders are put around windows
+NEEDED_GAIN = 0.001  # and where they are not
 
 
-@dataclass(frozen=True, slots=True)
-class Windows(Site):
+class Windows(Site[Plan | str]):
     """The windows of a net, or why there are none."""
 
-    plan: Plan | str
+    __slots__ = ()
     where = "the net"
 
 
-def find_plan(program: Program, with_borders: bool) -> Plan | str:
-    """The windows of a net, or why there are none."""
+def _find(program: Program, with_borders: bool) -> Iterator[Windows]:
+    if not program.graph.nodes or program.windowed is not None:
+        return
     try:
         net = read_image_net(program)
-        return net if isinstance(net, str) else make_plan(net, find_borders(net) if with_borders else NO_BORDERS)
+        plan = net if isinstance(net, str) else make_plan(net, find_borders(net) if with_borders else NO_BORDERS)
     except SizeTooComplex as reason:
-        return f"the windows are not followed: {reason}"
+        plan = f"the windows are not followed: {reason}"
+    yield Windows(program.graph.nodes[0], plan)
 
 
-def saving(program: Program, graph: Graph) -> float:
-    """The share of a net's multiplications that another graph of it saves."""
-    before, after = (sum(cost.macs for cost in costs(p.graph, p.shapes)) for p in (program, Program(graph)))
-    return 1 - after / before if before else 0.0
+def _graph(sites: Sequence[Windows]) -> Graph:
+    (site,) = sites
+    assert isinstance(site.found, Plan)
+    return windowed_graph(site.found)
+
+
+def _too_little(program: Program, site: Windows, least: float, what: str) -> str:
+    """What is said where the windows save less than this share of the net's multiplications."""
+    smaller = Program(_graph([site]))
+    before, after = (sum(cost.macs for cost in costs(p.graph, p.shapes)) for p in (program, smaller))
+    saved = 1 - after / before if before else 0.0
+    return "" if saved >= least else f"{what} {saved:.1%} of the multiplications"
 
 
 def match(program: Program) -> Iterator[Windows]:
-    if program.graph.nodes and program.windowed is None:
-        yield Windows(program.graph.nodes[0], find_plan(program, with_borders=True))
+    return _find(program, with_borders=True)
 
 
 def check(program: Program, site: Windows) -> str:
-    if isinstance(site.plan, str):
-        return site.plan
-    if not site.plan.bordered:
+    if isinstance(site.found, str):
+        return site.found
+    if not site.found.bordered:
         return "no blob has pixels that see nothing of the image"
-    saved = saving(program, windowed_graph(site.plan))
-    return "" if saved >= GAIN else f"its windows save {saved:.1%} of the multiplications"
+    return _too_little(program, site, GAIN, "its windows save")
 
 
 def rewrite(program: Program, sites: Sequence[Windows]) -> Program:
-    (site,) = sites
-    assert isinstance(site.plan, Plan)
-    return replace(program, windowed=windowed_graph(site.plan))
+    return replace(program, windowed=_graph(sites))
 
 
 IMAGE_WINDOW = Pass("image-window", 1e-5, match, rewrite, check)
+
+
+def match_needed(program: Program) -> Iterator[Windows]:
+    done = any(isinstance(node.layer, (CutWindow, DeconvolutionWindow)) for node in program.graph.nodes)
+    return iter(()) if done else _find(program, with_borders=False)
+
+
+def check_needed(program: Program, site: Windows) -> str:
+    if isinstance(site.found, str):
+        return site.found
+    return _too_little(program, site, NEEDED_GAIN, "what no output needs is")
+
+
+def rewrite_needed(program: Program, sites: Sequence[Windows]) -> Program:
+    return replace(program, graph=_graph(sites))
+
+
+NEEDED_WINDOW = Pass("needed-window", 1e-5, match_needed, rewrite_needed, check_needed)

@@ -13,38 +13,37 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import prod
 
-from netcompile.passes.base import Pass, Program
-from netcompile.passes.fuse_convolution import ConvolutionSite, convolutions
-from netcompile.passes.nodes import as_kind
-from netcompile.passes.nodes.large_kernel import POINTS, LargeKernelConvolution
+from netcompile.passes.base import Pass, Program, as_kind
+from netcompile.passes.fuse_convolution import Convolved, convolutions, no_plain_sliding
+from netcompile.passes.nodes.convolution import POINTS, LargeKernelConvolution
 
 WEIGHTS = 1 << 24  # numbers from which on a kernel is large
 
 
-def match(program: Program) -> Iterator[ConvolutionSite]:
+def match(program: Program) -> Iterator[Convolved]:
     """Every convolution with so many weights that to read them takes the most time."""
     for site in convolutions(program):
-        kernel = site.layer.kernel_at(site.bottom)
-        large = kernel[0] > 1 and site.layer.outputs * site.bottom[1] * prod(kernel) >= WEIGHTS
-        if large and not isinstance(site.layer, LargeKernelConvolution):
+        layer, bottom = site.found
+        kernel = layer.kernel_at(bottom)
+        large = kernel[0] > 1 and layer.outputs * bottom[1] * prod(kernel) >= WEIGHTS
+        if large and not isinstance(layer, LargeKernelConvolution):
             yield site
 
 
-def check(program: Program, site: ConvolutionSite) -> str:
-    height, _, pad, _ = site.layer.windows(site.bottom)[1][0]
+def check(program: Program, site: Convolved) -> str:
+    layer, bottom = site.found
+    height, _, pad, _ = layer.windows(bottom)[1][0]
     if not program.facts.float32:
         return "the net is not for float32"
-    if not site.layer.slides(site.bottom):
-        return "its stride or dilation is not 1"
-    if site.layer.group > 1:
-        return "it has groups"
+    if why := no_plain_sliding(layer, bottom):
+        return why
     if not 4 <= height <= len(POINTS):
         return f"its kernel has {height} rows, not 4 to {len(POINTS)}"
-    return "" if site.bottom[2] + 2 * pad > height else "its top has one row"
+    return "" if bottom[2] + 2 * pad > height else "its top has one row"
 
 
-def rewrite(program: Program, sites: Sequence[ConvolutionSite]) -> Program:
-    return program.with_layers((site.node, as_kind(LargeKernelConvolution, site.layer)) for site in sites)
+def rewrite(program: Program, sites: Sequence[Convolved]) -> Program:
+    return program.with_layers((site.node, as_kind(LargeKernelConvolution, site.node.layer)) for site in sites)
 
 
 LARGE_KERNELS = Pass("large-kernels", 1e-5, match, rewrite, check)

@@ -12,11 +12,9 @@ Within 1e-5: only zeros are left out, but sums are taken in another order.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from netcompile.layers.convolution import Deconvolution
-from netcompile.passes.base import TRAINED, Pass, Program, Site
-from netcompile.passes.nodes import as_kind
+from netcompile.passes.base import TRAINED, Pass, Program, Site, as_kind
 from netcompile.passes.nodes.upsampling import BilinearDeconvolution, DepthwiseDeconvolution
 
 
@@ -27,12 +25,7 @@ def bilinear_factor(layer: Deconvolution) -> int:
     return f if fits and f > 1 and f & (f - 1) == 0 and not layer.bias else 0
 
 
-@dataclass(frozen=True, slots=True)
-class Upsampling(Site):
-    """A Deconvolution, and the layer that its weights allow: the same if none."""
-
-    layer: Deconvolution
-    cheaper: Deconvolution
+Upsampling = Site[Deconvolution]  # the layer that the weights allow: the same if none
 
 
 def match(program: Program) -> Iterator[Upsampling]:
@@ -46,7 +39,7 @@ def match(program: Program) -> Iterator[Upsampling]:
             cheaper = as_kind(BilinearDeconvolution, layer)
         elif key in facts.diagonal and layer.group == 1:
             cheaper = as_kind(DepthwiseDeconvolution, layer, group=layer.outputs)
-        yield Upsampling(node, layer, cheaper)
+        yield Site(node, cheaper)
 
 
 def check(program: Program, site: Upsampling) -> str:
@@ -58,11 +51,11 @@ def check(program: Program, site: Upsampling) -> str:
         return "its blobs are shared"
     if (site.node.name, site.node.occurrence) not in program.facts.diagonal:
         return "its weights are not diagonal"
-    return "" if site.cheaper is not site.layer else "it has a group for each channel, and does not interpolate"
+    return "" if site.found is not site.node.layer else "it has a group for each channel, and does not interpolate"
 
 
 def rewrite(program: Program, sites: Sequence[Upsampling]) -> Program:
-    return program.with_layers((site.node, site.cheaper) for site in sites)
+    return program.with_layers((site.node, site.found) for site in sites)
 
 
 UPSAMPLING = Pass("upsampling", 1e-5, match, rewrite, check)

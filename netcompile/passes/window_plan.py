@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from math import prod
 
 from netcompile.ir.graph import Value
+from netcompile.ir.prune import needed
 from netcompile.layers.convolution import Convolution, Deconvolution
 from netcompile.layers.crop import Crop
 from netcompile.layers.pooling import Pooling
 from netcompile.passes.borders import Borders, least_base
-from netcompile.passes.image_net import ImageNet, clipped, joined, shared, through
-from netcompile.passes.windows import Window, always, backward
+from netcompile.passes.image_net import ImageNet
+from netcompile.passes.windows import Window, always, backward, both, common, hull
 
 COPY = 60  # multiplications in the time that it takes to copy a byte
 
@@ -30,13 +31,8 @@ class Plan:
     base: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """The window that a layer computes, what it asks of its bottoms for it, and whether a border goes around it."""
-
-    make: Window
-    asks: tuple[Window | None, ...]
-    bordered: bool
+# The window that a layer computes, what it asks of its bottoms for it, and whether a border goes around it.
+_Step = tuple[Window, list[Window | None], bool]
 
 
 def make_plan(net: ImageNet, borders: Borders) -> Plan | str:
@@ -46,26 +42,25 @@ def make_plan(net: ImageNet, borders: Borders) -> Plan | str:
 
     def require(value: Value, window: Window | None) -> None:
         if window is not None:
-            need[value] = joined(need[value], window) if value in need else window
+            need[value] = both(hull, need[value], window) if value in need else window
 
-    alive = {net.graph.blobs[blob] for blob in net.graph.outputs}
-    for value in alive:
+    outputs = [net.graph.blobs[blob] for blob in net.graph.outputs]
+    alive = needed(net.graph.nodes, outputs)
+    for value in outputs:
         require(value, net.whole(value))
-    for index in reversed(range(len(net.graph.nodes))):
-        node = net.graph.nodes[index]
-        if node.tops and alive.isdisjoint(node.tops):
+    for index, node in reversed(list(enumerate(net.graph.nodes))):
+        if alive.isdisjoint(node.tops):
             continue
-        alive.update(node.bottoms)
         step = _step(net, index, need, borders)
         if step is None:
             literal.add(index)
             for value in (*node.tops, *node.bottoms):
                 require(value, net.whole(value))
             continue
-        for bottom, window in zip(node.bottoms, step.asks, strict=True):
+        make[node.tops[0]], asks, has_border = step
+        for bottom, window in zip(node.bottoms, asks, strict=True):
             require(bottom, window)
-        make[node.tops[0]] = step.make
-        if step.bordered:
+        if has_border:
             bordered.add(node.tops[0])
     base = least_base(net, borders, {value: need[value] for value in bordered}) if bordered else 0
     if base is None:
@@ -83,7 +78,7 @@ def _step(net: ImageNet, index: int, need: Mapping[Value, Window], borders: Bord
     assert size is not None
     make, bordered = want, False
     if _pays(net, index, want, borders):
-        inner = shared(want, net.seen[top])
+        inner = both(common, want, net.seen[top])
         if all(always(span.hi, span.lo + 1) for span in inner):
             make, bordered = inner, True
     if make == size and not isinstance(layer, Crop):
@@ -95,8 +90,8 @@ def _step(net: ImageNet, index: int, need: Mapping[Value, Window], borders: Bord
         if reach is None:
             asks.append(None)
             continue
-        raw = through(backward, make, reach)
-        kept = clipped(raw, limits)
+        raw = both(backward, make, reach)
+        kept = both(common, raw, limits)
         if not all(always(span.hi, span.lo + 1) for span in kept):
             return None
         if kept != raw and not isinstance(layer, (Deconvolution, Convolution)):
@@ -105,7 +100,7 @@ def _step(net: ImageNet, index: int, need: Mapping[Value, Window], borders: Bord
         if copied and not bordered and 10 * net.area(make) > 9 * net.area(size):
             return None  # zeros would have to be put around a copy, and little is saved
         asks.append(kept)
-    return _Step(make, tuple(asks), bordered)
+    return make, asks, bordered
 
 
 def _pays(net: ImageNet, index: int, want: Window, borders: Borders) -> bool:
@@ -126,6 +121,6 @@ def _pays(net: ImageNet, index: int, want: Window, borders: Borders) -> bool:
     if isinstance(node.layer, Pooling) and max(node.layer.stride) > 1:
         return True
     bottoms, shape = [net.known[b] for b in node.bottoms], net.known[top]
-    share = (net.area(want) - net.area(shared(want, seen))) / prod(shape[2:])
+    share = (net.area(want) - net.area(both(common, want, seen))) / prod(shape[2:])
     saved = share * node.layer.macs(bottoms, [shape])
     return saved > COPY * 4 * prod(shape[:2]) * net.area(want)

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from netcompile.ir.graph import Graph, Node, Value
-from netcompile.layers.base import Layer
+from netcompile.layers.base import Dim, Layer
 from netcompile.layers.convolution import Convolution, Deconvolution
 from netcompile.layers.crop import Crop
 from netcompile.layers.pooling import Pooling
-from netcompile.passes.image_net import Reaches, clipped, through
 from netcompile.passes.nodes.windows import CutWindow, DeconvolutionWindow, Surround
 from netcompile.passes.window_plan import Plan
-from netcompile.passes.windows import Window, backward, forward
+from netcompile.passes.windows import Reaches, Window, backward, both, common, forward
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +61,7 @@ def _fetch(plan: Plan, made: _Made, node: Node, value: Value, window: Window | N
         return new
     key = (value, window)
     if key not in made.cuts:
-        h, w = window
-        start, extent = (h.lo - have[0].lo, w.lo - have[1].lo), (h.extent, w.extent)
-        layer = CutWindow(start, extent, (have[0].extent, have[1].extent))
+        layer = CutWindow(_offset(window, have), _extent(window), _extent(have))
         made.cuts[key] = made.add(node, layer, (new, plan.net.image), value.blob)
     return made.cuts[key]
 
@@ -75,16 +72,16 @@ def _add_window(plan: Plan, made: _Made, index: int, node: Node) -> None:
     make, found = plan.make[top], plan.net.reach[index]
     if isinstance(layer, Crop):
         assert found[0] is not None
-        made.have[top] = (_fetch(plan, made, node, node.bottoms[0], through(backward, make, found[0])), make)
+        made.have[top] = (_fetch(plan, made, node, node.bottoms[0], both(backward, make, found[0])), make)
         return
     bottoms: list[Value] = []
     for bottom, reach in zip(node.bottoms, found, strict=True):
         assert reach is not None
-        window = through(backward, make, reach)
+        window = both(backward, make, reach)
         if isinstance(layer, Deconvolution):
             whole = plan.net.whole(bottom)
             assert whole is not None
-            window = clipped(window, whole)
+            window = both(common, window, whole)
             layer = _window_of(layer, window, reach, make)
         bottoms.append(_fetch(plan, made, node, bottom, window))
     if isinstance(layer, Convolution):
@@ -100,8 +97,8 @@ def _add_window(plan: Plan, made: _Made, index: int, node: Node) -> None:
         surround = Surround(
             _border_name(top, plan.net.graph.blobs),
             top,
-            (make[0].lo - want[0].lo, make[1].lo - want[1].lo),
-            (want[0].extent, want[1].extent),
+            _offset(make, want),
+            _extent(want),
             (want[0].lo, want[1].lo),
             plan.base,
             plan.borders.period,
@@ -110,10 +107,18 @@ def _add_window(plan: Plan, made: _Made, index: int, node: Node) -> None:
 
 
 def _window_of(layer: Deconvolution, bottom: Window, reach: Reaches, make: Window) -> DeconvolutionWindow:
-    covered = through(forward, bottom, reach)
-    start = (make[0].lo - covered[0].lo, make[1].lo - covered[1].lo)
-    extent, full = ((window[0].extent, window[1].extent) for window in (make, covered))
-    return DeconvolutionWindow(layer, start, extent, full)
+    covered = both(forward, bottom, reach)
+    return DeconvolutionWindow(layer, _offset(make, covered), _extent(make), _extent(covered))
+
+
+def _offset(window: Window, origin: Window) -> tuple[int, int]:
+    """Where a window begins, counted from where another one does."""
+    return window[0].lo - origin[0].lo, window[1].lo - origin[1].lo
+
+
+def _extent(window: Window) -> tuple[Dim, Dim]:
+    """Height and width of a window."""
+    return window[0].extent, window[1].extent
 
 
 def _border_name(value: Value, blobs: Mapping[str, Value]) -> str:

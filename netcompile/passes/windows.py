@@ -13,8 +13,9 @@ and for a Deconvolution forward and backward change places.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from netcompile.algebra.nset import SizeTooComplex
 from netcompile.algebra.size import Size
@@ -24,7 +25,9 @@ from netcompile.layers.base import Dim, IntShape, Reach
 from netcompile.layers.convolution import Convolution, Deconvolution
 from netcompile.layers.crop import Crop
 from netcompile.layers.pooling import Pooling
-from netcompile.passes.nodes.fused_convolution import FusedConvolution
+from netcompile.passes.nodes.convolution import FusedConvolution
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Span:
 
 
 Window = tuple[Span, Span]  # (H, W)
+Reaches = tuple[Reach, Reach]  # (H, W)
 
 
 def at(dim: Dim, n: int) -> int:
@@ -58,47 +62,36 @@ def size_of(dim: Dim) -> Size:
     return Size.of(dim)
 
 
-def smaller(a: Dim, b: Dim) -> Dim:
-    if isinstance(a, int) and isinstance(b, int):
-        return min(a, b)
-    a, b = size_of(a), size_of(b)
-    return _number(b if _never_less(a, b) else a if _never_less(b, a) else a.min_with(b))
-
-
-def larger(a: Dim, b: Dim) -> Dim:
-    if isinstance(a, int) and isinstance(b, int):
-        return max(a, b)
-    a, b = size_of(a), size_of(b)
-    return _number(a if _never_less(a, b) else b if _never_less(b, a) else a.max_with(b))
-
-
-def _number(size: Size) -> Dim:
-    number = size.as_int()
-    return size if number is None else number
-
-
-def _never_less(a: Size, b: Size) -> bool:
-    """Whether a >= b wherever both are defined."""
-    return a.where_at_most(b - 1).is_empty
-
-
 def always(a: Dim, b: Dim) -> bool:
     """Whether a >= b for every input size for which both are defined."""
     if isinstance(a, int) and isinstance(b, int):
         return a >= b
-    return _never_less(size_of(a), size_of(b))
+    return size_of(a).where_at_most(size_of(b) - 1).is_empty
 
 
-def clip(span: Span, size: Dim) -> Span:
-    """What of a span lies in a blob of this extent."""
-    return Span(max(span.lo, 0), smaller(span.hi, size))
+def smaller(a: Dim, b: Dim) -> Dim:
+    """The smaller extent, for every input size."""
+    return _number(b if always(a, b) else a if always(b, a) else size_of(a).min_with(size_of(b)))
+
+
+def larger(a: Dim, b: Dim) -> Dim:
+    """The larger extent, for every input size."""
+    return _number(a if always(a, b) else b if always(b, a) else size_of(a).max_with(size_of(b)))
+
+
+def _number(dim: Dim) -> Dim:
+    """A constant extent as a number."""
+    number = dim if isinstance(dim, int) else size_of(dim).as_int()
+    return dim if number is None else number
 
 
 def hull(a: Span, b: Span) -> Span:
+    """The least span that holds both."""
     return Span(min(a.lo, b.lo), larger(a.hi, b.hi))
 
 
 def common(a: Span, b: Span) -> Span:
+    """The pixels that are in both."""
     return Span(max(a.lo, b.lo), smaller(a.hi, b.hi))
 
 
@@ -125,7 +118,12 @@ def inside(lo: int, hi: int, r: Reach) -> tuple[int, int]:
     return -((-lo - r.pad) // r.stride), (hi - r.extent + r.pad) // r.stride + 1
 
 
-def reaches(node: Node, bottoms: Sequence[IntShape]) -> tuple[tuple[Reach, Reach] | None, ...] | None:
+def both(step: Callable[[Span, T], Span], window: Window, other: tuple[T, T]) -> Window:
+    """A function of spans for both axes: `forward` or `backward` with two reaches, `hull` or `common` with a window."""
+    return step(window[0], other[0]), step(window[1], other[1])
+
+
+def reaches(node: Node, bottoms: Sequence[IntShape]) -> tuple[Reaches | None, ...] | None:
     """Per bottom how far a pixel of the tops sees, None for a bottom that gives only its size.
 
     None altogether: the layer is not known to compute a window of its tops from windows of its bottoms alone.

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 Blobs = Any  # a tensor, or a dictionary of tensors by blob name
-WARM_UP = 3  # runs before recording: cuDNN chooses its algorithms, frames are made
+WARM_UP = 3  # runs before recording: cuDNN chooses its algorithms, borders are made
 
 
 class Recorder(Protocol):
@@ -91,9 +91,9 @@ class Graphed(nn.Module):
         with torch.no_grad():
             held = [_channels_last(t.detach().clone()) for t in inputs]
             result, replay = record(lambda: self.net(*held))
-        # The recorded kernels read the frames' memory: it must live as long as the recording.
-        frames = [dict(made) for m in self.net.modules() if isinstance(made := getattr(m, "frames", None), dict)]
-        return held, result, replay, frames
+        # The recorded kernels read the borders' memory: it must live as long as the recording.
+        borders = [dict(made) for m in self.net.modules() if isinstance(made := getattr(m, "borders", None), dict)]
+        return held, result, replay, borders
 
 
 def _channels_last(x: Tensor) -> Tensor:

@@ -10,10 +10,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from netcompile.caffemodel.describe import shown
+from netcompile.caffemodel.blob import shown
 from netcompile.caffemodel.reader import read_weights as read_model
 from netcompile.caffemodel.recipe import Take
 from netcompile.caffemodel.tensorfile import Entry, write
+from netcompile.caffemodel.wire import BYTES
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.emit.blobs import blobs_of
 from netcompile.files.whole import whole_file
@@ -21,8 +22,6 @@ from netcompile.surgery.net import Net
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Weights: TypeAlias = dict[str, tuple[Array | None, ...]]
-
-_BYTES, _VARINT = 2, 0
 
 
 def read_weights(path: str | os.PathLike[str]) -> Weights:
@@ -44,8 +43,7 @@ def with_shared(net: Net, weights: Mapping[str, tuple[Array | None, ...]]) -> We
     found = dict(weights)
     for blobs in blobs_of(net.graph):
         name = blobs.node.name
-        for index, (source, spec) in enumerate(zip(blobs.sources, blobs.specs, strict=True)):
-            (owner,) = source.sources()
+        for index, (owner, spec) in enumerate(zip(blobs.owners, blobs.specs, strict=True)):
             given, own = found.get(name, ()), found.get(owner.layer, ())
             value = own[owner.index] if owner.index < len(own) else None
             if index < len(given) and given[index] is None and value is not None:
@@ -101,25 +99,23 @@ def _caffemodel(
         head = _field(1, layer.encode("utf-8", "surrogateescape"))
         if layer in types:
             head += _field(2, types[layer].encode())
-        blobs = [_blob_head(array) for array in arrays]
-        parts = [_tag(7, len(start) + array.size * 4) for start, array in zip(blobs, arrays, strict=True)]
-        inside = len(head)
-        for tag, start, array in zip(parts, blobs, arrays, strict=True):
-            inside += len(tag) + len(start) + array.size * 4
+        starts = [_blob_start(array) for array in arrays]
+        inside = len(head) + sum(map(len, starts)) + sum(4 * array.size for array in arrays)
         yield _tag(100, inside) + head
-        for tag, start, array in zip(parts, blobs, arrays, strict=True):
-            yield tag + start
+        for start, array in zip(starts, arrays, strict=True):
+            yield start
             yield from _pieces(array)
 
 
-def _blob_head(array: Array) -> bytes:
-    """A BlobProto up to its numbers: shape is field 7 (dim 1, packed), data is 5 (packed)."""
+def _blob_start(array: Array) -> bytes:
+    """A layer's blob up to its numbers: a BlobProto's shape is field 7 (dim 1, packed), data is 5 (packed)."""
     dims = b"".join(_varint(extent) for extent in array.shape)
-    return _field(7, _field(1, dims) if dims else b"") + _tag(5, array.size * 4)
+    head = _field(7, _field(1, dims) if dims else b"") + _tag(5, array.size * 4)
+    return _tag(7, len(head) + array.size * 4) + head
 
 
 def _tag(number: int, size: int) -> bytes:
-    return _varint(number << 3 | _BYTES) + _varint(size)
+    return _varint(number << 3 | BYTES) + _varint(size)
 
 
 def _field(number: int, data: bytes) -> bytes:

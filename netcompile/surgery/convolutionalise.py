@@ -21,7 +21,7 @@ from netcompile.layers.base import IntShape
 from netcompile.layers.dense import InnerProduct
 from netcompile.prototxt.message import Message
 from netcompile.surgery.blobs import Weights, with_shared
-from netcompile.surgery.net import Net, of_message
+from netcompile.surgery.net import TEST, Net, of_message
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,8 @@ class Converted:
 
 
 def convolutionalise(
-    net: Net, weights: Weights | None = None, *, pad: int | None = None, suffix: str = "",
-    options: Options = Options(),  # noqa: B008
-) -> Converted:  # fmt: skip
+    net: Net, weights: Weights | None = None, *, pad: int | None = None, suffix: str = "", options: Options = TEST
+) -> Converted:
     """Every InnerProduct of the net as a Convolution that gives the same numbers; Flatten layers before them go.
 
     `suffix` is put behind the names of the layers that change (the Caffe examples use "-conv"; the FCN nets keep the
@@ -56,6 +55,8 @@ def convolutionalise(
 
 
 class _Work:
+    """The layers, weights and changes of a net that is being converted, layer by layer; mistakes are collected."""
+
     def __init__(self, net: Net, weights: Weights | None, suffix: str) -> None:
         self.net, self.suffix = net, suffix
         self.weights: Weights | None = with_shared(net, weights) if weights is not None else None
@@ -149,11 +150,8 @@ class _Work:
             self.refuse(node.message, "has no weights in the file", "give the weights of this net")
             return
         if matrix.size != prod(shape):
-            self.refuse(
-                node.message,
-                f"has {matrix.size} weights in the file, {shape_text(shape)} are needed",
-                "check the input's size",
-            )
+            what = f"has {matrix.size} weights in the file, {shape_text(shape)} are needed"
+            self.refuse(node.message, what, "check the input's size")
             return
         if transposed:
             matrix = matrix.reshape(-1, shape[0]).T

@@ -18,6 +18,8 @@ from netcompile.prototxt.message import Message
 from netcompile.prototxt.recognise import open_source
 from netcompile.zoo.find import find_definition
 
+TEST = Options()  # phase TEST, level 0, no stage
+
 
 @dataclass(frozen=True, slots=True)
 class Net:
@@ -41,13 +43,13 @@ class Net:
         return node.layer.blobs(*(self.shapes[bottom] for bottom in node.bottoms))
 
 
-def open_net(source: Source, options: Options = Options()) -> Net:  # noqa: B008
+def open_net(source: Source, options: Options = TEST) -> Net:
     """The net of a text. Raises NetError with everything that is wrong with it."""
     loaded = load_net(source)
     return of_message(loaded.net, net_name(str(loaded.net.get("name") or ""), source.name), options)
 
 
-def of_message(message: Message, name: str, options: Options = Options()) -> Net:  # noqa: B008
+def of_message(message: Message, name: str, options: Options = TEST) -> Net:
     """The net of a V2 message. Raises NetError."""
     graph = assume(build(message, options, name).graph)
     shapes, problems = infer(graph)
@@ -58,12 +60,11 @@ def of_message(message: Message, name: str, options: Options = Options()) -> Net
     return Net(name, message, graph, shapes)
 
 
-def parse_net(text: str, options: Options = Options()) -> Net:  # noqa: B008
+def parse_net(text: str, options: Options = TEST) -> Net:
     """The net of a prototxt's text. Raises NetError."""
     return open_net(Source(text), options)
 
 
-def read_net(path: str | os.PathLike[str], options: Options = Options()) -> Net:  # noqa: B008
+def read_net(path: str | os.PathLike[str], options: Options = TEST) -> Net:
     """The net of a prototxt, or of a bundled definition of that name. Raises NetError, OSError."""
-
     return open_net(open_source(find_definition(path) or path), options)

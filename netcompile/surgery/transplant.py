@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from netcompile.analysis.bilinear import interpolating
+from netcompile.caffemodel.plan import unpadded
 from netcompile.caffemodel.recipe import Take
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.text import shape_text
@@ -70,7 +71,7 @@ def transplant(net: Net, old: Weights, *, suffix: str = "", seed: int = 1) -> Tr
             if blob.size != prod(spec.shape):
                 problems.append(_misfit(node, index, spec, blob))
                 continue
-            same = tuple(blob.shape) == spec.shape or _plain(blob.shape) == _plain(spec.shape)
+            same = unpadded(blob.shape) == unpadded(spec.shape)
             (copied if same else coerced).append(key)
             blobs.append(blob.reshape(spec.shape))
         weights[node.name] = tuple(blobs)
@@ -101,20 +102,11 @@ def learnable(net: Net) -> list[LearnedBlobs]:
     return list(found.values())
 
 
-def _plain(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A shape without the 1s in front that the old form of blobs has."""
-    while len(shape) > 1 and shape[0] == 1:
-        shape = shape[1:]
-    return tuple(shape)
-
-
 def _filled(node: Node, index: int, spec: BlobSpec, seed: int) -> Array:
     """The blob as Caffe draws it before training."""
-
-    if spec.filler is not None:
-        wrong = problem(spec.filler, spec.shape, node.name)
-        if wrong is not None:
-            raise NetError(wrong)
+    wrong = problem(spec.filler, spec.shape, node.name)
+    if wrong is not None:
+        raise NetError(wrong)
     generator = torch.Generator().manual_seed(seed + crc32(f"{node.name}\0{index}".encode("utf-8", "backslashreplace")))
     return np.asarray(fill(spec.shape, spec.filler, generator).numpy())
 
@@ -146,26 +138,17 @@ def interp(weights: Weights, layers: Iterable[str]) -> Weights:
     """
     out = dict(weights)
     problems = []
+    kernels = {name: first for name, (first, *_) in weights.items() if first is not None and first.ndim == 4}
     for layer in layers:
-        blobs = weights.get(layer)
-        kernels = None if blobs is None else blobs[0]
-        if blobs is None or kernels is None or kernels.ndim != 4:
-            known = ", ".join(name for name, (first, *_) in weights.items() if first is not None and first.ndim == 4)
-            problems.append(
-                Diagnostic("surgery", f"there is no layer '{layer}' with a kernel", why=f"there are {known}")
-            )
-            continue
-        many, each = kernels.shape[:2]
-        if each not in (1, many):
-            problems.append(
-                Diagnostic(
-                    "surgery",
-                    f"layer '{layer}' cannot interpolate: its blob is {shape_text(kernels.shape)}",
-                    why="every channel is upsampled by itself, so inputs and outputs must be equally many",
-                )
-            )
-            continue
-        out[layer] = (interpolating(kernels.shape), *blobs[1:])
+        if layer not in kernels:
+            what, why = f"there is no layer '{layer}' with a kernel", f"there are {', '.join(kernels)}"
+            problems.append(Diagnostic("surgery", what, why=why))
+        elif kernels[layer].shape[1] not in (1, kernels[layer].shape[0]):
+            what = f"layer '{layer}' cannot interpolate: its blob is {shape_text(kernels[layer].shape)}"
+            why = "every channel is upsampled by itself, so inputs and outputs must be equally many"
+            problems.append(Diagnostic("surgery", what, why=why))
+        else:
+            out[layer] = (interpolating(kernels[layer].shape), *weights[layer][1:])
     if problems:
         raise NetError(problems)
     return out
@@ -176,27 +159,21 @@ def expand_score(weights: Weights, layer: str, old: Weights, old_layer: str | No
 
     Raises NetError where a layer is missing, or a blob fits in no other way.
     """
-    source = old.get(old_layer or layer)
-    target = weights.get(layer)
-    if source is None or target is None:
-        what = (
-            f"the net has no layer '{layer}' with weights"
-            if target is None
-            else f"the old weights have no layer '{old_layer or layer}'"
-        )
-        refuse("surgery", what)
+    old_layer = old_layer or layer
+    source, target = old.get(old_layer), weights.get(layer)
+    if target is None:
+        refuse("surgery", f"the net has no layer '{layer}' with weights")
+    if source is None:
+        refuse("surgery", f"the old weights have no layer '{old_layer}'")
     blobs = []
     for index, (new, known) in enumerate(zip(target, source, strict=False)):
         if new is None or known is None:
-            what = f"the old weights leave out blob {index} of '{old_layer or layer}'"
+            what = f"the old weights leave out blob {index} of '{old_layer}'"
             refuse("surgery", what, why="HDF5 keeps a shared blob with its owner alone")
         known = known.reshape(known.shape[-1:]) if new.ndim == 1 else known
         if known.ndim != new.ndim or known.shape[1:] != new.shape[1:] or known.shape[0] > new.shape[0]:
-            refuse(
-                "surgery",
-                f"blob {index} of '{old_layer or layer}' is {shape_text(known.shape)}: "
-                f"no first part of {shape_text(new.shape)}",
-            )
+            have, want = shape_text(known.shape), shape_text(new.shape)
+            refuse("surgery", f"blob {index} of '{old_layer}' is {have}: no first part of {want}")
         expanded = np.array(new)
         expanded[: known.shape[0]] = known
         blobs.append(expanded)

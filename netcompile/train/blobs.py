@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 
 from netcompile.analysis.bilinear import interpolating
 from netcompile.caffemodel.recipe import Arrays, Recipe, Take
-from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import NetError
 from netcompile.emit.module import Module
 from netcompile.layers.base import BlobSpec, Layer
 from netcompile.layers.convolution import Deconvolution
@@ -49,8 +49,7 @@ def blobs_of(module: Module) -> tuple[LearnedBlob, ...]:
     for blobs in module.blobs:
         node = blobs.node
         specs = node.message.all("param")
-        for index, (spec, source) in enumerate(zip(blobs.specs, blobs.sources, strict=True)):
-            own, owner = Take(node.name, index, node.occurrence), source.sources()[0]
+        for index, (spec, own, owner) in enumerate(zip(blobs.specs, blobs.own, blobs.owners, strict=True)):
             param = specs[index] if index < len(specs) else None
             values = {"lr_mult": 1.0, "decay_mult": 1.0}
             if owner == own:
@@ -70,17 +69,10 @@ def blobs_of(module: Module) -> tuple[LearnedBlob, ...]:
 
 def draw(blobs: tuple[LearnedBlob, ...], generator: Generator) -> dict[Take, Tensor]:
     """Every blob as its filler draws it, in net order, on the CPU. Raises NetError for fillers that cannot be."""
-    problems: list[Diagnostic] = []
-    for blob in blobs:
-        if blob.spec.filler is not None:
-            found = fillers.problem(blob.spec.filler, blob.spec.shape, blob.take.layer)
-            problems += [found] if found else []
-    if problems:
-        raise NetError(problems)
-    tensors = {}
-    for blob in blobs:
-        tensors[blob.take] = fillers.fill(blob.spec.shape, blob.spec.filler, generator)
-    return tensors
+    problems = [fillers.problem(blob.spec.filler, blob.spec.shape, blob.take.layer) for blob in blobs]
+    if any(problems):
+        raise NetError([problem for problem in problems if problem])
+    return {blob.take: fillers.fill(blob.spec.shape, blob.spec.filler, generator) for blob in blobs}
 
 
 def interpolate(blobs: tuple[LearnedBlob, ...], tensors: Mapping[Take, Tensor]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -43,11 +44,9 @@ def dummy_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
     if len(shapes) not in (1, len(tops)) or len(fillers) not in (0, 1, len(tops)):
         what = f"{len(shapes)} shapes and {len(fillers)} fillers for {len(tops)} tops"
         refuse("param-count", what, message.span_of("type"), "Caffe wants one for all, or one for each")
-    shapes = shapes * len(tops) if len(shapes) == 1 else shapes
-    chosen: list[Message | None] = list(fillers) if fillers else [None] * len(tops)
-    chosen = chosen * len(tops) if len(chosen) == 1 else chosen
-    rows = tuple(zip(tops, shapes, chosen, strict=True))
-    found = [problem(f, shape, str(message.get("name"))) for _, shape, f in rows if f is not None]
+    chosen: list[Message | None] = list(fillers) or [None]
+    rows = tuple(zip(tops, cycle(shapes), cycle(chosen), strict=False))
+    found = [problem(filler, shape, str(message.get("name"))) for _, shape, filler in rows]
     if any(found):
         raise NetError([p for p in found if p])
     return Fillers(rows, wanted.seed)

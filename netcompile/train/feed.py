@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from netcompile.data.sources.base import Batches, Joined, Wanted
@@ -20,9 +21,9 @@ def feed(entries: Sequence[Input], wanted: Wanted) -> Batches:
     """The batches for these inputs. Raises NetError, OSError."""
     if wanted.data is not None:
         return maps_for(entries, wanted)
-    layers: dict[int, list[Input]] = {}
+    layers: defaultdict[int, list[Input]] = defaultdict(list)
     for entry in entries:
-        layers.setdefault(id(entry.message), []).append(entry)
+        layers[id(entry.message)].append(entry)
     parts: list[Batches] = []
     problems: list[Diagnostic] = []
     for group in layers.values():
@@ -47,7 +48,5 @@ def _layer(entries: Sequence[Input], wanted: Wanted) -> Batches:
     }.get(kind, f"what a {kind} layer reads is not known here")
     message = entries[0].message
     tops = " and ".join(f"'{entry.value.blob}'" for entry in entries)
-    refuse(
-            "no-data", f"nothing feeds {tops}", message.span_of("type"), why,
-            "--data BATCHES.npz, or --data FOLDER in the layout of PASCAL VOC, or --data LIST.txt of images and labels",
-        )  # fmt: skip
+    remedy = "--data BATCHES.npz, or --data FOLDER in the layout of PASCAL VOC, or --data LIST.txt of images and labels"
+    refuse("no-data", f"nothing feeds {tops}", message.span_of("type"), why, remedy)

@@ -1,6 +1,7 @@
-"""Caffe's fillers: how a blob is drawn before training (include/caffe/filler.hpp of Caffe 1.0).
+"""Caffe's fillers: how a blob is drawn before training (include/caffe/filler.hpp of BVLC's master, 2018).
 
-Distributions are Caffe's, the random numbers are torch's: the same seed gives other values than in Caffe.
+Distributions are Caffe's, the random numbers are torch's: the same seed gives other values than in Caffe. The bilinear
+one differs from that of the release 1.0 (see `analysis.bilinear`).
 """
 
 from __future__ import annotations
@@ -13,24 +14,22 @@ from torch import Generator, Tensor
 from netcompile.analysis.bilinear import bilinear
 from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.diagnostics.nearest import did_you_mean, nearest
-from netcompile.layers.params import filler_mistake
+from netcompile.layers.params import FILLERS, filler_mistake
 from netcompile.prototxt.message import Message
 
-TYPES = ("constant", "uniform", "gaussian", "positive_unitball", "xavier", "msra", "bilinear")
 
-
-def problem(filler: Message, shape: tuple[int, ...], layer: str) -> Diagnostic | None:
-    """Why a filler cannot fill a blob of this shape, None if it can."""
-    kind = str(filler.get("type"))
-    what = why = remedy = ""
-    at = "type"
-    if kind not in TYPES:
-        what, why = f"unknown filler '{kind}' in layer '{layer}'", f"Caffe has {', '.join(TYPES)}"
-        remedy = did_you_mean(nearest(kind, TYPES))
+def problem(filler: Message | None, shape: tuple[int, ...], layer: str) -> Diagnostic | None:
+    """Why a filler cannot fill a blob of this shape; None if it can, or if there is none."""
+    if filler is None:
+        return None
+    kind, at, remedy = str(filler.get("type")), "type", ""
+    if kind not in FILLERS:
+        what, why = f"unknown filler '{kind}' in layer '{layer}'", f"Caffe has {', '.join(FILLERS)}"
+        remedy = did_you_mean(nearest(kind, FILLERS))
     elif (mistake := filler_mistake(filler, shape)) is not None:
         at, what, why = mistake
         what = f"{what} in layer '{layer}'"
-    if not what:
+    else:
         return None
     span = filler.span_of(at) if filler.has(at) else filler.span
     return Diagnostic("filler", what, span, why, remedy)

@@ -91,22 +91,15 @@ def gradient_in_place(node: Node) -> InPlaceGradient | None:
     return node.layer.in_place_gradient()
 
 
-@dataclass(frozen=True, slots=True)
-class InPlaceSite(Site):
-    """A layer that works in place, and Caffe's gradient for it."""
-
-    gradient: InPlaceGradient
-
-
-def match(program: Program) -> Iterator[InPlaceSite]:
+def match(program: Program) -> Iterator[Site[InPlaceGradient]]:
     for node in program.graph.nodes:
         gradient = gradient_in_place(node)
         if gradient is not None:
-            yield InPlaceSite(node, gradient)
+            yield Site(node, gradient)
 
 
-def rewrite(program: Program, sites: Sequence[InPlaceSite]) -> Program:
-    return program.with_layers((site.node, InPlace(site.node.layer, site.gradient)) for site in sites)
+def rewrite(program: Program, sites: Sequence[Site[InPlaceGradient]]) -> Program:
+    return program.with_layers((site.node, InPlace(site.node.layer, site.found)) for site in sites)
 
 
 IN_PLACE = Pass("in-place-gradients", 0, match, rewrite)
@@ -119,21 +112,10 @@ def noticed(analysed: Analysed) -> list[Diagnostic]:
     for node in analysed.graph.nodes:
         gradient = gradient_in_place(node)
         if gradient is not None and node.bottoms[0] in learned:
-            why = (
-                "Caffe overwrites what comes from above; the same is done here"
-                if gradient.lost
-                else "Caffe reads the overwritten input; the same is done here"
-            )
-            found.append(
-                Diagnostic(
-                    "in-place-gradient",
-                    f"{node.type} works in place: its gradient is not its derivative",
-                    node.message.span_of("top"),
-                    why,
-                    f"give layer '{node.name}' a top of its own",
-                    "warning",
-                )
-            )
+            what = f"{node.type} works in place: its gradient is not its derivative"
+            done = "overwrites what comes from above" if gradient.lost else "reads the overwritten input"
+            why, remedy = f"Caffe {done}; the same is done here", f"give layer '{node.name}' a top of its own"
+            found.append(Diagnostic("in-place-gradient", what, node.message.span_of("top"), why, remedy, "warning"))
         specs = node.layer.blobs(*(analysed.shapes[bottom] for bottom in node.bottoms))
         if any(spec.learned for spec in specs) or not learned.isdisjoint(node.bottoms):
             learned.update(node.tops)

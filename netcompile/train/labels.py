@@ -6,14 +6,14 @@ Caffe reads whatever memory such a label points to; torch speaks of an index of 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
-from netcompile.ir.graph import Graph, Node, Value
+from netcompile.ir.graph import Graph, Node
 from netcompile.layers.base import Arity, Emission, Emitted, Labels, Layer, Shape
 from netcompile.passes.base import Pass, Program, Site
 
@@ -81,37 +81,20 @@ class CheckedLabels(Layer):
         return Emitted((line,), imports=("netcompile.train.labels.within",))
 
 
-@dataclass(frozen=True, slots=True)
-class LabelBottom(Site):
-    """A bottom that holds labels."""
-
-    check: Check
-
-
-def match(program: Program) -> Iterator[LabelBottom]:
+def match(program: Program) -> Iterator[Site[Check]]:
     nodes = program.graph.nodes
     done = {id(node.message) for node in nodes if isinstance(node.layer, CheckedLabels)}
     for node in nodes:
         labels = node.layer.labels(*(program.shapes[bottom] for bottom in node.bottoms))
         if labels is not None and id(node.message) not in done:
-            yield LabelBottom(node, Check(node, labels))
+            yield Site(node, Check(node, labels))
 
 
-def rewrite(program: Program, sites: Sequence[LabelBottom]) -> Program:
-    checks = {id(site.node): (number, site.check) for number, site in enumerate(sites)}
-    nodes: list[Node] = []
-    for node in program.graph.nodes:
-        if id(node) in checks:
-            number, check = checks[id(node)]
-            at = check.labels.bottom
-            bottoms = list(node.bottoms)
-            bottom = bottoms[at]
-            bottoms[at] = Value(f"{bottom.blob} (labels of {node.name} {number})", bottom.version)
-            layer = CheckedLabels(check, number)
-            nodes.append(Node("", layer, (bottom,), (bottoms[at],), node.message))
-            node = replace(node, bottoms=tuple(bottoms))
-        nodes.append(node)
-    return program.with_nodes(nodes)
+def rewrite(program: Program, sites: Sequence[Site[Check]]) -> Program:
+    return program.with_layers_before(
+        (site.node, site.found.labels.bottom, CheckedLabels(site.found, number), f"labels of {site.node.name} {number}")
+        for number, site in enumerate(sites)
+    )
 
 
 def checks_of(graph: Graph) -> tuple[Check, ...]:

@@ -93,32 +93,32 @@ class Training:
         self.clock, self.shown = time.monotonic(), self.iteration
         self.unproven = True
         while self.iteration < solver.max_iter:
-            if self._test_due() and (self.iteration > 0 or solver.test_initialization):
+            if self._due(solver.test_interval) and (self.iteration > 0 or solver.test_initialization):
                 self.test_all()
             self._train_step()
-            if solver.snapshot and self.iteration % solver.snapshot == 0:
+            if self._due(solver.snapshot):
                 self.snapshot()
             if stop():
                 self.snapshot()
                 return
-        if (
-            solver.snapshot_after_train
-            and solver.snapshot_prefix
-            and not (solver.snapshot and self.iteration % solver.snapshot == 0)
-        ):
+        if solver.snapshot_after_train and solver.snapshot_prefix and not self._due(solver.snapshot):
             self.snapshot()
         # The last line of display takes one more pass, which BatchNorm counts: tests see it, files do not.
         kept = {take: blob.clone() for take, blob in self.blobs.items() if not blob.requires_grad}
-        if solver.display and self.iteration % solver.display == 0:
+        if self._due(solver.display):
             with torch.no_grad():
                 tops = self._forward(self.iteration * solver.iter_size)
             self.recent.append(float(self.net.loss(tops)))
             self.say(f"Iteration {self.iteration}, loss = {_number(self._smoothed())}")
-        if self._test_due():
+        if self._due(solver.test_interval):
             self.test_all()
         for take, blob in kept.items():
             self.blobs[take].copy_(blob)
         self.say("Optimization Done.")
+
+    def _due(self, every: int) -> bool:
+        """Whether it is time for what is done every so many iterations; 0 is never."""
+        return every != 0 and self.iteration % every == 0
 
     def _train_step(self) -> None:
         solver, passes = self.solver, self.solver.iter_size
@@ -137,7 +137,7 @@ class Training:
         if not isfinite(mean) and all(map(isfinite, self.losses[:-1])):
             self._diverged(mean)
         rate = self._rate()
-        if solver.display and self.iteration % solver.display == 0:
+        if self._due(solver.display):
             self._display(tops, rate)
         self._update(rate)
         self.iteration += 1
@@ -204,9 +204,6 @@ class Training:
         self.say(f"Iteration {self.iteration}, lr = {rate:.6g}")
 
     # tests -----------------------------------------------------------------------------------------------------
-
-    def _test_due(self) -> bool:
-        return bool(self.solver.test_interval) and self.iteration % self.solver.test_interval == 0
 
     def test_all(self) -> None:
         """Run every test net on its next batches, and print the means of its outputs as Caffe does."""

@@ -80,37 +80,24 @@ def _exact(top: Tensor) -> Tensor:
     return top.float() if top.dtype in (torch.bfloat16, torch.float16) else top
 
 
-def find_net(ref: NetRef, beside: str) -> Source | None:
+def source_of(ref: NetRef, beside: str) -> Source:
     """The text of a net that a solver names: beside the solver, else from the current folder, as in Caffe.
 
-    None for a net written into the solver. Raises NetError where there is no such file.
+    A net written into the solver is printed as a text of its own. Raises NetError where there is no such file.
     """
     if ref.message is not None:
-        return None
+        return Source(to_text(ref.message), f"{ref.span.source.name}:{ref.field}")
     candidates = [os.path.join(beside, ref.path), ref.path]
     tail = os.path.join(beside, os.path.basename(ref.path))  # solvers name paths from their repository's root
     for path in [*candidates, tail]:
         if os.path.isfile(path):
             return open_source(path)
-
     bundled = find_definition(ref.path)
     if bundled is not None:
         return open_source(bundled)
     tried = ", ".join(dict.fromkeys(os.path.normpath(path) for path in candidates))
-    refuse(
-            "no-such-file", f"there is no net '{ref.path}'", ref.span, f"looked for {tried}",
-            "give its path from the solver's folder",
-        )  # fmt: skip
-
-
-def source_of(ref: NetRef, beside: str) -> Source:
-    """As `find_net`; a net written into the solver is printed as a text of its own."""
-    found = find_net(ref, beside)
-    if found is not None:
-        return found
-
-    assert ref.message is not None
-    return Source(to_text(ref.message), f"{ref.span.source.name}:{ref.field}")
+    remedy = "give its path from the solver's folder"
+    refuse("no-such-file", f"there is no net '{ref.path}'", ref.span, f"looked for {tried}", remedy)
 
 
 def _options(net: Message, ref: NetRef, train: bool, shapes: Mapping[str, IntShape]) -> Options:

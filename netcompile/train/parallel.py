@@ -193,10 +193,5 @@ def spread(analysed: Analysed, wanted: Sequence[str]) -> Spread:
 
 def summed_blobs(module: Module, users: frozenset[tuple[str, int]]) -> frozenset[Take]:
     """The owners of the blobs that layers on own rows use: their gradients are to be summed."""
-    return frozenset(
-        owner
-        for blobs in module.blobs
-        if (blobs.node.name, blobs.node.occurrence) in users
-        for source in blobs.sources
-        for owner in source.sources()
-    )
+    used = [blobs for blobs in module.blobs if (blobs.node.name, blobs.node.occurrence) in users]
+    return frozenset(owner for blobs in used for owner in blobs.owners)

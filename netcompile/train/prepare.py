@@ -30,7 +30,7 @@ from netcompile.train.net import compiled, graph_of, read_net, source_of
 from netcompile.train.sizes import Sized
 from netcompile.train.snapshot import read_snapshot
 from netcompile.train.solver import NetRef, Solver
-from netcompile.train.weights import copy_weights
+from netcompile.train.weights import Copied, copy_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,7 @@ def prepare(
     # As in Caffe, weights that are asked for take the place of the solver's own.
     weights = wishes.weights or tuple(_beside(beside, path) for path in solver.weights)
     for path in weights:
-        copied = copy_weights(path, layers, blobs)
-        note(_remarks(copied.path, copied.coerced, copied.drawn, copied.unused))
+        note(_remarks(copy_weights(path, layers, blobs)))
     blobs = {take: tensor.to(device) for take, tensor in blobs.items()}
     if group.count > 1:
         processes.broadcast(list(blobs.values()))
@@ -107,12 +106,11 @@ def prepare(
         for ref, count in zip(solver.test_nets, solver.test_iter, strict=False)
     )
     prefix = os.path.join(wishes.out, solver.snapshot_prefix or "snapshot")
+    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[wishes.dtype]
+    summed = parallel.summed_blobs(net.module, users[0]) if users else frozenset[Take]()
     return Training(
         solver, net, batches, layers, infos, blobs, device, seed, say, note, tests,
-        dtype={"float32": torch.float32, "bfloat16": torch.bfloat16}[wishes.dtype],
-        group=group,
-        summed=parallel.summed_blobs(net.module, users[0]) if users else frozenset(),
-        prefix=prefix,
+        dtype=dtype, group=group, summed=summed, prefix=prefix,
     )  # fmt: skip
 
 
@@ -146,26 +144,16 @@ def _net(solver: Solver, ref: NetRef, train: bool, wishes: Wishes, seed: int, be
     first = batches.batch(0)
     missing = [entry for entry in wanted if entry.value.blob not in first]
     if missing:
-        raise NetError(
-            [
-                Diagnostic(
-                    "missing-input", f"nothing feeds '{entry.value.blob}'", entry.message.span_of("type"),
-                    "it is an input of the net", "--data BATCHES.npz with an array for it",
-                )
-                for entry in missing
-            ]
-        )  # fmt: skip
+        why, remedy = "it is an input of the net", "--data BATCHES.npz with an array for it"
+        texts = ((f"nothing feeds '{entry.value.blob}'", entry.message.span_of("type")) for entry in missing)
+        raise NetError([Diagnostic("missing-input", what, span, why, remedy) for what, span in texts])
     shapes = {entry.value.blob: tuple(first[entry.value.blob].shape) for entry in wanted}
-    problems = [
-        Diagnostic(
-            "input-shape",
-            f"'{entry.value.blob}' has {len(shapes[entry.value.blob])} axes in the data, {len(entry.shape)} in the net",
-            entry.message.span_of("type"),
-            f"{shape_text(shapes[entry.value.blob])} against {shape_text(entry.shape)}",
-        )
-        for entry in wanted
-        if entry.declared and len(entry.shape) != len(shapes[entry.value.blob])
-    ]
+    problems = []
+    for entry, have in zip(wanted, shapes.values(), strict=True):
+        if entry.declared and len(entry.shape) != len(have):
+            what = f"'{entry.value.blob}' has {len(have)} axes in the data, {len(entry.shape)} in the net"
+            why = f"{shape_text(have)} against {shape_text(entry.shape)}"
+            problems.append(Diagnostic("input-shape", what, entry.message.span_of("type"), why))
     if problems:
         raise NetError(problems)
     idle = {e.value.blob: e.shape for e in graph.inputs if e not in wanted}
@@ -183,9 +171,8 @@ class _Filled:
     idle: Mapping[str, tuple[int, ...]]
 
     def batch(self, index: int) -> dict[str, Any]:
-
-        found = self.of.batch(index)
-        return {**{name: np.zeros(shape, np.float32) for name, shape in self.idle.items()}, **found}
+        """As the source's, completed."""
+        return {name: np.zeros(shape, np.float32) for name, shape in self.idle.items()} | self.of.batch(index)
 
 
 def _test(
@@ -210,9 +197,8 @@ def _test(
             why = f"{shape_text(info.spec.shape)} against {shape_text(tensor.shape)}"
             refuse("test-net", what, ref.span, why)
         own[info.take] = tensor
-    alone = [
-        layer for layer in layer_specs(net.module) if any((o.layer, o.index) not in shared for o in layer.owners())
-    ]
+    specs = layer_specs(net.module)
+    alone = [layer for layer in specs if any((o.layer, o.index) not in shared for o in layer.owners())]
     copied = {name for path in wishes.weights for name in copy_weights(path, alone, own, needed=False).layers}
     note([_untrained(layer) for layer in alone if layer.name not in copied])
     return TestNet(net, batches, own, count)
@@ -239,18 +225,17 @@ def _idle(infos: Sequence[LearnedBlob]) -> list[Diagnostic]:
     ]
 
 
-def _remarks(path: str, coerced: Sequence[str], drawn: Sequence[str], unused: Sequence[str]) -> list[Diagnostic]:
+def _remarks(copied: Copied) -> list[Diagnostic]:
+    """What is worth knowing of a file's weights: what was taken over, what the file lacks, what the net lacks."""
     found = []
-    if coerced:
+    if copied.coerced:
         why = "the same numbers in the same order, as where a fully connected layer becomes a convolution"
-        what = f"{path}: blobs taken over in another shape:\n" + "\n".join(coerced)
-        found.append(
-            Diagnostic("weights-coerced", what.replace("\n", "; ").replace(":;", ":"), why=why, severity="warning")
-        )
-    if drawn:
-        what = f"{path} has no weights for {', '.join(drawn)}"
+        what = f"{copied.path}: blobs taken over in another shape: {'; '.join(copied.coerced)}"
+        found.append(Diagnostic("weights-coerced", what, why=why, severity="warning"))
+    if copied.drawn:
+        what = f"{copied.path} has no weights for {', '.join(copied.drawn)}"
         found.append(Diagnostic("weights-drawn", what, why="they stay as their fillers draw them", severity="note"))
-    if unused:
-        what = f"{path} has weights for {', '.join(unused)}, which the net lacks"
+    if copied.unused:
+        what = f"{copied.path} has weights for {', '.join(copied.unused)}, which the net lacks"
         found.append(Diagnostic("weights-unused", what, why="Caffe ignores them too", severity="note"))
     return found

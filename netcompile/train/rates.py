@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp
+from math import exp, inf, nan
 
 from netcompile.prototxt.schema import float32
 
@@ -70,14 +70,14 @@ def _power(base: float, exponent: float) -> float:
     try:
         value = base**exponent
     except ZeroDivisionError:
-        return float("inf")
+        return inf
     except OverflowError:
-        return float("inf") if base > 0 or exponent % 2 == 0 else float("-inf")
-    return float("nan") if isinstance(value, complex) else value
+        return inf if base > 0 or exponent % 2 == 0 else -inf
+    return nan if isinstance(value, complex) else value
 
 
 def _exp(x: float) -> float:
     try:
         return exp(x)
     except OverflowError:
-        return float("inf")
+        return inf

@@ -46,7 +46,6 @@ def draw_scene(
     random: np.random.Generator, height: int, width: int, shapes: tuple[int, int] = (1, 4)
 ) -> tuple[Array, Array]:
     """An H×W×3 byte image, RGB, and its H×W byte labels, 255 along the outlines of the shapes."""
-
     grounds = random.uniform(0, 255, (2, 3))
     image = _ground(random, height, width, grounds)
     image = image + random.normal(0, random.uniform(5, 13), image.shape)  # the shapes themselves are even
@@ -91,7 +90,6 @@ def _ground(random: np.random.Generator, height: int, width: int, grounds: Array
 
 def _mask(random: np.random.Generator, kind: int, height: int, width: int) -> Array:
     """The part of each pixel that a shape covers, 0 … 1."""
-
     canvas = Image.new("L", (width * _FINE, height * _FINE))
     pen = ImageDraw.Draw(canvas)
     radius = random.uniform(10, 30) * _FINE

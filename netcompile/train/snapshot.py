@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -35,7 +35,7 @@ class Progress:
     tested: tuple[int, ...] = ()  # batches that each test net has seen
     weights: str = ""
     state: str = ""
-    format: int = field(default=FORMAT)
+    format: int = FORMAT
 
 
 def caffe_blobs(layers: Sequence[LayerSpec], blobs: Mapping[Take, Tensor]) -> dict[str, Tensor]:
@@ -123,11 +123,7 @@ def restore(
     mine = {str(take): owner for layer in layers for take, owner in zip(layer.takes(), layer.owners(), strict=True)}
     if mine.keys() != tensors.keys():
         odd = sorted(mine.keys() ^ tensors.keys())
-        refuse(
-            "snapshot",
-            f"{path}: a snapshot of another net",
-            why=f"only one of the two has {', '.join(odd[:5])}",
-        )
+        refuse("snapshot", f"{path}: a snapshot of another net", why=f"only one of the two has {', '.join(odd[:5])}")
     with torch.no_grad():
         for key, owner in mine.items():
             if blobs[owner].numel() != tensors[key].numel():

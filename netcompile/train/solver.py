@@ -27,7 +27,6 @@ _ELSEWHERE = {
     "layer_wise_reduce": "gradients are summed over the processes after the last layer; the sums are the same",
 }
 
-
 # Fields that only some rules read.
 _RULES = {
     "momentum2": ("Adam",),
@@ -102,6 +101,8 @@ def _parse(source: Source) -> Message:
 
 
 class _Reader:
+    """Reads the fields of a SolverParameter; what is wrong or does nothing is collected in `findings`."""
+
     def __init__(self, message: Message) -> None:
         self.message = message
         self.findings: list[Diagnostic] = []
@@ -109,14 +110,7 @@ class _Reader:
     # reports ---------------------------------------------------------------------------------------------------
 
     def say(
-        self,
-        severity: Severity,
-        code: str,
-        what: str,
-        field: str,
-        why: str = "",
-        remedy: str = "",
-        index: int = 0,
+        self, severity: Severity, code: str, what: str, field: str, why: str = "", remedy: str = "", index: int = 0
     ) -> None:
         has = bool(field) and self.message.has(field)
         span = self.message.span_of(field, index) if has else Span(self.message.source, 0, 0)
@@ -135,12 +129,8 @@ class _Reader:
     def integer(self, field: str, least: int) -> int:
         value = int(self.message.get(field) or 0)
         if value < least and self.message.has(field):
-            self.error(
-                "solver-range",
-                f"{field} must be at least {least}, not {value}",
-                field,
-                remedy=f"{field}: {least}",
-            )
+            what = f"{field} must be at least {least}, not {value}"
+            self.error("solver-range", what, field, remedy=f"{field}: {least}")
         return max(value, least)
 
     def number(self, field: str, low: float | None = None, below: float = inf, most: float = inf) -> float:
@@ -176,34 +166,20 @@ class _Reader:
         for entry in m.entries:
             field = entry.field
             if getattr(field, "fork", None) is not None:
-                self.warn(
-                    "solver-unused",
-                    f"{field.name} does nothing here",
-                    field.name,
-                    "only a fork of Caffe has it",
-                )
+                self.warn("solver-unused", f"{field.name} does nothing here", field.name, "only a fork of Caffe has it")
             elif field.name in _ELSEWHERE and not (field.name == "solver_mode" and entry.value == "CPU"):
-                self.say(
-                    "note",
-                    "solver-elsewhere",
-                    f"{field.name} is not followed",
-                    field.name,
-                    _ELSEWHERE[field.name],
-                )
+                what = f"{field.name} is not followed"
+                self.say("note", "solver-elsewhere", what, field.name, _ELSEWHERE[field.name])
         if kind in ("AdaGrad", "RMSProp") and m.get("momentum"):
-            self.error(
-                "solver-conflict", f"momentum cannot be used with {kind}", "momentum",
-                "Caffe refuses it: the rule has no momentum", "remove momentum",
-            )  # fmt: skip
+            why = "Caffe refuses it: the rule has no momentum"
+            self.error("solver-conflict", f"momentum cannot be used with {kind}", "momentum", why, "remove momentum")
         regularization = str(m.get("regularization_type"))
         if regularization not in ("L1", "L2"):
             self.unknown("regularization_type", regularization, ("L1", "L2"))
         snapshot = self.integer("snapshot", 0)
         if snapshot and not m.has("snapshot_prefix"):
-            self.error(
-                "solver-missing", "snapshot is given, snapshot_prefix is not", "snapshot",
-                "Caffe asks for it before it trains", 'snapshot_prefix: "snapshot/train"',
-            )  # fmt: skip
+            what, why = "snapshot is given, snapshot_prefix is not", "Caffe asks for it before it trains"
+            self.error("solver-missing", what, "snapshot", why, 'snapshot_prefix: "snapshot/train"')
         self.idle(kind, tests)
         rms_decay = self.number("rms_decay", 0.0, 1.0) if kind == "RMSProp" else float(m.get("rms_decay"))
         momentum2 = self.number("momentum2", 0.0, most=1.0) if kind == "Adam" else float(m.get("momentum2"))
@@ -232,13 +208,7 @@ class _Reader:
         if not (train and kind and rate):
             return None
         return Solver(
-            source=source,
-            type=kind,
-            rate=rate,
-            train_net=train,
-            test_nets=tests,
-            notes=tuple(self.findings),
-            **values,
+            source=source, type=kind, rate=rate, train_net=train, test_nets=tests, notes=tuple(self.findings), **values
         )
 
     def idle(self, kind: str, tests: tuple[NetRef, ...]) -> None:
@@ -255,20 +225,16 @@ class _Reader:
                 self.warn("solver-unused", f"{field} does nothing: there is no test net", field)
 
     def unknown(self, field: str, value: str, known: tuple[str, ...]) -> None:
-        self.error(
-            "solver-unknown", f"unknown {field} '{value}'", field, f"Caffe has {', '.join(known)}",
-            did_you_mean(nearest(value, known, 1, 0.5)),
-        )  # fmt: skip
+        why, remedy = f"Caffe has {', '.join(known)}", did_you_mean(nearest(value, known, 1, 0.5))
+        self.error("solver-unknown", f"unknown {field} '{value}'", field, why, remedy)
 
     def kind(self) -> str:
         m = self.message
         if m.has("solver_type"):
             if m.has("type"):
-                self.error(
-                    "solver-conflict", "solver_type and type are both given", "solver_type",
-                    f"type says {m.get('type')}, and Caffe refuses the old field beside the new one",
-                    "remove solver_type",
-                )  # fmt: skip
+                what = "solver_type and type are both given"
+                why = f"type says {m.get('type')}, and Caffe refuses the old field beside the new one"
+                self.error("solver-conflict", what, "solver_type", why, "remove solver_type")
             return _OLD_TYPES.get(str(m.get("solver_type")), "SGD")
         kind = str(m.get("type"))
         if kind not in TYPES:
@@ -288,29 +254,21 @@ class _Reader:
         needs = POLICIES[name]
         for field in needs:
             if not m.has(field):
-                self.warn(
-                    "solver-rate", f"lr_policy {name} without {field}", "lr_policy",
-                    "Caffe takes none" if field == "stepvalue" else "Caffe takes 0", f"{field}: …",
-                )  # fmt: skip
+                why = "Caffe takes none" if field == "stepvalue" else "Caffe takes 0"
+                self.warn("solver-rate", f"lr_policy {name} without {field}", "lr_policy", why, f"{field}: …")
         stepsize = int(m.get("stepsize") or 0)
         if name == "step" and stepsize < 1:
-            self.error(
-                "solver-range",
-                f"stepsize must be at least 1, not {stepsize}",
-                "stepsize",
-                "Caffe divides by it",
-            )
+            what = f"stepsize must be at least 1, not {stepsize}"
+            self.error("solver-range", what, "stepsize", "Caffe divides by it")
         for field in ("gamma", "power", "stepsize", "stepvalue"):
             if m.has(field) and field not in needs:
                 self.warn("solver-unused", f"{field} does nothing with lr_policy {name}", field)
         values = tuple(int(v) for v in m.all("stepvalue"))
         if list(values) != sorted(values):
-            self.warn(
-                "solver-rate", "stepvalue does not ascend", "stepvalue",
-                "each value is waited for in turn, so a smaller one takes effect late", "sort them",
-            )  # fmt: skip
-        return Policy(name, self.number("base_lr"), self.number("gamma"), self.number("power"), stepsize, values,
-                      int(m.get("max_iter") or 0))  # fmt: skip
+            why = "each value is waited for in turn, so a smaller one takes effect late"
+            self.warn("solver-rate", "stepvalue does not ascend", "stepvalue", why, "sort them")
+        base, gamma, power = map(self.number, ("base_lr", "gamma", "power"))
+        return Policy(name, base, gamma, power, stepsize, values, int(m.get("max_iter") or 0))
 
     # nets ------------------------------------------------------------------------------------------------------
 
@@ -332,41 +290,33 @@ class _Reader:
         if not trains:
             self.error("solver-missing", "the solver names no net to train", "", remedy='net: "train_val.prototxt"')
         for extra in trains[1:]:
-            self.error(
-                "solver-conflict", f"{extra.field} beside {trains[0].field}: two nets to train", extra.field,
-                "Caffe wants exactly one of net, net_param, train_net, train_net_param",
-                f"remove {extra.field} or {trains[0].field}",
-            )  # fmt: skip
+            what = f"{extra.field} beside {trains[0].field}: two nets to train"
+            why = "Caffe wants exactly one of net, net_param, train_net, train_net_param"
+            self.error("solver-conflict", what, extra.field, why, f"remove {extra.field} or {trains[0].field}")
         train = self.with_state(trains[0], "train_state", 0, "TRAIN") if trains else None
         given = [ref for f in ("test_net_param", "test_net") for ref in self.refs(f)]
         generic = [ref for f in ("net_param", "net") for ref in self.refs(f)]
         iters, states = m.all("test_iter"), m.all("test_state")
         if len(iters) < len(given) or (len(iters) > len(given) and not generic):
-            self.error(
-                "solver-conflict", f"{len(iters)} test_iter for {len(given)} test nets",
-                "test_iter" if iters else given[0].field,
-                "every test net has its test_iter; further ones test the net that `net` names",
-            )  # fmt: skip
+            what, at = f"{len(iters)} test_iter for {len(given)} test nets", "test_iter" if iters else given[0].field
+            why = "every test net has its test_iter; further ones test the net that `net` names"
+            self.error("solver-conflict", what, at, why)
         tests = given + generic[:1] * max(0, len(iters) - len(given))
         for index, value in enumerate(iters):
             if value < 1:
                 self.error("solver-range", f"test_iter must be at least 1, not {value}", "test_iter", index=index)
         if states and len(states) != len(tests):
-            self.error(
-                "solver-conflict", f"{len(states)} test_state for {len(tests)} test nets", "test_state",
-                "Caffe wants none, or one for each test net",
-            )  # fmt: skip
+            what = f"{len(states)} test_state for {len(tests)} test nets"
+            self.error("solver-conflict", what, "test_state", "Caffe wants none, or one for each test net")
         elif states:
             tests = [self.with_state(ref, "test_state", index, "TEST") for index, ref in enumerate(tests)]
         if tests and int(m.get("test_interval") or 0) < 1:
             at = "test_interval" if m.has("test_interval") else "test_iter"
-            self.error(
-                "solver-missing", "test nets without a test_interval", at,
-                "Caffe asks how often they are to be run", "test_interval: 1000",
-            )  # fmt: skip
+            what, why = "test nets without a test_interval", "Caffe asks how often they are to be run"
+            self.error("solver-missing", what, at, why, "test_interval: 1000")
         if m.get("test_interval") and not tests:
-            self.warn("solver-unused", "test_interval does nothing: there is no test net", "test_interval",
-                      "a test_iter makes `net` a test net", "test_iter: 100")  # fmt: skip
+            what, why = "test_interval does nothing: there is no test net", "a test_iter makes `net` a test net"
+            self.warn("solver-unused", what, "test_interval", why, "test_iter: 100")
         return train, tuple(tests)
 
     def with_state(self, ref: NetRef, field: str, index: int, phase: str) -> NetRef:

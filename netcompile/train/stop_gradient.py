@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
-from netcompile.ir.graph import Node, Value
 from netcompile.layers.base import NO_AXES, Arity, Emission, Emitted, Layer, Shape
 from netcompile.passes.base import Pass, Program, Site
 from netcompile.train.labels import CheckedLabels
@@ -28,14 +27,8 @@ class StopGradient(Layer):
         return Emitted((f"{e.y[0]} = {e.x[0]}.detach()",))
 
 
-@dataclass(frozen=True, slots=True)
-class Blocked(Site):
-    """A bottom of a layer."""
-
-    bottom: int
-
-
-def match(program: Program) -> Iterator[Blocked]:
+def match(program: Program) -> Iterator[Site[int]]:
+    """Every layer with a bottom, told by its place, that gets no gradient."""
     nodes = program.graph.nodes
     done = {id(node.message) for node in nodes if isinstance(node.layer, StopGradient)}
     for node in nodes:
@@ -43,22 +36,13 @@ def match(program: Program) -> Iterator[Blocked]:
             continue
         for index, passes in enumerate(node.message.all("propagate_down")):
             if not passes and index < len(node.bottoms):
-                yield Blocked(node, index)
+                yield Site(node, index)
 
 
-def rewrite(program: Program, sites: Sequence[Blocked]) -> Program:
-    blocked: dict[int, list[int]] = {}
-    for site in sites:
-        blocked.setdefault(id(site.node), []).append(site.bottom)
-    nodes: list[Node] = []
-    for node in program.graph.nodes:
-        bottoms = list(node.bottoms)
-        for index in blocked.get(id(node), ()):
-            value = Value(f"{bottoms[index].blob} (no gradient to {node.name} {index})")
-            nodes.append(Node("", StopGradient(), (bottoms[index],), (value,), node.message))
-            bottoms[index] = value
-        nodes.append(replace(node, bottoms=tuple(bottoms)))
-    return program.with_nodes(nodes)
+def rewrite(program: Program, sites: Sequence[Site[int]]) -> Program:
+    return program.with_layers_before(
+        (s.node, s.found, StopGradient(), f"no gradient to {s.node.name} {s.found}") for s in sites
+    )
 
 
 STOP_GRADIENT = Pass("stop-gradient", 0, match, rewrite)

@@ -10,6 +10,7 @@ whether a way to a loss is open, or opens with the first update:
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from netcompile.caffemodel.recipe import Take
 from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.diagnostics.source import Span
+from netcompile.diagnostics.text import listed
 from netcompile.emit.blobs import LearnedBlobs
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.convolution import Deconvolution
@@ -65,27 +67,23 @@ def stuck(
     connected = _reached(graph, ends, lambda node: False)
     later = _reached(graph, ends, lambda node: _key(node) in shut or isinstance(node.layer, StopGradient))
     now = _reached(graph, ends, lambda node: _key(node) in zero or isinstance(node.layer, StopGradient))
-    causes: dict[tuple[str, Value | None], list[str]] = {}
-    walls: dict[Value | None, Node] = {}
+    causes: defaultdict[str | Value, list[str]] = defaultdict(list)
+    walls: dict[str | Value, Node] = {}  # by their first top
     for node in idle:
-        kind, wall = "dead", None
         if connected.isdisjoint(node.tops):
-            kind = "unconnected"
+            causes["unconnected"].append(node.name)
         elif later.isdisjoint(node.tops):
             wall = _wall(graph, node.tops, shut, connected)
-            kind = "zero" if _key(wall) in shut else "stopped"
-        elif now.isdisjoint(node.tops):
-            continue  # the way opens with the first update
-        at = wall.tops[0] if wall is not None else None
-        causes.setdefault((kind, at), []).append(node.name)
-        if wall is not None:
-            walls[at] = wall
+            walls[wall.tops[0]] = wall
+            causes[wall.tops[0]].append(node.name)
+        elif not now.isdisjoint(node.tops):  # else the way opens with the first update
+            causes["dead"].append(node.name)
     told = []
-    for (kind, at), names in causes.items():
-        if at is not None:
-            told.append(_behind(walls[at], names, shut.get(_key(walls[at]))))
+    for cause, names in causes.items():
+        if cause in walls:
+            told.append(_behind(walls[cause], names, shut.get(_key(walls[cause]))))
         else:
-            told.append(_unconnected(names, where) if kind == "unconnected" else _dead(names, where))
+            told.append(_unconnected(names, where) if cause == "unconnected" else _dead(names, where))
     return told
 
 
@@ -95,9 +93,8 @@ def _key(node: Node) -> Key:
 
 def _layer(node: Node, part: LearnedBlobs, learned: set[Take]) -> _Layer:
     """A layer's blobs, by the storage that they have."""
-    owners = [source.sources()[0] for source in part.sources]
-    kernels = tuple(o for o, spec in zip(owners, part.specs, strict=True) if spec.meaning == "kernel")
-    return _Layer(node, tuple(o for o in owners if o in learned), kernels)
+    kernels = tuple(owner for owner, spec in zip(part.owners, part.specs, strict=True) if spec.meaning == "kernel")
+    return _Layer(node, tuple(owner for owner in part.owners if owner in learned), kernels)
 
 
 def _reached(graph: Graph, ends: Iterable[Value], shut: Callable[[Node], bool]) -> set[Value]:
@@ -125,8 +122,8 @@ def _wall(graph: Graph, tops: Iterable[Value], shut: Mapping[Key, _Layer], conne
 
 
 def _what(names: Sequence[str], one: str, many: str) -> str:
-    listed = ", ".join(f"'{name}'" for name in names[:NAMED]) + (", …" if len(names) > NAMED else "")
-    return f"{len(names)} layers {many}: {listed}" if len(names) > 1 else f"layer {listed} {one}"
+    named = listed((f"'{name}'" for name in names), NAMED)
+    return f"{len(names)} layers {many}: {named}" if len(names) > 1 else f"layer {named} {one}"
 
 
 def _never(names: Sequence[str]) -> str:
@@ -158,10 +155,8 @@ def _unconnected(names: Sequence[str], where: Span) -> Diagnostic:
 
 def _dead(names: Sequence[str], where: Span) -> Diagnostic:
     what = _what(names, "gets no gradient in the first step", "get no gradient in the first step")
-    why = (
-        "no kernel of zeros is the reason: a ReLU that only gets negative numbers, data that is zero, labels that are "
-    )
-    why += "all ignored, or a layer in between that passes no gradient"
+    why = "no kernel of zeros is the reason: a ReLU that only gets negative numbers, data that is zero, labels that "
+    why += "are all ignored, or a layer in between that passes no gradient"
     return _warning(what, where, why, "look at the data and the labels, and at the fillers")
 
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from netcompile.analysis.bilinear import Kernel, exact_kernel
+from netcompile.analysis.bilinear import Kernel, bilinear, exact_kernel
 
 
 def upsample(taps: np.ndarray, factor: int, x: np.ndarray) -> np.ndarray:
@@ -67,15 +67,33 @@ def test_the_alexnet_kernel_needs_its_own_filler():
             8,
             2,
             "kernel 8, not 2·2 − 2 mod 2 = 4: "
-            "not bilinear for stride 2 (the weights of Caffe's filler sum to 2, not 1)",
+            "not bilinear for stride 2 (the weights of Caffe 1.0's filler sum to 2, not 1)",
+        ),
+        (
+            6,
+            3,
+            "kernel 6, not 2·3 − 3 mod 2 = 5: bilinear, but Caffe 1.0's filler has its tip 1/2 pixel off the middle",
         ),
         (
             3,
             2,
             "kernel 3, not 2·2 − 2 mod 2 = 4: "
-            "bilinear with the triangle around its middle tap, not with Caffe's filler",
+            "bilinear with the triangle around its middle tap, not with Caffe 1.0's filler",
         ),
     ],
 )
 def test_in_words(size, factor, text):
     assert str(Kernel(size, factor)) == text
+
+
+@pytest.mark.parametrize("size", range(1, 70))
+def test_the_fillers_of_both_versions_agree_on_exact_kernels(size):
+    """Caffe 1.0 has the tip elsewhere than today's Caffe, but for kernels of 2f - f mod 2 (BVLC/caffe pull 5713)."""
+    old, today = [float(tap) for tap in Kernel(size, 1).filler()], bilinear(size, 1)[:, 0]
+    exact = size in {exact_kernel(factor) for factor in range(1, 40)}
+    assert np.allclose(old, today) == exact
+
+
+def test_the_fillers_by_the_numbers_that_the_pull_request_gives():
+    assert [float(tap) for tap in Kernel(3, 2).filler()] == [0.25, 0.75, 0.75]
+    assert bilinear(3)[1].tolist() == [0.5, 1, 0.5]

@@ -79,8 +79,8 @@ def activated(path: str, activation: str) -> Source:
 @pytest.mark.parametrize("activation", POINTWISE)
 def test_pixelwise_layers_keep_the_window(activation: str) -> None:
     analysed = analyse(activated("voc-fcn8s/deploy.prototxt", activation)).require()
-    found = optimise(analysed.graph, 2, Facts())
-    assert found.program.windowed is not None
+    found = optimise(analysed.graph, 2, Facts()).program
+    assert found.windowed is not None
 
 
 @pytest.mark.parametrize("activation", POINTWISE)
@@ -119,7 +119,7 @@ def test_every_residue_has_its_frame() -> None:
     for n in range(40, 72):
         x = torch.randn(1, 3, n, 111 - n) * 30
         close(fast(x), literal(x))
-    assert len(fast.frames) == 32
+    assert len(fast.borders) == 32
 
 
 def test_frames_follow_the_weights() -> None:
@@ -394,8 +394,8 @@ def test_a_deconvolution_with_gaps_keeps_its_size() -> None:
 
 
 @pytest.mark.parametrize("after", ['type: "PReLU"', 'type: "ELU"', 'type: "TanH"'])
-def test_a_frame_is_cut_before_what_works_in_place(after: str) -> None:
-    """The blob's last value is another than the one whose frame is wanted."""
+def test_a_border_is_cut_before_what_works_in_place(after: str) -> None:
+    """The blob's last value is another than the one whose border is wanted."""
     text = BANDED.format(pooling="kernel_size: 3 stride: 3")
     text = text.replace('name: "p"', f'name: "in" {after} bottom: "c2" top: "c2" }}\nlayer {{ name: "p"')
     text = text.replace("num_output: 512", "num_output: 16").replace('name: "r1" type: "ReLU"', f'name: "r1" {after}')
@@ -403,8 +403,9 @@ def test_a_frame_is_cut_before_what_works_in_place(after: str) -> None:
     wanted = ["c1", "c2", "p", "c3"]
     module = compile_net(analysed, 2, wanted)
     literal, fast = draw(analysed, compile_net(analysed, 0, wanted)), draw(analysed, module)
+    generator = torch.Generator().manual_seed(4)  # TanH brings large sums down to 1, but not their errors
     for size in ((120, 150), (70, 61)):
-        x = torch.randn(1, 3, *size)
+        x = torch.randn(1, 3, *size, generator=generator)
         found = fast(x)
         for name, blob in literal(x).items():
             close(found[name], blob)

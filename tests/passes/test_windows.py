@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from netcompile.algebra.size import Size
 from netcompile.layers.base import Reach
-from netcompile.passes.windows import Span, always, backward, clip, forward, hull, inside, larger, smaller
+from netcompile.passes.windows import Span, always, backward, common, forward, hull, inside, larger, smaller
 
 reaches = st.builds(
     Reach,
@@ -65,7 +65,7 @@ def test_ends_that_depend_on_the_size() -> None:
     assert always(n + 1, n)
     assert not always(n, 4)
     assert hull(Span(2, n), Span(1, n - 1)) == Span(1, n)
-    assert clip(Span(-3, n + 9), n + 4) == Span(0, n + 4)
+    assert common(Span(-3, n + 9), Span(0, n + 4)) == Span(0, n + 4)
 
 
 def at(dim: int | Size, n: int = 1) -> int:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from netcompile.caffemodel.recipe import Combined, Reshape, Take, Transpose, evaluate
-from netcompile.passes.nodes.large_kernel import POINTS, kernel_values
+from netcompile.passes.nodes.convolution import POINTS, kernel_values
 from netcompile.pipeline import compile_net
 from netcompile.prelude.large_kernel import LargeKernel
 from netcompile.prelude.winograd import Winograd

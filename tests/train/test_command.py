@@ -13,7 +13,7 @@ from netcompile.cli.main import entry
 from netcompile.diagnostics.codes import explanation
 
 PACKAGE = Path(netcompile.__file__).parent
-USED = re.compile(r'\bDiagnostic\(\s*"([a-z0-9-]+)"|self\.(?:error|warn)\(\s*"([a-z-]+)"')
+USED = re.compile(r'\b(?:Diagnostic|refuse)\(\s*"([a-z0-9-]+)"|self\.(?:error|warn)\(\s*"([a-z-]+)"')
 CODES = {
     a or b for path in PACKAGE.glob("train/**/*.py") for a, b in USED.findall(path.read_text(encoding="utf-8"))
 }  # fmt: skip

@@ -16,6 +16,7 @@ from netcompile.ir.graph import Value
 from netcompile.layers import source
 from netcompile.layers.base import Arity, Axes, BlobSpec, Dim, Emission, Emitted, IntShape, Layer, Shape
 from netcompile.layers.convolution import Deconvolution
+from netcompile.layers.source import call, literal
 from netcompile.passes.windows import always
 
 Pair = tuple[int, int]
@@ -24,13 +25,11 @@ Extent = tuple[Dim, Dim]
 
 def extents(dims: Extent, image: Shape) -> tuple[Dim, Dim]:
     """Window extents for the size of an image: numbers for numbers."""
-    found: list[Dim] = []
-    for dim, n in zip(dims, image[2:], strict=True):
-        if isinstance(dim, Size) and isinstance(n, int):
-            found.append(dim.at(n) or 0)
-        else:
-            found.append(dim)
-    return found[0], found[1]
+    height, width = (
+        dim.at(n) or 0 if isinstance(dim, Size) and isinstance(n, int) else dim
+        for dim, n in zip(dims, image[2:], strict=True)
+    )
+    return height, width
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +102,8 @@ class Surround(Layer):
     def emit(self, e: Emission) -> Emitted:
         height, width = self.extent
         place = f"{self.before[0]}, {self.before[1]}, {source.extent(height)}, {source.extent(width)}"
-        call = f"surround({e.x[0]}, frame[{source.string(self.blob)}], {place})"
-        return Emitted((f"{e.y[0]} = {call}",), functions=("windows.surround",))
+        line = f"{e.y[0]} = surround({e.x[0]}, border[{source.string(self.blob)}], {place})"
+        return Emitted((line,), functions=("windows.surround",))
 
 
 class Windowable:
@@ -157,26 +156,22 @@ class DeconvolutionWindow(Layer):
     def emit(self, e: Emission) -> Emitted:
         if isinstance(self.whole, Windowable):
             return self.whole.emit_window(e, self.start, self.extent)
-        _, windows = self.whole.windows(e.bottoms[0])
-        x, y, name = e.x[0], e.y[0], f"self.{e.name}"
-        stride = {w[1] for w in windows}
-        dilation = {w[3] for w in windows}
+        _, stride, _, dilation = zip(*self.whole.windows(e.bottoms[0])[1], strict=True)
+        y, name = e.y[0], f"self.{e.name}"
         # Both ends lose `padding`; what is left over in front is cut off behind the call.
-        padding = [s if self._fits(i, s) else 0 for i, s in enumerate(self.start)]
-        arguments = [x, f"{name}.weight"] + ([f"{name}.bias"] if self.whole.bias else [])
-        arguments.append(f"stride={_pair([w[1] for w in windows])}" if stride != {1} else "")
-        arguments.append(f"padding={_pair(padding)}" if any(padding) else "")
-        arguments.append(f"groups={self.whole.group}" if self.whole.group > 1 else "")
-        arguments.append(f"dilation={_pair([w[3] for w in windows])}" if dilation != {1} else "")
-        call = f"F.conv_transpose2d({', '.join(a for a in arguments if a)})"
+        padding = tuple(s if self._fits(i, s) else 0 for i, s in enumerate(self.start))
+        options = {
+            "stride": literal(stride) if set(stride) != {1} else None,
+            "padding": literal(padding) if any(padding) else None,
+            "groups": self.whole.group if self.whole.group > 1 else None,
+            "dilation": literal(dilation) if set(dilation) != {1} else None,
+        }
+        blobs = [f"{name}.weight"] + ([f"{name}.bias"] if self.whole.bias else [])
+        line = call("F.conv_transpose2d", e.x[0], *blobs, **options)
         rest = [s - p for s, p in zip(self.start, padding, strict=True)]
         rows, columns = (source.span(s, n) for s, n in zip(rest, self.extent, strict=True))
         made = self.whole.emit(replace(e, x=e.x[:1], bottoms=e.bottoms[:1]))
-        return replace(made, forward=(f"{y} = {call}", f"{y} = {y}[:, :, {rows}, {columns}]"))
+        return replace(made, forward=(f"{y} = {line}", f"{y} = {y}[:, :, {rows}, {columns}]"))
 
     def _fits(self, axis: int, padding: int) -> bool:
         return always(self.full[axis] - 2 * padding, self.extent[axis])
-
-
-def _pair(values: Sequence[int]) -> str:
-    return str(values[0]) if len(set(values)) == 1 else f"({', '.join(map(str, values))})"

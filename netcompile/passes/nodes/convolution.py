@@ -1,23 +1,25 @@
-"""A convolution with the layers that were folded into it."""
+"""Convolutions with the layers that were folded into them, and the algorithms that they run by."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar
 
-from netcompile.caffemodel.recipe import Recipe
+from netcompile.caffemodel.recipe import Combined, Concat, Recipe, Reshape, Transpose
 from netcompile.layers.base import Emission, Emitted, IntShape
 from netcompile.layers.convolution import Convolution, Extents
 from netcompile.layers.source import call, literal
+
+POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
 
 
 @dataclass(frozen=True, slots=True)
 class FusedConvolution(Convolution):
     """A two-dimensional convolution, and the ReLU behind it if `relu`.
 
-    `weight` and `shift` are recipes where layers were folded in.
-
-    `own_pad` is the padding that the layer has in the file; `pad` is 0 where it computes a window.
+    `weight` and `shift` are recipes where layers were folded in. `own_pad` is the padding that the layer has in the
+    file; `pad` is 0 where it computes a window.
     """
 
     relu: bool = False
@@ -64,8 +66,43 @@ class FusedConvolution(Convolution):
             tensors.append((f"{e.name}.bias", e.take(1) if self.shift is None else self.shift))
         window = ", padding=0" if set(self.pad) == {0} and set(own) != {0} else ""
         return Emitted(
-            (f"{e.y[0]} = self.{e.name}({e.x[0]}{window})",),
-            (f"self.{e.name} = {make}",),
-            (self.runs,),
-            tuple(tensors),
+            (f"{e.y[0]} = self.{e.name}({e.x[0]}{window})",), (f"self.{e.name} = {make}",), (self.runs,), tuple(tensors)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class WinogradConvolution(FusedConvolution):
+    """A 3 × 3 convolution that computes tiles of `tile` × `tile` pixels."""
+
+    tile: int = 4
+
+    runs: ClassVar[str] = "winograd.Winograd"
+
+    def options(self, bottom: IntShape) -> dict[str, str | None]:
+        return {"m": "2" if self.tile == 2 else None}
+
+
+@dataclass(frozen=True, slots=True)
+class LargeKernelConvolution(FusedConvolution):
+    """A convolution with a large kernel, stored as its values at some points: it computes two rows at a time."""
+
+    runs: ClassVar[str] = "large_kernel.LargeKernel"
+
+    def options(self, bottom: IntShape) -> dict[str, str | None]:
+        return {"points": str(POINTS[: self.kernel_at(bottom)[0]])}
+
+    def recipe(self, weight: Recipe, bottom: IntShape) -> Recipe:
+        return kernel_values(weight, self.outputs, self.channels(bottom), self.kernel_at(bottom))
+
+
+def kernel_values(weight: Recipe, outputs: int, inputs: int, kernel: IntShape) -> Recipe:
+    """The kernels' values at each point, one after the other: as ((k + 1) · outputs, width · inputs)."""
+    parts = [Transpose(Combined(weight, 2, tuple(row)), (0, 2, 1)) for row in _table(kernel[0])]
+    return Concat(tuple(Reshape(part, (outputs, kernel[1] * inputs)) for part in parts), 0)
+
+
+def _table(k: int) -> list[list[float]]:
+    """What k weights are multiplied with for their value at each point, scaled, and at infinity."""
+    points = POINTS[:k]
+    table = [[at**i / prod(at - other for other in points if other != at) + 0.0 for i in range(k)] for at in points]
+    return [*table, [0.0] * (k - 1) + [1.0]]
