@@ -51,7 +51,7 @@ class Analysed:
     @cached_property
     def reports(self) -> tuple[CropReport, ...]:
         """Every crop, with the sizes for which it is legal."""
-        return with_validity(self.crops.reports, self.symbolic)
+        return tuple(with_validity(report, self.symbolic) for report in self.crops.reports)
 
     @cached_property
     def proved(self) -> Graph:

@@ -44,7 +44,7 @@ SHOWN = 60  # characters of a value
 def differences(deploy: Graph, trained: Graph) -> list[Diagnostic]:
     """Findings at the deploy net's layers, each with the place in the trained net beside it."""
     theirs = {(node.name, node.occurrence): node for node in trained.nodes}
-    ours, others = _Sources(deploy), _Sources(trained)
+    ours, others = deploy.producers(), trained.producers()
     found: list[Diagnostic] = []
     for node in deploy.nodes:
         other = theirs.get((node.name, node.occurrence))
@@ -146,24 +146,21 @@ def _text(value: object) -> str:
 # connections ---------------------------------------------------------------------------------------------------
 
 
-class _Sources:
-    """Which layer a value comes from, through those that do nothing at test time; "" is an input of the net."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.producers = graph.producers()
-
-    def of(self, value: Value) -> str:
-        while (node := self.producers.get(value)) is not None:
-            if not (node.bottoms and node.layer.is_noop(train=False)):
-                place = "" if len(node.tops) == 1 else f":{node.tops.index(value)}"
-                return f"{node.name}{place}"
-            value = node.bottoms[0]
-        return ""
+Producers = Mapping[Value, Node]
 
 
-def _connections(node: Node, other: Node, ours: _Sources, others: _Sources) -> Iterable[Diagnostic]:
-    mine = [ours.of(bottom) for bottom in node.bottoms]
-    theirs = [others.of(bottom) for bottom in other.bottoms]
+def _origin(value: Value, producers: Producers) -> str:
+    """The layer that a value comes from, past layers that do nothing at test time; "" for an input of the net."""
+    while (node := producers.get(value)) is not None:
+        if not (node.bottoms and node.layer.is_noop(train=False)):
+            return node.name if len(node.tops) == 1 else f"{node.name}:{node.tops.index(value)}"
+        value = node.bottoms[0]
+    return ""
+
+
+def _connections(node: Node, other: Node, ours: Producers, others: Producers) -> Iterable[Diagnostic]:
+    mine = [_origin(bottom, ours) for bottom in node.bottoms]
+    theirs = [_origin(bottom, others) for bottom in other.bottoms]
     for index, (a, b) in enumerate(zip(mine, theirs, strict=False)):
         if a != b:
             what = f"layer '{node.name}' works on {_source(a)}; in the trained net on {_source(b)}"

@@ -1,16 +1,16 @@
-"""Shapes of inputs that the file does not say: shapes for which the net is legal, where there are any.
+"""Shapes of inputs that the file does not give: shapes for which the net is legal, where there are any.
 
-A data layer that reads a data base says nothing of its tops. They are first assumed to be usual ones (an image of
-1×3×500×500, planes of its size). Where that makes a layer refuse its bottoms, the layer says what it wants of them,
-and its wish is traced back to the inputs: axis by axis, by the exact function that the extent there is of the input's
-(its fibre), or by the number of elements where the axes are only dealt out anew. Heights and widths that no wish tells
-are taken from the sizes for which the net is legal. A shape is kept only if more of the net is legal with it; so
-nothing is assumed anew for a net that is legal as it is, and the outcome is always the same for the same file.
+A data layer that reads a data base does not give the shapes of its tops. At first they are taken to be common ones: an
+image of 1×3×500×500, and planes of its size. Where a layer then refuses its bottoms, it says which shapes it wants
+(`Layer.wants`), and the wish is traced back to the inputs: axis by axis, by solving the exact function that the extent
+is of the input's, or, where a layer only reshapes, by the number of elements. Heights and widths that no wish fixes are
+taken from the sizes for which the net is legal. A new shape is kept only if more of the net is legal with it. So a net
+that is legal at first keeps the common shapes, and the same file always gets the same shapes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import isqrt, prod
 
@@ -18,10 +18,11 @@ from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
 from netcompile.analysis import follow
 from netcompile.analysis.follow import Unfollowed
-from netcompile.analysis.shapes import refusals_of, symbolic
+from netcompile.analysis.shapes import followed_sizes, refusals_of, symbolic
 from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.diagnostics.text import shape_text
 from netcompile.ir.graph import Graph, Node, Value
+from netcompile.ir.prune import needed
 from netcompile.layers.base import IntShape, Shape
 
 USUAL = (500, 224, 227, 256, 300, 320, 321, 368, 384, 448, 512, 513, 299, 128, 112, 96, 64, 48, 40, 32, 28, 24, 20, 16)
@@ -41,7 +42,7 @@ class Settled:
     """A graph with its assumed shapes, all values' shapes, and the layers that are refused nevertheless."""
 
     graph: Graph
-    known: dict[Value, IntShape]
+    known: Shapes
     refused: tuple[tuple[Node, Diagnostic], ...]
     missing: int  # values without a shape
 
@@ -51,13 +52,11 @@ class Settled:
         return self.missing, len(self.refused)
 
 
-def assume(graph: Graph) -> Graph:
-    """The graph, its undeclared inputs given shapes for which it is legal, as far as such were found."""
-    return graph if all(entry.declared for entry in graph.inputs) else settle(graph).graph
-
-
 def settle(graph: Graph) -> Settled:
-    """As `assume`, with the shapes of all values and what is refused."""
+    """The graph, its undeclared inputs given shapes for which it is legal, as far as such are found.
+
+    With the shapes of all values, and what is refused all the same.
+    """
     state = _state(graph)
     hopeless: set[int] = set()
     for _ in range(ROUNDS):
@@ -77,26 +76,10 @@ def _state(graph: Graph) -> Settled:
     return Settled(graph, known, tuple(refused), sum(value not in known for value in graph.values()))
 
 
-def _with(graph: Graph, shapes: Mapping[Value, IntShape]) -> Graph:
-    inputs = [replace(e, shape=shapes[e.value]) if e.value in shapes else e for e in graph.inputs]
-    return graph.replace(inputs=tuple(inputs))
-
-
-def _above(graph: Graph, node: Node) -> tuple[Value, ...]:
-    """The inputs that a layer depends on."""
-    makers, found, work = graph.producers(), dict[Value, None](), list(node.bottoms)
-    while work:
-        value = work.pop()
-        if value not in found:
-            found[value] = None
-            work += makers[value].bottoms if value in makers else ()
-    return tuple(entry.value for entry in graph.inputs if entry.value in found)
-
-
 def _free(graph: Graph, node: Node) -> tuple[Value, ...]:
     """The inputs of assumed shape that a layer depends on."""
-    free = {entry.value for entry in graph.inputs if not entry.declared}
-    return tuple(value for value in _above(graph, node) if value in free)
+    above = needed(graph.nodes, node.bottoms)
+    return tuple(entry.value for entry in graph.inputs if not entry.declared and entry.value in above)
 
 
 def _depends(graph: Graph, node: Node, problem: Diagnostic) -> bool:
@@ -133,7 +116,7 @@ def _resizes_alone(before: Graph, after: Graph) -> bool:
 def _tried(state: Settled, node: Node, problem: Diagnostic, tried: set[tuple[IntShape, ...]]) -> Iterator[Settled]:
     """The states of all candidates that were not tried before."""
     for shapes in _candidates(state, node, problem):
-        changed = _with(state.graph, shapes)
+        changed = state.graph.with_inputs(shapes)
         key = tuple(entry.shape for entry in changed.inputs)
         if key not in tried:
             tried.add(key)
@@ -146,7 +129,8 @@ def _candidates(state: Settled, node: Node, problem: Diagnostic) -> Iterator[Sha
     if len(bottoms) < len(node.bottoms):
         return
     planes = [v for v in free if len(state.known.get(v, ())) == 4 and min(state.known[v][2:]) > 1]
-    sets = _followed(state) if planes else None
+    sym = symbolic(state.graph, state.known) if planes else None
+    sets = followed_sizes(sym) if sym is not None and sym.spatial else None
     if sets is not None:
         square = follow.both(*sets)
         usual = () if isinstance(square, Unfollowed) else [n for n in USUAL if n in square]
@@ -275,22 +259,6 @@ def _resized(state: Settled, planes: Sequence[Value], high: int, wide: int) -> S
     return {value: (*state.known[value][:2], high, wide) for value in planes}
 
 
-def _followed(state: Settled) -> tuple[NSet, NSet] | None:
-    """The sizes for which every condition and extent that is followed allows the net."""
-    sym = symbolic(state.graph, state.known)
-    if not sym.spatial:
-        return None
-    sets: list[NSet] = [NSet.all(), NSet.all()]
-    wanted = [(limit.axis, follow.where(limit.condition)) for limit in sym.limits]
-    sizes = dict.fromkeys(d for s in sym.shapes.values() for d in s or () if isinstance(d, Size) and d.name)
-    wanted += [("HW".index(size.name), follow.at_least(size, 1)) for size in sizes]
-    for axis, these in wanted:
-        kept = follow.both(sets[axis], these)
-        if not isinstance(kept, Unfollowed):
-            sets[axis] = kept
-    return sets[0], sets[1]
-
-
 # words ---------------------------------------------------------------------------------------------------------
 
 
@@ -319,12 +287,11 @@ def explained(graph: Graph, refused: Sequence[tuple[Node, Diagnostic]]) -> list[
             told = " and ".join(f"'{value.blob}' ({shape_text(shapes[value])})" for value in free)
             why = f"the file does not say the shape of {told}: it is assumed"
             give = " ".join(f"--input {_option(value, shapes[value])}" for value in free)
+            remedy = f"{give} with the right numbers"
             problem = replace(
                 problem,
                 why=f"{problem.why}; {why}" if problem.why else why,
-                remedy=f"{problem.remedy}; or {give} with the right numbers"
-                if problem.remedy
-                else f"{give} with the right numbers",
+                remedy=f"{problem.remedy}; or {remedy}" if problem.remedy else remedy,
             )
         found.append(problem)
     return found

@@ -1,9 +1,9 @@
 """Where a pixel of a blob lies in the input: the coordinate map of every value, for height and width.
 
-Every value belongs to a *frame*: a root (an input, or a value behind a layer that moves no pixel grid along) and the
-map from the value's indices to the root's coordinates. Where several bottoms meet, their maps must agree: bottoms of
-one root are compared, so that every path to the common ancestor is; bottoms of two roots tie the roots together.
-Caffe's own coord_map.py walks one path and assumes that the others agree.
+Every value has a *coordinate frame*: a root, and the map from the value's indices to coordinates of the root. A root is
+an input, or the top of a layer whose pixels correspond to none of its bottom's (InnerProduct). Where a layer joins
+several bottoms, bottoms of one root must have equal maps, and are compared; bottoms of two roots give the map from one
+root to the other. So all paths to a common ancestor are compared; Caffe's own coord_map.py follows one of them.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def inverse(axes: Axes) -> Axes:
 
 
 class _Frames:
-    """Union-find over roots, each link carrying the map from the child's coordinates to the parent's."""
+    """Union-find over roots. Each link holds the map from the child root's coordinates to the parent's."""
 
     def __init__(self) -> None:
         self.of: dict[Value, tuple[Value, Axes]] = {}
@@ -148,14 +148,12 @@ def coordinates(graph: Graph, shapes: Mapping[Value, IntShape]) -> Coordinates:
                 frames.of[node.tops[0]] = frames.find(node.bottoms[1])
                 continue
         refused = any(top not in shapes for top in node.tops)
-        maps = None if refused else follow.coords(node, bottoms)
-        if maps is None or isinstance(maps, Unfollowed):
-            for top in node.tops:
-                frames.of[top] = (top, IDENTITY)
-            continue
+        maps = () if refused else follow.coords(node, bottoms)
+        if isinstance(maps, Unfollowed):
+            maps = ()
         chosen: tuple[Value, Axes] | None = None
         first = 0
-        for position, axes in enumerate(maps):
+        for position, axes in enumerate(maps or ()):
             if axes is None:
                 continue
             root, step = frames.find(node.bottoms[position])
@@ -189,13 +187,12 @@ def _crop_need(frames: _Frames, node: Node, bottoms: tuple[IntShape, ...]) -> Cr
             f"'{node.bottoms[0].blob}' and '{node.bottoms[1].blob}' have no common ancestor "
             "whose pixels both can be traced to",
         )
-    offsets = tuple((b[i].offset - a[i].offset) / a[i].stride for i in (0, 1))
-    for axis, name in ((0, "height"), (1, "width")):
+    high, wide = ((b[i].offset - a[i].offset) / a[i].stride for i in (0, 1))
+    for axis, name in enumerate(("height", "width")):
         if a[axis].stride != b[axis].stride:
-            return CropNeed(
-                (offsets[0], offsets[1]),
+            why = (
                 f"strides differ in {name}: '{node.bottoms[0].blob}' has {a[axis].stride}, "
-                f"'{node.bottoms[1].blob}' has {b[axis].stride}, so at most their first pixels can be aligned",
-                strides_agree=False,
+                f"'{node.bottoms[1].blob}' has {b[axis].stride}, so at most their first pixels can be aligned"
             )
-    return CropNeed((offsets[0], offsets[1]))
+            return CropNeed((high, wide), why, strides_agree=False)
+    return CropNeed((high, wide))

@@ -11,7 +11,7 @@ from netcompile.analysis import follow
 from netcompile.analysis.coordinates import Coordinates, CropNeed, compose, coordinates
 from netcompile.analysis.follow import Unfollowed
 from netcompile.analysis.shapes import Shapes, Symbolic
-from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.diagnostics.diagnostic import Diagnostic, Severity
 from netcompile.diagnostics.text import listed
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IDENTITY, Axes
@@ -24,7 +24,12 @@ NONINTEGER, NEGATIVE, STRIDE, UNDEFINED = "noninteger", "negative", "stride-mism
 
 @dataclass(frozen=True, slots=True)
 class CropReport:
-    """One Crop. Offsets are in axis order; `inferred` is for height and width (those of them that are cropped)."""
+    """What is known of one Crop. Offsets are in pixels, one for each cropped axis, in axis order.
+
+    `declared` is what the file says, `inferred` what alignment needs along height and width (those of them that are
+    cropped), `used` what the net is computed with; each None where there is none. `status` is one of the constants
+    above, and `why` its reason in words.
+    """
 
     node: Node
     axis: int
@@ -91,13 +96,7 @@ def resolve(graph: Graph, shapes: Shapes, mode: str = "auto", round_crops: bool 
 
 
 def _report(
-    node: Node,
-    crop: Crop,
-    chains: Chains,
-    need: CropNeed,
-    shapes: Shapes,
-    mode: str,
-    round_crops: bool,
+    node: Node, crop: Crop, chains: Chains, need: CropNeed, shapes: Shapes, mode: str, round_crops: bool
 ) -> CropReport | None:
     rank = len(shapes[node.bottoms[0]])
     read = follow.follow(lambda: (crop.first(rank), crop.full(rank)))
@@ -125,10 +124,7 @@ def _report(
     if mode == "declared":
         used: tuple[int, ...] | None = declared or zero
         if declared is None and status == INFERRED and whole != zero:
-            status, why = (
-                MISMATCH,
-                f"starts at 0 as BVLC Caffe reads it, alignment needs {_numbers(inferred)}",
-            )
+            status, why = MISMATCH, f"starts at 0 as BVLC Caffe reads it, alignment needs {_numbers(inferred)}"
     elif mode == "inferred":
         used = whole
     else:
@@ -160,7 +156,7 @@ def _numbers(values: tuple[Fraction, ...] | tuple[int, ...]) -> str:
 
 
 class Chains:
-    """The two ways from the nearest common ancestor of a crop's bottoms down to them."""
+    """The two chains of layers from the nearest common ancestor of a crop's bottoms down to them."""
 
     def __init__(self, coords: Coordinates, makers: Mapping[Value, Node], node: Node) -> None:
         self.node, self.makers = node, makers
@@ -168,14 +164,8 @@ class Chains:
 
     def text(self) -> str:
         """``data → upscore8 has stride 1 and offset -31 (conv1_1 pad 100 at 24:5)``, for both ways."""
-        return "; ".join(
-            self._way(chain, bottom)
-            for chain, bottom in (
-                (self.cropped, self.node.bottoms[0]),
-                (self.reference, self.node.bottoms[1]),
-            )
-            if chain
-        )
+        ways = zip((self.cropped, self.reference), self.node.bottoms, strict=True)
+        return "; ".join(self._way(chain, bottom) for chain, bottom in ways if chain)
 
     def _way(self, chain: list[tuple[Value, Axes]], bottom: Value) -> str:
         total = IDENTITY
@@ -187,10 +177,7 @@ class Chains:
             if max(pad) > 1 and isinstance(pad, tuple):
                 at = self.makers[value].message.span
                 pads.append((max(pad), f"{self.makers[value].name} pad {max(pad)} at {at.line}:{at.column}"))
-        stride, offset = (
-            _numbers((total[0].stride, total[1].stride)),
-            _numbers((total[0].offset, total[1].offset)),
-        )
+        stride, offset = _numbers((total[0].stride, total[1].stride)), _numbers((total[0].offset, total[1].offset))
         main = f" ({max(pads)[1]})" if pads else ""
         return f"{self.ancestor.blob} → {bottom.blob} has stride {stride} and offset {offset}{main}"
 
@@ -206,15 +193,14 @@ class Chains:
                 before, total = total, compose(total, axes)
                 step = (total[0].offset - before[0].offset) / stride
                 if step.denominator != 1:
-                    node = self.makers[value]
-                    at = node.message.span
-                    found.append(f"'{node.name}' ({'+' if step > 0 else ''}{step}, at {at.line}:{at.column})")
+                    found.append(shift_text(self.makers[value], step))
         return listed(found, 6)
 
 
-def with_validity(reports: tuple[CropReport, ...], sym: Symbolic) -> tuple[CropReport, ...]:
-    """The reports, each with the heights and widths for which its window lies inside the cropped blob."""
-    return tuple(_with_validity(report, sym) for report in reports)
+def shift_text(node: Node, shift: Fraction) -> str:
+    """``'pool1' (+1/2, at 24:5)``: a layer, and by how many pixels it moves the grid."""
+    at = node.message.span
+    return f"'{node.name}' ({'+' if shift > 0 else ''}{shift}, at {at.line}:{at.column})"
 
 
 def with_proof(graph: Graph, reports: Iterable[CropReport]) -> Graph:
@@ -222,16 +208,16 @@ def with_proof(graph: Graph, reports: Iterable[CropReport]) -> Graph:
     inside = {id(r.node.message) for r in reports if r.axis >= 2 and all(sizes.is_all for sizes in r.valid)}
     if not inside:
         return graph
-    nodes = tuple(
-        replace(node, layer=replace(node.layer, inside=True))
-        if isinstance(node.layer, Crop) and id(node.message) in inside
-        else node
-        for node in graph.nodes
-    )
-    return graph.replace(nodes=nodes)
+    nodes = []
+    for node in graph.nodes:
+        if isinstance(node.layer, Crop) and id(node.message) in inside:
+            node = replace(node, layer=replace(node.layer, inside=True))
+        nodes.append(node)
+    return graph.replace(nodes=tuple(nodes))
 
 
-def _with_validity(report: CropReport, sym: Symbolic) -> CropReport:
+def with_validity(report: CropReport, sym: Symbolic) -> CropReport:
+    """The report with the heights and widths for which the crop's window lies inside the cropped blob."""
     if report.used is None:
         return replace(report, valid=(NSet.none(), NSet.none()))
     declared = (NSet.of([sym.declared[0]]), NSet.of([sym.declared[1]]))
@@ -257,6 +243,18 @@ def _with_validity(report: CropReport, sym: Symbolic) -> CropReport:
     return replace(report, valid=(sets[0], sets[1]))
 
 
+_UNALIGNED = {  # the code and the remedy
+    NONINTEGER: (
+        "crop-half-pixel",
+        "--crop-offsets declared takes what the file says, 0 where it says nothing, as Caffe does; "
+        "--round-crops rounds down; or change the kernel of the layer that causes it",
+    ),
+    NEGATIVE: ("crop-negative", "more pad at the first layer of the cropped blob's path"),
+    STRIDE: ("crop-stride", "upsample or pool so that both have one stride"),
+    UNDEFINED: ("crop-undefined", "--crop-offsets declared takes what the file says"),
+}
+
+
 def finding(report: CropReport) -> Diagnostic:
     """A crop that is not simply right, as a diagnostic at its offset."""
     node = report.node
@@ -274,24 +272,6 @@ def finding(report: CropReport) -> Diagnostic:
             remedy=f"crop_param {{ offset: {wanted} }}",
             severity="warning",
         )
-    code = {
-        NONINTEGER: "crop-half-pixel",
-        NEGATIVE: "crop-negative",
-        STRIDE: "crop-stride",
-        UNDEFINED: "crop-undefined",
-    }
-    remedy = {
-        NONINTEGER: "--crop-offsets declared takes what the file says, 0 where it says nothing, as Caffe does; "
-        "--round-crops rounds down; or change the kernel of the layer that causes it",
-        NEGATIVE: "more pad at the first layer of the cropped blob's path",
-        STRIDE: "upsample or pool so that both have one stride",
-        UNDEFINED: "--crop-offsets declared takes what the file says",
-    }
-    fatal = report.used is None
-    return Diagnostic(
-        code[report.status],
-        f"crop '{node.name}': {report.why}",
-        span,
-        remedy=remedy[report.status],
-        severity="error" if fatal else "warning",
-    )
+    code, remedy = _UNALIGNED[report.status]
+    severity: Severity = "error" if report.used is None else "warning"
+    return Diagnostic(code, f"crop '{node.name}': {report.why}", span, remedy=remedy, severity=severity)

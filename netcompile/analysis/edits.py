@@ -29,17 +29,20 @@ class Edit:
 
 def edited(source: Source, edits: Iterable[Edit]) -> Source:
     """The source with all edits made; they must not overlap."""
-    text = source.text
+    return Source(_changed(source.text, edits), source.name)
+
+
+def _changed(text: str, edits: Iterable[Edit]) -> str:
     for edit in sorted(set(edits), key=lambda e: e.start, reverse=True):
         text = text[: edit.start] + edit.text + text[edit.end :]
-    return Source(text, source.name)
+    return text
 
 
 def offset_edits(node: Node, source: Source, offsets: Sequence[int]) -> tuple[Edit, ...]:
     """Make a Crop declare these offsets, one for each cropped axis. Raises Unwritable."""
     message = node.message
     if not message.has("crop_param"):
-        if _head(message, source) != "layer":
+        if message.start < 0 or message.head.text != "layer":
             raise Unwritable("a layer of an old format cannot hold crop_param: netcompile upgrade first")
         return (_append(message, source, f"crop_param {{ {_fields('offset', offsets)} }}"),)
     section = message.get("crop_param")
@@ -51,13 +54,13 @@ def pad_edits(node: Node, source: Source, pad: tuple[int, int]) -> tuple[Edit, .
     name = "pooling_param" if node.message.has("pooling_param") else "convolution_param"
     section = node.message.get(name)
     if section.has("pad_h") or section.has("pad_w"):
-        edits: tuple[Edit, ...] = ()
-        for field, value in zip(("pad_h", "pad_w"), pad, strict=True):
-            entry = section.entry(field, -1)
-            edits += (
-                _append(section, source, f"{field}: {value}") if entry is None else _value(entry, source, str(value)),
-            )
-        return edits
+        entries = [
+            (field, section.entry(field, -1), value) for field, value in zip(("pad_h", "pad_w"), pad, strict=True)
+        ]
+        return tuple(
+            _append(section, source, f"{field}: {value}") if entry is None else _value(entry, source, str(value))
+            for field, entry, value in entries
+        )
     if section.type.fields["pad"].repeated or pad[0] == pad[1]:
         return _repeated(section, source, "pad", pad)
     both = f"pad_h: {pad[0]} pad_w: {pad[1]}"
@@ -97,10 +100,6 @@ def _value(entry: Entry, source: Source, text: str) -> Edit:
     if entry.value_start < 0 or entry.name_start < 0:
         raise Unwritable(f"the text does not say {entry.field.name} in a place of its own")
     return Edit(entry.value_start, entry.value_end, text)
-
-
-def _head(message: Message, source: Source) -> str:
-    return source.text[message.start : message.head_end] if message.start >= 0 else ""
 
 
 def _append(message: Message, source: Source, text: str) -> Edit:
@@ -161,12 +160,9 @@ def _changes(source: Source, edits: Sequence[Edit]) -> list[tuple[int, int, list
             groups[-1] = (groups[-1][0], max(high, groups[-1][1]), [*groups[-1][2], edit])
         else:
             groups.append((low, high, [edit]))
-    lines = source.text.split("\n")
     found = []
     for low, high, some in groups:
-        begin = sum(len(line) + 1 for line in lines[:low])
-        part = Source("", "")
-        part.text = "\n".join(lines[low:high])
+        begin, end = source.offset(low + 1), source.offset(high + 1)
         moved = [Edit(e.start - begin, e.end - begin, e.text) for e in some]
-        found.append((low, high, edited(part, moved).text.split("\n")))
+        found.append((low, high, _changed(source.text[begin:end].removesuffix("\n"), moved).split("\n")))
     return found

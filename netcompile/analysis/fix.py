@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from netcompile.analysis.crops import INFERRED, MISMATCH, CropReport
 from netcompile.analysis.edits import Edit, Unwritable, edited, offset_edits
 from netcompile.diagnostics.source import Source
-from netcompile.ir.graph import Graph
+from netcompile.ir.graph import Graph, Node
 from netcompile.layers.crop import Crop
 
 
@@ -55,14 +55,9 @@ def fix(source: Source, reports: Sequence[CropReport]) -> Fixed:
 
 def same_but_crops(a: Graph, b: Graph) -> bool:
     """Whether two nets differ in nothing but the offsets of their crops."""
-    if len(a.nodes) != len(b.nodes) or a.outputs != b.outputs:
-        return False
-    for first, second in zip(a.nodes, b.nodes, strict=True):
-        if (first.name, first.bottoms, first.tops) != (second.name, second.bottoms, second.tops):
-            return False
-        if isinstance(first.layer, Crop) and isinstance(second.layer, Crop):
-            if first.layer.axis != second.layer.axis:
-                return False
-        elif first.layer != second.layer:
-            return False
-    return True
+    return a.outputs == b.outputs and list(map(_without_offsets, a.nodes)) == list(map(_without_offsets, b.nodes))
+
+
+def _without_offsets(node: Node) -> tuple[object, ...]:
+    layer = node.layer
+    return node.name, node.bottoms, node.tops, (Crop, layer.axis) if isinstance(layer, Crop) else layer

@@ -1,9 +1,9 @@
-"""Questions to layers and sizes whose answer may be that it cannot be told.
+"""A layer's rules (shapes, conditions, blobs, coordinates), with failures as values instead of exceptions.
 
-A layer's rule may need a number where the extent is a function of the input's size, refuse the shapes it is handed,
-or lead to a size too complex to write down. For an analysis that is an answer like any other: `Unfollowed`, a type of
-its own, which the type checker makes every caller look at. So analyses, reports and commands ask layers here, and
-nowhere else: no exception is left that a caller could forget.
+A rule fails where it needs a number and the extent is a function of the input's size, where it refuses the shapes that
+it gets, and where a size is too complex to write down. The functions here then return `Unfollowed`, a type of its own,
+so that the type checker makes every caller handle it. Analyses, reports and commands call layers through this module
+only.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Unfollowed:
-    """What cannot be told, and why; `number`: because an extent would have to be a number."""
+    """That there is no answer, and why; `number`: because a rule needs an extent as a number."""
 
     why: str
     number: bool = False
 
 
 def follow(ask: Callable[[], T]) -> T | Unfollowed:
-    """The answer to a question, or why there is none."""
+    """What `ask` returns, or `Unfollowed` where it raises one of the three errors."""
     try:
         return ask()
     except NeedsNumber as needed:
@@ -89,7 +89,7 @@ def wants(node: Node, index: int, bottoms: Sequence[IntShape]) -> Sequence[Seque
 
 
 def size(dim: Dim) -> Size | None:
-    """An extent as a function of one axis; None for one that depends on both, or on nobody knows what."""
+    """An extent as a function of one axis; None for one that depends on both axes, or is unknown."""
     return dim if isinstance(dim, Size) else Size.constant(dim) if isinstance(dim, int) else None
 
 

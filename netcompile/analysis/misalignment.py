@@ -3,13 +3,13 @@ bilinear kernels that do not fit their stride."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from netcompile.analysis.bilinear import Kernel
 from netcompile.analysis.coordinates import Coordinates, compose
-from netcompile.analysis.crops import CropReport
-from netcompile.analysis.proof import rooms
+from netcompile.analysis.crops import CropReport, shift_text
+from netcompile.analysis.proof import slacks
 from netcompile.analysis.shapes import Shapes, Symbolic
 from netcompile.analysis.windows import Windows, windows
 from netcompile.diagnostics.diagnostic import Diagnostic
@@ -34,9 +34,8 @@ def misalignments(
     ]
 
 
-def _joins(coordinates: Coordinates, producers: dict[Value, Node]) -> list[Diagnostic]:
+def _joins(coordinates: Coordinates, producers: dict[Value, Node]) -> Iterator[Diagnostic]:
     """Bottoms of one layer whose equal indices are not equal places, along all paths; Caffe looks at one."""
-    found = []
     for conflict in coordinates.conflicts:
         node = conflict.node
         names = [node.bottoms[i].blob for i in conflict.bottoms]
@@ -52,18 +51,15 @@ def _joins(coordinates: Coordinates, producers: dict[Value, Node]) -> list[Diagn
         for position in conflict.bottoms:
             chain = coordinates.path(node.bottoms[position])
             causes.append(f"'{node.bottoms[position].blob}': {_shifts(chain, producers, False) or 'no shift'}")
-        found.append(
-            Diagnostic(
-                "join-shift",
-                what,
-                locate(node.message, f"bottom[{conflict.bottoms[1]}]"),
-                why="shifts on the way, in pixels of the input: " + "; ".join(causes),
-                remedy="kernel minus stride minus twice the pad must come to the same on both ways; "
-                "a trained net expects it as it is",
-                severity="warning",
-            )
+        yield Diagnostic(
+            "join-shift",
+            what,
+            locate(node.message, f"bottom[{conflict.bottoms[1]}]"),
+            why="shifts on the way, in pixels of the input: " + "; ".join(causes),
+            remedy="kernel minus stride minus twice the pad must come to the same on both ways; "
+            "a trained net expects it as it is",
+            severity="warning",
         )
-    return found
 
 
 def _pixels(apart: Sequence[Fraction]) -> str:
@@ -79,17 +75,16 @@ def _shifts(chain: Sequence[tuple[Value, Axes]], producers: dict[Value, Node], f
         own = total[0].stride * axes[0].filter_pair()[1]
         total = compose(total, axes)
         if own and not (fractions and own.denominator == 1):
-            node = producers[value]
-            at = node.message.span
-            found.append(f"'{node.name}' ({'+' if own > 0 else ''}{own}, at {at.line}:{at.column})")
+            found.append(shift_text(producers[value], own))
     return ", ".join(found[-LISTED:]) if len(found) <= LISTED else "…, " + ", ".join(found[-LISTED:])
 
 
-def _outputs(graph: Graph, shapes: Shapes, coordinates: Coordinates, producers: dict[Value, Node]) -> list[Diagnostic]:
+def _outputs(
+    graph: Graph, shapes: Shapes, coordinates: Coordinates, producers: dict[Value, Node]
+) -> Iterator[Diagnostic]:
     """Outputs that are upsampled to the input's stride and lie between its pixels."""
     if not graph.inputs:
-        return []
-    found = []
+        return
     for name in graph.outputs:
         value = graph.blobs[name]
         root, axes = coordinates.frames.get(value, (value, IDENTITY))
@@ -100,42 +95,34 @@ def _outputs(graph: Graph, shapes: Shapes, coordinates: Coordinates, producers: 
         if all(step[0].stride == 1 for _, step in coordinates.path(value)):
             continue  # even windows alone: nothing was brought back to the input's grid
         node = producers[value]
-        found.append(
-            Diagnostic(
-                "half-pixel",
-                f"output '{name}' has the input's stride, and its pixels lie {axes[0].offset} pixels off the input's",
-                locate(node.message, "top"),
-                why=f"fractions come from {_shifts(coordinates.path(value), producers, True)}",
-                remedy="give those layers kernels that are even where their stride is even, odd where it is odd",
-                severity="warning",
-            )
+        yield Diagnostic(
+            "half-pixel",
+            f"output '{name}' has the input's stride, and its pixels lie {axes[0].offset} pixels off the input's",
+            locate(node.message, "top"),
+            why=f"fractions come from {_shifts(coordinates.path(value), producers, True)}",
+            remedy="give those layers kernels that are even where their stride is even, odd where it is odd",
+            severity="warning",
         )
-    return found
 
 
-def _needless(reports: Sequence[CropReport], sym: Symbolic) -> list[Diagnostic]:
+def _needless(reports: Sequence[CropReport], sym: Symbolic) -> Iterator[Diagnostic]:
     """Crops between blobs of one size, for every input."""
-    found = []
     for report in reports:
-        pair = [room for room in rooms(report, sym, None) if room is not None]
-        if pair and all(room.needless for room in pair) and not any(report.used or (1,)):
+        pair = [slack for slack in slacks(report, sym, None) if slack is not None]
+        if pair and all(slack.needless for slack in pair) and not any(report.used or (1,)):
             a, b = (bottom.blob for bottom in report.node.bottoms)
-            found.append(
-                Diagnostic(
-                    "crop-needless",
-                    f"crop '{report.node.name}' cuts nothing, for any input",
-                    locate(report.node.message, "type"),
-                    why=f"'{a}' and '{b}' always have the same size",
-                    remedy=f"remove it, and read '{a}' in its place",
-                    severity="note",
-                )
+            yield Diagnostic(
+                "crop-needless",
+                f"crop '{report.node.name}' cuts nothing, for any input",
+                locate(report.node.message, "type"),
+                why=f"'{a}' and '{b}' always have the same size",
+                remedy=f"remove it, and read '{a}' in its place",
+                severity="note",
             )
-    return found
 
 
-def _kernels(graph: Graph, shapes: Shapes) -> list[Diagnostic]:
+def _kernels(graph: Graph, shapes: Shapes) -> Iterator[Diagnostic]:
     """Deconvolutions that are to be bilinear, by their filler or because they are frozen, and cannot be."""
-    found = []
     for node in graph.nodes:
         layer = node.layer
         pair = windows(node, shapes) if isinstance(layer, Deconvolution) else None
@@ -146,11 +133,10 @@ def _kernels(graph: Graph, shapes: Shapes) -> list[Diagnostic]:
         frozen = bool(node.params) and node.params[0].lr_mult == 0
         bad = _misfit(pair, filler, frozen)
         if bad is not None:
-            found.append(_kernel(node, bad, filler))
+            yield _kernel(node, bad, filler)
         channels = shapes[node.bottoms[0]][1]
         if filler and layer.group == 1 and channels > 1:
-            found.append(_mixed(node, channels))
-    return found
+            yield _mixed(node, channels)
 
 
 def _misfit(pair: Windows, filler: bool, frozen: bool) -> Kernel | None:

@@ -7,7 +7,7 @@ least and the greatest slack are read off one period and hold for all n.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from operator import sub
 
@@ -33,7 +33,7 @@ class Smallest:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Slack:
     """What a crop leaves over along height (axis 0) or width (1).
 
     `least` and `greatest` bound `after` over every n for which both blobs exist; None: it has no bound there, or
@@ -55,7 +55,7 @@ class Room:
         return self.before == 0 and self.after.as_int() == 0
 
 
-def rooms(report: CropReport, sym: Symbolic, valid: tuple[NSet, NSet] | None) -> tuple[Room | None, Room | None]:
+def slacks(report: CropReport, sym: Symbolic, valid: tuple[NSet, NSet] | None) -> tuple[Slack | None, Slack | None]:
     """Height's and width's; None for an axis that is not cropped, or whose extents no `Size` can say.
 
     `valid` are the extents that are legal for the whole net.
@@ -64,18 +64,16 @@ def rooms(report: CropReport, sym: Symbolic, valid: tuple[NSet, NSet] | None) ->
     if report.used is None or any(shape is None or len(shape) != 4 for shape in shapes):
         return None, None
     cropped, reference = (shape for shape in shapes if shape is not None)
-    found: list[Room | None] = []
+    found: list[Slack | None] = [None, None]
     for axis in (0, 1):
         position = axis + 2 - report.axis
-        if position < 0:
-            found.append(None)
-            continue
-        legal = None if valid is None else valid[axis]
-        found.append(_room(axis, cropped[axis + 2], reference[axis + 2], report.used[position], legal))
+        if position >= 0:
+            legal = None if valid is None else valid[axis]
+            found[axis] = _slack(axis, cropped[axis + 2], reference[axis + 2], report.used[position], legal)
     return found[0], found[1]
 
 
-def _room(axis: int, cropped: Dim, reference: Dim, offset: int, legal: NSet | None) -> Room | None:
+def _slack(axis: int, cropped: Dim, reference: Dim, offset: int, legal: NSet | None) -> Slack | None:
     a, b = follow.size(cropped), follow.size(reference)
     if a is None or b is None or follow.variable(a, b) not in ("", "HW"[axis]):
         return None
@@ -86,7 +84,7 @@ def _room(axis: int, cropped: Dim, reference: Dim, offset: int, legal: NSet | No
     for find in (after.minimum, after.maximum):
         bound = follow.follow(find)
         bounds.append(None if isinstance(bound, Unfollowed) else bound)
-    return Room(axis, a, b, offset, after, bounds[0], bounds[1], _smallest(a, b, offset, legal))
+    return Slack(axis, a, b, offset, after, bounds[0], bounds[1], _smallest(a, b, offset, legal))
 
 
 def _smallest(cropped: Size, reference: Size, offset: int, legal: NSet | None) -> Smallest | None:
@@ -142,15 +140,10 @@ def _refusal(graph: Graph, known: Shapes, sym: Symbolic, axis: int, n: int) -> R
 
 def resized(graph: Graph, sym: Symbolic, extents: dict[int, int]) -> Graph:
     """The graph with other heights (axis 0) or widths (1) of the inputs that vary with H and W."""
-    inputs = []
-    for entry in graph.inputs:
-        if entry.value in sym.spatial:
-            shape = list(entry.shape)
-            for axis, n in extents.items():
-                shape[axis + 2] = n
-            entry = replace(entry, shape=tuple(shape))
-        inputs.append(entry)
-    return graph.replace(inputs=tuple(inputs))
+    shapes = {entry.value: entry.shape for entry in graph.inputs if entry.value in sym.spatial}
+    return graph.with_inputs(
+        {value: (*shape[:2], extents.get(0, shape[2]), extents.get(1, shape[3])) for value, shape in shapes.items()}
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 from netcompile.algebra.nset import NSet
 from netcompile.analysis import follow
@@ -17,8 +16,8 @@ from netcompile.analysis.coordinates import Coordinates
 from netcompile.analysis.crops import Crops, resolve
 from netcompile.analysis.follow import Unfollowed
 from netcompile.analysis.proof import resized
-from netcompile.analysis.receptive import fields
-from netcompile.analysis.shapes import Shapes, Symbolic, infer, symbolic, valid_sizes
+from netcompile.analysis.receptive import receptive_fields
+from netcompile.analysis.shapes import Shapes, Symbolic, infer, legal, symbolic
 from netcompile.analysis.windows import windows
 from netcompile.ir.graph import Graph, Node
 from netcompile.layers.convolution import Convolution
@@ -106,8 +105,8 @@ def _aligned(graph: Graph) -> Crops | None:
 
 def _legal(crops: Crops, goal: Goal) -> bool:
     shapes, _ = infer(crops.graph)
-    valid = valid_sizes(crops.graph, symbolic(crops.graph, shapes), shapes)
-    inside = follow.follow(lambda: all(wanted <= legal for wanted, legal in zip(goal, valid, strict=True)))
+    allowed = legal(crops.graph, symbolic(crops.graph, shapes), shapes).sets
+    inside = follow.follow(lambda: all(wanted <= these for wanted, these in zip(goal, allowed, strict=True)))
     return inside is True
 
 
@@ -128,15 +127,15 @@ class Border:
 def border(graph: Graph, shapes: Shapes, coordinates: Coordinates, old: int, new: int) -> Border:
     """For a graph that has the new pad already."""
     stride = coarsest(coordinates)
-    sights = fields(graph, shapes)
+    fields = receptive_fields(graph, shapes)
     reaches = []
     for name in graph.outputs:
-        pair = sights.get(graph.blobs[name])
-        if pair is None or any(sight.stride != 1 for sight in pair):
+        pair = fields.get(graph.blobs[name])
+        if pair is None or any(field.stride != 1 for field in pair):
             return Border(stride, (new - old) % stride == 0, None)
-        for sight in pair:
-            before = max(pixel - sight.lo(pixel) for pixel in range(len(sight.ends)))
-            behind = max(sight.hi(pixel) - pixel for pixel in range(len(sight.ends)))
+        for field in pair:
+            before = max(pixel - field.lo(pixel) for pixel in range(len(field.ends)))
+            behind = max(field.hi(pixel) - pixel for pixel in range(len(field.ends)))
             reaches.append(max(before, behind) - min(old, new))
     return Border(stride, (new - old) % stride == 0, max(0, *reaches) if reaches else None)
 
@@ -144,4 +143,4 @@ def border(graph: Graph, shapes: Shapes, coordinates: Coordinates, old: int, new
 def coarsest(coordinates: Coordinates) -> int:
     """The coarsest compound stride of any blob, in pixels of the input; 1 where none is known."""
     strides = [axes[axis].stride for _, axes in coordinates.frames.values() for axis in (0, 1)]
-    return max((int(s) for s in strides if s.denominator == 1), default=int(Fraction(1)))
+    return max((int(s) for s in strides if s.denominator == 1), default=1)

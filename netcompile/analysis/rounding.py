@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from operator import mul
 
@@ -33,30 +33,27 @@ def hazards(graph: Graph, shapes: Shapes, sym: Symbolic, valid: tuple[NSet, NSet
     ]
 
 
-def _windows(graph: Graph, shapes: Shapes, sym: Symbolic, valid: tuple[NSet, NSet]) -> list[Diagnostic]:
-    found = []
+def _windows(graph: Graph, shapes: Shapes, sym: Symbolic, valid: tuple[NSet, NSet]) -> Iterator[Diagnostic]:
     for node in graph.nodes:
         pair = windows(node, shapes) if isinstance(node.layer, Convolution | Pooling) else None
-        if pair is None:
-            continue
-        for axis in (0, 1):
+        for axis, window in enumerate(pair or ()):
             bottom, top = _extent(sym, shapes, node.bottoms[0], axis), _extent(sym, shapes, node.tops[0], axis)
             if bottom is None or top is None:
                 continue
-            window = pair[axis]
+            found = None
             if isinstance(node.layer, Pooling):
                 if node.layer.clip or window.stride <= window.kernel:
                     continue
                 starts = follow.follow(partial(mul, top - 1, window.stride))
                 bad = None if isinstance(starts, Unfollowed) else _where(starts, bottom, valid[axis])
-                found += [] if bad is None else [_empty(node, bad.describe("HW"[axis]))]
+                found = None if bad is None else _empty(node, bad.describe("HW"[axis]))
             elif window.stride > 1:
                 bad = _where(Size.constant(window.extent - 2 * window.pad - 1), bottom, valid[axis])
                 if bad is not None and sym.declared[axis] in bad:
-                    found.append(_cut(node, window.extent))
-            if found and found[-1].span == locate(node.message, "type"):
+                    found = _cut(node, window.extent)
+            if found is not None:
+                yield found
                 break  # once for a layer
-    return found
 
 
 def _extent(sym: Symbolic, shapes: Shapes, value: Value, axis: int) -> Size | None:
@@ -94,18 +91,19 @@ def _cut(node: Node, extent: int) -> Diagnostic:
     )
 
 
-def _limits(sym: Symbolic) -> list[Diagnostic]:
+def _limits(sym: Symbolic) -> Iterator[Diagnostic]:
     """Conditions that hold for some residues of the input's size only: ways that round differently meet."""
-    found: dict[int, Diagnostic] = {}
+    told: set[int] = set()
     for limit in sym.limits:
-        if id(limit.node) in found or limit.condition.relation != "==" or isinstance(limit.node.layer, Crop):
+        if id(limit.node) in told or limit.condition.relation != "==" or isinstance(limit.node.layer, Crop):
             continue
         these = where(limit.condition, sym.declared[limit.axis])
         if these.is_finite or these.is_cofinite:
             continue
         name = "HW"[limit.axis]
         sizes = shape_text((limit.condition.left,)), shape_text((limit.condition.right,))
-        found[id(limit.node)] = Diagnostic(
+        told.add(id(limit.node))
+        yield Diagnostic(
             "rounding",
             f"layer '{limit.node.name}' gets blobs of equal size for {these.describe(name)} only",
             locate(limit.node.message, "bottom[1]"),
@@ -113,59 +111,47 @@ def _limits(sym: Symbolic) -> list[Diagnostic]:
             remedy="resize or pad inputs to such sizes",
             severity="note",
         )
-    return list(found.values())
 
 
-def _probabilities(graph: Graph, producers: Mapping[Value, Node]) -> list[Diagnostic]:
+def _probabilities(graph: Graph, producers: Mapping[Value, Node]) -> Iterator[Diagnostic]:
     """Logarithms of probabilities that a float may have rounded to 0 or 1 already; probabilities made twice."""
-    found = []
     for node in graph.nodes:
         before = producers.get(node.bottoms[0]) if node.bottoms else None
         if before is None:
             continue
         if before.layer.with_loss == node.type:
-            found.append(
-                Diagnostic(
-                    "twice-normalised",
-                    f"loss '{node.name}' takes the {before.type.lower()} of a {before.type.lower()}",
-                    locate(node.message, "bottom[0]"),
-                    why=f"{node.type} contains the {before.type} that layer '{before.name}' applies already",
-                    remedy=f"feed it '{before.bottoms[0].blob}'",
-                    severity="warning",
-                )
+            yield Diagnostic(
+                "twice-normalised",
+                f"loss '{node.name}' takes the {before.type.lower()} of a {before.type.lower()}",
+                locate(node.message, "bottom[0]"),
+                why=f"{node.type} contains the {before.type} that layer '{before.name}' applies already",
+                remedy=f"feed it '{before.bottoms[0].blob}'",
+                severity="warning",
             )
         elif node.layer.takes_logarithm() and before.layer.with_loss:
-            found.append(
-                Diagnostic(
-                    "log-of-probability",
-                    f"layer '{node.name}' takes the logarithm of what '{before.name}' has rounded",
-                    locate(node.message, "bottom[0]"),
-                    why="a probability below 1e-38 is 0 in float32, one above 1 - 6e-8 is 1",
-                    remedy=f"{before.layer.with_loss} on '{before.bottoms[0].blob}' does both at once and keeps "
-                    "the digits",
-                    severity="note",
-                )
+            yield Diagnostic(
+                "log-of-probability",
+                f"layer '{node.name}' takes the logarithm of what '{before.name}' has rounded",
+                locate(node.message, "bottom[0]"),
+                why="a probability below 1e-38 is 0 in float32, one above 1 - 6e-8 is 1",
+                remedy=f"{before.layer.with_loss} on '{before.bottoms[0].blob}' does both at once and keeps the digits",
+                severity="note",
             )
-    return found
 
 
-def _indices(graph: Graph, shapes: Shapes) -> list[Diagnostic]:
+def _indices(graph: Graph, shapes: Shapes) -> Iterator[Diagnostic]:
     """Indices kept in float32 blobs that are too large for it."""
-    found = []
     for node in graph.nodes:
         top = next((top for top in node.layer.index_tops() if top < len(node.tops)), None)
         if top is None or any(value not in shapes for value in (*node.bottoms, node.tops[top])):
             continue
         count = node.layer.choices(*(shapes[bottom] for bottom in node.bottoms))
         if count > EXACT:
-            found.append(
-                Diagnostic(
-                    "float-index",
-                    f"the indices in '{node.tops[top].blob}' go up to {count - 1}, beyond what a float32 holds exactly",
-                    locate(node.message, f"top[{top}]"),
-                    why=f"blobs are float32, which skips integers from {EXACT} on",
-                    remedy="a smaller input, or fewer elements to choose from",
-                    severity="note",
-                )
+            yield Diagnostic(
+                "float-index",
+                f"the indices in '{node.tops[top].blob}' go up to {count - 1}, beyond what a float32 holds exactly",
+                locate(node.message, f"top[{top}]"),
+                why=f"blobs are float32, which skips integers from {EXACT} on",
+                remedy="a smaller input, or fewer elements to choose from",
+                severity="note",
             )
-    return found

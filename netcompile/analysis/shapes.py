@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -11,9 +11,9 @@ from netcompile.algebra.size import Size
 from netcompile.algebra.volume import Volume
 from netcompile.analysis import follow
 from netcompile.analysis.follow import Unfollowed
-from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.diagnostics.text import shape_text
-from netcompile.ir.graph import Graph, Input, Node, Value
+from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import BlobSpec, Condition, Dim, IntShape, Layer, Refused, Shape
 from netcompile.layers.params import filler_mistake, locate
 from netcompile.layers.shapes import number
@@ -22,6 +22,7 @@ Shapes = Mapping[Value, IntShape]
 
 MOST_AXES = 32  # Caffe's kMaxBlobAxes
 MOST_ELEMENTS = 2**31 - 1  # its counts are C's int
+_RESHAPE = "Caffe's Blob::Reshape checks both"
 
 
 def diagnose(node: Node, refused: Refused) -> Diagnostic:
@@ -43,8 +44,17 @@ def infer(graph: Graph) -> tuple[dict[Value, IntShape], list[Diagnostic]]:
 
 def input_problems(graph: Graph) -> list[Diagnostic]:
     """Inputs that no blob of Caffe can be."""
-    sized = ((entry, too_large(entry.shape)) for entry in graph.inputs)
-    return [_input_refused(entry, large) for entry, large in sized if large is not None]
+    return [
+        Diagnostic(
+            "shape",
+            f"input '{entry.value.blob}' is {large}",
+            locate(entry.message, "input_param.shape" if entry.message.has("input_param") else "top"),
+            why=_RESHAPE,
+            remedy=f"--input {entry.value.blob}=… with a smaller shape",
+        )
+        for entry in graph.inputs
+        if (large := too_large(entry.shape)) is not None
+    ]
 
 
 def refusals_of(graph: Graph) -> tuple[dict[Value, IntShape], list[tuple[Node, Diagnostic]]]:
@@ -112,17 +122,6 @@ def too_large(shape: IntShape) -> str | None:
     return None
 
 
-def _input_refused(entry: Input, large: str) -> Diagnostic:
-    at = "input_param.shape" if entry.message.has("input_param") else "top"
-    return Diagnostic(
-        "shape",
-        f"input '{entry.value.blob}' is {large}",
-        locate(entry.message, at),
-        why="Caffe's Blob::Reshape checks both",
-        remedy=f"--input {entry.value.blob}=… with a smaller shape",
-    )
-
-
 def _blob_refused(numbers: Sequence[IntShape], bottoms: Sequence[IntShape]) -> Refused | None:
     """What no blob of Caffe can be: empty, of too many axes, or too large."""
     for index, shape in enumerate(numbers):
@@ -130,7 +129,7 @@ def _blob_refused(numbers: Sequence[IntShape], bottoms: Sequence[IntShape]) -> R
             return _empty(index, shape, bottoms)
         large = too_large(shape)
         if large is not None:
-            return Refused(f"top {index} would be {large}", at=f"top[{index}]", why="Caffe's Blob::Reshape checks both")
+            return Refused(f"top {index} would be {large}", at=f"top[{index}]", why=_RESHAPE)
     return None
 
 
@@ -152,9 +151,7 @@ def _params(node: Node, bottoms: list[IntShape], shared: dict[str, tuple[Node, B
     for made in blobs:
         large = too_large(made.shape)
         if large is not None:
-            return [
-                diagnose(node, Refused(f"its {made.name} would be {large}", why="Caffe's Blob::Reshape checks both"))
-            ]
+            return [diagnose(node, Refused(f"its {made.name} would be {large}", why=_RESHAPE))]
     if not node.params:
         return []
     if len(node.params) > len(blobs):
@@ -165,11 +162,7 @@ def _params(node: Node, bottoms: list[IntShape], shared: dict[str, tuple[Node, B
         if not spec.name:
             continue
         owner, first = shared.setdefault(spec.name, (node, blob))
-        if owner is node and first is blob:
-            continue
-        same = first.shape == blob.shape
-        if spec.permissive:
-            same = prod(first.shape) == prod(blob.shape)
+        same = prod(first.shape) == prod(blob.shape) if spec.permissive else first.shape == blob.shape
         if not same:
             refused = Refused(
                 f"shared param '{spec.name}' has two shapes: {shape_text(first.shape)} and {shape_text(blob.shape)}",
@@ -189,17 +182,8 @@ def _fillers(node: Node, bottoms: list[IntShape]) -> list[Diagnostic]:
         mistake = None if blob.filler is None else filler_mistake(blob.filler, blob.shape)
         if blob.filler is not None and mistake is not None:
             at, what, why = mistake
-            what = f"layer '{node.name}': {what}"
-            problems.append(Diagnostic("filler", what, blob.filler.span_of(at), why=why))
+            problems.append(Diagnostic("filler", f"layer '{node.name}': {what}", blob.filler.span_of(at), why=why))
     return problems
-
-
-def shapes_of(graph: Graph) -> dict[Value, IntShape]:
-    """Shapes for the declared inputs. Raises NetError with every refusal."""
-    known, problems = infer(graph)
-    if problems:
-        raise NetError(problems)
-    return known
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,15 +227,17 @@ def symbolic(graph: Graph, known: Shapes) -> Symbolic:
     extent as a number for its weights (InnerProduct), the net is tied to its declared size from there on. A shape
     that cannot be followed is None, and its layer a gap.
     """
-    work = _Symbolic(graph, known)
+    walk = _SymbolicWalk(graph, known)
     for node in graph.nodes:
-        work.node(node)
+        walk.node(node)
     return Symbolic(
-        work.shapes, tuple(work.limits), tuple(work.pins), tuple(work.spatial), work.declared, tuple(work.gaps)
+        walk.shapes, tuple(walk.limits), tuple(walk.pins), tuple(walk.spatial), walk.declared, tuple(walk.gaps)
     )
 
 
-class _Symbolic:
+class _SymbolicWalk:
+    """What `symbolic` knows so far, layer by layer."""
+
     def __init__(self, graph: Graph, known: Shapes) -> None:
         self.known = known
         self.shapes: dict[Value, Shape | None] = {}
@@ -259,7 +245,6 @@ class _Symbolic:
         self.pins: list[tuple[Value, Node]] = []
         self.gaps: list[Gap] = []
         self.spatial: list[Value] = []
-        self.makers: dict[Value, Node] = {}
         self.declared = (1, 1)
         plane: IntShape | None = None
         for entry in graph.inputs:
@@ -273,38 +258,36 @@ class _Symbolic:
                 self.shapes[entry.value] = shape
 
     def node(self, node: Node) -> None:
-        self.makers.update(dict.fromkeys(node.tops, node))
         bottoms = [shape for b in node.bottoms if (shape := self.shapes.get(b)) is not None]
-        tops: tuple[Shape | None, ...] = (None,) * len(node.tops)
-        if len(bottoms) == len(node.bottoms):
-            tops = self.rule(node, bottoms)
-        self.shapes.update(zip(node.tops, tops, strict=False))
+        tops = self.rule(node, bottoms) if len(bottoms) == len(node.bottoms) else None
+        self.shapes.update(zip(node.tops, tops or (None,) * len(node.tops), strict=False))
 
-    def rule(self, node: Node, bottoms: list[Shape]) -> tuple[Shape | None, ...]:
-        """The tops' shapes, after what the layer asks for is noted: limits, pins or gaps."""
+    def rule(self, node: Node, bottoms: list[Shape]) -> Sequence[Shape | None] | None:
+        """The tops' shapes, after what the layer asks for is noted: limits, pins or gaps. None: not followed."""
         wanted = follow.conditions(node, bottoms)
         if isinstance(wanted, Unfollowed) and not wanted.number:  # nor is any other question of use then
-            self.gaps.append(Gap(node, wanted.why))
-            return (None,) * len(node.tops)
+            self.gap(node, wanted.why)
+            return None
         tops = follow.tops(node, bottoms)
         followed = not isinstance(tops, Unfollowed) or tops.number
         weights = follow.blobs(node, bottoms) if followed else None
         if isinstance(weights, Unfollowed) and weights.number:
             self.pin(node)
-            return tuple(self.known.get(top) for top in node.tops)
+            return [self.known.get(top) for top in node.tops]
         if isinstance(tops, Unfollowed):
-            self.gaps.append(Gap(node, tops.why))
-            return (None,) * len(node.tops)
+            self.gap(node, tops.why)
+            return None
         if isinstance(wanted, Unfollowed):
-            self.gaps.append(Gap(node, wanted.why))
+            self.gap(node, wanted.why)
         else:
             for condition in wanted:
                 self.note(node, condition)
-        for shape in tops:
-            if any(isinstance(dim, Volume) and not dim.known for dim in shape):
-                self.gaps.append(Gap(node, "makes an extent that is not followed"))
-                break
+        if any(isinstance(dim, Volume) and not dim.known for shape in tops for dim in shape):
+            self.gap(node, "makes an extent that is not followed")
         return tops
+
+    def gap(self, node: Node, why: str) -> None:
+        self.gaps.append(Gap(node, why))
 
     def note(self, node: Node, condition: Condition) -> None:
         """What a condition says of the height or the width."""
@@ -317,7 +300,7 @@ class _Symbolic:
         elif name is None and condition.relation == "==" and (_fixed(left) or _fixed(right)):
             self.pin(node)  # a product that has to be a number
         elif name is None:
-            self.gaps.append(Gap(node, f"asks that {left} {condition.relation} {right}"))
+            self.gap(node, f"asks that {left} {condition.relation} {right}")
 
     def pin(self, node: Node) -> None:
         """What feeds the layer stays as declared."""
@@ -347,49 +330,61 @@ class Legal:
 
 def legal(graph: Graph, sym: Symbolic, known: Shapes) -> Legal:
     """For which heights and widths the whole net is legal: every extent positive, every condition kept."""
-    work = _Legal(sym)
-    makers = graph.producers()
+    sets, gaps = _within([*_required(sym, graph.producers()), *_pinned(sym, known)])
+    gaps = [*sym.gaps, *gaps]
+    if gaps:
+        sets = [NSet.of([n]) if n in these else NSet.none() for n, these in zip(sym.declared, sets, strict=True)]
+    return Legal((sets[0], sets[1]), tuple(gaps))
+
+
+def followed_sizes(sym: Symbolic) -> tuple[NSet, NSet]:
+    """Heights and widths that every condition and extent allows, as far as these are followed, and pins aside."""
+    sets, _ = _within(_required(sym, {}))
+    return sets[0], sets[1]
+
+
+Requirement = tuple[int, NSet | Unfollowed, Node | None]  # axis, the extents that are allowed, who says so
+
+
+def _within(requirements: Iterable[Requirement]) -> tuple[list[NSet], list[Gap]]:
+    """The extents, of height and of width, that all requirements allow; those that cannot be followed as gaps."""
+    sets, gaps = [NSet.all(), NSet.all()], []
+    for axis, these, node in requirements:
+        kept = follow.both(sets[axis], these)
+        if not isinstance(kept, Unfollowed):
+            sets[axis] = kept
+        elif node is not None:
+            gaps.append(Gap(node, kept.why))
+    return sets, gaps
+
+
+def _required(sym: Symbolic, makers: Mapping[Value, Node]) -> Iterator[Requirement]:
+    """That every extent is positive (a rule that subtracts may go below), and the layers' own conditions."""
+    first: dict[Size, Value] = {}
     for value, shape in sym.shapes.items():
-        for dim in shape or ():
-            for size in dim.sizes() if isinstance(dim, Volume) else (dim,):
-                if isinstance(size, Size) and size.name and size not in work.seen:
-                    work.seen.add(size)
-                    # a rule that subtracts may go below
-                    work.keep(size.name, follow.at_least(size, 1), makers.get(value))
+        for size in (size for dim in shape or () for size in _varying(dim)):
+            first.setdefault(size, value)
+    for size, value in first.items():
+        yield "HW".index(size.name), follow.at_least(size, 1), makers.get(value)
     for limit in sym.limits:
-        work.keep("HW"[limit.axis], follow.where(limit.condition), limit.node)
+        yield limit.axis, follow.where(limit.condition), limit.node
+
+
+def _pinned(sym: Symbolic, known: Shapes) -> Iterator[Requirement]:
+    """That the extents that weights are made for stay as declared."""
     for value, node in sym.pins:
         for dim, extent in zip(sym.shapes.get(value) or (), known.get(value) or (), strict=False):
-            for size in dim.sizes() if isinstance(dim, Volume) else (dim,):
-                if isinstance(size, Size) and size.name:
-                    declared = size.at(sym.declared["HW".index(size.name)])
-                    fixed = extent if size is dim or declared is None else declared
-                    work.keep(size.name, follow.fibre(size, fixed), node)
-    if work.gaps:
-        for axis in (0, 1):
-            n = sym.declared[axis]
-            work.sets[axis] = NSet.of([n]) if n in work.sets[axis] else NSet.none()
-    return Legal((work.sets[0], work.sets[1]), tuple(work.gaps))
+            for size in _varying(dim):
+                axis = "HW".index(size.name)
+                declared = size.at(sym.declared[axis])
+                fixed = extent if size is dim or declared is None else declared
+                yield axis, follow.fibre(size, fixed), node
 
 
-class _Legal:
-    def __init__(self, sym: Symbolic) -> None:
-        self.sets = [NSet.all(), NSet.all()]
-        self.gaps = list(sym.gaps)
-        self.seen: set[Size] = set()
-
-    def keep(self, name: str, these: NSet | Unfollowed, node: Node | None) -> None:
-        axis = "HW".index(name)
-        kept = follow.both(self.sets[axis], these)
-        if not isinstance(kept, Unfollowed):
-            self.sets[axis] = kept
-        elif node is not None:
-            self.gaps.append(Gap(node, kept.why))
-
-
-def valid_sizes(graph: Graph, sym: Symbolic, known: Shapes) -> tuple[NSet, NSet]:
-    """The heights and widths for which the whole net is proved to be legal."""
-    return legal(graph, sym, known).sets
+def _varying(dim: Dim) -> list[Size]:
+    """The functions of height or width that an extent is made of; none for a number."""
+    sizes = dim.sizes() if isinstance(dim, Volume) else (dim,)
+    return [size for size in sizes if isinstance(size, Size) and size.name]
 
 
 def where(condition: Condition, declared: int) -> NSet:

@@ -88,7 +88,7 @@ def upsamplings(
         pair = windows(node, shapes)
         if pair is None or max(w.stride for w in pair) == 1:
             continue
-        undone, left = _undone(node, coordinates, producers, shapes, known)
+        undone, left = _undone(node.bottoms[0], pair[0].stride, coordinates, producers, known)
         sizes = _sizes(node.tops[0], sym)
         fibres = (None, None) if sizes is None else (_fibre(sizes[0], sym, valid, 0), _fibre(sizes[1], sym, valid, 1))
         found.append(
@@ -107,31 +107,29 @@ def upsamplings(
 
 
 def _undone(
-    node: Node,
+    value: Value,
+    stride: int,
     coordinates: Coordinates,
     producers: Mapping[Value, Node],
-    shapes: Shapes,
     known: dict[Value, Opened],
 ) -> tuple[tuple[Node, ...], Fraction]:
-    """What the deconvolution takes back of the strides above it, of which those before it have taken theirs.
+    """The layers whose strides a deconvolution of `value` undoes; earlier deconvolutions have undone theirs.
 
     `known` keeps what is open at the values that were passed, so that no way is walked twice.
     """
-    value, below = node.bottoms[0], []
+    below = []
     while value in coordinates.local and value not in known:
         below.append(value)
         value = coordinates.local[value][0]
     opened = known.get(value)
     for value in reversed(below):
-        stride = coordinates.local[value][1][0].stride
-        if stride > 1:
-            opened = (producers[value], stride, opened)
-        elif stride < 1:
-            _, _, opened = _take(opened, 1 / stride)
+        step = coordinates.local[value][1][0].stride
+        if step > 1:
+            opened = (producers[value], step, opened)
+        elif step < 1:
+            _, _, opened = _take(opened, 1 / step)
         known[value] = opened
-    own = windows(node, shapes)
-    assert own is not None
-    undone, left, _ = _take(opened, Fraction(own[0].stride))
+    undone, left, _ = _take(opened, Fraction(stride))
     return undone, left
 
 

@@ -11,15 +11,13 @@ from netcompile.diagnostics.source import Span
 
 Severity = Literal["error", "warning", "note"]
 
-
 _WIDTH = 110  # an excerpt longer than this is cut around the place at fault
 _COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[1;36m"}
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
 
 
 def visible(text: str) -> str:
-    """``text`` with control characters, lone surrogates and direction marks written as escapes: safe on a
-    terminal."""
+    """``text`` with control characters, lone surrogates and direction marks written as escapes: safe on a terminal."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
@@ -59,8 +57,7 @@ def _excerpt(span: Span) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding. ``code`` names its page of ``netcompile explain``; ``related`` are other places that
-    matter."""
+    """One finding. ``code`` names its page of ``netcompile explain``; ``related`` are other places that matter."""
 
     code: str
     what: str
@@ -89,8 +86,7 @@ class Diagnostic:
         return "\n".join(out)
 
     def to_json(self) -> dict[str, object]:
-        """Plain data: file, line, column, end_line, end_column (from 1, the end exclusive) are null without
-        a place."""
+        """Plain data: file, line, column, end_line, end_column (from 1, the end exclusive) are null without a place."""
         return {
             "code": self.code,
             "severity": self.severity,
@@ -106,17 +102,11 @@ class Diagnostic:
 
 
 def _place(span: Span | None) -> dict[str, object]:
+    names = ("file", "line", "column", "end_line", "end_column")
     if span is None:
-        return dict.fromkeys(("file", "line", "column", "end_line", "end_column"))
-    line, column = span.source.position(span.start)
-    end_line, end_column = span.source.position(span.end)
-    return {
-        "file": span.source.name,
-        "line": line,
-        "column": column,
-        "end_line": end_line,
-        "end_column": end_column,
-    }
+        return dict.fromkeys(names)
+    position = span.source.position
+    return dict(zip(names, (span.source.name, *position(span.start), *position(span.end)), strict=True))
 
 
 def sorted_by_position(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:

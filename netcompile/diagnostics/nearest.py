@@ -16,7 +16,6 @@ def nearest(word: str, known: Iterable[str], count: int = 1, cutoff: float = 0.6
     >>> nearest("Convolutoin", ["Convolution", "Deconvolution", "Crop"])
     ['Convolution']
     """
-
     lowered: dict[str, list[str]] = {}
     for name in dict.fromkeys(known):
         if len(lowered) < MOST:

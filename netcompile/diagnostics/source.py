@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from dataclasses import dataclass
 
@@ -23,13 +24,7 @@ class Source:
 
     def _table(self) -> list[int]:
         if self._starts is None:
-            starts = [0]
-            find = self.text.find
-            at = find("\n")
-            while at >= 0:
-                starts.append(at + 1)
-                at = find("\n", at + 1)
-            self._starts = starts
+            self._starts = [0, *(end.end() for end in re.finditer("\n", self.text))]
         return self._starts
 
     def position(self, offset: int) -> tuple[int, int]:
@@ -38,6 +33,11 @@ class Source:
         offset = max(0, min(offset, len(self.text)))
         line = bisect_right(table, offset)
         return line, offset - table[line - 1] + 1
+
+    def offset(self, number: int) -> int:
+        """Where a line (from 1) begins. Lines past the end begin there."""
+        table = self._table()
+        return table[number - 1] if number <= len(table) else len(self.text)
 
     def line(self, number: int) -> str:
         """The text of a line (from 1), without its line end; empty outside the text."""

@@ -61,15 +61,10 @@ def build(
     builder = _Builder(options, state_of(net, options))
     layers = select(net, builder.state, builder.problems)
     if not layers and not builder.problems:
-        builder.problems.append(
-            Diagnostic(
-                "no-layers",
-                f"no layer takes part in phase {builder.state.phase}",
-                net.span,
-                why="the file has no layers, or its include and exclude rules leave none",
-                remedy="try the other --phase, or give the --stage that the file asks for",
-            )
-        )
+        what = f"no layer takes part in phase {builder.state.phase}"
+        why = "the file has no layers, or its include and exclude rules leave none"
+        remedy = "try the other --phase, or give the --stage that the file asks for"
+        builder.problems.append(Diagnostic("no-layers", what, net.span, why, remedy))
     chosen = {id(layer) for layer in layers}
     builder.elsewhere = {
         top: layer for layer in reversed(net.all("layer")) if id(layer) not in chosen for top in layer.all("top")
@@ -143,17 +138,9 @@ class _Builder:
         if layer.is_data:
             self.feed(message, layer, tops)
             return
+        params = tuple(self.param(message, i, spec) for i, spec in enumerate(message.all("param")))
         self.nodes.append(
-            Node(
-                name,
-                layer,
-                values,
-                tops,
-                message,
-                tuple(self.param(message, i, spec) for i, spec in enumerate(message.all("param"))),
-                tuple(message.all("loss_weight")),
-                occurrence,
-            )
+            Node(name, layer, values, tops, message, params, tuple(message.all("loss_weight")), occurrence)
         )
 
     def read(self, message: Message) -> Layer | None:
@@ -177,34 +164,22 @@ class _Builder:
                 continue
             if have < least or (most is not None and have > most):
                 wanted = str(least) if least == most else f"{least} or more" if most is None else f"{least} to {most}"
-                plural = "" if wanted == "1" else "s"
-                self.report(
-                    "arity",
-                    f"{message.get('type')} takes {wanted} {kind}{plural}, not {have}",
-                    message,
-                    f"{kind}[{min(most, have - 1)}]" if most is not None and have > most else "",
-                    remedy=f"give layer '{message.get('name')}' {wanted} {kind}{plural}",
-                )
+                wanted += f" {kind}{'' if wanted == '1' else 's'}"
+                what = f"{message.get('type')} takes {wanted}, not {have}"
+                remedy = f"give layer '{message.get('name')}' {wanted}"
+                at = f"{kind}[{min(most, have - 1)}]" if most is not None and have > most else ""
+                self.report("arity", what, message, at, remedy=remedy)
         if layer.arity.equal and bottoms != tops:
-            self.report(
-                "arity",
-                f"{message.get('type')} makes one top per bottom: {bottoms} bottoms, {tops} tops",
-                message,
-                "",
-            )
+            what = f"{message.get('type')} makes one top per bottom: {bottoms} bottoms, {tops} tops"
+            self.report("arity", what, message, "")
         for field_name, have, unit in (
             # a loss that makes its own top makes it before the weights are counted (Net::Init, SetLossWeights)
             ("loss_weight", len(message.all("loss_weight")), max(tops, least_tops) if layer.auto_top else tops),
             ("propagate_down", len(message.all("propagate_down")), bottoms),
         ):
             if have not in (0, unit):
-                self.report(
-                    "arity",
-                    f"{have} {field_name} values for {unit} {'tops' if field_name == 'loss_weight' else 'bottoms'}",
-                    message,
-                    field_name,
-                    why="Caffe wants none, or one for each",
-                )
+                what = f"{have} {field_name} values for {unit} {'tops' if field_name == 'loss_weight' else 'bottoms'}"
+                self.report("arity", what, message, field_name, why="Caffe wants none, or one for each")
 
     # blobs -----------------------------------------------------------------------------------------------------
 
@@ -212,50 +187,46 @@ class _Builder:
         value = self.current.get(blob)
         if value is not None:
             return value
-        name = message.get("name")
+        name, at = message.get("name"), f"bottom[{index}]"
         maker = later.get(blob)
-        if (maker is None or maker is message) and blob in self.elsewhere:
-            self.made_elsewhere(message, index, blob, self.elsewhere[blob])
-        elif maker is not None and maker is not message:
+        if maker is not None and maker is not message:
             self.report(
                 "bottom-order",
                 f"bottom '{blob}' is used before it is produced",
                 message,
-                f"bottom[{index}]",
+                at,
                 why=f"layer '{maker.get('name')}' makes it, at {maker.span}: Caffe runs layers in file order",
                 remedy=f"move layer '{maker.get('name')}' before '{name}'",
             )
+        elif blob in self.elsewhere:
+            other = self.elsewhere[blob]
+            self.report(
+                "unknown-bottom",
+                f"no layer makes bottom '{blob}' of layer '{name}' in phase {self.state.phase}",
+                message,
+                at,
+                why=f"layer '{other.get('name')}' makes it, at {other.span}, and takes no part: {rules_of(other)}",
+                remedy=flags_for(other, self.state) or "give the layer an include rule that fits",
+            )
+            self.absent[id(self.problems[-1])] = blob
         else:
             self.report(
                 "unknown-bottom",
                 f"no layer makes bottom '{blob}' of layer '{name}'",
                 message,
-                f"bottom[{index}]",
+                at,
                 why=f"in phase {self.state.phase} no earlier layer has it among its tops",
                 remedy=did_you_mean(nearest(blob, self.current, 1, 0.8)),
             )
         return None
-
-    def made_elsewhere(self, message: Message, index: int, blob: str, maker: Message) -> None:
-        flags = flags_for(maker, self.state)
-        self.report(
-            "unknown-bottom",
-            f"no layer makes bottom '{blob}' of layer '{message.get('name')}' in phase {self.state.phase}",
-            message,
-            f"bottom[{index}]",
-            why=f"layer '{maker.get('name')}' makes it, at {maker.span}, and takes no part: {rules_of(maker)}",
-            remedy=flags or "give the layer an include rule that fits",
-        )
-        self.absent[id(self.problems[-1])] = blob
 
     def tops(self, message: Message, layer: Layer | None) -> tuple[Value, ...]:
         bottoms = message.all("bottom")
         made = []
         for index, blob in enumerate(message.all("top")):
             old = self.current.get(blob)
-            if old is None:
-                value = Value(blob)
-            elif index < len(bottoms) and bottoms[index] == blob:
+            value = Value(blob) if old is None else Value(blob, old.version + 1)
+            if old is not None and index < len(bottoms) and bottoms[index] == blob:
                 consumer = self.consumed.get(old)
                 if consumer is not None and consumer is not message:
                     self.report(
@@ -267,8 +238,7 @@ class _Builder:
                         why=f"the other consumer stands at {consumer.span}; Caffe splits the blob, and refuses this",
                         remedy=f"give layer '{message.get('name')}' a top of its own",
                     )
-                value = Value(blob, old.version + 1)
-            else:
+            elif old is not None:
                 other = self.writer[blob]
                 self.report(
                     "duplicate-top",
@@ -278,7 +248,6 @@ class _Builder:
                     why=f"layer '{other.get('name')}' makes it already, at {other.span}",
                     remedy="rename one of the tops, or work in place by naming it as the bottom too",
                 )
-                value = Value(blob, old.version + 1)
             self.current[blob] = value
             self.writer[blob] = message
             made.append(value)
@@ -341,15 +310,11 @@ class _Builder:
         return [problem for problem in self.problems if id(problem) not in self.absent or id(problem) in kept]
 
     def finish(self, name: str, place: Span) -> Built:
+        inputs = [entry.value.blob for entry in self.inputs]
         for blob in self.options.shapes:
-            if blob not in {entry.value.blob for entry in self.inputs} and not self.problems:
-                self.problems.append(
-                    Diagnostic(
-                        "unknown-input",
-                        f"--input names '{blob}', which is no input of the net",
-                        why="inputs are: " + (", ".join(entry.value.blob for entry in self.inputs) or "none"),
-                    )
-                )
+            if blob not in inputs and not self.problems:
+                what, why = f"--input names '{blob}', which is no input of the net", ", ".join(inputs) or "none"
+                self.problems.append(Diagnostic("unknown-input", what, why=f"inputs are: {why}"))
         consumed = {bottom for node in self.nodes for bottom in node.bottoms}
         live = {value: None for value in self.current.values() if value not in consumed}
         graph = Graph(

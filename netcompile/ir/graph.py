@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -92,6 +92,11 @@ class Graph:
     def replace(self, **changes: Any) -> Graph:
         return replace(self, **changes)
 
+    def with_inputs(self, shapes: Mapping[Value, tuple[int, ...]]) -> Graph:
+        """The graph with other shapes of these inputs."""
+        inputs = [replace(entry, shape=shapes.get(entry.value, entry.shape)) for entry in self.inputs]
+        return self.replace(inputs=tuple(inputs))
+
     def values(self) -> Iterable[Value]:
         """Every value, in the order in which it comes into being."""
         for entry in self.inputs:
@@ -103,6 +108,7 @@ class Graph:
         return {top: node for node in self.nodes for top in node.tops}
 
     def consumers(self) -> dict[Value, list[Node]]:
+        """The layers that read a value, in order, once for every bottom; no entry for a value that nobody reads."""
         found: dict[Value, list[Node]] = {}
         for node in self.nodes:
             for bottom in node.bottoms:

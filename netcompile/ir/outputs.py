@@ -10,8 +10,7 @@ from netcompile.layers.base import AUTOMATIC
 
 def with_outputs(graph: Graph, place: Span) -> Graph:
     """The graph with outputs where Caffe names none: what a loss without a top makes, or what only layers without tops
-    (Silence, HDF5Output) take. Raises NetError for a net of which nothing comes out, at `place` if no
-    layer is left.
+    (Silence, HDF5Output) take. Raises NetError for a net of which nothing comes out, at `place` if no layer is left.
     """
     if graph.outputs:
         return graph

@@ -29,9 +29,7 @@ def meets(rule: Message, state: State) -> bool:
         return False
     if rule.has("max_level") and state.level > rule.get("max_level"):
         return False
-    if any(stage not in state.stages for stage in rule.all("stage")):
-        return False
-    return all(stage not in state.stages for stage in rule.all("not_stage"))
+    return state.stages.issuperset(rule.all("stage")) and state.stages.isdisjoint(rule.all("not_stage"))
 
 
 def takes_part(layer: Message, state: State) -> bool:
@@ -77,16 +75,9 @@ def select(net: Message, state: State, problems: list[Diagnostic]) -> list[Messa
     chosen = []
     for layer in net.all("layer"):
         if layer.has("include") and layer.has("exclude"):
-            problems.append(
-                Diagnostic(
-                    "include-exclude",
-                    f"layer '{layer.get('name')}' has both include and exclude rules",
-                    layer.name_span_of("exclude"),
-                    why="Caffe takes one kind or the other",
-                    remedy="keep the include rules, or the exclude rules",
-                )
-            )
-            continue
-        if takes_part(layer, state):
+            what = f"layer '{layer.get('name')}' has both include and exclude rules"
+            why, remedy = "Caffe takes one kind or the other", "keep the include rules, or the exclude rules"
+            problems.append(Diagnostic("include-exclude", what, layer.name_span_of("exclude"), why, remedy))
+        elif takes_part(layer, state):
             chosen.append(layer)
     return chosen

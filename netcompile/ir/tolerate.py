@@ -31,20 +31,15 @@ def load_for(source: Source, options_of: Callable[[Message], Options]) -> Upgrad
     try:
         return load_net(source)
     except NetError as error:
-        if not isinstance(error.partial, Upgraded):
+        read = error.partial
+        if not isinstance(read, Upgraded):
             raise
-        net = error.partial.net
-        return tolerated(error, state_of(net, options_of(net)))
+        return _tolerated(error, read, state_of(read.net, options_of(read.net)))
 
 
-def tolerated(error: NetError, state: State) -> Upgraded:
-    """The net of a text all of whose mistakes lie in such layers, with a warning for each. Raises `error` with those
-    that matter, if there are any.
-    """
-    partial = error.partial
-    if not isinstance(partial, Upgraded):
-        raise error
-    layers = partial.net.all("layer")
+def _tolerated(error: NetError, read: Upgraded, state: State) -> Upgraded:
+    """What was read, the mistakes as warnings. Raises NetError where one of them matters."""
+    layers = read.net.all("layer")
     matter, warnings = [], []
     for found in error.diagnostics:
         at = None if found.span is None or found.code not in _OF_FORKS else found.span.start
@@ -55,8 +50,8 @@ def tolerated(error: NetError, state: State) -> Upgraded:
         elif why:
             warnings.append(replace(found, severity="warning", why=why, remedy=""))
     if matter:
-        raise NetError([*matter, *warnings], partial)
-    return Upgraded(partial.net, sorted_by_position([*partial.notes, *warnings]))
+        raise NetError([*matter, *warnings], read)
+    return Upgraded(read.net, sorted_by_position([*read.notes, *warnings]))
 
 
 def _harmless(layer: Message, state: State) -> str | None:

@@ -24,7 +24,8 @@ def resolved(net: Message) -> tuple[Message, list[Diagnostic]]:
         found = layer.get("type") if entry.field.name == "layers" else None
         if isinstance(found, Clash):
             meant, why = _meant(layer, found, net)
-            digits, span = layer.source.text[(at := layer.span_of("type")).start : at.end], layer.span_of("type")
+            span = layer.span_of("type")
+            digits = span.text
             if meant:
                 note = Diagnostic("ambiguous-number", f"type: {digits} is read as {meant}", span, why, severity="note")
                 notes.append(note)
@@ -36,7 +37,7 @@ def resolved(net: Message) -> tuple[Message, list[Diagnostic]]:
         entries.append(entry)
     if problems:
         raise NetError(problems)
-    return Message(net.type, tuple(entries), net.source, net.start, net.head_end, net.end), notes
+    return net.with_entries(entries), notes
 
 
 def _meant(layer: Message, clash: Clash, net: Message) -> tuple[str, str]:

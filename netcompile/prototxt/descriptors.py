@@ -36,8 +36,7 @@ _TYPES = {
 
 @cache
 def pool(forks: bool = True) -> descriptor_pool.DescriptorPool:
-    """A pool with the whole schema. Fork fields whose number is unknown or taken get a number of their
-    own."""
+    """A pool with the whole schema. Fork fields whose number is unknown or taken get a number of their own."""
     file = descriptor_pb2.FileDescriptorProto(name="caffe.proto", package=PACKAGE, syntax="proto2")
     messages: dict[str, Any] = {}
     for name in message_names():
@@ -110,7 +109,6 @@ def message_class(name: str, forks: bool = True) -> Any:
 @cache
 def enum_class(name: str, forks: bool = True) -> Any:
     """protobuf's wrapper of an enum: `.Value("TRAIN")`, `.Name(0)`. Raises KeyError."""
-
     return EnumTypeWrapper(pool(forks).FindEnumTypeByName(f"{PACKAGE}.{name}"))
 
 

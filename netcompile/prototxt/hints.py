@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from netcompile.diagnostics.nearest import did_you_mean, nearest
 from netcompile.diagnostics.text import listed
 from netcompile.prototxt.schema import EnumType, FieldType, MessageType, message_type
-from netcompile.prototxt.upgrade_tables import V1_TYPES
 
 JUNK_WHY = "a net is made of fields: name: value, or name { … }"
 SEPARATOR_WHY = "one ',' or ';' may follow a field, nothing else"
@@ -23,51 +23,37 @@ ODD_SPACES = (
     "\u200b\u202f\u205f\u2060\u3000\ufeff\u0085\u2028\u2029"
 )
 
-# what people write for a field's name, and what they mean
-MISTAKES = {
-    "kernel": "kernel_size",
-    "kernelsize": "kernel_size",
-    "kernal_size": "kernel_size",
-    "ksize": "kernel_size",
-    "filter_size": "kernel_size",
-    "padding": "pad",
-    "strides": "stride",
-    "dilations": "dilation",
-    "rate": "dilation",
-    "groups": "group",
-    "num_group": "group",
-    "bias": "bias_term",
-    "biasterm": "bias_term",
-    "use_bias": "bias_term",
-    "num_outputs": "num_output",
-    "num_out": "num_output",
-    "num_filters": "num_output",
-    "num_filter": "num_output",
-    "output_num": "num_output",
-    "filters": "num_output",
-    "channels_out": "num_output",
-    "bottoms": "bottom",
-    "tops": "top",
-    "input": "bottom",
-    "output": "top",
-    "lr": "lr_mult",
-    "decay": "decay_mult",
-    "dropout": "dropout_ratio",
-    "ratio": "dropout_ratio",
-    "op": "operation",
-    "method": "pool",
-    "epsilon": "eps",
-    "slope": "negative_slope",
-    "conv_param": "convolution_param",
-    "deconvolution_param": "convolution_param",
-    "pool_param": "pooling_param",
-    "fc_param": "inner_product_param",
-    "ip_param": "inner_product_param",
-    "bn_param": "batch_norm_param",
-    "batchnorm_param": "batch_norm_param",
-    "blobs_lr": "param { lr_mult: … }",
-    "weight_decay": "param { decay_mult: … }",
+_TAG = re.compile(r"<(?:/?[A-Za-z][\w:-]*[\s/>]|!--|!DOCTYPE)", re.IGNORECASE)
+
+# what people write for a field's name, by what they mean
+_MISTAKEN_FOR = {
+    "kernel_size": ("kernel", "kernelsize", "kernal_size", "ksize", "filter_size"),
+    "pad": ("padding",),
+    "stride": ("strides",),
+    "dilation": ("dilations", "rate"),
+    "group": ("groups", "num_group"),
+    "bias_term": ("bias", "biasterm", "use_bias"),
+    "num_output": (
+        *("num_outputs", "num_out", "num_filters", "num_filter"),
+        *("output_num", "filters", "channels_out"),
+    ),
+    "bottom": ("bottoms", "input"),
+    "top": ("tops", "output"),
+    "lr_mult": ("lr",),
+    "decay_mult": ("decay",),
+    "dropout_ratio": ("dropout", "ratio"),
+    "operation": ("op",),
+    "pool": ("method",),
+    "eps": ("epsilon",),
+    "negative_slope": ("slope",),
+    "convolution_param": ("conv_param", "deconvolution_param"),
+    "pooling_param": ("pool_param",),
+    "inner_product_param": ("fc_param", "ip_param"),
+    "batch_norm_param": ("bn_param", "batchnorm_param"),
+    "param { lr_mult: … }": ("blobs_lr",),
+    "param { decay_mult: … }": ("weight_decay",),
 }
+MISTAKES = {written: meant for meant, mistakes in _MISTAKEN_FOR.items() for written in mistakes}
 
 
 def wanted(field: FieldType) -> str:
@@ -78,12 +64,9 @@ def wanted(field: FieldType) -> str:
         return f"a {field.enum.split('.')[-1]}"
     return {
         "bool": "true or false",
-        "string": "a string in quotes",
-        "bytes": "a string in quotes",
-        "float": "a number",
-        "double": "a number",
-        "int32": "a whole number",
-        "int64": "a whole number",
+        **dict.fromkeys(("string", "bytes"), "a string in quotes"),
+        **dict.fromkeys(("float", "double"), "a number"),
+        **dict.fromkeys(("int32", "int64"), "a whole number"),
     }.get(field.type, "a number, whole and not negative")
 
 
@@ -141,25 +124,12 @@ def is_web_page(text: str) -> bool:
 
 def is_tag(text: str, at: int) -> bool:
     """Whether an HTML tag stands at ``at``."""
-    return re.compile(r"<(?:/?[A-Za-z][\w:-]*[\s/>]|!--|!DOCTYPE)", re.IGNORECASE).match(text, at) is not None
+    return _TAG.match(text, at) is not None
 
 
 def odd_space(char: str, at: int) -> tuple[str, int, int, str, str]:
     """A finding's parts for a space that is none to protobuf."""
-    from unicodedata import name
 
-    what = f"{name(char, 'a space').lower()} (U+{ord(char):04X}) where only plain spaces may stand"
+    what = f"{unicodedata.name(char, 'a space').lower()} (U+{ord(char):04X}) where only plain spaces may stand"
     why = "text copied from a page often has these"
     return what, at, at + 1, why, "replace all of them in the file by plain spaces"
-
-
-def new_type(old: str) -> str | None:
-    """The type of a `layer` for a V1 name like CONVOLUTION."""
-
-    return V1_TYPES.get(old)
-
-
-def old_type(new: str) -> str | None:
-    """The V1 name for a type of a `layer`, like Convolution."""
-
-    return next((f"type: {old}" for old, name in V1_TYPES.items() if name.lower() == new.lower()), None)

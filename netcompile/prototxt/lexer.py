@@ -58,8 +58,7 @@ class BadEscape(ValueError):
 def unescape(text: str) -> bytes:
     """The bytes of a string literal's inside. ``\\u`` gives UTF-8; two ``\\u`` surrogates give one character.
 
-    Lone surrogates U+DC80..U+DCFF of ``text`` (undecodable bytes of the file) give back their byte.
-    Raises BadEscape.
+    Lone surrogates U+DC80..U+DCFF of ``text`` (undecodable bytes of the file) give back their byte. Raises BadEscape.
     """
     out = bytearray()
     at = 0

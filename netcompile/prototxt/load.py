@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import re
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse, sorted_by_position
 from netcompile.diagnostics.source import Source, Span
 from netcompile.prototxt.message import Message
-from netcompile.prototxt.parser import parse
+from netcompile.prototxt.parser import parse, without_collector
 from netcompile.prototxt.recognise import recognised
 from netcompile.prototxt.upgrade import Upgraded, upgrade
 
@@ -34,13 +33,8 @@ def load_net(source: Source) -> Upgraded:
         refuse("empty-file", what, here, "a net has layers", 'layer { name: "…" type: "…" }')
     if not (net.has("layer") or net.has("layers") or net.has("input")):
         refuse("no-layers", "a net without layers", here, "", 'layer { name: "…" type: "…" }')
-    collecting = gc.isenabled()
-    gc.disable()  # as in parse: many objects, no cycles
-    try:
+    with without_collector():
         result = upgrade(net)
-    finally:
-        if collecting:
-            gc.enable()
     odd = re.search("[\udc80-\udcff]", source.text) if not source.text.isascii() else None
     if odd is None:
         return result

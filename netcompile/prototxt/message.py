@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from netcompile.diagnostics.source import Source, Span
 from netcompile.prototxt.schema import INTEGER_BOUNDS, FieldType, MessageType, enum_type, float32, message_type
 
 NOWHERE = Source("", "<made>")
+_PYTHON_TYPES = {"bool": bool, "string": str, "bytes": bytes}
 
 
 def float_text(x: float, double: bool = False) -> str:
-    """The shortest decimal text that reads back as the same float32 (or double), in Python's form: "0.75",
-    "1e-05"."""
+    """The shortest decimal text that reads back as the same float32 (or double), in Python's form: "0.75", "1e-05"."""
     if double or x != x or x in (float("inf"), float("-inf")):
         return repr(float(x))
     for digits in range(1, 10):
@@ -23,31 +24,19 @@ def float_text(x: float, double: bool = False) -> str:
     return repr(float(x))
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Entry:
-    """One field as set once: its value, and where its name and its value stand (offsets; -1 where made, not
-    read).
+    """One field as set once: its value, and where its name and its value stand (offsets; -1 where made, not read).
 
-    ``value``: int, float (rounded to float32 for float fields), bool, str, bytes, an enum's name as str, or
-    Message.
+    ``value``: int, float (rounded to float32 for float fields), bool, str, bytes, an enum's name as str, or Message.
     """
 
-    __slots__ = ("field", "name_end", "name_start", "value", "value_end", "value_start")
-
-    def __init__(
-        self,
-        field: FieldType,
-        value: Any,
-        name_start: int = -1,
-        name_end: int = -1,
-        value_start: int = -1,
-        value_end: int = -1,
-    ) -> None:
-        self.field = field
-        self.value = value
-        self.name_start = name_start
-        self.name_end = name_end
-        self.value_start = value_start
-        self.value_end = value_end
+    field: FieldType
+    value: Any
+    name_start: int = -1
+    name_end: int = -1
+    value_start: int = -1
+    value_end: int = -1
 
     def __repr__(self) -> str:
         return f"{self.field.name}={self.value!r}"
@@ -57,32 +46,21 @@ class Entry:
         return Entry(field, value, self.name_start, self.name_end, self.value_start, self.value_end)
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Message:
     """A message: its entries in the order of the text. Never changed once made.
 
-    ``start``, ``head_end``, ``end``: offsets in ``source`` of its name, the name's end, and its closing
-    brace's end;
+    ``start``, ``head_end``, ``end``: offsets in ``source`` of its name, the name's end, and its closing brace's end;
     -1 where the message was made and not read.
     """
 
-    __slots__ = ("_index", "end", "entries", "head_end", "source", "start", "type")
-
-    def __init__(
-        self,
-        type: MessageType,
-        entries: tuple[Entry, ...],
-        source: Source = NOWHERE,
-        start: int = -1,
-        head_end: int = -1,
-        end: int = -1,
-    ) -> None:
-        self.type = type
-        self.entries = entries
-        self.source = source
-        self.start = start
-        self.head_end = head_end
-        self.end = end
-        self._index: dict[str, list[Entry]] | None = None
+    type: MessageType
+    entries: tuple[Entry, ...]
+    source: Source = NOWHERE
+    start: int = -1
+    head_end: int = -1
+    end: int = -1
+    _index: dict[str, list[Entry]] | None = field(default=None, init=False)
 
     @staticmethod
     def make(type_name: str, span: Span | None = None, **fields: Any) -> Message:
@@ -102,24 +80,18 @@ class Message:
         if index is None:
             index = self._index = {}
             for entry in self.entries:
-                name = entry.field.name
-                if name in index:
-                    index[name].append(entry)
-                else:
-                    index[name] = [entry]
+                index.setdefault(entry.field.name, []).append(entry)
         return index
 
     def has(self, name: str) -> bool:
-        """Whether the field is set, be it to its default. Raises KeyError for a name the type does not
-        have."""
+        """Whether the field is set, be it to its default. Raises KeyError for a name the type does not have."""
         if name in (self._index or self._by_name()):
             return True
         self.type.fields[name]
         return False
 
     def get(self, name: str) -> Any:
-        """The field's value, or its default; an empty Message for an unset message; a tuple for a repeated
-        field.
+        """The field's value, or its default; an empty Message for an unset message; a tuple for a repeated field.
 
         Raises KeyError for a name the type does not have.
         """
@@ -130,7 +102,7 @@ class Message:
         if entries:
             return entries[-1].value
         if field.message is not None:
-            return Message(message_type(field.message), (), self.source, self.start, self.head_end, self.end)
+            return self.with_entries((), message_type(field.message))
         return field.default
 
     def all(self, name: str) -> tuple[Any, ...]:
@@ -142,8 +114,7 @@ class Message:
         return tuple([e.value for e in entries])
 
     def entry(self, name: str, index: int = 0) -> Entry | None:
-        """The ``index``-th setting of a field, None where there is none. Raises KeyError for an unknown
-        name."""
+        """The ``index``-th setting of a field, None where there is none. Raises KeyError for an unknown name."""
         entries = self._by_name().get(name)
         if entries is None:
             self.type.fields[name]
@@ -177,8 +148,7 @@ class Message:
         return Span(self.source, entry.name_start, entry.name_end)
 
     def replace(self, **fields: Any) -> Message:
-        """A copy with these fields set anew; None or an empty list clears one. The rest keeps order and
-        places.
+        """A copy with these fields set anew; None or an empty list clears one. The rest keeps order and places.
 
         A field that is set already keeps its position among the others. Raises as ``make`` does.
         """
@@ -195,7 +165,11 @@ class Message:
                 out += new.pop(entry.field.name)
         for made in new.values():
             out += made
-        return Message(self.type, tuple(out), self.source, self.start, self.head_end, self.end)
+        return self.with_entries(out)
+
+    def with_entries(self, entries: Iterable[Entry], kind: MessageType | None = None) -> Message:
+        """A message of these entries, of the same type or of `kind`, in the same place."""
+        return Message(kind or self.type, tuple(entries), self.source, self.start, self.head_end, self.end)
 
     def _values(self) -> dict[str, Any]:
         fields = self.type.fields
@@ -205,8 +179,7 @@ class Message:
         }
 
     def __eq__(self, other: object) -> bool:
-        """Same type and same set values, as protobuf compares: places and the order of different fields do
-        not count.
+        """Same type and same set values, as protobuf compares: places and the order of different fields do not count.
 
         A field set to its default differs from an unset one. NaN equals NaN.
         """
@@ -262,14 +235,8 @@ def _fitting(kind: MessageType, field: FieldType, value: Any, span: Span | None)
             if value not in enum_type(field.enum).numbers:
                 raise ValueError(f"{where}: {value!r} is no value of {field.enum}")
             return value
-    elif field.type == "bool":
-        if isinstance(value, bool):
-            return value
-    elif field.type == "string":
-        if isinstance(value, str):
-            return value
-    elif field.type == "bytes":
-        if isinstance(value, bytes):
+    elif field.type in _PYTHON_TYPES:
+        if isinstance(value, _PYTHON_TYPES[field.type]):
             return value
     elif isinstance(value, bool):
         pass

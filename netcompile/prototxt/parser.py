@@ -1,5 +1,4 @@
-"""Text to messages, with the place of every name and value: protobuf's text format as Caffe's C++ parser
-reads it.
+"""Text to messages, with the place of every name and value: protobuf's text format as Caffe's C++ parser reads it.
 
 ``parse`` goes one match of ``lexer.FIELD`` per field. What that pattern or its checks do not accept is left to
 ``recovery.Careful``, which reads token by token, accepts whatever else the format allows, reports what it does not,
@@ -9,6 +8,8 @@ and goes on behind it. Nothing recurses, so depth costs no stack.
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from netcompile.diagnostics.diagnostic import NetError
@@ -20,35 +21,33 @@ from netcompile.prototxt.schema import INTEGER_BOUNDS, enum_type, float32, messa
 from netcompile.prototxt.structure import Frame, Stop
 
 
-def parse(source: Source, root: str = "NetParameter", *, forks: bool = True) -> Message:
-    """The message of type ``root`` that a text writes down.
-
-    ``forks=False`` refuses the fields and enum values that only forks of Caffe know.
-    Raises NetError with every mistake found; KeyError for an unknown ``root``.
-    """
-    return _parsed(source, root, forks, fast=True)
-
-
-def parse_carefully(source: Source, root: str = "NetParameter", *, forks: bool = True) -> Message:
-    """``parse`` without the short way, for tests: both must agree on every text."""
-    return _parsed(source, root, forks, fast=False)
-
-
-def _parsed(source: Source, root: str, forks: bool, fast: bool) -> Message:
-    careful = Careful(source, message_type(root), forks)
-    # Nothing here makes cycles, and the collector would walk the growing tree again and again: half of the
-    # time.
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """While messages are made: they hold no cycles, and the collector would walk the growing tree again and again."""
     collecting = gc.isenabled()
     gc.disable()
     try:
-        if not careful.found:
-            _read(careful, fast)
-        whole = True
-    except Stop:
-        whole = False
+        yield
     finally:
         if collecting:
             gc.enable()
+
+
+def parse(source: Source, root: str = "NetParameter", *, forks: bool = True, fast: bool = True) -> Message:
+    """The message of type ``root`` that a text writes down.
+
+    ``forks=False`` refuses the fields and enum values that only forks of Caffe know. ``fast=False`` reads every field
+    token by token, to the same result: tests compare both. Raises NetError with every mistake found; KeyError for an
+    unknown ``root``.
+    """
+    careful = Careful(source, message_type(root), forks)
+    whole = True
+    try:
+        if not careful.found:
+            with without_collector():
+                _read(careful, fast)
+    except Stop:
+        whole = False
     read = Message(message_type(root), tuple(careful.frame.entries), source, 0, 0, len(source.text))
     if careful.found:
         raise NetError(careful.found, read if whole and careful.frame.parent is None else None)
@@ -56,8 +55,7 @@ def _parsed(source: Source, root: str, forks: bool, fast: bool) -> Message:
 
 
 def _read(careful: Careful, fast: bool) -> None:
-    """Reads the whole text into ``careful.frame``. ``fast=False`` takes the careful way for everything
-    (tests do)."""
+    """Reads the whole text into ``careful.frame``. ``fast=False`` takes the careful way for everything."""
     match_field = FIELD.match
     text = careful.source.text
     source = careful.source
@@ -120,9 +118,8 @@ def _read(careful: Careful, fast: bool) -> None:
                         start, head_end = match.span(1)
                         if not field.repeated:
                             seen.add(name)
-                        careful.frame = frame = Frame(
-                            message_type(field.message or ""), field, frame, start, head_end, match.start(5)
-                        )
+                        kind_of = message_type(field.message or "")
+                        careful.frame = frame = Frame(kind_of, field, frame, start, head_end, match.start(5))
                         fields, entries, seen = frame.fields, frame.entries, frame.seen
                         at = match.end(5)
                         continue

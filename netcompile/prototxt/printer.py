@@ -11,8 +11,7 @@ _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
 def to_text(message: Message) -> str:
     """The message in protobuf's text format: a field a line in the message's order, two spaces per level.
 
-    Floats are the shortest decimals that read back as the same float32. Text that is printable stays as it
-    is.
+    Floats are the shortest decimals that read back as the same float32. Text that is printable stays as it is.
     """
     out: list[str] = []
     stack = [(iter(message.entries), "")]
@@ -45,8 +44,7 @@ def value_text(field: FieldType, value: object) -> str:
 
 
 def quoted(value: str | bytes) -> str:
-    """A string literal. Bytes beyond ASCII become octal escapes, unprintable characters their UTF-8 bytes'
-    escapes."""
+    """A string literal. Bytes beyond ASCII become octal escapes, unprintable characters their UTF-8 bytes' escapes."""
     out = []
     for char in value if isinstance(value, str) else value.decode("latin-1"):
         if char in _ESCAPES:

@@ -1,5 +1,4 @@
-"""Files given by mistake: binary ones, solvers, label maps, pointers to files; each refused by its own
-message."""
+"""Files given by mistake: binary ones, solvers, label maps, pointers to files; each refused by its own message."""
 
 from __future__ import annotations
 
@@ -40,8 +39,7 @@ def decode_source(data: bytes, name: str = "<bytes>") -> Source:
 
 
 def looks_like_caffemodel(data: bytes) -> bool:
-    """Whether bytes begin as a binary NetParameter does: a name (field 1) and then layers, or layers at
-    once."""
+    """Whether bytes begin as a binary NetParameter does: a name (field 1) and then layers, or layers at once."""
     if len(data) < 4:
         return False
     at = 0

@@ -32,11 +32,11 @@ class Careful(Structure):
             what, place = "this is a web page, not a net", Span(source, 0, 1)
             self.found.append(Diagnostic("web-page", what, place, hints.WEB_WHY, hints.WEB_FIX))
 
-    def _junk(self, code: str, what: str, start: int, end: int, why: str = "", remedy: str = "") -> int:
+    def _junk(self, what: str, start: int, end: int, why: str, remedy: str) -> int:
         """Reports text that makes no sense, once for a run of it; the offset behind it."""
         between = self.text[self.junk_end : start] if self.junk_end >= 0 else "x"
         if between.strip():
-            self.report(code, what, start, end, why, remedy)
+            self.report("unexpected-text", what, start, end, why, remedy)
         self.junk_end = end
         return end
 
@@ -98,12 +98,10 @@ class Careful(Structure):
         if char == "[":
             return self._list(name, field, start, end, at)
         if field is not None and field.message is not None:
-            what = f"{name} wants a block in braces"
-            value, stop = self.scalars.read(None, name, at, frame.fields)
+            _, stop = self.scalars.read(None, name, at, frame.fields)
             if stop > at:
+                what = f"{name} wants a block in braces"
                 self.report("wrong-type", what, at, stop, f"it is a {field.message}", f"{name} {{ … }}")
-            elif value is not None:
-                self.report("missing-value", what, end, end, f"it is a {field.message}", f"{name} {{ … }}")
             return stop if stop > at else max(end, self.back(at))
         value, stop = self.scalars.read(field, name, at, frame.fields)
         if value is not None and field is not None:
@@ -118,24 +116,15 @@ class Careful(Structure):
             if self.frame.type is None and same_line and text[at] in "\"'-0123456789":
                 self.report("missing-colon", f"':' missing after '{name}'", end, end, "", f"{name}: …")
                 return self.scalars.read(None, name, at, {})[1]
-            return self._junk(
-                "unexpected-text",
+            what, remedy = (
                 f"'{name}' is followed by neither ':' nor '{{'",
-                start,
-                end,
-                hints.JUNK_WHY,
                 "remove it, or put # before it to make it a comment",
             )
+            return self._junk(what, start, end, hints.JUNK_WHY, remedy)
         self.junk_end = -1
         if field.message is not None:
-            self.report(
-                "missing-brace",
-                f"'{{' missing after '{name}'",
-                end,
-                end,
-                f"{name} is a block",
-                f"{name} {{ … }}",
-            )
+            what = f"'{{' missing after '{name}'"
+            self.report("missing-brace", what, end, end, f"{name} is a block", f"{name} {{ … }}")
             word = WORD.match(text, at)
             if word is not None and word[0] in message_type(field.message).fields:
                 if not field.repeated:
@@ -164,9 +153,9 @@ class Careful(Structure):
             why = f"it belongs into a {layer.field.name}, and the one above is closed already"
             self.report("outside-layer", f"{name} stands outside of any layer", start, end, why, "", closed)
             frame.entries.pop()
-            opened = self.open(layer.field, layer.name_start, layer.name_end, layer.value_start, "}")
-            opened.entries = list(layer.value.entries)
-            opened.seen = {e.field.name for e in opened.entries if not e.field.repeated}
+            self.open(layer.field, layer.name_start, layer.name_end, layer.value_start, "}")
+            self.frame.entries = list(layer.value.entries)
+            self.frame.seen = {e.field.name for e in layer.value.entries if not e.field.repeated}
             return
         if self.junk_end >= 0 and "\n" not in self.text[self.junk_end : start]:
             self.junk_end = end
@@ -205,8 +194,7 @@ class Careful(Structure):
                 what = f"{name} wants {hints.wanted(field)}, not a block"
                 self.report("wrong-type", what, at, at + 1, "", f"{name}: [{hints.example(field)}]")
                 field = None
-            self.open(field, start, end, at, CLOSER[text[at]]).listed = True
-            self.frame.simple = False
+            self.open(field, start, end, at, CLOSER[text[at]], listed=True)
             return at + 1
         while at < len(text):
             value, stop = self.scalars.read(field, name, at, frame.fields, in_list=True)
@@ -283,9 +271,9 @@ class Careful(Structure):
         if value is not None:
             shown = text[at : value.end()]
             what = f"{shown} without a name before it"
-            return self._junk("unexpected-text", what, at, value.end(), "", f"name: {shown}")
+            return self._junk(what, at, value.end(), "", f"name: {shown}")
         end = at + 1
         while end < len(text) and not text[end].isspace() and text[end] not in "{}<>[]\"'#" and not text[end].isalnum():
             end += 1
         shown = text[at:end]
-        return self._junk("unexpected-text", f"unexpected '{shown}'", at, end, hints.JUNK_WHY, "remove it")
+        return self._junk(f"unexpected '{shown}'", at, end, hints.JUNK_WHY, "remove it")

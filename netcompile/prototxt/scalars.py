@@ -19,6 +19,7 @@ from netcompile.prototxt.lexer import (
     unescape,
 )
 from netcompile.prototxt.schema import INTEGER_BOUNDS, V1_TYPE, Clash, FieldType, enum_type, float32
+from netcompile.prototxt.upgrade_tables import v1_type, v2_type
 
 Report = Callable[..., None]
 DIGITS = 100  # of a decimal integer that are read
@@ -125,15 +126,9 @@ class Scalars:
                 line = text.find("\n", at)
                 end = len(text) if line < 0 else line
                 end = at + len(text[at:end].rstrip())
-                quote = text[at]
-                self.report(
-                    "unclosed-string",
-                    "a string that does not end on its line",
-                    at,
-                    end,
-                    "a string ends before its line does; a newline in it is written \\n",
-                    f"{quote} at its end",
-                )
+                what = "a string that does not end on its line"
+                why = "a string ends before its line does; a newline in it is written \\n"
+                self.report("unclosed-string", what, at, end, why, f"{text[at]} at its end")
                 return None, end
             end = match.end()
             inside = match[0][1:-1]
@@ -161,9 +156,10 @@ class Scalars:
         inside = data.decode("utf-8", "replace")
         if field.enum is not None and inside in enum_type(field.enum).numbers:
             self._wrong(field, start, end, "names of values stand without quotes", f"{name}: {inside}")
-        elif field.enum == "V1LayerParameter.LayerType":
+        elif field.enum == V1_TYPE:
             why = "a `layers` block wants the old names of types; types in quotes belong to `layer`"
-            self._wrong(field, start, end, why, hints.old_type(inside) or "layer { … } instead of layers { … }")
+            old = v1_type(inside)
+            self._wrong(field, start, end, why, f"type: {old}" if old else "layer { … } instead of layers { … }")
         elif inside in BOOLS and field.type == "bool":
             self._wrong(field, start, end, "", f"{name}: {inside}")
         else:
@@ -254,16 +250,8 @@ class Scalars:
         elif kind == "bool":
             if word in BOOLS:
                 return BOOLS[word]
-            guess = {
-                "true": "true",
-                "yes": "true",
-                "on": "true",
-                "false": "false",
-                "no": "false",
-                "off": "false",
-            }
-            meant = guess.get(word.lower())
-            self._wrong(field, start, end, "", f"{name}: {meant}" if meant else "")
+            meant = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(word.lower(), word.lower())
+            self._wrong(field, start, end, "", f"{name}: {meant}" if meant in ("true", "false") else "")
             return None
         elif kind == "enum":
             enum = enum_type(field.enum or "")
@@ -274,7 +262,7 @@ class Scalars:
             return None
         elif kind in ("string", "bytes"):
             what = f"{name} wants a string in quotes, not {word}"
-            fixed = (hints.new_type(word) or word) if name == "type" else word
+            fixed = v2_type(word) or word if name == "type" and word in enum_type(V1_TYPE).numbers else word
             self.report("missing-quotes", what, start, end, "", f'{name}: "{fixed}"')
             return None
         self._wrong(field, start, end)

@@ -52,8 +52,7 @@ class EnumType:
 
 @dataclass(frozen=True, slots=True)
 class MessageType:
-    """A message type: its fields by name, in the schema's order; ``required`` are the names of required
-    ones."""
+    """A message type: its fields by name, in the schema's order; ``required`` are the names of required ones."""
 
     name: str
     fields: dict[str, FieldType]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from netcompile.diagnostics.diagnostic import Diagnostic
@@ -20,38 +21,26 @@ class Stop(Exception):
     """Reading on makes no sense."""
 
 
+@dataclass(slots=True, eq=False)
 class Frame:
     """A message being read. ``type`` None: a block of an unknown field, in which everything is accepted."""
 
-    __slots__ = (
-        "closer", "entries", "field", "fields", "head_end", "listed", "opened", "parent", "seen", "simple",
-        "start", "type",
-    )  # fmt: skip
+    type: Any  # a MessageType; None only in the careful way
+    field: Any
+    parent: Frame | None
+    start: int
+    head_end: int
+    opened: int
+    closer: str = "}"
+    listed: bool = False  # one of several in a list, [{ … }, { … }]
+    fields: dict[str, FieldType] = field(init=False)
+    entries: list[Entry] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+    simple: bool = field(init=False)  # whether a plain "}" may end it without a further look
 
-    def __init__(
-        self,
-        type: MessageType | None,
-        field: FieldType | None,
-        parent: Frame | None,
-        start: int,
-        head_end: int,
-        opened: int,
-        closer: str = "}",
-        listed: bool = False,
-    ) -> None:
-        self.type: Any = type  # None only in the careful way
-        self.fields: dict[str, FieldType] = type.fields if type is not None else {}
-        self.entries: list[Entry] = []
-        self.seen: set[str] = set()
-        self.field: Any = field
-        self.parent = parent
-        self.start = start
-        self.head_end = head_end
-        self.opened = opened
-        self.closer = closer
-        self.listed = listed
-        # whether a plain "}" may end it without a further look
-        self.simple = closer == "}" and not listed and type is not None and not type.required
+    def __post_init__(self) -> None:
+        self.fields = self.type.fields if self.type is not None else {}
+        self.simple = self.closer == "}" and not self.listed and self.type is not None and not self.type.required
 
 
 class Structure:
@@ -77,8 +66,7 @@ class Structure:
         remedy: str = "",
         related: tuple[tuple[int, int, str], ...] = (),
     ) -> None:
-        """Keeps a finding at [start, end). Raises Stop when there are too many, or when what follows is no
-        net."""
+        """Keeps a finding at [start, end). Raises Stop when there are too many, or when what follows is no net."""
         places = tuple((Span(self.source, a, b), text) for a, b, text in related)
         self.found.append(Diagnostic(code, what, Span(self.source, start, end), why, remedy, related=places))
         if code == "web-page":
@@ -103,10 +91,11 @@ class Structure:
                 self.report("odd-space", *hints.odd_space(text[at], at))
             at += 1
 
-    def open(self, field: FieldType | None, start: int, end: int, opened: int, closer: str) -> Frame:
+    def open(
+        self, field: FieldType | None, start: int, end: int, opened: int, closer: str, listed: bool = False
+    ) -> None:
         kind = message_type(field.message) if field is not None and field.message else None
-        self.frame = Frame(kind, field if kind else None, self.frame, start, end, opened, closer)
-        return self.frame
+        self.frame = Frame(kind, field if kind else None, self.frame, start, end, opened, closer, listed)
 
     def pop(self, end: int) -> None:
         """Ends the open message at ``end``."""
@@ -156,8 +145,7 @@ class Structure:
         if self.text[at : at + 1] == ",":
             at = self.skip(at + 1)
             if self.text[at : at + 1] in ("{", "<"):
-                self.open(frame.field, begin, end, at, CLOSER[self.text[at]]).listed = True
-                self.frame.simple = False
+                self.open(frame.field, begin, end, at, CLOSER[self.text[at]], listed=True)
                 return at + 1
         return self.unclosed_list(frame.opened, at)
 
@@ -174,8 +162,7 @@ class Structure:
     def reopen(self, name: str, start: int) -> bool:
         """Whether a layer that begins within another block does so because the braces above are not closed.
 
-        It does when it is the first on its line and stands no deeper than the layer around it.
-        Closes them then.
+        It does when it is the first on its line and stands no deeper than the layer around it. Closes them then.
         """
         frames: list[Frame] = []
         above: Frame | None = self.frame
@@ -187,13 +174,18 @@ class Structure:
         column = self.source.position(start)[1]
         if self.text[start - column + 1 : start].strip() or column > self.source.position(frames[-1].start)[1]:
             return False
-        related = tuple((f.opened, f.opened + 1, "opened here, not closed") for f in frames)
-        many = "unclosed brace" if len(frames) == 1 else f"{len(frames)} unclosed braces"
-        at = self.back(start)
-        self.report("unclosed-brace", many, at, at, f"the next {name} begins below", "}" * len(frames), related)
+        at = self._unclosed(frames, start, f"the next {name} begins below")
         while self.frame is not above:
             self.pop(at)
         return True
+
+    def _unclosed(self, frames: list[Frame], at: int, why: str) -> int:
+        """Reports messages whose braces are not closed before `at`; the end of the last token there."""
+        related = tuple((f.opened, f.opened + 1, "opened here, not closed") for f in frames)
+        many = "unclosed brace" if len(frames) == 1 else f"{len(frames)} unclosed braces"
+        at = self.back(at)
+        self.report("unclosed-brace", many, at, at, why, "}" * len(frames), related)
+        return at
 
     def finish(self, at: int) -> None:
         """The end of the text."""
@@ -203,7 +195,4 @@ class Structure:
             frames.append(above)
             above = above.parent
         if frames:
-            related = tuple((f.opened, f.opened + 1, "opened here, not closed") for f in frames)
-            many = "unclosed brace" if len(frames) == 1 else f"{len(frames)} unclosed braces"
-            at = self.back(at)
-            self.report("unclosed-brace", many, at, at, "the text ends here", "}" * len(frames), related)
+            self._unclosed(frames, at, "the text ends here")

@@ -7,20 +7,13 @@ place in the text that it came from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse, sorted_by_position
+from netcompile.diagnostics.diagnostic import Diagnostic, refuse, sorted_by_position
 from netcompile.prototxt.clashes import resolved
 from netcompile.prototxt.message import Entry, Message
 from netcompile.prototxt.schema import FieldType, message_type
-from netcompile.prototxt.upgrade_tables import (
-    DATA_BLOCKS,
-    FORK_TYPES,
-    PARAM_LISTS,
-    TRANSFORM_FIELDS,
-    V1_TYPES,
-)
+from netcompile.prototxt.upgrade_tables import DATA_BLOCKS, PARAM_LISTS, TRANSFORM_FIELDS, v2_type
 from netcompile.prototxt.upgrade_v0 import upgrade_v0
 
 OLD_INPUTS = ("input", "input_shape", "input_dim")
@@ -55,10 +48,6 @@ def upgrade(net: Message) -> Upgraded:
     return Upgraded(net, sorted_by_position([*notes, *more, *inputs, *norms]))
 
 
-def _with(net: Message, entries: Iterable[Entry]) -> Message:
-    return Message(net.type, tuple(entries), net.source, net.start, net.head_end, net.end)
-
-
 def _upgrade_v1(net: Message) -> tuple[Message, list[Diagnostic]]:
     count = len(net.all("layers"))
     if not count:
@@ -74,7 +63,7 @@ def _upgrade_v1(net: Message) -> tuple[Message, list[Diagnostic]]:
         out.append(entry)
     what = f"{count} layer{'s' * (count > 1)} in the V1 form (layers), read as V2 (layer)"
     notes.insert(0, Diagnostic("upgraded-v1", what, net.name_span_of("layers"), severity="note"))
-    return _with(net, out), notes
+    return net.with_entries(out), notes
 
 
 def _transformed(layer: Message) -> Message:
@@ -88,7 +77,7 @@ def _transformed(layer: Message) -> Message:
         return layer
     target = message_type("TransformationParameter")
     moved = [e.moved(target.fields[e.field.name], e.value) for e in block.entries if e.field.name in TRANSFORM_FIELDS]
-    kept = _with(block, (e for e in block.entries if e.field.name not in TRANSFORM_FIELDS))
+    kept = block.with_entries(e for e in block.entries if e.field.name not in TRANSFORM_FIELDS)
     old = layer.entry("transform_param")
     names = {e.field.name for e in moved}
     entries = []
@@ -97,14 +86,13 @@ def _transformed(layer: Message) -> Message:
             entries.append(entry.moved(entry.field, kept))
         elif entry.field.name == "transform_param":
             both = [*(e for e in entry.value.entries if e.field.name not in names), *moved]
-            entries.append(entry.moved(entry.field, _with(entry.value, both)))
+            entries.append(entry.moved(entry.field, entry.value.with_entries(both)))
         else:
             entries.append(entry)
     if old is None:
-        made = Message(target, tuple(moved), block.source, block.start, block.head_end, block.end)
-        entries.append(Entry(layer.type.fields["transform_param"], made, block.start, block.head_end))
-        entries[-1].value_start, entries[-1].value_end = block.start, block.end
-    return _with(layer, entries)
+        place = (block.start, block.head_end, block.start, block.end)
+        entries.append(Entry(layer.type.fields["transform_param"], block.with_entries(moved, target), *place))
+    return layer.with_entries(entries)
 
 
 def _v1_layer(layer: Message, order: dict[str, int], notes: list[Diagnostic]) -> Message:
@@ -116,9 +104,8 @@ def _v1_layer(layer: Message, order: dict[str, int], notes: list[Diagnostic]) ->
     for entry in layer.entries:
         name = entry.field.name
         if name == "type":
-            old = entry.value
-            if old != "NONE":
-                out.append(entry.moved(fields["type"], V1_TYPES.get(old) or FORK_TYPES.get(old) or _camel(old)))
+            if entry.value != "NONE":
+                out.append(entry.moved(fields["type"], v2_type(entry.value)))
         elif name in PARAM_LISTS:
             index = counts[name]
             counts[name] += 1
@@ -138,16 +125,11 @@ def _v1_layer(layer: Message, order: dict[str, int], notes: list[Diagnostic]) ->
             first = members[0]
             made.start, made.head_end, made.end = first.name_start, first.name_end, first.value_end
     out.sort(key=lambda e: order[e.field.name])
-    return Message(message_type("LayerParameter"), tuple(out), layer.source, layer.start, layer.head_end, layer.end)
+    return layer.with_entries(out, message_type("LayerParameter"))
 
 
 def _same_kind(old: FieldType, new: FieldType) -> bool:
     return (old.type, old.message, old.enum, old.repeated) == (new.type, new.message, new.enum, new.repeated)
-
-
-def _camel(name: str) -> str:
-    """FOO_BAR as FooBar: what a fork's type most likely became."""
-    return "".join(part.capitalize() for part in name.split("_"))
 
 
 def _upgrade_inputs(net: Message) -> tuple[Message, list[Diagnostic]]:
@@ -163,36 +145,23 @@ def _upgrade_inputs(net: Message) -> tuple[Message, list[Diagnostic]]:
         fed = _fed(net)
         names = [e for e in names if e.value not in fed]
     if not names:
-        return _with(net, (e for e in net.entries if e.field.name not in OLD_INPUTS)), []
+        return net.with_entries(e for e in net.entries if e.field.name not in OLD_INPUTS), []
     layer, inputs = message_type("LayerParameter"), message_type("InputParameter")
     source = net.source
-    found = []
     if shapes:
-        if len(shapes) < len(names):
-            found.append(_count(net, "input_shape", len(shapes), len(names), len(names)))
-    elif dims and len(dims) < 4 * len(names):
-        found.append(_count(net, "input_dim", len(dims), len(names), 4 * len(names)))
-    if found:
-        raise NetError(found)
-    if shapes:
+        _check_count(net, "input_shape", len(shapes), len(names), len(names))
         given = [e.moved(inputs.fields["shape"], e.value) for e in shapes[: len(names)]]
     else:
         given = []
         shape = message_type("BlobShape")
+        if dims:
+            _check_count(net, "input_dim", len(dims), len(names), 4 * len(names))
         for i in range(0, 4 * len(names) if dims else 0, 4):
             four = [e.moved(shape.fields["dim"], e.value) for e in dims[i : i + 4]]
             first, last = four[0], four[-1]
             made = Message(shape, tuple(four), source, first.name_start, first.name_end, last.value_end)
-            given.append(
-                Entry(
-                    inputs.fields["shape"],
-                    made,
-                    first.name_start,
-                    first.name_end,
-                    first.name_start,
-                    last.value_end,
-                )
-            )
+            place = (first.name_start, first.name_end, first.name_start, last.value_end)
+            given.append(Entry(inputs.fields["shape"], made, *place))
     head = names[0]
     place = (head.name_start, head.name_end, head.name_start, head.value_end)
     entries = [Entry(layer.fields["name"], "input", *place), Entry(layer.fields["type"], "Input", *place)]
@@ -213,7 +182,7 @@ def _upgrade_inputs(net: Message) -> tuple[Message, list[Diagnostic]]:
         what = f"{surplus[0].field.name} for more inputs than there are"
         span = source.span(surplus[0].name_start, surplus[0].value_end)
         notes.append(Diagnostic("input-count", what, span, "Caffe ignores it", severity="warning"))
-    return _with(net, rest), notes
+    return net.with_entries(rest), notes
 
 
 def _fed(net: Message) -> set[str]:
@@ -223,15 +192,17 @@ def _fed(net: Message) -> set[str]:
     return {top for layer in always for top in layer.all("top")}
 
 
-def _count(net: Message, name: str, given: int, inputs: int, wanted: int) -> Diagnostic:
+def _check_count(net: Message, name: str, given: int, inputs: int, wanted: int) -> None:
+    """Raises NetError for fewer values of a field than so many inputs need."""
+    if given >= wanted:
+        return
     what = f"{given} {name} for {inputs} input{'s' * (inputs > 1)}: {wanted} are needed"
     why = "every input has four input_dim: batch, channels, height, width" if name == "input_dim" else ""
-    return Diagnostic("input-count", what, net.name_span_of(name, given - 1), why, f"{name}: …")
+    refuse("input-count", what, net.name_span_of(name, given - 1), why, f"{name}: …")
 
 
 def _upgrade_batch_norm(net: Message) -> tuple[Message, list[Diagnostic]]:
-    """BatchNorm layers with three ``param``: their learning rates and decays become 0 (blobs are no
-    parameters)."""
+    """BatchNorm layers with three ``param``: their learning rates and decays become 0 (blobs are no parameters)."""
     out, places = [], []
     for entry in net.entries:
         layer = entry.value
@@ -245,7 +216,7 @@ def _upgrade_batch_norm(net: Message) -> tuple[Message, list[Diagnostic]]:
         return net, []
     what = f"parameters of {len(places)} BatchNorm layer{'s' * (len(places) > 1)} get lr_mult 0 and decay_mult 0"
     why = "their three blobs are statistics, which Caffe computes and never learns"
-    return _with(net, out), [Diagnostic("upgraded-batch-norm", what, places[0], why, severity="note")]
+    return net.with_entries(out), [Diagnostic("upgraded-batch-norm", what, places[0], why, severity="note")]
 
 
 def _is_batch_norm(layer: Message) -> bool:

@@ -2,161 +2,119 @@
 
 from __future__ import annotations
 
-# V1's enum of layer types -> V2's names
-V1_TYPES = {
+from netcompile.prototxt.schema import V1_TYPE, enum_type
+
+# V1's names of layer types whose V2 names are not simply their words, capitalised: forks' names in the second half
+_IRREGULAR = {
     "NONE": "",
     "ABSVAL": "AbsVal",
-    "ACCURACY": "Accuracy",
     "ARGMAX": "ArgMax",
     "BNLL": "BNLL",
-    "CONCAT": "Concat",
-    "CONTRASTIVE_LOSS": "ContrastiveLoss",
-    "CONVOLUTION": "Convolution",
-    "DATA": "Data",
-    "DECONVOLUTION": "Deconvolution",
-    "DROPOUT": "Dropout",
-    "DUMMY_DATA": "DummyData",
-    "ELTWISE": "Eltwise",
-    "EUCLIDEAN_LOSS": "EuclideanLoss",
-    "EXP": "Exp",
-    "FLATTEN": "Flatten",
     "HDF5_DATA": "HDF5Data",
     "HDF5_OUTPUT": "HDF5Output",
-    "HINGE_LOSS": "HingeLoss",
-    "IM2COL": "Im2col",
-    "IMAGE_DATA": "ImageData",
-    "INFOGAIN_LOSS": "InfogainLoss",
-    "INNER_PRODUCT": "InnerProduct",
     "LRN": "LRN",
-    "MEMORY_DATA": "MemoryData",
-    "MULTINOMIAL_LOGISTIC_LOSS": "MultinomialLogisticLoss",
     "MVN": "MVN",
-    "POOLING": "Pooling",
-    "POWER": "Power",
     "RELU": "ReLU",
-    "SIGMOID": "Sigmoid",
-    "SIGMOID_CROSS_ENTROPY_LOSS": "SigmoidCrossEntropyLoss",
-    "SILENCE": "Silence",
-    "SLICE": "Slice",
-    "SOFTMAX": "Softmax",
     "SOFTMAX_LOSS": "SoftmaxWithLoss",
-    "SPLIT": "Split",
     "TANH": "TanH",
-    "THRESHOLD": "Threshold",
-    "WINDOW_DATA": "WindowData",
-}
-
-# names that only forks' V1 enums have -> the names their layers have in V2
-FORK_TYPES = {
     "BN": "BN",
     "CONVOLUTION3D": "Convolution3D",
-    "CROP": "Crop",
     "DECONVOLUTION3D": "Deconvolution3D",
     "DENSE_CRF": "DenseCRF",
-    "HOLE_CONVOLUTION": "HoleConvolution",
-    "IMAGE_SEG_DATA": "ImageSegData",
-    "INTERP": "Interp",
     "LRN_MAP": "LRNMap",
-    "MAT_READ": "MatRead",
-    "MAT_WRITE": "MatWrite",
-    "MULTI_STAGE_MEANFIELD": "MultiStageMeanfield",
-    "PADDING": "Padding",
     "POOLING3D": "Pooling3D",
-    "SEG_ACCURACY": "SegAccuracy",
     "TOPK": "TopK",
-    "UNPOOLING": "Unpooling",
-    "VIDEO_DATA": "VideoData",
 }
+
+
+def v2_type(name: str) -> str:
+    """The V2 name of a V1 layer type: "Convolution" for "CONVOLUTION"; "" for "NONE", which names no layer."""
+    return _IRREGULAR.get(name, "".join(map(str.capitalize, name.split("_"))))
+
+
+def v1_type(name: str) -> str | None:
+    """The V1 name of a V2 layer type, whatever its case; None for a type that V1 lacks."""
+    wanted = name.lower()
+    return next((old for old in enum_type(V1_TYPE).numbers if v2_type(old).lower() == wanted), None)
+
 
 # V0's names of layer types -> V1's enum ("padding" is folded into the layer behind it and has none)
 V0_TYPES = {
-    "accuracy": "ACCURACY",
-    "bnll": "BNLL",
-    "concat": "CONCAT",
     "conv": "CONVOLUTION",
-    "data": "DATA",
-    "dropout": "DROPOUT",
-    "euclidean_loss": "EUCLIDEAN_LOSS",
-    "flatten": "FLATTEN",
-    "hdf5_data": "HDF5_DATA",
-    "hdf5_output": "HDF5_OUTPUT",
-    "im2col": "IM2COL",
     "images": "IMAGE_DATA",
-    "infogain_loss": "INFOGAIN_LOSS",
     "innerproduct": "INNER_PRODUCT",
-    "lrn": "LRN",
-    "multinomial_logistic_loss": "MULTINOMIAL_LOGISTIC_LOSS",
     "pool": "POOLING",
-    "relu": "RELU",
-    "sigmoid": "SIGMOID",
-    "softmax": "SOFTMAX",
-    "softmax_loss": "SOFTMAX_LOSS",
-    "split": "SPLIT",
-    "tanh": "TANH",
-    "window_data": "WINDOW_DATA",
+} | {
+    name: name.upper()
+    for name in (
+        *("accuracy", "bnll", "concat", "data", "dropout", "euclidean_loss", "flatten", "hdf5_data", "hdf5_output"),
+        *("im2col", "infogain_loss", "lrn", "multinomial_logistic_loss", "relu", "sigmoid", "softmax", "softmax_loss"),
+        *("split", "tanh", "window_data"),
+    )
 }
 
-# V0 field -> {V0 type it is for: (V1 block, field)}; type "*": any layer; an empty block: the layer itself
-V0_FIELDS: dict[str, dict[str, tuple[str, str]]] = {
-    "name": {"*": ("", "name")},
-    "blobs": {"*": ("", "blobs")},
-    "blobs_lr": {"*": ("", "blobs_lr")},
-    "weight_decay": {"*": ("", "weight_decay")},
-    "num_output": {
-        "conv": ("convolution_param", "num_output"),
-        "innerproduct": ("inner_product_param", "num_output"),
-    },
-    "biasterm": {
-        "conv": ("convolution_param", "bias_term"),
-        "innerproduct": ("inner_product_param", "bias_term"),
-    },
-    "weight_filler": {
-        "conv": ("convolution_param", "weight_filler"),
-        "innerproduct": ("inner_product_param", "weight_filler"),
-    },
-    "bias_filler": {
-        "conv": ("convolution_param", "bias_filler"),
-        "innerproduct": ("inner_product_param", "bias_filler"),
-    },
-    "pad": {"conv": ("convolution_param", "pad"), "pool": ("pooling_param", "pad")},
-    "kernelsize": {"conv": ("convolution_param", "kernel_size"), "pool": ("pooling_param", "kernel_size")},
-    "group": {"conv": ("convolution_param", "group")},
-    "stride": {"conv": ("convolution_param", "stride"), "pool": ("pooling_param", "stride")},
-    "pool": {"pool": ("pooling_param", "pool")},
-    "dropout_ratio": {"dropout": ("dropout_param", "dropout_ratio")},
-    "local_size": {"lrn": ("lrn_param", "local_size")},
-    "alpha": {"lrn": ("lrn_param", "alpha")},
-    "beta": {"lrn": ("lrn_param", "beta")},
-    "k": {"lrn": ("lrn_param", "k")},
-    "source": {
-        "data": ("data_param", "source"),
-        "hdf5_data": ("hdf5_data_param", "source"),
-        "images": ("image_data_param", "source"),
-        "window_data": ("window_data_param", "source"),
-        "infogain_loss": ("infogain_loss_param", "source"),
-    },
-    "scale": {"*": ("transform_param", "scale")},
-    "meanfile": {"*": ("transform_param", "mean_file")},
-    "cropsize": {"*": ("transform_param", "crop_size")},
-    "mirror": {"*": ("transform_param", "mirror")},
-    "batchsize": {
-        "data": ("data_param", "batch_size"),
-        "hdf5_data": ("hdf5_data_param", "batch_size"),
-        "images": ("image_data_param", "batch_size"),
-        "window_data": ("window_data_param", "batch_size"),
-    },
-    "rand_skip": {"data": ("data_param", "rand_skip"), "images": ("image_data_param", "rand_skip")},
-    "shuffle_images": {"images": ("image_data_param", "shuffle")},
-    "new_height": {"images": ("image_data_param", "new_height")},
-    "new_width": {"images": ("image_data_param", "new_width")},
-    "concat_dim": {"concat": ("concat_param", "concat_dim")},
-    "det_fg_threshold": {"window_data": ("window_data_param", "fg_threshold")},
-    "det_bg_threshold": {"window_data": ("window_data_param", "bg_threshold")},
-    "det_fg_fraction": {"window_data": ("window_data_param", "fg_fraction")},
-    "det_context_pad": {"window_data": ("window_data_param", "context_pad")},
-    "det_crop_mode": {"window_data": ("window_data_param", "crop_mode")},
-    "hdf5_output_param": {"hdf5_output": ("", "hdf5_output_param")},
+# V0's types whose fields go to a block of their V1 layer
+V0_BLOCKS = {
+    "concat": "concat_param",
+    "conv": "convolution_param",
+    "data": "data_param",
+    "dropout": "dropout_param",
+    "hdf5_data": "hdf5_data_param",
+    "images": "image_data_param",
+    "infogain_loss": "infogain_loss_param",
+    "innerproduct": "inner_product_param",
+    "lrn": "lrn_param",
+    "pool": "pooling_param",
+    "window_data": "window_data_param",
 }
+
+# V0 fields of such a block -> the types that have them, the name in V1
+V0_BLOCK_FIELDS = {
+    "num_output": (("conv", "innerproduct"), "num_output"),
+    "biasterm": (("conv", "innerproduct"), "bias_term"),
+    "weight_filler": (("conv", "innerproduct"), "weight_filler"),
+    "bias_filler": (("conv", "innerproduct"), "bias_filler"),
+    "pad": (("conv", "pool"), "pad"),
+    "kernelsize": (("conv", "pool"), "kernel_size"),
+    "group": (("conv",), "group"),
+    "stride": (("conv", "pool"), "stride"),
+    "pool": (("pool",), "pool"),
+    "dropout_ratio": (("dropout",), "dropout_ratio"),
+    "local_size": (("lrn",), "local_size"),
+    "alpha": (("lrn",), "alpha"),
+    "beta": (("lrn",), "beta"),
+    "k": (("lrn",), "k"),
+    "source": (("data", "hdf5_data", "images", "window_data", "infogain_loss"), "source"),
+    "batchsize": (("data", "hdf5_data", "images", "window_data"), "batch_size"),
+    "rand_skip": (("data", "images"), "rand_skip"),
+    "shuffle_images": (("images",), "shuffle"),
+    "new_height": (("images",), "new_height"),
+    "new_width": (("images",), "new_width"),
+    "concat_dim": (("concat",), "concat_dim"),
+    "det_fg_threshold": (("window_data",), "fg_threshold"),
+    "det_bg_threshold": (("window_data",), "bg_threshold"),
+    "det_fg_fraction": (("window_data",), "fg_fraction"),
+    "det_context_pad": (("window_data",), "context_pad"),
+    "det_crop_mode": (("window_data",), "crop_mode"),
+}
+
+# V0 fields that any type has -> (V1 block, field); an empty block: the layer itself
+V0_FIELDS = {
+    **{name: ("", name) for name in ("name", "blobs", "blobs_lr", "weight_decay")},
+    "scale": ("transform_param", "scale"),
+    "meanfile": ("transform_param", "mean_file"),
+    "cropsize": ("transform_param", "crop_size"),
+    "mirror": ("transform_param", "mirror"),
+}
+
+
+def v0_home(field: str, kind: str) -> tuple[str, str] | None:
+    """Where a field of a V0 layer of this type goes: (V1 block, "" for the layer itself; field); None: nowhere."""
+    if (field, kind) == ("hdf5_output_param", "hdf5_output"):
+        return "", field
+    kinds, name = V0_BLOCK_FIELDS.get(field, ((), ""))
+    return (V0_BLOCKS[kind], name) if kind in kinds else V0_FIELDS.get(field)
+
 
 # V1 data layers whose block has transformation fields, which move to transform_param
 DATA_BLOCKS = {"DATA": "data_param", "IMAGE_DATA": "image_data_param", "WINDOW_DATA": "window_data_param"}

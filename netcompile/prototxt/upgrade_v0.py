@@ -6,7 +6,7 @@ from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.diagnostics.nearest import did_you_mean, nearest
 from netcompile.prototxt.message import Entry, Message
 from netcompile.prototxt.schema import message_type
-from netcompile.prototxt.upgrade_tables import V0_FIELDS, V0_TYPES
+from netcompile.prototxt.upgrade_tables import V0_TYPES, v0_home
 
 
 def upgrade_v0(net: Message) -> tuple[Message, list[Diagnostic]]:
@@ -42,7 +42,7 @@ def upgrade_v0(net: Message) -> tuple[Message, list[Diagnostic]]:
     many = "layers" if len(entries) > 1 else "layer"
     what = f"{len(entries)} {many} in the V0 form (layers {{ layer {{ … }} }}), read as V2 (layer)"
     notes.insert(0, Diagnostic("upgraded-v0", what, entries[0].value.head, severity="note"))
-    return Message(net.type, tuple(out), net.source, net.start, net.head_end, net.end), notes
+    return net.with_entries(out), notes
 
 
 def _type(layer: Message) -> str:
@@ -66,18 +66,18 @@ def _fold_padding(net: Message, entries: list[Entry], errors: list[Diagnostic]) 
             source = producer[bottom]
             if source is None or _type(source) != "padding":
                 continue
-            related = ((source.head, "the padding layer"),)
             if _type(layer) not in ("conv", "pool"):
                 what = f"a padding layer feeds a layer of type '{_type(layer)}'"
                 why = "padding folds into convolution and pooling only"
-                errors.append(Diagnostic("padding", what, layer.span_of("bottom", i), why, related=related))
             elif len(bottoms) != 1 or len(source.all("bottom")) != 1 or len(source.all("top")) != 1:
                 what = "padding between layers of several bottoms or tops"
                 why = "the padding layer and the layer behind it must take one bottom, and padding make one top"
-                errors.append(Diagnostic("padding", what, layer.span_of("bottom", i), why, related=related))
             else:
                 pad = source.get("layer").entry("pad") or Entry(message_type("V0LayerParameter").fields["pad"], 0)
                 taken = next(e for e in source.entries if e.field.name == "bottom")
+                continue
+            related = ((source.head, "the padding layer"),)
+            errors.append(Diagnostic("padding", what, layer.span_of("bottom", i), why, related=related))
         for top in layer.all("top"):
             producer[top] = layer
         if _type(layer) == "padding":
@@ -85,11 +85,9 @@ def _fold_padding(net: Message, entries: list[Entry], errors: list[Diagnostic]) 
         if pad is not None:
             inner_entry = next(e for e in layer.entries if e.field.name == "layer")
             inner: Message = inner_entry.value
-            others = tuple(e for e in inner.entries if e.field.name != "pad")
-            inner = Message(inner.type, (*others, pad), inner.source, inner.start, inner.head_end, inner.end)
+            inner = inner.with_entries([*(e for e in inner.entries if e.field.name != "pad"), pad])
             swaps = {"layer": inner_entry.moved(inner_entry.field, inner), "bottom": taken}
-            changed = tuple(swaps.get(e.field.name, e) for e in layer.entries)
-            layer = Message(layer.type, changed, layer.source, layer.start, layer.head_end, layer.end)
+            layer = layer.with_entries(swaps.get(e.field.name, e) for e in layer.entries)
         kept.append(entry.moved(entry.field, layer))
     return kept
 
@@ -118,8 +116,7 @@ def _layer(entry: Entry, errors: list[Diagnostic], notes: list[Diagnostic]) -> E
             else:
                 out.append(field.moved(v1.fields["type"], V0_TYPES[kind]))
             continue
-        homes = V0_FIELDS.get(name, {})
-        home = homes.get(kind) or homes.get("*")
+        home = v0_home(name, kind)
         if home is None:
             notes.append(_ignored(layer, field, f"it means nothing to a layer of type '{kind}'"))
         elif home[0] == "":
@@ -129,10 +126,9 @@ def _layer(entry: Entry, errors: list[Diagnostic], notes: list[Diagnostic]) -> E
             blocks.setdefault(home[0], []).append(field.moved(block.fields[home[1]], field.value))
     for name, fields in blocks.items():
         block = message_type(v1.fields[name].message or "")
-        value = Message(block, tuple(fields), layer.source, layer.start, layer.head_end, layer.end)
+        value = layer.with_entries(fields, block)
         out.append(Entry(v1.fields[name], value, layer.start, layer.head_end, layer.start, layer.end))
-    made = Message(v1, tuple(out), connection.source, connection.start, connection.head_end, connection.end)
-    return entry.moved(entry.field, made)
+    return entry.moved(entry.field, connection.with_entries(out, v1))
 
 
 def _ignored(message: Message, entry: Entry, why: str) -> Diagnostic:

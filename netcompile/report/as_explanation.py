@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from netcompile.algebra.volume import Volume
-from netcompile.analysis.proof import Room
+from netcompile.analysis.proof import Slack
 from netcompile.analysis.streams import Fusion
 from netcompile.diagnostics.diagnostic import visible
 from netcompile.layers.base import IDENTITY
@@ -52,7 +52,7 @@ def explanation_as_text(report: Offsets) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _crop(report: Offsets, crop: CropLine, pair: tuple[Room | None, Room | None]) -> str:
+def _crop(report: Offsets, crop: CropLine, pair: tuple[Slack | None, Slack | None]) -> str:
     a, b = map(visible, crop.bottoms)
     starts = f"starting at {offsets_text(crop.used)}" if crop.used is not None else "starting nobody can tell where"
     parts = [_headline(f"{visible(crop.layer)} cuts '{a}' to the size of '{b}', {starts} ({place(report, crop.line)})")]

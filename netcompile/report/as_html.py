@@ -13,7 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from netcompile.algebra.nset import NSet
-from netcompile.analysis.proof import Room
+from netcompile.analysis.proof import Slack
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.text import listed, shape_text
 from netcompile.emit.module import Module
@@ -197,7 +197,7 @@ def proof_texts(report: Offsets) -> dict[str, Any]:
     }
 
 
-def _paragraphs(crop: CropLine, pair: tuple[Room | None, Room | None]) -> list[str]:
+def _paragraphs(crop: CropLine, pair: tuple[Slack | None, Slack | None]) -> list[str]:
     """What a crop's window leaves over, a paragraph an axis; one that says so where they are alike."""
     texts = [" ".join(f"{text[0].upper()}{text[1:]}." for text in sentences) for sentences in room_texts(crop, pair)]
     return [f"{texts[0]} Its width likewise."] if len(texts) == 1 and None not in pair else texts

@@ -6,7 +6,7 @@ from typing import Any
 
 from netcompile.algebra.nset import NSet
 from netcompile.analysis.follow import Unfollowed, both
-from netcompile.analysis.proof import Room
+from netcompile.analysis.proof import Slack
 from netcompile.analysis.streams import Fusion
 from netcompile.analysis.upsampling import Fibre, Resolution, Upsampling
 from netcompile.report.model import BlobLine, Derivation, LayerLine, Layers, Maps, Offsets, Proof, ReceptiveField, Step
@@ -125,12 +125,12 @@ def _maps(maps: Maps) -> dict[str, Any]:
     }
 
 
-def _rooms(pair: tuple[Room | None, Room | None]) -> list[dict[str, Any] | None]:
+def _rooms(pair: tuple[Slack | None, Slack | None]) -> list[dict[str, Any] | None]:
     """What a crop leaves over, for height and width."""
     return [None if room is None else _room(room) for room in pair]
 
 
-def _room(room: Room) -> dict[str, Any]:
+def _room(room: Slack) -> dict[str, Any]:
     smallest = room.smallest
     return {
         "before": room.before,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import prod
 
 from netcompile.analysis.cost import FLOAT, Cost, costs
-from netcompile.analysis.receptive import Sights, fields
+from netcompile.analysis.receptive import Fields, receptive_fields
 from netcompile.ir.graph import Graph, Input, Node, Value
 from netcompile.pipeline import Analysed
 from netcompile.prototxt.message import Message
@@ -18,7 +18,7 @@ def layers_report(analysed: Analysed) -> Layers:
     """Every layer in the file's order, data layers included, with what it makes and what it costs."""
 
     graph = analysed.graph
-    sights = fields(graph, analysed.shapes)
+    fields = receptive_fields(graph, analysed.shapes)
     cost = dict(zip(map(id, graph.nodes), costs(graph, analysed.shapes), strict=True))
     lines = []
     for entry in in_file_order(graph):
@@ -26,12 +26,12 @@ def layers_report(analysed: Analysed) -> Layers:
             values = tuple(source.value for source in entry)
             size = sum(FLOAT * prod(source.shape) for source in entry)
             message = entry[0].message
-            lines.append(_line(analysed, sights, message.get("name"), message, (), values, (), (0, 0, size)))
+            lines.append(_line(analysed, fields, message.get("name"), message, (), values, (), (0, 0, size)))
         else:
             spent: Cost = cost[id(entry)]
             numbers = (spent.parameters, spent.macs, spent.activations)
             bottoms = tuple(bottom.blob for bottom in entry.bottoms)
-            lines.append(_line(analysed, sights, entry.name, entry.message, bottoms, entry.tops, spent.blobs, numbers))
+            lines.append(_line(analysed, fields, entry.name, entry.message, bottoms, entry.tops, spent.blobs, numbers))
     return Layers(
         analysed.name,
         analysed.source.name,
@@ -70,7 +70,7 @@ def in_file_order(graph: Graph) -> list[Node | tuple[Input, ...]]:
 
 def _line(
     analysed: Analysed,
-    sights: Mapping[Value, Sights],
+    fields: Mapping[Value, Fields],
     name: str,
     message: Message,
     bottoms: tuple[str, ...],
@@ -78,12 +78,12 @@ def _line(
     blobs: tuple[tuple[int, ...], ...],
     numbers: tuple[int, int, int],
 ) -> LayerLine:
-    lines = tuple(blob_line(analysed, top, _field(sights.get(top))) for top in tops)
+    lines = tuple(blob_line(analysed, top, _field(fields.get(top))) for top in tops)
     return LayerLine(name, message.get("type"), message.span.line, bottoms, lines, blobs, *numbers)
 
 
-def _field(sights: Sights | None) -> ReceptiveField | None:
-    if sights is None:
+def _field(fields: Fields | None) -> ReceptiveField | None:
+    if fields is None:
         return None
-    high, wide = sights
+    high, wide = fields
     return ReceptiveField((high.size, wide.size), (high.stride, wide.stride), (high.centre, wide.centre))

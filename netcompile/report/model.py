@@ -13,7 +13,7 @@ from netcompile.algebra.coords import AxisMap
 from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
 from netcompile.algebra.volume import Volume
-from netcompile.analysis.proof import Refusal, Room, Tie
+from netcompile.analysis.proof import Refusal, Slack, Tie
 from netcompile.analysis.shapes import Gap
 from netcompile.analysis.streams import Fusion
 from netcompile.analysis.upsampling import Upsampling
@@ -104,7 +104,7 @@ class Proof:
     next to the legal ones, and what refuses them. `ties`: the layers that need the declared size.
     """
 
-    rooms: tuple[tuple[Room | None, Room | None], ...]
+    rooms: tuple[tuple[Slack | None, Slack | None], ...]
     upsamplings: tuple[Upsampling, ...]
     fusions: tuple[Fusion, ...]
     refusals: tuple[Refusal, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from netcompile.algebra.nset import NSet
 from netcompile.analysis.coordinates import compose
 from netcompile.analysis.crops import OK, CropReport, finding
-from netcompile.analysis.proof import refusals, rooms, ties
+from netcompile.analysis.proof import refusals, slacks, ties
 from netcompile.analysis.shapes import Gap
 from netcompile.analysis.streams import fusions
 from netcompile.analysis.upsampling import upsamplings
@@ -59,7 +59,7 @@ def _proof(analysed: Analysed, valid: tuple[NSet, NSet] | None) -> Proof:
 
     graph, sym, coordinates = analysed.graph, analysed.symbolic, analysed.crops.coordinates
     return Proof(
-        tuple(rooms(report, sym, valid) for report in analysed.reports),
+        tuple(slacks(report, sym, valid) for report in analysed.reports),
         upsamplings(graph, analysed.shapes, sym, coordinates, valid),
         fusions(graph, coordinates),
         refusals(graph, analysed.shapes, sym, valid),

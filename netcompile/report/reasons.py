@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from netcompile.analysis.proof import Refusal, Room, Tie
+from netcompile.analysis.proof import Refusal, Slack, Tie
 from netcompile.analysis.upsampling import Fibre, Resolution, Upsampling
 from netcompile.diagnostics.diagnostic import visible
 from netcompile.report.model import CropLine, Derivation, Offsets, Step
@@ -30,7 +30,7 @@ def conclusion(derivation: Derivation, axis: int, places: bool = True) -> str:
     return f"({b} - {f'({a})' if a < 0 else a}) / {s} = {(b - a) / s}"
 
 
-def room_texts(crop: CropLine, pair: tuple[Room | None, Room | None]) -> list[list[str]]:
+def room_texts(crop: CropLine, pair: tuple[Slack | None, Slack | None]) -> list[list[str]]:
     """What a crop's window leaves over, along height and width: up to two sentences each; one axis where they agree."""
     texts = []
     for room in pair:
@@ -51,7 +51,7 @@ def room_texts(crop: CropLine, pair: tuple[Room | None, Room | None]) -> list[li
     return texts
 
 
-def _alike(high: Room | None, wide: Room | None) -> bool:
+def _alike(high: Slack | None, wide: Slack | None) -> bool:
     """Whether the width's proof is the height's, letter for letter."""
     if high is None or wide is None:
         return False

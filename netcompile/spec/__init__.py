@@ -1,5 +1,4 @@
-"""Networks written in Python: `NetSpec`, `layers`, `params`, `to_proto`, `coord_map.crop`, as pycaffe has
-them.
+"""Networks written in Python: `NetSpec`, `layers`, `params`, `to_proto`, `coord_map.crop`, as pycaffe has them.
 
 >>> from netcompile import spec
 >>> from netcompile.spec import layers as L, params as P
@@ -20,17 +19,7 @@ Files written for `import caffe` run unchanged: see `netcompile.spec.run`.
 
 from netcompile.spec import coord_map
 from netcompile.spec.fields import SpecError
-from netcompile.spec.net_spec import (
-    Function,
-    Layers,
-    NetSpec,
-    Parameters,
-    Proto,
-    Top,
-    layers,
-    params,
-    to_proto,
-)
+from netcompile.spec.net_spec import Function, Layers, NetSpec, Parameters, Proto, Top, layers, params, to_proto
 
 __all__ = [
     "Function",

@@ -1,9 +1,8 @@
 """`crop(a, b)`: the Crop layer that aligns one top with another, its offset computed and not guessed.
 
-Each layer type says where the pixels of its tops lie on its bottoms (`Layer.coords`). Composed along a path
-that is the map of a top to an ancestor, and from the maps A and B of both tops to a common ancestor follows
-the offset, (B.offset − A.offset) / A.stride per axis. All paths to all common ancestors are computed, and
-must agree.
+Each layer type says where the pixels of its tops lie on its bottoms (`Layer.coords`). Composed along a path that is the
+map of a top to an ancestor, and from the maps A and B of both tops to a common ancestor follows the offset, (B.offset −
+A.offset) / A.stride per axis. All paths to all common ancestors are computed, and must agree.
 """
 
 from __future__ import annotations
@@ -34,8 +33,7 @@ class AxisMismatchException(SpecError):
 def crop(top_from: Top, top_to: Top) -> Top:
     """A Crop of `top_from` to where `top_to` lies, and to its size.
 
-    Raises SpecError if no integer, non-negative offset aligns them: UndefinedMapException,
-    AxisMismatchException.
+    Raises SpecError if no integer, non-negative offset aligns them: UndefinedMapException, AxisMismatchException.
     """
     offsets = []
     for axis, (a, b) in zip("HW", zip(*coord_maps(top_from, top_to), strict=True), strict=True):
@@ -73,8 +71,7 @@ def _tells_axes_apart(top_from: Top, top_to: Top) -> bool:
 
 
 def coord_map_from_to(top_from: Top, top_to: Top) -> tuple[int, Fraction, Fraction]:
-    """(axis, a, b) with: index in `top_to` = a · index in `top_from` + b, `axis` the one before the first
-    spatial one.
+    """(axis, a, b) with: index in `top_to` = a · index in `top_from` + b, `axis` the one before the first spatial one.
 
     Raises SpecError where H and W differ, or no map is defined.
     """

@@ -38,7 +38,7 @@ def layer_message(kind: str, head: dict[str, Any], keywords: dict[str, Any]) -> 
     fields: dict[str, Any] = {"type": kind, **head}
     own = own_parameters().get(kind)
     inner: dict[str, Any] = {}
-    own_fields = message_type(_message_of(own)).fields if own is not None else {}
+    own_fields = message_type(message_type(LAYER).fields[own].message or "").fields if own is not None else {}
     for name, value in keywords.items():
         if not name.endswith("param") and name in own_fields:
             inner[name] = value
@@ -111,12 +111,6 @@ def _single(field: FieldType, value: Any, where: str) -> Any:
     if field.type.startswith(("int", "uint")) and isinstance(value, bool):
         return int(value)
     return value
-
-
-def _message_of(field: str) -> str:
-    name = message_type(LAYER).fields[field].message
-    assert name is not None
-    return name
 
 
 def _unknown(kind: str, own: str | None, name: str, own_fields: dict[str, FieldType]) -> str:

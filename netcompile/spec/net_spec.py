@@ -84,7 +84,6 @@ class Proto:
         object.__setattr__(self, "whole", whole)
 
     def __str__(self) -> str:
-
         return to_text(self.message)
 
     def __getattr__(self, name: str) -> Any:

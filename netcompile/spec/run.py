@@ -91,7 +91,7 @@ def _lies_in(module: ModuleType, folder: str) -> bool:
 def _syntax(source: Source, error: SyntaxError | ValueError) -> Diagnostic:
     line = getattr(error, "lineno", None) or 1
     column = getattr(error, "offset", None) or 1
-    start = _line_start(source, line) + column - 1
+    start = source.offset(line) + column - 1
     what = getattr(error, "msg", None) or str(error)
     return Diagnostic(
         "spec-script",
@@ -110,7 +110,7 @@ def _located(source: Source, name: str, error: Exception) -> Diagnostic:
             line = trace.tb_lineno
         trace = trace.tb_next
     text = source.line(line)
-    start = _line_start(source, line) + len(text) - len(text.lstrip())
+    start = source.offset(line) + len(text) - len(text.lstrip())
     span = Span(source, start, start + max(1, len(text.strip())))
     if isinstance(error, SpecError):
         return Diagnostic("spec", str(error), span)
@@ -155,8 +155,3 @@ def _remedy(error: Exception) -> str:
     if isinstance(error, TypeError) and "for >>: 'builtin_function_or_method'" in str(error):
         return "the file is run as Python 3: print(…, file=…) instead of print >>…"
     return ""
-
-
-def _line_start(source: Source, line: int) -> int:
-    lines = source.text.split("\n")
-    return sum(len(text) + 1 for text in lines[: line - 1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from netcompile.analysis.assume import assume
+from netcompile.analysis.assume import settle
 from netcompile.analysis.shapes import infer
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
@@ -51,7 +51,7 @@ def open_net(source: Source, options: Options = TEST) -> Net:
 
 def of_message(message: Message, name: str, options: Options = TEST) -> Net:
     """The net of a V2 message. Raises NetError."""
-    graph = assume(build(message, options, name).graph)
+    graph = settle(build(message, options, name).graph).graph
     shapes, problems = infer(graph)
     # Where crops start changes no shape, so a crop without offset stops no surgery.
     wrong = [problem for problem in problems if problem.severity == "error" and not problem.code.startswith("crop-")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 from netcompile.prototxt.message import Message
 from netcompile.spec import NetSpec, Top
@@ -32,11 +33,7 @@ def voc(
     else:
         n.data, n.label = inputs.voc(split, data)
     trunks.vgg16(n, n.data, dropout=not deployed)
-    n.score_fr = heads.score(_features(n), VOC)
-    scores = heads.skip_scores(n, n.score_fr, VOC, n.data, skips, scales=scales)
-    if not deployed:
-        n.loss = heads.loss(scores, n.label)
-    return n
+    return _scored(n, VOC, n.data, None if deployed else n.label, skips, scales=scales)
 
 
 def voc_alexnet(split: str) -> NetSpec:
@@ -44,19 +41,14 @@ def voc_alexnet(split: str) -> NetSpec:
     n = NetSpec()
     n.data, n.label = inputs.voc(split, "../data")
     trunks.alexnet(n, n.data)
-    n.score_fr = heads.score(_features(n), VOC)
-    scores = heads.skip_scores(n, n.score_fr, VOC, n.data, kernel=63)
-    n.loss = heads.loss(scores, n.label, normalize=True)
-    return n
+    return _scored(n, VOC, n.data, n.label, normalize=True, kernel=63)
 
 
 def pascalcontext(split: str, skips: tuple[str, ...]) -> NetSpec:
     n = NetSpec()
     n.data, n.label = inputs.pascalcontext(split)
     trunks.vgg16(n, n.data)
-    n.score_fr = heads.score(_features(n), CONTEXT)
-    n.loss = heads.loss(heads.skip_scores(n, n.score_fr, CONTEXT, n.data, skips), n.label)
-    return n
+    return _scored(n, CONTEXT, n.data, n.label, skips)
 
 
 def siftflow(split: str, skips: tuple[str, ...]) -> NetSpec:
@@ -78,7 +70,7 @@ def nyud(split: str, modality: str) -> NetSpec:
     n = NetSpec()
     n.data, n.label = inputs.nyud(split, modality)
     trunks.vgg16(n, n.data)
-    return _nyud_scores(n, _features(n), n.data)
+    return _scored(n, NYUD, n.data, n.label)
 
 
 def nyud_color_d(split: str) -> NetSpec:
@@ -87,7 +79,7 @@ def nyud_color_d(split: str) -> NetSpec:
     n.color, n.depth, n.label = inputs.nyud(split, "color", "depth")
     n.data = L.Concat(n.color, n.depth)
     trunks.vgg16(n, n.data, first="conv1_1_bgrd")
-    return _nyud_scores(n, _features(n), n.data)
+    return _scored(n, NYUD, n.data, n.label)
 
 
 def nyud_color_hha(split: str) -> NetSpec:
@@ -102,9 +94,20 @@ def nyud_color_hha(split: str) -> NetSpec:
     return n
 
 
-def _nyud_scores(n: NetSpec, features: Top, image: Top) -> NetSpec:
-    n.score_fr = heads.score(features, NYUD)
-    n.loss = heads.loss(heads.skip_scores(n, n.score_fr, NYUD, image), n.label)
+def _scored(
+    n: NetSpec,
+    classes: int,
+    image: Top,
+    label: Top | None,
+    skips: tuple[str, ...] = (),
+    normalize: bool = False,
+    **options: Any,
+) -> NetSpec:
+    """The network with scores of its trunk, and a loss where there is a label; `options` are `skip_scores`'s."""
+    n.score_fr = heads.score(_features(n), classes)
+    scores = heads.skip_scores(n, n.score_fr, classes, image, skips, **options)
+    if label is not None:
+        n.loss = heads.loss(scores, label, normalize)
     return n
 
 
@@ -115,8 +118,7 @@ def _features(n: NetSpec, suffix: str = "") -> Top:
     return top
 
 
-# Folder: the files in it, and the network for each. Those of VOC's FCN-16s keep their data one folder further
-# up.
+# Folder: the files in it, and the network for each. Those of VOC's FCN-16s keep their data one folder further up.
 NETS: dict[str, tuple[tuple[str, ...], Callable[[str], NetSpec]]] = {
     "voc-fcn32s": (("train", "val"), partial(voc, skips=FCN32S)),
     "voc-fcn16s": (("train", "val"), partial(voc, skips=FCN16S, data="../../data")),

@@ -6,8 +6,7 @@ from netcompile.spec import NetSpec, Top
 from netcompile.spec import layers as L
 from netcompile.spec import params as P
 
-# Learning rate and weight decay of weights, then of biases: Caffe's custom of twice the rate and no decay for
-# biases.
+# Learning rate and weight decay of weights, then of biases: Caffe's custom of twice the rate and no decay for biases.
 LEARNT = [{"lr_mult": 1, "decay_mult": 1}, {"lr_mult": 2, "decay_mult": 0}]
 
 # FCN pads its first convolution by this much, so that even a one-pixel image leaves the trunk with a pixel.

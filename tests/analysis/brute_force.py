@@ -26,7 +26,7 @@ import numpy as np
 from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
 from netcompile.algebra.volume import Volume
-from netcompile.analysis.proof import rooms, ties
+from netcompile.analysis.proof import slacks, ties
 from netcompile.analysis.upsampling import upsamplings
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.ir.graph import Graph, Node, Value
@@ -235,7 +235,7 @@ def _crops(analysed: Analysed, brute: Brute, axis: int, name: str) -> Iterator[s
             continue
         claimed = members(report.valid[axis], upto)
         yield from _sets(f"crop '{report.node.name}'", claimed & reached, kept & reached, name)
-        room = rooms(report, analysed.symbolic, analysed.valid)[axis]
+        room = slacks(report, analysed.symbolic, analysed.valid)[axis]
         if room is None or not brute.legal.any():
             continue
         x, reference = (brute.extents[b][axis + 2] for b in report.node.bottoms)

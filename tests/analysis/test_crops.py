@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from netcompile.analysis.crops import resolve
-from netcompile.analysis.shapes import infer, valid_sizes
+from netcompile.analysis.shapes import infer
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options
@@ -206,7 +206,7 @@ def test_the_proof_against_brute_force(name: str) -> None:
     """For every size: the analysis says legal exactly where shape inference finds nothing to refuse."""
     path = REPOSITORY / "tests" / "conformance" / name / "net.prototxt"
     net = analyse(open_source(path))
-    heights, widths = valid_sizes(net.graph, net.symbolic, net.shapes)
+    heights, widths = net.valid
     first = net.graph.inputs[0]
     for n in (*range(1, 70), 127, 128, 500, 1001):
         for axis, legal in ((2, heights), (3, widths)):

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from netcompile.analysis.proof import Refusal, refusals, rooms, ties
+from netcompile.analysis.proof import Refusal, refusals, slacks, ties
 from netcompile.analysis.streams import fusions
 from netcompile.analysis.upsampling import upsamplings
 from netcompile.diagnostics.source import Source
@@ -34,7 +34,7 @@ ROOMS = [
 def test_slack(name, crop, before, after, least, greatest, smallest):
     net = load(name)
     (report,) = [r for r in net.reports if r.node.name == crop]
-    high, wide = rooms(report, net.symbolic, net.valid)
+    high, wide = slacks(report, net.symbolic, net.valid)
     assert (high.before, str(high.after), high.least, high.greatest) == (before, after, least, greatest)
     assert str(wide.after) == after.replace("H", "W")
     assert high.smallest.n == 1
@@ -147,4 +147,4 @@ def test_a_crop_without_an_offset_is_legal_for_nothing():
     (report,) = net.reports
     assert (report.status, report.inferred) == ("noninteger", (Fraction(3, 2),) * 2)
     assert all(these.is_empty for these in report.valid)
-    assert rooms(report, net.symbolic, net.valid) == (None, None)
+    assert slacks(report, net.symbolic, net.valid) == (None, None)

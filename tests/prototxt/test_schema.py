@@ -11,10 +11,12 @@ import pytest
 
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
+from netcompile.layers.registry import layer_class
 from netcompile.prototxt import schema
 from netcompile.prototxt.descriptors import message_class, pool
 from netcompile.prototxt.parser import parse
-from netcompile.prototxt.schema import enum_names, enum_type, float32, message_names, message_type
+from netcompile.prototxt.schema import V1_TYPE, enum_names, enum_type, float32, message_names, message_type
+from netcompile.prototxt.upgrade_tables import v1_type, v2_type
 
 TABLES = Path(schema.__file__).parent / "tables"
 
@@ -116,7 +118,7 @@ def test_descriptors_agree() -> None:
 def test_reading_imports_nothing_heavy() -> None:
     """Reading a net starts quickly: none of these are needed for it."""
     heavy = ["torch", "numpy", "networkx", "google.protobuf", "jinja2", "h5py"]
-    heavy += ["hashlib", "unicodedata"]
+    heavy += ["hashlib"]
     code = f"""
 import sys
 from netcompile.prototxt.load import load_net
@@ -126,3 +128,22 @@ print([m for m in {heavy!r} if m in sys.modules])
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_old_and_new_names_of_layer_types() -> None:
+    names = [name for name in enum_type(V1_TYPE).numbers if name != "NONE"]
+    assert [v1_type(v2_type(name)) for name in names] == names
+    assert all(layer_class(v2_type(name)) for name in names if name not in enum_type(V1_TYPE).forks)
+    assert list(map(v2_type, ("INNER_PRODUCT", "SOFTMAX_LOSS", "SEG_ACCURACY", "NONE"))) == [
+        "InnerProduct",
+        "SoftmaxWithLoss",
+        "SegAccuracy",
+        "",
+    ]
+    assert v1_type("Convolutoin") is None
+
+
+def test_a_type_in_quotes_gets_its_old_name_suggested() -> None:
+    with pytest.raises(NetError) as refused:
+        parse(Source('layers { type: "Crop" }'))
+    assert refused.value.diagnostics[0].remedy == "type: CROP"
