@@ -78,7 +78,7 @@ def _line(
     blobs: tuple[tuple[int, ...], ...],
     numbers: tuple[int, int, int],
 ) -> LayerLine:
-    lines = tuple(blob_line(analysed, top, _field(fields.get(top))) for top in tops)
+    lines = tuple(blob_line(analysed, top.blob, top, _field(fields.get(top))) for top in tops)
     return LayerLine(name, message.get("type"), message.span.line, bottoms, lines, blobs, *numbers)
 
 

@@ -77,13 +77,13 @@ def _gaps(analysed: Analysed) -> tuple[Gap, ...]:
 
 def blob_lines(analysed: Analysed) -> tuple[BlobLine, ...]:
     """The final value of every blob, in order of first appearance."""
-    return tuple(blob_line(analysed, value) for value in analysed.graph.blobs.values())
+    return tuple(blob_line(analysed, name, value) for name, value in analysed.graph.blobs.items())
 
 
-def blob_line(analysed: Analysed, value: Value, field: ReceptiveField | None = None) -> BlobLine:
-    """One value of a blob."""
+def blob_line(analysed: Analysed, name: str, value: Value, field: ReceptiveField | None = None) -> BlobLine:
+    """One value of the blob of this name."""
     symbolic = analysed.symbolic.shapes.get(value)
-    return BlobLine(value.blob, analysed.shapes.get(value), symbolic, coordinates_of(analysed, value), field)
+    return BlobLine(name, analysed.shapes.get(value), symbolic, coordinates_of(analysed, value), field)
 
 
 def coordinates_of(analysed: Analysed, value: Value) -> Axes | None:

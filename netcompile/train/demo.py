@@ -118,6 +118,7 @@ def main(plan: Plan, every: int = 250) -> Scores:
         return False
 
     training.run(look)
+    os.makedirs(OUT, exist_ok=True)
     path = os.path.join(OUT, "final.safetensors")
     write_tensors(path, caffe_blobs(training.layers, training.blobs))
     say(f"wrote {path}")

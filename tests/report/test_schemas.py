@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.source import Source
 from netcompile.pipeline import analyse
 from netcompile.prototxt.recognise import open_source
 from netcompile.report.as_json import layers_as_json, offsets_as_json
@@ -92,3 +93,11 @@ def test_the_check_can_fail() -> None:
     broken = json.loads(json.dumps(good))
     broken["crops"][0]["inferred"][0] = "1.5"
     assert mistakes(broken, rule, rule) == [".crops[0].inferred[0]: '1.5'"]
+
+
+def test_blobs_have_the_names_of_the_graph() -> None:
+    """A top that Caffe invents is called "(automatic)" wherever a user can ask for it."""
+    text = 'layer { name: "d" type: "Input" top: "x" top: "t" input_param { shape { dim: 2 dim: 3 } } }'
+    text += 'layer { name: "l" type: "EuclideanLoss" bottom: "x" bottom: "t" }'
+    analysed = analyse(Source(text))
+    assert list(layers_as_json(layers_report(analysed))["blobs"]) == ["x", "t", "(automatic)"]

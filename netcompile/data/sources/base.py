@@ -13,6 +13,7 @@ import numpy as np
 from netcompile.data.images import reason_of
 from netcompile.data.paths import first_there
 from netcompile.diagnostics.diagnostic import NetError, refuse
+from netcompile.diagnostics.text import shape_text
 from netcompile.ir.graph import Input
 
 Array = np.ndarray[Any, Any]
@@ -86,7 +87,7 @@ def stacked(images: Sequence[Array]) -> Array:
     """Images as one batch. Raises NetError where their sizes differ."""
     sizes = {image.shape for image in images}
     if len(sizes) > 1:
-        shown = " and ".join("x".join(map(str, size)) for size in sorted(sizes)[:2])
+        shown = " and ".join(shape_text(size) for size in sorted(sizes)[:2])
         refuse(
                 "batch-size", f"images of different sizes in one batch: {shown}",
                 why="a batch is one array", remedy="crop_size, or new_height and new_width, or a batch size of 1",
