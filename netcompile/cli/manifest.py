@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from netcompile.cli.exit_codes import DONE, USAGE
@@ -29,7 +29,6 @@ class Listed:
 
 def read_manifest(path: str) -> tuple[Listed, ...]:
     """The entries of a manifest. Raises NetError with everything that is wrong with it, OSError."""
-
     if not os.path.lexists(path):
         refuse("no-such-file", f"there is no file '{path}'", remedy="--manifest weights/manifest.toml")
     with open(path, "rb") as file:
@@ -40,17 +39,16 @@ def read_manifest(path: str) -> tuple[Listed, ...]:
     rows = table.get("weights")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         refuse("manifest", f"{path} has no [[weights]] tables")
+    keys = [field.name for field in fields(Listed)]
     found, problems = [], []
     for number, row in enumerate(rows, 1):
-        values = [row.get(key, "" if key == "source" else None) for key in ("name", "net", "file", "source")]
-        wrong = [
-            key for key, v in zip(("name", "net", "file", "source"), values, strict=True) if not isinstance(v, str)
-        ]
+        values = {"name": None, "net": None, "file": None, "source": "", **row}
+        wrong = [key for key in keys if not isinstance(values[key], str)]
         if wrong:
             what = f"{path}: [[weights]] number {number} has no text for {', '.join(wrong)}"
             problems.append(Diagnostic("manifest", what))
         else:
-            found.append(Listed(*map(str, values)))
+            found.append(Listed(**{key: str(values[key]) for key in keys}))
     if problems:
         raise NetError(problems)
     return tuple(found)
@@ -73,11 +71,9 @@ def convert_manifest(arguments: argparse.Namespace) -> int:
             print(f"{row.name} ({path}) was not converted:", file=sys.stderr)
             show(error.diagnostics)
             code = USAGE
-    lines = []
     if absent:
-        lines.append(f"{len(absent)} of {len(absent) + present} caffemodels are absent. To convert one, fetch it:")
+        write_text(f"{len(absent)} of {len(absent) + present} caffemodels are absent. To convert one, fetch it:\n")
         for row, path in absent:
-            lines.append(f"  {row.name}: {row.source or 'no source is known'}\n    save as {path}")
-        lines.append("and run this again.")
-    write_text("".join(f"{line}\n" for line in lines))
+            write_text(f"  {row.name}: {row.source or 'no source is known'}\n    save as {path}\n")
+        write_text("and run this again.\n")
     return code

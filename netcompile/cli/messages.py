@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
@@ -28,12 +29,12 @@ def show(diagnostics: Iterable[Diagnostic]) -> None:
 
 def show_notes(notes: Sequence[Diagnostic], codes: frozenset[str]) -> None:
     """Warnings, and the notes of these codes; of many alike only the first few. `check` shows them all."""
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     shown = []
     for note in notes:
         if note.severity == "note" and note.code not in codes:
             continue
-        counts[note.code] = counts.get(note.code, 0) + 1
+        counts[note.code] += 1
         if counts[note.code] <= SAME:
             shown.append(note)
     show(shown)

@@ -63,7 +63,6 @@ def add_output(parser: argparse.ArgumentParser, what: str = "a blob that counts 
 
 def named_shape(text: str) -> tuple[str, tuple[int, ...]]:
     """``data=1x3x500x500`` as a name and a shape; the name may hold anything, "=" as well."""
-
     name, equals, dims = text.rpartition("=")
     if not equals or not name or not re.fullmatch(r"[0-9]{1,9}([x×][0-9]{1,9})*", dims, re.ASCII):
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=1x3x500x500")
@@ -138,7 +137,6 @@ def analyse_net(
 
     With `outputs` the net ends there: layers and inputs that they do not need are left out.
     """
-
     chosen = replace(options(arguments), fed=fed, outputs=tuple(outputs or ()))
     if shapes is not None:
         chosen = replace(chosen, shapes={**shapes, **chosen.shapes})
@@ -154,7 +152,6 @@ def image_inputs(arguments: argparse.Namespace, analysed: Analysed) -> tuple[Inp
 
 def without_loss(arguments: argparse.Namespace, source: Source) -> Analysed:
     """NET as it is without --with-loss. Raises NetError."""
-
     chosen = replace(options(arguments), with_loss=False)
     return analyse(source, chosen, arguments.crop_offsets, arguments.round_crops)
 

@@ -9,7 +9,10 @@ from typing import Any
 
 
 def write_text(text: str) -> None:
-    """UTF-8 to stdout; what is not encodable (bytes of a file that were no UTF-8) as escapes."""
+    """UTF-8 to stdout, at once, so that what is said on stderr next comes after it.
+
+    What is not encodable (bytes of a file that were no UTF-8) is written as escapes.
+    """
     stream = sys.stdout
     if stream is None:
         return
@@ -19,6 +22,7 @@ def write_text(text: str) -> None:
         return
     stream.flush()
     raw.write(text.encode("utf-8", "backslashreplace"))
+    raw.flush()
 
 
 def write_json(value: Any) -> None:
@@ -28,7 +32,6 @@ def write_json(value: Any) -> None:
 
 def json_text(value: Any) -> str:
     """JSON with an entry a line; lists of plain values stay on one."""
-
     return f"{_json(value, '', JSONEncoder(ensure_ascii=False).encode)}\n"
 
 

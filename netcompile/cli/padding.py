@@ -17,7 +17,6 @@ def layers_of(analysed: Analysed, names: Sequence[str], transposed: bool = False
 
     Raises NetError where there is none of a name, or it has no pad.
     """
-
     if not names:
         found = padded_layers(analysed.graph, analysed.shapes)
         if not found:

@@ -29,7 +29,6 @@ def converter(path: str, analysed: Analysed, module: Module, allow_missing: bool
 
     The caffemodel is opened and checked here, before anything is written. Raises NetError, OSError.
     """
-
     plan = weight_plan(analysed.graph, module)
     model = read_caffemodel(path)
     match(model, plan, allow_missing).require()
@@ -45,7 +44,8 @@ def convert_one(arguments: argparse.Namespace, path: str, target: str, net: Anal
     if sys.stderr is not None and sys.stderr.isatty():
         print(f"converting {path} …", end="\r", file=sys.stderr, flush=True)
     if path.endswith(MEAN):
-        found, what = _mean(path, target), "a mean"
+        _convert_mean(path, target)
+        found, what = [], "a mean"
     elif net is not None:
         module = compile_net(net, arguments.optimise, weights=path, comments=False)
         found = converter(path, net, module, arguments.allow_missing)(target)
@@ -55,17 +55,14 @@ def convert_one(arguments: argparse.Namespace, path: str, target: str, net: Anal
         done = convert(model, convert_plain(model), target, roles=roles_of)
         found, what = [*done.notes, *done.suspicious], f"{done.tensors} blobs"
     write_text(f"wrote {target} ({what}, {bytes_text(os.path.getsize(target))})\n")
-    sys.stdout.flush()
     show(found)
 
 
-def _mean(path: str, target: str) -> list[Diagnostic]:
-
+def _convert_mean(path: str, target: str) -> None:
     blob = read_mean(path)
     if os.path.isdir(target):
         refuse("output-path", f"{target}: the output is a folder")
     write(target, [Entry("mean", blob.dtype, blob.shape, lambda: blob.chunks(CHUNK))], {"format": "pt"})
-    return []
 
 
 def target_name(path: str) -> str:
@@ -81,28 +78,22 @@ def remarks(report: ConversionReport, path: str) -> list[Diagnostic]:
     """What a conversion noticed: layers of the file that the net lacks, weights that became zeros, odd numbers."""
     found = [*report.notes, *report.suspicious]
     if report.unused:
-        found.append(
-            Diagnostic(
-                "weights-unused",
-                f"{path} has weights for {_listed(report.unused)}, which the net lacks",
-                why="layers are matched by name; Caffe ignores them too",
-                severity="warning",
-            )
-        )
+        what = f"{path} has weights for {_listed(report.unused)}, which the net lacks"
+        why = "layers are matched by name; Caffe ignores them too"
+        found.append(Diagnostic("weights-unused", what, why=why, severity="warning"))
     if report.without_weights:
-        found.append(
-            Diagnostic(
-                "weights-zero",
-                f"{path} lacks weights of {_listed(report.without_weights)}: they are zeros now",
-                severity="warning",
-            )
-        )
+        what = f"{path} lacks weights of {_listed(report.without_weights)}: they are zeros now"
+        found.append(Diagnostic("weights-zero", what, severity="warning"))
     return found
+
+
+def shown(path: str | None) -> Callable[[ConversionReport], None]:
+    """Shows what a conversion of the file at `path` noticed."""
+    return lambda report: show(remarks(report, path or ""))
 
 
 def roles_of(layer_type: str) -> tuple[str, ...]:
     """What the blobs of a layer type are, as far as its class says it whatever the layer's parameters."""
-
     cls = layer_class(layer_type) if layer_type else None
     return cls.stored if cls is not None else ()
 

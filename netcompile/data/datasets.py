@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from netcompile.array import Array
 from netcompile.data.images import EXTENSIONS, read_labels
 from netcompile.data.mat import read_mat
-from netcompile.data.paths import first_there
+from netcompile.data.paths import first_there, read_lines
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 
-Array = np.ndarray[Any, np.dtype[Any]]
-
+_IMAGES = (".jpg", ".png", ".jpeg", ".JPG", ".JPEG", *sorted(EXTENSIONS))
 _SIFT = "spatial_envelope_256x256_static_8outdoorcategories"
 _VOC_SPLITS = ("val", "seg11valid", "trainval", "train")
 # Where a .mat keeps its labels, by kind of data set.
@@ -97,21 +97,15 @@ def _wrong(what: str, remedy: str = "", code: str = "data-set", why: str = "") -
 
 
 def _lines(path: str) -> list[str]:
-    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
-        return [line.strip() for line in file if line.strip() and not line.startswith("#")]
+    """The lines of a list; those that start with # are remarks."""
+    return [line for line in read_lines(path) if not line.startswith("#")]
 
 
-def _names(path: str) -> list[str]:
-    return [line.split()[0] for line in _lines(path)]
-
-
-def _split_file(split: str | None, candidates: Sequence[str], folder: str) -> str:
-    """The list of a split: the split itself if it is a file, else the first candidate that exists."""
-    if split is not None and os.path.isfile(split):
-        return split
-    found = first_there(candidates)
+def _listed(split: str | None, candidates: Sequence[str], folder: str) -> tuple[str, list[str]]:
+    """The list of a split, and the names in it: the split itself if it is a file, else the first candidate there is."""
+    found = split if split is not None and os.path.isfile(split) else first_there(candidates)
     if found is not None:
-        return found
+        return found, [line.split()[0] for line in _lines(found)]
     known = _splits(folder)
     raise _wrong(
         f"there is no split '{split}'" if split else "the data set has no list of images",
@@ -123,65 +117,49 @@ def _splits(folder: str) -> list[str]:
     return sorted(n[:-4] for n in os.listdir(folder) if n.endswith(".txt")) if os.path.isdir(folder) else []
 
 
+def _first(folder: str, name: str, extensions: Sequence[str] = _IMAGES) -> str:
+    """The file of this name with the first of the extensions that there is; with the very first where none is."""
+    stem = os.path.join(folder, name)
+    return first_there(stem + extension for extension in extensions) or stem + extensions[0]
+
+
 def _voc(root: str, split: str | None) -> DataSet:
     folder = os.path.join(root, "ImageSets", "Segmentation")
     known = _splits(folder)
-    names = [split] if split else [name for name in _VOC_SPLITS if name in known] or known[:1]
-    places = [os.path.join(folder, f"{name}.txt") for name in names]
+    wanted = [split] if split else [name for name in _VOC_SPLITS if name in known] or known[:1]
+    places = [os.path.join(folder, f"{name}.txt") for name in wanted]
     places += [os.path.join(root, "..", f"{split}.txt")] if split else []  # the FCN repository keeps seg11valid there
-    listed = _split_file(split, places, folder)
+    listed, names = _listed(split, places, folder)
     images, labels = os.path.join(root, "JPEGImages"), os.path.join(root, "SegmentationClass")
-    samples = tuple(
-        Sample(name, _first(os.path.join(images, name), _IMAGES), (os.path.join(labels, f"{name}.png"),))
-        for name in _names(listed)
-    )
+    samples = tuple(Sample(name, _first(images, name), (os.path.join(labels, f"{name}.png"),)) for name in names)
     name = os.path.basename(os.path.abspath(root))
     return _checked(DataSet(name, samples, ("label",), ("voc",), listed=listed))
 
 
-_IMAGES = (".jpg", ".png", ".jpeg", ".JPG", ".JPEG", *sorted(EXTENSIONS))
-
-
-def _first(stem: str, extensions: Sequence[str]) -> str:
-    """The file of this name with the first of the extensions that there is; with the very first where none is."""
-    return first_there(stem + extension for extension in extensions) or stem + extensions[0]
-
-
 def _sbd(root: str, split: str) -> DataSet:
-    listed = _split_file(split, [os.path.join(root, f"{split}.txt")], root)
+    listed, names = _listed(split, [os.path.join(root, f"{split}.txt")], root)
     images, labels = os.path.join(root, "img"), os.path.join(root, "cls")
-    samples = tuple(
-        Sample(
-            name, _first(os.path.join(images, name), _IMAGES), (_first(os.path.join(labels, name), (".mat", ".png")),)
-        )
-        for name in _names(listed)
-    )
+    samples = tuple(Sample(name, _first(images, name), (_first(labels, name, (".mat", ".png")),)) for name in names)
     return _checked(DataSet("sbd", samples, ("label",), ("voc",), listed=listed))
 
 
 def _sift_flow(root: str, split: str) -> DataSet:
-    listed = _split_file(split, [os.path.join(root, f"{split}.txt")], root)
+    listed, names = _listed(split, [os.path.join(root, f"{split}.txt")], root)
+    images, *labels = (os.path.join(root, kind, _SIFT) for kind in ("Images", "SemanticLabels", "GeoLabels"))
     samples = tuple(
-        Sample(
-            name,
-            os.path.join(root, "Images", _SIFT, f"{name}.jpg"),
-            tuple(os.path.join(root, kind, _SIFT, f"{name}.mat") for kind in ("SemanticLabels", "GeoLabels")),
-        )
-        for name in _names(listed)
+        Sample(name, os.path.join(images, f"{name}.jpg"), tuple(os.path.join(kind, f"{name}.mat") for kind in labels))
+        for name in names
     )
     classes = ("sift-flow-semantic", "sift-flow-geometric")
     return _checked(DataSet("sift-flow", samples, ("sem", "geo"), classes, "sift-flow", listed=listed))
 
 
 def _nyud(root: str, split: str) -> DataSet:
-    listed = _split_file(split, [os.path.join(root, f"{split}.txt")], root)
+    listed, names = _listed(split, [os.path.join(root, f"{split}.txt")], root)
+    images, labels = os.path.join(root, "data", "images"), os.path.join(root, "segmentation")
     samples = tuple(
-        Sample(
-            name,
-            os.path.join(root, "data", "images", f"img_{name}.png"),
-            (os.path.join(root, "segmentation", f"img_{name}.mat"),),
-        )
-        for name in _names(listed)
+        Sample(name, os.path.join(images, f"img_{name}.png"), (os.path.join(labels, f"img_{name}.mat"),))
+        for name in names
     )
     places = {name: os.path.join(root, "data", name) for name in ("hha", "depth")}
     folders = {name: path for name, path in places.items() if os.path.isdir(path)}

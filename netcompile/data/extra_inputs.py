@@ -5,15 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-
+from netcompile.array import Array
 from netcompile.data.images import EXTENSIONS, read_depth, read_image
 from netcompile.data.paths import first_there
 from netcompile.data.preprocessing import Preprocessing
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)

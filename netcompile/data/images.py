@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin
 
+from netcompile.array import Array
 from netcompile.data.palettes import voc_palette
 from netcompile.data.preprocessing import FCN_MEAN_BGR, Preprocessing
 
-Array = np.ndarray[Any, np.dtype[Any]]
-
-EXTENSIONS = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".bmp",
-        ".dib",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-        ".tif",
-        ".tiff",
-        ".webp",
-        ".gif",
-        ".tga",
-        ".jp2",
-        ".avif",
-    ]
-)
+_KINDS = "jpg jpeg jpe jfif png bmp dib ppm pgm pbm pnm tif tiff webp gif tga jp2 avif"
+EXTENSIONS = frozenset(f".{kind}" for kind in _KINDS.split())
 
 
 def read_image(path: str | Path) -> Array:
@@ -88,6 +69,16 @@ def png(file: BinaryIO, pixels: Array, palette: Array | None = None, made_by: st
     if made_by:
         info.add_text("netcompile", made_by)
     image.save(file, "PNG", pnginfo=info)
+
+
+def data_uri(pixels: Array, palette: Array | None = None) -> str:
+    """H×W labels or H×W×3 bytes as a URI that holds the image: PNG, JPEG for photographs above some size."""
+    image, buffer = Image.fromarray(pixels), BytesIO()
+    if palette is not None:
+        image.putpalette(palette.tobytes())
+    kind = "jpeg" if palette is None and pixels.ndim == 3 and pixels.size > 30_000 else "png"
+    image.save(buffer, kind.upper(), **({"quality": 85} if kind == "jpeg" else {"optimize": True}))
+    return f"data:image/{kind};base64,{b64encode(buffer.getvalue()).decode()}"
 
 
 def write_labels(path: str | Path, labels: Array, palette: Array | None = None) -> None:

@@ -8,15 +8,13 @@ from __future__ import annotations
 import struct
 import zlib
 from io import BytesIO
-from typing import Any
 
 import numpy as np
 
+from netcompile.array import Array
 from netcompile.caffemodel.file import DataFile
 from netcompile.caffemodel.hdf5 import read_array
 from netcompile.diagnostics.diagnostic import refuse
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 _LARGEST = 1 << 28  # bytes of all variables: beyond any label map
 _NESTED = 1000  # matrices within matrices

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from netcompile.array import Array
 from netcompile.diagnostics.diagnostic import refuse
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "classes")
 
@@ -23,14 +21,9 @@ def voc_palette() -> Array:
     >>> voc_palette()[[1, 15, 255]].tolist()
     [[128, 0, 0], [192, 128, 128], [224, 224, 192]]
     """
-    palette = np.zeros((256, 3), np.uint8)
-    for label in range(256):
-        value = label
-        for bit in range(7, -1, -1):
-            for channel in range(3):
-                palette[label, channel] |= (value >> channel & 1) << bit
-            value >>= 3
-    return palette
+    labels, channels = np.arange(256)[:, None], np.arange(3)
+    palette = sum((labels >> (3 * place + channels) & 1) << (7 - place) for place in range(8))
+    return np.asarray(palette, np.uint8)
 
 
 def cityscapes_palette() -> Array:
@@ -71,7 +64,6 @@ def palette(name: str) -> Array:
 
 
 def _colours_of_image(path: str) -> list[list[int]] | None:
-
     try:
         with Image.open(path) as image:
             flat = image.getpalette() if image.mode == "P" else None

@@ -13,6 +13,12 @@ def first_there(paths: Iterable[str]) -> str | None:
     return next((path for path in paths if os.path.exists(path)), None)
 
 
+def read_lines(path: str) -> list[str]:
+    """The lines of a list that say something, without the spaces around them. Raises OSError."""
+    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+        return [line.strip() for line in file if line.strip()]
+
+
 def require_files(listing: str, paths: Sequence[str]) -> None:
     """Raises NetError where the list is empty, or names files that do not exist."""
     if not paths:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from glob import glob
@@ -41,16 +42,12 @@ def pictures(arguments: Sequence[str], beside: str = "") -> tuple[Picture, ...]:
 
 
 def _of_argument(argument: str, beside: str) -> Iterable[tuple[str, str]]:
-    if os.path.isdir(argument):
-        yield from _of_folder(argument, beside)
-    elif os.path.lexists(argument):
-        yield argument, os.path.basename(argument)
-    elif any(character in argument for character in "*?["):
-        for path in sorted(glob(argument, recursive=True)):
-            if os.path.isdir(path):
-                yield from _of_folder(path, beside)
-            else:
-                yield path, os.path.basename(path)
+    pattern = not os.path.lexists(argument) and any(character in argument for character in "*?[")
+    for path in sorted(glob(argument, recursive=True)) if pattern else [argument]:
+        if os.path.isdir(path):
+            yield from _of_folder(path, beside)
+        elif os.path.lexists(path):
+            yield path, os.path.basename(path)
 
 
 def _of_folder(folder: str, beside: str) -> Iterable[tuple[str, str]]:
@@ -69,24 +66,16 @@ def _of_folder(folder: str, beside: str) -> Iterable[tuple[str, str]]:
 
 
 def _named(files: Iterable[tuple[str, str]]) -> tuple[Picture, ...]:
-    pairs = list(files)
-    stems = [os.path.splitext(name)[0] for _, name in pairs]
-    counts: dict[str, int] = {}
-    for stem in stems:
-        counts[stem] = counts.get(stem, 0) + 1
+    parts = [(path, *os.path.splitext(name)) for path, name in files]
+    counts = Counter(stem for _, stem, _ in parts)
     made: dict[str, str] = {}
     problems = []
-    for (path, name), stem in zip(pairs, stems, strict=True):
-        extension = os.path.splitext(name)[1].lstrip(".")
-        unique = stem if counts[stem] == 1 else f"{stem}_{extension}"
+    for path, stem, extension in parts:
+        unique = stem if counts[stem] == 1 else f"{stem}_{extension.lstrip('.')}"
         if unique in made:
-            problems.append(
-                Diagnostic(
-                    "image-names",
-                    f"{made[unique]} and {path} would have the same outputs, '{unique}'",
-                    remedy="give the folder that both lie in: then their names have their folders in front",
-                )
-            )
+            what = f"{made[unique]} and {path} would have the same outputs, '{unique}'"
+            remedy = "give the folder that both lie in: then their names have their folders in front"
+            problems.append(Diagnostic("image-names", what, remedy=remedy))
         made[unique] = path
     if problems:
         raise NetError(problems[:20])

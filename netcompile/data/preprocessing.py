@@ -19,9 +19,7 @@ from netcompile.ir.graph import Input
 from netcompile.layers.images import NO_DATA_LAYER, Images
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from netcompile.array import Array
 
 # The mean of the FCN reference code's data layers, in BGR order.
 FCN_MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)
@@ -112,27 +110,16 @@ def preprocessing_of(
     result = _for_channels(result, channels)
     notes: list[Diagnostic] = []
     if channels == 1 and coloured and not result.unsaid:
-        notes.append(
-            Diagnostic(
-                "mean-average",
-                f"the mean has a number for each colour, the input one channel: their average, {result.mean[0]:.6g}, "
-                "is subtracted",
-                severity="note",
-                why="Caffe wants one number, or one for each channel",
-                remedy="--mean M",
-            )
-        )
+        average = f"their average, {result.mean[0]:.6g}, is subtracted"
+        what = f"the mean has a number for each colour, the input one channel: {average}"
+        why = "Caffe wants one number, or one for each channel"
+        notes.append(Diagnostic("mean-average", what, why=why, remedy="--mean M", severity="note"))
     if result.unsaid:
-        notes.append(
-            Diagnostic(
-                "mean-assumed",
-                "nothing says which mean the net was trained with: "
-                f"{_numbers(result.mean)} ({result.order.upper()}) is subtracted",
-                severity="note",
-                why=f"{result.unsaid}; this is the mean of the FCN reference code",
-                remedy="--mean B,G,R or --mean FILE.binaryproto; --mean 0 for none",
-            )
-        )
+        mean = f"{', '.join(f'{value:.6g}' for value in result.mean)} ({result.order.upper()})"
+        what = f"nothing says which mean the net was trained with: {mean} is subtracted"
+        why = f"{result.unsaid}; this is the mean of the FCN reference code"
+        remedy = "--mean B,G,R or --mean FILE.binaryproto; --mean 0 for none"
+        notes.append(Diagnostic("mean-assumed", what, why=why, remedy=remedy, severity="note"))
     return result, notes
 
 
@@ -160,10 +147,6 @@ def from_json(fields: dict[str, Any], image: Array | None) -> Preprocessing:
     return Preprocessing(mean, float(fields["scale"]), order, image, str(fields["origin"]))
 
 
-def _numbers(values: tuple[float, ...]) -> str:
-    return ", ".join(f"{value:.6g}" for value in values)
-
-
 def _read(said: Images, entry: Input, beside: str, notes: list[Diagnostic]) -> Preprocessing:
     """The preprocessing that a data layer says, its mean file read; with `unsaid` where that cannot be."""
     if said.mean is not None:
@@ -175,16 +158,9 @@ def _read(said: Images, entry: Input, beside: str, notes: list[Diagnostic]) -> P
     for path in (os.path.join(beside, name), name, os.path.join(beside, os.path.basename(name))):
         if os.path.isfile(path):
             return with_mean_file(made, path)
-    notes.append(
-        Diagnostic(
-            "mean-file",
-            f"the data layer's mean file '{name}' is not here",
-            _place(entry),
-            why="the path is of the machine that trained the net",
-            remedy="--mean FILE.binaryproto, or --mean B,G,R",
-            severity="warning",
-        )
-    )
+    what, why = f"the data layer's mean file '{name}' is not here", "the path is of the machine that trained the net"
+    remedy = "--mean FILE.binaryproto, or --mean B,G,R"
+    notes.append(Diagnostic("mean-file", what, _place(entry), why=why, remedy=remedy, severity="warning"))
     return replace(made, unsaid=f"the data layer names the mean file '{name}', which is not here")
 
 

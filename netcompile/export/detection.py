@@ -37,7 +37,7 @@ def detect(
 ) -> Tensor:
     """SSD's detections, 1 × 1 × K × 7, in the module's order: by image, by class, by falling score.
 
-    `eta` never comes to bear: a net where it would is refused.
+    `eta` is not used: a net where it would change something is refused.
     """
     n, count = location.shape[0], priors.shape[2] // 4
     corners, variances = priors[0].reshape(2, 1, count, 4)

@@ -45,20 +45,13 @@ class GuardFree(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        name = _name(func)
+        name = getattr(func, "__name__", "")
         if name in _PROVED:
             with _unguarded(args):
                 return func(*args, **(kwargs or {}))
         if name == "__getitem__":
             return getitem(args[0], args[1], self.everywhere)
-        replacement = _REPLACED.get(name)
-        if replacement is not None:
-            return replacement(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
-
-
-def _name(func: Callable[..., Any]) -> str:
-    return getattr(func, "__name__", "")
+        return _REPLACED.get(name, func)(*args, **(kwargs or {}))
 
 
 def _pair(value: Any) -> Pair:
@@ -68,17 +61,12 @@ def _pair(value: Any) -> Pair:
     return first, rest[0] if rest else first
 
 
-def rounding_up(kernel: int, stride: int, pad: int, clip: bool) -> int:
-    """How many rows at the end make pooling that rounds down give what rounding up gives.
-
-    `clip`: no window may begin beyond the input and its leading pad.
-    """
-    return min(stride - 1, kernel - pad - 1) if clip else stride - 1
-
-
 def _overhang(kernel: Pair, stride: Pair, pad: Pair) -> tuple[int, int, int, int]:
-    """F.pad's argument: PyTorch always clips."""
-    h, w = (rounding_up(k, s, p, True) for k, s, p in zip(kernel, stride, pad, strict=True))
+    """F.pad's argument: how many rows and columns at the end make pooling that rounds down give what rounding up gives.
+
+    PyTorch clips: no window may begin beyond the input and its leading pad.
+    """
+    h, w = (min(s - 1, k - p - 1) for k, s, p in zip(kernel, stride, pad, strict=True))
     return 0, w, 0, h
 
 

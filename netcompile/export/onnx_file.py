@@ -18,13 +18,11 @@ from netcompile.pipeline import Analysed
 from netcompile.version import __version__
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from torch import nn
 
+    from netcompile.array import Array
     from netcompile.export.program import Exported
-
-    Array = np.ndarray[Any, Any]
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 OPSET, OPSETS = 20, range(18, 24)  # the default; those that torch writes and ONNX Runtime reads
@@ -38,24 +36,21 @@ def require_onnx() -> None:
     """Raises NetError that says what to install, if anything is missing."""
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
-        refuse(
-            "onnx-missing",
-            f"ONNX files need {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed",
-            remedy='pip install "netcompile[onnx]"',
-        )
+        what = f"ONNX files need {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed"
+        refuse("onnx-missing", what, remedy='pip install "netcompile[onnx]"')
 
 
 def require_opset(opset: int) -> None:
     """Raises NetError for an operator set that no file can be written in."""
-    if opset not in OPSETS:
-        refuse(
-            "usage",
-            f"--opset {opset}: files are written in operator sets {OPSETS[0]} to {OPSETS[-1]}",
-            why=f"torch knows no operators older than those of set {OPSETS[0]}"
-            if opset < OPSETS[0]
-            else f"the newest that torch writes and ONNX Runtime runs is {OPSETS[-1]}",
-            remedy=f"--opset {min(max(opset, OPSETS[0]), OPSETS[-1])}",
-        )
+    first, last = OPSETS[0], OPSETS[-1]
+    if opset < first:
+        why, nearest = f"torch knows no operators older than those of set {first}", first
+    elif opset > last:
+        why, nearest = f"the newest that torch writes and ONNX Runtime runs is {last}", last
+    else:
+        return
+    what = f"--opset {opset}: files are written in operator sets {first} to {last}"
+    refuse("usage", what, why=why, remedy=f"--opset {nearest}")
 
 
 def write_onnx(
@@ -82,11 +77,8 @@ def write_onnx(
     require_opset(opset)
     size = sum(t.numel() * t.element_size() for t in made.state_dict().values())
     if size > LARGEST:
-        raise refused(
-            net,
-            "is too large for an ONNX file",
-            why=f"its weights take {size / 2**30:.1f} GiB, and such a file holds less than 2",
-        )
+        why = f"its weights take {size / 2**30:.1f} GiB, and such a file holds less than 2"
+        raise refused(net, "is too large for an ONNX file", why=why)
     step()
     exported = export_program(net, module, made)
     step()
@@ -156,16 +148,9 @@ def _convert(
     model.producer_name, model.producer_version = "netcompile", __version__
     model.metadata_props.update({"net": net.name, "netcompile": __version__, **metadata})
     program.save(path)
-    return tuple(
-        Diagnostic(
-            "export",
-            f"output '{blob}' is called '{name}' in the ONNX file",
-            place(net),
-            why="an input has its name, and there a name stands for one thing",
-            severity="warning",
-        )
-        for blob, name in others.items()
-    )
+    why = "an input has its name, and there a name stands for one thing"
+    called = [f"output '{blob}' is called '{name}' in the ONNX file" for blob, name in others.items()]
+    return tuple(Diagnostic("export", what, place(net), why=why, severity="warning") for what in called)
 
 
 def check_onnx(
@@ -251,44 +236,42 @@ def _compare(
         raise refused(net, "is not what ONNX Runtime can run", why=why) from None
     kinds = _jumping(net)
     for (blob, tensor), array in zip(expected.items(), found, strict=True):
-        wrong = DIFFERENCES[kinds.get(blob, "")](tensor, np.asarray(array))
+        wrong = DIFFERENCES[kinds.get(blob, "")](tensor.numpy(), np.asarray(array))
         if wrong:
             raise refused(net, "is not what ONNX Runtime computes", why=f"input {shapes}, blob '{blob}': {wrong}")
 
 
 def _jumping(net: Analysed) -> dict[str, str]:
     """Outputs whose values jump where two scores are all but equal: "labels", or "rows", whose number jumps too."""
-
     found = {blob: kind for blob, kind in output_kinds(net.graph).items() if kind == "labels"}
     sized = {top for node in net.graph.nodes if node.layer.sized_by_values for top in node.tops}
     return found | {blob: "rows" for blob, value in net.graph.blobs.items() if value in sized}
 
 
-def _other_labels(expected: torch.Tensor, found: Array) -> str:
+def _other_labels(wanted: Array, found: Array) -> str:
     """What is wrong with labels; a few may be others, where rounding decides between two scores."""
-    if tuple(expected.shape) != found.shape:
-        return f"shape {found.shape} instead of {tuple(expected.shape)}"
-    share = float((expected.numpy() != found).mean())
+    if wanted.shape != found.shape:
+        return f"shape {found.shape} instead of {wanted.shape}"
+    share = float((wanted != found).mean())
     return "" if share <= FEW else f"{share:.2g} of the labels differ"
 
 
-def _other_rows(expected: torch.Tensor, found: Array) -> str:
+def _other_rows(wanted: Array, found: Array) -> str:
     """What is wrong with rows of numbers; a few may come or go, or change places, where rounding decides."""
     import numpy as np
 
     width = found.shape[-1]
-    wanted, given = expected.numpy().reshape(-1, width), found.reshape(-1, width)
+    wanted, given = wanted.reshape(-1, width), found.reshape(-1, width)
     least = TOLERANCE * np.maximum(np.abs(wanted).max(axis=0, initial=0), 1)
     lone = sum(not bool((np.abs(given - row) <= least).all(axis=1).any()) for row in wanted)
     lone += abs(len(given) - len(wanted))
     return "" if lone <= 10 * FEW * len(wanted) else f"{lone} of {len(wanted)} rows have no equal"
 
 
-def _difference(expected: torch.Tensor, found: Array) -> str:
+def _difference(wanted: Array, found: Array) -> str:
     """What is wrong with `found`; "" if nothing is. Values that are not finite have to be the same."""
     import numpy as np
 
-    wanted = expected.numpy()
     if wanted.shape != found.shape:
         return f"shape {found.shape} instead of {wanted.shape}"
     finite = np.isfinite(wanted)
@@ -301,7 +284,7 @@ def _difference(expected: torch.Tensor, found: Array) -> str:
     return "" if gap <= TOLERANCE else f"a difference of {gap:.1g} of the largest value"
 
 
-DIFFERENCES: dict[str, Callable[[torch.Tensor, Array], str]] = {
+DIFFERENCES: dict[str, Callable[[Array, Array], str]] = {
     "": _difference,
     "labels": _other_labels,
     "rows": _other_rows,

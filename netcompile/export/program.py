@@ -134,7 +134,6 @@ def _dynamic_shapes(takes: Signature) -> tuple[Any, ...]:
 @contextmanager
 def _traceable(made: nn.Module, everywhere: bool) -> Iterator[None]:
     """`made` in guard-free form; a wrapper would rename its parameters."""
-
     forward = made.forward
 
     @wraps(forward)
@@ -177,7 +176,6 @@ def _refusal(exported: Exported, deferred: bool) -> str:
     Its guards are a function of the inputs' shapes. Deferred assertions lie among the layers, so those are run
     without values.
     """
-
     program, takes = exported.program.module(), exported.signature
     guards = getattr(program, "_guards_fn", None)
     for size in takes.sizes(GUARDED if guards is not None else 0):

@@ -50,20 +50,16 @@ class Axis:
     step: int
     whole: bool
 
-    def members(self) -> Iterator[int]:
-        """The legal extents, smallest first."""
-        return iter(self.legal)
-
     def first(self, count: int) -> tuple[int, ...]:
         """The `count` smallest legal extents, or fewer."""
-        return tuple(islice(self.members(), count))
+        return tuple(islice(self.legal, count))
 
     def beyond(self, least: int) -> int:
         """The smallest legal extent from `least` on; the largest there is if all are smaller."""
         last = self.legal.last()
         if last is not None and last <= least:
             return last
-        return next(n for n in self.members() if n >= least)
+        return next(n for n in self.legal if n >= least)
 
     def describe(self) -> str:
         return self.legal.describe(self.name)
@@ -160,14 +156,11 @@ def signature(net: Analysed, module: Module, batch: bool, fixed: bool = False) -
     batched = frozenset(v for v, shape in shapes.items() if batch and shape and shape[0] == images) - regions
     if not net.symbolic.spatial:
         return Signature(shapes, frozenset(), batched, (), (0, 0), regions, batch)
-    legal = exported_sizes(net)
-    if fixed:
-        own = net.shapes[net.symbolic.spatial[0]][2:]
-        legal = NSet.between(own[0], own[0]), NSet.between(own[1], own[1])
+    height, width = net.shapes[net.symbolic.spatial[0]][2:]
+    legal = (NSet.of([height]), NSet.of([width])) if fixed else exported_sizes(net)
     h, w = (axis(name, sizes) for name, sizes in zip("HW", legal, strict=True))
     if h is None or w is None:
         raise refused(net, "is legal for no input size")
-    height, width = net.shapes[net.symbolic.spatial[0]][2:]
     return Signature(shapes, frozenset(net.symbolic.spatial), batched, (h, w), (height, width), regions, batch)
 
 

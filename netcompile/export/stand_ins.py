@@ -75,10 +75,7 @@ def culprit(module: Module, error: BaseException | None) -> Node | None:
 
 
 def _at(module: Module, line: int) -> Node | None:
-    for index, (first, last) in module.lines.items():
-        if first <= line <= last:
-            return module.nodes[index]
-    return None
+    return next((module.nodes[index] for index, (a, b) in module.lines.items() if a <= line <= b), None)
 
 
 def blamed(net: Analysed, node: Node | None, what: str, why: str) -> Diagnostic:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from zlib import error as ZlibError
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 
 if TYPE_CHECKING:
-    import numpy as np
+    from netcompile.array import Array
 
 
 def write_npz(file: BinaryIO, arrays: Mapping[str, Any], made_by: str = "", compressed: bool = False) -> None:
@@ -39,46 +39,53 @@ def made_by_npz(path: str) -> str | None:
         return None
 
 
-def read_npz(path: str, dtype: str) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
-    """Every array of the file, as float32 (float64 for that dtype), in native byte order and C order.
+def read_npz(
+    path: str, dtype: str, wanted: Collection[str] | None = None, code: str = "inputs-file"
+) -> dict[str, Array]:
+    """The arrays of the file, or of `wanted` those that it has, in native byte order and C order.
 
-    Pickled objects are never loaded. Raises NetError for a file that is missing, damaged or holds no numbers.
+    They are float32, or float64 where `dtype` says so. Pickled objects are never loaded. Raises NetError, with `code`
+    where the file is damaged or holds no numbers.
     """
     import numpy as np
 
     if not os.path.lexists(path):
         refuse("no-such-file", f"there is no file '{path}'", remedy="--inputs takes an .npz file")
     kind = np.float64 if dtype == "float64" else np.float32
-    arrays, problems = {}, []
+    arrays, problems = {}, {}
+    what = f"{path} is no .npz file of arrays"
     try:
         # A file of our own: NumPy does not close one that turns out to be no archive.
         with open(path, "rb") as file:
             archive = np.load(file, allow_pickle=False)
             if isinstance(archive, np.ndarray):
-                _refuse(path, "it holds one array without a name (.npy)", "np.savez(file, data=array) names it")
+                why = "it holds one array without a name (.npy)"
+                refuse(code, what, why=why, remedy="np.savez(file, data=array) names it")
             for name in archive.files:
+                if wanted is not None and name not in wanted:
+                    continue
                 try:
                     array = archive[name]
                 except ValueError as error:
-                    problems.append(_problem(path, name, str(error).split("\n")[0]))
+                    problems[name] = str(error).split("\n")[0]
                     continue
                 if not isinstance(array, np.ndarray):
-                    problems.append(_problem(path, name, "it is no .npy array"))
+                    problems[name] = "it is no .npy array"
                 elif array.dtype.kind not in "fiub":
-                    problems.append(_problem(path, name, f"{array.dtype} is no type of real numbers"))
+                    problems[name] = f"{array.dtype} is no type of real numbers"
                 else:
                     with np.errstate(over="ignore"):
                         arrays[name] = np.array(array, dtype=kind, order="C")
     except (ValueError, EOFError, BadZipFile, ZlibError, NotImplementedError) as error:
-        _refuse(path, str(error).split("\n")[0], "write it with numpy.savez")
+        refuse(code, what, why=str(error).split("\n")[0], remedy="write it with numpy.savez")
     if problems:
-        raise NetError(problems)
+        raise NetError(
+            [Diagnostic(code, f"array '{name}' of {path} cannot be read", why=why) for name, why in problems.items()]
+        )
     return arrays
 
 
-def _refuse(path: str, why: str, remedy: str) -> NoReturn:
-    refuse("inputs-file", f"{path} is no .npz file of arrays", why=why, remedy=remedy)
-
-
-def _problem(path: str, name: str, why: str) -> Diagnostic:
-    return Diagnostic("inputs-file", f"array '{name}' of {path} cannot be read", why=why)
+def names_npz(path: str) -> list[str]:
+    """The names of an npz file's arrays, in the file's order. Raises OSError, BadZipFile."""
+    with ZipFile(path) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist()]

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from textwrap import indent
 
 from netcompile.algebra.volume import Volume
+from netcompile.analysis.crops import CropReport
 from netcompile.analysis.proof import Slack
 from netcompile.analysis.streams import Fusion
 from netcompile.diagnostics.diagnostic import visible
 from netcompile.layers.base import IDENTITY
 from netcompile.report.formatting import crop_sizes_text, net_sizes_text, offsets_text
-from netcompile.report.model import CropLine, Derivation, Maps, Offsets, Proof, Step
+from netcompile.report.model import Derivation, Maps, Offsets, Proof, Step
 from netcompile.report.reasons import (
     ambiguity_texts,
     conclusion,
     place,
     refusal_text,
-    room_texts,
+    slack_texts,
     tie_text,
     upsampling_text,
 )
@@ -37,8 +39,8 @@ def explanation_as_text(report: Offsets) -> str:
     proof = report.proof
     assert proof is not None, "the report was made without its proof"
     parts = [f"{visible(report.net)} ({visible(report.file)}, phase {report.phase})", RULES]
-    for crop, pair in zip(report.crops, proof.rooms, strict=True):
-        parts.append(_crop(report, crop, pair))
+    for crop, derivation, pair in zip(report.crops, proof.derivations, proof.slacks, strict=True):
+        parts.append(_crop(report, crop, derivation, pair))
     if not report.crops:
         parts.append("no crop layers")
     if proof.upsamplings:
@@ -52,21 +54,21 @@ def explanation_as_text(report: Offsets) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _crop(report: Offsets, crop: CropLine, pair: tuple[Slack | None, Slack | None]) -> str:
-    a, b = map(visible, crop.bottoms)
+def _crop(
+    report: Offsets, crop: CropReport, derivation: Derivation | None, pair: tuple[Slack | None, Slack | None]
+) -> str:
+    a, b = (visible(bottom.blob) for bottom in crop.node.bottoms[:2])
     starts = f"starting at {offsets_text(crop.used)}" if crop.used is not None else "starting nobody can tell where"
-    parts = [_headline(f"{visible(crop.layer)} cuts '{a}' to the size of '{b}', {starts} ({place(report, crop.line)})")]
+    where = place(report, crop.node.line)
+    title = f"{visible(crop.node.name)} cuts '{a}' to the size of '{b}', {starts} ({where})"
+    parts = [f"{title}\n{'─' * len(title)}"]
     if crop.why:
         parts.append(f"{crop.status}: {visible(crop.why)}")
-    if crop.derivation is not None:
-        parts += _derivation(report, crop.derivation, crop.bottoms)
+    if derivation is not None:
+        parts += _derivation(report, derivation, (a, b))
     lines = [f"legal for {crop_sizes_text(crop)}"]
-    lines += [f"  {sentence}" for sentences in room_texts(crop, pair) for sentence in sentences]
+    lines += [f"  {sentence}" for sentences in slack_texts(crop, pair) for sentence in sentences]
     return "\n\n".join([*parts, "\n".join(lines)])
-
-
-def _headline(text: str) -> str:
-    return f"{text}\n{'─' * len(text)}"
 
 
 # derivations ---------------------------------------------------------------------------------------------------
@@ -79,21 +81,18 @@ def _derivation(report: Offsets, derivation: Derivation, bottoms: tuple[str, str
     for axis in (0,) if square else (0, 1):
         which = "" if square else ("height: ", "width: ")[axis]
         ways = ((derivation.cropped, bottoms[0]), (derivation.reference, bottoms[1]))
-        for number, rows in enumerate((_by_size, _by_place)):
-            title = ("by sizes", "by places")[number]
+        for rows, title, name, letter in ((_by_size, "by sizes", "T", "P′"), (_by_place, "by places", "offset", "p")):
             for chain, end in ways:
                 if chain:
-                    way = f"'{visible(derivation.ancestor)}' → '{visible(end)}'"
-                    parts.append(f"{which}{way}, {title}\n{_indent(rows(report, chain, axis))}")
-                name, letter = (("T", "P′"), ("offset", "p"))[number]
-            whole = f"({letter} of '{visible(bottoms[1])}' - {letter} of '{visible(bottoms[0])}') / S"
-            parts.append(f"{which}{name} = {whole} = {conclusion(derivation, axis, bool(number))}")
+                    way = f"'{visible(derivation.ancestor)}' → '{end}'"
+                    parts.append(f"{which}{way}, {title}\n{indent(rows(report, chain, axis), '  ')}")
+            whole = f"({letter} of '{bottoms[1]}' - {letter} of '{bottoms[0]}') / S"
+            parts.append(f"{which}{name} = {whole} = {conclusion(derivation, axis, rows is _by_place)}")
     return parts
 
 
 def _moving(chain: Sequence[Step]) -> list[tuple[Maps, Step]]:
     """The steps that have windows or move pixels, each with the compound maps before it."""
-
     found, before = [], IDENTITY
     for step in chain:
         if step.windows is not None or step.local != IDENTITY:
@@ -109,19 +108,8 @@ def _by_size(report: Offsets, chain: Sequence[Step], axis: int) -> str:
         stride, offset = step.local[axis].filter_pair()
         s, p = before[axis].filter_pair()
         total, shift = step.compound[axis].filter_pair()
-        exact, even = _size(step, axis)
-        rows.append(
-            (
-                step.layer,
-                *_window(step, axis),
-                f"({stride}, {offset})",
-                total,
-                _product(s, offset, p, shift),
-                exact,
-                even,
-                place(report, step.line),
-            )
-        )
+        compound = (f"({stride}, {offset})", total, _product(s, offset, p, shift))
+        rows.append((step.layer, *_window(step, axis), *compound, *_size(step, axis), place(report, step.line)))
     return table(header, rows, right=(1, 2, 3, 4, 5, 6))
 
 
@@ -130,15 +118,8 @@ def _by_place(report: Offsets, chain: Sequence[Step], axis: int) -> str:
     rows = []
     for before, step in _moving(chain):
         local, total, earlier = step.local[axis], step.compound[axis], before[axis]
-        rows.append(
-            (
-                step.layer,
-                f"({local.stride}, {local.offset})",
-                total.stride,
-                _product(earlier.stride, local.offset, earlier.offset, total.offset),
-                place(report, step.line),
-            )
-        )
+        shift = _product(earlier.stride, local.offset, earlier.offset, total.offset)
+        rows.append((step.layer, f"({local.stride}, {local.offset})", total.stride, shift, place(report, step.line)))
     return table(header, rows, right=(1, 2, 3))
 
 
@@ -167,13 +148,6 @@ def _product(s: Fraction, p: Fraction, before: Fraction, result: Fraction) -> st
     factor = f"{s}·({p})" if p < 0 or p.denominator != 1 else f"{s}·{p}"
     rest = "" if before == 0 else f" - {-before}" if before < 0 else f" + {before}"
     return f"{factor}{rest} = {result}"
-
-
-def _indent(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.split("\n"))
-
-
-# proofs --------------------------------------------------------------------------------------------------------
 
 
 # upsampling and fusions ----------------------------------------------------------------------------------------

@@ -27,7 +27,6 @@ COLOURS = {  # fill by family, readable in black; the type is written as well
 def as_networkx(analysed: Analysed) -> Any:
     """`Graph.to_networkx` with plain attributes: name, type, line of a layer; blob, shape, stride, offset of an edge,
     and what a layer costs."""
-
     graph = analysed.graph.to_networkx()
     spent = costs(analysed.graph, analysed.shapes)
     for index, (node, cost) in enumerate(zip(analysed.graph.nodes, spent, strict=True)):
@@ -59,7 +58,6 @@ def graphml(analysed: Analysed) -> str:
 
 def _legal(value: Any) -> Any:
     """Text without the characters that XML cannot hold."""
-
     return visible(value) if isinstance(value, str) else value
 
 
@@ -85,6 +83,5 @@ def dot(analysed: Analysed) -> str:
 
 def _quoted(text: str) -> str:
     """A DOT string: backslashes and quotes escaped, line ends as its own \\n."""
-
     rows = [visible(row).replace("\\", "\\\\").replace('"', '\\"') for row in text.split("\n")]
     return '"' + "\\n".join(rows) + '"'

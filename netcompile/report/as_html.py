@@ -6,13 +6,13 @@ The tables are in the page as such; the script draws what follows the input's si
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
 from netcompile.algebra.nset import NSet
+from netcompile.analysis.crops import CropReport
 from netcompile.analysis.proof import Slack
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.text import listed, shape_text
@@ -31,30 +31,12 @@ from netcompile.report.formatting import (
     strides,
     unproved_text,
 )
-from netcompile.report.model import CropLine, Derivation, Maps, Offsets, Report, Step
-from netcompile.report.page import FOLDER, hash_source, read, render
+from netcompile.report.model import Derivation, Maps, Offsets, Report, Step
+from netcompile.report.page import hash_source, page, read
 from netcompile.report.page_data import page_data
-from netcompile.report.reasons import ambiguity_texts, conclusion, refusal_text, room_texts, upsampling_text
+from netcompile.report.reasons import ambiguity_texts, conclusion, refusal_text, slack_texts, upsampling_text
 
-STYLES = ("page.css", "report.css")
-SCRIPTS = (
-    "values",
-    "dom",
-    "state",
-    "controls",
-    "rail",
-    "lens",
-    "alignment",
-    "strip",
-    "groups",
-    "layout",
-    "graph",
-    "travel",
-    "details",
-    "sources",
-    "table",
-    "start",
-)
+SCRIPTS = "values dom state controls rail lens alignment strip groups layout graph travel details sources table start"
 MEANING = {
     "ok": "starts where alignment needs it to",
     "inferred": "declares nothing; the offset is computed",
@@ -64,11 +46,7 @@ MEANING = {
     "stride-mismatch": "the two blobs have different strides",
     "undefined": "the two blobs have no common ancestor with pixels",
 }
-SIGNS = {
-    "ok": "✓",
-    "inferred": "✓",
-    "undefined": "–",
-}  # a sign beside the colour, for those who do not see it
+SIGNS = {"ok": "✓", "inferred": "✓", "undefined": "–"}  # beside the colour, for those who do not see it
 
 
 def _net_sizes(offsets: Offsets) -> str:
@@ -91,11 +69,11 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
 def html_report(
     analysed: Analysed, report: Report, module: Module | None = None, skipped: Sequence[Skipped] = ()
 ) -> str:
-    """The page of a net. Without `module` the net is compiled here; where that is refused, the page says why.
+    """The page of a net, the same text for the same net; `report` has its proof.
 
-    `skipped` are the sites at which optimisations of the module did not apply.
+    Without `module` the net is compiled here; where that is refused, the page says why. `skipped` are the sites at
+    which optimisations of the module did not apply.
     """
-
     refused = ""
     if module is None:
         try:
@@ -103,21 +81,12 @@ def html_report(
         except NetError as error:
             first, *rest = error.diagnostics
             refused = first.what + (f" (and {len(rest)} more)" if rest else "")
-    return page(analysed, report, module, refused, skipped)
-
-
-def page(
-    analysed: Analysed, report: Report, module: Module | None, refused: str = "", skipped: Sequence[Skipped] = ()
-) -> str:
-    """The page, the same text for the same net. Its policy lets in its style and its script by hash, nothing else."""
-
-    style = read(*(os.path.join(FOLDER, name) for name in STYLES))
     script = page_script()
     costs = [(layer.parameters, layer.macs, layer.activations) for layer in report.layers.layers]
-    return render(
-        os.path.join(FOLDER, "page.html"),
-        style,
-        policy(style, script),
+    return page(
+        "report.html",
+        ("page.css", "report.css"),
+        f"script-src {hash_source(script)}; require-trusted-types-for 'script'",  # no string becomes markup in it
         FILTERS,
         offsets=report.offsets,
         layers=report.layers,
@@ -141,28 +110,16 @@ def page(
     )
 
 
-def policy(style: str, script: str) -> str:
-    """A Content-Security-Policy for just this style and this script; strings never become markup in it."""
-    return (
-        f"default-src 'none'; style-src {hash_source(style)}; script-src {hash_source(script)}; "
-        "require-trusted-types-for 'script'; base-uri 'none'; form-action 'none'"
-    )
-
-
 def page_script() -> str:
     """The script in one piece; it reads its data from the element `data`."""
-    parts = ["\"use strict\";\n(() => {\nconst DATA = JSON.parse(document.getElementById('data').textContent);\n"]
-    parts.append(read(*(os.path.join(FOLDER, "script", f"{name}.js") for name in SCRIPTS)))
-    return "".join([*parts, "})();\n"])
+    start = "\"use strict\";\n(() => {\nconst DATA = JSON.parse(document.getElementById('data').textContent);\n"
+    return start + read(*(f"script/{name}.js" for name in SCRIPTS.split())) + "})();\n"
 
 
 def script_safe(value: Any) -> str:
     """JSON that holds nothing that could end a script element or begin another."""
-
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    for sign in "<>&\u2028\u2029":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return text
+    return text.translate({ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"})
 
 
 def verdict(report: Offsets) -> tuple[str, str]:
@@ -172,7 +129,7 @@ def verdict(report: Offsets) -> tuple[str, str]:
         return "none", "No crops: nothing has to be aligned."
     wrong = [crop for crop in report.crops if crop.status not in ("ok", "inferred")]
     if wrong:
-        names = listed((f"{crop.layer} (line {crop.line})" for crop in wrong), 4)
+        names = listed((f"{crop.node.name} (line {crop.node.line})" for crop in wrong), 4)
         return "mismatch", f"{len(wrong)} of {count} crops {'is' if len(wrong) == 1 else 'are'} not aligned: {names}."
     inferred = sum(crop.status == "inferred" for crop in report.crops)
     undeclared = f", {inferred} of them" if 0 < inferred < count else ","
@@ -185,10 +142,14 @@ def verdict(report: Offsets) -> tuple[str, str]:
 def proof_texts(report: Offsets) -> dict[str, Any]:
     """What is proved for all sizes, in sentences: per crop, per upsampling, and at the edges of what is legal."""
     proof = report.proof
-    if proof is None:
-        return {"rooms": [()] * len(report.crops), "upsamplings": (), "refusals": ()}
+    assert proof is not None, "the report was made without its proof"
+    crops = zip(report.crops, proof.derivations, proof.slacks, strict=True)
     return {
-        "rooms": [_paragraphs(crop, pair) for crop, pair in zip(report.crops, proof.rooms, strict=True)],
+        "derivations": [
+            (index, crop, derivation, _paragraphs(crop, pair))
+            for index, (crop, derivation, pair) in enumerate(crops)
+            if derivation is not None
+        ],
         "upsamplings": [
             (found.node.name, found.node.line, upsampling_text(found), ambiguity_texts(found))
             for found in proof.upsamplings
@@ -197,9 +158,9 @@ def proof_texts(report: Offsets) -> dict[str, Any]:
     }
 
 
-def _paragraphs(crop: CropLine, pair: tuple[Slack | None, Slack | None]) -> list[str]:
+def _paragraphs(crop: CropReport, pair: tuple[Slack | None, Slack | None]) -> list[str]:
     """What a crop's window leaves over, a paragraph an axis; one that says so where they are alike."""
-    texts = [" ".join(f"{text[0].upper()}{text[1:]}." for text in sentences) for sentences in room_texts(crop, pair)]
+    texts = [" ".join(f"{text[0].upper()}{text[1:]}." for text in sentences) for sentences in slack_texts(crop, pair)]
     return [f"{texts[0]} Its width likewise."] if len(texts) == 1 and None not in pair else texts
 
 

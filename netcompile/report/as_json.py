@@ -31,9 +31,9 @@ def offsets_as_json(report: Offsets) -> dict[str, Any]:
 def _crop(report: Offsets, index: int) -> dict[str, Any]:
     crop = report.crops[index]
     found = {
-        "layer": crop.layer,
-        "line": crop.line,
-        "bottoms": list(crop.bottoms),
+        "layer": crop.node.name,
+        "line": crop.node.line,
+        "bottoms": [bottom.blob for bottom in crop.node.bottoms[:2]],
         "axis": crop.axis,
         "declared": None if crop.declared is None else list(crop.declared),
         "inferred": None if crop.inferred is None else [str(v) for v in crop.inferred],
@@ -44,14 +44,13 @@ def _crop(report: Offsets, index: int) -> dict[str, Any]:
     }
     if report.proof is not None:
         found["legal"] = _sets(crop.valid)
-        found["slack"] = _rooms(report.proof.rooms[index])
-        found["derivation"] = _derivation(crop.derivation)
+        found["slack"] = _slacks(report.proof.slacks[index])
+        found["derivation"] = _derivation(report.proof.derivations[index])
     return found
 
 
 def _both(valid: tuple[NSet, NSet]) -> dict[str, object]:
     """Sizes that are legal as height and as width; of those that are not, the first thousand."""
-
     these = both(*valid)
     if isinstance(these, Unfollowed):
         invalid = sorted({*valid[0].exceptions(1000), *valid[1].exceptions(1000)})[:1000]
@@ -125,18 +124,18 @@ def _maps(maps: Maps) -> dict[str, Any]:
     }
 
 
-def _rooms(pair: tuple[Slack | None, Slack | None]) -> list[dict[str, Any] | None]:
+def _slacks(pair: tuple[Slack | None, Slack | None]) -> list[dict[str, Any] | None]:
     """What a crop leaves over, for height and width."""
-    return [None if room is None else _room(room) for room in pair]
+    return [None if slack is None else _slack(slack) for slack in pair]
 
 
-def _room(room: Slack) -> dict[str, Any]:
-    smallest = room.smallest
+def _slack(slack: Slack) -> dict[str, Any]:
+    smallest = slack.smallest
     return {
-        "before": room.before,
-        "after": str(room.after),
-        "least": room.least,
-        "greatest": room.greatest,
+        "before": slack.before,
+        "after": str(slack.after),
+        "least": slack.least,
+        "greatest": slack.greatest,
         "smallest": None
         if smallest is None
         else {"n": smallest.n, "cropped": smallest.cropped, "window": smallest.reference, "after": smallest.after},

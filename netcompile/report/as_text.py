@@ -28,12 +28,10 @@ def offsets_as_text(report: Offsets) -> str:
         header = ("crop", "line", "axis", "declared", "needed", "used", "status", "legal for")
         rows = [
             (
-                crop.layer,
-                crop.line,
+                crop.node.name,
+                crop.node.line,
                 crop.axis,
-                offsets_text(crop.declared),
-                offsets_text(crop.inferred),
-                offsets_text(crop.used),
+                *map(offsets_text, (crop.declared, crop.inferred, crop.used)),
                 crop.status,
                 crop_sizes_text(crop),
             )

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from netcompile.algebra.nset import NSet
+from netcompile.analysis.crops import CropReport
 from netcompile.diagnostics.diagnostic import visible
 from netcompile.diagnostics.text import shape_text
-from netcompile.report.model import CropLine, Dims, Maps, Offsets
+from netcompile.report.model import Dims, Maps, Offsets
 
 GAPS = 3  # layers that are not followed and are shown
 
@@ -30,7 +31,7 @@ def sizes_text(valid: tuple[NSet, NSet] | None) -> str:
     return "; ".join("every " + v if s.is_all else s.describe(v) for s, v in ((height, "H"), (width, "W")))
 
 
-def crop_sizes_text(crop: CropLine) -> str:
+def crop_sizes_text(crop: CropReport) -> str:
     """For which sizes a crop is legal, as far as that is proved."""
     return f"{sizes_text(crop.valid)}; others not proved" if crop.unproved else sizes_text(crop.valid)
 
@@ -68,10 +69,12 @@ def pair_text(pair: tuple[object, object] | None) -> str:
 
 
 def strides(maps: Maps | None) -> tuple[Fraction, Fraction] | None:
+    """The strides of a blob's maps, for height and width."""
     return None if maps is None else (maps[0].stride, maps[1].stride)
 
 
 def offsets(maps: Maps | None) -> tuple[Fraction, Fraction] | None:
+    """The offsets of a blob's maps, for height and width."""
     return None if maps is None else (maps[0].offset, maps[1].offset)
 
 

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import prod
 
-from netcompile.analysis.cost import FLOAT, Cost, costs
+from netcompile.analysis.cost import FLOAT, costs
 from netcompile.analysis.receptive import Fields, receptive_fields
-from netcompile.ir.graph import Graph, Input, Node, Value
+from netcompile.ir.graph import Graph, Input, Node
 from netcompile.pipeline import Analysed
-from netcompile.prototxt.message import Message
 from netcompile.report.model import LayerLine, Layers, ReceptiveField
 from netcompile.report.offsets import blob_line, blob_lines
 
 
 def layers_report(analysed: Analysed) -> Layers:
     """Every layer in the file's order, data layers included, with what it makes and what it costs."""
-
     graph = analysed.graph
     fields = receptive_fields(graph, analysed.shapes)
     cost = dict(zip(map(id, graph.nodes), costs(graph, analysed.shapes), strict=True))
     lines = []
+    bottoms: tuple[str, ...]
+    blobs: tuple[tuple[int, ...], ...]
     for entry in in_file_order(graph):
         if isinstance(entry, tuple):
-            values = tuple(source.value for source in entry)
-            size = sum(FLOAT * prod(source.shape) for source in entry)
-            message = entry[0].message
-            lines.append(_line(analysed, fields, message.get("name"), message, (), values, (), (0, 0, size)))
+            message, name = entry[0].message, entry[0].message.get("name")
+            bottoms, tops, blobs = (), tuple(source.value for source in entry), ()
+            numbers = (0, 0, sum(FLOAT * prod(source.shape) for source in entry))
         else:
-            spent: Cost = cost[id(entry)]
+            spent, message, name = cost[id(entry)], entry.message, entry.name
+            bottoms, tops, blobs = tuple(bottom.blob for bottom in entry.bottoms), entry.tops, spent.blobs
             numbers = (spent.parameters, spent.macs, spent.activations)
-            bottoms = tuple(bottom.blob for bottom in entry.bottoms)
-            lines.append(_line(analysed, fields, entry.name, entry.message, bottoms, entry.tops, spent.blobs, numbers))
+        shown = tuple(blob_line(analysed, top.blob, top, _field(fields.get(top))) for top in tops)
+        lines.append(LayerLine(name, message.get("type"), message.span.line, bottoms, shown, blobs, *numbers))
     return Layers(
         analysed.name,
         analysed.source.name,
@@ -66,20 +65,6 @@ def in_file_order(graph: Graph) -> list[Node | tuple[Input, ...]]:
         elif sources.get(name):
             found.append(sources[name].pop(0))
     return found
-
-
-def _line(
-    analysed: Analysed,
-    fields: Mapping[Value, Fields],
-    name: str,
-    message: Message,
-    bottoms: tuple[str, ...],
-    tops: tuple[Value, ...],
-    blobs: tuple[tuple[int, ...], ...],
-    numbers: tuple[int, int, int],
-) -> LayerLine:
-    lines = tuple(blob_line(analysed, top.blob, top, _field(fields.get(top))) for top in tops)
-    return LayerLine(name, message.get("type"), message.span.line, bottoms, lines, blobs, *numbers)
 
 
 def _field(fields: Fields | None) -> ReceptiveField | None:

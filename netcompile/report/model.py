@@ -13,12 +13,12 @@ from netcompile.algebra.coords import AxisMap
 from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
 from netcompile.algebra.volume import Volume
+from netcompile.analysis.crops import CropReport
 from netcompile.analysis.proof import Refusal, Slack, Tie
 from netcompile.analysis.shapes import Gap
 from netcompile.analysis.streams import Fusion
 from netcompile.analysis.upsampling import Upsampling
 from netcompile.analysis.windows import Windows
-from netcompile.diagnostics.diagnostic import Diagnostic
 
 Maps = tuple[AxisMap, AxisMap]
 Dims = tuple[int | Size | Volume, ...]
@@ -48,25 +48,6 @@ class Derivation:
     ancestor: str
     cropped: tuple[Step, ...]
     reference: tuple[Step, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CropLine:
-    """A Crop. Offsets are in axis order from `axis` on; `inferred` for the cropped ones of H and W."""
-
-    layer: str
-    line: int
-    bottoms: tuple[str, str]
-    axis: int
-    declared: tuple[int, ...] | None
-    inferred: tuple[Fraction, ...] | None
-    used: tuple[int, ...] | None
-    status: str
-    why: str
-    valid: tuple[NSet, NSet]
-    unproved: str
-    finding: Diagnostic | None
-    derivation: Derivation | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +81,13 @@ class BlobLine:
 class Proof:
     """What holds for all input sizes.
 
-    `rooms`: per crop, in the report's order, what it leaves over along height and width. `refusals`: the input extents
-    next to the legal ones, and what refuses them. `ties`: the layers that need the declared size.
+    `derivations` and `slacks` have an entry for each crop, in the report's order: why it starts where it does (None
+    where that cannot be told), and what it leaves over along height and width. `refusals`: the input extents next to
+    the legal ones, and what refuses them. `ties`: the layers that need the declared size.
     """
 
-    rooms: tuple[tuple[Slack | None, Slack | None], ...]
+    derivations: tuple[Derivation | None, ...]
+    slacks: tuple[tuple[Slack | None, Slack | None], ...]
     upsamplings: tuple[Upsampling, ...]
     fusions: tuple[Fusion, ...]
     refusals: tuple[Refusal, ...]
@@ -119,7 +102,7 @@ class Offsets:
     file: str
     phase: str
     inputs: tuple[str, ...]
-    crops: tuple[CropLine, ...]
+    crops: tuple[CropReport, ...]
     blobs: tuple[BlobLine, ...]
     valid: tuple[NSet, NSet] | None  # None: no plane, or not proved: see `gaps`
     proof: Proof | None = None  # None: not asked for

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netcompile.algebra.nset import NSet
 from netcompile.analysis.coordinates import compose
-from netcompile.analysis.crops import OK, CropReport, finding
+from netcompile.analysis.crops import CropReport
 from netcompile.analysis.proof import refusals, slacks, ties
 from netcompile.analysis.shapes import Gap
 from netcompile.analysis.streams import fusions
@@ -13,52 +13,30 @@ from netcompile.analysis.windows import windows
 from netcompile.ir.graph import Node, Value
 from netcompile.layers.base import IDENTITY, Axes
 from netcompile.pipeline import Analysed
-from netcompile.report.model import BlobLine, CropLine, Derivation, Offsets, Proof, ReceptiveField, Step
+from netcompile.report.model import BlobLine, Derivation, Offsets, Proof, ReceptiveField, Step
 
 
 def offsets_report(analysed: Analysed, prove: bool = True) -> Offsets:
-    """Every crop with its reasons, the coordinates and extents of every blob, and (with `prove`) what follows."""
-
-    valid = net_valid(analysed)
-    producers = analysed.graph.producers() if prove else {}
-    crops = []
-    for report in analysed.reports:
-        crops.append(
-            CropLine(
-                report.node.name,
-                report.node.line,
-                (report.node.bottoms[0].blob, report.node.bottoms[1].blob),
-                report.axis,
-                report.declared,
-                report.inferred,
-                report.used,
-                report.status,
-                report.why,
-                report.valid,
-                report.unproved,
-                finding(report) if report.status != OK else None,
-                _derivation(analysed, report, producers) if prove else None,
-            )
-        )
+    """Every crop, the coordinates and extents of every blob, and (with `prove`) what holds for all input sizes."""
     return Offsets(
         analysed.name,
         analysed.source.name,
         "train" if analysed.graph.train else "test",
         tuple(entry.value.blob for entry in analysed.graph.inputs),
-        tuple(crops),
+        analysed.reports,
         blob_lines(analysed),
-        valid,
-        _proof(analysed, valid) if prove else None,
+        net_valid(analysed),
+        _proof(analysed) if prove else None,
         _gaps(analysed),
         analysed.symbolic.declared if analysed.symbolic.spatial else None,
     )
 
 
-def _proof(analysed: Analysed, valid: tuple[NSet, NSet] | None) -> Proof:
-    """`valid`: the heights and widths for which the whole net is legal, None where nobody can say."""
-
+def _proof(analysed: Analysed) -> Proof:
     graph, sym, coordinates = analysed.graph, analysed.symbolic, analysed.crops.coordinates
+    valid, producers = net_valid(analysed), graph.producers()
     return Proof(
+        tuple(_derivation(analysed, report, producers) for report in analysed.reports),
         tuple(slacks(report, sym, valid) for report in analysed.reports),
         upsamplings(graph, analysed.shapes, sym, coordinates, valid),
         fusions(graph, coordinates),
@@ -110,7 +88,6 @@ def _derivation(analysed: Analysed, report: CropReport, producers: dict[Value, N
 
 
 def _steps(analysed: Analysed, chain: list[tuple[Value, Axes]], producers: dict[Value, Node]) -> tuple[Step, ...]:
-
     total, steps = IDENTITY, []
     for value, axes in chain:
         total = compose(total, axes)

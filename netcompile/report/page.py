@@ -1,10 +1,10 @@
-"""Self-contained HTML pages: a template, a style and perhaps a script, let in by their hashes; everything escaped."""
+"""Self-contained HTML pages: a template, its style and perhaps a script, let in by their hashes; everything escaped."""
 
 from __future__ import annotations
 
 import os
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -13,14 +13,14 @@ from markupsafe import Markup
 from netcompile.version import __version__
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
-STYLE = os.path.join(FOLDER, "page.css")  # what all pages share
+PICTURES = ("page.css", "pictures.css"), "img-src data:"  # style and permission of pages with pictures
 
 
-def read(*paths: str) -> str:
-    """Files of this package, one after the other: styles, parts of a script."""
+def read(*names: str) -> str:
+    """Files of `templates`, one after the other: styles, parts of a script."""
     parts = []
-    for path in paths:
-        with open(path, encoding="utf-8") as file:
+    for name in names:
+        with open(os.path.join(FOLDER, name), encoding="utf-8") as file:
             parts.append(file.read())
     return "".join(parts)
 
@@ -30,24 +30,29 @@ def hash_source(text: str) -> str:
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
-def render(
-    template: str, style: str, policy: str, filters: Mapping[str, Callable[..., Any]] | None = None, **values: Any
+def page(
+    template: str,
+    styles: Sequence[str],
+    allowed: str,
+    filters: Mapping[str, Callable[..., Any]] | None = None,
+    **values: Any,
 ) -> str:
-    """The page of a template file, the same text for the same values.
+    """The page of a template, the same text for the same values: no network, no script but what is `allowed`.
 
-    `style` and `policy` (a Content-Security-Policy, from which everything not named is shut out) are put in as they
-    are; of `values` only what is `markupsafe.Markup` is.
+    `styles` are style sheets of `templates`; `allowed` is what the page's Content-Security-Policy lets in besides them.
+    `filters` and `values` are for the template; a value is put in without escaping only if it is `markupsafe.Markup`.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    folder, name = os.path.split(template)
+    style = read(*styles)
+    policy = f"default-src 'none'; style-src {hash_source(style)}; {allowed}; base-uri 'none'; form-action 'none'"
     environment = Environment(
-        loader=FileSystemLoader(folder, encoding="utf-8"),
+        loader=FileSystemLoader(FOLDER, encoding="utf-8"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters.update(filters or {})
-    text = environment.get_template(name).render(style=Markup(style), policy=policy, tool=__version__, **values)
+    text = environment.get_template(template).render(style=Markup(style), policy=policy, tool=__version__, **values)
     return text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n"

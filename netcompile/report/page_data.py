@@ -53,7 +53,6 @@ class _Data:
         self.generated = {} if module is None else generated_lines(module)
 
     def all(self) -> dict[str, Any]:
-
         analysed, offsets = self.analysed, self.report.offsets
         layers = []
         for line, entry in zip(self.report.layers.layers, in_file_order(analysed.graph), strict=True):
@@ -211,7 +210,6 @@ def generated_lines(module: Module) -> dict[tuple[str, int], list[list[int]]]:
 
 def set_(numbers: NSet) -> Any:
     """A set of n as lists; None where it is too long."""
-
     residues = [list(run) for run in periodic_runs(numbers.mask, numbers.period)]
     if len(residues) + len(numbers.runs) > LONGEST:
         return None
@@ -220,7 +218,6 @@ def set_(numbers: NSet) -> Any:
 
 def size_pieces(size: Size) -> list[list[Any]] | None:
     """The pieces of a size as lists; None where a table is too long."""
-
     found: list[list[Any]] = []
     for start, f in size.pieces:
         if f == UNDEFINED:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
+from netcompile.analysis.crops import CropReport
 from netcompile.analysis.proof import Refusal, Slack, Tie
 from netcompile.analysis.upsampling import Fibre, Resolution, Upsampling
 from netcompile.diagnostics.diagnostic import visible
-from netcompile.report.model import CropLine, Derivation, Offsets, Step
+from netcompile.report.model import Derivation, Offsets, Step
 
 
 def place(report: Offsets, line: int) -> str:
@@ -30,24 +31,19 @@ def conclusion(derivation: Derivation, axis: int, places: bool = True) -> str:
     return f"({b} - {f'({a})' if a < 0 else a}) / {s} = {(b - a) / s}"
 
 
-def room_texts(crop: CropLine, pair: tuple[Slack | None, Slack | None]) -> list[list[str]]:
+def slack_texts(crop: CropReport, pair: tuple[Slack | None, Slack | None]) -> list[list[str]]:
     """What a crop's window leaves over, along height and width: up to two sentences each; one axis where they agree."""
-    texts = []
-    for room in pair:
-        if room is None or (room.axis == 1 and _alike(*pair)):
+    name, texts = visible(crop.node.bottoms[0].blob), []
+    for slack in pair:
+        if slack is None or (slack.axis == 1 and _alike(*pair)):
             continue
-        side = ("high", "wide")[room.axis]
-        texts.append(
-            [
-                f"'{visible(crop.bottoms[0])}' is {room.cropped} {side}; the window leaves {room.before} before it "
-                f"and {room.after} after it, {bounds(room.least, room.greatest)}"
-            ]
-        )
-        if room.smallest is not None:
-            s = room.smallest
-            split = f"{s.cropped} = {s.before} + {s.reference} + {s.after}"
-            variable = "HW"[room.axis]
-            texts[-1].append(f"at the smallest legal input, {variable} = {s.n}: {split} (before + window + after)")
+        side = ("high", "wide")[slack.axis]
+        window = f"the window leaves {slack.before} before it and {slack.after} after it"
+        sentences = [f"'{name}' is {slack.cropped} {side}; {window}, {bounds(slack.least, slack.greatest)}"]
+        if (s := slack.smallest) is not None:
+            split = f"{s.cropped} = {s.before} + {s.reference} + {s.after} (before + window + after)"
+            sentences.append(f"at the smallest legal input, {'HW'[slack.axis]} = {s.n}: {split}")
+        texts.append(sentences)
     return texts
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -14,15 +12,15 @@ import numpy as np
 import torch
 from torch import nn
 
+from netcompile.array import Array
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.emit.names import identifier
 from netcompile.ir.graph import Graph, Value
 from netcompile.pipeline import Analysed, compile_net
-from netcompile.runtime.emitted import arrays_of, by_name, instance
-from netcompile.runtime.loaded import MANIFEST, load_build
-from netcompile.runtime.random_weights import Noticed, ready
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from netcompile.runtime.emitted import arrays_of, by_name, instance, source_of
+from netcompile.runtime.execute import Noticed
+from netcompile.runtime.loaded import load_build
+from netcompile.runtime.random_weights import ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +70,7 @@ def blobs_of_net(
     whole = replace(analysed, graph=graph.replace(blobs=keys))
     module = compile_net(whole, level, list(keys))
     found = _run(ready(whole, module, weights, seed, noticed), [feed[value.blob] for value in module.inputs])
-    arrays = arrays_of(by_name(found, module.outputs))
-    return Activations(arrays, places_of(graph))
+    return Activations(arrays_of(by_name(found, module.outputs)), places_of(graph))
 
 
 def blobs_as_compiled(
@@ -84,15 +81,10 @@ def blobs_as_compiled(
     """
     module = compile_net(analysed.require(), level, weights=weights)
     net = ready(analysed, module, weights, seed)
-    source, _ = with_variables(module.source, module.class_name)
-    observed = instance(source, module.class_name)
-    observed.load_state_dict(net.state_dict())
-    observed.train(net.training)
     inputs = [feed[value.blob] for value in module.inputs]
     arrays = blobs_of_net(analysed, weights, feed, level, seed).arrays
-    arrays.update(_named(_run(observed, inputs), analysed.graph.blobs))
-    outputs = _run(net, inputs)
-    arrays.update(arrays_of(by_name(outputs, module.outputs)))
+    arrays.update(_named(_variables(net, inputs)[0], analysed.graph.blobs))
+    arrays.update(arrays_of(by_name(_run(net, inputs), module.outputs)))
     places = places_of(analysed.graph)
     return Activations(arrays, {key: places[key] for key in arrays})
 
@@ -104,25 +96,26 @@ def blobs_of_build(folder: str, feed: Mapping[str, Array], names: Iterable[str] 
     away is not there.
     """
     loaded = load_build(folder)
-    with open(os.path.join(folder, MANIFEST), encoding="utf-8") as file:
-        manifest = json.load(file)
-    with open(os.path.join(folder, manifest["module"]), encoding="utf-8") as file:
-        source, order = with_variables(file.read(), manifest["class"])
-    net = instance(source, manifest["class"])
-    net.load_state_dict(loaded.net.state_dict())
-    net.train(loaded.net.training)
     inputs = [feed[name] for name, _ in loaded.inputs]
-    variables = _run(net, inputs)
+    variables, order = _variables(loaded.net, inputs)
     known = _named(variables, names)
     spelled = {identifier(name) for name in known}
-    rest = {name: value for name, value in variables.items() if name not in spelled}
-    outputs = _run(loaded.net, inputs)
-    arrays = {**arrays_of(rest), **known}
-    arrays.update(arrays_of(by_name(outputs, loaded.outputs)))
+    arrays = {**arrays_of({name: value for name, value in variables.items() if name not in spelled}), **known}
+    arrays.update(arrays_of(by_name(_run(loaded.net, inputs), loaded.outputs)))
     fed = {identifier(name) for name, _ in loaded.inputs}
     ends = {key: -1 if identifier(key) in fed else len(order) for key in arrays}  # an input may be worked on in place
     places = {key: Place(order.get(identifier(key), end), key, "") for key, end in ends.items()}
     return Activations(arrays, places)
+
+
+def _variables(net: nn.Module, inputs: Iterable[Array]) -> tuple[dict[str, Any], dict[str, int]]:
+    """All variables of an emitted net's forward pass, and the order in which they are set last."""
+    class_name = type(net).__name__
+    source, order = with_variables(source_of(net)[0], class_name)
+    observed = instance(source, class_name)
+    observed.load_state_dict(net.state_dict())
+    observed.train(net.training)
+    return _run(observed, inputs), order
 
 
 def with_variables(source: str, class_name: str) -> tuple[str, dict[str, int]]:
@@ -159,7 +152,7 @@ def _run(net: nn.Module, inputs: Iterable[Array]) -> Any:
 
 
 def _named(variables: Mapping[str, Any], names: Iterable[str]) -> dict[str, Array]:
-    """Variables under the names of their blobs; where two blobs have one identifier, nobody can tell them apart."""
+    """Variables under the names of their blobs, without those of blobs that share an identifier with another."""
     names = list(names)
     counts = Counter(identifier(name) for name in names)
     found = {name: variables[key] for name in names if counts[key := identifier(name)] == 1 and key in variables}

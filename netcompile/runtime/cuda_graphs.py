@@ -11,19 +11,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 Blobs = Any  # a tensor, or a dictionary of tensors by blob name
+# Records what a function launches: returns what that gave, and a function that launches it again.
+Recorder = Callable[[Callable[[], Blobs]], tuple[Blobs, Callable[[], None]]]
 WARM_UP = 3  # runs before recording: cuDNN chooses its algorithms, borders are made
-
-
-class Recorder(Protocol):
-    """Records what a function launches; calling the result launches it again."""
-
-    def __call__(self, run: Callable[[], Blobs]) -> tuple[Blobs, Callable[[], None]]: ...
 
 
 class CudaRecorder:
@@ -85,6 +81,7 @@ class Graphed(nn.Module):
         return {name: blob.clone() for name, blob in result.items()} if isinstance(result, dict) else result.clone()
 
     def recording(self, inputs: tuple[Tensor, ...]) -> tuple[list[Tensor], Blobs, Callable[[], None], Any]:
+        """The tensors that inputs are copied to, the net's result, what replays it, and memory that must stay alive."""
         record: Recorder | None = self.record
         if record is None:
             record = self.on_gpu = self.on_gpu or CudaRecorder()

@@ -12,9 +12,10 @@ from importlib.util import module_from_spec, spec_from_loader
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+
+from netcompile.array import Array
 
 IN_MEMORY = "<netcompile>/"  # where source lies that is no file: the start of its file name
 
@@ -66,7 +67,7 @@ def by_name(result: Any, outputs: Sequence[str]) -> dict[str, Tensor]:
     return result if isinstance(result, dict) else {outputs[0]: result}
 
 
-def arrays_of(tensors: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+def arrays_of(tensors: Mapping[str, Any]) -> dict[str, Array]:
     """The tensors among the values as arrays (bfloat16 becomes float32)."""
     return {
         name: (value.float() if value.dtype == torch.bfloat16 else value).cpu().numpy()
@@ -75,11 +76,16 @@ def arrays_of(tensors: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
     }
 
 
-def _reduced(net: nn.Module) -> Any:
-    """A pickle holds the source, so that a process that has not compiled the net can read it."""
+def source_of(net: nn.Module) -> tuple[str, str]:
+    """The emitted source that a net's class comes from, and its path."""
     loader = sys.modules[type(net).__module__].__loader__
     assert isinstance(loader, _Loader)
-    return _blank, (loader.source, loader.path, type(net).__name__), *net.__reduce_ex__(2)[2:]
+    return loader.source, loader.path
+
+
+def _reduced(net: nn.Module) -> Any:
+    """A pickle holds the source, so that a process that has not compiled the net can read it."""
+    return _blank, (*source_of(net), type(net).__name__), *net.__reduce_ex__(2)[2:]
 
 
 def _blank(source: str, path: str, class_name: str) -> Any:

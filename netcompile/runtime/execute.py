@@ -6,22 +6,22 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from netcompile.array import Array
 from netcompile.caffemodel.blob import CaffeModel
 from netcompile.caffemodel.convert import ConversionReport, stream_tensors
 from netcompile.caffemodel.reader import read_caffemodel
-from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.emit.module import Module
 from netcompile.emit.weights import needs_weights, weight_plan
 from netcompile.ir.indices import index_inputs
 from netcompile.pipeline import Analysed, compile_net
 from netcompile.runtime.emitted import arrays_of, by_name, instance
 
-Arrays = Mapping[str, np.ndarray[Any, Any]]
+Noticed = Callable[[ConversionReport], None]  # takes what was noticed about the weights of a file
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
@@ -46,7 +46,7 @@ def with_weights(
     weights: str | Path | None,
     allow_missing: bool = False,
     dtype: torch.dtype | None = None,
-    noticed: Callable[[ConversionReport], None] | None = None,
+    noticed: Noticed | None = None,
 ) -> nn.Module:
     """The emitted net with the caffemodel's weights, in evaluation mode unless it was built for phase TRAIN.
 
@@ -61,16 +61,8 @@ def with_weights(
         with uninitialised():
             net = load_source(module)
         if weights is None and needs_weights(plan):
-            raise NetError(
-                [
-                    Diagnostic(
-                        "weights-needed",
-                        f"{analysed.source.name} has layers with weights, and no caffemodel is given",
-                        remedy="--weights FILE.caffemodel",
-                    )
-                ]
-            )
-
+            what = f"{analysed.source.name} has layers with weights, and no caffemodel is given"
+            refuse("weights-needed", what, remedy="--weights FILE.caffemodel")
         # Without a file every tensor is a constant of the plan.
         model = CaffeModel("", "V2", "", ()) if weights is None else read_caffemodel(weights)
         state = {}
@@ -96,14 +88,14 @@ def ties(net: nn.Module) -> bool:
 def run(
     analysed: Analysed,
     weights: str | Path | None,
-    inputs: Arrays,
+    inputs: Mapping[str, Array],
     *,
     level: int = 1,
     blobs: Sequence[str] | None = None,
     dtype: str = "float32",
     device: str = "cpu",
-    noticed: Callable[[ConversionReport], None] | None = None,
-) -> dict[str, np.ndarray[Any, Any]]:
+    noticed: Noticed | None = None,
+) -> dict[str, Array]:
     """Compile, run once, and return blobs by name as float arrays (bfloat16 comes back as float32).
 
     `blobs`: names, ["all"] for every blob's final value, None for the net's outputs. `noticed`: as in `with_weights`.
@@ -114,15 +106,9 @@ def run(
     net = with_weights(analysed, module, weights, dtype=DTYPES[dtype], noticed=noticed).to(device)
     missing = [value.blob for value in module.inputs if value.blob not in inputs]
     if missing:
+        why = "it holds: " + (", ".join(inputs) or "nothing")
         raise NetError(
-            [
-                Diagnostic(
-                    "missing-input",
-                    f"the inputs file has no array '{blob}'",
-                    why="it holds: " + (", ".join(inputs) or "nothing"),
-                )
-                for blob in missing
-            ]
+            [Diagnostic("missing-input", f"the inputs file has no array '{blob}'", why=why) for blob in missing]
         )
     kept = index_inputs(graph)  # a mask, labels: not to be rounded
     feed = [

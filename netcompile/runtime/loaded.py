@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import file_digest, sha256
 from typing import Any
@@ -15,14 +15,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from netcompile.analysis.outputs import output_kinds
-from netcompile.caffemodel.convert import ConversionReport
 from netcompile.data.preprocessing import Preprocessing, from_json
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.files.whole import recover
 from netcompile.ir.graph import Graph
 from netcompile.pipeline import Analysed, compile_net
 from netcompile.runtime.emitted import by_name, instance
-from netcompile.runtime.execute import DTYPES, ties, uninitialised, with_weights
+from netcompile.runtime.execute import DTYPES, Noticed, ties, uninitialised, with_weights
 
 MANIFEST = "manifest.json"
 Blob = tuple[str, tuple[int, ...]]  # name, shape
@@ -57,7 +56,6 @@ def load_build(folder: str) -> Loaded:
 
     Raises NetError where the folder is no whole build, or its files are not those that its manifest was written for.
     """
-
     recover(folder)
     try:
         with open(os.path.join(folder, MANIFEST), encoding="utf-8") as file:
@@ -89,7 +87,6 @@ def load_build(folder: str) -> Loaded:
 
 def _prepared(folder: str, fields: Any, hashes: Mapping[str, Any]) -> Preprocessing | None:
     """What an input's images go through; None where the net did not say."""
-
     if fields is None:
         return None
     name = fields.get("mean_image")
@@ -101,7 +98,6 @@ def _prepared(folder: str, fields: Any, hashes: Mapping[str, Any]) -> Preprocess
 
 
 def _check_file(folder: str, name: str, hashes: Mapping[str, Any]) -> None:
-
     path = os.path.join(folder, name)
     if os.path.basename(name) != name or not os.path.isfile(path):
         raise _broken(folder, f"'{name}' is not in it")
@@ -117,13 +113,12 @@ def _broken(folder: str, what: str, remedy: str = "build it again") -> NetError:
 
 def load_net(
     analysed: Analysed, weights: str | None, level: int = 1, outputs: Sequence[str] | None = None,
-    allow_missing: bool = False, dtype: str = "float32", noticed: Callable[[ConversionReport], None] | None = None,
+    allow_missing: bool = False, dtype: str = "float32", noticed: Noticed | None = None,
 ) -> Loaded:  # fmt: skip
     """The compiled net with its weights, in float32; `dtype` is the type that it will run in. Raises NetError.
 
     `noticed` takes what was noticed about the weights.
     """
-
     module = compile_net(analysed, level, outputs, weights, dtype=dtype)
     net = with_weights(analysed, module, weights, allow_missing, noticed=noticed)
     digest = sha256(module.source.encode())

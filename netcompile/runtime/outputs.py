@@ -43,7 +43,6 @@ class Outputs:
 
 def made_by_png(path: str) -> str | None:
     """The text that `images.png` put into a PNG; None for a PNG of another origin, or one that is not whole."""
-
     with open(path, "rb") as file:
         file.seek(0, os.SEEK_END)
         if file.tell() < 60:

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from netcompile.array import Array
 
 T = TypeVar("T")
 

@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from math import prod
-from typing import Any
 from zlib import crc32
 
 import numpy as np
 import torch
 from torch import nn
 
-from netcompile.caffemodel.convert import ConversionReport
+from netcompile.array import Array
 from netcompile.caffemodel.recipe import Take, evaluate
 from netcompile.emit.blobs import LearnedBlobs
 from netcompile.emit.module import Module
 from netcompile.layers.base import BlobSpec
 from netcompile.pipeline import Analysed
-from netcompile.runtime.execute import load_source, with_weights
-
-Noticed = Callable[[ConversionReport], None]
-Array = np.ndarray[Any, np.dtype[Any]]
+from netcompile.runtime.execute import Noticed, load_source, with_weights
 
 
 def draw(analysed: Analysed, module: Module, seed: int = 1) -> nn.Module:

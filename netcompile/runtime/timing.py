@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from netcompile.analysis.cost import costs
+from netcompile.array import Array
 from netcompile.caffemodel.plan import match
 from netcompile.caffemodel.reader import read_caffemodel
 from netcompile.caffemodel.recipe import Take
@@ -27,8 +28,6 @@ from netcompile.pipeline import Analysed, compile_net
 from netcompile.progress import Progress
 from netcompile.runtime.execute import DTYPES
 from netcompile.runtime.random_weights import drawn, ready, with_blobs
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 _BEST_OF = 10  # a peak is the best of some tries
 
@@ -112,26 +111,19 @@ def time_net(
     clock = _Clock(target)
     before = peaks(target, kind, clock)
     learned = _learned(steps)
-    forward = np.zeros(len(steps))
-    backward = np.zeros(len(steps))
-    flows = [False] * len(steps)
+    runs = []
     with Progress(iterations + 1, "runs") as progress:
-        for run in range(iterations + 1):
-            times = _one_run(steps, start, learned, clock)
+        for _ in range(iterations + 1):
+            runs.append(_one_run(steps, start, learned, clock))
             progress.step()
-            if run:
-                forward += [t[0] for t in times]
-                backward += [t[1] or 0.0 for t in times]
-            flows = [t[1] is not None for t in times]
     found = {id(node): cost.macs for node, cost in zip(graph.nodes, costs(graph, shapes), strict=True)}
     members = fused_into(analysed.graph, graph)
     layers = tuple(
         LayerTime(
-            step.node.name, step.node.type, step.node.line, float(forward[i] / iterations * 1e3),
-            float(backward[i] / iterations * 1e3) if flows[i] else None, found[id(step.node)],
+            step.node.name, step.node.type, step.node.line, *_milliseconds(times), found[id(step.node)],
             members.get((step.node.name, step.node.occurrence), ()),
         )
-        for i, step in enumerate(steps)
+        for step, times in zip(steps, zip(*runs, strict=True), strict=True)
     )  # fmt: skip
     net = ready(analysed, module, weights, seed if weights is None else None).to(target, kind)
     whole = _time_whole(net, [start[value] for value in module.inputs], iterations, clock)
@@ -184,18 +176,15 @@ def _step(graph: Graph, node: Node, shapes: Mapping[Value, IntShape], blob: Call
 def _blobs_of(analysed: Analysed, module: Module, weights: str | None, seed: int) -> Callable[[Take], Array]:
     """The blobs of the net as it was written: the file's, or drawn ones. NetError where the file does not fit."""
     made = drawn(blobs_of(analysed.graph), seed)
-    known = _of_file(analysed, module, weights) if weights is not None else {}
-    return lambda take: known[take] if take in known else made(take)
-
-
-def _of_file(analysed: Analysed, module: Module, weights: str) -> dict[Take, Array]:
-
+    if weights is None:
+        return made
     found = match(read_caffemodel(weights), weight_plan(analysed.graph, module)).require()
-    return {
+    known = {
         take: np.asarray(blob.array(), np.float32).reshape(found.shapes[take])
         for take, blob in found.blobs.items()
         if take in found.shapes
     }
+    return lambda take: known[take] if take in known else made(take)
 
 
 def _learned(steps: list[_Step]) -> set[Value]:
@@ -234,46 +223,46 @@ def _one_run(
         tops = [result[key] for key in step.keys] if isinstance(result, dict) else [result]
         values.update(zip(step.tops, tops, strict=True))
         kept.append((bottoms, tops))
-    backward: list[float | None] = []
-    for step, (bottoms, tops) in zip(reversed(steps), reversed(kept), strict=True):
-        ends = [top for top in tops if top.requires_grad]
-        sources = [bottom for bottom in bottoms if bottom.requires_grad]
-        sources += [parameter for parameter in step.net.parameters() if parameter.requires_grad]
-        if not ends or not sources:
-            backward.append(None)
-            continue
-        gradients = [torch.ones_like(top) for top in ends]
-        began = clock()
-        torch.autograd.grad(ends, sources, gradients, allow_unused=True)
-        backward.append(clock() - began)
+    backward = [
+        _backward(tops, [*bottoms, *step.net.parameters()], clock)
+        for step, (bottoms, tops) in zip(reversed(steps), reversed(kept), strict=True)
+    ]
     return list(zip(forward, reversed(backward), strict=True))
 
 
+def _backward(tops: Iterable[Tensor], sources: Iterable[Tensor], clock: _Clock) -> float | None:
+    """Seconds of the backward pass from `tops` to `sources`; None where no gradient flows."""
+    ends, learned = ([t for t in tensors if t.requires_grad] for tensors in (tops, sources))
+    if not ends or not learned:
+        return None
+    gradients = [torch.ones_like(top) for top in ends]
+    began = clock()
+    torch.autograd.grad(ends, learned, gradients, allow_unused=True)
+    return clock() - began
+
+
 def _time_whole(net: nn.Module, inputs: list[Tensor], iterations: int, clock: _Clock) -> tuple[float, float | None]:
-    forward = backward = 0.0
-    flows = False
-    for run in range(iterations + 1):
+    runs = []
+    for _ in range(iterations + 1):
         began = clock()
         with torch.inference_mode():
             net(*inputs)
-        middle = clock()
+        forward = clock() - began
         result = net(*inputs)
-        ends = [t for t in (result.values() if isinstance(result, dict) else [result]) if t.requires_grad]
-        sources = [parameter for parameter in net.parameters() if parameter.requires_grad]
-        flows = bool(ends and sources)
-        turned = clock()
-        if flows:
-            torch.autograd.grad(ends, sources, [torch.ones_like(top) for top in ends], allow_unused=True)
-        if run:
-            forward += middle - began
-            backward += clock() - turned
-    return forward / iterations * 1e3, backward / iterations * 1e3 if flows else None
+        tops = result.values() if isinstance(result, dict) else [result]
+        runs.append((forward, _backward(tops, net.parameters(), clock)))
+    return _milliseconds(runs)
 
 
-def peaks(device: torch.device, dtype: torch.dtype, clock: _Clock | None = None) -> dict[str, float]:
+def _milliseconds(runs: Sequence[tuple[float, float | None]]) -> tuple[float, float | None]:
+    """Mean forward and backward time; the first run does not count. None where nothing flows back."""
+    backward = [seconds for _, seconds in runs[1:] if seconds is not None]
+    return 1e3 * fmean(seconds for seconds, _ in runs[1:]), 1e3 * fmean(backward) if backward else None
+
+
+def peaks(device: torch.device, dtype: torch.dtype, clock: _Clock) -> dict[str, float]:
     """The best rates that this machine reaches, in multiply-accumulates a second: a large matrix product, and a
     3×3 convolution. A fraction of a second."""
-    clock = clock or _Clock(device)
     size = 4096 if device.type == "cuda" else 1024
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     channels, side = (256, 128) if device.type == "cuda" else (64, 112)

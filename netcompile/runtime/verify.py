@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import prod
-from typing import Any
+from math import inf, prod
 
 import numpy as np
 
+from netcompile.array import Array
 from netcompile.diagnostics.text import shape_text
 from netcompile.emit.names import identifier
 from netcompile.runtime.blobs import Activations, Place
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +98,13 @@ def _finder(blobs: Activations) -> Callable[[str], str | None]:
 def compare(key: str, place: Place, found: Array, reference: Array, tolerance: float) -> Compared:
     """One blob; numbers are compared in float64. Infinity equals itself; NaN on both sides counts as `empty`."""
     shape = tuple(int(extent) for extent in found.shape)
-    infinite = (float("inf"), float("inf"), float("inf"), ())
+
+    def differs(why: str, at: tuple[int, ...] = (), empty: int = 0) -> Compared:
+        return Compared(key, place, shape, inf, inf, inf, at, same=False, why=why, empty=empty)
+
     if found.shape != reference.shape:
         if _squeezed(found) != _squeezed(reference):
-            why = f"its shape is {shape_text(found.shape)}, the reference's {shape_text(reference.shape)}"
-            return Compared(key, place, shape, *infinite, same=False, why=why)
+            return differs(f"its shape is {shape_text(found.shape)}, the reference's {shape_text(reference.shape)}")
         reference = reference.reshape(found.shape)
     a, b = found.astype(np.float64), reference.astype(np.float64)
     if not a.size:
@@ -113,17 +113,15 @@ def compare(key: str, place: Place, found: Array, reference: Array, tolerance: f
     strange = special & ~((a == b) | (np.isnan(a) & np.isnan(b)))
     if strange.any():
         at = tuple(int(i) for i in np.argwhere(strange)[0])
-        why = f"it is {a[at]} where the reference is {b[at]}, at {at}"
-        return Compared(key, place, shape, *infinite[:3], at, same=False, why=why)
+        return differs(f"it is {a[at]} where the reference is {b[at]}, at {at}", at)
     empty = int(np.isnan(a).sum())
     if empty == a.size:
-        why = "every number is NaN on both sides: nothing could be compared"
-        return Compared(key, place, shape, *infinite[:3], (), same=False, why=why, empty=empty)
+        return differs("every number is NaN on both sides: nothing could be compared", empty=empty)
     with np.errstate(invalid="ignore"):
         difference = np.where(special, 0.0, np.abs(a - b))
     largest = float(np.abs(b[~special]).max(initial=0.0))
     error = float(difference.max())
-    relative = error / largest if largest else (0.0 if error == 0 else float("inf"))
+    relative = error / largest if largest else (0.0 if error == 0 else inf)
     at = tuple(int(i) for i in np.unravel_index(int(difference.argmax()), shape)) if shape else ()
     same = relative <= tolerance
     return Compared(key, place, shape, error, relative, float(difference.mean()), at, same=same, empty=empty)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from netcompile.data.images import thumbnail
+from netcompile.array import Array
+from netcompile.data.images import data_uri, thumbnail
 from netcompile.diagnostics.text import shape_text
+from netcompile.report.page import PICTURES, page
 from netcompile.report.table import table
 from netcompile.runtime.blobs import Activations
-from netcompile.runtime.html import page, picture
 from netcompile.runtime.verify import Compared, Verification, error_plane
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 MAPS = 36  # heat maps of blobs that differ on a page
 BEST = 8  # heat maps where none does
@@ -110,7 +109,7 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def verification_page(results: list[tuple[str, Verification, Activations, Mapping[str, Array]]], net: str) -> str:
+def verification_page(results: Sequence[tuple[str, Verification, Activations, Mapping[str, Array]]], net: str) -> str:
     """One self-contained page: for each comparison heat maps, and a table with bars on a logarithmic scale.
 
     A heat map shows where a blob differs: the largest error over its channels, black for none, white for the largest.
@@ -127,11 +126,11 @@ def verification_page(results: list[tuple[str, Verification, Activations, Mappin
         for entry in wanted:
             plane = _plane(entry, blobs, reference)
             if plane is not None and len(maps) < limit:
-                maps.append((entry, picture(heat(plane))))
+                maps.append((entry, data_uri(heat(plane))))
             elif plane is not None and not entry.same:
                 left_out += 1
         sections.append((title, found, conclusion(found), maps, left_out))
-    return page("verification.html", net=net, sections=sections, number=number, bar=bar)
+    return page("verification.html", *PICTURES, net=net, sections=sections, number=number, bar=bar)
 
 
 def _plane(entry: Compared, blobs: Activations, reference: Mapping[str, Array]) -> Array | None:

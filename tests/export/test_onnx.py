@@ -179,5 +179,5 @@ def test_nothing_is_said_where_nothing_is_missing(monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_differences(found: list[float], wrong: str) -> None:
-    expected = torch.tensor([1.0, float("nan"), 200.0])
+    expected = np.array([1.0, float("nan"), 200.0], np.float32)
     assert onnx_file._difference(expected, np.array(found, np.float32)) == wrong

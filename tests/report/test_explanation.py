@@ -73,8 +73,8 @@ TABLES = {
 @pytest.mark.parametrize("name", TABLES)
 def test_the_published_tables(name):
     table, t = TABLES[name]
-    crop = report(name).crops[-1]
-    steps = [step for step in crop.derivation.cropped if step.windows is not None]
+    made = report(name)
+    steps = [step for step in made.proof.derivations[-1].cropped if step.windows is not None]
     found = [
         (
             step.layer,
@@ -86,7 +86,7 @@ def test_the_published_tables(name):
     ]
     assert found == table
     assert compose_fp_list([step.local[0].filter_pair() for step in steps]) == (1, -t)
-    assert crop.inferred == (t, t)
+    assert made.crops[-1].inferred == (t, t)
 
 
 def test_the_text_can_be_reckoned_through():

@@ -69,20 +69,20 @@ def report():
 
 def test_derivation_of_the_last_crop(report):
     """The chain of the seed's tables: data to upscore8 has stride 1 and offset -31."""
-    crop = report.offsets.crops[-1]
-    assert crop.derivation.ancestor == "data"
-    assert crop.derivation.reference == ()
-    steps = crop.derivation.cropped
+    derivation = report.offsets.proof.derivations[-1]
+    assert derivation.ancestor == "data"
+    assert derivation.reference == ()
+    steps = derivation.cropped
     assert steps[0].layer == "conv1_1"
     assert filter_pairs(steps[0].local) == "(1, -99)"
     assert [step.blob for step in steps][-1] == "upscore8"
     assert filter_pairs(steps[-1].compound) == "(1, -31)"
-    assert conclusion(crop.derivation, 0) == "(0 - (-31)) / 1 = 31"
+    assert conclusion(derivation, 0) == "(0 - (-31)) / 1 = 31"
 
 
 def test_every_derivation_ends_in_the_inferred_offset(report):
-    for crop in report.offsets.crops:
-        assert all(conclusion(crop.derivation, axis).endswith(f"= {crop.inferred[axis]}") for axis in (0, 1))
+    for crop, derivation in zip(report.offsets.crops, report.offsets.proof.derivations, strict=True):
+        assert all(conclusion(derivation, axis).endswith(f"= {crop.inferred[axis]}") for axis in (0, 1))
 
 
 @pytest.mark.parametrize("room", [20, 30, 50, 70])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from typing import Any
 
 from netcompile.analysis.outputs import output_kinds
@@ -57,9 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--opset", type=int, metavar="N", help="operator set of the ONNX file, 18 to 23, default 20")
     parser.add_argument(
-        "--classes",
-        metavar="C",
-        help="names of classes, for manifest and ONNX file: pascal, nyud, …, or a file",
+        "--classes", metavar="C", help="names of classes, for manifest and ONNX file: pascal, nyud, …, or a file"
     )
     parser.add_argument("-o", dest="out", metavar="DIR", help="the folder to write to, default ./NAME")
     add_optimise(parser)
@@ -69,14 +66,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Everything that can be refused is refused before the first file is written."""
-
     if arguments.opset is not None and not arguments.onnx:
         refuse("usage", "--opset is about the ONNX file", remedy="--onnx writes one")
     analysed = analyse_net(arguments, outputs=arguments.output)
-    found = optimise_net(analysed, arguments.optimise, weights=weights_of(arguments))
+    weights = weights_of(arguments)
+    found = optimise_net(analysed, arguments.optimise, weights=weights)
     module = emit_net(analysed, found, arguments.optimise)
     stem = file_stem(analysed.name)
-    convert = _conversion(arguments, analysed, module)
+    convert = None if weights is None else converter(weights, analysed, module, arguments.allow_missing)
     classes = _classes(arguments)
     write_onnx = _onnx(arguments, analysed, module, classes) if arguments.onnx else None
     report = Report(offsets_report(analysed), layers_report(analysed))
@@ -104,10 +101,9 @@ def run(arguments: argparse.Namespace) -> int:
     write_text("\n".join(lines) + "\n\n" + offsets_as_text(report.offsets))
     if arguments.verbose:
         write_text("\n".join(["", "Not optimised:", *(f"  {site}" for site in found.skipped or ("nothing",))]) + "\n")
-    sys.stdout.flush()
     show_notes(notes, SHOWN)
     show(told)
-    show(crop.finding for crop in report.offsets.crops if crop.finding is not None)
+    show(analysed.crops.findings())
     return DONE
 
 
@@ -120,19 +116,11 @@ def _classes(arguments: argparse.Namespace) -> tuple[str, ...]:
     return class_names(arguments.classes)
 
 
-def _conversion(arguments: argparse.Namespace, analysed: Analysed, module: Module) -> Any:
-    """What writes the weights to a path and returns what it noticed; None without --weights."""
-
-    weights = weights_of(arguments)
-    return None if weights is None else converter(weights, analysed, module, arguments.allow_missing)
-
-
 def _onnx(arguments: argparse.Namespace, analysed: Analysed, module: Module, classes: tuple[str, ...]) -> Any:
     """What writes the ONNX file to a path, told what images go through; it returns what is worth saying.
 
     Raises NetError where packages or the weights are missing.
     """
-
     opset = OPSET if arguments.opset is None else arguments.opset
     require_opset(opset)
     require_onnx()
@@ -162,7 +150,6 @@ def _images(
 
     A mean image becomes a file of the build.
     """
-
     found: dict[str, Any] = {}
     notes: list[Diagnostic] = []
     for entry in image_inputs(arguments, analysed):
@@ -183,7 +170,6 @@ def _manifest(
     arguments: argparse.Namespace, analysed: Analysed, module: Module, stem: str, images: dict[str, Any],
     classes: tuple[str, ...], hashes: dict[str, str],
 ) -> dict[str, Any]:  # fmt: skip
-
     kinds = {name: kind for name, kind in output_kinds(analysed.graph).items() if name in module.outputs}
     return {
         "net": analysed.name,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -62,8 +61,6 @@ def run(arguments: argparse.Namespace) -> int:
         write_json(as_json(name, ordered))
     else:
         show(ordered)
-        if sys.stderr is not None:
-            sys.stderr.flush()
         write_text(f"{summary(ordered)}\n")
     if refused:
         return USAGE
@@ -72,7 +69,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def findings(analysed: Analysed) -> list[Diagnostic]:
     """What is wrong, misaligned or probably not meant."""
-
     crops, sym = analysed.crops, analysed.symbolic
     lints = lint(crops, analysed.shapes, sym, analysed.reports, net_valid(analysed))
     return [*analysed.notes, *analysed.problems, *crops.findings(), *lints]
@@ -80,7 +76,6 @@ def findings(analysed: Analysed) -> list[Diagnostic]:
 
 def against(arguments: argparse.Namespace, analysed: Analysed) -> list[Diagnostic]:
     """Where the net differs from the one that was trained. Raises NetError where that makes no net."""
-
     chosen = replace(options(arguments), train=True, with_loss=True, shapes={})
     trained = analyse(read_source(arguments.against), chosen)
     return differences(analysed.graph, trained.graph)
@@ -91,7 +86,6 @@ def against(arguments: argparse.Namespace, analysed: Analysed) -> list[Diagnosti
 
 def diff(analysed: Analysed) -> int:
     """Print the change as a unified diff; exit code 1 where there is one."""
-
     fixed = fix(analysed.source, analysed.crops.reports)
     write_text(unified_diff(analysed.source, fixed.edits))
     _say_left(fixed.left)
@@ -100,7 +94,6 @@ def diff(analysed: Analysed) -> int:
 
 def fix_file(arguments: argparse.Namespace, analysed: Analysed) -> Analysed:
     """Write the fixed text in place of the file; the net as it is then. Raises NetError for what is no file."""
-
     if arguments.net == "-" or not os.path.lexists(arguments.net):
         what = "standard input" if arguments.net == "-" else "a bundled definition"
         refuse("usage", f"--fix needs a file, not {what}", remedy="--diff shows the change")

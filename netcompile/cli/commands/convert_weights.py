@@ -17,7 +17,7 @@ from netcompile.cli.messages import show
 from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_weights_path
 from netcompile.cli.options import add_optimise
 from netcompile.cli.weights import convert_one, target_name
-from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import NetError, refuse
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,10 +36,10 @@ def run(arguments: argparse.Namespace) -> int:
     """All files are tried; exit code 2 if one of them was refused."""
     if arguments.manifest is not None:
         if arguments.files or arguments.net or arguments.out:
-            raise _usage("--manifest says itself which files and nets: give it alone")
+            refuse("usage", "--manifest says itself which files and nets: give it alone")
         return convert_manifest(arguments)
     if not arguments.files:
-        raise _usage("which files? give at least one .caffemodel, or --manifest weights/manifest.toml")
+        refuse("usage", "which files? give at least one .caffemodel, or --manifest weights/manifest.toml")
     paths = [read_weights_path(name) for name in arguments.files]
     targets = targets_for(paths, arguments.out)
     net = None if arguments.net is None else analyse_net(arguments)
@@ -65,10 +65,6 @@ def targets_for(paths: list[str], out: str | None) -> list[str]:
     seen: dict[str, str] = {}
     for path, target in zip(paths, targets, strict=True):
         if target in seen:
-            raise _usage(f"{seen[target]} and {path} would both become {target}: convert them one by one")
+            refuse("usage", f"{seen[target]} and {path} would both become {target}: convert them one by one")
         seen[target] = path
     return targets
-
-
-def _usage(what: str) -> NetError:
-    return NetError(Diagnostic("usage", what))

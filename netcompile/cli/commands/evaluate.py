@@ -10,7 +10,6 @@ and makes the exit code 1. A build's module is Python code, and is run.
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -23,7 +22,7 @@ from netcompile.files.npz import write_npz
 from netcompile.files.whole import whole_folder
 
 if TYPE_CHECKING:
-    from netcompile.data.images import Array
+    from netcompile.array import Array
     from netcompile.tasks.segmentation.evaluate import Evaluation
 
 
@@ -50,7 +49,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-
     from netcompile.data.datasets import open_data
     from netcompile.data.palettes import class_names, palette
     from netcompile.runtime.processes import processes
@@ -75,7 +73,6 @@ def run(arguments: argparse.Namespace) -> int:
                 write_json(evaluation_as_json(found, job.loaded.name, data.name, iteration))
             else:
                 write_text(evaluation_as_text(found, datetime.now(), iteration))
-            sys.stdout.flush()
         group.wait()
     return FINDINGS if found.broken else DONE
 

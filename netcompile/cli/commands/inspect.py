@@ -28,8 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Offsets that nobody can tell change no shape, so they are warnings here."""
-
+    """Crop offsets that cannot be inferred change no shape, so they are warnings here."""
     analysed = analyse_net(arguments)
     unresolved = analysed.crops.problems()
     refused = [problem for problem in analysed.problems if problem not in unresolved]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 
 from netcompile.analysis.edits import Edit, Unwritable, edited, pad_edits
 from netcompile.cli.exit_codes import DONE, FINDINGS
@@ -40,7 +39,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def named_pad(text: str) -> tuple[str, tuple[int, int]]:
     """``conv1_1=81`` or ``conv1_1=81x80`` as a layer's name and its pads; the name may hold anything."""
-
     name, _, pads = text.rpartition("=")
     match = re.fullmatch(r"([0-9]{1,7})(?:[x×]([0-9]{1,7}))?", pads, re.ASCII)
     if not name or not match:
@@ -50,7 +48,6 @@ def named_pad(text: str) -> tuple[str, tuple[int, int]]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 1 where a crop does not start where it should."""
-
     analysed = analyse_net(arguments)
     if arguments.pad:
         analysed = what_if(arguments, analysed)
@@ -68,15 +65,13 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             from netcompile.report.as_text import offsets_as_text as text
         write_text(text(report))
-        sys.stdout.flush()
         show_notes(analysed.notes, frozenset())
-        show(crop.finding for crop in report.crops if crop.finding is not None)
+        show(analysed.crops.findings())
     return FINDINGS if report.mismatched else DONE
 
 
 def what_if(arguments: argparse.Namespace, analysed: Analysed) -> Analysed:
     """The net with other pads, its crops starting where they then have to. Raises NetError for a wrong layer."""
-
     edits: list[Edit] = []
     for name, pad in arguments.pad:
         for node in layers_of(analysed, [name], transposed=True):

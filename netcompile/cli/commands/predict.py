@@ -12,7 +12,6 @@ code 1. A build's module is Python code, and is run.
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 
 from netcompile.cli.exit_codes import DONE, FINDINGS
@@ -58,5 +57,4 @@ def run(arguments: argparse.Namespace) -> int:
         before = f", {counts.found} were there before" if counts.found else ""
         broken = f", {counts.broken} broken" if counts.broken else ""
         write_text(f"wrote {counts.made} of {len(images)} images to {arguments.out}{before}{broken}\n")
-        sys.stdout.flush()
     return FINDINGS if counts.broken else DONE

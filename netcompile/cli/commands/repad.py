@@ -53,7 +53,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def size_range(text: str) -> NSet:
     """``100..2000``, ``100..`` or ``500`` as a set of extents."""
-
     match = re.fullmatch(r"([0-9]{1,7})(?:(\.\.)([0-9]{1,7})?)?", text, re.ASCII)
     first = int(match[1]) if match else 0
     last = None if not match else first if match[2] is None else int(match[3]) if match[3] else None
@@ -64,7 +63,6 @@ def size_range(text: str) -> NSet:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 1 where no padding will do."""
-
     analysed = analyse_net(arguments)
     chosen = layers_of(analysed, arguments.layer)
     these = arguments.range or NSet.all()
@@ -89,7 +87,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def repadded(arguments: argparse.Namespace, analysed: Analysed, chosen: tuple[Node, ...], pad: int) -> Analysed:
     """The net of the new text. Raises NetError where the text cannot hold it."""
-
     try:
         source = edited(analysed.source, [e for n in chosen for e in pad_edits(n, analysed.source, (pad, pad))])
     except Unwritable as why:
@@ -103,7 +100,7 @@ def repadded(arguments: argparse.Namespace, analysed: Analysed, chosen: tuple[No
 
 
 def no_padding(analysed: Analysed, node: Node, these: NSet, keep_grid: bool) -> Diagnostic:
-
+    """That no pad makes the net legal for these sizes, and what might."""
     why = f"pads up to {LIMIT} were tried"
     if analysed.symbolic.pins:
         _, tied = analysed.symbolic.pins[0]
@@ -120,7 +117,6 @@ def no_padding(analysed: Analysed, node: Node, these: NSet, keep_grid: bool) -> 
 
 def explain(before: Analysed, after: Analysed, chosen: tuple[Node, ...], pads: tuple[int, int], goal: str) -> list[str]:
     """What changed, and what it means for values."""
-
     old, new = pads
     names = ", ".join(f"'{node.name}'" for node in chosen)
     lines = [f"the least pad of {names} for {goal} is {new}" + (", as it is" if new == old else f" instead of {old}")]

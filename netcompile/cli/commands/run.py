@@ -7,9 +7,10 @@ from typing import Any
 
 from netcompile.cli.arrays import analyse_fed
 from netcompile.cli.exit_codes import DONE, IO_FAILED
-from netcompile.cli.messages import say, show, show_notes
+from netcompile.cli.messages import say, show_notes
 from netcompile.cli.netinput import add_net, add_output, named_blobs, read_source
 from netcompile.cli.options import add_device, add_optimise, add_weights, device, weights_of
+from netcompile.cli.weights import shown
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.files.npz import read_npz, write_npz
 from netcompile.files.whole import whole_file
@@ -45,7 +46,6 @@ def run(arguments: argparse.Namespace) -> int:
     analysed = analyse_fed(arguments, source, arrays, arguments.inputs, arguments.output).require()
     show_notes([*analysed.notes, *_unused(analysed, arrays, arguments.inputs)], frozenset({"label-dropped"}))
     try:
-        from netcompile.cli.weights import remarks
         from netcompile.runtime import execute
 
         found = execute.run(
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
             blobs=named_blobs(arguments.blobs, analysed),
             dtype=arguments.dtype,
             device=device(arguments.device),
-            noticed=lambda report: show(remarks(report, weights or "")),
+            noticed=shown(weights),
         )
     except NotImplementedError as error:  # the stub of an unknown layer was reached
         refuse("unknown-layer", str(error), remedy="ask for blobs before it: --blobs")
@@ -72,13 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _unused(analysed: Analysed, arrays: Arrays, path: str) -> list[Diagnostic]:
     inputs = [entry.value.blob for entry in analysed.graph.inputs]
+    why = f"inputs are: {', '.join(inputs) or 'none'}"
     return [
-        Diagnostic(
-            "unused-array",
-            f"array '{name}' of {path} is no input of the net",
-            why=f"inputs are: {', '.join(inputs) or 'none'}",
-            severity="warning",
-        )
+        Diagnostic("unused-array", f"array '{name}' of {path} is no input of the net", why=why, severity="warning")
         for name in arrays
         if name not in inputs and (analysed.graph.cut is None or name not in analysed.graph.cut.inputs)
     ]

@@ -21,7 +21,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """A script's own non-zero sys.exit is the exit code; what it says with it goes to stderr, as in Python."""
-
     for path in arguments.files:
         if os.path.isdir(path) or not os.path.lexists(path):
             what = f"'{path}' is a folder" if os.path.isdir(path) else f"there is no file '{path}'"

@@ -13,7 +13,6 @@ Weights are read from .caffemodel, .caffemodel.h5 or .safetensors (keys LAYER.IN
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 from netcompile.cli.exit_codes import DONE, USAGE
@@ -132,4 +131,3 @@ def _save(path: str, weights: Weights, net: Net) -> None:
     types = {node.name: node.type for node in net.graph.nodes}
     size = write_weights(path, weights, net.name, types)
     write_text(f"wrote {path} ({len(weights)} layers, {bytes_text(size)})\n")
-    sys.stdout.flush()

@@ -50,7 +50,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def as_text(found: Timing) -> str:
     """A table of layers, then the sums in the words of caffe time."""
-
     total = found.forward or 1.0
     rows = [
         (" + ".join([t.name, *t.fused]), t.type, _ms(t.forward), _ms(t.backward), f"{100 * t.forward / total:.1f}",

@@ -30,11 +30,7 @@ SHOWN = frozenset({"solver-elsewhere", "weights-drawn", "weights-unused"})
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("solver", metavar="SOLVER", help="a solver prototxt; its net is looked for beside it first")
     parser.add_argument(
-        "-o",
-        dest="out",
-        metavar="DIR",
-        default="train-out",
-        help="the folder to write to, default ./train-out",
+        "-o", dest="out", metavar="DIR", default="train-out", help="the folder to write to, default ./train-out"
     )
     parser.add_argument(
         "--weights",
@@ -70,7 +66,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def numbers(text: str) -> tuple[float, ...]:
     """``104,117,123`` as numbers."""
-
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
@@ -79,7 +74,6 @@ def numbers(text: str) -> tuple[float, ...]:
 
 def run(arguments: argparse.Namespace) -> int:
     """The solver and its nets are checked before anything is computed or written."""
-
     source = read_source(arguments.solver)
     if arguments.solver != "-" and not os.path.exists(arguments.solver):
         bundled = find_definition(arguments.solver)
@@ -103,7 +97,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def refuse_beside_resume(arguments: argparse.Namespace) -> None:
     """Raises NetError for options whose values a snapshot has itself."""
-
     reasons = {
         "weights": (bool(arguments.weights), "a snapshot has its own weights, and Caffe refuses both too"),
         "seed": (arguments.seed is not None, "a snapshot has its own seed, which chose the order of its data"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show
@@ -19,9 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Text on stdout, what was changed on stderr."""
-
     loaded = load_net(read_source(arguments.net))
     write_text(to_text(loaded.net))
-    sys.stdout.flush()
     show(loaded.notes)
     return DONE

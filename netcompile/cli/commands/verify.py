@@ -11,19 +11,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from netcompile.caffemodel.convert import ConversionReport
 from netcompile.cli.arrays import analyse_fed
 from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_source
 from netcompile.cli.options import add_optimise, add_weights, weights_of
 from netcompile.cli.output import write_json, write_text
-from netcompile.cli.weights import remarks
+from netcompile.cli.weights import shown
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.source import Source
 from netcompile.diagnostics.text import listed
@@ -54,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from netcompile.runtime.verify_report import verification_as_json, verification_as_text
+    from netcompile.runtime.verify_report import verification_as_json, verification_as_text, verification_page
 
     if arguments.own == (arguments.reference is not None):
         refuse("usage", "give --reference REF, or --self")
@@ -70,16 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
     for title, found, blobs, _ in results:
         show([*_empty(found, title), *_left_out(found, blobs, title)])
     if arguments.html is not None:
-        _write_page(arguments.html, results, name)
-    sys.stdout.flush()
+        with whole_file(arguments.html) as file:
+            file.write(verification_page(results, name).encode())
     return DONE if all(found.first is None for _, found, _, _ in results) else FINDINGS
-
-
-def _write_page(path: str, results: list[Result], name: str) -> None:
-    from netcompile.runtime.verify_report import verification_page
-
-    with whole_file(path) as file:
-        file.write(verification_page(list(results), name).encode())
 
 
 def _with_reference(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
@@ -87,23 +77,22 @@ def _with_reference(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
     from netcompile.runtime.loaded import is_build, load_build
     from netcompile.runtime.verify import verify
 
-    given = read_npz(arguments.inputs, "float32") if arguments.inputs is not None else {}
+    given = _given(arguments)
     reference: Arrays = {}
     if not is_build(arguments.reference):
         _check_reference(arguments.reference)
         reference = read_npz(arguments.reference, "float64")
-    feed = {**{_plain(key): array.astype("float32") for key, array in reference.items()}, **given}
+    feed = {**{key.removeprefix("blob:"): array.astype("float32") for key, array in reference.items()}, **given}
     if is_build(arguments.net):
         loaded = load_build(arguments.net)
         name, feed = loaded.name, _feed(loaded.inputs, feed, arguments)
         reference = {key: array for key, array in reference.items() if not key.startswith("top:")}  # not kept there
-        names = tuple(_plain(key) for key in reference)
-        found = blobs_of_build(arguments.net, feed, names)
+        found = blobs_of_build(arguments.net, feed, [key.removeprefix("blob:") for key in reference])
     else:
         analysed, feed = _analysed(arguments, read_source(arguments.net), feed)
         name = analysed.name
         weights = weights_of(arguments)
-        found = blobs_of_net(analysed, weights, feed, arguments.optimise, noticed=_noticed(weights))
+        found = blobs_of_net(analysed, weights, feed, arguments.optimise, noticed=shown(weights))
     if is_build(arguments.reference):
         other = load_build(arguments.reference)
         _feed(other.inputs, feed, arguments)
@@ -113,19 +102,19 @@ def _with_reference(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
     return name, [(f"against {arguments.reference}", result, found, reference)]
 
 
+def _given(arguments: argparse.Namespace) -> Arrays:
+    """The arrays of ``--inputs``."""
+    return read_npz(arguments.inputs, "float32") if arguments.inputs is not None else {}
+
+
 def _check_reference(path: str) -> None:
     """Raises NetError where there is no such file, or a folder that is no build."""
-
     if os.path.isdir(path):
         what = f"the folder '{path}' is no build: it has no manifest.json"
         refuse("reference", what, remedy="netcompile build … -o DIR makes one")
     if not os.path.lexists(path):
         remedy = "--reference takes an .npz of blobs, or the folder of a build"
         refuse("no-such-file", f"there is no file '{path}'", remedy=remedy)
-
-
-def _plain(key: str) -> str:
-    return key.removeprefix("blob:")
 
 
 def _remarks(result: Verification, path: str) -> None:
@@ -140,10 +129,8 @@ def _remarks(result: Verification, path: str) -> None:
         )
     _require_proof(result, path)
     if result.unknown:
-        count = len(result.unknown)
-        what = (
-            f"{count} array{'s' * (count > 1)} of {path} {'are' if count > 1 else 'is'} no blob of the net: {unknown}"
-        )
+        count = f"{len(result.unknown)} arrays" if len(result.unknown) > 1 else "1 array"
+        what = f"{count} of {path} {'are' if len(result.unknown) > 1 else 'is'} no blob of the net: {unknown}"
         show([Diagnostic("reference", what, severity="note")])
 
 
@@ -194,7 +181,7 @@ def _with_itself(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
 
     if is_build(arguments.net):
         refuse("usage", "--self needs the prototxt: a build has one level only")
-    given = read_npz(arguments.inputs, "float32") if arguments.inputs is not None else {}
+    given = _given(arguments)
     source = read_source(arguments.net)
     analysed = analyse_net(arguments, source, fed=frozenset(given)).require()
     random = np.random.RandomState(arguments.seed)
@@ -204,21 +191,14 @@ def _with_itself(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
     analysed, feed = _analysed(arguments, source, given)
     weights = weights_of(arguments)
     seed = arguments.seed if weights is None else None
-    literal = blobs_of_net(analysed, weights, feed, 0, seed, _noticed(weights))
+    literal = blobs_of_net(analysed, weights, feed, 0, seed, shown(weights))
     results = []
     for level in (1, 2):
         found = blobs_as_compiled(analysed, weights, feed, level, seed)
-        results.append(
-            (f"-O{level} against -O0", verify(found, literal.arrays, arguments.tolerance), found, literal.arrays)
-        )
-        _require_proof(results[-1][1], "-O0")
+        result = verify(found, literal.arrays, arguments.tolerance)
+        _require_proof(result, "-O0")
+        results.append((f"-O{level} against -O0", result, found, literal.arrays))
     return analysed.name, results
-
-
-def _noticed(weights: str | None) -> Callable[[ConversionReport], None]:
-    """Shows what was noticed about a file of weights."""
-
-    return lambda report: show(remarks(report, weights or ""))
 
 
 def _analysed(arguments: argparse.Namespace, source: Source, feed: Arrays) -> tuple[Analysed, Arrays]:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-
-from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
-
-Array = np.ndarray[Any, Any]
+from netcompile.array import Array
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.files.npz import names_npz, read_npz
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,43 +22,21 @@ class ArrayBatches:
         steps = len(next(iter(self.arrays.values())))
         return {name: array[step % steps] for name, array in self.arrays.items()}
 
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {name: array.shape[1:] for name, array in self.arrays.items()}
-
 
 def read_arrays(path: str, tops: Sequence[str], passes: int, steps: int) -> ArrayBatches:
     """The arrays of `tops` in an .npz, as float32. Raises NetError with all that is missing or too short, OSError."""
-
+    arrays = read_npz(path, "float32", tops, "data-file")
     problems = []
-    arrays: dict[str, Array] = {}
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            names = list(archive.files)
-            for top in tops:
-                if top in names:
-                    arrays[top] = np.asarray(archive[top], np.float32)
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
-        refuse(
-            "data-file",
-            f"{path}: not a readable .npz: {str(error).splitlines()[0] if str(error) else 'damaged'}",
-        )
     for top in tops:
+        have = len(arrays[top]) if top in arrays and arrays[top].ndim else 0
         if top not in arrays:
-            problems.append(
-                Diagnostic(
-                    "missing-input", f"{path} has no array '{top}'", why=f"it holds: {', '.join(names) or 'nothing'}",
-                    remedy="one array per data top, its first axis the step",
-                )
-            )  # fmt: skip
-        elif arrays[top].ndim < 1 or len(arrays[top]) < steps:
-            have = len(arrays[top]) if arrays[top].ndim else 0
-            problems.append(
-                Diagnostic(
-                    "data-short", f"{path}: '{top}' has {have} steps, the solver takes {steps}",
-                    why="the first axis of each array is the step", remedy="give as many batches as max_iter says",
-                )
-            )  # fmt: skip
+            what, why = f"{path} has no array '{top}'", f"it holds: {', '.join(names_npz(path)) or 'nothing'}"
+            remedy = "one array per data top, its first axis the step"
+            problems.append(Diagnostic("missing-input", what, why=why, remedy=remedy))
+        elif not have or have < steps:
+            what = f"{path}: '{top}' has {have} steps, the solver takes {steps}"
+            why = "the first axis of each array is the step"
+            problems.append(Diagnostic("data-short", what, why=why, remedy="give as many batches as max_iter says"))
     if problems:
         raise NetError(problems)
     return ArrayBatches(arrays, passes)

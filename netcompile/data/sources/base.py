@@ -6,17 +6,16 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
+from netcompile.array import Array
 from netcompile.data.images import reason_of
 from netcompile.data.paths import first_there
 from netcompile.diagnostics.diagnostic import NetError, refuse
 from netcompile.diagnostics.text import shape_text
 from netcompile.ir.graph import Input
-
-Array = np.ndarray[Any, Any]
 
 T = TypeVar("T")
 
@@ -79,19 +78,17 @@ class Wanted:
         found = first_there(os.path.join(folder, path) for folder in self.folders)
         if found is not None:
             return found
-        refuse("no-such-file", f"there is no {what} '{path}'", entry.message.span_of("type"),
-                       f"layer '{entry.message.get('name')}' reads it")  # fmt: skip
+        why = f"layer '{entry.message.get('name')}' reads it"
+        refuse("no-such-file", f"there is no {what} '{path}'", entry.message.span_of("type"), why)
 
 
 def stacked(images: Sequence[Array]) -> Array:
     """Images as one batch. Raises NetError where their sizes differ."""
-    sizes = {image.shape for image in images}
+    sizes = sorted({image.shape for image in images})
     if len(sizes) > 1:
-        shown = " and ".join(shape_text(size) for size in sorted(sizes)[:2])
-        refuse(
-                "batch-size", f"images of different sizes in one batch: {shown}",
-                why="a batch is one array", remedy="crop_size, or new_height and new_width, or a batch size of 1",
-            )  # fmt: skip
+        what = f"images of different sizes in one batch: {' and '.join(map(shape_text, sizes[:2]))}"
+        remedy = "crop_size, or new_height and new_width, or a batch size of 1"
+        refuse("batch-size", what, why="a batch is one array", remedy=remedy)
     return np.stack(images)
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import h5py
 import numpy as np
 
-from netcompile.data.paths import first_there
+from netcompile.array import Array
+from netcompile.data.paths import first_there, read_lines
 from netcompile.data.sources.base import Batches, Order, Wanted, stacked
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.text import shape_text
 from netcompile.ir.graph import Input
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +34,12 @@ class Rows:
         places = [self.place(k) for k in range(index * self.size, (index + 1) * self.size)]
         parts: dict[str, list[Array]] = {top: [] for top in self.tops}
 
-        opened: dict[int, Any] = {}
-        try:
+        with ExitStack() as stack:
+            wanted = {file for file, _ in places}
+            opened = {file: stack.enter_context(h5py.File(self.files[file], "r")) for file in wanted}
             for file, row in places:
-                if file not in opened:
-                    opened[file] = h5py.File(self.files[file], "r")
                 for top in self.tops:
                     parts[top].append(np.asarray(opened[file][top][row], np.float32))
-        finally:
-            for handle in opened.values():
-                handle.close()
         return {top: stacked(rows) for top, rows in parts.items()}
 
     def place(self, k: int) -> tuple[int, int]:
@@ -62,15 +58,13 @@ class Rows:
 
 def hdf5_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
     """The source of an HDF5Data layer. Raises NetError with every mistake of its files, OSError."""
-
     message = entries[0].message
     section = message.get("hdf5_data_param")
     size = int(section.get("batch_size") or 0)
     if not section.has("source") or size < 1:
         refuse("param-missing", "HDF5Data needs a source and a batch_size", message.span_of("type"))
     listing = wanted.find(str(section.get("source")), "list", entries[0])
-    with open(listing, encoding="utf-8", errors="surrogateescape") as file:
-        names = [line.strip() for line in file if line.strip()]
+    names = read_lines(listing)
     folders = ("", *wanted.folders, os.path.dirname(listing))
     files: list[str] = []
     counts: list[int] = []
@@ -111,7 +105,6 @@ def hdf5_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
 
 def _shape(handle: Any, name: str) -> tuple[int, ...]:
     """The shape of a data set of numbers with rows; empty for anything else."""
-
     found = handle.get(name)
     if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "buif":
         return ()

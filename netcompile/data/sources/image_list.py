@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
+from netcompile.array import Array
 from netcompile.data.images import read_image
 from netcompile.data.paths import first_there, require_files
 from netcompile.data.preprocessing import Preprocessing
@@ -18,12 +18,9 @@ from netcompile.data.sources.transform import Transform, read_transform
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.ir.graph import Input
 
-Array = np.ndarray[Any, Any]
-
 
 def resize(image: Array, height: int, width: int) -> Array:
     """Bilinear between pixel centres without smoothing, as OpenCV resizes; rounded to whole values."""
-
     values = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None]
     out = torch.nn.functional.interpolate(values, (height, width), mode="bilinear", align_corners=False)
     rounded: Array = out[0].round().clamp(0, 255).numpy()
@@ -75,11 +72,8 @@ def image_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
             except ValueError:
                 path = ""
             if not path:
-                refuse(
-                    "data-file",
-                    f"{listing}:{number}: not of the form 'image label'",
-                    why=line.strip()[:100],
-                )
+                what = f"{listing}:{number}: not of the form 'image label'"
+                refuse("data-file", what, why=line.strip()[:100])
             items.append((_rooted(root, path.strip(), wanted, listing), value))
     require_files(listing, [path for path, _ in items])
     skip = 0

@@ -7,10 +7,10 @@ import random
 from ast import literal_eval
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
+from netcompile.array import Array
 from netcompile.data.datasets import DataSet, labels_of, open_data
 from netcompile.data.images import read_image
 from netcompile.data.paths import require_files
@@ -18,8 +18,6 @@ from netcompile.data.preprocessing import Preprocessing, of_input
 from netcompile.data.sources.base import Batches, Wanted, readable, stacked
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.ir.graph import Input
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,31 +98,21 @@ def python_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
     name, text = str(section.get("layer") or ""), str(section.get("param_str") or "")
     layouts = {"VOCSegDataLayer": "voc_dir", "SBDDSegDataLayer": "sbdd_dir"}
     if name not in layouts:
-        refuse(
-                "python-data", f"data layer {section.get('module')}.{name} is user code",
-                section.span_of("layer"), f"known are {', '.join(layouts)}: their folders are read, no code is run",
-                "--data BATCHES.npz, --data FOLDER in the layout of PASCAL VOC, or --data LIST.txt",
-            )  # fmt: skip
+        what = f"data layer {section.get('module')}.{name} is user code"
+        why = f"known are {', '.join(layouts)}: their folders are read, no code is run"
+        remedy = "--data BATCHES.npz, --data FOLDER in the layout of PASCAL VOC, or --data LIST.txt"
+        refuse("python-data", what, section.span_of("layer"), why, remedy)
     try:
         settings = literal_eval(text)
         folder, split = str(settings[layouts[name]]), str(settings["split"])
         mean = tuple(float(v) for v in settings["mean"])
         seed = settings.get("seed")
         randomize = bool(settings.get("randomize", True)) and "train" in split
-    except (
-        ValueError,
-        SyntaxError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        MemoryError,
-        RecursionError,
-    ) as error:
-        refuse(
-                "python-data", f"param_str of {name} is not what it wants", section.span_of("param_str"),
-                f"{type(error).__name__}: {str(error)[:100]}; it is read as a Python literal",
-                f"\"{{'{layouts[name]}': 'DIR', 'split': 'train', 'mean': (104.0, 116.7, 122.7)}}\"",
-            )  # fmt: skip
+    except (ValueError, SyntaxError, TypeError, KeyError, AttributeError, MemoryError, RecursionError) as error:
+        what, at = f"param_str of {name} is not what it wants", section.span_of("param_str")
+        why = f"{type(error).__name__}: {str(error)[:100]}; it is read as a Python literal"
+        remedy = f"\"{{'{layouts[name]}': 'DIR', 'split': 'train', 'mean': (104.0, 116.7, 122.7)}}\""
+        refuse("python-data", what, at, why, remedy)
     data = _whole(wanted.find(folder, "folder", entries[0]), split)
     draw = Draw(len(data.samples), randomize, int(seed) if seed is not None else wanted.seed)
     return LabelledMaps(data, tuple(message.all("top")), 1, draw, Preprocessing(mean))

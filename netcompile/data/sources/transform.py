@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from netcompile.array import Array
 from netcompile.data.preprocessing import Preprocessing, with_mean_file
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.prototxt.message import Message
-
-Array = np.ndarray[Any, Any]
 
 _NOTHING = Preprocessing(mean=(0.0,))
 
@@ -57,9 +55,7 @@ def read_transform(message: Message, find: Callable[[str], str], train: bool) ->
     made = Preprocessing(values or (0.0,), float(message.get("scale")))
     if message.has("mean_file"):
         if values:
-            refuse(
-                    "param-conflict", "mean_file and mean_value together", message.span_of("mean_value"),
-                    "Caffe takes one or the other", "keep one",
-                )  # fmt: skip
+            at, why = message.span_of("mean_value"), "Caffe takes one or the other"
+            refuse("param-conflict", "mean_file and mean_value together", at, why, "keep one")
         made = with_mean_file(made, find(str(message.get("mean_file"))))
     return Transform(made, bool(message.get("mirror")), int(message.get("crop_size") or 0), train)

@@ -6,10 +6,10 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
+from netcompile.array import Array
 from netcompile.data.datasets import DataSet, Sample, labels_of
 from netcompile.data.images import reason_of, thumbnail
 from netcompile.data.palettes import class_names
@@ -19,8 +19,6 @@ from netcompile.tasks.segmentation.metrics import Scores, confusion, scores
 from netcompile.tasks.segmentation.score_maps import is_grey
 from netcompile.tasks.segmentation.score_maps import labels_of as predicted_labels
 from netcompile.tasks.segmentation.segment import Job, Read, Segmented, each, read_all, segment
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)

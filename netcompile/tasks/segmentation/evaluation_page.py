@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from netcompile.runtime.html import page, picture
+from netcompile.array import Array
+from netcompile.data.images import data_uri
+from netcompile.report.page import PICTURES, page
 from netcompile.tasks.segmentation.evaluate import Evaluation, Head, Worst
 from netcompile.tasks.segmentation.evaluation_text import percent
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 WRONG, IGNORED = (214, 51, 32), (128, 128, 128)
 
@@ -30,6 +29,7 @@ def evaluation_page(found: Evaluation, net: str, data: str, palette: Array) -> s
     """One self-contained HTML page."""
     return page(
         "evaluation.html",
+        *PICTURES,
         net=net,
         data=data,
         found=found,
@@ -62,10 +62,10 @@ def confusions(head: Head, limit: int = 12) -> list[Confusion]:
 
 def _pictures(image: Worst, palette: Array) -> list[tuple[str, str]]:
     return [
-        ("image", picture(image.rgb)),
-        ("truth", picture(image.truth, palette)),
-        ("prediction", picture(image.predicted, palette)),
-        ("errors", picture(error_map(image.rgb, image.truth, image.predicted))),
+        ("image", data_uri(image.rgb)),
+        ("truth", data_uri(image.truth, palette)),
+        ("prediction", data_uri(image.predicted, palette)),
+        ("errors", data_uri(error_map(image.rgb, image.truth, image.predicted))),
     ]
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from netcompile.array import Array
 
 
 def confusion(truth: Array, predicted: Array, classes: int, ignore: int = 255) -> Array:

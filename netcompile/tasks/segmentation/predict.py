@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from typing import Any
 
 import numpy as np
 
+from netcompile.array import Array
 from netcompile.data.extra_inputs import ExtraInputs
 from netcompile.data.images import overlay, png, tinted
 from netcompile.data.pictures import Picture
@@ -22,8 +22,6 @@ from netcompile.runtime.outputs import Outputs
 from netcompile.runtime.processes import Processes
 from netcompile.tasks.segmentation.score_maps import grey, is_grey, labels_of, probabilities
 from netcompile.tasks.segmentation.segment import Job, Segmented, each, read_all, segment
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)

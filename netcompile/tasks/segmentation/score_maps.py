@@ -5,14 +5,11 @@ Scores are logits unless the net itself ends in Softmax, Sigmoid or ArgMax; `kin
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from netcompile.array import Array
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.diagnostics.text import shape_text
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def is_grey(score: Array, kind: str = "") -> bool:

@@ -6,21 +6,21 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
-from netcompile.data.extra_inputs import ExtraInputs
+from netcompile.algebra.nset import NSet
+from netcompile.array import Array
+from netcompile.data.extra_inputs import ExtraInput, ExtraInputs
 from netcompile.data.images import read_image, reason_of
-from netcompile.data.preprocessing import Preprocessing
+from netcompile.data.preprocessing import Preprocessing, preprocessing_of
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
-from netcompile.pipeline import Analysed
 from netcompile.progress import Progress
-from netcompile.runtime.loaded import Loaded
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from netcompile.runtime.cuda_graphs import Graphed
+from netcompile.runtime.loaded import Loaded, to_device
 
 K = TypeVar("K")
 AHEAD = 4  # images read ahead of the net
@@ -57,16 +57,42 @@ class Broken:
 class Job:
     """A net on its device, and what images must go through before it.
 
-    `legal(height, width)` says why the net cannot take a size, "" where it can. `heads` are the score blobs; the loaded
-    net may have a loss besides. `extra_inputs` are the images that the net takes besides.
+    `heads` are the score blobs; the loaded net may have a loss besides. `legal` are the heights and widths that the net
+    can take, None where nobody knows them. `extra_inputs` are the images that the net takes besides.
     """
 
     loaded: Loaded
+    heads: tuple[str, ...]
     preprocessing: Preprocessing
     device: torch.device
-    legal: Callable[[int, int], str] | None
-    heads: tuple[str, ...]
+    legal: tuple[NSet, NSet] | None
     extra_inputs: ExtraInputs
+
+
+def make_job(
+    loaded: Loaded, heads: tuple[str, ...], images: Mapping[str, Preprocessing | None], folders: Mapping[str, str], *,
+    device: str = "cpu", dtype: str = "float32", legal: tuple[NSet, NSet] | None = None, mean: str | None = None,
+    scale: float | None = None, order: str | None = None,
+) -> tuple[Job, list[Diagnostic]]:  # fmt: skip
+    """The net on its device, and remarks on how its images are prepared.
+
+    `images` says what each input's images go through, None where nobody says; `mean`, `scale` and `order` replace that
+    for the first, and `folders` are where those of the others lie. Raises NetError, OSError.
+    """
+    shapes = dict(loaded.inputs)
+    (first, found), *others = images.items()
+    preprocessing, notes = preprocessing_of(found, shapes[first][1], mean, scale, order)
+    if preprocessing.order == "depth":
+        refuse("image-input", f"input '{first}' is a depth map: there is no image to label")
+    extra_inputs = []
+    for name, found in others:
+        made, remarks = preprocessing_of(found, shapes[name][1])
+        notes += remarks
+        extra_inputs.append(ExtraInput(name, folders[name], made))
+    placed = to_device(loaded, device, dtype)
+    if placed.type == "cuda":
+        loaded = replace(loaded, net=Graphed(loaded.net).eval())
+    return Job(loaded, heads, preprocessing, placed, legal, ExtraInputs(tuple(extra_inputs))), notes
 
 
 LabelMaps = Callable[[Any], "Array | None"]
@@ -133,11 +159,10 @@ def segment(images: Iterable[Read], job: Job, batch: int = 1, label_maps: LabelM
             yield Broken(group[0].key, group[0].problem)
             continue
         height, width = group[0].rgb.shape[:2]
-        why = job.legal(height, width) if job.legal is not None else ""
-        if why:
-            yield from (Broken(image.key, why) for image in group)
-            continue
-        yield from _run(group, job, label_maps)
+        if job.legal is None or (height in job.legal[0] and width in job.legal[1]):
+            yield from _run(group, job, label_maps)
+        else:
+            yield from (Broken(image.key, f"the net is not legal for {height}×{width} pixels") for image in group)
 
 
 def each(
@@ -207,15 +232,3 @@ def _forward(
             raise ValueError(f"output '{name}' has a batch of {top.shape[0]}, not {len(images)}")
     whole = {name: top if top.ndim else top.reshape(1) for name, top in tops.items()}
     return {name: top.float().cpu().numpy() for name, top in whole.items()}
-
-
-def legal_sizes(analysed: Analysed) -> Callable[[int, int], str]:
-    """Why the net cannot take an image of a size, "" where it can: every extent and every crop is checked exactly."""
-    heights, widths = analysed.valid
-
-    def why(height: int, width: int) -> str:
-        if height in heights and width in widths:
-            return ""
-        return f"the net is not legal for {height}×{width} pixels"
-
-    return why
