@@ -19,9 +19,9 @@ _KINDS = "jpg jpeg jpe jfif png bmp dib ppm pgm pbm pnm tif tiff webp gif tga jp
 EXTENSIONS = frozenset(f".{kind}" for kind in _KINDS.split())
 
 
-def read_image(path: str | Path) -> Array:
-    """An image as H×W×3 bytes, RGB: turned upright by its EXIF tag, grey and palette images expanded,
-    transparency laid over white, 16 bits a channel reduced to 8. Raises OSError for what Pillow cannot read, ValueError
+def read_image(path: str | Path, over_white: bool = True) -> Array:
+    """An image as H×W×3 bytes, RGB: turned upright by its EXIF tag, grey and palette images expanded, 16 bits a channel
+    reduced to 8. Transparency is laid over white, or dropped. Raises OSError for what Pillow cannot read, ValueError
     for pixels of 32 bits, whose range nothing tells.
     """
     with Image.open(path) as image:
@@ -31,7 +31,7 @@ def read_image(path: str | Path) -> Array:
         if upright.mode.startswith("I"):  # some versions of Pillow open a PNG of 16 bits as one of 32
             grey = (np.asarray(upright).astype(np.uint16) >> 8).astype(np.uint8)
             return np.repeat(grey[:, :, None], 3, axis=2)
-        if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
+        if over_white and (upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info):
             rgba = upright.convert("RGBA")
             upright = Image.alpha_composite(Image.new("RGBA", rgba.size, (255, 255, 255, 255)), rgba)
         return np.asarray(upright.convert("RGB"))

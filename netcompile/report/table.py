@@ -16,9 +16,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], right: Sequen
     """
     body = [[visible("" if cell is None else str(cell)) for cell in row] for row in rows]
     widths = [max(map(_cells, column)) for column in zip(header, *body, strict=True)]
-    slack = terminal_width()
-    if slack is not None and sum(widths) + 2 * (len(widths) - 1) > slack:
-        return _folded(header, body, widths, right, slack)
+    room = terminal_width()
+    if room is not None and sum(widths) + 2 * (len(widths) - 1) > room:
+        return _folded(header, body, widths, right, room)
     return "\n".join(_line(row, widths, right) for row in (header, ["─" * width for width in widths], *body))
 
 

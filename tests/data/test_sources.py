@@ -325,6 +325,15 @@ def test_images_are_turned_upright_in_training_too(tmp_path: Path) -> None:
         assert np.abs(found["data"][0] - wanted).max() <= (colour == "false")  # Pillow's rounding of grey is its own
 
 
+def test_an_image_data_layer_drops_transparency(tmp_path: Path) -> None:
+    """As OpenCV's imread: what lies below the transparent pixels is what counts."""
+    rgba = np.random.default_rng(0).integers(0, 256, (6, 5, 4), dtype=np.uint8)
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    (tmp_path / "list.txt").write_text("a.png 1\n")
+    found = batches(image_layer().replace("batch_size: 2", "batch_size: 1"), tmp_path).batch(0)["data"][0]
+    np.testing.assert_array_equal(found, bgr(rgba[..., :3]))
+
+
 def test_a_mean_file_is_subtracted(tmp_path: Path, pictures: dict[str, np.ndarray]) -> None:
     mean = np.random.default_rng(1).uniform(0, 255, (3, 6, 5)).astype(np.float32)
     (tmp_path / "mean.binaryproto").write_bytes(binaryproto(mean[None]))

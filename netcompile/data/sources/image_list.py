@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -45,7 +46,8 @@ class LabelledImages:
         images, labels = [], []
         for k in range(index * self.size, (index + 1) * self.size):
             path, label = self.items[self.order(k)]
-            image = layout.planes(readable(path, read_image))
+            # As OpenCV's imread, with which Caffe reads: upright, since 3.1, and without the alpha channel.
+            image = layout.planes(readable(path, partial(read_image, over_white=False)))
             if all(self.new_size):
                 image = resize(image, *self.new_size)
             images.append(self.transform(image, np.random.default_rng((self.seed & (2**63 - 1), k))))
