@@ -10,6 +10,9 @@ STAMP := $(VENV)/.netcompile-installed
 PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
          $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
+# A worker of the tests holds torch and takes about 1 GB.
+PARALLEL := -n auto --maxprocesses 4 --dist worksteal
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-browser demo train-demo test check bench bench-gpu prototxt convert-weights corpus fuzz clean
@@ -35,14 +38,14 @@ demo: $(STAMP) ## the main job: build the demo net, segment the test images, sco
 train-demo: $(STAMP) ## train the demo net from scratch and score it, in minutes
 	$(BIN)/python -m netcompile.train.demo
 
-test: $(STAMP) ## the complete test suite
-	$(BIN)/python -m pytest
+test: $(STAMP) ## the complete test suite, on up to four cores
+	$(BIN)/python -m pytest $(PARALLEL)
 
 check: $(STAMP) ## lint, formatting, types, and the complete test suite
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 bench: $(STAMP) ## measure: speed, memory, start-up time
 	$(BIN)/python -m bench

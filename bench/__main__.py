@@ -21,11 +21,11 @@ from bench.compare import ROOT, Arm, compare
 from bench.nets import analysed, write
 from bench.plot import bars
 from bench.tables import update
+from netcompile.analyser import Analysed
 from netcompile.analysis.cost import costs
 from netcompile.analysis.shapes import infer
 from netcompile.passes import optimise
 from netcompile.passes.base import Facts
-from netcompile.pipeline import Analysed
 
 OUT = ROOT / "docs" / "performance"
 FCN = "voc-fcn8s/deploy.prototxt"
@@ -132,8 +132,8 @@ def export(folder: Path, arms: str) -> None:
     if "onnxruntime" not in arms and "openvino" not in arms:
         return
     try:
+        from netcompile.compiler import compile_net
         from netcompile.export.onnx_file import write_onnx
-        from netcompile.pipeline import compile_net
         from netcompile.runtime.execute import with_weights
 
         net = analysed(str(folder / "net.prototxt"))

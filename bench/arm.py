@@ -26,8 +26,9 @@ def torch_arm(arm: str, folder: Path, shape: tuple[int, ...], dtype: str, thread
     import numpy as np
     import torch
 
+    from netcompile.analyser import analyse
+    from netcompile.compiler import compile_net
     from netcompile.ir.build import Options
-    from netcompile.pipeline import analyse, compile_net
     from netcompile.runtime.cuda_graphs import accelerate
     from netcompile.runtime.execute import DTYPES, with_weights
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from netcompile.analyser import Analysed, analyse
+from netcompile.compiler import compile_net
 from netcompile.ir.build import Options
 from netcompile.layers.convolution import Deconvolution
-from netcompile.pipeline import Analysed, analyse, compile_net
 from netcompile.prototxt.recognise import open_source
 from netcompile.zoo.find import find_definition
 

@@ -21,8 +21,9 @@ from collections.abc import Mapping, Sequence
 
 from torch import nn
 
+from netcompile.analyser import analyse
+from netcompile.compiler import compile_net
 from netcompile.ir.build import Options
-from netcompile.pipeline import analyse, compile_net
 from netcompile.prototxt.recognise import open_source
 from netcompile.runtime.execute import load_source, with_weights
 from netcompile.runtime.loaded import is_build, load_build

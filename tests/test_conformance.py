@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from netcompile.analyser import Analysed, analyse
 from netcompile.ir.build import Options
-from netcompile.pipeline import Analysed, analyse
 from netcompile.prototxt.recognise import open_source
 from tests.conftest import ALL_CASES, ConformanceCase
 

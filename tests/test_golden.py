@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from netcompile.analyser import analyse
 from netcompile.ir.build import Options
-from netcompile.pipeline import analyse
 from netcompile.prototxt.recognise import open_source
 
 NETS = ("voc-fcn32s", "voc-fcn8s", "siftflow-fcn8s")

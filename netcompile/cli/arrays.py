@@ -6,11 +6,11 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from netcompile.analyser import Analysed
 from netcompile.cli.netinput import analyse_net
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.diagnostics.source import Source
 from netcompile.diagnostics.text import shape_text
-from netcompile.pipeline import Analysed
 
 
 def analyse_fed(

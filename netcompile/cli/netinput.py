@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from netcompile.analyser import Analysed, analyse
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.nearest import did_you_mean
 from netcompile.diagnostics.source import Source
@@ -16,7 +17,6 @@ from netcompile.diagnostics.text import listed
 from netcompile.ir import prune
 from netcompile.ir.build import Options
 from netcompile.ir.graph import Input
-from netcompile.pipeline import Analysed, analyse
 from netcompile.prototxt.recognise import decode_source, open_source
 from netcompile.zoo.find import find_definition, find_weights, near_definitions
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from netcompile.analyser import Analysed
 from netcompile.analysis.repad import padded_layers
 from netcompile.analysis.windows import windows
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.nearest import did_you_mean, nearest
 from netcompile.ir.graph import Node
-from netcompile.pipeline import Analysed
 
 
 def layers_of(analysed: Analysed, names: Sequence[str], transposed: bool = False) -> tuple[Node, ...]:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from netcompile.analyser import Analysed
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import (
     NET_HELP,
@@ -23,7 +24,6 @@ from netcompile.data.preprocessing import Preprocessing, of_input
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.emit.module import outputs_of
 from netcompile.ir.graph import Input
-from netcompile.pipeline import Analysed
 from netcompile.tasks.segmentation.heads import inputs_behind, outputs_of_build, require_images, score_maps
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from netcompile.analyser import Analysed
 from netcompile.caffemodel.blob import CHUNK
 from netcompile.caffemodel.convert import ConversionReport, convert
 from netcompile.caffemodel.plan import convert_plain, match
@@ -14,11 +15,11 @@ from netcompile.caffemodel.reader import read_caffemodel, read_mean
 from netcompile.caffemodel.tensorfile import Entry, write
 from netcompile.cli.messages import show
 from netcompile.cli.output import write_text
+from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.emit.module import Module
 from netcompile.emit.weights import weight_plan
 from netcompile.layers.registry import layer_class
-from netcompile.pipeline import Analysed, compile_net
 from netcompile.report.formatting import bytes_text
 
 MEAN, SUFFIX = ".binaryproto", ".safetensors"

@@ -8,13 +8,13 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from netcompile.analyser import Analysed
 from netcompile.analysis.outputs import output_kinds
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.text import shape_text
 from netcompile.emit.module import Module
 from netcompile.export.onnx_model import name_axes, name_blobs, tidy
 from netcompile.export.sizes import Signature, place, refused
-from netcompile.pipeline import Analysed
 from netcompile.version import __version__
 
 if TYPE_CHECKING:

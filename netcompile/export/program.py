@@ -18,13 +18,13 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.export import Dim, ExportedProgram
 
+from netcompile.analyser import Analysed
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.diagnostics.text import shape_text
 from netcompile.emit.module import Module
 from netcompile.export.guard_free import GuardFree
 from netcompile.export.sizes import Signature, refuse_training, signature
 from netcompile.export.stand_ins import blamed, culprit, standing_in
-from netcompile.pipeline import Analysed
 
 GUARDED, RUN = 256, 48  # for so many sizes a program's guards are evaluated, and its deferred assertions
 

@@ -11,12 +11,12 @@ from itertools import islice, takewhile
 
 from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
+from netcompile.analyser import Analysed
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.diagnostics.source import Span
 from netcompile.emit.module import Module
 from netcompile.ir.graph import Value
 from netcompile.layers.convolution import Convolution
-from netcompile.pipeline import Analysed
 
 
 def refused(net: Analysed, what: str, why: str = "", remedy: str = "") -> NetError:

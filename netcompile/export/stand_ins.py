@@ -11,13 +11,13 @@ from typing import Any
 
 from torch import nn
 
+from netcompile.analyser import Analysed
 from netcompile.analysis.shapes import diagnose
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.emit.module import Module
 from netcompile.export.sizes import place
 from netcompile.ir.graph import Node
 from netcompile.layers.base import Refused
-from netcompile.pipeline import Analysed
 from netcompile.runtime.emitted import IN_MEMORY
 
 

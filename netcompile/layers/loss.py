@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
-from netcompile.caffemodel.reader import read_mean
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.text import shape_text
 from netcompile.layers.base import Arity, Condition, Emission, Emitted, IntShape, Labels, Refused, Shape, Wish, layer
@@ -167,6 +166,8 @@ class InfogainLoss(_ClassLoss):
         path = self.source
         if not os.path.exists(path):
             path = os.path.join(self.folder, path)
+        from netcompile.caffemodel.reader import read_mean  # no other layer reads a file
+
         try:
             blob = read_mean(path)
         except OSError:

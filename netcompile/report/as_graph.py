@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from netcompile.analyser import Analysed
 from netcompile.analysis.cost import costs
 from netcompile.diagnostics.diagnostic import visible
 from netcompile.diagnostics.text import shape_text
-from netcompile.pipeline import Analysed
 from netcompile.report.formatting import exact_text, offsets, pair_text, strides
 from netcompile.report.offsets import coordinates_of
 

@@ -12,13 +12,14 @@ from typing import Any
 from markupsafe import Markup
 
 from netcompile.algebra.nset import NSet
+from netcompile.analyser import Analysed
 from netcompile.analysis.crops import CropReport
 from netcompile.analysis.proof import Slack
+from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.text import listed, shape_text
 from netcompile.emit.module import Module
 from netcompile.passes.base import Skipped
-from netcompile.pipeline import Analysed, compile_net
 from netcompile.report.formatting import (
     bytes_text,
     count_text,

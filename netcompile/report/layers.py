@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from math import prod
 
+from netcompile.analyser import Analysed
 from netcompile.analysis.cost import FLOAT, costs
 from netcompile.analysis.receptive import Fields, receptive_fields
 from netcompile.ir.graph import Graph, Input, Node
-from netcompile.pipeline import Analysed
 from netcompile.report.model import LayerLine, Layers, ReceptiveField
 from netcompile.report.offsets import blob_line, blob_lines
 

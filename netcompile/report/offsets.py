@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netcompile.algebra.nset import NSet
+from netcompile.analyser import Analysed
 from netcompile.analysis.coordinates import compose
 from netcompile.analysis.crops import CropReport
 from netcompile.analysis.proof import refusals, slacks, ties
@@ -12,7 +13,6 @@ from netcompile.analysis.upsampling import upsamplings
 from netcompile.analysis.windows import windows
 from netcompile.ir.graph import Node, Value
 from netcompile.layers.base import IDENTITY, Axes
-from netcompile.pipeline import Analysed
 from netcompile.report.model import BlobLine, Derivation, Offsets, Proof, ReceptiveField, Step
 
 

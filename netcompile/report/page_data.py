@@ -20,12 +20,12 @@ from netcompile.algebra.pieces import UNDEFINED, Staircase
 from netcompile.algebra.residues import periodic_runs
 from netcompile.algebra.size import Size
 from netcompile.algebra.volume import Volume
+from netcompile.analyser import Analysed
 from netcompile.analysis.crops import CropReport
 from netcompile.emit.module import Module
 from netcompile.ir.graph import Node, Value
 from netcompile.layers.base import Axes
 from netcompile.layers.memory import SharedMemory
-from netcompile.pipeline import Analysed
 from netcompile.prototxt.message import Message
 from netcompile.report.layers import in_file_order
 from netcompile.report.model import LayerLine, ReceptiveField, Report

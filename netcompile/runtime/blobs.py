@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from netcompile.analyser import Analysed
 from netcompile.array import Array
+from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.emit.names import identifier
 from netcompile.ir.graph import Graph, Value
-from netcompile.pipeline import Analysed, compile_net
 from netcompile.runtime.emitted import arrays_of, by_name, instance, source_of
 from netcompile.runtime.execute import Noticed
 from netcompile.runtime.loaded import load_build

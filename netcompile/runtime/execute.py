@@ -10,15 +10,16 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from netcompile.analyser import Analysed
 from netcompile.array import Array
 from netcompile.caffemodel.blob import CaffeModel
 from netcompile.caffemodel.convert import ConversionReport, stream_tensors
 from netcompile.caffemodel.reader import read_caffemodel
+from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.emit.module import Module
 from netcompile.emit.weights import needs_weights, weight_plan
 from netcompile.ir.indices import index_inputs
-from netcompile.pipeline import Analysed, compile_net
 from netcompile.runtime.emitted import arrays_of, by_name, instance
 
 Noticed = Callable[[ConversionReport], None]  # takes what was noticed about the weights of a file

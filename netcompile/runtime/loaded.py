@@ -14,12 +14,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from netcompile.analyser import Analysed
 from netcompile.analysis.outputs import output_kinds
+from netcompile.compiler import compile_net
 from netcompile.data.preprocessing import Preprocessing, from_json
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.files.whole import recover
 from netcompile.ir.graph import Graph
-from netcompile.pipeline import Analysed, compile_net
 from netcompile.runtime.emitted import by_name, instance
 from netcompile.runtime.execute import DTYPES, Noticed, ties, uninitialised, with_weights
 

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from netcompile.analyser import Analysed
 from netcompile.array import Array
 from netcompile.caffemodel.recipe import Take, evaluate
 from netcompile.emit.blobs import LearnedBlobs
 from netcompile.emit.module import Module
 from netcompile.layers.base import BlobSpec
-from netcompile.pipeline import Analysed
 from netcompile.runtime.execute import Noticed, load_source, with_weights
 
 

@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from netcompile.analyser import Analysed
 from netcompile.analysis.cost import costs
 from netcompile.array import Array
 from netcompile.caffemodel.plan import match
 from netcompile.caffemodel.reader import read_caffemodel
 from netcompile.caffemodel.recipe import Take
+from netcompile.compiler import compile_net
 from netcompile.emit.blobs import blobs_of
 from netcompile.emit.module import Module, emit
 from netcompile.emit.weights import weight_plan
@@ -24,7 +26,6 @@ from netcompile.layers.base import IntShape
 from netcompile.layers.data import Input as InputLayer
 from netcompile.passes import optimise
 from netcompile.passes.base import Facts
-from netcompile.pipeline import Analysed, compile_net
 from netcompile.progress import Progress
 from netcompile.runtime.execute import DTYPES
 from netcompile.runtime.random_weights import drawn, ready, with_blobs

@@ -15,11 +15,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from netcompile.analyser import Analysed
 from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.ir.graph import Node, Value
 from netcompile.layers.base import Arity, Emission, Emitted, InPlaceGradient, Layer, Shape
 from netcompile.passes.base import Pass, Program, Site
-from netcompile.pipeline import Analysed
 
 
 def with_gradient(x: Tensor, y: Tensor, kind: str, *numbers: float) -> Tensor:

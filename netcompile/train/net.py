@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from netcompile.analyser import Analysed, analyse
 from netcompile.caffemodel.recipe import Recipe, Take
+from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.diagnostics.source import Source
 from netcompile.emit.module import Module
@@ -19,7 +21,6 @@ from netcompile.ir.graph import Graph, Node
 from netcompile.ir.tolerate import load_for
 from netcompile.layers.base import IntShape
 from netcompile.passes.base import Program, run_all
-from netcompile.pipeline import Analysed, analyse, compile_net
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.printer import to_text
 from netcompile.prototxt.recognise import open_source

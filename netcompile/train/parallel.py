@@ -21,12 +21,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from netcompile.analyser import Analysed
 from netcompile.caffemodel.recipe import Take
 from netcompile.emit.module import Module
 from netcompile.ir.graph import Node, Value
 from netcompile.layers.activation import Dropout
 from netcompile.layers.base import Arity, Emission, Emitted, Layer, Shape
-from netcompile.pipeline import Analysed
 from netcompile.runtime.processes import guarded
 
 # --- collectives on rows

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from netcompile.analyser import Analysed
 from netcompile.caffemodel.plan import LayerSpec
 from netcompile.caffemodel.recipe import Take
 from netcompile.data.sources.arrays import read_arrays
@@ -19,7 +20,6 @@ from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.text import shape_text
 from netcompile.emit.weights import layer_specs
 from netcompile.layers.convolution import Deconvolution
-from netcompile.pipeline import Analysed
 from netcompile.runtime import processes
 from netcompile.train import parallel
 from netcompile.train.blobs import LearnedBlob, blobs_of, draw, interpolate

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from netcompile.analyser import Analysed
 from netcompile.data.sources.base import Batches
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.diagnostics.text import shape_text
 from netcompile.layers.base import IntShape
-from netcompile.pipeline import Analysed
 
 Array = np.ndarray[Any, Any]
 

@@ -26,6 +26,7 @@ import numpy as np
 from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
 from netcompile.algebra.volume import Volume
+from netcompile.analyser import Analysed, analyse
 from netcompile.analysis.proof import slacks, ties
 from netcompile.analysis.upsampling import upsamplings
 from netcompile.diagnostics.diagnostic import NetError
@@ -34,7 +35,6 @@ from netcompile.layers.base import IntShape, Refused
 from netcompile.layers.convolution import Convolution, Deconvolution
 from netcompile.layers.crop import Crop
 from netcompile.layers.pooling import Pooling
-from netcompile.pipeline import Analysed, analyse
 from netcompile.prototxt.recognise import open_source
 
 Column = np.ndarray  # of int64, one entry for each size; 0 where it does not exist

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from netcompile.analyser import analyse
 from netcompile.analysis.against import differences
 from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options
-from netcompile.pipeline import analyse
 from netcompile.prototxt.recognise import open_source
 from tests.conftest import REPOSITORY
 

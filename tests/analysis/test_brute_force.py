@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netcompile.algebra import NSet, Size, SizeTooComplex, crop_slack
+from netcompile.analyser import analyse
 from netcompile.diagnostics.source import Source
-from netcompile.pipeline import analyse
 from tests.algebra.oracles import FAR, chain_number, chain_size, chains, or_too_complex
 from tests.analysis.brute_force import ROOT, corpus, disagreements, load
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from netcompile.analyser import analyse
 from netcompile.analysis.crops import resolve
 from netcompile.analysis.shapes import infer
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options
-from netcompile.pipeline import analyse
 from netcompile.prototxt.recognise import open_source
 from tests.conftest import REPOSITORY
 

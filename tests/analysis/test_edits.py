@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from netcompile.analyser import analyse
 from netcompile.analysis.edits import Edit, Unwritable, edited, offset_edits, pad_edits, unified_diff
 from netcompile.analysis.fix import fix, same_but_crops
 from netcompile.diagnostics.source import Source
-from netcompile.pipeline import analyse
 from netcompile.prototxt.recognise import open_source
 from tests.conftest import REPOSITORY
 

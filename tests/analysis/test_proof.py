@@ -6,11 +6,11 @@ from fractions import Fraction
 
 import pytest
 
+from netcompile.analyser import Analysed, analyse
 from netcompile.analysis.proof import Refusal, refusals, slacks, ties
 from netcompile.analysis.streams import fusions
 from netcompile.analysis.upsampling import upsamplings
 from netcompile.diagnostics.source import Source
-from netcompile.pipeline import Analysed, analyse
 from netcompile.prototxt.recognise import open_source
 from tests.conftest import REPOSITORY
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from netcompile.algebra import NSet
+from netcompile.analyser import Analysed, analyse
 from netcompile.analysis.edits import edited, pad_edits
 from netcompile.analysis.fix import fix
 from netcompile.analysis.repad import border, coarsest, least_pad, padded_layers
 from netcompile.diagnostics.source import Source
-from netcompile.pipeline import Analysed, analyse
 from netcompile.prototxt.recognise import open_source
 from netcompile.zoo.find import find_weights
 from tests.conftest import REPOSITORY

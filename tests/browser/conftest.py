@@ -28,8 +28,8 @@ def browser():
 @pytest.fixture(scope="session")
 def write_page(tmp_path_factory):
     """Writes the page of a prototxt, given as text, and says where."""
+    from netcompile.analyser import analyse
     from netcompile.diagnostics.source import Source
-    from netcompile.pipeline import analyse
     from netcompile.report.as_html import html_report
     from netcompile.report.layers import layers_report
     from netcompile.report.model import Report

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from netcompile.analyser import analyse
 from netcompile.diagnostics.source import Source
-from netcompile.pipeline import analyse
 from tests.browser.nets import SHRINKING
 
 OFFSETS = {"score_pool4c": 5, "score_pool3c": 9, "score": 31}

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from netcompile.analyser import Analysed, analyse
 from netcompile.analysis.shapes import infer
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.ir.build import Options
-from netcompile.pipeline import Analysed, analyse
 from netcompile.prototxt.recognise import open_source
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"

@@ -7,13 +7,13 @@ import struct
 import numpy as np
 import pytest
 
+from netcompile.analyser import analyse
 from netcompile.data.images import FCN_MEAN_BGR, to_blob
 from netcompile.data.preprocessing import Preprocessing, as_json, from_json, of_input
 from netcompile.data.preprocessing import preprocessing_of as prepared
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
 from netcompile.layers.param_str import read_literal
-from netcompile.pipeline import analyse
 from tests.caffemodel.encode import chunk, floats, varint
 from tests.runtime.conftest import picture
 

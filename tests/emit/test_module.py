@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from netcompile.analyser import analyse
+from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
 from netcompile.emit.module import Module
 from netcompile.ir.build import Options
 from netcompile.layers.base import Emission, Emitted
-from netcompile.pipeline import analyse, compile_net
 from netcompile.prototxt.recognise import open_source
 from tests.conftest import CASES, REPOSITORY, ConformanceCase
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from netcompile.analyser import Analysed, analyse
+from netcompile.compiler import compile_net
 from netcompile.diagnostics.source import Source
 from netcompile.emit.module import Module
 from netcompile.export.program import Exported
-from netcompile.pipeline import Analysed, analyse, compile_net
 from netcompile.prototxt.recognise import open_source
 from netcompile.runtime.execute import load_source, with_weights
 

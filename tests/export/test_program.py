@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from netcompile.analyser import analyse
+from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
 from netcompile.export.program import Exported, export_program
 from netcompile.ir.build import Options
-from netcompile.pipeline import analyse, compile_net
 from netcompile.runtime.execute import load_source
 from tests.conftest import CONFORMANCE, REPOSITORY
 from tests.export.nets import Built, built, conformance, disagreements, single, thin

@@ -8,11 +8,12 @@ import sys
 import pytest
 
 from netcompile.algebra.nset import NSet
+from netcompile.analyser import Analysed, analyse
+from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
 from netcompile.emit.module import Module
 from netcompile.export.sizes import Axis, axis, exported_sizes, signature
-from netcompile.pipeline import Analysed, analyse, compile_net
 from tests.export.nets import single
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from netcompile.analyser import analyse
 from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options
-from netcompile.pipeline import analyse
 from tests.fuzz import commands
 from tests.fuzz.agree import OTHER_DTYPES, agree
 from tests.layers.harness import refusals

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from netcompile.analyser import Analysed, analyse
+from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options
-from netcompile.pipeline import Analysed, analyse, compile_net
 from netcompile.prototxt.recognise import open_source
 
 NETS = Path(__file__).parent / "nets"

@@ -12,9 +12,10 @@ import time
 
 import pytest
 
+from netcompile.analyser import analyse
 from netcompile.cli.main import entry
+from netcompile.compiler import compile_net
 from netcompile.diagnostics.source import Source
-from netcompile.pipeline import analyse, compile_net
 from netcompile.prototxt.recognise import open_source
 from netcompile.report.formatting import net_sizes_text
 from netcompile.report.offsets import net_valid, offsets_report

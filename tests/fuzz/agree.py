@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from netcompile.analyser import Analysed
+from netcompile.compiler import compile_net
 from netcompile.layers.convolution import Deconvolution
-from netcompile.pipeline import Analysed, compile_net
 from tests.fuzz.draw import Array
 from tests.layers.harness import draw_blobs, module_of
 

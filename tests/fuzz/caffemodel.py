@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from netcompile.pipeline import Analysed
+from netcompile.analyser import Analysed
 from tests.fuzz.draw import Array
 
 Form = Literal["V1", "V2"]

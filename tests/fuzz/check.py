@@ -11,11 +11,12 @@ import numpy as np
 
 from netcompile.algebra.extent import Size
 from netcompile.algebra.volume import Volume
+from netcompile.analyser import Analysed, analyse
 from netcompile.analysis.shapes import infer
+from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options, build
-from netcompile.pipeline import Analysed, analyse, compile_net
 from netcompile.prototxt.load import load_net
 from netcompile.prototxt.printer import to_text
 from netcompile.report.as_json import layers_as_json

@@ -15,12 +15,12 @@ from functools import cache
 from random import Random
 from typing import Any
 
+from netcompile.analyser import analyse
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options, build
 from netcompile.layers.base import Arity, Layer
 from netcompile.layers.registry import load
-from netcompile.pipeline import analyse
 from netcompile.prototxt.load import load_net
 from netcompile.prototxt.schema import FieldType, enum_type, message_type
 from tests.fuzz import commands

@@ -9,10 +9,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from netcompile.analyser import analyse
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options
-from netcompile.pipeline import analyse
 from tests.fuzz import commands
 from tests.fuzz.agree import agree
 from tests.fuzz.draw import Array

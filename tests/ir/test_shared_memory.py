@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from netcompile.analyser import analyse
+from netcompile.compiler import compile_net
 from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options
-from netcompile.pipeline import analyse, compile_net
 from netcompile.prototxt.load import load_net
 from tests.fuzz.memory import shares
 from tests.layers.harness import Array, module_of

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from netcompile.analyser import Analysed, analyse
 from netcompile.caffemodel.recipe import Take, evaluate
+from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.diagnostics.source import Source
 from netcompile.emit.module import Module
 from netcompile.ir.build import Options
 from netcompile.layers.base import BlobSpec
-from netcompile.pipeline import Analysed, analyse, compile_net
 from netcompile.runtime.execute import DTYPES, load_source
 
 Array = np.ndarray[Any, Any]

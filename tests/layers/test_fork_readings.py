@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from netcompile.analyser import analyse
 from netcompile.diagnostics.diagnostic import NetError
-from netcompile.pipeline import analyse
 from netcompile.prototxt.recognise import open_source
 from netcompile.runtime.execute import run
 from netcompile.surgery import convolutionalise

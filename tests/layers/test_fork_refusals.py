@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from netcompile.analyser import analyse
+from netcompile.compiler import compile_net
 from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options
-from netcompile.pipeline import analyse, compile_net
 from tests.layers.harness import inputs_text, refusals
 from tests.layers.test_forks import IMAGE, Shape, net
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from netcompile.analyser import analyse
 from netcompile.caffemodel.recipe import Take
+from netcompile.compiler import compile_net
 from netcompile.ir.build import Options
-from netcompile.pipeline import analyse, compile_net
 from netcompile.prototxt.recognise import open_source
 from netcompile.runtime.execute import with_weights
 from tests.conftest import CASES, ConformanceCase

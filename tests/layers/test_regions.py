@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from netcompile.analyser import analyse
 from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options
 from netcompile.layers import base
 from netcompile.layers.base import Emission, Emitted, Layer, Shape, layer
 from netcompile.layers.params import Params
 from netcompile.layers.registry import class_of
-from netcompile.pipeline import analyse
 from netcompile.prototxt.load import load_net
 from tests.layers.harness import (
     Array,

@@ -14,7 +14,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from netcompile.analyser import analyse
 from netcompile.caffemodel.recipe import Take
+from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.ir.build import Options
 from netcompile.ir.graph import Node
@@ -25,7 +27,6 @@ from netcompile.layers.normalisation import LRN, ScaledBatchNorm
 from netcompile.layers.normalisation_variants import BN
 from netcompile.layers.registry import load
 from netcompile.layers.softmax import Softmax
-from netcompile.pipeline import analyse, compile_net
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.printer import to_text
 from netcompile.prototxt.recognise import open_source

@@ -13,12 +13,13 @@ import pytest
 import torch
 from torch import nn
 
+from netcompile.analyser import Analysed, analyse
+from netcompile.compiler import compile_net
 from netcompile.diagnostics.source import Source
 from netcompile.emit.module import Module
 from netcompile.ir.build import Options
 from netcompile.passes import optimise
 from netcompile.passes.base import Facts
-from netcompile.pipeline import Analysed, analyse, compile_net
 from netcompile.runtime.execute import load_source
 from netcompile.runtime.random_weights import draw
 from tests.conftest import REPOSITORY

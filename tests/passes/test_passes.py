@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 import torch
 
+from netcompile.analyser import Analysed, analyse
 from netcompile.analysis.coordinates import coordinates
 from netcompile.analysis.shapes import infer
+from netcompile.compiler import emit_net, facts_of
 from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options
 from netcompile.ir.graph import Graph
 from netcompile.ir.verify import verify
 from netcompile.passes import PIPELINE
 from netcompile.passes.base import NO_FACTS, Program, Rewritten, run_all
-from netcompile.pipeline import Analysed, analyse, emit_net, facts_of
 from netcompile.prototxt.recognise import open_source
 from netcompile.runtime.execute import with_weights
 from netcompile.runtime.random_weights import draw

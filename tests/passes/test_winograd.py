@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from netcompile.caffemodel.recipe import Combined, Reshape, Take, Transpose, evaluate
+from netcompile.compiler import compile_net
 from netcompile.passes.nodes.convolution import POINTS, kernel_values
-from netcompile.pipeline import compile_net
 from netcompile.prelude.large_kernel import LargeKernel
 from netcompile.prelude.winograd import Winograd
 from netcompile.runtime.execute import load_source

@@ -23,7 +23,8 @@ import sys
 import numpy as np
 import torch
 from netcompile.ir.build import Options
-from netcompile.pipeline import analyse, compile_net
+from netcompile.analyser import analyse
+from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
 from netcompile.runtime.execute import load_source

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 import netcompile
+from netcompile.analyser import analyse
+from netcompile.compiler import compile_net
 from netcompile.emit.prelude import Clash, Definition, Missing, closure, definitions, free_names
 from netcompile.ir.build import Options
-from netcompile.pipeline import analyse, compile_net
 from netcompile.prototxt.recognise import open_source
 from tests.conftest import ALL_CASES, ConformanceCase
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from netcompile.analyser import analyse
 from netcompile.analysis.cost import costs
 from netcompile.diagnostics.source import Source
-from netcompile.pipeline import analyse
 
 NET = """
 layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 4 dim: 6 dim: 5 } } }

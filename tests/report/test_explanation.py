@@ -8,8 +8,8 @@ from fractions import Fraction
 import pytest
 
 from netcompile.algebra import compose_fp_list
+from netcompile.analyser import analyse
 from netcompile.diagnostics.source import Source
-from netcompile.pipeline import analyse
 from netcompile.prototxt.recognise import open_source
 from netcompile.report.as_explanation import explanation_as_text
 from netcompile.report.offsets import offsets_report

@@ -13,8 +13,9 @@ import pytest
 
 from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
+from netcompile.analyser import analyse
+from netcompile.compiler import compile_net
 from netcompile.diagnostics.source import Source
-from netcompile.pipeline import analyse, compile_net
 from netcompile.prototxt.recognise import open_source
 from netcompile.report.as_html import html_report, script_safe, verdict
 from netcompile.report.layers import layers_report

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from netcompile.analyser import analyse
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
-from netcompile.pipeline import analyse
 from netcompile.prototxt.recognise import open_source
 from netcompile.report.as_json import layers_as_json, offsets_as_json
 from netcompile.report.layers import layers_report

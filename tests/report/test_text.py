@@ -8,8 +8,8 @@ import pytest
 
 from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
+from netcompile.analyser import analyse
 from netcompile.diagnostics.text import shape_text
-from netcompile.pipeline import analyse
 from netcompile.prototxt.recognise import open_source
 from netcompile.report.as_html import filter_pairs
 from netcompile.report.formatting import count_text, offsets_text, pair_text, sizes_text

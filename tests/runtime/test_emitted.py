@@ -13,8 +13,9 @@ import pytest
 import torch
 
 import netcompile as package
+from netcompile.analyser import analyse
+from netcompile.compiler import compile_net
 from netcompile.diagnostics.source import Source
-from netcompile.pipeline import analyse, compile_net
 from netcompile.runtime.emitted import instance
 from netcompile.runtime.execute import load_source
 

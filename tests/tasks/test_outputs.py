@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from netcompile.analyser import analyse
 from netcompile.analysis.outputs import output_kinds
 from netcompile.data.pictures import pictures
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
 from netcompile.files.npz import made_by_npz, write_npz
 from netcompile.files.whole import PARTIAL, claimed
-from netcompile.pipeline import analyse
 from netcompile.runtime.outputs import Outputs
 from netcompile.runtime.processes import Processes
 from netcompile.tasks.segmentation.score_maps import grey, labels_of, probabilities

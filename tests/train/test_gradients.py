@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from netcompile.analyser import analyse
 from netcompile.emit.weights import layer_specs
 from netcompile.ir.build import Options
-from netcompile.pipeline import analyse
 from netcompile.prototxt.recognise import open_source
 from netcompile.train.blobs import blobs_of, draw
 from netcompile.train.net import compiled

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from netcompile.analyser import analyse
 from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options
-from netcompile.pipeline import analyse
 from netcompile.train.in_place import noticed
 from netcompile.train.net import compiled
 

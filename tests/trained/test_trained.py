@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from netcompile.analyser import Analysed, analyse
 from netcompile.cli.main import entry
 from netcompile.ir.build import Options
-from netcompile.pipeline import Analysed, analyse
 from netcompile.prototxt.recognise import open_source
 from tests.corpus import check as corpus
 

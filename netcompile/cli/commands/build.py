@@ -10,6 +10,7 @@ import argparse
 import os
 from typing import Any
 
+from netcompile.analyser import Analysed
 from netcompile.analysis.outputs import output_kinds
 from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show, show_notes
@@ -17,6 +18,7 @@ from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inpu
 from netcompile.cli.options import add_optimise, add_weights, weights_of
 from netcompile.cli.output import json_text, write_text
 from netcompile.cli.weights import converter
+from netcompile.compiler import compile_net, emit_net, optimise_net
 from netcompile.data.preprocessing import as_json, of_input
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.emit.module import Module
@@ -33,7 +35,6 @@ from netcompile.export.onnx_file import (
 from netcompile.export.sizes import refuse_training
 from netcompile.files.whole import Staged, whole_folder
 from netcompile.layers.images import NO_DATA_LAYER
-from netcompile.pipeline import Analysed, compile_net, emit_net, optimise_net
 from netcompile.progress import Progress
 from netcompile.report.as_html import html_report
 from netcompile.report.as_json import offsets_as_json

@@ -10,6 +10,7 @@ import os
 from dataclasses import replace
 from typing import Any
 
+from netcompile.analyser import Analysed, analyse
 from netcompile.analysis.against import differences
 from netcompile.analysis.edits import unified_diff
 from netcompile.analysis.fix import fix, same_but_crops
@@ -20,7 +21,6 @@ from netcompile.cli.netinput import add_net, analyse_net, options, read_source, 
 from netcompile.cli.output import write_json, write_text
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse, sorted_by_position
 from netcompile.files.whole import whole_file
-from netcompile.pipeline import Analysed, analyse
 from netcompile.report.offsets import net_valid
 
 

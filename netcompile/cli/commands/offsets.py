@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 
+from netcompile.analyser import Analysed
 from netcompile.analysis.edits import Edit, Unwritable, edited, pad_edits
 from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.messages import say, show, show_notes
@@ -13,9 +14,9 @@ from netcompile.cli.output import write_json, write_text
 from netcompile.cli.padding import layers_of
 from netcompile.diagnostics.diagnostic import NetError, refuse
 from netcompile.diagnostics.text import shape_text
-from netcompile.pipeline import Analysed
-from netcompile.report.as_html import html_report
+from netcompile.report.as_explanation import explanation_as_text
 from netcompile.report.as_json import offsets_as_json
+from netcompile.report.as_text import offsets_as_text
 from netcompile.report.layers import layers_report
 from netcompile.report.model import Report
 from netcompile.report.offsets import offsets_report
@@ -58,13 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_json(offsets_as_json(report))
     elif arguments.html:
+        from netcompile.report.as_html import html_report  # compiles the net
+
         write_text(html_report(analysed, Report(report, layers_report(analysed))))
     else:
-        if arguments.explain:
-            from netcompile.report.as_explanation import explanation_as_text as text
-        else:
-            from netcompile.report.as_text import offsets_as_text as text
-        write_text(text(report))
+        write_text(explanation_as_text(report) if arguments.explain else offsets_as_text(report))
         show_notes(analysed.notes, frozenset())
         show(analysed.crops.findings())
     return FINDINGS if report.mismatched else DONE

@@ -11,6 +11,7 @@ import re
 import sys
 
 from netcompile.algebra.nset import NSet
+from netcompile.analyser import Analysed
 from netcompile.analysis.cost import costs
 from netcompile.analysis.edits import Unwritable, edited, pad_edits
 from netcompile.analysis.fix import fix
@@ -24,7 +25,6 @@ from netcompile.cli.padding import layers_of
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse, visible
 from netcompile.files.whole import whole_file
 from netcompile.ir.graph import Node
-from netcompile.pipeline import Analysed
 from netcompile.report.formatting import count_text, offsets_text, sizes_text
 
 

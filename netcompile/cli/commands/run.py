@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from netcompile.analyser import Analysed
 from netcompile.cli.arrays import analyse_fed
 from netcompile.cli.exit_codes import DONE, IO_FAILED
 from netcompile.cli.messages import say, show_notes
@@ -14,7 +15,6 @@ from netcompile.cli.weights import shown
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.files.npz import read_npz, write_npz
 from netcompile.files.whole import whole_file
-from netcompile.pipeline import Analysed
 
 Arrays = dict[str, Any]  # of numpy.ndarray
 

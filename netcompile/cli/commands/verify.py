@@ -14,6 +14,7 @@ import os
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from netcompile.analyser import Analysed
 from netcompile.cli.arrays import analyse_fed
 from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.messages import show, show_notes
@@ -26,7 +27,6 @@ from netcompile.diagnostics.source import Source
 from netcompile.diagnostics.text import listed
 from netcompile.files.npz import read_npz
 from netcompile.files.whole import whole_file
-from netcompile.pipeline import Analysed
 
 if TYPE_CHECKING:
     from netcompile.runtime.blobs import Activations

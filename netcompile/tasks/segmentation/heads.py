@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from netcompile.analyser import Analysed
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.ir.graph import Input
 from netcompile.ir.prune import needed
-from netcompile.pipeline import Analysed
 
 
 def score_maps(net: Analysed) -> tuple[str, ...]:
