@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from netcompile.caffemodel.blob import CHUNK, CaffeModel, FileData, StoredBlob
 from netcompile.caffemodel.numbers import Numbers, looked_at, watched
@@ -18,9 +18,7 @@ from netcompile.caffemodel.tensorfile import TYPES, Entry, write
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, Any]
+    from netcompile.array import Array
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 

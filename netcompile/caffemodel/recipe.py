@@ -14,9 +14,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    Array: TypeAlias = np.ndarray[Any, Any]
+    from netcompile.array import Array
 
 Shape = tuple[int, ...]
 Shapes: TypeAlias = "Callable[[Take], Shape]"  # the shape in the net of each blob
@@ -161,17 +159,6 @@ class Transpose(Recipe):
 
 
 @dataclass(frozen=True, slots=True)
-class Flip(Recipe):
-    """Reversed along ``axes``."""
-
-    of: Recipe
-    axes: tuple[int, ...]
-
-    def evaluate(self, blob: Numbers, arrays: Arrays) -> Any:
-        return arrays.library.flip(self.of.evaluate(blob, arrays), self.axes)
-
-
-@dataclass(frozen=True, slots=True)
 class Slice(Recipe):
     """Elements ``start`` to ``stop`` (exclusive) along ``axis``."""
 
@@ -273,13 +260,6 @@ class Multiply(_Elementwise):
 
     __slots__ = ()
     apply = operator.mul
-
-
-class Divide(_Elementwise):
-    """left / right"""
-
-    __slots__ = ()
-    apply = operator.truediv
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,12 +81,6 @@ def data_uri(pixels: Array, palette: Array | None = None) -> str:
     return f"data:image/{kind};base64,{b64encode(buffer.getvalue()).decode()}"
 
 
-def write_labels(path: str | Path, labels: Array, palette: Array | None = None) -> None:
-    """Write an H×W label map as a palette PNG (mode P), as the VOC data set keeps them."""
-    with open(path, "wb") as file:
-        png(file, labels, voc_palette() if palette is None else palette)
-
-
 def overlay(rgb: Array, labels: Array, palette: Array | None = None, opacity: float = 0.6) -> Array:
     """The image with every labelled pixel (label > 0) tinted in its class's colour; H×W×3 bytes."""
     colours = (voc_palette() if palette is None else palette)[labels]

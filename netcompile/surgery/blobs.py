@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterator, Mapping
 from functools import partial
 from math import prod
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
+from netcompile.array import Array
 from netcompile.caffemodel.blob import shown
 from netcompile.caffemodel.reader import read_weights as read_model
 from netcompile.caffemodel.recipe import Take
@@ -20,7 +21,6 @@ from netcompile.emit.blobs import blobs_of
 from netcompile.files.whole import whole_file
 from netcompile.surgery.net import Net
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Weights: TypeAlias = dict[str, tuple[Array | None, ...]]
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 from zlib import crc32
 
 import numpy as np
 import torch
 
 from netcompile.analysis.bilinear import interpolating
+from netcompile.array import Array
 from netcompile.caffemodel.plan import unpadded
 from netcompile.caffemodel.recipe import Take
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
@@ -22,8 +22,6 @@ from netcompile.layers.base import BlobSpec
 from netcompile.surgery.blobs import Weights, with_shared
 from netcompile.surgery.net import Net
 from netcompile.train.fillers import fill, problem
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)

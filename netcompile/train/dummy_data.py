@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any
 
-import numpy as np
 import torch
 
+from netcompile.array import Array
 from netcompile.data.sources.base import Batches, Wanted
 from netcompile.diagnostics.diagnostic import NetError, refuse
 from netcompile.ir.graph import Input
 from netcompile.prototxt.message import Message
 from netcompile.train.fillers import fill, problem
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)

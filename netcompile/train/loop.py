@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from math import isfinite, prod
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from netcompile.array import Array
 from netcompile.caffemodel.plan import LayerSpec
 from netcompile.caffemodel.recipe import Take
 from netcompile.data.sources.base import Batches
@@ -28,8 +28,6 @@ from netcompile.train.rules import UPDATES, clip, regularise
 from netcompile.train.snapshot import Progress, caffe_blobs, read_snapshot, restore, write_snapshot
 from netcompile.train.solver import Solver
 from netcompile.train.stuck import stuck
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)

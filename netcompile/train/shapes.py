@@ -9,14 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from io import BytesIO
 from math import cos, pi, sin
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from netcompile.array import Array
 from netcompile.data.preprocessing import FCN_MEAN_BGR
-
-Array = np.ndarray[Any, Any]
 
 CLASSES = ("background", "circle", "square", "triangle", "cross", "ring")
 IGNORED = 255

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
 
 from netcompile.analyser import Analysed
+from netcompile.array import Array
 from netcompile.data.sources.base import Batches
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.diagnostics.text import shape_text
 from netcompile.layers.base import IntShape
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from netcompile.data.images import png, read_depth, read_image, read_labels, thumbnail, write_labels
+from netcompile.data.images import png, read_depth, read_image, read_labels, thumbnail
 from netcompile.data.palettes import cityscapes_palette, class_names, class_sets, palette, voc_palette
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.runtime.outputs import made_by_png
@@ -70,7 +70,8 @@ def test_transparency_lies_over_white(tmp_path):
 def test_label_maps_are_palette_images(tmp_path):
     labels = np.arange(12, dtype=np.uint8).reshape(3, 4)
     labels[0, 0] = 255
-    write_labels(tmp_path / "l.png", labels)
+    with open(tmp_path / "l.png", "wb") as file:
+        png(file, labels, voc_palette())
     with Image.open(tmp_path / "l.png") as image:
         assert image.mode == "P"
         assert np.array_equal(np.asarray(image), labels)
