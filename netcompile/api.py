@@ -51,7 +51,6 @@ def load(
     """
     if phase not in ("test", "train"):
         raise ValueError(f"phase is 'test' or 'train', not {phase!r}")
-
     if is_build(os.fspath(net)):
         if weights is not None or outputs is not None or inputs is not None:
             raise ValueError("a build has its weights and outputs: load the prototxt to choose others")

@@ -209,7 +209,6 @@ def _computed(work: _Work, tensor: Tensor) -> Iterator[memoryview]:
 
     kind = np.dtype("float64" if tensor.dtype == "float64" else "float32")
     blobs = work.found.blobs
-
     held: dict[Take, Array] = {}  # what is no view of the file: read once
 
     def blob(take: Take) -> Array:

@@ -45,9 +45,9 @@ class ExtraInputs:
         """The files that go with an image; those that are not there are left out."""
         return tuple(found for one in self.all if (found := beside(one.folder, path)) is not None)
 
-    def words(self) -> str:
+    def text(self) -> str:
         """One line for fingerprints: what is read from where, and what becomes of it."""
-        return "; ".join(f"{one.blob}: {os.path.abspath(one.folder)}, {one.preprocessing.words()}" for one in self.all)
+        return "; ".join(f"{one.blob}: {os.path.abspath(one.folder)}, {one.preprocessing.text()}" for one in self.all)
 
 
 def beside(folder: str, path: str) -> str | None:

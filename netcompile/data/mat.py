@@ -78,8 +78,8 @@ def _inflated(data: bytes, order: str) -> bytes:
                 raise ValueError(f"it holds more than {_LARGEST >> 20} MiB unpacked, which no label map does")
         else:
             body = data[start:at]
-        words = np.frombuffer(body, f"{order}u4", len(body) // 4)[::2]  # tags lie at multiples of 8 bytes
-        if np.count_nonzero(words == _MATRIX) > _NESTED:
+        tags = np.frombuffer(body, f"{order}u4", len(body) // 4)[::2]  # they lie at multiples of 8 bytes
+        if np.count_nonzero(tags == _MATRIX) > _NESTED:
             raise ValueError("its structures are nested too deep")
         total += len(body)
         parts.append(body)

@@ -71,7 +71,7 @@ class Preprocessing:
             out *= np.float32(self.scale)
         return np.ascontiguousarray(out, np.float32)
 
-    def words(self) -> str:
+    def text(self) -> str:
         """One line for people and for fingerprints."""
         mean = ", ".join(f"{value:.9g}" for value in self.mean)
         scale = f", scale {self.scale:g}" if self.scale != 1 else ""

@@ -30,7 +30,7 @@ def _dots(text: str) -> str:
     return "".join(c if c.isprintable() else " " if c == "\t" else "\ufffd" for c in text)
 
 
-def _cells(text: str) -> int:
+def cells(text: str) -> int:
     """How many terminal columns a text takes: two for wide characters, none for combining ones."""
     if text.isascii():
         return len(text)
@@ -50,8 +50,8 @@ def _excerpt(span: Span) -> list[str]:
         line, first, length = line[left:right], first - left, min(length, max(1, right - first))
     line = _dots(line)
     gutter = f"{number:>5}"
-    pad = " " * (len(before) + _cells(line[:first]))
-    marks = "^" * max(1, _cells(line[first : first + length]))
+    pad = " " * (len(before) + cells(line[:first]))
+    marks = "^" * max(1, cells(line[first : first + length]))
     return [f"{gutter} | {before}{line}{after}", f"{' ' * len(gutter)} | {pad}{marks}"]
 
 

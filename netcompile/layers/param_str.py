@@ -20,7 +20,6 @@ def read_mapping(text: str) -> dict[str, Any] | None:
     >>> read_mapping("import os") is None
     True
     """
-
     joined = _block_lists(text).strip().rstrip(",")
     if joined.startswith("{") and joined.endswith("}"):
         joined = joined[1:-1]

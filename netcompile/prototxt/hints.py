@@ -129,7 +129,6 @@ def is_tag(text: str, at: int) -> bool:
 
 def odd_space(char: str, at: int) -> tuple[str, int, int, str, str]:
     """A finding's parts for a space that is none to protobuf."""
-
     what = f"{unicodedata.name(char, 'a space').lower()} (U+{ord(char):04X}) where only plain spaces may stand"
     why = "text copied from a page often has these"
     return what, at, at + 1, why, "replace all of them in the file by plain spaces"

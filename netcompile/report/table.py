@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from netcompile.diagnostics.diagnostic import _cells, visible
+from netcompile.diagnostics.diagnostic import cells, visible
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> str:
@@ -15,7 +15,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], right: Sequen
     Cells are made safe for a terminal. A cell of ``None`` is empty. What is no terminal gets every row on one line.
     """
     body = [[visible("" if cell is None else str(cell)) for cell in row] for row in rows]
-    widths = [max(map(_cells, column)) for column in zip(header, *body, strict=True)]
+    widths = [max(map(cells, column)) for column in zip(header, *body, strict=True)]
     room = terminal_width()
     if room is not None and sum(widths) + 2 * (len(widths) - 1) > room:
         return _folded(header, body, widths, right, room)
@@ -33,7 +33,7 @@ def terminal_width() -> int | None:
 def _line(row: Sequence[str], widths: Sequence[int], right: Sequence[int]) -> str:
     parts = []
     for index, (cell, width) in enumerate(zip(row, widths, strict=True)):
-        space = " " * (width - _cells(cell))
+        space = " " * (width - cells(cell))
         parts.append(space + cell if index in right else cell + space)
     return "  ".join(parts).rstrip()
 

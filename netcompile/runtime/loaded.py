@@ -93,7 +93,6 @@ def _prepared(folder: str, fields: Any, hashes: Mapping[str, Any]) -> Preprocess
     name = fields.get("mean_image")
     if name is None:
         return from_json(fields, None)
-
     _check_file(folder, name, hashes)
     return from_json(fields, np.load(os.path.join(folder, name), allow_pickle=False))
 

@@ -24,7 +24,6 @@ def as_python2(text: str) -> str:
     """
     if not text.startswith("{"):
         return text
-
     try:
         value = literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):

@@ -72,7 +72,6 @@ def prepare(
         if group.count > 1:
             seed = processes.same_number(seed)
         say(f"random seed {seed}")
-
     train, batches = _net(solver, solver.train_net, True, wishes, seed, beside)
     note([*solver.notes, *train.notes, *noticed(train)])
     users: list[frozenset[tuple[str, int]]] = []

@@ -62,7 +62,6 @@ def _weights() -> tuple[str, ...]:
 
 
 def _find(name: str, folder: str, extension: str, known: Callable[[], tuple[str, ...]]) -> Path | None:
-
     if os.path.isfile(name):
         return Path(name)
     wanted = _normal(name, folder)

@@ -93,7 +93,7 @@ def test_a_manifest_keeps_everything():
     fields = as_json(made, "net.mean.npy")
     assert fields["mean_image"] == "net.mean.npy"
     again = from_json(fields, made.image)
-    assert again.words() == made.words()
+    assert again.text() == made.text()
     assert as_json(again, "net.mean.npy") == fields
     with pytest.raises(ValueError, match=r"^'bgra' is no order of channels$"):
         from_json({**fields, "order": "bgra"}, None)

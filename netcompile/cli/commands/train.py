@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         metavar="D",
-        help="batches.npz (one array per data top, first axis the step), a folder in the layout of PASCAL VOC, or a "
+        help="batches.npz (one array per data top, first axis the step), the folder of a data set, or a "
         "list of images and label maps; default: what the net's data layers say",
     )
     parser.add_argument(

@@ -33,7 +33,6 @@ class Rows:
     def batch(self, index: int) -> dict[str, Array]:
         places = [self.place(k) for k in range(index * self.size, (index + 1) * self.size)]
         parts: dict[str, list[Array]] = {top: [] for top in self.tops}
-
         with ExitStack() as stack:
             wanted = {file for file, _ in places}
             opened = {file: stack.enter_context(h5py.File(self.files[file], "r")) for file in wanted}

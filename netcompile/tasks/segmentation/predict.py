@@ -76,7 +76,7 @@ def _is_done(out: Outputs, picture: Picture, made: Sequence[str], extra_inputs: 
 def settings(job: Job, wanted: Wanted) -> str:
     """A short text that differs whenever the outputs could: net, weights, preprocessing, colours."""
     net, made = job.loaded, job.preprocessing
-    lines = (net.identity, made.words(), wanted.opacity, net.outputs, job.extra_inputs.words())
+    lines = (net.identity, made.text(), wanted.opacity, net.outputs, job.extra_inputs.text())
     digest = sha256("".join(f"{line}\n" for line in lines).encode())
     digest.update(wanted.palette.tobytes())
     if made.image is not None:
@@ -99,7 +99,6 @@ def blob_folder(loaded: Loaded, blob: str) -> str:
     """ "" for the only output; of several, a folder name for each."""
     if len(loaded.outputs) == 1:
         return ""
-
     return f"{identifier(blob)}/"
 
 
