@@ -13,6 +13,8 @@ from netcompile.diagnostics.source import Source
 from netcompile.ir.graph import Node
 from netcompile.prototxt.message import Entry, Message
 
+CONTEXT = 3  # unchanged lines around a change in a diff
+
 
 class Unwritable(Exception):
     """The text has no place for a value; says why."""
@@ -123,7 +125,7 @@ def _append(message: Message, source: Source, text: str) -> Edit:
 # showing -------------------------------------------------------------------------------------------------------
 
 
-def unified_diff(source: Source, edits: Iterable[Edit], context: int = 3) -> str:
+def unified_diff(source: Source, edits: Iterable[Edit]) -> str:
     """The edits as a unified diff, "" where there are none. Exact: it is made from the edits, not found again."""
     lines = source.text.split("\n")
     changes = _changes(source, sorted(set(edits), key=lambda e: e.start))
@@ -131,9 +133,9 @@ def unified_diff(source: Source, edits: Iterable[Edit], context: int = 3) -> str
     shift = index = 0
     while index < len(changes):
         last = index
-        while last + 1 < len(changes) and changes[last + 1][0] - changes[last][1] <= 2 * context:
+        while last + 1 < len(changes) and changes[last + 1][0] - changes[last][1] <= 2 * CONTEXT:
             last += 1
-        first, end = max(changes[index][0] - context, 0), min(changes[last][1] + context, len(lines))
+        first, end = max(changes[index][0] - CONTEXT, 0), min(changes[last][1] + CONTEXT, len(lines))
         if end == len(lines) and lines[-1] == "":
             end -= 1
         body: list[str] = []

@@ -383,7 +383,7 @@ class Layer:
         return False
 
 
-_REGISTRY: dict[str, type[Layer]] = {}
+REGISTRY: dict[str, type[Layer]] = {}
 
 
 def layer(*types: str) -> Callable[[L], L]:
@@ -391,9 +391,9 @@ def layer(*types: str) -> Callable[[L], L]:
 
     def register(cls: L) -> L:
         for name in types:
-            if name in _REGISTRY:
-                raise ValueError(f"layer type {name!r} is registered twice: {_REGISTRY[name]} and {cls}")
-            _REGISTRY[name] = cls
+            if name in REGISTRY:
+                raise ValueError(f"layer type {name!r} is registered twice: {REGISTRY[name]} and {cls}")
+            REGISTRY[name] = cls
         if "type" not in cls.__dict__:
             cls.type = types[0]
         return cls

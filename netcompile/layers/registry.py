@@ -83,7 +83,7 @@ def load() -> dict[str, type[Layer]]:
     """Every type of this package by name, those of Caffe's forks included."""
     for module in TYPES:
         import_module(f"netcompile.layers.{module}")
-    return base._REGISTRY
+    return base.REGISTRY
 
 
 @cache
@@ -96,16 +96,16 @@ def _plugins() -> None:
 
 def layer_class(name: str) -> type[Layer] | None:
     """The class of a layer type, None if nobody has it: Caffe's own types first, then its forks', then plugins'."""
-    found = base._REGISTRY.get(name)
+    found = base.REGISTRY.get(name)
     module = MODULES.get(name) if found is None else None
     if module is not None:
         import_module(f"netcompile.layers.{module}")
-        found = base._REGISTRY.get(name)
+        found = base.REGISTRY.get(name)
     if found is None:
         found = load().get(name)
     if found is None:
         _plugins()
-        found = base._REGISTRY.get(name)
+        found = base.REGISTRY.get(name)
     return found
 
 
@@ -120,7 +120,7 @@ def class_of(message: Message) -> type[Layer] | None:
     if name == "Python":
         code = message.get("python_param")
         own = f"Python:{code.get('module')}.{code.get('layer')}"
-        if own in base._REGISTRY or own in MODULES or message.has("bottom"):
+        if own in base.REGISTRY or own in MODULES or message.has("bottom"):
             found = layer_class(own)
             if found is not None:
                 return found

@@ -19,10 +19,10 @@ def number(dim: Dim) -> int:
     return value
 
 
-def count(shape: Sequence[Dim], start: int = 0, end: int | None = None) -> int:
-    """Product of the extents from axis `start` up to `end` (Caffe's Blob::count)."""
+def count(shape: Sequence[Dim], start: int = 0) -> int:
+    """Product of the extents from axis `start` on (Caffe's Blob::count)."""
     total = 1
-    for dim in shape[start:end]:
+    for dim in shape[start:]:
         total *= number(dim)
     return total
 

@@ -101,20 +101,20 @@ def _default_text(field: FieldType) -> str | None:
 
 
 @cache
-def message_class(name: str, forks: bool = True) -> Any:
+def message_class(name: str) -> Any:
     """protobuf's generated class of a message type. Raises KeyError."""
-    return message_factory.GetMessageClass(pool(forks).FindMessageTypeByName(f"{PACKAGE}.{name}"))
+    return message_factory.GetMessageClass(pool().FindMessageTypeByName(f"{PACKAGE}.{name}"))
 
 
 @cache
-def enum_class(name: str, forks: bool = True) -> Any:
+def enum_class(name: str) -> Any:
     """protobuf's wrapper of an enum: `.Value("TRAIN")`, `.Name(0)`. Raises KeyError."""
-    return EnumTypeWrapper(pool(forks).FindEnumTypeByName(f"{PACKAGE}.{name}"))
+    return EnumTypeWrapper(pool().FindEnumTypeByName(f"{PACKAGE}.{name}"))
 
 
-def to_protobuf(message: Message, forks: bool = True) -> Any:
-    """A Message as protobuf's own, a mutable one. Raises AttributeError for a fork's field where `forks` is false."""
-    made = message_class(message.type.name, forks)()
+def to_protobuf(message: Message) -> Any:
+    """A Message as protobuf's own, a mutable one."""
+    made = message_class(message.type.name)()
     _fill(made, message)
     return made
 

@@ -113,14 +113,14 @@ def _broken(folder: str, what: str, remedy: str = "build it again") -> NetError:
 
 def load_net(
     analysed: Analysed, weights: str | None, level: int = 1, outputs: Sequence[str] | None = None,
-    allow_missing: bool = False, dtype: str = "float32", noticed: Noticed | None = None,
+    dtype: str = "float32", noticed: Noticed | None = None,
 ) -> Loaded:  # fmt: skip
     """The compiled net with its weights, in float32; `dtype` is the type that it will run in. Raises NetError.
 
     `noticed` takes what was noticed about the weights.
     """
     module = compile_net(analysed, level, outputs, weights, dtype=dtype)
-    net = with_weights(analysed, module, weights, allow_missing, noticed=noticed)
+    net = with_weights(analysed, module, weights, noticed=noticed)
     digest = sha256(module.source.encode())
     for key, tensor in sorted(net.state_dict().items()):
         digest.update(key.encode())

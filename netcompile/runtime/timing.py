@@ -31,6 +31,7 @@ from netcompile.runtime.execute import DTYPES
 from netcompile.runtime.random_weights import drawn, ready, with_blobs
 
 _BEST_OF = 10  # a peak is the best of some tries
+SEED = 1  # of drawn weights and inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class _Step:
 
 def time_net(
     analysed: Analysed, weights: str | None = None, *, iterations: int = 10, level: int = 1, device: str = "cpu",
-    dtype: str = "float32", seed: int = 1,
+    dtype: str = "float32",
 ) -> Timing:  # fmt: skip
     """Time a net on drawn inputs at the shapes that it was analysed with; weights are drawn where none are given.
 
@@ -103,11 +104,11 @@ def time_net(
     program = optimise(analysed.require().graph, level, Facts(float32=dtype == "float32")).program
     graph, shapes = program.graph, program.shapes
     module = compile_net(analysed, level, weights=weights, dtype=dtype)
-    blob = _blobs_of(analysed, module, weights, seed)
+    blob = _blobs_of(analysed, module, weights)
     steps = [_step(graph, node, shapes, blob) for node in graph.nodes if node.tops]
     for step in steps:
         step.net.to(device=target, dtype=kind)
-    feed = inputs_of(analysed, seed)
+    feed = inputs_of(analysed, SEED)
     start = {value: torch.from_numpy(array).to(target, kind) for value, array in feed.items()}
     clock = _Clock(target)
     before = peaks(target, kind, clock)
@@ -126,7 +127,7 @@ def time_net(
         )
         for step, times in zip(steps, zip(*runs, strict=True), strict=True)
     )  # fmt: skip
-    net = ready(analysed, module, weights, seed if weights is None else None).to(target, kind)
+    net = ready(analysed, module, weights, SEED if weights is None else None).to(target, kind)
     whole = _time_whole(net, [start[value] for value in module.inputs], iterations, clock)
     threads = torch.get_num_threads() if target.type == "cpu" else 0
     # Whatever else the machine did meanwhile, a peak is the best that was seen.
@@ -174,9 +175,9 @@ def _step(graph: Graph, node: Node, shapes: Mapping[Value, IntShape], blob: Call
     return _Step(node, net, tuple(module.inputs), node.tops, tuple(module.outputs))
 
 
-def _blobs_of(analysed: Analysed, module: Module, weights: str | None, seed: int) -> Callable[[Take], Array]:
+def _blobs_of(analysed: Analysed, module: Module, weights: str | None) -> Callable[[Take], Array]:
     """The blobs of the net as it was written: the file's, or drawn ones. NetError where the file does not fit."""
-    made = drawn(blobs_of(analysed.graph), seed)
+    made = drawn(blobs_of(analysed.graph), SEED)
     if weights is None:
         return made
     found = match(read_caffemodel(weights), weight_plan(analysed.graph, module)).require()

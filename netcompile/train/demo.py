@@ -38,6 +38,7 @@ NET = "shapes-fcn8s"
 DATA = Path(__file__).resolve().parents[2] / "tests" / "data" / "shapes"
 OUT = "train-demo-out"
 WITHIN = 0.03  # of the reference's mean IU
+EVERY = 250  # steps between lines about the loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +88,14 @@ def start(plan: Plan, say: Callable[[str], None]) -> Training:
 
 
 @torch.no_grad()
-def score(training: Training, folder: str, split: str = "val", limit: int | None = None) -> Scores:
+def score(training: Training, folder: str, limit: int | None = None) -> Scores:
     """The scores of the net as it stands, on the images of a folder in the layout of PASCAL VOC."""
     ref = replace(training.solver.train_net, level=None, stages=())
     net = compiled(read_net(bundled("deploy"), ref, False, {}))
     by_name = {(take.layer, take.index): tensor for take, tensor in training.blobs.items()}
     blobs = {info.take: by_name[info.take.layer, info.take.index] for info in blobs_of(net.module)}
     matrix = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
-    for sample in open_data(folder, split).samples[:limit]:
+    for sample in open_data(folder, "val").samples[:limit]:
         values = torch.from_numpy(to_blob(read_image(sample.image)))
         tops = net(blobs, {net.inputs[0]: values}, torch.device("cpu"))
         predicted = tops[net.outputs[0]][0].argmax(0).numpy()
@@ -102,7 +103,7 @@ def score(training: Training, folder: str, split: str = "val", limit: int | None
     return scores(matrix)
 
 
-def main(plan: Plan, every: int = 250) -> Scores:
+def main(plan: Plan) -> Scores:
     """Train, with a line now and then; write the weights and score them."""
     started = time.monotonic()
 
@@ -112,8 +113,8 @@ def main(plan: Plan, every: int = 250) -> Scores:
     training = start(plan, say)
 
     def look() -> bool:
-        if training.iteration % every == 0:
-            recent = training.losses[-every:]
+        if training.iteration % EVERY == 0:
+            recent = training.losses[-EVERY:]
             say(f"iteration {training.iteration} of {plan.iterations}, loss {sum(recent) / len(recent):.4f}")
         return False
 

@@ -48,12 +48,12 @@ def find_weights(name: str | os.PathLike[str]) -> Path | None:
     return _find(os.fspath(name), "weights", ".caffemodel", _weights)
 
 
-def near_definitions(name: str, count: int = 3) -> list[str]:
-    """Bundled names much like `name`, the likeliest first; for a folder's name, the files in it."""
+def near_definitions(name: str) -> list[str]:
+    """Up to three bundled names much like `name`, the likeliest first; for a folder's name, all files in it."""
     name = _normal(name, "prototxt")
     known = definitions()
     inside = [item for item in known if item.startswith(name.removesuffix(".prototxt") + "/")]
-    return inside or nearest(name, known, count, 0.5)
+    return inside or nearest(name, known, 3, 0.5)
 
 
 def _weights() -> tuple[str, ...]:

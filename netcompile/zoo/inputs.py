@@ -42,9 +42,9 @@ def pascalcontext(split: str) -> Any:
     return _python("pascalcontext_layers", "PASCALContextSegDataLayer", 2, params)
 
 
-def image(height: int = 500, width: int = 500) -> Any:
+def image() -> Any:
     """An input without data set, for deployment."""
-    return L.Input(name="input", shape={"dim": [1, 3, height, width]})
+    return L.Input(name="input", shape={"dim": [1, 3, 500, 500]})
 
 
 def _python(module: str, layer: str, ntop: int, params: dict[str, Any]) -> Any:

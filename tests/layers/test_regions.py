@@ -225,7 +225,7 @@ def test_a_plugin_registers_a_python_layer_by_module_and_class() -> None:
         x = np.arange(6.0).reshape(2, 3)
         np.testing.assert_array_equal(run_text(text, {"a": x})["y"], 2 * x)
     finally:
-        del base._REGISTRY[name]
+        del base.REGISTRY[name]
 
 
 RPN = """

@@ -12,7 +12,8 @@ from netcompile.report.page import PICTURES, page
 from netcompile.tasks.segmentation.evaluate import Evaluation, Head, Worst
 from netcompile.tasks.segmentation.evaluation_text import percent
 
-WRONG, IGNORED = (214, 51, 32), (128, 128, 128)
+WRONG, IGNORED = (214, 51, 32), (128, 128, 128)  # colours of pixels in maps of errors
+CONFUSIONS = 12  # that are shown of a head
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,10 @@ def by_iu(head: Head) -> list[int]:
     return sorted(range(len(head.classes)), key=lambda i: (np.isnan(head.scores.iu[i]), -head.scores.iu[i], i))
 
 
-def confusions(head: Head, limit: int = 12) -> list[Confusion]:
-    """The most frequent mistakes."""
+def confusions(head: Head) -> list[Confusion]:
+    """The most frequent mistakes, at most `CONFUSIONS`."""
     wrong = head.matrix - np.diag(np.diag(head.matrix))
-    order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
+    order = np.argsort(-wrong, axis=None, kind="stable")[:CONFUSIONS]
     pairs = [(int(i) // len(wrong), int(i) % len(wrong)) for i in order]
     totals = head.matrix.sum(1)
     return [

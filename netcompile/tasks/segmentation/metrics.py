@@ -9,11 +9,13 @@ import numpy as np
 
 from netcompile.array import Array
 
+VOID = 255  # the label of pixels that do not count
 
-def confusion(truth: Array, predicted: Array, classes: int, ignore: int = 255) -> Array:
-    """Counts of pixels by (true class, predicted class) as int64; labels outside 0 … classes-1 do not count."""
+
+def confusion(truth: Array, predicted: Array, classes: int) -> Array:
+    """Pixels by (true class, predicted class), int64; labels outside 0 … classes - 1 do not count, nor does 255."""
     truth, predicted = truth.ravel().astype(np.int64), predicted.ravel().astype(np.int64)
-    counted = (truth >= 0) & (truth < classes) & (truth != ignore)
+    counted = (truth >= 0) & (truth < classes) & (truth != VOID)
     pairs = classes * truth[counted] + predicted[counted]
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
