@@ -148,8 +148,6 @@ class BNLL(Elementwise):
 class PReLU(Elementwise):
     """max(x, 0) + slope · min(x, 0), the slope learned: one for each channel (axis 1), or one for all."""
 
-    any_size: ClassVar[bool] = False  # its blob has the channels
-
     shared: bool = False
     filler: Message | None = None
 

@@ -237,7 +237,6 @@ class Layer:
     declares_shapes: ClassVar[bool] = False  # a data layer whose fields are its tops' shapes: each matters
     is_measure: ClassVar[bool] = False  # loss or metric: vanishes at inference with the labels that it needs
     computed: ClassVar[bool] = True  # False: known by name, and computed by nobody here
-    any_size: ClassVar[bool] = False  # legal for every extent of its bottoms, and its blobs do not depend on them
     auto_top: ClassVar[bool] = False  # Caffe invents a top where none is named (losses)
     sized_by_values: ClassVar[bool] = False  # how large a top is depends on numbers: `shapes` tells the least
     keeps_state: ClassVar[bool] = False  # has attributes though no blobs: wants a unique name

@@ -20,8 +20,6 @@ def with_bias(weight: BlobSpec, bias: bool, outputs: int, filler: Message | None
 class SameShape(Layer):
     """A layer whose top has its bottom's shape, on the same grid of pixels."""
 
-    any_size: ClassVar[bool] = True
-
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         return (bottoms[0],)
 

@@ -14,7 +14,6 @@ class SharedMemory(Layer):
 
     type: ClassVar[str] = "SharedMemory"
     arity: ClassVar[Arity] = Arity(bottoms=2, tops=1)
-    any_size: ClassVar[bool] = True
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         return (bottoms[1],)

@@ -56,8 +56,6 @@ class BatchNorm(SameShape):
     overrules the phase.
     """
 
-    any_size: ClassVar[bool] = False  # its blobs have the channels
-
     eps: float = 1e-5
     fraction: float = 0.999
     use_global_stats: bool | None = None
@@ -155,7 +153,6 @@ class ScaledBatchNorm(SameShape):
     bias_filler: Message | None = None
 
     type: ClassVar[str] = "BatchNorm"
-    any_size: ClassVar[bool] = False  # its blobs have the channels
     fork: ClassVar[str] = "NVCaffe"
     family: ClassVar[str] = "normalisation"
 

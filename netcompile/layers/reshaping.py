@@ -47,8 +47,6 @@ def _quotient(upper: Sequence[Dim], lower: Sequence[Dim]) -> tuple[Dim, int]:
 class Flatten(Layer):
     """The axes from `axis` to `end_axis`, both included, as one; an end before the start adds an axis."""
 
-    any_size: ClassVar[bool] = True
-
     axis: int = 1
     end_axis: int = -1
 

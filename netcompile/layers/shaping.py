@@ -60,8 +60,6 @@ class Split(SameShape):
 class Silence(Sink):
     """Takes blobs out of the outputs; computes nothing."""
 
-    any_size: ClassVar[bool] = True
-
     arity: ClassVar[Arity] = Arity(bottoms=(1, None), tops=0)
     mixed: ClassVar[frozenset[int] | None] = NO_AXES
 

@@ -15,8 +15,6 @@ from netcompile.layers.params import Params
 class Softmax(AlongAxis):
     """exp(x) / Σ exp(x) along one axis."""
 
-    any_size: ClassVar[bool] = True
-
     at: ClassVar[str] = "softmax_param.axis"
     family: ClassVar[str] = "prediction"
     with_loss: ClassVar[str] = "SoftmaxWithLoss"

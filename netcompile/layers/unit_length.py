@@ -41,7 +41,6 @@ class Normalize(SameShape):
     eps: float = 1e-10
     scale_filler: Message | None = None
 
-    any_size: ClassVar[bool] = False  # its blob may have the channels
     fork: ClassVar[str] = "SSD"
     family: ClassVar[str] = "normalisation"
 

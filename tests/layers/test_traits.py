@@ -5,6 +5,7 @@ Each layer of every conformance case is compiled by itself, at sizes at which it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -32,7 +33,7 @@ from netcompile.prototxt.printer import to_text
 from netcompile.prototxt.recognise import open_source
 from netcompile.runtime.random_weights import draw
 from netcompile.runtime.random_weights import numbers as drawn_numbers
-from tests.conftest import ALL_CASES, ConformanceCase
+from tests.conftest import ALL_CASES, REPOSITORY, ConformanceCase
 from tests.layers.harness import analyse_text, inputs_text
 
 Shapes = tuple[tuple[int, ...], ...]
@@ -183,6 +184,11 @@ def observe(place: Place, axis: int, train: bool) -> tuple[bool, bool] | None:
 
 
 CLASSES = pytest.mark.parametrize("cls", [pytest.param(cls, id=cls.__name__) for cls in every_place()])
+
+
+def test_every_trait_is_asked_for() -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "netcompile").rglob("*.py"))
+    assert [name for name in Layer.__annotations__ if not re.search(rf"\.{name}\b", source)] == []
 
 
 @pytest.mark.parametrize("name", sorted(load()))
