@@ -14,6 +14,7 @@ from netcompile.data.images import EXTENSIONS, read_labels
 from netcompile.data.mat import read_mat
 from netcompile.data.paths import first_there, read_lines
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.text import shape_text
 
 _IMAGES = (".jpg", ".png", ".jpeg", ".JPG", ".JPEG", *sorted(EXTENSIONS))
 _SIFT = "spatial_envelope_256x256_static_8outdoorcategories"
@@ -78,7 +79,7 @@ def labels_of(sample: Sample, kind: str = "", palette: Any = None) -> tuple[Arra
     found = tuple(_labels(path, kind, palette) for path in sample.labels)
     for labels in found:
         if labels.ndim != 2:
-            raise ValueError(f"its shape is {labels.shape}, not height × width")
+            raise ValueError(f"its shape is {shape_text(labels.shape)}, not height × width")
     return found
 
 

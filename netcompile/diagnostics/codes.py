@@ -2,7 +2,7 @@
 
 To add a code, add its page: a title line, a paragraph, an example (a block of ``prototxt``) that gives the finding
 where one is possible, a remedy. A test goes through the sources for codes without a page: it sees the first
-argument of ``Diagnostic(`` and ``report(``, and ``code="…"``.
+argument of ``Diagnostic(``, ``refuse(`` and ``report(``, and ``code="…"``.
 """
 
 from __future__ import annotations

@@ -10,8 +10,10 @@ import pytest
 import netcompile as package
 from netcompile.diagnostics.codes import explanation
 
-FOLDERS = ("analysis", "caffemodel", "cli", "emit", "ir", "layers")
-USED = re.compile(r'\b(?:Diagnostic|report)\(\s*"([a-z0-9-]+)"|\bcode\s*(?:: str )?=\s*"([a-z0-9-]+)"')
+FOLDERS = ("analysis", "caffemodel", "cli", "data", "emit", "export", "files", "ir", "layers", "runtime", "tasks")
+USED = re.compile(
+    r'(?:\bDiagnostic|(?<![.\w])refuse|\breport)\(\s*"([a-z0-9-]+)"|\bcode\s*(?:: str )?=\s*"([a-z0-9-]+)"'
+)
 ROOT = Path(package.__file__).parent
 
 

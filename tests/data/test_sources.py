@@ -103,7 +103,7 @@ def test_crop_and_mirror(tmp_path: Path, pictures: dict[str, np.ndarray]) -> Non
 
 
 def test_crop_larger_than_the_image() -> None:
-    with pytest.raises(NetError, match="an image of 2x9 is smaller than crop_size 3"):
+    with pytest.raises(NetError, match="an image of 2×9 is smaller than crop_size 3"):
         Transform(crop=3)(np.zeros((3, 2, 9)), np.random.default_rng(0))
 
 

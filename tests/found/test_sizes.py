@@ -157,7 +157,7 @@ def test_analyses_ask_layers_in_one_place_only():
     )
     found = []
     for folder in ("analysis", "report", "cli"):
-        for path in sorted((REPOSITORY / "netcompile" / folder).glob("*.py")):
+        for path in sorted((REPOSITORY / "netcompile" / folder).rglob("*.py")):
             if path.name == "follow.py":
                 continue
             lines = path.read_text(encoding="utf-8").split("\n")

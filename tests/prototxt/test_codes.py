@@ -17,7 +17,7 @@ from netcompile.prototxt.parser import parse
 
 PACKAGE = Path(netcompile.__file__).parent
 USED = re.compile(
-    r"""(?:\bDiagnostic|\breport|\b_junk)\(\s*\n?\s*"([a-z0-9-]+)"|\bcode\s*=\s*"([a-z0-9-]+)" """.strip()
+    r"""(?:\bDiagnostic|\brefuse|\breport|\b_junk)\(\s*\n?\s*"([a-z0-9-]+)"|\bcode\s*=\s*"([a-z0-9-]+)" """.strip()
 )
 HERE = {m[1] or m[2] for p in PACKAGE.glob("prototxt/*.py") for m in USED.finditer(p.read_text(encoding="utf-8"))}
 NO_EXAMPLE = {"binary-file", "too-deep", "too-many-mistakes"}
@@ -25,7 +25,7 @@ NO_EXAMPLE = {"binary-file", "too-deep", "too-many-mistakes"}
 
 def test_the_codes_are_found() -> None:
     assert len(HERE) > 40
-    assert {"unknown-field", "template", "upgraded-v0", "unexpected-text", "unclosed-list"} <= HERE
+    assert {"unknown-field", "template", "upgraded-v0", "unexpected-text", "unclosed-list", "no-layers"} <= HERE
 
 
 @pytest.mark.parametrize("code", sorted(HERE))

@@ -170,7 +170,7 @@ def test_load_refuses(tmp_path):
 
 
 def test_every_code_has_a_page(repository):
-    used = re.compile(r'\bDiagnostic\(\s*f?"([a-z0-9-]+)"')
+    used = re.compile(r'\b(?:Diagnostic|refuse)\(\s*f?"([a-z0-9-]+)"')
     folder = repository / "netcompile"
     files = [path for part in ("runtime", "data", "tasks", "surgery") for path in (folder / part).rglob("*.py")]
     codes = {code for path in files for code in used.findall(path.read_text())}

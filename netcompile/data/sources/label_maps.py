@@ -17,6 +17,7 @@ from netcompile.data.paths import require_files
 from netcompile.data.preprocessing import Preprocessing, of_input
 from netcompile.data.sources.base import Batches, Wanted, readable, stacked
 from netcompile.diagnostics.diagnostic import refuse
+from netcompile.diagnostics.text import shape_text
 from netcompile.ir.graph import Input
 
 
@@ -54,7 +55,7 @@ class LabelledMaps:
             maps = readable(", ".join(wanted.labels), lambda _, wanted=wanted: labels_of(wanted, self.data.kind))  # type: ignore[misc]
             for row, path, labels in zip(rows[1:], wanted.labels, maps, strict=True):
                 if labels.shape != image.shape[1:]:
-                    what = f"{path}: {labels.shape}, its image is {image.shape[1:]}"
+                    what = f"{path}: {shape_text(labels.shape)}, its image is {shape_text(image.shape[1:])}"
                     refuse("label-image", what, why="a label map has a label for every pixel")
                 row.append(labels.astype(np.float32)[None])
         return {top: stacked(row) for top, row in zip(self.tops, rows, strict=True)}

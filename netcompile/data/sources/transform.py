@@ -10,6 +10,7 @@ import numpy as np
 from netcompile.array import Array
 from netcompile.data.preprocessing import Preprocessing, with_mean_file
 from netcompile.diagnostics.diagnostic import refuse
+from netcompile.diagnostics.text import shape_text
 from netcompile.prototxt.message import Message
 
 _NOTHING = Preprocessing(mean=(0.0,))
@@ -31,7 +32,7 @@ class Transform:
         """
         made = self.preprocessing
         if made.image is not None and made.image.shape != image.shape:
-            refuse("data-file", f"the mean image is {made.image.shape}, an image {image.shape}")
+            refuse("data-file", f"the mean image is {shape_text(made.image.shape)}, an image {shape_text(image.shape)}")
         if len(made.mean) not in (1, len(image)):
             what = f"{len(made.mean)} values of mean_value for {len(image)} channels"
             refuse("param-count", what, why="Caffe wants one for all channels, or one for each")
@@ -39,7 +40,7 @@ class Transform:
         height, width = image.shape[1:]
         if self.crop:
             if min(height, width) < self.crop:
-                refuse("batch-size", f"an image of {height}x{width} is smaller than crop_size {self.crop}")
+                refuse("batch-size", f"an image of {height}×{width} is smaller than crop_size {self.crop}")
             spare = (height - self.crop, width - self.crop)
             top, left = (int(random.integers(s + 1)) for s in spare) if self.train else (s // 2 for s in spare)
         flip = self.mirror and bool(random.integers(2))
