@@ -48,5 +48,5 @@ def _layer(entries: Sequence[Input], wanted: Wanted) -> Batches:
     }.get(kind, f"what a {kind} layer reads is not known here")
     message = entries[0].message
     tops = " and ".join(f"'{entry.value.blob}'" for entry in entries)
-    remedy = "--data BATCHES.npz, or --data FOLDER in the layout of PASCAL VOC, or --data LIST.txt of images and labels"
+    remedy = "--data BATCHES.npz, or --data FOLDER of a data set, or --data LIST.txt of images and labels"
     refuse("no-data", f"nothing feeds {tops}", message.span_of("type"), why, remedy)

@@ -101,7 +101,7 @@ def python_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
     if name not in layouts:
         what = f"data layer {section.get('module')}.{name} is user code"
         why = f"known are {', '.join(layouts)}: their folders are read, no code is run"
-        remedy = "--data BATCHES.npz, --data FOLDER in the layout of PASCAL VOC, or --data LIST.txt"
+        remedy = "--data BATCHES.npz, --data FOLDER of a data set, or --data LIST.txt"
         refuse("python-data", what, section.span_of("layer"), why, remedy)
     try:
         settings = literal_eval(text)
