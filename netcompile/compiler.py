@@ -9,7 +9,7 @@ from netcompile.analyser import Analysed
 from netcompile.analysis.shapes import symbolic
 from netcompile.caffemodel.reader import read_caffemodel
 from netcompile.emit.inference import Windowed
-from netcompile.emit.module import Module, emit, outputs_of
+from netcompile.emit.module import EmittedModule, emit, outputs_of
 from netcompile.emit.weights import weight_plan
 from netcompile.layers.convolution import Deconvolution
 from netcompile.passes import optimise
@@ -26,7 +26,7 @@ def compile_net(
     weights: str | None = None,
     comments: bool = True,
     dtype: str = "float32",
-) -> Module:
+) -> EmittedModule:
     """Emit the net at an optimisation level. Raises NetError with every refusal.
 
     `weights` is the caffemodel that the module is for, and `dtype` the type that it is to run in: from level 2 on,
@@ -57,7 +57,7 @@ def optimise_net(
 
 def emit_net(
     analysed: Analysed, found: Rewritten, level: int = 1, outputs: Sequence[str] | None = None, comments: bool = True
-) -> Module:
+) -> EmittedModule:
     """The second step: the source of what `optimise_net` found."""
     program, origin = found.program, _origin(analysed.source.name)
     if level < 2:

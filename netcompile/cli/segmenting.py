@@ -122,12 +122,12 @@ def _of_net(
     arguments: argparse.Namespace, analysed: Analysed, heads: tuple[str, ...]
 ) -> tuple[Loaded, list[Diagnostic]]:
     """The compiled net with its weights, and what was noticed about these."""
-    from netcompile.runtime.loaded import load_net
+    from netcompile.runtime.loaded import load_compiled
 
     weights = weights_of(arguments)
     losses = [name for name in analysed.graph.outputs if name not in heads] if arguments.with_loss else []
     told: list[Diagnostic] = []
-    loaded = load_net(
+    loaded = load_compiled(
         analysed, weights, arguments.optimise, [*heads, *losses], dtype=arguments.dtype,
         noticed=lambda report: told.extend(of_weights(report, weights or "")),
     )  # fmt: skip

@@ -17,7 +17,7 @@ from netcompile.cli.messages import show
 from netcompile.cli.output import write_text
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
-from netcompile.emit.module import Module
+from netcompile.emit.module import EmittedModule
 from netcompile.emit.weights import weight_plan
 from netcompile.layers.registry import layer_class
 from netcompile.report.formatting import bytes_text
@@ -25,7 +25,9 @@ from netcompile.report.formatting import bytes_text
 MEAN, SUFFIX = ".binaryproto", ".safetensors"
 
 
-def converter(path: str, analysed: Analysed, module: Module, allow_missing: bool) -> Callable[[str], list[Diagnostic]]:
+def converter(
+    path: str, analysed: Analysed, module: EmittedModule, allow_missing: bool
+) -> Callable[[str], list[Diagnostic]]:
     """A function that writes the weights to a path, and returns what is worth saying about them.
 
     The caffemodel is opened and checked here, before anything is written. Raises NetError, OSError.

@@ -28,7 +28,7 @@ from netcompile.layers.source import string
 
 
 @dataclass(frozen=True, slots=True)
-class Module:
+class EmittedModule:
     """Emitted source and the plan of its weights."""
 
     source: str
@@ -59,7 +59,7 @@ def emit(
     original: Graph | None = None,
     windowed: Windowed | None = None,
     inference: bool = False,
-) -> Module:
+) -> EmittedModule:
     """Source of `graph`; `outputs` names blobs (by default the net's outputs).
 
     Layers that no output needs have their parameters, so that one set of weights fits, and no code in ``forward``;
@@ -89,7 +89,7 @@ def emit(
     top += [line for each in functions.values() for line in ["", "", *each.source.split("\n")]]
     top += ["", ""]
     found = [layer.blobs for layer in codes[0].layers if layer.blobs is not None]
-    return Module(
+    return EmittedModule(
         "\n".join([*top, *body]) + "\n",
         name,
         tuple(entry.value for entry in graph.inputs),

@@ -6,12 +6,12 @@ from collections import Counter
 
 from netcompile.caffemodel.plan import LayerSpec, Plan, Tensor
 from netcompile.caffemodel.recipe import Constant
-from netcompile.emit.module import Module
+from netcompile.emit.module import EmittedModule
 from netcompile.ir.graph import Graph
 from netcompile.layers.unknown import Unknown
 
 
-def layer_specs(module: Module) -> tuple[LayerSpec, ...]:
+def layer_specs(module: EmittedModule) -> tuple[LayerSpec, ...]:
     """Every layer with blobs, in net order: what a file of weights has to have for it."""
     found = []
     for blobs in module.blobs:
@@ -25,7 +25,7 @@ def layer_specs(module: Module) -> tuple[LayerSpec, ...]:
     return tuple(found)
 
 
-def weight_plan(graph: Graph, module: Module) -> Plan:
+def weight_plan(graph: Graph, module: EmittedModule) -> Plan:
     """Every tensor of the module's state dict, and what Caffe's net expects of the file."""
     specs = {(spec.name, spec.occurrence): spec for spec in layer_specs(module)}
     shapes = {take: shape for spec in specs.values() for take, shape in zip(spec.takes(), spec.blobs, strict=True)}

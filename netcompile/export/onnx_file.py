@@ -12,7 +12,7 @@ from netcompile.analyser import Analysed
 from netcompile.analysis.outputs import output_kinds
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.text import shape_text
-from netcompile.emit.module import Module
+from netcompile.emit.module import EmittedModule
 from netcompile.export.onnx_model import name_axes, name_blobs, tidy
 from netcompile.export.sizes import Signature, place, refused
 from netcompile.version import __version__
@@ -55,7 +55,7 @@ def require_opset(opset: int) -> None:
 
 def write_onnx(
     net: Analysed,
-    module: Module,
+    module: EmittedModule,
     made: nn.Module,
     path: str,
     emitted: nn.Module | None = None,
@@ -117,7 +117,7 @@ def class_metadata(names: Sequence[str]) -> dict[str, str]:
 
 
 def _convert(
-    net: Analysed, module: Module, exported: Exported, path: str, metadata: dict[str, str], opset: int
+    net: Analysed, module: EmittedModule, exported: Exported, path: str, metadata: dict[str, str], opset: int
 ) -> tuple[Diagnostic, ...]:
     """Write the file; returns which outputs could not have their own names in it."""
     import torch
@@ -155,7 +155,7 @@ def _convert(
 
 def check_onnx(
     net: Analysed,
-    module: Module,
+    module: EmittedModule,
     made: nn.Module,
     exported: Exported,
     path: str,
@@ -221,7 +221,11 @@ def _shapes(inputs: Sequence[torch.Tensor]) -> str:
 
 
 def _compare(
-    net: Analysed, module: Module, session: Any, inputs: list[torch.Tensor], result: torch.Tensor | dict[str, Any]
+    net: Analysed,
+    module: EmittedModule,
+    session: Any,
+    inputs: list[torch.Tensor],
+    result: torch.Tensor | dict[str, Any],
 ) -> None:
     """Raises NetError where ONNX Runtime computes something else from these inputs."""
     import numpy as np

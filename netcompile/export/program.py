@@ -21,7 +21,7 @@ from torch.export import Dim, ExportedProgram
 from netcompile.analyser import Analysed
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.diagnostics.text import shape_text
-from netcompile.emit.module import Module
+from netcompile.emit.module import EmittedModule
 from netcompile.export.guard_free import GuardFree
 from netcompile.export.sizes import Signature, refuse_training, signature
 from netcompile.export.stand_ins import blamed, culprit, standing_in
@@ -38,7 +38,7 @@ class Exported:
     limits: tuple[Diagnostic, ...] = ()  # why it takes less than every legal size
 
 
-def export_program(net: Analysed, module: Module, made: nn.Module) -> Exported:
+def export_program(net: Analysed, module: EmittedModule, made: nn.Module) -> Exported:
     """The program of `made`, an instance of `module` with its weights.
 
     The batch stays as declared where the net ties it, and height and width where torch.export cannot express the net
@@ -65,7 +65,7 @@ def export_program(net: Analysed, module: Module, made: nn.Module) -> Exported:
     raise NetError(blamed(net, culprit(module, last.error), "cannot be exported", last.why))
 
 
-def _limit(net: Analysed, module: Module, failed: Failed, found: Exported) -> Diagnostic:
+def _limit(net: Analysed, module: EmittedModule, failed: Failed, found: Exported) -> Diagnostic:
     """Why a program takes the declared size alone."""
     node = culprit(module, failed.error)
     sizes = " and ".join(shape_text(net.shapes[value]) for value in found.signature.shapes)

@@ -14,7 +14,7 @@ from netcompile.algebra.size import Size
 from netcompile.analyser import Analysed
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.diagnostics.source import Span
-from netcompile.emit.module import Module
+from netcompile.emit.module import EmittedModule
 from netcompile.ir.graph import Value
 from netcompile.layers.convolution import Convolution
 
@@ -144,7 +144,7 @@ class Signature:
         return tuple((n, heights[i % len(heights)], widths[j % len(widths)]) for n, i, j in places)
 
 
-def signature(net: Analysed, module: Module, batch: bool, fixed: bool = False) -> Signature:
+def signature(net: Analysed, module: EmittedModule, batch: bool, fixed: bool = False) -> Signature:
     """What the module's inputs may be; with `batch` any number of images and of regions, else the declared one.
 
     Inputs with as many images as the first vary together; with `fixed` height and width are the declared ones. Raises

@@ -14,14 +14,14 @@ from torch import nn
 from netcompile.analyser import Analysed
 from netcompile.analysis.shapes import diagnose
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
-from netcompile.emit.module import Module
+from netcompile.emit.module import EmittedModule
 from netcompile.export.sizes import place
 from netcompile.ir.graph import Node
 from netcompile.layers.base import Refused
 from netcompile.runtime.emitted import IN_MEMORY
 
 
-def stand_ins(module: Module) -> dict[str, str]:
+def stand_ins(module: EmittedModule) -> dict[str, str]:
     """Names of emitted functions and what stands in for them. Raises NetError with every layer that has nothing."""
     found: dict[str, str] = {}
     problems = []
@@ -38,7 +38,7 @@ def stand_ins(module: Module) -> dict[str, str]:
 
 
 @contextmanager
-def standing_in(module: Module, made: nn.Module) -> Iterator[None]:
+def standing_in(module: EmittedModule, made: nn.Module) -> Iterator[None]:
     """While active, the functions of `made` are those that can be traced."""
     functions: dict[str, Any] = type(made).forward.__globals__
     original: dict[str, Any] = {}
@@ -58,7 +58,7 @@ def before(node: Node) -> str:
     return f"{' '.join(f'--output {blob}' for blob in blobs)} ends the net before this layer" if blobs else ""
 
 
-def culprit(module: Module, error: BaseException | None) -> Node | None:
+def culprit(module: EmittedModule, error: BaseException | None) -> Node | None:
     """The layer whose code raised an error, itself or by what it calls; None if no layer did."""
     seen: set[int] = set()
     found = None
@@ -74,7 +74,7 @@ def culprit(module: Module, error: BaseException | None) -> Node | None:
     return found
 
 
-def _at(module: Module, line: int) -> Node | None:
+def _at(module: EmittedModule, line: int) -> Node | None:
     return next((module.nodes[index] for index, (a, b) in module.lines.items() if a <= line <= b), None)
 
 

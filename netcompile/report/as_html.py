@@ -18,7 +18,7 @@ from netcompile.analysis.proof import Slack
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.text import listed, shape_text
-from netcompile.emit.module import Module
+from netcompile.emit.module import EmittedModule
 from netcompile.passes.base import Skipped
 from netcompile.report.formatting import (
     bytes_text,
@@ -68,7 +68,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
 
 
 def html_report(
-    analysed: Analysed, report: Report, module: Module | None = None, skipped: Sequence[Skipped] = ()
+    analysed: Analysed, report: Report, module: EmittedModule | None = None, skipped: Sequence[Skipped] = ()
 ) -> str:
     """The page of a net, the same text for the same net; `report` has its proof.
 

@@ -22,7 +22,7 @@ from netcompile.algebra.size import Size
 from netcompile.algebra.volume import Volume
 from netcompile.analyser import Analysed
 from netcompile.analysis.crops import CropReport
-from netcompile.emit.module import Module
+from netcompile.emit.module import EmittedModule
 from netcompile.ir.graph import Node, Value
 from netcompile.layers.base import Axes
 from netcompile.layers.memory import SharedMemory
@@ -34,13 +34,13 @@ from netcompile.report.offsets import coordinates_of
 LONGEST = 4096  # values of a table, or runs of a set: what is longer is left out, and the page says so
 
 
-def page_data(analysed: Analysed, report: Report, module: Module | None) -> dict[str, Any]:
+def page_data(analysed: Analysed, report: Report, module: EmittedModule | None) -> dict[str, Any]:
     """Everything that the script of the page needs."""
     return _Data(analysed, report, module).all()
 
 
 class _Data:
-    def __init__(self, analysed: Analysed, report: Report, module: Module | None) -> None:
+    def __init__(self, analysed: Analysed, report: Report, module: EmittedModule | None) -> None:
         self.analysed, self.report, self.module = analysed, report, module
         self.sizes: dict[tuple[str, str], int] = {}
         self.size_list: list[Any] = []
@@ -186,7 +186,7 @@ class _Data:
         return ("" if a[0] == first else a[0].blob), [maps(a[1]), maps(b[1])]
 
 
-def generated_lines(module: Module) -> dict[tuple[str, int], list[list[int]]]:
+def generated_lines(module: EmittedModule) -> dict[tuple[str, int], list[list[int]]]:
     """Per layer (name, occurrence) the line ranges of the generated source that are its own: `forward` first."""
     found: dict[tuple[str, int], list[list[int]]] = {}
     for index, span in sorted(module.lines.items()):

@@ -17,7 +17,7 @@ from netcompile.caffemodel.convert import ConversionReport, stream_tensors
 from netcompile.caffemodel.reader import read_caffemodel
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
-from netcompile.emit.module import Module
+from netcompile.emit.module import EmittedModule
 from netcompile.emit.weights import needs_weights, weight_plan
 from netcompile.ir.indices import index_inputs
 from netcompile.runtime.emitted import arrays_of, by_name, instance
@@ -27,7 +27,7 @@ Noticed = Callable[[ConversionReport], None]  # takes what was noticed about the
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
 
-def load_source(module: Module) -> nn.Module:
+def load_source(module: EmittedModule) -> nn.Module:
     """An instance of the emitted class, its parameters not yet set."""
     return instance(module.source, module.class_name)
 
@@ -43,7 +43,7 @@ class uninitialised(TorchFunctionMode):
 
 def with_weights(
     analysed: Analysed,
-    module: Module,
+    module: EmittedModule,
     weights: str | Path | None,
     allow_missing: bool = False,
     dtype: torch.dtype | None = None,

@@ -111,7 +111,7 @@ def _broken(folder: str, what: str, remedy: str = "build it again") -> NetError:
     return NetError(Diagnostic("build-folder", f"{folder}: {what}", remedy=remedy))
 
 
-def load_net(
+def load_compiled(
     analysed: Analysed, weights: str | None, level: int = 1, outputs: Sequence[str] | None = None,
     dtype: str = "float32", noticed: Noticed | None = None,
 ) -> Loaded:  # fmt: skip

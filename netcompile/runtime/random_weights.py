@@ -15,12 +15,12 @@ from netcompile.analyser import Analysed
 from netcompile.array import Array
 from netcompile.caffemodel.recipe import Take, evaluate
 from netcompile.emit.blobs import LearnedBlobs
-from netcompile.emit.module import Module
+from netcompile.emit.module import EmittedModule
 from netcompile.layers.base import BlobSpec
 from netcompile.runtime.execute import Noticed, load_source, with_weights
 
 
-def draw(analysed: Analysed, module: Module, seed: int = 1) -> nn.Module:
+def draw(analysed: Analysed, module: EmittedModule, seed: int = 1) -> nn.Module:
     """The module with a number for every weight; values keep about their size from layer to layer."""
     return with_blobs(module, drawn(module.blobs, seed)).train(analysed.graph.train)
 
@@ -41,7 +41,7 @@ def drawn(layers: Iterable[LearnedBlobs], seed: int) -> Callable[[Take], Array]:
 
 
 def ready(
-    analysed: Analysed, module: Module, weights: str | None, seed: int | None, noticed: Noticed | None = None
+    analysed: Analysed, module: EmittedModule, weights: str | None, seed: int | None, noticed: Noticed | None = None
 ) -> nn.Module:
     """The module with weights from a file, or random ones where there is a `seed`. Raises NetError.
 
@@ -50,7 +50,7 @@ def ready(
     return with_weights(analysed, module, weights, noticed=noticed) if seed is None else draw(analysed, module, seed)
 
 
-def with_blobs(module: Module, blob: Callable[[Take], Array]) -> nn.Module:
+def with_blobs(module: EmittedModule, blob: Callable[[Take], Array]) -> nn.Module:
     """The module with its tensors computed from blobs."""
     net = load_source(module)
     state = net.state_dict()

@@ -19,7 +19,7 @@ from netcompile.caffemodel.reader import read_caffemodel
 from netcompile.caffemodel.recipe import Take
 from netcompile.compiler import compile_net
 from netcompile.emit.blobs import blobs_of
-from netcompile.emit.module import Module, emit
+from netcompile.emit.module import EmittedModule, emit
 from netcompile.emit.weights import weight_plan
 from netcompile.ir.graph import Graph, Input, Node, Value
 from netcompile.layers.base import IntShape
@@ -175,7 +175,7 @@ def _step(graph: Graph, node: Node, shapes: Mapping[Value, IntShape], blob: Call
     return _Step(node, net, tuple(module.inputs), node.tops, tuple(module.outputs))
 
 
-def _blobs_of(analysed: Analysed, module: Module, weights: str | None) -> Callable[[Take], Array]:
+def _blobs_of(analysed: Analysed, module: EmittedModule, weights: str | None) -> Callable[[Take], Array]:
     """The blobs of the net as it was written: the file's, or drawn ones. NetError where the file does not fit."""
     made = drawn(blobs_of(analysed.graph), SEED)
     if weights is None:

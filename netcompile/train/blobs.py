@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 from netcompile.analysis.bilinear import interpolating
 from netcompile.caffemodel.recipe import Arrays, Recipe, Take
 from netcompile.diagnostics.diagnostic import NetError
-from netcompile.emit.module import Module
+from netcompile.emit.module import EmittedModule
 from netcompile.layers.base import BlobSpec, Layer
 from netcompile.layers.convolution import Deconvolution
 from netcompile.train import fillers
@@ -42,7 +42,7 @@ class LearnedBlob:
         return self.lr_mult != 0 or self.layer.counts_every_gradient
 
 
-def blobs_of(module: Module) -> tuple[LearnedBlob, ...]:
+def learned_blobs(module: EmittedModule) -> tuple[LearnedBlob, ...]:
     """The blobs that own their storage, in net order (Caffe's learnable_params)."""
     owned: dict[Take, LearnedBlob] = {}
     given: dict[Take, set[str]] = {}

@@ -25,7 +25,7 @@ from netcompile.data.images import read_image, to_blob
 from netcompile.diagnostics.source import Source
 from netcompile.prototxt.recognise import open_source
 from netcompile.tasks.segmentation.metrics import Scores, confusion, score_lines, scores
-from netcompile.train.blobs import blobs_of
+from netcompile.train.blobs import learned_blobs
 from netcompile.train.loop import Training
 from netcompile.train.net import compiled, read_net
 from netcompile.train.prepare import Wishes, prepare
@@ -93,7 +93,7 @@ def score(training: Training, folder: str, limit: int | None = None) -> Scores:
     ref = replace(training.solver.train_net, level=None, stages=())
     net = compiled(read_net(bundled("deploy"), ref, False, {}))
     by_name = {(take.layer, take.index): tensor for take, tensor in training.blobs.items()}
-    blobs = {info.take: by_name[info.take.layer, info.take.index] for info in blobs_of(net.module)}
+    blobs = {info.take: by_name[info.take.layer, info.take.index] for info in learned_blobs(net.module)}
     matrix = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
     for sample in open_data(folder, "val").samples[:limit]:
         values = torch.from_numpy(to_blob(read_image(sample.image)))

@@ -25,7 +25,7 @@ from netcompile.runtime.processes import ALONE, Processes, sum_tensors
 from netcompile.train.blobs import LearnedBlob
 from netcompile.train.net import Net
 from netcompile.train.rules import UPDATES, clip, regularise
-from netcompile.train.snapshot import Progress, caffe_blobs, read_snapshot, restore, write_snapshot
+from netcompile.train.snapshot import TrainingState, caffe_blobs, read_snapshot, restore, write_snapshot
 from netcompile.train.solver import Solver
 from netcompile.train.stuck import stuck
 
@@ -248,7 +248,7 @@ class Training:
         state["random.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             state["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        progress = Progress(
+        progress = TrainingState(
             self.iteration, self.step, self.solver.type, self.seed,
             tuple(self.recent), tuple(self.losses), tuple(self.tested),
         )  # fmt: skip

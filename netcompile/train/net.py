@@ -15,7 +15,7 @@ from netcompile.caffemodel.recipe import Recipe, Take
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.diagnostics.source import Source
-from netcompile.emit.module import Module
+from netcompile.emit.module import EmittedModule
 from netcompile.ir.build import Options, build
 from netcompile.ir.graph import Graph, Node
 from netcompile.ir.tolerate import load_for
@@ -46,7 +46,7 @@ class Net:
     """An emitted net that takes its weights from a dictionary of Caffe's blobs."""
 
     analysed: Analysed
-    module: Module
+    module: EmittedModule
     code: nn.Module
     recipes: tuple[tuple[str, Recipe], ...]
     losses: tuple[Loss, ...]

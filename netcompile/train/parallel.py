@@ -23,7 +23,7 @@ from torch import Tensor
 
 from netcompile.analyser import Analysed
 from netcompile.caffemodel.recipe import Take
-from netcompile.emit.module import Module
+from netcompile.emit.module import EmittedModule
 from netcompile.ir.graph import Node, Value
 from netcompile.layers.activation import Dropout
 from netcompile.layers.base import Arity, Emission, Emitted, Layer, Shape
@@ -191,7 +191,7 @@ def spread(analysed: Analysed, wanted: Sequence[str]) -> Spread:
     return Spread(replace(analysed, graph=graph.replace(nodes=tuple(nodes), blobs=blobs), shapes=shapes), users)
 
 
-def summed_blobs(module: Module, users: frozenset[tuple[str, int]]) -> frozenset[Take]:
+def summed_blobs(module: EmittedModule, users: frozenset[tuple[str, int]]) -> frozenset[Take]:
     """The owners of the blobs that layers on own rows use: their gradients are to be summed."""
     used = [blobs for blobs in module.blobs if (blobs.node.name, blobs.node.occurrence) in users]
     return frozenset(owner for blobs in used for owner in blobs.owners)

@@ -22,7 +22,7 @@ from netcompile.emit.weights import layer_specs
 from netcompile.layers.convolution import Deconvolution
 from netcompile.runtime import processes
 from netcompile.train import parallel
-from netcompile.train.blobs import LearnedBlob, blobs_of, draw, interpolate
+from netcompile.train.blobs import LearnedBlob, draw, interpolate, learned_blobs
 from netcompile.train.feed import feed
 from netcompile.train.in_place import noticed
 from netcompile.train.loop import TestNet, Training
@@ -86,7 +86,7 @@ def prepare(
         what = f"the net '{train.name}' has no loss to train on"
         why = "no top of a loss layer, and no top with a loss_weight, takes part in phase TRAIN"
         refuse("no-loss", what, solver.train_net.span, why)
-    layers, infos = layer_specs(net.module), blobs_of(net.module)
+    layers, infos = layer_specs(net.module), learned_blobs(net.module)
     generator = torch.Generator().manual_seed(seed)
     blobs = draw(infos, generator)
     if wishes.interp:
@@ -187,7 +187,7 @@ def _test(
     net = compiled(analysed)
     shared: dict[tuple[str, int], Tensor] = {(take.layer, take.index): tensor for take, tensor in blobs.items()}
     own = {}
-    for info in blobs_of(net.module):
+    for info in learned_blobs(net.module):
         tensor = shared.get((info.take.layer, info.take.index))
         if tensor is None:
             tensor = draw((info,), generator)[info.take].to(device)

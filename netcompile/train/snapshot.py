@@ -23,7 +23,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TrainingState:
     """Where a training stands, beside its tensors."""
 
     iteration: int  # how often the weights have been updated
@@ -61,7 +61,9 @@ def json_bytes(value: object) -> bytes:
     return (json.dumps(value, indent=1) + "\n").encode()
 
 
-def write_snapshot(prefix: str, progress: Progress, weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+def write_snapshot(
+    prefix: str, progress: TrainingState, weights: Mapping[str, Tensor], state: Mapping[str, Tensor]
+) -> str:
     """``PREFIX_iter_N.safetensors`` (the blobs), ``….state.safetensors`` and ``….json``, whose path is returned.
 
     The three appear together. Raises OSError.
@@ -82,7 +84,7 @@ def _group(stem: str) -> str:
     return f"-{stem[:100]}"
 
 
-def read_snapshot(path: str) -> tuple[Progress, dict[str, Tensor], dict[str, Tensor]]:
+def read_snapshot(path: str) -> tuple[TrainingState, dict[str, Tensor], dict[str, Tensor]]:
     """What `write_snapshot` wrote, from its .json. Raises NetError for anything else, OSError."""
 
     def no(what: str, why: str = "") -> NetError:
@@ -101,7 +103,7 @@ def read_snapshot(path: str) -> tuple[Progress, dict[str, Tensor], dict[str, Ten
     try:
         for key in ("recent", "losses", "tested"):
             values[key] = tuple(values[key])
-        progress = Progress(**values)
+        progress = TrainingState(**values)
     except (TypeError, KeyError):
         raise no("not a snapshot", "its fields are not those of a snapshot") from None
     loaded = []

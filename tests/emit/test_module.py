@@ -14,7 +14,7 @@ from netcompile.analyser import analyse
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
-from netcompile.emit.module import Module
+from netcompile.emit.module import EmittedModule
 from netcompile.ir.build import Options
 from netcompile.layers.base import Emission, Emitted
 from netcompile.prototxt.recognise import open_source
@@ -24,11 +24,11 @@ BUNDLED = sorted(str(p.relative_to(REPOSITORY / "prototxt")) for p in REPOSITORY
 NETS = [path for path in BUNDLED if "solver" not in path]
 
 
-def compiled(text: str, level: int = 1, **options: object) -> Module:
+def compiled(text: str, level: int = 1, **options: object) -> EmittedModule:
     return compile_net(analyse(Source(text, "test.prototxt"), Options(**options)), level)  # type: ignore[arg-type]
 
 
-def bundled(path: str, level: int = 1) -> Module:
+def bundled(path: str, level: int = 1) -> EmittedModule:
     return compile_net(analyse(open_source(REPOSITORY / "prototxt" / path)), level)
 
 

@@ -11,12 +11,12 @@ from torch import nn
 from netcompile.analyser import Analysed, analyse
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.source import Source
-from netcompile.emit.module import Module
+from netcompile.emit.module import EmittedModule
 from netcompile.export.program import Exported
 from netcompile.prototxt.recognise import open_source
 from netcompile.runtime.execute import load_source, with_weights
 
-Built = tuple[Analysed, Module, nn.Module]
+Built = tuple[Analysed, EmittedModule, nn.Module]
 
 
 def built(text: str, name: str = "net.prototxt") -> Built:
@@ -59,7 +59,7 @@ def single(layer: str, channels: int = 2, height: int = 9, width: int = 10) -> s
     )
 
 
-def disagreements(module: Module, made: nn.Module, exported: Exported) -> list[str]:
+def disagreements(module: EmittedModule, made: nn.Module, exported: Exported) -> list[str]:
     """Sizes, of the five that are compared, at which program and module differ; they run the same kernels."""
     program = exported.program.module()
     found = []

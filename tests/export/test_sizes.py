@@ -12,12 +12,12 @@ from netcompile.analyser import Analysed, analyse
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
-from netcompile.emit.module import Module
+from netcompile.emit.module import EmittedModule
 from netcompile.export.sizes import Axis, axis, exported_sizes, signature
 from tests.export.nets import single
 
 
-def compiled(text: str) -> tuple[Analysed, Module]:
+def compiled(text: str) -> tuple[Analysed, EmittedModule]:
     net = analyse(Source(text)).require()
     return net, compile_net(net)
 

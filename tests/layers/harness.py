@@ -14,7 +14,7 @@ from netcompile.caffemodel.recipe import Take, evaluate
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.diagnostics.source import Source
-from netcompile.emit.module import Module
+from netcompile.emit.module import EmittedModule
 from netcompile.ir.build import Options
 from netcompile.layers.base import BlobSpec
 from netcompile.runtime.execute import DTYPES, load_source
@@ -41,7 +41,7 @@ def analyse_text(text: str, *, train: bool = False, name: str = "net.prototxt", 
 
 def compile_text(
     text: str, *, level: int = 1, train: bool = False, outputs: Sequence[str] | None = None, **options: Any
-) -> tuple[Analysed, Module]:
+) -> tuple[Analysed, EmittedModule]:
     """The net and its emitted module. Raises NetError. ``outputs=["all"]``: every blob's final value."""
     net = analyse_text(text, train=train, **options).require()
     wanted = list(net.graph.blobs) if outputs is not None and list(outputs) == ["all"] else outputs
@@ -73,7 +73,7 @@ def draw_blobs(net: Analysed, seed: int = 0) -> dict[str, list[Array]]:
     return {name: [rng.normal(size=s.shape) for s in specs] for name, specs in specs_of(net).items()}
 
 
-def module_of(net: Analysed, module: Module, blobs: Blobs | None = None, dtype: str = "float64") -> nn.Module:
+def module_of(net: Analysed, module: EmittedModule, blobs: Blobs | None = None, dtype: str = "float64") -> nn.Module:
     """An instance of the emitted class that holds `blobs`."""
 
     def blob(take: Take) -> Array:

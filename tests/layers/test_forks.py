@@ -443,7 +443,7 @@ def test_mean_field_keeps_a_narrow_type() -> None:
 )
 def test_blobs_begin_as_in_the_fork(kind: str, param: str, values: list[float]) -> None:
     _, module = compile_text(net((IMAGE,), kind, param), train=True)
-    drawn = blobs.draw(blobs.blobs_of(module), torch.Generator())
+    drawn = blobs.draw(blobs.learned_blobs(module), torch.Generator())
     assert [float(blob.flatten()[0]) for blob in drawn.values()] == values
 
 

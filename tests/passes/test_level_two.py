@@ -16,7 +16,7 @@ from torch import nn
 from netcompile.analyser import Analysed, analyse
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.source import Source
-from netcompile.emit.module import Module
+from netcompile.emit.module import EmittedModule
 from netcompile.ir.build import Options
 from netcompile.passes import optimise
 from netcompile.passes.base import Facts
@@ -47,7 +47,7 @@ def net(text: str, shape: tuple[int, ...] = (1, 3, 40, 44)) -> Analysed:
     return analyse(Source(head + text)).require()
 
 
-def pair(analysed: Analysed, **options: object) -> tuple[nn.Module, nn.Module, Module]:
+def pair(analysed: Analysed, **options: object) -> tuple[nn.Module, nn.Module, EmittedModule]:
     """The literal net and the optimised one, with the same weights."""
     module = compile_net(analysed, 2)
     return draw(analysed, compile_net(analysed, 0)), draw(analysed, module), module

@@ -10,7 +10,7 @@ from netcompile.caffemodel.reader import read_caffemodel
 from netcompile.diagnostics.source import Source
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.parser import parse
-from netcompile.train.blobs import blobs_of, draw
+from netcompile.train.blobs import draw, learned_blobs
 from netcompile.train.fillers import fill, problem
 from netcompile.train.net import compiled
 from tests.conftest import CONFORMANCE
@@ -119,5 +119,5 @@ def test_a_bias_without_a_filler_begins_at_zero() -> None:
     """That of a Scale of two bottoms too, whose only blob it is."""
     scale = 'layer { name: "s" type: "Scale" bottom: "x" bottom: "y" top: "z" scale_param { bias_term: true } }'
     made = compiled(analyse_text(inputs_text(x=(2, 3), y=(3,)) + scale).require())
-    (bias,) = draw(blobs_of(made.module), torch.Generator()).values()
+    (bias,) = draw(learned_blobs(made.module), torch.Generator()).values()
     assert bias.tolist() == [0, 0, 0]

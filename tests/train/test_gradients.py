@@ -10,7 +10,7 @@ from netcompile.analyser import analyse
 from netcompile.emit.weights import layer_specs
 from netcompile.ir.build import Options
 from netcompile.prototxt.recognise import open_source
-from netcompile.train.blobs import blobs_of, draw
+from netcompile.train.blobs import draw, learned_blobs
 from netcompile.train.net import compiled
 from netcompile.train.weights import copy_weights
 from tests.conftest import CASES, ConformanceCase
@@ -30,7 +30,7 @@ def test_gradients_are_caffes(case: ConformanceCase) -> None:
     reference, inputs = case.arrays("gradients"), case.arrays("inputs")
     options = Options(case.phase == "TRAIN", case.level, case.stages, fed=frozenset(inputs), with_loss=True)
     net = compiled(analyse(open_source(case.net), options).require())
-    infos, layers = blobs_of(net.module), layer_specs(net.module)
+    infos, layers = learned_blobs(net.module), layer_specs(net.module)
     blobs = draw(infos, torch.Generator())
     if case.weights is not None:
         copy_weights(str(case.weights), layers, blobs)
@@ -79,7 +79,7 @@ def along_a_direction(case: ConformanceCase) -> tuple[float, float, float] | Non
     options = Options(case.phase == "TRAIN", case.level, case.stages, fed=frozenset(inputs), with_loss=True)
     net = compiled(analyse(open_source(case.net), options).require())
     net.code.double()
-    infos = blobs_of(net.module)
+    infos = learned_blobs(net.module)
     blobs = draw(infos, torch.Generator())
     if case.weights is not None:
         copy_weights(str(case.weights), layer_specs(net.module), blobs)

@@ -13,7 +13,7 @@ import torch
 from netcompile.caffemodel.recipe import Take
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.diagnostics.source import Source
-from netcompile.train.blobs import blobs_of
+from netcompile.train.blobs import learned_blobs
 from netcompile.train.loop import Training
 from netcompile.train.prepare import Wishes, prepare
 from netcompile.train.snapshot import write_tensors
@@ -40,7 +40,7 @@ def test_blobs_and_their_multipliers(begin: Begin) -> None:
 def test_a_sharing_layer_sets_what_its_owner_leaves_open(begin: Begin, folder: Path) -> None:
     edit(folder, 'param { name: "w" lr_mult: 1 decay_mult: 1 }', 'param { name: "w" }')
     edit(folder, 'top: "c2" param { name: "w" }', 'top: "c2" param { name: "w" lr_mult: 3 }')
-    [info] = [i for i in blobs_of(begin().net.module) if i.take.layer == "c1"]
+    [info] = [i for i in learned_blobs(begin().net.module) if i.take.layer == "c1"]
     assert (info.lr_mult, info.decay_mult) == (3, 1)
 
 

@@ -19,7 +19,7 @@ from netcompile.analyser import analyse
 from netcompile.emit.weights import layer_specs
 from netcompile.ir.build import Options
 from netcompile.prototxt.recognise import open_source
-from netcompile.train.blobs import blobs_of, draw
+from netcompile.train.blobs import draw, learned_blobs
 from netcompile.train.loop import Training
 from netcompile.train.net import compiled
 from netcompile.train.parallel import by_row, share
@@ -131,7 +131,7 @@ def test_many_cases_are_row_wise() -> None:
 def test_layers_that_work_by_row_do(case: object, net: object) -> None:
     """The last row alone gives what it gives among the others: nothing of the code counts on the batch's size."""
     made = compiled(net)  # type: ignore[arg-type]
-    blobs = draw(blobs_of(made.module), torch.Generator())
+    blobs = draw(learned_blobs(made.module), torch.Generator())
     if case.weights is not None:  # type: ignore[attr-defined]
         copy_weights(str(case.weights), layer_specs(made.module), blobs)  # type: ignore[attr-defined]
     batch = {name: torch.from_numpy(array) for name, array in case.arrays("inputs").items()}  # type: ignore[attr-defined]

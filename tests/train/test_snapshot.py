@@ -14,7 +14,7 @@ from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
 from netcompile.train.loop import Training
 from netcompile.train.prepare import Wishes, prepare
-from netcompile.train.snapshot import Progress, read_snapshot, write_snapshot
+from netcompile.train.snapshot import TrainingState, read_snapshot, write_snapshot
 from netcompile.train.solver import TYPES, read_solver
 
 Begin = Callable[..., Training]
@@ -155,7 +155,7 @@ def test_a_snapshot_written_half_is_finished_when_read(tmp_path: Path, monkeypat
 
     def write(seed: int) -> str:
         tensors = {"ip.0": torch.full((2,), float(seed)), "bits": torch.full((), seed, dtype=torch.uint8)}
-        return write_snapshot(str(tmp_path / "s"), Progress(3, 3, "SGD", seed), tensors, tensors)
+        return write_snapshot(str(tmp_path / "s"), TrainingState(3, 3, "SGD", seed), tensors, tensors)
 
     path = write(1)
     moves = iter(range(9))

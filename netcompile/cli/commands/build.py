@@ -21,7 +21,7 @@ from netcompile.cli.weights import converter
 from netcompile.compiler import compile_net, emit_net, optimise_net
 from netcompile.data.preprocessing import as_json, of_input
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
-from netcompile.emit.module import Module
+from netcompile.emit.module import EmittedModule
 from netcompile.emit.names import file_stem
 from netcompile.export.onnx_file import (
     OPSET,
@@ -117,7 +117,7 @@ def _classes(arguments: argparse.Namespace) -> tuple[str, ...]:
     return class_names(arguments.classes)
 
 
-def _onnx(arguments: argparse.Namespace, analysed: Analysed, module: Module, classes: tuple[str, ...]) -> Any:
+def _onnx(arguments: argparse.Namespace, analysed: Analysed, module: EmittedModule, classes: tuple[str, ...]) -> Any:
     """What writes the ONNX file to a path, told what images go through; it returns what is worth saying.
 
     Raises NetError where packages or the weights are missing.
@@ -168,7 +168,7 @@ def _images(
 
 
 def _manifest(
-    arguments: argparse.Namespace, analysed: Analysed, module: Module, stem: str, images: dict[str, Any],
+    arguments: argparse.Namespace, analysed: Analysed, module: EmittedModule, stem: str, images: dict[str, Any],
     classes: tuple[str, ...], hashes: dict[str, str],
 ) -> dict[str, Any]:  # fmt: skip
     kinds = {name: kind for name, kind in output_kinds(analysed.graph).items() if name in module.outputs}
