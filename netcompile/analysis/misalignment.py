@@ -11,7 +11,7 @@ from netcompile.analysis.coordinates import Coordinates, compose
 from netcompile.analysis.crops import CropReport, shift_text
 from netcompile.analysis.proof import slacks
 from netcompile.analysis.shapes import Shapes, Symbolic
-from netcompile.analysis.windows import Windows, windows
+from netcompile.analysis.windows import KernelWindows, windows
 from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IDENTITY, Axes
@@ -139,7 +139,7 @@ def _kernels(graph: Graph, shapes: Shapes) -> Iterator[Diagnostic]:
             yield _mixed(node, channels)
 
 
-def _misfit(pair: Windows, filler: bool, frozen: bool) -> Kernel | None:
+def _misfit(pair: KernelWindows, filler: bool, frozen: bool) -> Kernel | None:
     for window in pair:
         kernel = Kernel(window.extent, window.stride)
         if window.dilation > 1 or kernel.exact:

@@ -1,4 +1,4 @@
-"""The windows that layers work in, one form for convolution, pooling and their transposes."""
+"""The windows that kernels cover, one form for convolution, pooling and their transposes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from netcompile.layers.pooling import Pooling
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class KernelWindow:
     """Along one axis. A transposed window (Deconvolution) is that of the convolution it is the transpose of."""
 
     kernel: int
@@ -33,16 +33,16 @@ class Window:
         return 1 if self.transposed else self.stride
 
 
-Windows = tuple[Window, Window]  # (H, W)
+KernelWindows = tuple[KernelWindow, KernelWindow]  # (H, W)
 
 
-def windows(node: Node, shapes: Mapping[Value, IntShape]) -> Windows | None:
+def windows(node: Node, shapes: Mapping[Value, IntShape]) -> KernelWindows | None:
     """A layer's windows over height and width; None for a layer that has none, or that works on other axes."""
     layer = node.layer
     if isinstance(layer, Pooling):
         if layer.kernel is None:
             return None
-        h, w = (Window(*column) for column in zip(layer.kernel, layer.stride, layer.pad, strict=True))
+        h, w = (KernelWindow(*column) for column in zip(layer.kernel, layer.stride, layer.pad, strict=True))
         return h, w
     if not isinstance(layer, Convolution | Deconvolution) or not node.bottoms:
         return None
@@ -56,5 +56,5 @@ def windows(node: Node, shapes: Mapping[Value, IntShape]) -> Windows | None:
     if axis != 1 or len(found) != 2:
         return None
     transposed = isinstance(layer, Deconvolution)
-    h, w = (Window(k, s, p, d, transposed) for k, s, p, d in found)
+    h, w = (KernelWindow(k, s, p, d, transposed) for k, s, p, d in found)
     return h, w

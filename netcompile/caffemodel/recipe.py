@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 Shapes: TypeAlias = "Callable[[Take], Shape]"  # the shape in the net of each blob
-Numbers: TypeAlias = "Callable[[Take], Any]"  # the numbers of each blob, in that shape
+BlobNumbers: TypeAlias = "Callable[[Take], Any]"  # the numbers of each blob, in that shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Recipe:
         """
         return Slice(self, 0, start, stop)
 
-    def evaluate(self, blob: Numbers, arrays: Arrays) -> Any:
+    def evaluate(self, blob: BlobNumbers, arrays: Arrays) -> Any:
         """The result as an array of that library: a view where the recipe only moves numbers about."""
         raise NotImplementedError
 
@@ -82,7 +82,7 @@ class Take(Recipe):
     def shape_of(self, shapes: Shapes) -> Shape:
         return shapes(self)
 
-    def evaluate(self, blob: Numbers, arrays: Arrays) -> Any:
+    def evaluate(self, blob: BlobNumbers, arrays: Arrays) -> Any:
         return blob(self)
 
     def sources(self) -> tuple[Take, ...]:
@@ -106,7 +106,7 @@ class Constant(Recipe):
     def shape_of(self, shapes: Shapes) -> Shape:
         return self.shape
 
-    def evaluate(self, blob: Numbers, arrays: Arrays) -> Any:
+    def evaluate(self, blob: BlobNumbers, arrays: Arrays) -> Any:
         return arrays.full(self.shape, self.value, dtype=getattr(arrays.library, self.dtype))
 
 
@@ -128,7 +128,7 @@ class Reshape(Recipe):
             return Reshape(self.of.rows(start, stop, shapes), (stop - start, *self.shape[1:]))
         return Slice(self, 0, start, stop)
 
-    def evaluate(self, blob: Numbers, arrays: Arrays) -> Any:
+    def evaluate(self, blob: BlobNumbers, arrays: Arrays) -> Any:
         return self.of.evaluate(blob, arrays).reshape(self.shape)
 
     def plain_source(self) -> Take | None:
@@ -153,7 +153,7 @@ class Transpose(Recipe):
             return Transpose(self.of.rows(start, stop, shapes), self.axes)
         return Slice(self, 0, start, stop)
 
-    def evaluate(self, blob: Numbers, arrays: Arrays) -> Any:
+    def evaluate(self, blob: BlobNumbers, arrays: Arrays) -> Any:
         values = self.of.evaluate(blob, arrays)
         return arrays.library.moveaxis(values, self.axes, tuple(range(len(self.axes))))
 
@@ -173,7 +173,7 @@ class Slice(Recipe):
             raise ValueError(f"slice {self.start}:{self.stop} is out of axis {self.axis} of shape {inner}")
         return (*inner[: self.axis], self.stop - self.start, *inner[self.axis + 1 :])
 
-    def evaluate(self, blob: Numbers, arrays: Arrays) -> Any:
+    def evaluate(self, blob: BlobNumbers, arrays: Arrays) -> Any:
         return self.of.evaluate(blob, arrays)[(slice(None),) * self.axis + (slice(self.start, self.stop),)]
 
 
@@ -205,7 +205,7 @@ class Concat(Recipe):
             at += count
         return kept[0] if len(kept) == 1 else Concat(tuple(kept), 0)
 
-    def evaluate(self, blob: Numbers, arrays: Arrays) -> Any:
+    def evaluate(self, blob: BlobNumbers, arrays: Arrays) -> Any:
         return arrays.library.concatenate([part.evaluate(blob, arrays) for part in self.parts], self.axis)
 
 
@@ -237,7 +237,7 @@ class _Elementwise(Recipe):
 
         return type(self)(part(self.left), part(self.right))
 
-    def evaluate(self, blob: Numbers, arrays: Arrays) -> Any:
+    def evaluate(self, blob: BlobNumbers, arrays: Arrays) -> Any:
         return type(self).apply(self.left.evaluate(blob, arrays), self.right.evaluate(blob, arrays))
 
 
@@ -283,7 +283,7 @@ class ScaledByFactor(Recipe):
     def rows(self, start: int, stop: int, shapes: Shapes) -> Recipe:
         return ScaledByFactor(self.of.rows(start, stop, shapes), self.factor)
 
-    def evaluate(self, blob: Numbers, arrays: Arrays) -> Any:
+    def evaluate(self, blob: BlobNumbers, arrays: Arrays) -> Any:
         values = self.of.evaluate(blob, arrays)
         factor = self.factor.evaluate(blob, arrays).reshape((1,))
         return (values * arrays.library.where(factor == 0, abs(factor), 1 / factor)).reshape(values.shape)
@@ -301,7 +301,7 @@ class Diagonal(Recipe):
             raise ValueError(f"shape {inner} has no diagonal")
         return (inner[0], 1, *inner[2:])
 
-    def evaluate(self, blob: Numbers, arrays: Arrays) -> Any:
+    def evaluate(self, blob: BlobNumbers, arrays: Arrays) -> Any:
         values = self.of.evaluate(blob, arrays).diagonal(0, 0, 1)  # its axis is the last one
         return arrays.library.moveaxis(values, -1, 0)[:, None]
 
@@ -325,7 +325,7 @@ class Combined(Recipe):
             return Combined(self.of.rows(start, stop, shapes), self.axis, self.factors)
         return Slice(self, 0, start, stop)
 
-    def evaluate(self, blob: Numbers, arrays: Arrays) -> Any:
+    def evaluate(self, blob: BlobNumbers, arrays: Arrays) -> Any:
         values = self.of.evaluate(blob, arrays)
         shape = (*values.shape[: self.axis], *values.shape[self.axis + 1 :])
         total = arrays.full(shape, 0, dtype=arrays.library.float64)
@@ -346,7 +346,7 @@ class Rsqrt(Recipe):
     def rows(self, start: int, stop: int, shapes: Shapes) -> Recipe:
         return Rsqrt(self.of.rows(start, stop, shapes), self.eps)
 
-    def evaluate(self, blob: Numbers, arrays: Arrays) -> Any:
+    def evaluate(self, blob: BlobNumbers, arrays: Arrays) -> Any:
         return 1 / arrays.library.sqrt(self.of.evaluate(blob, arrays) + self.eps)
 
 

@@ -18,7 +18,7 @@ from netcompile.analysis.proof import Refusal, Slack, Tie
 from netcompile.analysis.shapes import Gap
 from netcompile.analysis.streams import Fusion
 from netcompile.analysis.upsampling import Upsampling
-from netcompile.analysis.windows import Windows
+from netcompile.analysis.windows import KernelWindows
 
 Maps = tuple[AxisMap, AxisMap]
 Dims = tuple[int | Size | Volume, ...]
@@ -37,7 +37,7 @@ class Step:
     local: Maps
     compound: Maps
     type: str = ""
-    windows: Windows | None = None
+    windows: KernelWindows | None = None
     sizes: Dims | None = None
 
 
