@@ -29,9 +29,10 @@ def read_mat(path: str, name: str, *fields: str) -> Array:
     Raises OSError; ValueError for a damaged file or one without it; NetError where the package scipy is missing.
     """
     with open(path, "rb") as file:
-        data = file.read(_LARGEST)
-    if data[:8] == _HDF5 or data[512:520] == _HDF5:
-        return np.asarray(read_array(DataFile(path), "/".join((name, *fields)))).T
+        head = file.read(520)
+        if _HDF5 in (head[:8], head[512:]):
+            return np.asarray(read_array(DataFile(path), "/".join((name, *fields)))).T
+        data = head + file.read(_LARGEST - len(head))
     try:
         from scipy.io import loadmat, whosmat
     except ImportError:
