@@ -13,7 +13,6 @@ from netcompile.analysis.follow import Unfollowed
 from netcompile.analysis.shapes import Shapes, Symbolic, where
 from netcompile.analysis.windows import windows
 from netcompile.diagnostics.diagnostic import Diagnostic
-from netcompile.diagnostics.text import shape_text
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.convolution import Convolution
 from netcompile.layers.crop import Crop
@@ -101,13 +100,12 @@ def _limits(sym: Symbolic) -> Iterator[Diagnostic]:
         if these.is_finite or these.is_cofinite:
             continue
         name = "HW"[limit.axis]
-        sizes = shape_text((limit.condition.left,)), shape_text((limit.condition.right,))
         told.add(id(limit.node))
         yield Diagnostic(
             "rounding",
             f"layer '{limit.node.name}' gets blobs of equal size for {these.describe(name)} only",
             locate(limit.node.message, "bottom[1]"),
-            why=f"{sizes[0]} against {sizes[1]}: one way rounds up where the other rounds down",
+            why=f"{limit.condition.left} against {limit.condition.right}: one way rounds up where the other rounds down",
             remedy="resize or pad inputs to such sizes",
             severity="note",
         )
