@@ -54,8 +54,13 @@ def bordered_values(windowed: Windowed, plain: Graph) -> dict[str, Value]:
     return {cut[value]: value for value in plain.values() if value in cut}
 
 
-def size_and_border(code: Code, image: str) -> list[str]:
-    """Statements for what layers' code mentions: the image's height H and width W, and the windows' borders."""
+def size_and_border(code: Code, image: str = "") -> list[str]:
+    """Statements for what layers' code mentions: the image's height H and width W, and the windows' borders.
+
+    A net without inputs has no image: what it computes has one size.
+    """
+    if not image:
+        return []
     used = free_names("\n".join(statement for layer in code.layers for statement in layer.forward))
     size = [] if used.isdisjoint(["H", "W"]) else [f"H, W = {image}.shape[2:]"]
     return [*size, *([f"border = self.border({image})"] if "border" in used else [])]

@@ -166,7 +166,7 @@ def _methods(
     if not inference:
         return [_method("forward", arguments, literal, wanted)]
     if windowed is None:
-        own = size_and_border(literal, arguments[0])
+        own = size_and_border(literal, *arguments[:1])
         return [Method(dispatch(arguments), {}), _method("compute", arguments, literal, wanted, own)]
     image, borders = arguments[0], bordered_values(windowed, literal.net.graph)
     whole = _method("literal", [*arguments, "only_border=False"], literal, wanted, borders=borders)

@@ -127,6 +127,12 @@ def test_what_is_told(text, expected):
     assert told(HEAD + text) == expected
 
 
+def test_sizes_that_round_differently_are_written_plainly():
+    text = window("p", "x", "kernel_size: 2 stride: 2", "Pooling") + window("c", "x", "kernel_size: 2 stride: 2")
+    finding = findings(analyse(Source(HEAD + text + plain("s", "Eltwise", "p", "c"))))[0]
+    assert finding.why.startswith("⌈H/2⌉ against ⌊H/2⌋ (H >= 2), 1 (H = 1): ")
+
+
 def test_indices_beyond_float32():
     text = HEAD.replace("dim: 20 dim: 20", "dim: 4097 dim: 4097").replace("dim: 4 ", "dim: 1 ")
     pool = window("p", "x", "kernel_size: 2 stride: 2", "Pooling", 'top: "m" ')
