@@ -99,13 +99,13 @@ def _limits(sym: Symbolic) -> Iterator[Diagnostic]:
         these = where(limit.condition, sym.declared[limit.axis])
         if these.is_finite or these.is_cofinite:
             continue
-        name = "HW"[limit.axis]
+        name, left, right = "HW"[limit.axis], limit.condition.left, limit.condition.right
         told.add(id(limit.node))
         yield Diagnostic(
             "rounding",
             f"layer '{limit.node.name}' gets blobs of equal size for {these.describe(name)} only",
             locate(limit.node.message, "bottom[1]"),
-            why=f"{limit.condition.left} against {limit.condition.right}: one way rounds up where the other rounds down",
+            why=f"{left} against {right}: one way rounds up where the other rounds down",
             remedy="resize or pad inputs to such sizes",
             severity="note",
         )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from netcompile.analyser import Analysed
 from netcompile.cli.netinput import analyse_net
-from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.source import Source
 from netcompile.diagnostics.text import shape_text
 
@@ -53,3 +54,26 @@ def _shapes(analysed: Analysed, arrays: Mapping[str, Any], path: str) -> dict[st
     if problems:
         raise NetError(problems)
     return shapes
+
+
+@contextmanager
+def labels_told(analysed: Analysed, arrays: Mapping[str, Any]) -> Iterator[None]:
+    """Where the net stops at a label that is no class, or at an index of nothing, NetError says so."""
+    try:
+        yield
+    except (IndexError, RuntimeError) as error:
+        import torch
+
+        from netcompile.passes.base import Program
+        from netcompile.train.labels import LabelOutOfRange, fed_labels, within
+
+        for value, check in fed_labels(Program(analysed.graph)):
+            try:
+                within(torch.from_numpy(arrays[value.blob]), check.labels.classes, check.labels.ignore, 0)
+            except LabelOutOfRange as found:
+                raise check.error(found.value) from None
+        if "out of bounds" not in str(error) and "out of range" not in str(error):
+            raise
+        what = "a layer takes an input's numbers for indices, and one is an index of nothing"
+        why, remedy = str(error).split("\n", 1)[0], "--inputs IN.npz with numbers that exist"
+        refuse("label-range", what, why=why, remedy=remedy)

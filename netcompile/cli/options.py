@@ -39,6 +39,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def seed_number(text: str) -> int:
+    """A whole number of 32 bits, as NumPy's generators take."""
+    if not text.isascii() or not text.isdigit() or not int(text) < 1 << 32:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to {(1 << 32) - 1}")
+    return int(text)
+
+
 def weights_of(arguments: argparse.Namespace) -> str | None:
     """The path that ``--weights`` names, None where it is not given. Raises NetError where there is no such file."""
     return None if arguments.weights is None else read_weights_path(arguments.weights)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
-from netcompile.ir.graph import Graph, Node
+from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import Arity, Emission, Emitted, Labels, Layer, Shape
 from netcompile.passes.base import Pass, Program, Site
 
@@ -88,6 +88,15 @@ def match(program: Program) -> Iterator[Site[Check]]:
         labels = node.layer.labels(*(program.shapes[bottom] for bottom in node.bottoms))
         if labels is not None and id(node.message) not in done:
             yield Site(node, Check(node, labels))
+
+
+def fed_labels(program: Program) -> Iterator[tuple[Value, Check]]:
+    """The inputs of a net that a layer takes for labels, and what they may hold."""
+    inputs = {entry.value for entry in program.graph.inputs}
+    for site in match(program):
+        value = site.node.bottoms[site.found.labels.bottom]
+        if value in inputs:
+            yield value, site.found
 
 
 def rewrite(program: Program, sites: Sequence[Site[Check]]) -> Program:

@@ -239,3 +239,15 @@ def test_output_that_needs_a_bad_layer(netcompile, tmp_path):
     assert result.code == 2
     assert "unknown layer type 'SpatialTransformerOfNobody'" in result.err
     assert "num_output" not in result.err
+
+
+def test_a_label_that_is_no_class_is_told(netcompile, tmp_path):
+    case = CONFORMANCE / "softmaxloss-default"
+    with np.load(case / "inputs.npz") as given:
+        arrays = dict(given)
+    arrays["label"] = np.full_like(arrays["label"], -20)
+    np.savez(tmp_path / "in.npz", **arrays)
+    files = ["--inputs", tmp_path / "in.npz", "--out", tmp_path / "out.npz"]
+    done = netcompile("run", case / "net.prototxt", *files)
+    assert done.code == 2
+    assert "error[label-range]: label -20 in 'label': the classes of layer" in done.err

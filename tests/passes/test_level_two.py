@@ -209,10 +209,9 @@ def test_batchnorm_scale_and_relu_become_part_of_the_convolution() -> None:
 
 
 def test_a_net_without_inputs_can_be_fused() -> None:
-    data = 'layer { name: "d" type: "DummyData" top: "d" dummy_data_param { shape { dim: 1 dim: 3 dim: 8 dim: 9 } } }\n'
-    conv = 'layer { name: "c" type: "Convolution" bottom: "d" top: "c" convolution_param { num_output: 4 kernel_size: 3 } }\n'
-    relu = 'layer { name: "r" type: "ReLU" bottom: "c" top: "c" }'
-    literal, fused, module = pair(analyse(Source(data + conv + relu)).require())
+    text = 'layer { name: "d" type: "DummyData" top: "d" dummy_data_param { shape { dim: 1 dim: 3 dim: 8 dim: 9 } } }\n'
+    text += conv("c", "d", "c") + 'layer { name: "r" type: "ReLU" bottom: "c" top: "c" }\n'
+    literal, fused, module = pair(analyse(Source(text)).require())
     assert "relu=True" in module.source
     close(fused(), literal())
 

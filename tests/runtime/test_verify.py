@@ -11,7 +11,7 @@ import pytest
 from netcompile.runtime.blobs import Activations, Place, with_variables
 from netcompile.runtime.verify import Verification, compare, verify
 from netcompile.runtime.verify_report import heat
-from tests.conftest import CASES
+from tests.conftest import CASES, CONFORMANCE
 
 BY_NAME = {case.name: case for case in CASES}
 
@@ -142,6 +142,24 @@ def test_a_net_from_standard_input_is_read_once(netcompile, monkeypatch):
     monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(net)))
     done = netcompile("verify", "-", "--self")
     assert (done.code, done.err) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["softmaxloss-default", "infogain", "accuracy"])
+def test_drawn_labels_are_classes(netcompile, name):
+    done = netcompile("verify", CONFORMANCE / name / "net.prototxt", "--self", "--with-loss")
+    assert done.code == 0, done.err
+
+
+def test_drawn_indices_of_nothing_are_told(netcompile):
+    done = netcompile("verify", CONFORMANCE / "batch-reindex" / "net.prototxt", "--self")
+    assert done.code == 2
+    assert "error[label-range]" in done.err
+
+
+def test_a_seed_is_a_number_of_32_bits(netcompile):
+    done = netcompile("verify", CONFORMANCE / "accuracy" / "net.prototxt", "--self", "--seed", "-1")
+    assert done.code == 2
+    assert "'-1' is no number from 0 to 4294967295" in done.err
 
 
 # --- the comparison itself

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from netcompile.analyser import Analysed
-from netcompile.cli.arrays import analyse_fed
+from netcompile.cli.arrays import analyse_fed, labels_told
 from netcompile.cli.exit_codes import DONE, IO_FAILED
 from netcompile.cli.messages import say, show_notes
 from netcompile.cli.netinput import add_net, add_output, named_blobs, read_source
@@ -48,16 +48,17 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         from netcompile.runtime import execute
 
-        found = execute.run(
-            analysed,
-            weights,
-            arrays,
-            level=arguments.optimise,
-            blobs=named_blobs(arguments.blobs, analysed),
-            dtype=arguments.dtype,
-            device=device(arguments.device),
-            noticed=shown(weights),
-        )
+        with labels_told(analysed, arrays):
+            found = execute.run(
+                analysed,
+                weights,
+                arrays,
+                level=arguments.optimise,
+                blobs=named_blobs(arguments.blobs, analysed),
+                dtype=arguments.dtype,
+                device=device(arguments.device),
+                noticed=shown(weights),
+            )
     except NotImplementedError as error:  # the stub of an unknown layer was reached
         refuse("unknown-layer", str(error), remedy="ask for blobs before it: --blobs")
     except RuntimeError as error:

@@ -15,11 +15,11 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from netcompile.analyser import Analysed
-from netcompile.cli.arrays import analyse_fed
+from netcompile.cli.arrays import analyse_fed, labels_told
 from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_source
-from netcompile.cli.options import add_optimise, add_weights, weights_of
+from netcompile.cli.options import add_optimise, add_weights, seed_number, weights_of
 from netcompile.cli.output import write_json, write_text
 from netcompile.cli.weights import shown
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reference", metavar="REF", help="an .npz of blobs, or the folder of a build")
     parser.add_argument("--inputs", metavar="IN.npz", help="one array per input, by blob name")
     parser.add_argument("--self", dest="own", action="store_true", help="compare -O0 with -O1 and -O2")
-    parser.add_argument("--seed", type=int, default=1, help="of drawn inputs and weights (--self), default 1")
+    parser.add_argument("--seed", type=seed_number, default=1, help="of drawn inputs and weights (--self), default 1")
     parser.add_argument("--tolerance", type=float, default=1e-4, metavar="T", help="relative error, default 1e-4")
     add_optimise(parser)
     parser.add_argument("--json", action="store_true", help="the comparison as JSON")
@@ -92,7 +92,8 @@ def _with_reference(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
         analysed, feed = _analysed(arguments, read_source(arguments.net), feed)
         name = analysed.name
         weights = weights_of(arguments)
-        found = blobs_of_net(analysed, weights, feed, arguments.optimise, noticed=shown(weights))
+        with labels_told(analysed, feed):
+            found = blobs_of_net(analysed, weights, feed, arguments.optimise, noticed=shown(weights))
     if is_build(arguments.reference):
         other = load_build(arguments.reference)
         _feed(other.inputs, feed, arguments)
@@ -175,23 +176,29 @@ def _left_out(found: Verification, blobs: Activations, title: str) -> list[Diagn
 def _with_itself(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
     import numpy as np
 
+    from netcompile.passes.base import Program
     from netcompile.runtime.blobs import blobs_as_compiled, blobs_of_net
     from netcompile.runtime.loaded import is_build
     from netcompile.runtime.verify import verify
+    from netcompile.train.labels import fed_labels
 
     if is_build(arguments.net):
         refuse("usage", "--self needs the prototxt: a build has one level only")
     given = _given(arguments)
     source = read_source(arguments.net)
     analysed = analyse_net(arguments, source, fed=frozenset(given)).require()
+    classes = {value: check.labels.classes for value, check in fed_labels(Program(analysed.graph))}
     random = np.random.RandomState(arguments.seed)
     for entry in sorted(analysed.graph.inputs, key=lambda entry: entry.value.blob):
         if entry.value.blob not in given:
             given[entry.value.blob] = 30 * random.standard_normal(entry.shape).astype(np.float32)
+            if entry.value in classes:
+                given[entry.value.blob] = np.floor(np.abs(given[entry.value.blob])) % classes[entry.value]
     analysed, feed = _analysed(arguments, source, given)
     weights = weights_of(arguments)
     seed = arguments.seed if weights is None else None
-    literal = blobs_of_net(analysed, weights, feed, 0, seed, shown(weights))
+    with labels_told(analysed, feed):
+        literal = blobs_of_net(analysed, weights, feed, 0, seed, shown(weights))
     results = []
     for level in (1, 2):
         found = blobs_as_compiled(analysed, weights, feed, level, seed)
