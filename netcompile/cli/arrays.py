@@ -68,6 +68,8 @@ def labels_told(analysed: Analysed, arrays: Mapping[str, Any]) -> Iterator[None]
         from netcompile.train.labels import LabelOutOfRange, fed_labels, within
 
         for value, check in fed_labels(Program(analysed.graph)):
+            if value.blob not in arrays:
+                continue
             try:
                 within(torch.from_numpy(arrays[value.blob]), check.labels.classes, check.labels.ignore, 0)
             except LabelOutOfRange as found:
@@ -75,5 +77,5 @@ def labels_told(analysed: Analysed, arrays: Mapping[str, Any]) -> Iterator[None]
         if "out of bounds" not in str(error) and "out of range" not in str(error):
             raise
         what = "a layer takes an input's numbers for indices, and one is an index of nothing"
-        why, remedy = str(error).split("\n", 1)[0], "--inputs IN.npz with numbers that exist"
+        why, remedy = str(error).split("\n", 1)[0], "--inputs IN.npz with numbers that exist" if arrays else ""
         refuse("label-range", what, why=why, remedy=remedy)

@@ -46,6 +46,17 @@ def seed_number(text: str) -> int:
     return int(text)
 
 
+def torch_seed(text: str) -> int:
+    """A whole number of 64 bits, as torch's generators take."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 1 << 63
+    if not -(1 << 63) <= number < 1 << 63:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 64 bits")
+    return number
+
+
 def weights_of(arguments: argparse.Namespace) -> str | None:
     """The path that ``--weights`` names, None where it is not given. Raises NetError where there is no such file."""
     return None if arguments.weights is None else read_weights_path(arguments.weights)

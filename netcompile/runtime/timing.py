@@ -22,6 +22,7 @@ from netcompile.emit.blobs import blobs_of
 from netcompile.emit.module import EmittedModule, emit
 from netcompile.emit.weights import weight_plan
 from netcompile.ir.graph import Graph, Input, Node, Value
+from netcompile.ir.indices import index_inputs
 from netcompile.layers.base import IntShape
 from netcompile.layers.data import Input as InputLayer
 from netcompile.passes import optimise
@@ -152,13 +153,14 @@ def fused_into(original: Graph, optimised: Graph) -> dict[tuple[str, int], tuple
 
 
 def inputs_of(analysed: Analysed, seed: int) -> dict[Value, Array]:
-    """Drawn inputs, float32: normal numbers as of an image; zeros, a class that exists, for labels."""
+    """Drawn inputs, float32: normal numbers as of an image; zeros, a class that exists, for labels and indices."""
+    indices = index_inputs(analysed.graph)
     random = np.random.RandomState(seed)
     found = {}
     for entry in analysed.graph.inputs:
         measures = [n for n in analysed.graph.consumers().get(entry.value, []) if n.layer.is_measure]
-        drawn = 30 * random.standard_normal(analysed.shapes[entry.value])
-        found[entry.value] = (np.zeros_like(drawn) if measures else drawn).astype(np.float32)
+        drawn = np.asarray(30 * random.standard_normal(analysed.shapes[entry.value]), np.float32)
+        found[entry.value] = np.zeros_like(drawn) if measures or entry.value in indices else drawn
     return found
 
 

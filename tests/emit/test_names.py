@@ -50,5 +50,5 @@ def test_names_that_python_allows_stay(name: str) -> None:
 def test_no_attribute_of_torch_modules_is_taken() -> None:
     from torch import nn
 
-    public = {name for name in dir(nn.Module) if not name.startswith("_")}
-    assert public <= MODULE_ATTRIBUTES
+    module = nn.Module()
+    assert {name for name in [*dir(module), *vars(module)] if not name.startswith("__")} <= MODULE_ATTRIBUTES

@@ -13,7 +13,7 @@ import torch
 import netcompile as package
 from netcompile.diagnostics.codes import explanation
 from netcompile.diagnostics.diagnostic import NetError
-from tests.conftest import CASES
+from tests.conftest import CASES, REPOSITORY
 
 BY_NAME = {case.name: case for case in CASES}
 
@@ -42,6 +42,13 @@ def test_every_layer_is_timed(netcompile, monkeypatch, name):
         if not learned:
             assert timed["backward"] is None
     assert done.json["peak"].keys() == {"matmul", "convolution"}
+
+
+@pytest.mark.parametrize(("name", "code"), [("fuzz/permute-scalar", 0), ("nets/rois-from-data-layer", 2)])
+def test_drawn_scalars_and_regions_are_no_bug(netcompile, monkeypatch, name, code):
+    monkeypatch.setattr("netcompile.runtime.timing.peaks", lambda *_: {"matmul": 1e9})
+    done = netcompile("time", REPOSITORY / "tests" / "found" / f"{name}.prototxt", "--iterations", "1")
+    assert done.code == code, done.err
 
 
 def test_groups_that_were_fused_are_timed_as_one(netcompile, monkeypatch):
@@ -124,6 +131,14 @@ def test_the_package_is_imported_at_once():
     code = "import sys, netcompile; print(sorted({'torch', 'numpy', 'netcompile.api'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "[]\n"
+
+
+def test_a_layer_may_be_named_as_what_a_module_has_inside(tmp_path):
+    text = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: [1, 3, 5, 5] } } }\n'
+    text += 'layer { name: "_forward_hooks" type: "Convolution" bottom: "x" top: "y" '
+    text += "convolution_param { num_output: 2 kernel_size: 3 } }\n"
+    (tmp_path / "net.prototxt").write_text(text)
+    assert package.load(tmp_path / "net.prototxt")(torch.zeros(1, 3, 5, 5)).shape == (1, 2, 3, 3)
 
 
 def test_load_computes_what_run_computes(tmp_path):

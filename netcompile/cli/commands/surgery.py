@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from netcompile.cli.exit_codes import DONE, USAGE
 from netcompile.cli.messages import say, show
 from netcompile.cli.netinput import add_net, options, read_source
-from netcompile.cli.options import add_weights, weights_of
+from netcompile.cli.options import add_weights, torch_seed, weights_of
 from netcompile.cli.output import write_text
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.files.whole import whole_file
@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         add_net(kind)
     for kind in (two, three, four):
         kind.add_argument("-o", dest="out", metavar="OUT", required=True, help="OUT.caffemodel or OUT.safetensors")
-        kind.add_argument("--seed", type=int, default=1, help="of the fillers, default 1")
+        kind.add_argument("--seed", type=torch_seed, default=1, help="of the fillers, default 1")
 
 
 def run(arguments: argparse.Namespace) -> int:

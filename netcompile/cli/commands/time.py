@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from netcompile.cli.arrays import labels_told
 from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show_notes
 from netcompile.cli.netinput import add_net, analyse_net
@@ -37,10 +38,11 @@ def run(arguments: argparse.Namespace) -> int:
     target = device(arguments.device)
     from netcompile.runtime.timing import time_net
 
-    found = time_net(
-        analysed, weights, iterations=arguments.iterations, level=arguments.optimise, device=target,
-        dtype=arguments.dtype,
-    )  # fmt: skip
+    with labels_told(analysed, {}):  # what is drawn may be no index
+        found = time_net(
+            analysed, weights, iterations=arguments.iterations, level=arguments.optimise, device=target,
+            dtype=arguments.dtype,
+        )  # fmt: skip
     if arguments.json:
         write_json(as_json(found))
     else:
