@@ -14,6 +14,9 @@ from netcompile.cli.messages import say, show
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.nearest import did_you_mean, nearest
 
+# What torch says in a RuntimeError where memory lacks.
+NO_MEMORY = "out of memory", "can't allocate memory", "Storage size calculation overflowed"
+
 
 def entry(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code and never raises, whatever the user or the disk does."""
@@ -42,6 +45,9 @@ def entry(arguments: Sequence[str] | None = None) -> int:
         say("error: not enough memory")
         return IO_FAILED
     except Exception as error:
+        if isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY):
+            say("error: not enough memory")
+            return IO_FAILED
         return bug(error)
 
 

@@ -51,6 +51,11 @@ def test_drawn_scalars_and_regions_are_no_bug(netcompile, monkeypatch, name, cod
     assert done.code == code, done.err
 
 
+def test_a_net_beyond_all_memory_is_no_bug(netcompile):
+    done = netcompile("verify", REPOSITORY / "tests" / "found" / "attacks" / "o2_sizetoocomplex.prototxt", "--self")
+    assert (done.code, done.err.splitlines()[-1]) == (3, "netcompile: error: not enough memory")
+
+
 def test_groups_that_were_fused_are_timed_as_one(netcompile, monkeypatch):
     monkeypatch.setattr("netcompile.runtime.timing.peaks", lambda *_: {"matmul": 1e9})
     case = BY_NAME["bn-scale-inplace"]

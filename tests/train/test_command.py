@@ -124,3 +124,8 @@ def test_fcns_bundled_solver_on_a_folder(shapes: Path, tmp_path: Path, capfd: py
     err = capfd.readouterr().err
     assert "bilinear kernels: upscore2, upscore_pool4, upscore8" in err
     assert "Train net output #0: loss = " in err
+
+
+def test_a_seed_has_64_bits(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert train(folder, "--seed", str(1 << 64)) == 2
+    assert "is no whole number of 64 bits" in capfd.readouterr().err
