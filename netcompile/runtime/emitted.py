@@ -35,7 +35,7 @@ class _Loader(ExecutionLoader):
 
 def module_of(source: str, path: str) -> ModuleType:
     """The module that the source is; the same one for the same source and path. Raises what its code raises."""
-    name = "netcompile_emitted_" + sha256("\0".join((path, source)).encode()).hexdigest()[:32]
+    name = "netcompile_emitted_" + sha256("\0".join((path, source)).encode()).hexdigest()[:16]
     if name in sys.modules:
         return sys.modules[name]
     spec = spec_from_loader(name, _Loader(source, path))
