@@ -33,8 +33,8 @@ FCN = "voc-fcn8s/deploy.prototxt"
 
 def main() -> int:
     options = arguments()
-    report: dict[str, Any] = {"machine": machine.describe()}
     parts = options.only.split(",")
+    report: dict[str, Any] = {"machines": dict.fromkeys(parts, machine.describe())}
     if options.gpu:
         return gpu(options)
     if "tools" in parts:  # first: the peak memory of a child is at least that of this process when it starts
@@ -254,7 +254,7 @@ def save(options: argparse.Namespace, report: dict[str, Any]) -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     path = OUT / "results.json"
     old = json.loads(path.read_text()) if path.exists() else {}
-    merged = {**old, **report}
+    merged = {**old, **report, "machines": old.get("machines", {}) | report["machines"]}
     path.write_text(json.dumps(merged, indent=1, ensure_ascii=False) + "\n")
     update(OUT.with_suffix(".md"), merged)
     for row in report.get("fcn8s", []):

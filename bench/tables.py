@@ -27,7 +27,7 @@ def update(page: Path, report: dict[str, Any]) -> None:
 
 
 def render(report: dict[str, Any]) -> str:
-    parts = [_machine(report)]
+    parts = [_machines(report)]
     for dtype in ("float32", "bfloat16"):
         rows = [row for row in report.get("fcn8s", []) if row["dtype"] == dtype]
         if rows:
@@ -56,11 +56,19 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _machine(report: dict[str, Any]) -> str:
-    machine = report["machine"]
-    text = f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}."
-    packages = [f"{name} {machine[name]}" for name in machine if name not in ("processor", "cores", "python")]
-    text += f" {', '.join(packages)}." if packages else ""
+# What the parts of a report are, in words.
+_PARTS = {"fcn": "FCN-8s", "nets": "Other nets", "tools": "Commands, large nets, conversion"}
+
+
+def _machines(report: dict[str, Any]) -> str:
+    """On which machine each part was measured, and what that of FCN-8s can do at most."""
+    found: dict[str, list[str]] = {}
+    for part, machine in report["machines"].items():
+        text = f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}."
+        packages = [f"{name} {machine[name]}" for name in machine if name not in ("processor", "cores", "python")]
+        found.setdefault(text + (f" {', '.join(packages)}." if packages else ""), []).append(_PARTS[part])
+    text = "\n\n".join(f"{' and '.join(what)}: {where}" for where, what in found.items())
+    text += "\n\nFCN-8s:" if "peaks" in report else ""
     for threads, found in report.get("peaks", {}).items():
         text += (
             f" With {threads} thread{'s' if threads != '1' else ''} oneDNN's best 3 × 3 convolution reaches"
