@@ -295,7 +295,7 @@ def resample(g: Gen) -> Layer:
 
 
 def smooth_l1(g: Gen) -> Layer:
-    x = g.any()
+    x = g.any(1, 4)  # the fork asks for channels, height and width, which five axes do not have
     bottoms = [x, *(g.like(x) for _ in range(g.choice((1, 1, 3))))]
     fields = g.opt("sigma", g.choice((1.0, 2.0, 0.5)), 1.0)
     return Layer("SmoothL1Loss", bottoms, section("smooth_l1_loss_param", fields))
