@@ -412,9 +412,9 @@ def test_a_border_is_cut_before_what_works_in_place(after: str) -> None:
     wanted = ["c1", "c2", "p", "c3"]
     module = compile_net(analysed, 2, wanted)
     literal, fast = draw(analysed, compile_net(analysed, 0, wanted)), draw(analysed, module)
-    generator = torch.Generator().manual_seed(4)  # TanH brings large sums down to 1, but not their errors
+    generator = torch.Generator().manual_seed(4)
     for size in ((120, 150), (70, 61)):
-        x = torch.randn(1, 3, *size, generator=generator)
+        x = torch.randn(1, 3, *size, generator=generator) / 10  # TanH brings large sums down to 1, but not their errors
         found = fast(x)
         for name, blob in literal(x).items():
             close(found[name], blob)
