@@ -54,7 +54,7 @@ sys.exit(code)
 """
 
 
-def loaded(folder, *arguments):
+def loaded(folder, *arguments, code=0):
     done = subprocess.run(
         [sys.executable, "-c", CODE.format(names=HEAVY), *map(str, arguments)],
         capture_output=True,
@@ -63,7 +63,7 @@ def loaded(folder, *arguments):
         timeout=60,
         cwd=folder,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return set(done.stderr.splitlines()[-1].split())
 
 
@@ -101,3 +101,8 @@ def test_conversion_needs_no_torch(tmp_path, repository, net):
 
 def test_build_needs_no_torch(tmp_path):
     assert "torch" not in loaded(tmp_path, "build", "voc-fcn8s/val.prototxt")
+
+
+@pytest.mark.parametrize("arguments", [["surgery"], ["verify", "voc-fcn8s/val.prototxt"]])
+def test_a_wrong_usage_loads_nothing_heavy(tmp_path, arguments):
+    assert loaded(tmp_path, *arguments, code=2) == set()

@@ -52,12 +52,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from netcompile.surgery import read_weights
-    from netcompile.surgery.net import open_net
-
     if arguments.operation is None:
         say("error: which operation? convolutionalise, transplant, interp or expand-score")
         return USAGE
+    from netcompile.surgery import read_weights
+    from netcompile.surgery.net import open_net
+
     net = open_net(read_source(arguments.net), options(arguments))
     path = weights_of(arguments)
     old = None if path is None else read_weights(path)

@@ -51,12 +51,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from netcompile.runtime.verify_report import verification_as_json, verification_as_text, verification_page
-
     if arguments.own == (arguments.reference is not None):
         refuse("usage", "give --reference REF, or --self")
     if not 0 <= arguments.tolerance < float("inf"):
         refuse("usage", f"--tolerance {arguments.tolerance:g} is no tolerance")
+    from netcompile.runtime.verify_report import verification_as_json, verification_as_text, verification_page
+
     name, results = _with_itself(arguments) if arguments.own else _with_reference(arguments)
     if arguments.json:
         parts = [verification_as_json(found, name, title) for title, found, _, _ in results]
