@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import tomllib
 from dataclasses import dataclass, fields
 from typing import Any
 
 from netcompile.cli.exit_codes import DONE, USAGE
-from netcompile.cli.messages import show
+from netcompile.cli.messages import say_lines, show
 from netcompile.cli.netinput import analyse_net, read_source
-from netcompile.cli.output import write_text
+from netcompile.cli.output import write_lines
 from netcompile.cli.weights import convert_one, target_name
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 
@@ -68,12 +67,12 @@ def convert_manifest(arguments: argparse.Namespace) -> int:
             net = analyse_net(arguments, read_source(row.net))
             convert_one(arguments, path, os.path.join(folder, target_name(path)), net)
         except NetError as error:
-            print(f"{row.name} ({path}) was not converted:", file=sys.stderr)
+            say_lines(f"{row.name} ({path}) was not converted:")
             show(error.diagnostics)
             code = USAGE
     if absent:
-        write_text(f"{len(absent)} of {len(absent) + present} caffemodels are absent. To convert one, fetch it:\n")
+        write_lines(f"{len(absent)} of {len(absent) + present} caffemodels are absent. To convert one, fetch it:")
         for row, path in absent:
-            write_text(f"  {row.name}: {row.source or 'no source is known'}\n    save as {path}\n")
-        write_text("and run this again.\n")
+            write_lines(f"  {row.name}: {row.source or 'no source is known'}", f"    save as {path}")
+        write_lines("and run this again.")
     return code

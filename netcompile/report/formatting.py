@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from netcompile.algebra.nset import NSet
 from netcompile.analysis.crops import CropReport
-from netcompile.diagnostics.diagnostic import visible
+from netcompile.diagnostics.visible import visible
 from netcompile.diagnostics.text import shape_text
 from netcompile.report.model import Dims, Maps, Offsets
 

@@ -16,7 +16,7 @@ from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inputs
 from netcompile.cli.options import add_optimise, add_weights, weights_of
-from netcompile.cli.output import json_text, write_text
+from netcompile.cli.output import json_text, write_lines, write_text
 from netcompile.cli.weights import converter
 from netcompile.compiler import compile_net, emit_net, optimise_net
 from netcompile.data.preprocessing import as_json, of_input
@@ -99,9 +99,10 @@ def run(arguments: argparse.Namespace) -> int:
         staged.write("manifest.json", json_text(manifest).encode("utf-8", "backslashreplace"))
         sizes = staged.sizes()
     lines = [f"wrote {folder}/{name} ({bytes_text(size)})" for name, size in sizes.items()]
-    write_text("\n".join(lines) + "\n\n" + offsets_as_text(report.offsets))
+    write_lines(*lines, "")
+    write_text(offsets_as_text(report.offsets))
     if arguments.verbose:
-        write_text("\n".join(["", "Not optimised:", *(f"  {site}" for site in found.skipped or ("nothing",))]) + "\n")
+        write_lines("", "Not optimised:", *(f"  {site}" for site in found.skipped or ("nothing",)))
     show_notes(notes, SHOWN)
     show(told)
     show(analysed.crops.findings())

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 
 from netcompile.cli.exit_codes import DONE, INTERRUPTED
-from netcompile.cli.messages import show_notes
+from netcompile.cli.messages import say_lines, show_notes
 from netcompile.cli.netinput import read_source, read_weights_path
 from netcompile.cli.options import add_device, device, torch_seed
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
@@ -108,8 +107,7 @@ def refuse_beside_resume(arguments: argparse.Namespace) -> None:
 
 def say(text: str) -> None:
     """A line of progress."""
-    if sys.stderr is not None:
-        print(text, file=sys.stderr, flush=True)
+    say_lines(text)
 
 
 def note(found: Sequence[Diagnostic]) -> None:
