@@ -14,6 +14,7 @@ from netcompile.cli.netinput import analyse_net, read_source
 from netcompile.cli.output import write_lines
 from netcompile.cli.weights import convert_one, target_name
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.files.named import special
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,13 @@ def convert_manifest(arguments: argparse.Namespace) -> int:
     absent, present, code = [], 0, DONE
     for row in read_manifest(arguments.manifest):
         path = os.path.join(folder, row.file)
-        if not os.path.exists(path):
+        if not os.path.exists(path) or not row.file:
             absent.append((row, path))
             continue
         present += 1
         try:
+            if special(row.net) or row.net == "-":
+                refuse("manifest", f"the net '{row.net}' of {row.name} is no file")
             net = analyse_net(arguments, read_source(row.net))
             convert_one(arguments, path, os.path.join(folder, target_name(path)), net)
         except NetError as error:

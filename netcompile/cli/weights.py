@@ -42,8 +42,13 @@ def converter(
     return write
 
 
-def convert_one(arguments: argparse.Namespace, path: str, target: str, net: Analysed | None) -> None:
-    """One file; says what was written. Raises NetError, OSError."""
+def convert_one(
+    arguments: argparse.Namespace, path: str, target: str, net: Analysed | None, named: bool = False
+) -> None:
+    """One file; says what was written. `named`: whether the user named the target. Raises NetError, OSError."""
+    if not named and os.path.islink(target):
+        why = "it is named after the input, and nothing is written through a link that was not asked for"
+        refuse("path-outside", f"{target} is a link", why=why, remedy="-o FILE writes there; or remove the link")
     with Progress(1, f"files: converting {path}"):
         found, what = _converted(arguments, path, target, net)
     write_lines(f"wrote {target} ({what}, {bytes_text(os.path.getsize(target))})")

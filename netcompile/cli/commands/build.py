@@ -33,6 +33,7 @@ from netcompile.export.onnx_file import (
     write_onnx,
 )
 from netcompile.export.sizes import refuse_training
+from netcompile.files.named import below
 from netcompile.files.whole import Staged, whole_folder
 from netcompile.layers.images import NO_DATA_LAYER
 from netcompile.progress import Progress
@@ -83,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
         "offsets.json": json_text(offsets_as_json(report.offsets)),
         "report.html": html_report(analysed, report, module, found.skipped),
     }
-    folder = arguments.out or stem
+    folder = arguments.out or _folder(stem)
     notes = list(analysed.notes)
     told: list[Diagnostic] = []
     with whole_folder(folder) as staged:
@@ -107,6 +108,16 @@ def run(arguments: argparse.Namespace) -> int:
     show(told)
     show(analysed.crops.findings())
     return DONE
+
+
+def _folder(stem: str) -> str:
+    """The folder that the net's name names. Raises NetError where a link of that name leads elsewhere."""
+    try:
+        below(os.curdir, os.path.join(stem, "manifest.json"))
+    except ValueError:
+        why = "the net's name chose it; what a file names is written below the current folder alone"
+        refuse("path-outside", f"'{stem}' is a link that leads elsewhere", why=why, remedy="-o DIR says where")
+    return stem
 
 
 def _classes(arguments: argparse.Namespace) -> tuple[str, ...]:
