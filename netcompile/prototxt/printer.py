@@ -67,7 +67,9 @@ def _octal(char: str) -> str:
     return "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", errors))
 
 
-_HIDDEN = re.compile(r"""(\#[^\n]*)|("(?:[^"\\\n]|\\[^\n])*+"|'(?:[^'\\\n]|\\[^\n])*+')|(\r(?!\n)|[\v\f])""")
+_HIDDEN = re.compile(
+    r"""(\#[^\n]*?(?=\r?(?:\n|\Z)))|("(?:[^"\\\n]|\\[^\n])*+"|'(?:[^'\\\n]|\\[^\n])*+')|(\r(?!\n)|[\v\f])"""
+)
 
 
 def shown(text: str) -> str:
@@ -83,5 +85,5 @@ def _shown(found: re.Match[str]) -> str:
     if space:
         return " "
     if comment:
-        return visible_text(comment.rstrip("\r")) + comment[len(comment.rstrip("\r")) :]
+        return visible_text(comment)
     return "".join(char if is_visible(char) else _octal(char) for char in string)
