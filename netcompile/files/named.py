@@ -58,6 +58,6 @@ def below(folder: str, name: str) -> str:
     head, stem = os.path.split(os.path.join(folder, name))
     path = os.path.join(os.path.normpath(head) if head else "", stem)
     root, place = os.path.realpath(folder), os.path.realpath(os.path.dirname(path))
-    if os.path.commonpath((root, place)) != root:
+    if stem == os.pardir or os.path.commonpath((root, place)) != root:
         raise ValueError(f"it leads out of the folder '{folder}'")
     return path
