@@ -18,6 +18,7 @@ from netcompile.data.sources.arrays import read_arrays
 from netcompile.data.sources.base import Batches, Wanted
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.text import shape_text
+from netcompile.diagnostics.visible import is_visible
 from netcompile.emit.weights import layer_specs
 from netcompile.files.named import below
 from netcompile.layers.convolution import Deconvolution
@@ -121,6 +122,8 @@ def snapshot_prefix(solver: Solver, wishes: Wishes) -> str:
         return wishes.snapshots
     name = solver.snapshot_prefix or "snapshot"
     try:
+        if not is_visible(name):
+            raise ValueError("it holds characters that do not show")
         return below(wishes.out, name)
     except ValueError as error:
         what = f"snapshot_prefix '{name[:200]}' is no place to write to"

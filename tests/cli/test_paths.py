@@ -59,7 +59,19 @@ def solver(prefix: str | None = None, **fields: str) -> str:
     return "solver.prototxt"
 
 
-PREFIXES = ["../x", "../../x", "a/../../x", "/tmp/netcompile-no/x", "link/x", "..", "x" * 201, "link/deep/x", "\\000x"]
+PREFIXES = [
+    "../x",
+    "../../x",
+    "a/../../x",
+    "/tmp/netcompile-no/x",
+    "link/x",
+    "..",
+    "x" * 201,
+    "link/deep/x",
+    "\\000x",
+    "\\033[31mx",
+]
+PREFIXES += ["\\342\\200\\256x", "\\nx"]
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
@@ -76,16 +88,12 @@ def test_a_snapshot_prefix_that_leads_out_is_refused(here, netcompile, prefix):
     assert os.listdir("out") == ["link"]
 
 
-@pytest.mark.parametrize(
-    "prefix", ["snap", "a/b/snap", "./snap", "a/../snap", "~/snap", "\x1b[31m\u202esnap", "deep/", ""]
-)
+@pytest.mark.parametrize("prefix", ["snap", "a/b/snap", "./snap", "a/../snap", "~/snap", "é/ü", "deep/", ""])
 def test_other_prefixes_stay_below_the_folder(here, netcompile, prefix):
     found = netcompile("train", solver(prefix), "--data", "batches.npz", "-o", "out")
     assert found.code == 0, found.err
     made = sorted(str(path.relative_to("out")) for path in Path("out").rglob("*.json"))
     assert len(made) == 3
-    assert found.err.isascii()
-    assert "\x1b" not in found.err
 
 
 def test_an_absolute_prefix_below_the_folder_is_taken(here, netcompile):

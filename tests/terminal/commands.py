@@ -82,6 +82,9 @@ def heavy(s: Strings) -> Iterator[Line]:
     yield ["evaluate", f("net.prototxt"), *weights, "--data", f("absent.txt")]
     yield ["train", f("solver.prototxt"), "--data", f("batches.npz"), "-o", f("trained")]
     yield ["train", f("solver.prototxt"), "--data", f("batches.npz"), "-o", f("trained"), *weights]
+    yield ["train", f("prefix.prototxt"), "--data", f("batches.npz"), "-o", f("trained")]
+    prefix = ["--snapshot-prefix", f("user's")]
+    yield ["train", f("solver.prototxt"), "--data", f("batches.npz"), "-o", f("trained"), *prefix]
     for name in ("fedsolver", "h5solver", "oddsolver", "net"):
         yield ["train", f(f"{name}.prototxt"), "-o", f("untrained")]
     yield ["train", f("solver.prototxt"), "--resume", f("snapshot.json")]

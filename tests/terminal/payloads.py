@@ -108,11 +108,11 @@ def wrong_nets(s: Strings) -> Iterator[str]:
             yield text.replace("\1", "{").replace("\2", "}") + "\n"
 
 
-def solver(s: Strings, path: str, **fields: str) -> str:
+def solver(path: str, prefix: str, **fields: str) -> str:
     """A solver of two steps."""
     wanted = {
         "net": json.dumps(path), "base_lr": "0.01", "lr_policy": '"fixed"', "max_iter": "2", "display": "1",
-        "snapshot": "1", "snapshot_prefix": s.quoted("snap"), "random_seed": "1", **fields,
+        "snapshot": "1", "snapshot_prefix": prefix, "random_seed": "1", **fields,
     }  # fmt: skip
     return "".join(f"{name}: {value}\n" for name, value in wanted.items() if value)
 
@@ -175,10 +175,18 @@ def write_files(folder: Path, turn: int) -> Strings:
     fed = f'layer {{ name: {s.quoted("d")} type: "HDF5Data" top: {s.quoted("x")} top: {s.quoted("label")} {listed} }}\n'
     (folder / s.file("h5.prototxt")).write_text(net(s, True, fed), encoding="utf-8", newline="")
     for base, prototxt in (("solver", "labels"), ("fedsolver", "fed"), ("h5solver", "h5")):
-        text = solver(s, "X").replace('"X"', s.quoted(f"{prototxt}.prototxt"))
+        text = solver("X", '"snap"').replace('"X"', s.quoted(f"{prototxt}.prototxt"))
         (folder / s.file(f"{base}.prototxt")).write_text(text, encoding="utf-8", newline="")
-    text = solver(s, "none", type=s.quoted("kind"), lr_policy=s.quoted("policy"), regularization_type=s.quoted("reg"))
+    text = solver(
+        "none",
+        s.quoted("snap"),
+        type=s.quoted("kind"),
+        lr_policy=s.quoted("policy"),
+        regularization_type=s.quoted("reg"),
+    )
     (folder / s.file("oddsolver.prototxt")).write_text(text, encoding="utf-8", newline="")
+    text = solver(s.file("labels.prototxt"), s.quoted("snap"))
+    (folder / s.file("prefix.prototxt")).write_text(text, encoding="utf-8", newline="")
     snapshot = {
         "format": 1,
         "weights": s("w.safetensors"),
