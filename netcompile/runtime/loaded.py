@@ -66,7 +66,7 @@ def load_build(folder: str) -> Loaded:
         names = {key: str(manifest[key]) for key in ("net", "module", "class")}
         hashes = dict(manifest["sha256"])
         outputs = tuple(str(name) for name in manifest["outputs"])
-        weights = manifest["weights"]
+        weights = None if manifest["weights"] is None else str(manifest["weights"])
         images = {str(n): _prepared(folder, fields, hashes) for n, fields in manifest.get("images", {}).items()}
         kinds = {str(name): str(kind) for name, kind in manifest.get("kinds", {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -91,9 +91,9 @@ def _prepared(folder: str, fields: Any, hashes: Mapping[str, Any]) -> Preprocess
     """What an input's images go through; None where the net did not say."""
     if fields is None:
         return None
-    name = fields.get("mean_image")
-    if name is None:
+    if fields.get("mean_image") is None:
         return from_json(fields, None)
+    name = str(fields["mean_image"])
     _check_file(folder, name, hashes)
     return from_json(fields, np.load(os.path.join(folder, name), allow_pickle=False))
 

@@ -20,6 +20,7 @@ from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.files.whole import recover, whole_folder
 
 FORMAT = 1
+_FIELDS = {"iteration": int, "step": int, "type": str, "seed": int, "weights": str, "state": str}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,8 @@ def read_snapshot(path: str) -> tuple[TrainingState, dict[str, Tensor], dict[str
         for key in ("recent", "losses", "tested"):
             values[key] = tuple(values[key])
         progress = TrainingState(**values)
+        if not all(type(getattr(progress, name)) is kind for name, kind in _FIELDS.items()):
+            raise TypeError
     except (TypeError, KeyError):
         raise no("not a snapshot", "its fields are not those of a snapshot") from None
     loaded = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -130,3 +131,22 @@ def test_a_text_without_such_characters_stays_as_it_is():
     text = '# é 中\tx\r\nname: "é 中 👍"\n\n'
     assert shown(text) == text
     assert Path(__file__).read_text(encoding="utf-8") == shown(Path(__file__).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("command", ["check", "offsets", "inspect", "upgrade"])
+def test_names_of_files_that_are_no_utf8(tmp_path, monkeypatch, command):
+    """Bytes 0x9b and 0xff: the first one starts a sequence on terminals that are not of UTF-8."""
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(b"net\x9b31m\xff.prototxt")
+    absent = run([command, name])
+    Path(name).write_text(
+        'layer { name: "a" type: "Input" top: "a" input_param { shape { dim: [1, 3, 8, 8] } } }\n'
+        'layer { name: "b" type: "Sigmoid" bottom: "a" top: "b" }\n'
+    )
+    present = run([command, name])
+    assert (absent.code, present.code) == (2, 0)
+    assert r"net\udc9b31m\udcff.prototxt" in absent.out.decode()
+    assert not absent.steering() + present.steering()
+    page = run(["offsets", name, "--html"])
+    assert r"net\udc9b31m\udcff.prototxt" in page.out.decode()
+    assert not page.steering()
