@@ -61,6 +61,7 @@ def prepare(
     `say` takes lines of progress, `note` what was noticed.
     """
     prefix = snapshot_prefix(solver, wishes)
+    solver = replace(solver, snapshot_prefix=wishes.snapshots or solver.snapshot_prefix)
     if wishes.device == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     group = processes.join("nccl" if wishes.device == "cuda" else "gloo")

@@ -110,6 +110,13 @@ def test_the_user_says_where_snapshots_go(here, netcompile):
                       "--resume", "mine/s_iter_1.json").code == 0  # fmt: skip
 
 
+def test_a_prefix_of_the_users_alone_asks_for_the_last_snapshot(here, netcompile):
+    Path("solver.prototxt").write_text(SOLVER.replace("snapshot: 1", ""))
+    line = ("train", "solver.prototxt", "--data", "batches.npz", "-o", "out", "--snapshot-prefix", "mine/s")
+    assert netcompile(*line).code == 0
+    assert "s_iter_2.json" in os.listdir("mine")
+
+
 def test_links_in_the_output_folder_are_replaced(here, netcompile):
     os.mkdir("out")
     for name in ("final.safetensors", "log.json", "snap_iter_1.json", "snap_iter_2.safetensors"):

@@ -20,7 +20,7 @@ from netcompile.cli.main import entry
 from tests.terminal.payloads import COLOUR, INJECTED
 
 # What this program and rich write themselves: colours, the cursor hidden and shown, a line taken away.
-OWN = re.compile(r"\x1b\[(?!38;5;197)[0-9;]*m|\x1b\[\?25[lh]|\x1b\[2K|\x1b\[1A|\r(?=\x1b\[(?:1A|2K))")
+OWN = re.compile(r"\x1b\[(?!38;5;197)[0-9;]*m|\x1b\[\?25[lh]|\x1b\[2K|\x1b\[1A|\r(?=\n|\x1b\[(?:1A|2K))")
 SILENT = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 FILLERS = set("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0") | {chr(n) for n in range(0xFE00, 0xFE10)}
 
