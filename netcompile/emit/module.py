@@ -41,6 +41,7 @@ class EmittedModule:
     blobs: tuple[LearnedBlobs, ...]
     nodes: tuple[Node, ...]  # the layers whose code it is, after all passes
     lines: Mapping[int, tuple[int, int]]  # index into `nodes` → first and last line in `source`
+    variables: Mapping[str, str]  # blob name → the variable that holds its final value where it is computed whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ def emit(
     top += [line for each in functions.values() for line in ["", "", *each.source.split("\n")]]
     top += ["", ""]
     found = [layer.blobs for layer in codes[0].layers if layer.blobs is not None]
+    named = codes[0].variables.named
     return EmittedModule(
         "\n".join([*top, *body]) + "\n",
         name,
@@ -98,6 +100,7 @@ def emit(
         tuple(found if original is None else blobs_of(original)),
         codes[-1].net.graph.nodes,
         _spans(methods, len(top) + len(head)),
+        {blob: named[value] for blob, value in codes[0].net.graph.blobs.items() if value in named},
     )
 
 
