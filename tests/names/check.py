@@ -75,7 +75,9 @@ class NamesCase:
     all_escaped: bool = False
 
     def __repr__(self) -> str:
-        names = "\n".join(f"  {place} {old!r}: {new[:60]!r}{len(new):>7}" for (place, old), new in self.renaming.items())
+        names = "\n".join(
+            f"  {place} {old!r}: {new[:60]!r}{len(new):>7}" for (place, old), new in self.renaming.items()
+        )
         return f"number {self.number}: {self.base.name}, {' '.join(self.action)}\n{names}"
 
 
@@ -314,7 +316,9 @@ def _printed(arguments: tuple[str, ...], *texts: str) -> None:
         found = {c for c in text if c != "\n" and not c.isprintable()}
         if found:
             place = next(i for i, c in enumerate(text) if c in found)
-            raise Escaped(f"{' '.join(arguments)[:80]} prints {sorted(found)!r}: {text[max(0, place - 80) : place + 9]!r}")
+            raise Escaped(
+                f"{' '.join(arguments)[:80]} prints {sorted(found)!r}: {text[max(0, place - 80) : place + 9]!r}"
+            )
 
 
 def _weights() -> list[str]:
@@ -422,7 +426,7 @@ def _convert(case: NamesCase) -> None:
         _done("convert-weights", WEIGHTS, "--net", NET, "-o", "net.safetensors")
         _done("convert-weights", WEIGHTS, "-o", "plain.safetensors")
         layers = {_name.rpartition(".")[0] for _name in load_file("plain.safetensors")}
-        wanted = set(case.renaming.get(("layer", name), name) for name in _layers(case.base.name))
+        wanted = {case.renaming.get(("layer", name), name) for name in _layers(case.base.name)}
         if layers != wanted:
             raise Escaped(f"layers {sorted(layers)[:5]!r}, not {sorted(wanted)[:5]!r}")
 

@@ -14,14 +14,14 @@ from netcompile.surgery.blobs import write_weights
 PLACES = ("net", "layer", "blob", "param")
 AUTOMATIC = "(automatic)"
 _PART = re.compile(
-    r'(?P<section>\w+)\s*:?\s*\{|(?P<end>\})|(?P<comment>#[^\n]*)|(?P<field>\w+)\s*:\s*(?P<value>"[^"\\]*")'
+    r'(?P<section>\w+)\s*:?\s*\{|(?P<end>\})|(?P<comment>#[^\n]*)|(?P<field>\w+)\s*:\s*(?P<value>"(?:[^"\\]|\\.)*")'
 )
 _BLOBS = ("bottom", "top", "input")
 
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Where a name stands in a text, quotes included, and what it names: one of PLACES."""
+    """Where a name stands in a text, quotes included, and what it names: one of PLACES; escapes stay in it."""
 
     start: int
     end: int
