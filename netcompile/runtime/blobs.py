@@ -85,7 +85,9 @@ def blobs_as_compiled(
     inputs = [feed[value.blob] for value in module.inputs]
     arrays = blobs_of_net(analysed, weights, feed, level, seed).arrays
     variables = _variables(net, inputs)[0]
-    arrays.update(arrays_of({blob: variables[name] for blob, name in module.variables.items() if name in variables}))
+    left = arrays_of({blob: variables[name] for blob, name in module.variables.items() if name in variables})
+    # A variable of another shape is not the blob of its name, but the window of it that is needed.
+    arrays.update({key: array for key, array in left.items() if array.shape == arrays[key].shape})
     arrays.update(arrays_of(by_name(_run(net, inputs), module.outputs)))
     places = places_of(analysed.graph)
     return Activations(arrays, {key: places[key] for key in arrays})

@@ -47,13 +47,13 @@ def caffe_blobs(layers: Sequence[LayerSpec], blobs: Mapping[Take, Tensor]) -> di
     }
 
 
-def write_tensors(path: str, tensors: Mapping[str, Tensor]) -> None:
-    """A .safetensors file, whole or not at all. Raises OSError."""
+def write_tensors(path: str, tensors: Mapping[str, Tensor], staging: str | None = None) -> None:
+    """A .safetensors file, whole or not at all; `staging` is as for `whole_file`. Raises OSError."""
     entries = []
     for key, tensor in tensors.items():
         data = tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data
         entries.append(Entry(key, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), [data].copy))
-    write(path, entries, {"format": "pt"})
+    write(path, entries, {"format": "pt"}, staging)
 
 
 def json_bytes(value: object) -> bytes:
