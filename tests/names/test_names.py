@@ -13,6 +13,7 @@ from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
 from netcompile.emit.prelude import free_names
+from netcompile.emit.weights import weight_plan
 from netcompile.ir.build import Options
 from tests.conftest import CONFORMANCE
 from tests.names.check import anatomy, case_of, check
@@ -39,6 +40,7 @@ def numbers(text: str, level: int) -> list[np.ndarray]:
     analysed = analyse(Source(text, "net.prototxt"), Options(with_loss=True)).require()
     module = compile_net(analysed, level)
     net = load_source(module).eval()
+    assert {tensor.key for tensor in weight_plan(analysed.graph, module).tensors} == set(net.state_dict())
     random = torch.Generator().manual_seed(1)
     state = {key: torch.rand(value.shape, generator=random) for key, value in net.state_dict().items()}
     net.load_state_dict(state, strict=True)
