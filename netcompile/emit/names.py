@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from hashlib import sha256
 from keyword import kwlist, softkwlist
 from sys import stdlib_module_names
@@ -105,7 +105,10 @@ _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345
 LONGEST = 100  # characters of an identifier or a file's stem; file systems allow names of 255 bytes
 
 # Module names that the emitted file must not take away from PyTorch, which imports them from anywhere.
-_MODULES = stdlib_module_names | {"torch", "numpy", "safetensors"}
+_MODULES = stdlib_module_names | {
+    *("torch", "numpy", "safetensors", "sympy", "mpmath", "networkx", "jinja2", "typing_extensions", "filelock"),
+    *("fsspec", "triton", "onnx", "onnxscript", "onnxruntime"),
+}
 # Names that are no files on Windows, whatever their suffix.
 _DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))])
 
@@ -130,6 +133,25 @@ def _cut(text: str, name: str) -> str:
         return text
     mark = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{text[: LONGEST - len(mark) - 1]}_{mark}"
+
+
+def distinct(names: Iterable[str]) -> dict[str, str]:
+    """An identifier for each name, for folders: no two are alike, even where capitals do not count.
+
+    >>> distinct(["a-b", "A_b", "score"])
+    {'a-b': 'a_b', 'A_b': 'A_b_2', 'score': 'score'}
+    """
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        base = candidate = identifier(name)
+        number = 1
+        while candidate.lower() in taken:
+            number += 1
+            candidate = f"{base}_{number}"
+        taken.add(candidate.lower())
+        found[name] = candidate
+    return found
 
 
 class Names:
