@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, BinaryIO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from zlib import error as ZlibError
@@ -12,6 +14,10 @@ from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 
 if TYPE_CHECKING:
     from netcompile.array import Array
+
+_LONGEST = (1 << 16) - 5  # bytes, without ".npy"
+_ESCAPE = re.compile(r"\\(?=x(?:00|5c))")  # what would be read as an escape
+_ESCAPED = re.compile(r"\\x(00|5c)")
 
 
 def write_npz(file: BinaryIO, arrays: Mapping[str, Any], made_by: str = "", compressed: bool = False) -> None:
@@ -23,7 +29,7 @@ def write_npz(file: BinaryIO, arrays: Mapping[str, Any], made_by: str = "", comp
 
     with ZipFile(file, "w", allowZip64=True) as archive:
         for name, array in arrays.items():
-            member = ZipInfo(name.encode("utf-8", "backslashreplace").decode() + ".npy", (1980, 1, 1, 0, 0, 0))
+            member = ZipInfo(member_name(name), (1980, 1, 1, 0, 0, 0))
             member.compress_type = ZIP_DEFLATED if compressed else ZIP_STORED
             with archive.open(member, "w", force_zip64=True) as out:
                 np.lib.format.write_array(out, np.asarray(array), allow_pickle=False)
@@ -61,11 +67,12 @@ def read_npz(
             if isinstance(archive, np.ndarray):
                 why = "it holds one array without a name (.npy)"
                 refuse(code, what, why=why, remedy="np.savez(file, data=array) names it")
-            for name in archive.files:
+            for stored in archive.files:
+                name = array_name(stored)
                 if wanted is not None and name not in wanted:
                     continue
                 try:
-                    array = archive[name]
+                    array = archive[stored]
                 except ValueError as error:
                     problems[name] = str(error).split("\n")[0]
                     continue
@@ -88,4 +95,23 @@ def read_npz(
 def names_npz(path: str) -> list[str]:
     """The names of an npz file's arrays, in the file's order. Raises OSError, BadZipFile."""
     with ZipFile(path) as archive:
-        return [name.removesuffix(".npy") for name in archive.namelist()]
+        return [array_name(name) for name in archive.namelist()]
+
+
+def member_name(name: str) -> str:
+    """What an archive calls the array `name`: a zip's names hold no NUL, which becomes ``\\x00``.
+
+    They have at most 65,535 bytes; of a longer one this is the beginning, with a hash of the whole.
+
+    >>> member_name("a\\0b"), member_name("a/b")
+    ('a\\\\x00b.npy', 'a/b.npy')
+    """
+    data = _ESCAPE.sub(r"\\x5c", name).replace("\0", r"\x00").encode("utf-8", "backslashreplace")
+    if len(data) > _LONGEST:
+        data = data[: _LONGEST - 9].decode(errors="ignore").encode() + b"_" + sha256(data).hexdigest()[:8].encode()
+    return data.decode() + ".npy"
+
+
+def array_name(member: str) -> str:
+    """The array that an archive calls so: the inverse of `member_name`, but for long names."""
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), member.removesuffix(".npy"))

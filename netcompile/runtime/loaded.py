@@ -41,6 +41,7 @@ class Loaded:
     graph: Graph | None = None
     images: Mapping[str, Preprocessing | None] = field(default_factory=dict)  # the inputs that take images
     kinds: Mapping[str, str] = field(default_factory=dict)  # what outputs hold, as `analysis.outputs` says
+    variables: Mapping[str, str] = field(default_factory=dict)  # of blobs that no variable of a build can be called as
 
     def __call__(self, feed: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One forward pass; every output by blob name."""
@@ -69,6 +70,7 @@ def load_build(folder: str) -> Loaded:
         weights = None if manifest["weights"] is None else str(manifest["weights"])
         images = {str(n): _prepared(folder, fields, hashes) for n, fields in manifest.get("images", {}).items()}
         kinds = {str(name): str(kind) for name, kind in manifest.get("kinds", {}).items()}
+        variables = {str(blob): str(name) for blob, name in manifest.get("variables", {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _broken(folder, f"its {MANIFEST} cannot be read: {type(error).__name__}: {error}") from None
     needed = [names["module"], *([weights] if weights else [])]
@@ -84,7 +86,7 @@ def load_build(folder: str) -> Loaded:
         raise _broken(folder, "it was built without weights", "netcompile build … --weights F.caffemodel")
     identity = " ".join(str(hashes.get(name)) for name in needed)
     net.train(manifest.get("phase") == "train")
-    return Loaded(net, names["net"], inputs, outputs, identity, None, images, kinds)
+    return Loaded(net, names["net"], inputs, outputs, identity, None, images, kinds, variables)
 
 
 def _prepared(folder: str, fields: Any, hashes: Mapping[str, Any]) -> Preprocessing | None:

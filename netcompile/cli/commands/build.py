@@ -184,6 +184,7 @@ def _manifest(
     classes: tuple[str, ...], hashes: dict[str, str],
 ) -> dict[str, Any]:  # fmt: skip
     kinds = {name: kind for name, kind in output_kinds(analysed.graph).items() if name in module.outputs}
+    variables = {blob: name for blob, name in module.variables.items() if blob != name}
     return {
         "net": analysed.name,
         "module": f"{stem}.py",
@@ -194,6 +195,7 @@ def _manifest(
         "outputs": list(module.outputs),
         **({"images": images} if any(images.values()) or len(images) < len(module.inputs) else {}),
         **({"kinds": kinds} if kinds else {}),
+        **({"variables": variables} if variables else {}),
         **({"classes": list(classes)} if classes else {}),
         "phase": "train" if analysed.graph.train else "test",
         "optimisation": arguments.optimise,

@@ -86,7 +86,9 @@ def _with_reference(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
     if is_build(arguments.net):
         loaded = load_build(arguments.net)
         name, feed = loaded.name, _feed(loaded.inputs, feed, arguments)
-        reference = {key: array for key, array in reference.items() if not key.startswith("top:")}  # not kept there
+        # Values right after layers are not kept there; but a blob may be called as if it were one.
+        blobs = {*loaded.outputs, *loaded.variables}
+        reference = {key: array for key, array in reference.items() if not key.startswith("top:") or key in blobs}
         found = blobs_of_build(arguments.net, feed, [key.removeprefix("blob:") for key in reference])
     else:
         analysed, feed = _analysed(arguments, read_source(arguments.net), feed)
