@@ -69,9 +69,6 @@ class Hdf5Data:
             for offset in range(0, len(rows), limit):
                 yield rows[offset : offset + limit]
 
-    def view(self) -> None:
-        return None
-
 
 def _bytes(array: Any) -> memoryview:
     data: memoryview = array.reshape(-1).view("u1").data

@@ -33,7 +33,7 @@ def read_caffemodel(path: str | os.PathLike[str]) -> CaffeModel:
 def _opened(path: str | os.PathLike[str]) -> tuple[DataFile, str]:
     """A file and what `recognise` says of it. Raises OSError; NetError for what is no file of Caffe's."""
     file = DataFile(path)
-    head = file.head(HEAD)
+    head = file[:HEAD]
     wrong = mistaken(file.name, head, file.size)
     if wrong is not None:
         raise NetError(wrong)
@@ -93,10 +93,10 @@ def read_mean(path: str | os.PathLike[str]) -> StoredBlob:
     if kind == "hdf5":
         refuse("caffemodel-not", f"{file.name}: this is an HDF5 file, not a .binaryproto mean")
     try:
-        if any(n in (LAYERS_V1, LAYER_V2) and kind == BYTES for n, kind, _, _ in fields(file.map, 0, file.size)):
+        if any(n in (LAYERS_V1, LAYER_V2) and kind == BYTES for n, kind, _, _ in fields(file, 0, file.size)):
             what = f"{file.name}: this is a caffemodel, not a .binaryproto mean"
             refuse("caffemodel-not", what, remedy="give it as the weights")
-        raw = blob_fields(file.map, [(0, file.size)])
+        raw = blob_fields(file, [(0, file.size)])
     except WireError as error:
         refuse_damaged(file, Fault("mean", error), known=True, mean=True)
     if not raw.data.count and not raw.doubles.count and raw.raw is None:

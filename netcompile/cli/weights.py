@@ -20,7 +20,7 @@ from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.emit.module import EmittedModule
 from netcompile.emit.weights import weight_plan
 from netcompile.layers.registry import layer_class
-from netcompile.report.formatting import bytes_text
+from netcompile.diagnostics.text import bytes_text
 
 MEAN, SUFFIX = ".binaryproto", ".safetensors"
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from netcompile.diagnostics.diagnostic import visible
-from netcompile.diagnostics.text import shape_text
+from netcompile.diagnostics.text import bytes_text, count_text, shape_text
 from netcompile.report.formatting import (
-    bytes_text,
-    count_text,
     crop_sizes_text,
     exact_text,
     net_sizes_text,

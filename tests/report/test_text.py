@@ -12,7 +12,8 @@ from netcompile.analyser import analyse
 from netcompile.diagnostics.text import shape_text
 from netcompile.prototxt.recognise import open_source
 from netcompile.report.as_html import filter_pairs
-from netcompile.report.formatting import count_text, offsets_text, pair_text, sizes_text
+from netcompile.diagnostics.text import count_text
+from netcompile.report.formatting import offsets_text, pair_text, sizes_text
 from netcompile.report.layers import layers_report
 from netcompile.report.model import Report
 from netcompile.report.offsets import offsets_report

@@ -39,7 +39,7 @@ from netcompile.progress import Progress
 from netcompile.report.as_html import html_report
 from netcompile.report.as_json import offsets_as_json
 from netcompile.report.as_text import offsets_as_text
-from netcompile.report.formatting import bytes_text
+from netcompile.diagnostics.text import bytes_text
 from netcompile.report.layers import layers_report
 from netcompile.report.model import Report
 from netcompile.report.offsets import offsets_report

@@ -25,7 +25,8 @@ from netcompile.cli.padding import layers_of
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse, visible
 from netcompile.files.whole import whole_file
 from netcompile.ir.graph import Node
-from netcompile.report.formatting import count_text, offsets_text, sizes_text
+from netcompile.diagnostics.text import count_text
+from netcompile.report.formatting import offsets_text, sizes_text
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

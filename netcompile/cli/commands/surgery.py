@@ -23,7 +23,7 @@ from netcompile.cli.output import write_text
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.files.whole import whole_file
 from netcompile.prototxt.printer import to_text
-from netcompile.report.formatting import bytes_text
+from netcompile.diagnostics.text import bytes_text
 
 if TYPE_CHECKING:
     from netcompile.surgery import Net, Weights

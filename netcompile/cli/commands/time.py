@@ -15,7 +15,7 @@ from netcompile.cli.messages import show_notes
 from netcompile.cli.netinput import add_net, analyse_net
 from netcompile.cli.options import add_device, add_optimise, add_weights, device, positive, weights_of
 from netcompile.cli.output import write_json, write_text
-from netcompile.report.formatting import count_text
+from netcompile.diagnostics.text import count_text
 from netcompile.report.table import table
 
 if TYPE_CHECKING:
