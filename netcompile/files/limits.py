@@ -80,7 +80,9 @@ def require_disk(path: str, size: int) -> None:
         return
     free = disk.f_bavail * disk.f_frsize
     if disk.f_blocks and size > free:
-        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: it needs {size_text(size)}, {size_text(free)} are free", path)
+        raise OSError(
+            errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: it needs {size_text(size)}, {size_text(free)} are free", path
+        )
 
 
 def size_text(size: int) -> str:
@@ -95,7 +97,7 @@ def size_text(size: int) -> str:
 def free_memory() -> int:
     """Bytes that can be had now without swapping: the least that the system, its control groups and ulimit leave.
 
-    Linux: MemAvailable of /proc/meminfo, ``memory.max`` of the process's control group and of those above it (version 1:
+    Linux: MemAvailable of /proc/meminfo, ``memory.max`` of the process's control group and those above it (version 1:
     ``memory.limit_in_bytes``), and RLIMIT_AS. Elsewhere half of the machine's memory, 4 GiB where that is not known.
     """
     found = [size for size in (_available(), *_groups(), _limit()) if size is not None]
@@ -103,11 +105,10 @@ def free_memory() -> int:
 
 
 def _available() -> int:
-    with suppress(OSError, ValueError, IndexError):
-        with open("/proc/meminfo", encoding="ascii") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) << 10
+    with suppress(OSError, ValueError, IndexError), open("/proc/meminfo", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) << 10
     with suppress(OSError, ValueError, AttributeError):
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     return _FALLBACK
@@ -121,7 +122,9 @@ def _groups() -> Iterator[int]:
             if controllers and "memory" not in controllers.split(","):
                 continue
             root = "/sys/fs/cgroup/memory" if controllers else "/sys/fs/cgroup"
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if controllers else ("memory.max", "memory.current")
+            names = (
+                ("memory.limit_in_bytes", "memory.usage_in_bytes") if controllers else ("memory.max", "memory.current")
+            )
             while True:
                 # A container may see its own group as the root.
                 if (left := _left(root + path.rstrip("/"), *names)) is not None:

@@ -9,14 +9,17 @@ import json
 import os
 import stat
 from collections.abc import Iterator
+from io import BytesIO, TextIOWrapper
 from typing import Any, BinaryIO
 
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.files.limits import require_memory
 
-TEXT = 1 << 28  # bytes of the longest list, manifest or JSON text that is read
-LINE = 1 << 16  # bytes of a line in a list
-_PER_BYTE = 24  # bytes of memory that a byte of text can become, as JSON and in lists: `[[],[],…`
+TEXT = 1 << 28  # bytes of the longest JSON text that is read
+LIST = 1 << 32  # bytes of the longest list
+LINE = 1 << 16  # characters of a line in a list
+_PER_BYTE = 24  # bytes of memory that a byte of JSON can become: `[[],[],…`
+_PER_LINE = 400  # bytes of memory that an entry of a list becomes, beside its text
 
 
 def open_file(path: str | os.PathLike[str]) -> BinaryIO:
@@ -71,9 +74,12 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
     """The lines that say something, each with its number, without the spaces around them; bytes that are no UTF-8 as
     Python keeps them in paths. Raises OSError, NetError as `read_bytes` does, and for lines longer than any path.
     """
-    text = read_bytes(path, grows=_PER_BYTE)
-    for number, line in enumerate(text.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
+    text = read_bytes(path, LIST)
+    count = text.count(b"\n")
+    require_memory(4 * len(text) + _PER_LINE * count, f"the list {os.fspath(path)}, of {count} lines,")
+    lines = TextIOWrapper(BytesIO(text), "utf-8-sig", "surrogateescape")
+    for number, line in enumerate(lines, 1):
         if len(line) > LINE:
-            refuse("too-large", f"{os.fspath(path)}: line {number} has {len(line)} bytes: this is no list")
-        if kept := line.decode("utf-8", "surrogateescape").strip():
+            refuse("too-large", f"{os.fspath(path)}: line {number} has {len(line)} characters: this is no list")
+        if kept := line.strip():
             yield number, kept

@@ -21,6 +21,7 @@ from netcompile.cli.weights import converter
 from netcompile.compiler import compile_net, emit_net, optimise_net
 from netcompile.data.preprocessing import as_json, of_input
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.diagnostics.text import bytes_text
 from netcompile.emit.module import EmittedModule
 from netcompile.emit.names import file_stem
 from netcompile.export.onnx_file import (
@@ -39,7 +40,6 @@ from netcompile.progress import Progress
 from netcompile.report.as_html import html_report
 from netcompile.report.as_json import offsets_as_json
 from netcompile.report.as_text import offsets_as_text
-from netcompile.diagnostics.text import bytes_text
 from netcompile.report.layers import layers_report
 from netcompile.report.model import Report
 from netcompile.report.offsets import offsets_report

@@ -21,9 +21,9 @@ from netcompile.cli.netinput import add_net, options, read_source
 from netcompile.cli.options import add_weights, torch_seed, weights_of
 from netcompile.cli.output import write_text
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.diagnostics.text import bytes_text
 from netcompile.files.whole import whole_file
 from netcompile.prototxt.printer import to_text
-from netcompile.diagnostics.text import bytes_text
 
 if TYPE_CHECKING:
     from netcompile.surgery import Net, Weights

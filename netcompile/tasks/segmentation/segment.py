@@ -15,7 +15,8 @@ import torch
 from netcompile.algebra.nset import NSet
 from netcompile.array import Array
 from netcompile.data.extra_inputs import ExtraInput, ExtraInputs
-from netcompile.data.images import read_image, reason_of
+from netcompile.data.image_file import reason_of
+from netcompile.data.images import read_image
 from netcompile.data.preprocessing import Preprocessing, preprocessing_of
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.progress import Progress
