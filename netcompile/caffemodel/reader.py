@@ -6,17 +6,23 @@ The numbers of Caffe's own files are not touched: reading a file of 500 MB takes
 from __future__ import annotations
 
 import os
+from math import prod
 
 from netcompile.caffemodel.binary import LAYER_V2, LAYERS_V1, Fault, read_binary, refuse_damaged
-from netcompile.caffemodel.blob import ArrayData, CaffeModel, FloatType, StoredBlob, StoredLayer
+from netcompile.caffemodel.blob import ArrayData, CaffeModel, FileData, FloatType, StoredBlob, StoredLayer, shown
 from netcompile.caffemodel.blobproto import blob_fields, blob_of
 from netcompile.caffemodel.detect import HEAD, mistaken, recognise
 from netcompile.caffemodel.file import DataFile
 from netcompile.caffemodel.hdf5 import read_hdf5
-from netcompile.caffemodel.wire import BYTES, WireError, fields
+from netcompile.caffemodel.tensorfile import SIZES, StoredTensor, tensors_in
+from netcompile.caffemodel.wire import BYTES, Pieces, WireError, fields
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.files.limits import require_memory
 
-_FLOATS: dict[str, FloatType] = {"float16": "float16", "float32": "float32", "float64": "float64"}
+_FLOATS: dict[str, FloatType] = {"F16": "float16", "F32": "float32", "F64": "float64"}
+_WHOLE = {"BOOL": "?", "I8": "i1", "U8": "u1"} | {
+    f"{kind}{8 * n}": f"<{kind.lower()}{n}" for kind in "IU" for n in (2, 4, 8)
+}
 
 
 def read_caffemodel(path: str | os.PathLike[str]) -> CaffeModel:
@@ -46,42 +52,54 @@ def read_weights(path: str | os.PathLike[str]) -> CaffeModel:
     The keys are those that `train`, `surgery` and `convert-weights` without a net write; ``<layer>#2.<index>`` is of
     the second layer of a name. Raises OSError, NetError.
     """
-    with open(path, "rb") as file:
-        head = file.read(10)
+    file = DataFile(path)
+    head = file[:10]
     if head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < 1 << 27:
-        return _read_safetensors(os.fspath(path))
+        return _read_safetensors(file)
     return read_caffemodel(path)
 
 
-def _read_safetensors(path: str) -> CaffeModel:
-    import numpy as np
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
+def _read_safetensors(file: DataFile) -> CaffeModel:
+    path = file.name
     try:
-        arrays = load_file(path)
-    except (SafetensorError, TypeError) as error:  # TypeError: of a type that NumPy lacks
+        tensors = tensors_in(file)
+    except ValueError as error:
         refuse("weights-file", f"{path}: not a whole .safetensors file: {error}")
     layers: dict[str, dict[int, StoredBlob]] = {}
-    for key, array in arrays.items():
+    for key, tensor in tensors.items():
         layer, _, index = key.rpartition(".")
         if not layer or not index.isdecimal() or len(index) > 3:
             refuse(
                 "weights-file",
-                f"{path}: '{key}' is no blob of a layer",
+                f"{path}: {shown(key)} is no blob of a layer",
                 why="Caffe's blobs have keys <layer>.<index>; this may be the state of a built module",
                 remedy="give the caffemodel, or what convert-weights makes of it without --net",
             )
-        kind = _FLOATS.get(array.dtype.name, "float32")
-        data = ArrayData(np.ascontiguousarray(array, np.dtype(kind).newbyteorder("<")))
-        layers.setdefault(layer, {})[int(index)] = StoredBlob(array.shape, kind, data)
+        layers.setdefault(layer, {})[int(index)] = _blob(file, key, tensor)
     found = []
     for name, blobs in layers.items():
         base, _, number = name.rpartition("#")
-        again = bool(base) and number.isdecimal() and 1 < int(number) < 1 << 20
+        again = bool(base) and number.isdecimal() and 1 < int(number[:8]) < 1 << 20
         every = tuple(blobs.get(index) for index in range(max(blobs) + 1))
         found.append(StoredLayer(base if again else name, "", every, int(number) - 1 if again else 0))
     return CaffeModel(path, "safetensors", "", tuple(found))
+
+
+def _blob(file: DataFile, key: str, tensor: StoredTensor) -> StoredBlob:
+    """A tensor as a blob; whole numbers become float32."""
+    size = SIZES[tensor.type]
+    pieces = Pieces(size)
+    pieces.add(tensor.offset, tensor.nbytes // size, size)
+    data = FileData(file, pieces)
+    if tensor.type in _FLOATS:
+        return StoredBlob(tensor.shape, _FLOATS[tensor.type], data)
+    if tensor.type not in _WHOLE:
+        refuse("weights-file", f"{file.name}: {shown(key)} is of type {tensor.type}, no blob's")
+    import numpy as np
+
+    require_memory(tensor.nbytes + 4 * prod(tensor.shape), f"{file.name}: {shown(key)}")
+    numbers = np.frombuffer(b"".join(data.chunks()), _WHOLE[tensor.type])
+    return StoredBlob(tensor.shape, "float32", ArrayData(numbers.astype("<f4").reshape(tensor.shape)))
 
 
 def read_mean(path: str | os.PathLike[str]) -> StoredBlob:

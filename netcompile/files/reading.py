@@ -54,7 +54,7 @@ def read_bytes(path: str | os.PathLike[str], most: int = TEXT, grows: int = 1) -
             why = f"files of its kind have at most {most} bytes"
             refuse("too-large", f"{os.fspath(path)} has {size} bytes: it is not read", why=why)
         require_memory(size * grows, f"reading {os.fspath(path)}")
-        return file.read(most)
+        return file.read(size)  # not read(): what grows while it is read has no end
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

@@ -10,7 +10,6 @@ import h5py
 import numpy as np
 import pytest
 import scipy.sparse
-from PIL import Image
 from scipy.io import savemat
 
 from netcompile.data.datasets import open_data
