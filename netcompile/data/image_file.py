@@ -33,10 +33,12 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
         with open_file(name) as file, Image.open(file, formats=_formats()) as image:
             _require_room(name, *image.size)
             yield image
-    except (NetError, MemoryError):
+    except NetError:
         raise
+    except MemoryError:  # some decoders ask for what a file claims
+        refuse("too-large", f"{name}: its decoder asks for more memory than there is")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # the latter where warnings are errors
-        _refuse(name, "it has more pixels than twice the limit")
+        _refuse(name, "it has more than twice as many")
     except Exception as error:  # of Pillow's decoders
         if isinstance(error, OSError) and error.errno is not None:
             raise

@@ -15,7 +15,7 @@ from netcompile.analysis.outputs import output_kinds
 from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inputs
-from netcompile.cli.options import add_optimise, add_weights, weights_of
+from netcompile.cli.options import add_max_memory, add_optimise, add_weights, weights_of
 from netcompile.cli.output import json_text, write_text
 from netcompile.cli.weights import converter
 from netcompile.compiler import compile_net, emit_net, optimise_net
@@ -61,6 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", dest="out", metavar="DIR", help="the folder to write to, default ./NAME")
     add_optimise(parser)
+    add_max_memory(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="say where an optimisation did not apply, and why")
     parser.add_argument("--allow-missing", action="store_true", help="weights that the file lacks become zeros")
 

@@ -11,9 +11,10 @@ from netcompile.cli.arrays import analyse_fed, labels_told
 from netcompile.cli.exit_codes import DONE, IO_FAILED
 from netcompile.cli.messages import say, show_notes
 from netcompile.cli.netinput import add_net, add_output, named_blobs, read_source
-from netcompile.cli.options import add_device, add_optimise, add_weights, device, weights_of
+from netcompile.cli.options import add_device, add_max_memory, add_optimise, add_weights, device, weights_of
 from netcompile.cli.weights import shown
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.files.limits import require_disk
 from netcompile.files.npz import members_npz, read_npz, write_npz
 from netcompile.files.whole import whole_file
 
@@ -34,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "a blob that counts as an output, and is saved; layers that none needs do not run")
     add_optimise(parser)
     add_device(parser)
+    add_max_memory(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -69,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise
         say(f"error: not enough memory on {arguments.device} for these inputs")
         return IO_FAILED
+    require_disk(arguments.out, sum(array.nbytes for array in found.values()))
     with whole_file(arguments.out) as file:
         write_npz(file, found)
     return DONE
