@@ -68,7 +68,7 @@ def _shares(node: Node) -> bool:
 
 def require_weights(name: str, graph: Graph, shapes: Shapes) -> None:
     """Raises NetError where the weights of the net, `name`, alone take more memory than the bound."""
-    require_memory(footprint(graph, shapes).weights, f"{name}: the weights of the net")
+    require_memory(footprint(graph, shapes).weights, f"{name}: to hold the weights of the net")
 
 
 def require_room(

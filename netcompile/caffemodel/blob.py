@@ -21,12 +21,20 @@ FloatType = Literal["float16", "float32", "float64"]
 
 ITEM_BYTES: dict[str, int] = {"float16": 2, "float32": 4, "float64": 8}
 REFETCH = "fetch or write the file again"  # what to do about a damaged file
+MOST = 2**31 - 1  # numbers of a blob: Caffe counts them in an int, and so do its extents
 CHUNK = 1 << 20  # bytes moved at a time: what the processor's cache holds from the read to the write
 
 
 def shown(name: str) -> str:
     """A name from a file for a message: quoted, of bounded length."""
     return repr(name if len(name) <= 80 else f"{name[:77]}...")
+
+
+def impossible(shape: tuple[int, ...]) -> str:
+    """Why no blob of Caffe's has this shape, "" where one may: an empty one can claim extents that no array has."""
+    if max(shape, default=0) > MOST or prod(extent or 1 for extent in shape) > MOST:
+        return f"shape {shape_text(shape)} is beyond the {MOST} numbers that Caffe counts to"
+    return ""
 
 
 class BlobData(Protocol):

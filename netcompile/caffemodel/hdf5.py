@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from netcompile.caffemodel.blob import ITEM_BYTES, REFETCH, CaffeModel, FileData, FloatType, StoredBlob, StoredLayer
+from netcompile.caffemodel.blob import (
+    ITEM_BYTES,
+    REFETCH,
+    CaffeModel,
+    FileData,
+    FloatType,
+    StoredBlob,
+    StoredLayer,
+    impossible,
+)
 from netcompile.caffemodel.file import DataFile
 from netcompile.caffemodel.wire import Pieces
 from netcompile.diagnostics.diagnostic import NetError, refuse
@@ -132,7 +141,7 @@ def _layers(file: DataFile, opened: Any) -> list[StoredLayer]:
     if not isinstance(top, h5g.GroupID):
         raise _Refused("/data", "is no group: this is another kind of HDF5 file (HDF5Data input, perhaps)")
     layers: dict[str, StoredLayer] = {}
-    together = Stored(file.size)
+    together = Stored(file.size, file.name)
     seen = {_address(root), _address(top)}
     stack = [(name, top, 1) for name in sorted(top, reverse=True)]
     while stack:
@@ -216,12 +225,14 @@ def _blob(file: DataFile, dataset: Any, where: str, together: Stored | None = No
         raise _Refused(where, f"holds {dtype}, not floating-point numbers")
     if len(shape) > _AXES:
         raise _Refused(where, f"has {len(shape)} axes; Caffe has {_AXES} at most")
+    if large := impossible(shape):
+        raise _Refused(where, f"is no blob: {large}")
     kept: FloatType = "float32" if dtype.kind != "f" or dtype.itemsize < 4 else _FLOATS[dtype.itemsize]
     count = prod(shape)
     try:
         claimed = claimed_bytes(dataset, file.size, f"{file.name}: {where}")
         if together is not None:
-            together.add(dataset)
+            together.add(dataset, claimed)
     except ValueError as error:
         raise _Refused(where, str(error), REFETCH) from None
     offset = dataset.get_offset() if layout == h5d.CONTIGUOUS and count else None

@@ -9,7 +9,17 @@ import os
 from math import prod
 
 from netcompile.caffemodel.binary import LAYER_V2, LAYERS_V1, Fault, read_binary, refuse_damaged
-from netcompile.caffemodel.blob import ArrayData, CaffeModel, FileData, FloatType, StoredBlob, StoredLayer, shown
+from netcompile.caffemodel.blob import (
+    REFETCH,
+    ArrayData,
+    CaffeModel,
+    FileData,
+    FloatType,
+    StoredBlob,
+    StoredLayer,
+    impossible,
+    shown,
+)
 from netcompile.caffemodel.blobproto import blob_fields, blob_of
 from netcompile.caffemodel.detect import HEAD, mistaken, recognise
 from netcompile.caffemodel.file import DataFile
@@ -19,6 +29,7 @@ from netcompile.caffemodel.wire import BYTES, Pieces, WireError, fields
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.files.limits import require_memory
 
+MESSAGE = 2**31 - 1  # bytes: protobuf counts them in an int
 _FLOATS: dict[str, FloatType] = {"F16": "float16", "F32": "float32", "F64": "float64"}
 _WHOLE = {"BOOL": "?", "I8": "i1", "U8": "u1"} | {
     f"{kind}{8 * n}": f"<{kind.lower()}{n}" for kind in "IU" for n in (2, 4, 8)
@@ -43,7 +54,11 @@ def _opened(path: str | os.PathLike[str]) -> tuple[DataFile, str]:
     wrong = mistaken(file.name, head, file.size)
     if wrong is not None:
         raise NetError(wrong)
-    return file, recognise(head)
+    kind = recognise(head)
+    if kind != "hdf5" and file.size > MESSAGE:
+        what = f"{file.name} has {file.size} bytes; a message of protobuf has at most {MESSAGE}"
+        refuse("too-large", what, why="Caffe reads no longer ones", remedy=REFETCH)
+    return file, kind
 
 
 def read_weights(path: str | os.PathLike[str]) -> CaffeModel:
@@ -87,6 +102,8 @@ def _read_safetensors(file: DataFile) -> CaffeModel:
 
 def _blob(file: DataFile, key: str, tensor: StoredTensor) -> StoredBlob:
     """A tensor as a blob; whole numbers become float32."""
+    if large := impossible(tensor.shape):
+        refuse("weights-file", f"{file.name}: {shown(key)}: {large}")
     size = SIZES[tensor.type]
     pieces = Pieces(size)
     pieces.add(tensor.offset, tensor.nbytes // size, size)

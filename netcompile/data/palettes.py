@@ -10,7 +10,7 @@ import numpy as np
 from netcompile.array import Array
 from netcompile.data.image_file import open_image
 from netcompile.diagnostics.diagnostic import refuse
-from netcompile.files.reading import open_file, parse_json
+from netcompile.files.reading import open_file, parse_json, read_bytes
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "classes")
 
@@ -118,8 +118,10 @@ def class_names(name: str) -> tuple[str, ...]:
             f"there is no list of classes '{name}'",
             remedy=f"--classes {', '.join(class_sets())}, or a file with one class a line",
         )
-    with open_file(name) as file:
-        text = file.read(1 << 20).decode("utf-8-sig", "replace").replace("\r\n", "\n").strip()
+    data = read_bytes(name, 1 << 20)
+    if b"\0" in data:
+        refuse("class-names", f"{name}: this is no text", remedy="write one class a line")
+    text = data.decode("utf-8-sig", "replace").replace("\r\n", "\n").strip()
     lines = [line.strip() for line in text.partition("\n\n")[0].splitlines()]
     if len(lines) == 1 and lines[0].startswith("["):
         try:

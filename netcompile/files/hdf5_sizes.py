@@ -39,14 +39,20 @@ def claimed_bytes(dataset: Any, file_size: int, name: str) -> int:
 
 
 class Stored:
-    """Adds up what the data sets of a file store: together they cannot have more than the file, nor one two names."""
+    """Adds up what the data sets of a file store: together they cannot have more than the file, nor one two names.
 
-    def __init__(self, file_size: int) -> None:
-        self.left = file_size
+    What is packed counts as memory once it is unpacked, wherever it goes then.
+    """
+
+    def __init__(self, file_size: int, name: str) -> None:
+        self.left, self.name = file_size, name
+        self.unpacked = 0
         self.seen: set[tuple[int, int]] = set()
 
-    def add(self, dataset: Any) -> None:
-        """Raises ValueError for a data set that was added before, or that overlaps others."""
+    def add(self, dataset: Any, claimed: int) -> None:
+        """Raises ValueError for a data set that was added before, or that overlaps others; NetError where the memory
+        is bounded.
+        """
         from h5py import h5o
 
         info = h5o.get_info(dataset)
@@ -56,3 +62,6 @@ class Stored:
         self.left -= int(dataset.get_storage_size())
         if self.left < 0:
             raise ValueError("is one of data sets that store more bytes together than the file has")
+        if dataset.get_create_plist().get_nfilters():
+            self.unpacked += claimed
+            require_memory(self.unpacked, f"what is packed in {self.name}")

@@ -67,7 +67,7 @@ def with_weights(
         net = load_source(module)
     else:
         size = sum(prod(tensor.shape) * TYPES[tensor.dtype][1] for tensor in plan.tensors)
-        require_memory(size, f"{analysed.source.name}: the weights of the net")
+        require_memory(size, f"{analysed.source.name}: to hold the weights of the net")
         with uninitialised():
             net = load_source(module)
         # Without a file every tensor is a constant of the plan.

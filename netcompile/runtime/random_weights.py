@@ -54,7 +54,7 @@ def ready(
 def with_blobs(module: EmittedModule, blob: Callable[[Take], Array]) -> nn.Module:
     """The module with its tensors computed from blobs. Raises NetError where these take too much memory."""
     size = 4 * sum(prod(spec.shape) for layer in module.blobs for spec in layer.specs)
-    require_memory(2 * size, f"{module.class_name}: the weights of the net")
+    require_memory(2 * size, f"{module.class_name}: to hold the weights of the net")
     net = load_source(module)
     state = net.state_dict()
     for weight in module.weights:
