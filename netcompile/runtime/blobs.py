@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from netcompile.analyser import Analysed
+from netcompile.analysis.footprint import require_room
 from netcompile.array import Array
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import refuse
@@ -67,6 +68,7 @@ def blobs_of_net(
 ) -> Activations:  # fmt: skip
     """Run a net and keep every value that it computes; `noticed` as in `ready`. Raises NetError."""
     graph = analysed.require().graph
+    require_room(analysed.source.name, graph, analysed.shapes, weights=2, blobs=2)  # another level's are compared
     keys = keys_of(graph)
     whole = replace(analysed, graph=graph.replace(blobs=keys))
     module = compile_net(whole, level, list(keys))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import file_digest, sha256
 from typing import Any
 
-import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -20,6 +19,8 @@ from netcompile.compiler import compile_net
 from netcompile.data.preprocessing import Preprocessing, from_json
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.files.named import below
+from netcompile.files.npz import read_npy
+from netcompile.files.reading import read_json
 from netcompile.files.whole import recover
 from netcompile.ir.graph import Graph
 from netcompile.runtime.emitted import by_name, instance
@@ -61,8 +62,7 @@ def load_build(folder: str) -> Loaded:
     """
     recover(folder)
     try:
-        with open(os.path.join(folder, MANIFEST), encoding="utf-8") as file:
-            manifest = json.load(file)
+        manifest = read_json(os.path.join(folder, MANIFEST))
         inputs = tuple((str(i["name"]), tuple(int(n) for n in i["shape"])) for i in manifest["inputs"])
         names = {key: str(manifest[key]) for key in ("net", "module", "class")}
         hashes = dict(manifest["sha256"])
@@ -81,7 +81,11 @@ def load_build(folder: str) -> Loaded:
     with open(path, encoding="utf-8") as file, uninitialised():
         net = instance(file.read(), names["class"], path)
     if weights:
-        net.load_state_dict(load_file(os.path.join(folder, weights)), assign=not ties(net))
+        try:
+            tensors = load_file(os.path.join(folder, weights))
+        except SafetensorError as error:  # its checksum may not be in the manifest
+            raise _broken(folder, f"'{weights}' is damaged: {error}") from None
+        net.load_state_dict(tensors, assign=not ties(net))
     elif any(True for _ in net.parameters()):
         raise _broken(folder, "it was built without weights", "netcompile build … --weights F.caffemodel")
     identity = " ".join(str(hashes.get(name)) for name in needed)
@@ -97,7 +101,7 @@ def _prepared(folder: str, fields: Any, hashes: Mapping[str, Any]) -> Preprocess
         return from_json(fields, None)
     name = str(fields["mean_image"])
     _check_file(folder, name, hashes)
-    return from_json(fields, np.load(os.path.join(folder, name), allow_pickle=False))
+    return from_json(fields, read_npy(os.path.join(folder, name)))
 
 
 def _check_file(folder: str, name: str, hashes: Mapping[str, Any]) -> None:
