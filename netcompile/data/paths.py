@@ -24,7 +24,7 @@ def plain(path: str) -> str:
     kind = special(path)
     if kind:
         why = "a list or a net names it; a pipe may wait for ever, a device never end"
-        refuse("path-special", f"{path} is {kind}, not a file", why=why, remedy="copy the data into a file")
+        refuse("not-a-file", f"{path} is {kind}, not a file", why=why, remedy="copy the data into a file")
     return path
 
 

@@ -33,13 +33,6 @@ def special(path: str | os.PathLike[str]) -> str:
     return next((what for is_kind, what in _KINDS if is_kind(mode)), "")
 
 
-def require_plain(path: str | os.PathLike[str]) -> None:
-    """Raises ValueError for a path that leads to a device, a pipe or a socket."""
-    kind = special(path)
-    if kind:
-        raise ValueError(f"it is {kind}, not a file")
-
-
 def below(folder: str, name: str) -> str:
     """The path that `name` has in `folder`. Raises ValueError where links, "..", or a root lead out of it, or where no
     file can have that name; the error says why.

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.files.limits import require_memory
+from netcompile.files.named import special
 
 TEXT = 1 << 28  # bytes of the longest JSON text that is read
 LIST = 1 << 32  # bytes of the longest list
@@ -31,12 +32,14 @@ def open_descriptor(path: str | os.PathLike[str]) -> int:
     """The descriptor of a regular file, which the caller closes. Raises as `open_file` does."""
     name = os.fspath(path)
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    if kind := special(name):  # a socket cannot be opened at all
+        refuse("not-a-file", f"{name} is {kind}, not a file")
     descriptor = os.open(name, flags)
     try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
-            kind = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-            refuse("not-a-file", f"{name} is {kind.get(stat.S_IFMT(mode), 'a device')}, not a file")
+            kind = "a folder" if stat.S_ISDIR(mode) else special(name)
+            refuse("not-a-file", f"{name} is {kind}, not a file")
     except BaseException:
         os.close(descriptor)
         raise

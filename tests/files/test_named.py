@@ -117,7 +117,7 @@ def test_no_device_and_no_pipe_is_read(odd: dict[str, str]) -> None:
     for what, path in odd.items():
         assert special(path) == what
         for read in (read_image, read_depth, read_labels, lambda path: read_mat(path, "x")):
-            with pytest.raises(ValueError, match=f"it is {what}, not a file"):
+            with pytest.raises(NetError, match=f"is {what}, not a file"):
                 read(path)  # type: ignore[operator]
         with pytest.raises(NetError, match=f"is {what}, not a file"):
             first_there(["/nowhere", path])
