@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from netcompile.files.whole import whole_file
+from netcompile.files.whole import whole_folder
 from netcompile.runtime.processes import leave
 from netcompile.train.loop import Training
 from netcompile.train.snapshot import caffe_blobs, json_bytes, write_tensors
@@ -30,9 +30,9 @@ def train(prepare: Callable[[], Training], out: str, resume: str | None = None) 
             if stopped() and training.iteration < training.solver.max_iter:
                 return False
         if training.group.leads:
-            write_tensors(os.path.join(out, "final.safetensors"), caffe_blobs(training.layers, training.blobs))
-            with whole_file(os.path.join(out, "log.json")) as file:
-                file.write(json_bytes({"loss": training.losses}))
+            with whole_folder(out, "-final") as staged:
+                write_tensors(staged.add("final.safetensors"), caffe_blobs(training.layers, training.blobs))
+                staged.write("log.json", json_bytes({"loss": training.losses}))
         return True
     finally:
         leave()

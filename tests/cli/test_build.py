@@ -148,11 +148,14 @@ def test_a_build_that_was_killed_half_way_is_finished_when_read(netcompile, demo
 
     folder = tmp_path / "out"
     assert netcompile("build", *DEMO, "-O", "0", "-o", folder).code == 0
-    ready = folder / ".netcompile-partial" / "ready"
-    ready.mkdir(parents=True)
+    partial = folder / ".netcompile-partial"
+    (partial / "before").mkdir(parents=True)
+    (partial / "ready").mkdir()
+    ready = (partial / "ready").rename(partial / f"ready-{(partial / 'ready').stat().st_ino}")
     new = contents(demo)
     for name in ("manifest.json", "shapes_fcn8s.py"):  # the others were moved already
         (ready / name).write_bytes(new.pop(name))
+        (folder / name).rename(partial / "before" / name)
     for name, data in new.items():
         (folder / name).write_bytes(data)
     assert is_build(str(folder))
