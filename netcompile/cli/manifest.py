@@ -15,6 +15,7 @@ from netcompile.cli.netinput import analyse_net, read_source
 from netcompile.cli.output import write_text
 from netcompile.cli.weights import convert_one, target_name
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.files.look import is_file, is_there
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Listed:
 
 def read_manifest(path: str) -> tuple[Listed, ...]:
     """The entries of a manifest. Raises NetError with everything that is wrong with it, OSError."""
-    if not os.path.lexists(path):
+    if not is_there(path):
         refuse("no-such-file", f"there is no file '{path}'", remedy="--manifest weights/manifest.toml")
     with open(path, "rb") as file:
         try:
@@ -60,7 +61,7 @@ def convert_manifest(arguments: argparse.Namespace) -> int:
     absent, present, code = [], 0, DONE
     for row in read_manifest(arguments.manifest):
         path = os.path.join(folder, row.file)
-        if not os.path.exists(path):
+        if not is_file(path):
             absent.append((row, path))
             continue
         present += 1

@@ -19,6 +19,7 @@ from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.emit.module import EmittedModule
 from netcompile.emit.weights import weight_plan
+from netcompile.files.look import is_folder
 from netcompile.layers.registry import layer_class
 from netcompile.report.formatting import bytes_text
 
@@ -63,7 +64,7 @@ def convert_one(arguments: argparse.Namespace, path: str, target: str, net: Anal
 
 def _convert_mean(path: str, target: str) -> None:
     blob = read_mean(path)
-    if os.path.isdir(target):
+    if is_folder(target):
         refuse("output-path", f"{target}: the output is a folder")
     write(target, [Entry("mean", blob.dtype, blob.shape, lambda: blob.chunks(CHUNK))], {"format": "pt"})
 

@@ -41,7 +41,8 @@ def locked(partial: str, folder: str, patience: float = 0.5) -> Iterator[bool]:
     """The folder `partial` of `folder`, made if need be, for this run alone; says whether that is certain.
 
     It is not where there are no locks. Another run is waited for up to `patience` seconds: it may only have looked
-    whether this one is dead. Raises NetError where it is still at work, OSError where `partial` is no folder, or one that neither this user nor `folder`'s left.
+    whether this one is dead. Raises NetError where it is still at work, OSError where `partial` is no folder, or one
+    that neither this user nor the owner of `folder` made.
     """
     end = time.monotonic() + patience
     descriptor = -1
@@ -60,7 +61,8 @@ def locked(partial: str, folder: str, patience: float = 0.5) -> Iterator[bool]:
                 if got is not False and os.path.samestat(os.fstat(descriptor), os.lstat(partial)):
                     break  # else the one who had it took the folder away
                 if got is False and time.monotonic() >= end:
-                    refuse("output-busy", f"another run is writing to {folder}", remedy="wait for it, or give another -o")
+                    what = f"another run is writing to {folder}"
+                    refuse("output-busy", what, remedy="wait for it, or give another -o")
                 if got is False:
                     time.sleep(0.01)
             if descriptor >= 0:

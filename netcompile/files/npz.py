@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from zlib import error as ZlibError
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.files.look import is_there
 
 if TYPE_CHECKING:
     from netcompile.array import Array
@@ -49,7 +49,7 @@ def read_npz(
     """
     import numpy as np
 
-    if not os.path.lexists(path):
+    if not is_there(path):
         refuse("no-such-file", f"there is no file '{path}'", remedy="--inputs takes an .npz file")
     kind = np.float64 if dtype == "float64" else np.float32
     arrays, problems = {}, {}

@@ -232,8 +232,9 @@ def _ready(partial: str) -> str | None:
             return None
         for name in os.listdir(partial):
             path = os.path.join(partial, name)
-            if name.startswith(_READY) and stat.S_ISDIR((found := os.lstat(path)).st_mode):
-                if name == f"{_READY}{found.st_ino}":
+            if name.startswith(_READY):
+                found = os.lstat(path)
+                if stat.S_ISDIR(found.st_mode) and name == f"{_READY}{found.st_ino}":
                     return path
     except (FileNotFoundError, NotADirectoryError):
         pass

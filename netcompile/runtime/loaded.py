@@ -20,6 +20,7 @@ from netcompile.analysis.outputs import output_kinds
 from netcompile.compiler import compile_net
 from netcompile.data.preprocessing import Preprocessing, from_json
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.files.look import is_file
 from netcompile.files.whole import recover, settled
 from netcompile.ir.graph import Graph
 from netcompile.runtime.emitted import by_name, instance
@@ -50,9 +51,9 @@ class Loaded:
 def is_build(path: str) -> bool:
     """Whether the path is the folder of a build; one that was interrupted while its files appeared is finished."""
     manifest = os.path.join(path, MANIFEST)
-    if not os.path.isfile(manifest):  # it may be under way
+    if not is_file(manifest):  # it may be under way
         recover(path)
-    return os.path.isfile(manifest)
+    return is_file(manifest)
 
 
 def load_build(folder: str) -> Loaded:
@@ -107,7 +108,7 @@ def _prepared(folder: str, fields: Any, hashes: Mapping[str, Any]) -> Preprocess
 def _built(folder: str, name: str, hashes: Mapping[str, Any]) -> Iterator[BinaryIO]:
     """A file of the build, open, its checksum compared with the manifest's. Raises NetError where it is another one."""
     path = os.path.join(folder, name)
-    if os.path.basename(name) != name or not os.path.isfile(path):
+    if os.path.basename(name) != name or not is_file(path):
         raise _broken(folder, f"'{name}' is not in it")
     with open(path, "rb") as file:
         if file_digest(file, "sha256").hexdigest() != hashes.get(name):

@@ -18,6 +18,7 @@ from netcompile.caffemodel.plan import LayerSpec
 from netcompile.caffemodel.recipe import Take
 from netcompile.caffemodel.tensorfile import Entry, write
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.files.look import is_file
 from netcompile.files.whole import settled, whole_folder
 
 FORMAT = 1
@@ -113,7 +114,7 @@ def _read(path: str) -> tuple[TrainingState, dict[str, Tensor], dict[str, Tensor
 def _part(path: str, name: str, sums: Mapping[str, Any]) -> dict[str, Tensor]:
     """One of the two files of tensors. `sums` are the checksums of those that were written with the .json."""
     part = os.path.join(os.path.dirname(path), name)
-    if not os.path.isfile(part):
+    if not is_file(part):
         raise _no(path, f"its file {name} is missing", "a snapshot is three files in one folder")
     with open(part, "rb") as file:
         other = name in sums and file_digest(file, "sha256").hexdigest() != sums[name]

@@ -7,6 +7,7 @@ manifest.json, all or nothing: where anything fails, the folder is as it was. Ot
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from typing import Any
 
@@ -21,6 +22,7 @@ from netcompile.cli.weights import converter
 from netcompile.compiler import compile_net, emit_net, optimise_net
 from netcompile.data.preprocessing import as_json, of_input
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.diagnostics.text import listed
 from netcompile.emit.module import EmittedModule
 from netcompile.emit.names import file_stem
 from netcompile.export.onnx_file import (
@@ -84,6 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         "report.html": html_report(analysed, report, module, found.skipped),
     }
     folder = arguments.out or stem
+    earlier = _earlier(folder)
     notes = list(analysed.notes)
     told: list[Diagnostic] = []
     with whole_folder(folder) as staged:
@@ -104,8 +107,28 @@ def run(arguments: argparse.Namespace) -> int:
         write_text("\n".join(["", "Not optimised:", *(f"  {site}" for site in found.skipped or ("nothing",))]) + "\n")
     show_notes(notes, SHOWN)
     show(told)
+    show(_left_over(folder, earlier - sizes.keys()))
     show(analysed.crops.findings())
     return DONE
+
+
+def _earlier(folder: str) -> set[str]:
+    """The files of the build that is in the folder now, as its manifest lists them; none without one."""
+    try:
+        with open(os.path.join(folder, "manifest.json"), encoding="utf-8") as file:
+            return {str(name) for name in json.load(file)["sha256"]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return set()
+
+
+def _left_over(folder: str, names: set[str]) -> list[Diagnostic]:
+    """A warning for files of an earlier build that this one does not replace."""
+    left = sorted(name for name in names if os.path.basename(name) == name and os.path.isfile(f"{folder}/{name}"))
+    if not left:
+        return []
+    what = f"{folder}: {listed([f"'{name}'" for name in left])} {'is' if len(left) == 1 else 'are'} of an earlier build"
+    remedy = "remove what you do not need: it does not belong to this module"
+    return [Diagnostic("build-folder", what, remedy=remedy, severity="warning")]
 
 
 def _classes(arguments: argparse.Namespace) -> tuple[str, ...]:
