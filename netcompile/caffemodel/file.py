@@ -7,6 +7,7 @@ import os
 import stat
 
 from netcompile.diagnostics.diagnostic import refuse
+from netcompile.files.look import about
 
 
 class DataFile:
@@ -30,7 +31,8 @@ class DataFile:
         self.size = status.st_size
         self.map: bytes | mmap.mmap = b""
         if self.size:
-            self.map = mmap.mmap(self.fd, self.size, access=mmap.ACCESS_READ)
+            with about(self.name):
+                self.map = mmap.mmap(self.fd, self.size, access=mmap.ACCESS_READ)
 
     def head(self, count: int) -> bytes:
         """The first ``count`` bytes, fewer if the file is shorter."""
@@ -40,7 +42,8 @@ class DataFile:
         """Fills ``buffer`` from ``offset`` without touching the mapping. OSError if the file has shrunk."""
         done = 0
         while done < len(buffer):
-            got = os.preadv(self.fd, [buffer[done:]], offset + done)
+            with about(self.name):
+                got = os.preadv(self.fd, [buffer[done:]], offset + done)
             if got == 0:
                 raise OSError(f"{self.name}: the file became shorter while it was read")
             done += got

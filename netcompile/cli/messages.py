@@ -23,8 +23,9 @@ def coloured() -> bool:
 def show(diagnostics: Iterable[Diagnostic]) -> None:
     """All of them, sorted by position, each with its excerpt, reason and remedy."""
     color = coloured()
-    for diagnostic in sorted_by_position(diagnostics):
-        print(diagnostic.format(color), file=sys.stderr)
+    with suppress(OSError, ValueError):  # who reads no messages still gets the exit code
+        for diagnostic in sorted_by_position(diagnostics):
+            print(diagnostic.format(color), file=sys.stderr, flush=True)
 
 
 def show_notes(notes: Sequence[Diagnostic], codes: frozenset[str]) -> None:

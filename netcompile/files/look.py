@@ -1,12 +1,14 @@
-"""Whether there is a file or a folder at a path that somebody gave, and the reason where that cannot be told.
+"""Whether there is a file or a folder at a path that somebody gave, and which file it is that an error is about.
 
-`os.path.exists` says no as well where a folder may not be entered or a disk is broken, and the message is then wrong.
+`os.path.exists` says no as well where a folder may not be entered or a disk is broken; a message would be wrong.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 
 
@@ -25,6 +27,17 @@ def is_folder(path: str | os.PathLike[str]) -> bool:
     """Whether there is a folder, or a link to one. Raises OSError."""
     found = _status(path)
     return found is not None and stat.S_ISDIR(found.st_mode)
+
+
+@contextmanager
+def about(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Errors of the system in this block that name no file are about `path`: writing and closing know none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = os.fspath(path)
+        raise
 
 
 def _status(path: str | os.PathLike[str], follow: bool = True) -> os.stat_result | None:

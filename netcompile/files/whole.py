@@ -20,6 +20,7 @@ from typing import BinaryIO, TypeVar
 
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.files.locks import PREFIX, TEMPORARY, locked, remove_dead, try_lock
+from netcompile.files.look import about
 
 PARTIAL = f"{PREFIX}partial"
 _STAGED, _READY, _BEFORE = "staged", "ready-", "before"  # folders in PARTIAL: before and after the decision, old files
@@ -39,7 +40,7 @@ def whole_file(path: str | os.PathLike[str], staging: str | None = None) -> Iter
         sweep(staging)
     temporary = os.path.join(staging, f"{PREFIX}{os.urandom(8).hex()}{TEMPORARY}")
     try:
-        with _unnamed(staging) or open(temporary, "xb") as file:
+        with about(path), _unnamed(staging) or open(temporary, "xb") as file:
             try_lock(file.fileno())  # what has a name and no lock is dead
             yield file
             file.flush()
@@ -108,7 +109,8 @@ class Staged:
 
     def write(self, name: str, data: bytes) -> None:
         """Add a file with this content. Raises OSError."""
-        with open(self.add(name), "xb") as file:
+        path = self.add(name)
+        with about(path), open(path, "xb") as file:
             file.write(data)
 
     def sizes(self) -> dict[str, int]:

@@ -126,7 +126,8 @@ def _left_over(folder: str, names: set[str]) -> list[Diagnostic]:
     left = sorted(name for name in names if os.path.basename(name) == name and os.path.isfile(f"{folder}/{name}"))
     if not left:
         return []
-    what = f"{folder}: {listed([f"'{name}'" for name in left])} {'is' if len(left) == 1 else 'are'} of an earlier build"
+    names_of = listed([f"'{name}'" for name in left])
+    what = f"{folder}: {names_of} {'is' if len(left) == 1 else 'are'} of an earlier build"
     remedy = "remove what you do not need: it does not belong to this module"
     return [Diagnostic("build-folder", what, remedy=remedy, severity="warning")]
 
