@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+from contextlib import suppress
 
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.files.look import about
@@ -56,7 +57,8 @@ class DataFile:
     def close(self) -> None:
         """Closes the descriptor. Arrays over the mapping stay valid."""
         if self.fd >= 0:
-            os.close(self.fd)
+            with suppress(OSError):  # it was read, so nothing can be lost
+                os.close(self.fd)
             self.fd = -1
 
     def __del__(self) -> None:

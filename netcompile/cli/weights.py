@@ -28,8 +28,8 @@ MEAN, SUFFIX = ".binaryproto", ".safetensors"
 
 def converter(
     path: str, analysed: Analysed, module: EmittedModule, allow_missing: bool
-) -> Callable[[str], list[Diagnostic]]:
-    """A function that writes the weights to a path, and returns what is worth saying about them.
+) -> Callable[[str], ConversionReport]:
+    """A function that writes the weights to a path, and reports about them.
 
     The caffemodel is opened and checked here, before anything is written. Raises NetError, OSError.
     """
@@ -37,8 +37,8 @@ def converter(
     model = read_caffemodel(path)
     match(model, plan, allow_missing).require()
 
-    def write(out: str) -> list[Diagnostic]:
-        return remarks(convert(model, plan, out, allow_missing=allow_missing, roles=roles_of), path)
+    def write(out: str) -> ConversionReport:
+        return convert(model, plan, out, allow_missing=allow_missing, roles=roles_of)
 
     return write
 
@@ -48,25 +48,26 @@ def convert_one(arguments: argparse.Namespace, path: str, target: str, net: Anal
     if sys.stderr is not None and sys.stderr.isatty():
         print(f"converting {path} …", end="\r", file=sys.stderr, flush=True)
     if path.endswith(MEAN):
-        _convert_mean(path, target)
+        size = _convert_mean(path, target)
         found, what = [], "a mean"
     elif net is not None:
         module = compile_net(net, arguments.optimise, weights=path, comments=False)
-        found = converter(path, net, module, arguments.allow_missing)(target)
+        done = converter(path, net, module, arguments.allow_missing)(target)
+        found, size = remarks(done, path), done.bytes
         what = f"{len(module.weights)} tensors of {module.class_name}"
     else:
         model = read_caffemodel(path)
         done = convert(model, convert_plain(model), target, roles=roles_of)
-        found, what = [*done.notes, *done.suspicious], f"{done.tensors} blobs"
-    write_text(f"wrote {target} ({what}, {bytes_text(os.path.getsize(target))})\n")
+        found, what, size = [*done.notes, *done.suspicious], f"{done.tensors} blobs", done.bytes
+    write_text(f"wrote {target} ({what}, {bytes_text(size)})\n")
     show(found)
 
 
-def _convert_mean(path: str, target: str) -> None:
+def _convert_mean(path: str, target: str) -> int:
     blob = read_mean(path)
     if is_folder(target):
         refuse("output-path", f"{target}: the output is a folder")
-    write(target, [Entry("mean", blob.dtype, blob.shape, lambda: blob.chunks(CHUNK))], {"format": "pt"})
+    return write(target, [Entry("mean", blob.dtype, blob.shape, lambda: blob.chunks(CHUNK))], {"format": "pt"})
 
 
 def target_name(path: str) -> str:

@@ -18,7 +18,7 @@ from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inputs
 from netcompile.cli.options import add_optimise, add_weights, weights_of
 from netcompile.cli.output import json_text, write_text
-from netcompile.cli.weights import converter
+from netcompile.cli.weights import converter, remarks
 from netcompile.compiler import compile_net, emit_net, optimise_net
 from netcompile.data.preprocessing import as_json, of_input
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
         for name, text in texts.items():
             staged.write(name, text.encode("utf-8", "backslashreplace"))
         if convert is not None:
-            told += convert(staged.add(f"{stem}.safetensors"))
+            told += remarks(convert(staged.add(f"{stem}.safetensors")), weights or "")
         images, remarks = _images(arguments, analysed, staged, stem)
         notes += remarks
         if write_onnx is not None:
