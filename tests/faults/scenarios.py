@@ -140,16 +140,8 @@ def _train(index: int, *more: str) -> tuple[str, ...]:
 
 
 def _predict(index: int) -> tuple[str, ...]:
-    return (
-        "predict",
-        f"toy{index}.prototxt",
-        "--weights",
-        f"toy{index}.caffemodel",
-        "images",
-        "-o",
-        "out",
-        "--softmax",
-    )
+    net = (f"toy{index}.prototxt", "--weights", f"toy{index}.caffemodel")
+    return ("predict", *net, "images", "-o", "out", "--softmax")
 
 
 def _evaluate(index: int) -> tuple[str, ...]:
@@ -160,14 +152,16 @@ def _evaluate(index: int) -> tuple[str, ...]:
 SCENARIOS = (
     Scenario("build", _build(1), _build(0), BUILD),
     Scenario("build anew", _build(1), (), BUILD),
-    Scenario("convert", ("convert-weights", "toy1.caffemodel", "-o", "out/w.safetensors"), setup=_write("w.safetensors")),
+    Scenario("convert", ("convert-weights", "toy1.caffemodel", "-o", "out/w.st"), setup=_write("w.st")),
     Scenario(
         "convert for a net",
         ("convert-weights", "toy1.caffemodel", "--net", "toy1.prototxt", "-o", "out/w.safetensors"),
         ("convert-weights", "toy0.caffemodel", "--net", "toy0.prototxt", "-o", "out/w.safetensors"),
     ),
     Scenario("predict", _predict(1), _predict(0), pieces=True, codes=(1,)),
-    Scenario("predict a build", ("predict", "out/b", "images", "-o", "out/p"), _build(0, "out/b"), pieces=True, codes=(1,)),
+    Scenario(
+        "predict a build", ("predict", "out/b", "images", "-o", "out/p"), _build(0, "out/b"), pieces=True, codes=(1,)
+    ),
     Scenario("evaluate", _evaluate(1), _evaluate(0), ("scores.json", "confusion.npz", "report.html"), codes=(1,)),
     Scenario(
         "run",

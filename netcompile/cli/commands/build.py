@@ -94,8 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
             staged.write(name, text.encode("utf-8", "backslashreplace"))
         if convert is not None:
             told += remarks(convert(staged.add(f"{stem}.safetensors")), weights or "")
-        images, remarks = _images(arguments, analysed, staged, stem)
-        notes += remarks
+        images, said = _images(arguments, analysed, staged, stem)
+        notes += said
         if write_onnx is not None:
             notes += write_onnx(staged.add(f"{stem}.onnx"), images)
         manifest = _manifest(arguments, analysed, module, stem, images, classes, staged.hashes())
