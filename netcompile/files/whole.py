@@ -20,7 +20,7 @@ from typing import BinaryIO, TypeVar
 
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.files.locks import PREFIX, TEMPORARY, locked, remove_dead, try_lock
-from netcompile.files.look import about
+from netcompile.files.look import about, is_folder, is_there
 
 PARTIAL = f"{PREFIX}partial"
 _STAGED, _READY, _BEFORE = "staged", "ready-", "before"  # folders in PARTIAL: before and after the decision, old files
@@ -44,7 +44,7 @@ def whole_file(path: str | os.PathLike[str], staging: str | None = None) -> Iter
             try_lock(file.fileno())  # what has a name and no lock is dead
             yield file
             file.flush()
-            if not os.path.lexists(temporary):
+            if not is_there(temporary):
                 _give_name(file, temporary)
         os.replace(temporary, target)
     except BaseException:
@@ -207,7 +207,7 @@ def _make(folder: str) -> list[str]:
     """Create a folder and its parents; says which ones were not there."""
     missing = []
     path = os.path.abspath(folder)
-    while not os.path.lexists(path):
+    while not is_there(path):
         missing.append(path)
         path = os.path.dirname(path)
     missing.reverse()
@@ -219,7 +219,7 @@ def _make(folder: str) -> list[str]:
                 with suppress(OSError):
                     os.rmdir(earlier)
             raise
-    if not os.path.isdir(folder):
+    if not is_folder(folder):
         raise NotADirectoryError(20, "this is a file, not a folder", folder)
     return missing
 
@@ -260,7 +260,7 @@ def _appear(staged: Staged, partial: str, folder: str) -> None:
 
 def _no_folders(names: Iterable[str], folder: str) -> None:
     for name in names:
-        if os.path.isdir(target := os.path.join(folder, name)):
+        if is_folder(target := os.path.join(folder, name)):
             raise IsADirectoryError(21, "there is a folder of that name", target)
 
 
@@ -272,11 +272,11 @@ def _move(names: Iterable[str], ready: str, before: str, folder: str) -> None:
     """
     for name in names:
         target = os.path.join(folder, name)
-        if os.path.lexists(target):
+        if is_there(target):
             os.replace(target, os.path.join(before, name))
     for name in names:
         new, old = os.path.join(ready, name), os.path.join(before, name)
-        if os.path.lexists(old):
+        if is_there(old):
             least = (os.lstat(old).st_mtime_ns // 10**9 + 1) * 10**9
             if os.stat(new).st_mtime_ns < least:
                 os.utime(new, ns=(least, least))
@@ -285,15 +285,15 @@ def _move(names: Iterable[str], ready: str, before: str, folder: str) -> None:
 
 def _undo(staged: Staged, ready: str, before: str, folder: str) -> None:
     """The reverse of `_move`, in its order reversed as well; nothing if it had not begun or was complete."""
-    if not os.path.isdir(ready):
+    if not is_folder(ready):
         return
     for name in staged.names:
         new, target = os.path.join(ready, name), os.path.join(folder, name)
-        if not os.path.lexists(new) and os.path.lexists(target):
+        if not is_there(new) and is_there(target):
             os.replace(target, new)
     for name in staged.names:
         old = os.path.join(before, name)
-        if os.path.lexists(old):
+        if is_there(old):
             os.replace(old, os.path.join(folder, name))
     os.rename(ready, staged.folder)
 

@@ -111,7 +111,7 @@ def inputs(folder: Path) -> None:
     (folder / "learns.prototxt").write_text(TRAINED)
     labels = random.randint(0, 3, (4, 2, 1, 4, 4)).astype(np.float32)
     np.savez(folder / "batches.npz", data=random.standard_normal((4, 2, 2, 4, 4)).astype(np.float32), label=labels)
-    (folder / "cropped.prototxt").write_text(CROPPED.format(pad=3, offset=1))
+    (folder / "cropped.prototxt").write_text(CROPPED.format(pad=3, offset=3))
     (folder / "classifier.prototxt").write_text(CLASSIFIER)
     (folder / "v1.prototxt").write_text(OLD_FORMAT)
     (folder / "script.py").write_text(SCRIPT)
@@ -191,6 +191,6 @@ SCENARIOS = (
         ("verify", "out/b", "--reference", "out/b", "--inputs", "in1.npz", "--html", "out/page.html"),
         _build(0, "out/b"), setup=_write("page.html"),
     ),
-    Scenario("offsets", ("offsets", "cropped.prototxt", "--crop-offsets", "inferred")),
+    Scenario("offsets", ("offsets", "cropped.prototxt")),
     Scenario("inspect", ("inspect", "toy1.prototxt")),
 )  # fmt: skip

@@ -147,7 +147,7 @@ class Bench:
             return "" if found == self.new else f"it says that all went well: {self.differs(found, self.new)}"
         if done.code != 3 and done.code not in self.scenario.codes:
             return f"code {done.code}: {done.err[-500:]}"
-        if not any(reason in done.err for reason in reasons):
+        if not any(reason in done.err for reason in (*reasons, "not found in search path")):  # of our own templates
             return f"no reason ({reasons}): {done.err[-500:]}"
         if done.code == 3 and len(lines) != 1:
             return f"not one line: {done.err[-500:]}"
@@ -199,6 +199,8 @@ class Bench:
 
     def again(self) -> str:
         """Why the next run does not go well, or leaves anything of the one before; "" if it does."""
+        if not remains(self.folder) and tree(self.folder) == self.old:
+            return ""  # as if nothing had been
         done = self.run(lambda: None)
         found = tree(self.folder)
         if done.code != self.scenario.code:
