@@ -67,11 +67,12 @@ def locked(partial: str, folder: str, patience: float = 0.5) -> Iterator[bool]:
                     time.sleep(0.01)
             if descriptor >= 0:
                 os.close(descriptor)
-                descriptor = -1
+            descriptor = -1
         yield got is True
     finally:
         if descriptor >= 0:
-            os.close(descriptor)
+            with suppress(OSError):  # nothing was written to it
+                os.close(descriptor)
 
 
 def _own(status: os.stat_result, folder: str, partial: str) -> None:

@@ -29,6 +29,15 @@ def is_folder(path: str | os.PathLike[str]) -> bool:
     return found is not None and stat.S_ISDIR(found.st_mode)
 
 
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Create a folder with its parents, unless it is there. Raises OSError."""
+    try:
+        os.makedirs(path)
+    except FileExistsError:
+        if not is_folder(path):
+            raise
+
+
 @contextmanager
 def about(path: str | os.PathLike[str]) -> Iterator[None]:
     """Errors of the system in this block that name no file are about `path`: writing and closing know none."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from errno import EINVAL
 from typing import TYPE_CHECKING, Any, BinaryIO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from zlib import error as ZlibError
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
-from netcompile.files.look import is_there
+from netcompile.files.look import about, is_there
 
 if TYPE_CHECKING:
     from netcompile.array import Array
@@ -56,7 +57,7 @@ def read_npz(
     what = f"{path} is no .npz file of arrays"
     try:
         # A file of our own: NumPy does not close one that turns out to be no archive.
-        with open(path, "rb") as file:
+        with about(path), open(path, "rb") as file:
             archive = np.load(file, allow_pickle=False)
             if isinstance(archive, np.ndarray):
                 why = "it holds one array without a name (.npy)"
@@ -77,6 +78,9 @@ def read_npz(
                     with np.errstate(over="ignore"):
                         arrays[name] = np.array(array, dtype=kind, order="C")
     except (ValueError, EOFError, BadZipFile, ZlibError, NotImplementedError) as error:
+        if isinstance(error.__context__, OSError) and error.__context__.errno not in (None, EINVAL):
+            with about(path):  # zipfile makes damage of it
+                raise error.__context__ from None
         refuse(code, what, why=str(error).split("\n")[0], remedy="write it with numpy.savez")
     if problems:
         raise NetError(

@@ -20,7 +20,7 @@ from typing import BinaryIO, TypeVar
 
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.files.locks import PREFIX, TEMPORARY, locked, remove_dead, try_lock
-from netcompile.files.look import about, is_folder, is_there
+from netcompile.files.look import about, is_folder, is_there, make_folder
 
 PARTIAL = f"{PREFIX}partial"
 _STAGED, _READY, _BEFORE = "staged", "ready-", "before"  # folders in PARTIAL: before and after the decision, old files
@@ -331,7 +331,7 @@ def claimed(folder: str, leads: bool, wait: Callable[[], None]) -> Iterator[None
         yield
         wait()
         return
-    os.makedirs(folder, exist_ok=True)
+    make_folder(folder)
     sweep(folder, PARTIAL)
     with locked(partial, folder):
         _finish(partial, folder)

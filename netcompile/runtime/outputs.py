@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from netcompile.files.look import make_folder
 from netcompile.files.npz import made_by_npz
 from netcompile.files.whole import PARTIAL, whole_file
 
@@ -27,7 +28,7 @@ class Outputs:
 
     def write(self, path: str, content: Callable[[BinaryIO], None]) -> None:
         """Let `content` write the file; it takes its place under its name when it is complete. Raises OSError."""
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        make_folder(os.path.dirname(path))
         with whole_file(path, self._partial) as file:
             content(file)
 

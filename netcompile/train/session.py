@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from netcompile.files.look import make_folder
 from netcompile.files.whole import whole_folder
 from netcompile.runtime.processes import leave
 from netcompile.train.loop import Training
@@ -24,7 +24,7 @@ def train(prepare: Callable[[], Training], out: str, resume: str | None = None) 
         if resume is not None:
             training.resume(resume)
         if training.group.leads:
-            os.makedirs(out, exist_ok=True)
+            make_folder(out)
         with interruptible() as stopped:
             training.run(stopped)
             if stopped() and training.iteration < training.solver.max_iter:

@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -33,7 +34,9 @@ def forked(work: Callable[[], int], folder: Path, until: float | None = None) ->
     with tempfile.TemporaryFile() as err:
         sys.stdout.flush()
         sys.stderr.flush()
-        child = os.fork()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which the child does not use
+            child = os.fork()
         if child == 0:
             code = 99
             try:

@@ -18,7 +18,7 @@ from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_wei
 from netcompile.cli.options import add_optimise
 from netcompile.cli.weights import convert_one, target_name
 from netcompile.diagnostics.diagnostic import NetError, refuse
-from netcompile.files.look import is_folder
+from netcompile.files.look import is_folder, make_folder
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +61,7 @@ def targets_for(paths: list[str], out: str | None) -> list[str]:
     elif len(paths) == 1 and not is_folder(out) and not out.endswith(os.sep):
         targets = [out]
     else:
-        os.makedirs(out, exist_ok=True)
+        make_folder(out)
         targets = [os.path.join(out, target_name(path)) for path in paths]
     seen: dict[str, str] = {}
     for path, target in zip(paths, targets, strict=True):
