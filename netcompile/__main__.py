@@ -3,6 +3,9 @@
 if __name__ == "__main__":
     import sys
 
-    from netcompile.cli.main import entry
-
-    sys.exit(entry())
+    try:
+        from netcompile.cli.program import run
+    except KeyboardInterrupt:
+        sys.stderr.write("netcompile: interrupted\n")
+        sys.exit(130)
+    sys.exit(run())

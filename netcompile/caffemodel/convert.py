@@ -16,6 +16,7 @@ from netcompile.caffemodel.recipe import Take, evaluate
 from netcompile.caffemodel.suspicious import Roles, findings, no_roles
 from netcompile.caffemodel.tensorfile import TYPES, Entry, write
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.files.look import is_file, is_there
 
 if TYPE_CHECKING:
     import numpy as np
@@ -168,11 +169,11 @@ def _prepare(
 
 
 def _check_output(model: CaffeModel, path: str) -> None:
-    if not os.path.exists(path):
+    if not is_there(os.path.realpath(path)):
         return
-    if os.path.exists(model.path) and os.path.samefile(model.path, path):
+    if is_there(model.path) and os.path.samefile(model.path, path):
         refuse("output-path", f"{path}: the output is the caffemodel itself", remedy="write to another path")
-    if not os.path.isfile(path):
+    if not is_file(path):
         what, remedy = f"{path}: the output is a folder or a device", "give the path of a .safetensors file"
         refuse("output-path", what, remedy=remedy)
 

@@ -7,9 +7,11 @@ nothing that can be measured: the numbers were always copied by reads, and the w
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from errno import ENOENT
 from typing import overload
 
+from netcompile.files.look import about
 from netcompile.files.reading import open_descriptor
 
 _WINDOW = 1 << 14  # bytes read at a time for the walk over tags
@@ -65,7 +67,8 @@ class DataFile:
         """Fills ``buffer`` from ``offset``. OSError if the file has shrunk."""
         done = 0
         while done < len(buffer):
-            got = os.preadv(self.fd, [buffer[done:]], offset + done)
+            with about(self.name):
+                got = os.preadv(self.fd, [buffer[done:]], offset + done)
             if got == 0:
                 raise OSError(f"{self.name}: the file became shorter while it was read")
             done += got
@@ -73,7 +76,8 @@ class DataFile:
     def close(self) -> None:
         """Closes the descriptor: nothing more can be read."""
         if self.fd >= 0:
-            os.close(self.fd)
+            with suppress(OSError):  # it was read, so nothing can be lost
+                os.close(self.fd)
             self.fd = -1
 
     def __del__(self) -> None:

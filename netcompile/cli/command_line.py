@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import os
+import sys
 from importlib import import_module
 from types import ModuleType
 from typing import Any, NoReturn
@@ -26,6 +27,10 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(allow_abbrev=False, **options)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As argparse's, but a full disk is told."""
+        (file or sys.stderr).write(message or "")
 
     def error(self, message: str) -> NoReturn:
         say(f"error: {message}")

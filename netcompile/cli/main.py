@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from errno import EBADF, ENOENT
 
 from netcompile.cli.command_line import command_module, command_names, command_parser, list_of_commands
 from netcompile.cli.exit_codes import BUG, DONE, INTERRUPTED, IO_FAILED, USAGE
 from netcompile.cli.messages import say, show
+from netcompile.cli.program import received, run
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.nearest import did_you_mean, nearest
 from netcompile.files.limits import max_memory
@@ -19,30 +20,31 @@ from netcompile.terminal import guarded, write_error
 
 # What torch says in a RuntimeError where memory lacks.
 NO_MEMORY = "out of memory", "can't allocate memory", "Storage size calculation overflowed"
+NAMELESS = {EBADF: "standard input or output is closed", ENOENT: "the current folder"}  # who else has no file name
 
 
 def entry(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code and never raises, whatever the user or the disk does."""
+    """Run one command; returns the exit code and never raises, whatever the user or the disk does.
+
+    Without arguments those of the process are meant, and it is prepared for signals and closed streams.
+    """
+    if arguments is None:
+        return run()
     with guarded():
         return _run(arguments)
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _run(arguments: Sequence[str]) -> int:
     tolerate_any_text()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged images: what matters is told as a finding
-    if arguments is None:
-        gc.set_threshold(100_000, 50, 50)  # a short command makes no garbage worth a search: a tenth of its time
     try:
-        code = main(sys.argv[1:] if arguments is None else arguments)
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()  # here, where a full disk can still be reported
-        if arguments is None:
-            gc.freeze()  # nor is the end of the process the time to look for it
+        code = main(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where a full disk can still be reported
+        silence()
         return code
     except KeyboardInterrupt:
-        say("interrupted")
-        return INTERRUPTED
+        return interrupted()
     except BrokenPipeError:  # the reader, `head` say, has what it wanted
         silence()
         return DONE
@@ -53,11 +55,29 @@ def _run(arguments: Sequence[str] | None) -> int:
     except MemoryError:
         say("error: not enough memory")
         return IO_FAILED
+    except RecursionError:
+        say("error: this is nested too deeply for Python's stack")
+        return IO_FAILED
+    except ImportError as error:  # a package that is missing, or a library that the system's limits do not let in
+        say(f"error: a part that this needs cannot be loaded: {error}")
+        return interrupted() if received else IO_FAILED
+    except UnicodeEncodeError as error:
+        what = ascii(error.object[error.start : error.end])
+        say(f"error: {what} cannot stand in the name of a file here, where names are {error.encoding}")
+        return IO_FAILED
     except Exception as error:
+        if received:  # a library made something else of it
+            return interrupted()
         if isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY):
             say("error: not enough memory")
             return IO_FAILED
         return bug(error)
+
+
+def interrupted() -> int:
+    """What an interrupt leaves to say."""
+    say("interrupted")
+    return INTERRUPTED
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -95,6 +115,8 @@ def top_level(arguments: Sequence[str]) -> int:
 def reason(error: OSError) -> str:
     """An operating system's refusal in one line: what, and about which file."""
     what = error.strerror or str(error) or type(error).__name__
+    if error.filename is None and error.errno in NAMELESS:
+        return f"{NAMELESS[error.errno]}: {what}"
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
     return f"{' and '.join(names)}: {what}" if names else what
 

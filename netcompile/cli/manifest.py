@@ -14,6 +14,7 @@ from netcompile.cli.netinput import analyse_net, read_source
 from netcompile.cli.output import write_lines
 from netcompile.cli.weights import convert_one, target_name
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.files.look import is_file, is_there
 from netcompile.files.named import special
 from netcompile.files.reading import read_bytes
 
@@ -32,7 +33,7 @@ class Listed:
 
 def read_manifest(path: str) -> tuple[Listed, ...]:
     """The entries of a manifest. Raises NetError with everything that is wrong with it, OSError."""
-    if not os.path.lexists(path):
+    if not is_there(path):
         refuse("no-such-file", f"there is no file '{path}'", remedy="--manifest weights/manifest.toml")
     try:
         table: dict[str, Any] = tomllib.loads(read_bytes(path, _MANIFEST).decode("utf-8"))
@@ -63,7 +64,7 @@ def convert_manifest(arguments: argparse.Namespace) -> int:
     absent, present, code = [], 0, DONE
     for row in read_manifest(arguments.manifest):
         path = os.path.join(folder, row.file)
-        if not os.path.exists(path) or not row.file:
+        if not is_file(path):
             absent.append((row, path))
             continue
         present += 1

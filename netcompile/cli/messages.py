@@ -6,6 +6,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from netcompile.diagnostics.diagnostic import Diagnostic, sorted_by_position
 from netcompile.diagnostics.visible import visible
@@ -24,8 +25,9 @@ def coloured() -> bool:
 def show(diagnostics: Iterable[Diagnostic]) -> None:
     """All of them, sorted by position, each with its excerpt, reason and remedy."""
     color = coloured()
-    for diagnostic in sorted_by_position(diagnostics):
-        write_styled(f"{diagnostic.format(color)}\n")
+    with suppress(OSError, ValueError):  # who reads no messages still gets the exit code
+        for diagnostic in sorted_by_position(diagnostics):
+            write_styled(f"{diagnostic.format(color)}\n")
 
 
 def show_notes(notes: Sequence[Diagnostic], codes: frozenset[str]) -> None:

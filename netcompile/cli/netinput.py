@@ -14,6 +14,7 @@ from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.nearest import did_you_mean
 from netcompile.diagnostics.source import Source
 from netcompile.diagnostics.text import listed
+from netcompile.files.look import is_folder, is_there
 from netcompile.ir import prune
 from netcompile.ir.build import Options
 from netcompile.ir.graph import Input
@@ -88,9 +89,9 @@ def read_source(name: str) -> Source:
     """The text of NET. Raises NetError where there is no such file, OSError where it cannot be read."""
     if name == "-":
         return decode_source(sys.stdin.buffer.read(), "<stdin>")
-    if os.path.isdir(name):
+    if is_folder(name):
         raise NetError(_folder(name))
-    if os.path.lexists(name):
+    if is_there(name):
         return open_source(name)
     bundled = find_definition(name)
     if bundled is None:
@@ -116,9 +117,9 @@ def _folder(name: str) -> Diagnostic:
 
 def read_weights_path(name: str) -> str:
     """The path of a caffemodel, a bundled one included. Raises NetError where there is none."""
-    if os.path.isdir(name):
+    if is_folder(name):
         refuse("no-such-file", f"'{name}' is a folder, not a caffemodel")
-    if os.path.lexists(name):
+    if is_there(name):
         return name
     path = find_weights(name) if name else None
     if path is None:

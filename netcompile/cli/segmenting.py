@@ -32,6 +32,7 @@ from netcompile.cli.weights import remarks as of_weights
 from netcompile.data.preprocessing import Preprocessing, of_input
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.emit.module import outputs_of
+from netcompile.files.look import is_folder
 from netcompile.ir.graph import Input
 from netcompile.tasks.segmentation.heads import inputs_behind, outputs_of_build, require_images, score_maps
 
@@ -167,6 +168,6 @@ def _also(text: str) -> tuple[str, str]:
     name, equals, folder = text.partition("=")
     if not equals or not name:
         refuse("usage", f"--also {text} is not of the form BLOB=DIR")
-    if not os.path.isdir(folder):
+    if not is_folder(folder):
         refuse("no-such-file", f"there is no folder '{folder}' for input '{name}'")
     return name, folder

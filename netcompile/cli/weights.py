@@ -19,6 +19,7 @@ from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.text import bytes_text
 from netcompile.emit.module import EmittedModule
 from netcompile.emit.weights import weight_plan
+from netcompile.files.look import is_folder
 from netcompile.layers.registry import layer_class
 from netcompile.progress import Progress
 
@@ -27,8 +28,8 @@ MEAN, SUFFIX = ".binaryproto", ".safetensors"
 
 def converter(
     path: str, analysed: Analysed, module: EmittedModule, allow_missing: bool
-) -> Callable[[str], list[Diagnostic]]:
-    """A function that writes the weights to a path, and returns what is worth saying about them.
+) -> Callable[[str], ConversionReport]:
+    """A function that writes the weights to a path, and reports about them.
 
     The caffemodel is opened and checked here, before anything is written. Raises NetError, OSError.
     """
@@ -36,8 +37,8 @@ def converter(
     model = read_caffemodel(path)
     match(model, plan, allow_missing).require()
 
-    def write(out: str) -> list[Diagnostic]:
-        return remarks(convert(model, plan, out, allow_missing=allow_missing, roles=roles_of), path)
+    def write(out: str) -> ConversionReport:
+        return convert(model, plan, out, allow_missing=allow_missing, roles=roles_of)
 
     return write
 
@@ -50,32 +51,35 @@ def convert_one(
         why = "it is named after the input, and nothing is written through a link that was not asked for"
         refuse("path-outside", f"{target} is a link", why=why, remedy="-o FILE writes there; or remove the link")
     with Progress(1, f"files: converting {path}"):
-        found, what = _converted(arguments, path, target, net)
-    write_lines(f"wrote {target} ({what}, {bytes_text(os.path.getsize(target))})")
+        found, what, size = _converted(arguments, path, target, net)
+    write_lines(f"wrote {target} ({what}, {bytes_text(size)})")
     show(found)
 
 
 def _converted(
     arguments: argparse.Namespace, path: str, target: str, net: Analysed | None
-) -> tuple[list[Diagnostic], str]:
-    """What is worth saying, and what the file holds."""
+) -> tuple[list[Diagnostic], str, int]:
+    """What is worth saying, what the file holds, and its bytes."""
     if path.endswith(MEAN):
-        _convert_mean(path, target)
-        return [], "a mean"
-    if net is not None:
+        size = _convert_mean(path, target)
+        found, what = [], "a mean"
+    elif net is not None:
         module = compile_net(net, arguments.optimise, weights=path, comments=False)
-        found = converter(path, net, module, arguments.allow_missing)(target)
-        return found, f"{len(module.weights)} tensors of {module.class_name}"
-    model = read_caffemodel(path)
-    done = convert(model, convert_plain(model), target, roles=roles_of)
-    return [*done.notes, *done.suspicious], f"{done.tensors} blobs"
+        done = converter(path, net, module, arguments.allow_missing)(target)
+        found, size = remarks(done, path), done.bytes
+        what = f"{len(module.weights)} tensors of {module.class_name}"
+    else:
+        model = read_caffemodel(path)
+        done = convert(model, convert_plain(model), target, roles=roles_of)
+        found, what, size = [*done.notes, *done.suspicious], f"{done.tensors} blobs", done.bytes
+    return found, what, size
 
 
-def _convert_mean(path: str, target: str) -> None:
+def _convert_mean(path: str, target: str) -> int:
     blob = read_mean(path)
-    if os.path.isdir(target):
+    if is_folder(target):
         refuse("output-path", f"{target}: the output is a folder")
-    write(target, [Entry("mean", blob.dtype, blob.shape, lambda: blob.chunks(CHUNK))], {"format": "pt"})
+    return write(target, [Entry("mean", blob.dtype, blob.shape, lambda: blob.chunks(CHUNK))], {"format": "pt"})
 
 
 def target_name(path: str) -> str:

@@ -15,6 +15,7 @@ from netcompile.data.mat import read_mat
 from netcompile.data.paths import first_there, read_lines
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.diagnostics.text import shape_text
+from netcompile.files.look import is_file, is_folder
 
 _IMAGES = (".jpg", ".png", ".jpeg", ".JPG", ".JPEG", *sorted(EXTENSIONS))
 _SIFT = "spatial_envelope_256x256_static_8outdoorcategories"
@@ -53,19 +54,19 @@ def open_data(path: str, split: str | None = None, root: str | None = None) -> D
     `root`, else to the list's folder (a leading "/" counts as relative if there is no such file). `split` names a list
     of the data set, or is a file of image names. Raises NetError with what is missing.
     """
-    if os.path.isfile(path):
+    if is_file(path):
         return _of_list(path, root)
-    if not os.path.isdir(path):
+    if not is_folder(path):
         raise _wrong(f"there is no data set '{path}'", "give the folder of a data set, or a list file", "no-such-file")
-    if os.path.isdir(os.path.join(path, "JPEGImages")):
+    if is_folder(os.path.join(path, "JPEGImages")):
         return _voc(path, split)
-    if os.path.isdir(os.path.join(path, "SemanticLabels")):
+    if is_folder(os.path.join(path, "SemanticLabels")):
         return _sift_flow(path, split or "test")
-    if os.path.isdir(os.path.join(path, "segmentation")) and os.path.isdir(os.path.join(path, "data", "images")):
+    if is_folder(os.path.join(path, "segmentation")) and is_folder(os.path.join(path, "data", "images")):
         return _nyud(path, split or "test")
-    if os.path.isdir(os.path.join(path, "img")) and os.path.isdir(os.path.join(path, "cls")):
+    if is_folder(os.path.join(path, "img")) and is_folder(os.path.join(path, "cls")):
         return _sbd(path, split or "val")
-    inside = [name for name in sorted(os.listdir(path)) if os.path.isdir(os.path.join(path, name, "JPEGImages"))]
+    inside = [name for name in sorted(os.listdir(path)) if is_folder(os.path.join(path, name, "JPEGImages"))]
     raise _wrong(
         f"'{path}' is no data set in a layout known here",
         f"give {os.path.join(path, inside[0])}" if inside else "write a list file: IMAGE LABELS a line",
@@ -104,7 +105,7 @@ def _lines(path: str) -> list[str]:
 
 def _listed(split: str | None, candidates: Sequence[str], folder: str) -> tuple[str, list[str]]:
     """The list of a split, and the names in it: the split itself if it is a file, else the first candidate there is."""
-    found = split if split is not None and os.path.isfile(split) else first_there(candidates)
+    found = split if split is not None and is_file(split) else first_there(candidates)
     if found is not None:
         return found, [line.split()[0] for line in _lines(found)]
     known = _splits(folder)
@@ -115,7 +116,7 @@ def _listed(split: str | None, candidates: Sequence[str], folder: str) -> tuple[
 
 
 def _splits(folder: str) -> list[str]:
-    return sorted(n[:-4] for n in os.listdir(folder) if n.endswith(".txt")) if os.path.isdir(folder) else []
+    return sorted(n[:-4] for n in os.listdir(folder) if n.endswith(".txt")) if is_folder(folder) else []
 
 
 def _first(folder: str, name: str, extensions: Sequence[str] = _IMAGES) -> str:
@@ -163,7 +164,7 @@ def _nyud(root: str, split: str) -> DataSet:
         for name in names
     )
     places = {name: os.path.join(root, "data", name) for name in ("hha", "depth")}
-    folders = {name: path for name, path in places.items() if os.path.isdir(path)}
+    folders = {name: path for name, path in places.items() if is_folder(path)}
     return _checked(DataSet("nyud", samples, ("label",), ("nyud",), "nyud", folders=folders, listed=listed))
 
 
@@ -195,7 +196,7 @@ def _checked(data: DataSet) -> DataSet:
     """The data set, if it has samples and any of them is there."""
     if not data.samples:
         raise _wrong(f"{data.listed} lists no images", "give another split")
-    if not any(os.path.isfile(sample.image) for sample in data.samples):
+    if not any(is_file(sample.image) for sample in data.samples):
         what = f"none of the {len(data.samples)} images of {data.listed} is there"
         raise _wrong(what, "--root FOLDER", why=f"no {data.samples[0].image}")
     return data

@@ -10,6 +10,7 @@ import numpy as np
 from netcompile.array import Array
 from netcompile.data.image_file import open_image
 from netcompile.diagnostics.diagnostic import refuse
+from netcompile.files.look import is_file
 from netcompile.files.reading import open_file, parse_json, read_bytes
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "classes")
@@ -44,7 +45,7 @@ def palette(name: str) -> Array:
         return voc_palette()
     if name.lower() == "cityscapes":
         return cityscapes_palette()
-    if not os.path.isfile(name):
+    if not is_file(name):
         refuse("palette", f"there is no palette '{name}'", remedy="--palette voc, cityscapes, or a file")
     with open_file(name) as file:
         data = file.read(1 << 20)
@@ -112,7 +113,7 @@ def class_names(name: str) -> tuple[str, ...]:
     """
     if name in class_sets():
         return tuple(row[0] for row in _rows(name))
-    if not os.path.isfile(name):
+    if not is_file(name):
         refuse(
             "class-names",
             f"there is no list of classes '{name}'",

@@ -10,6 +10,7 @@ from glob import glob
 
 from netcompile.data.images import EXTENSIONS
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.files.look import is_folder, is_there
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,11 @@ def pictures(arguments: Sequence[str], beside: str = "") -> tuple[Picture, ...]:
 
 
 def _of_argument(argument: str, beside: str) -> Iterable[tuple[str, str]]:
-    pattern = not os.path.lexists(argument) and any(character in argument for character in "*?[")
+    pattern = not is_there(argument) and any(character in argument for character in "*?[")
     for path in sorted(glob(argument, recursive=True)) if pattern else [argument]:
-        if os.path.isdir(path):
+        if is_folder(path):
             yield from _of_folder(path, beside)
-        elif os.path.lexists(path):
+        elif is_there(path):
             yield path, os.path.basename(path)
 
 
@@ -83,7 +84,7 @@ def _named(files: Iterable[tuple[str, str]]) -> tuple[Picture, ...]:
 
 
 def _nothing(argument: str) -> Diagnostic:
-    if os.path.isdir(argument):
+    if is_folder(argument):
         return Diagnostic("no-images", f"the folder '{argument}' holds no images", why="none is known by its extension")
     if any(character in argument for character in "*?["):
         return Diagnostic("no-images", f"nothing matches '{argument}'")

@@ -1,29 +1,31 @@
 """Files that appear whole or not at all: one, several together, or a folder that a long run fills.
 
 A file is written without a name, or under another one in the same file system, and renamed at the end. Several files
-are staged in a hidden folder of their destination, `PARTIAL`, and moved from there one by one; once all of them are
-ready that folder says so, and where a process ends between two moves, the next run or reader makes the rest. All of it
-survives the end of a process, not a power cut: the disk is not waited for, as with ``cp``.
+are staged in a hidden folder of their destination, `PARTIAL`; once all of them are ready that folder says so, the files
+that they replace are moved into it, and then they are moved out. So whoever looks, whenever a process ends, sees files
+of one run only, and where it ended between two moves some of them are missing until the next run or `recover` makes the
+rest. All of it survives the end of a process, not a power cut: the disk is not waited for, as with ``cp``.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import file_digest
 from shutil import copyfileobj, rmtree
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
-from netcompile.diagnostics.diagnostic import refuse
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.files.locks import PREFIX, TEMPORARY, locked, remove_dead, try_lock
+from netcompile.files.look import about, is_folder, is_there, make_folder
 
-try:
-    import fcntl
-except ImportError:  # not a Unix
-    fcntl = None  # type: ignore[assignment]
-
-PARTIAL = ".netcompile-partial"
-_STAGED, _READY, _BEFORE = "staged", "ready", "before"  # folders in PARTIAL: before and after the decision, old files
+PARTIAL = f"{PREFIX}partial"
+_STAGED, _READY, _BEFORE = "staged", "ready-", "before"  # folders in PARTIAL: before and after the decision, old files
+T = TypeVar("T")
+PATIENCE = 10.0  # seconds in which another run has moved its files; they are renamed, so it is milliseconds
 
 
 @contextmanager
@@ -33,14 +35,16 @@ def whole_file(path: str | os.PathLike[str], staging: str | None = None) -> Iter
     `staging` is a folder of the same file system for what is not complete, by default the file's own. Raises OSError.
     """
     target = os.path.realpath(path) if staging is None else os.fspath(path)
-    folder, name = os.path.split(target)
-    staging = staging or folder
-    temporary = os.path.join(staging, f".{name[:100]}.{os.urandom(4).hex()}.tmp")
+    if staging is None:
+        staging = os.path.dirname(target)
+        sweep(staging)
+    temporary = os.path.join(staging, f"{PREFIX}{os.urandom(8).hex()}{TEMPORARY}")
     try:
-        with _unnamed(staging) or open(temporary, "xb") as file:
+        with about(path), _unnamed(staging) or open(temporary, "xb") as file:
+            try_lock(file.fileno())  # what has a name and no lock is dead
             yield file
             file.flush()
-            if not os.path.lexists(temporary):
+            if not is_there(temporary):
                 _give_name(file, temporary)
         os.replace(temporary, target)
     except BaseException:
@@ -62,15 +66,33 @@ def _unnamed(folder: str) -> BinaryIO | None:
 
 def _give_name(file: BinaryIO, path: str) -> None:
     """A name for a complete file without one."""
-    here = os.open(".", os.O_RDONLY)  # not used, but with it Python calls linkat(), which follows the link
+    here = os.open("/", os.O_RDONLY)  # not used, but with it Python calls linkat(), which follows the link
     try:
         os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=here, follow_symlinks=True)
     except OSError:
         file.seek(0)
         with open(path, "xb") as copy:
+            try_lock(copy.fileno())
             copyfileobj(file, copy)
     finally:
         os.close(here)
+
+
+def sweep(folder: str, but: str = "") -> None:
+    """Remove what runs that are dead left incomplete in `folder`, and finish what they had decided; `but` one name.
+
+    Dead is a run that has lost its lock; where there are no locks nothing is removed. Never raises OSError.
+    """
+    with suppress(OSError):
+        for name in os.listdir(folder or "."):
+            path = os.path.join(folder, name)
+            if name.startswith(PREFIX) and name.endswith(TEMPORARY):
+                remove_dead(path)
+            elif name.startswith(PARTIAL) and name != but:
+                with suppress(OSError, NetError), locked(path, folder, 0) as certain:
+                    if certain:
+                        _finish(path, folder)
+                        rmtree(path)
 
 
 class Staged:
@@ -87,7 +109,8 @@ class Staged:
 
     def write(self, name: str, data: bytes) -> None:
         """Add a file with this content. Raises OSError."""
-        with open(self.add(name), "xb") as file:
+        path = self.add(name)
+        with about(path), open(path, "xb") as file:
             file.write(data)
 
     def sizes(self) -> dict[str, int]:
@@ -115,7 +138,8 @@ def whole_folder(folder: str, group: str = "") -> Iterator[Staged]:
     made = _make(folder)
     partial = os.path.join(folder, PARTIAL + group)
     try:
-        with _locked(partial, folder):
+        sweep(folder, PARTIAL + group)
+        with locked(partial, folder):
             try:
                 _finish(partial, folder)
                 staged = Staged(os.path.join(partial, _STAGED))
@@ -123,8 +147,9 @@ def whole_folder(folder: str, group: str = "") -> Iterator[Staged]:
                 yield staged
                 _appear(staged, partial, folder)
             finally:
-                if not os.path.isdir(os.path.join(partial, _READY)):  # else neither finished nor undone: for `recover`
-                    rmtree(partial, ignore_errors=True)
+                with suppress(OSError):
+                    if _ready(partial) is None:  # else neither finished nor undone: for `recover`
+                        rmtree(partial, ignore_errors=True)
     except BaseException:
         for path in reversed(made):
             with suppress(OSError):
@@ -133,23 +158,56 @@ def whole_folder(folder: str, group: str = "") -> Iterator[Staged]:
 
 
 def recover(folder: str, group: str = "") -> None:
-    """Finish what a process that was ended left half moved, so that the folder's files are of one run.
+    """Finish what a process that was ended left half moved, so that the folder's files are all there.
 
-    Call it before reading files that `whole_folder` wrote. Raises NetError where another run is writing them now, and
-    OSError where the folder cannot be written to.
+    Call it before reading files that `whole_folder` wrote. Raises NetError where another run has been moving them for
+    longer than `PATIENCE`, and OSError where the folder cannot be written to.
     """
     partial = os.path.join(folder, PARTIAL + group)
-    if os.path.isdir(os.path.join(partial, _READY)) and not os.path.islink(partial):
-        with _locked(partial, folder):
-            _finish(partial, folder)
-            rmtree(partial, ignore_errors=True)
+    end = time.monotonic() + PATIENCE
+    while _ready(partial) is not None:
+        try:
+            with locked(partial, folder, 0):
+                _finish(partial, folder)
+                rmtree(partial, ignore_errors=True)
+        except NetError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+
+
+def settled(path: str, read: Callable[[], T], group: str = "") -> T:
+    """What `read` makes of files that `whole_folder` wrote, of which `path` is one.
+
+    It should raise NetError or OSError where they do not fit together. Then it is called again, if they were being
+    replaced meanwhile. Raises what `read` and `recover` raise.
+    """
+    folder = os.path.dirname(path)
+    for _ in range(100):
+        recover(folder, group)
+        before = _identity(path)
+        try:
+            return read()
+        except (NetError, OSError):
+            if _identity(path) == before and _ready(os.path.join(folder, PARTIAL + group)) is None:
+                raise
+    return read()
+
+
+def _identity(path: str) -> tuple[int, int, int] | None:
+    """Changes whenever another file takes the place of this one."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _make(folder: str) -> list[str]:
     """Create a folder and its parents; says which ones were not there."""
     missing = []
     path = os.path.abspath(folder)
-    while not os.path.lexists(path):
+    while not is_there(path):
         missing.append(path)
         path = os.path.dirname(path)
     missing.reverse()
@@ -161,52 +219,100 @@ def _make(folder: str) -> list[str]:
                 with suppress(OSError):
                     os.rmdir(earlier)
             raise
-    if not os.path.isdir(folder):
+    if not is_folder(folder):
         raise NotADirectoryError(20, "this is a file, not a folder", folder)
     return missing
 
 
-def _appear(staged: Staged, partial: str, folder: str) -> None:
-    """Move the files to their places. At every moment each is in `ready` or in its place, so that it can go on."""
-    ready, before = os.path.join(partial, _READY), os.path.join(partial, _BEFORE)
-    for name in staged.names:
-        if os.path.isdir(target := os.path.join(folder, name)):
-            raise IsADirectoryError(21, "there is a folder of that name", target)
-    os.mkdir(before)
-    os.rename(staged.folder, ready)
-    done: list[str] = []
+def _ready(partial: str) -> str | None:
+    """The folder of files that were all ready, if there is one.
+
+    Its name ends with its own number in the file system, so that none that came with an archive or a copy counts.
+    """
     try:
-        for name in staged.names:
-            target = os.path.join(folder, name)
-            if os.path.lexists(target):
-                try:
-                    os.link(target, os.path.join(before, name), follow_symlinks=False)
-                except OSError:  # a file system without hard links
-                    os.rename(target, os.path.join(before, name))
-            done.append(name)
-            os.replace(os.path.join(ready, name), target)
+        if not stat.S_ISDIR(os.lstat(partial).st_mode):
+            return None
+        for name in os.listdir(partial):
+            path = os.path.join(partial, name)
+            if name.startswith(_READY):
+                found = os.lstat(path)
+                if stat.S_ISDIR(found.st_mode) and name == f"{_READY}{found.st_ino}":
+                    return path
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    return None
+
+
+def _appear(staged: Staged, partial: str, folder: str) -> None:
+    """Move the files to their places."""
+    ready = os.path.join(partial, f"{_READY}{os.lstat(staged.folder).st_ino}")
+    before = os.path.join(partial, _BEFORE)
+    _no_folders(staged.names, folder)
+    os.mkdir(before)
+    try:
+        os.rename(staged.folder, ready)  # decided: from here on whoever comes next finishes it
+        _move(staged.names, ready, before, folder)
         os.rmdir(ready)
     except BaseException:
-        for name in reversed(done):
-            target, new, old = (os.path.join(place, name) for place in (folder, ready, before))
-            if not os.path.lexists(new):
-                os.rename(target, new)
-            if os.path.lexists(old):
-                os.replace(old, target)
-        os.rename(ready, staged.folder)
+        _undo(staged, ready, before, folder)
         raise
+
+
+def _no_folders(names: Iterable[str], folder: str) -> None:
+    for name in names:
+        if is_folder(target := os.path.join(folder, name)):
+            raise IsADirectoryError(21, "there is a folder of that name", target)
+
+
+def _move(names: Iterable[str], ready: str, before: str, folder: str) -> None:
+    """Take all old files away, and only then put the first new one in its place: old and new are never seen together.
+
+    A new file is later than the old one by a second at least: Python takes bytecode of the same second and size for
+    that of the new source.
+    """
+    for name in names:
+        target = os.path.join(folder, name)
+        if is_there(target):
+            os.replace(target, os.path.join(before, name))
+    for name in names:
+        new, old = os.path.join(ready, name), os.path.join(before, name)
+        if is_there(old):
+            least = (os.lstat(old).st_mtime_ns // 10**9 + 1) * 10**9
+            if os.stat(new).st_mtime_ns < least:
+                os.utime(new, ns=(least, least))
+        os.replace(new, os.path.join(folder, name))
+
+
+def _undo(staged: Staged, ready: str, before: str, folder: str) -> None:
+    """The reverse of `_move`, in its order reversed as well; nothing if it had not begun or was complete."""
+    if not is_folder(ready):
+        return
+    for name in staged.names:
+        new, target = os.path.join(ready, name), os.path.join(folder, name)
+        if not is_there(new) and is_there(target):
+            os.replace(target, new)
+    for name in staged.names:
+        old = os.path.join(before, name)
+        if is_there(old):
+            os.replace(old, os.path.join(folder, name))
+    os.rename(ready, staged.folder)
 
 
 def _finish(partial: str, folder: str) -> None:
     """What a process that was ended left: files that were all ready go to their places, others away."""
-    ready = os.path.join(partial, _READY)
-    if os.path.isdir(ready):
-        for name in sorted(os.listdir(ready)):
-            os.replace(os.path.join(ready, name), os.path.join(folder, name))
-        os.rmdir(ready)
+    ready = _ready(partial)
+    if ready is not None:
+        names = sorted(os.listdir(ready))
+        if all(stat.S_ISREG(os.lstat(os.path.join(ready, name)).st_mode) for name in names):
+            before = os.path.join(partial, _BEFORE)
+            if not stat.S_ISDIR(os.lstat(before).st_mode):
+                raise NotADirectoryError(20, "Not a directory", before)
+            _no_folders(names, folder)
+            _move(names, ready, before, folder)
+            os.rmdir(ready)
     for name in os.listdir(partial):
         path = os.path.join(partial, name)
-        if os.path.isdir(path):
+        if stat.S_ISDIR(os.lstat(path).st_mode):
             rmtree(path)
         else:
             os.unlink(path)
@@ -225,8 +331,9 @@ def claimed(folder: str, leads: bool, wait: Callable[[], None]) -> Iterator[None
         yield
         wait()
         return
-    os.makedirs(folder, exist_ok=True)
-    with _locked(partial, folder):
+    make_folder(folder)
+    sweep(folder, PARTIAL)
+    with locked(partial, folder):
         _finish(partial, folder)
         wait()
         try:
@@ -235,37 +342,3 @@ def claimed(folder: str, leads: bool, wait: Callable[[], None]) -> Iterator[None
         finally:
             with suppress(OSError):
                 os.rmdir(partial)
-
-
-@contextmanager
-def _locked(partial: str, folder: str) -> Iterator[None]:
-    """The folder `partial`, made if need be, with a lock that ends with the process, however it ends.
-
-    No lock where the system or the file system knows none. Raises NetError where another process has it.
-    """
-    descriptor = -1
-    try:
-        while True:
-            os.makedirs(partial, exist_ok=True)
-            if os.path.islink(partial):  # what lies behind it is somebody else's
-                why = "the folder for files that are not complete must be a folder of its own"
-                refuse("output-path", f"{partial} is a link", why=why, remedy="remove it")
-            if fcntl is None:
-                break
-            with suppress(FileNotFoundError):
-                descriptor = os.open(partial, os.O_RDONLY)
-                with suppress(OSError):
-                    try:
-                        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    except BlockingIOError:
-                        what = f"another run is writing to {folder}"
-                        refuse("output-busy", what, remedy="wait for it, or give another -o")
-                if os.path.samestat(os.fstat(descriptor), os.stat(partial)):
-                    break  # else the one who had it took the folder away
-            if descriptor >= 0:
-                os.close(descriptor)
-                descriptor = -1
-        yield
-    finally:
-        if descriptor >= 0:
-            os.close(descriptor)

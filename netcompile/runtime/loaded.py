@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import file_digest, sha256
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError
@@ -18,10 +19,11 @@ from netcompile.analysis.outputs import output_kinds
 from netcompile.compiler import compile_net
 from netcompile.data.preprocessing import Preprocessing, from_json
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.files.look import is_file
 from netcompile.files.named import below
 from netcompile.files.npz import read_npy
 from netcompile.files.reading import read_json
-from netcompile.files.whole import recover
+from netcompile.files.whole import recover, settled
 from netcompile.ir.graph import Graph
 from netcompile.runtime.emitted import by_name, instance
 from netcompile.runtime.execute import DTYPES, Noticed, ties, uninitialised, with_weights
@@ -51,8 +53,10 @@ class Loaded:
 
 def is_build(path: str) -> bool:
     """Whether the path is the folder of a build; one that was interrupted while its files appeared is finished."""
-    recover(path)
-    return os.path.isfile(os.path.join(path, MANIFEST))
+    manifest = os.path.join(path, MANIFEST)
+    if not is_file(manifest):  # it may be under way
+        recover(path)
+    return is_file(manifest)
 
 
 def load_build(folder: str) -> Loaded:
@@ -60,7 +64,10 @@ def load_build(folder: str) -> Loaded:
 
     Raises NetError where the folder is no whole build, or its files are not those that its manifest was written for.
     """
-    recover(folder)
+    return settled(os.path.join(folder, MANIFEST), lambda: _load(folder))
+
+
+def _load(folder: str) -> Loaded:
     try:
         manifest = read_json(os.path.join(folder, MANIFEST))
         inputs = tuple((str(i["name"]), tuple(int(n) for n in i["shape"])) for i in manifest["inputs"])
@@ -73,22 +80,21 @@ def load_build(folder: str) -> Loaded:
         variables = {str(blob): str(name) for blob, name in manifest.get("variables", {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _broken(folder, f"its {MANIFEST} cannot be read: {type(error).__name__}: {error}") from None
-    needed = [names["module"], *([weights] if weights else [])]
-    for name in needed:
-        _check_file(folder, name, hashes)
     # The parameters become those of the file, and are never in memory twice.
-    path = os.path.join(folder, names["module"])
-    with open(path, encoding="utf-8") as file, uninitialised():
-        net = instance(file.read(), names["class"], path)
+    with _built(folder, names["module"], hashes) as file, uninitialised():
+        net = instance(file.read().decode("utf-8"), names["class"], os.path.join(folder, names["module"]))
     if weights:
-        try:
-            tensors = load_file(os.path.join(folder, weights))
-        except SafetensorError as error:  # its checksum may not be in the manifest
-            raise _broken(folder, f"'{weights}' is damaged: {error}") from None
+        with _built(folder, weights, hashes) as file:
+            try:
+                tensors = load_file(os.path.join(folder, weights))
+            except SafetensorError as error:
+                raise _broken(folder, f"'{weights}' is damaged: {error}") from None
+            if not os.path.samestat(os.fstat(file.fileno()), os.stat(os.path.join(folder, weights))):
+                raise _broken(folder, f"'{weights}' was replaced while it was read")
         net.load_state_dict(tensors, assign=not ties(net))
     elif any(True for _ in net.parameters()):
         raise _broken(folder, "it was built without weights", "netcompile build … --weights F.caffemodel")
-    identity = " ".join(str(hashes.get(name)) for name in needed)
+    identity = " ".join(str(hashes.get(name)) for name in (names["module"], *([weights] if weights else [])))
     net.train(manifest.get("phase") == "train")
     return Loaded(net, names["net"], inputs, outputs, identity, None, images, kinds, variables)
 
@@ -100,22 +106,25 @@ def _prepared(folder: str, fields: Any, hashes: Mapping[str, Any]) -> Preprocess
     if fields.get("mean_image") is None:
         return from_json(fields, None)
     name = str(fields["mean_image"])
-    _check_file(folder, name, hashes)
-    return from_json(fields, read_npy(os.path.join(folder, name)))
+    with _built(folder, name, hashes):
+        return from_json(fields, read_npy(os.path.join(folder, name)))
 
 
-def _check_file(folder: str, name: str, hashes: Mapping[str, Any]) -> None:
+@contextmanager
+def _built(folder: str, name: str, hashes: Mapping[str, Any]) -> Iterator[BinaryIO]:
+    """A file of the build, open, its checksum compared with the manifest's. Raises NetError where it is another one."""
     path = os.path.join(folder, name)
-    if os.path.basename(name) != name or not os.path.isfile(path):
+    if os.path.basename(name) != name or not is_file(path):
         raise _broken(folder, f"'{name}' is not in it")
     try:
         below(os.path.dirname(os.path.realpath(os.path.join(folder, MANIFEST))), os.path.realpath(path))
     except ValueError:
         raise _broken(folder, f"'{name}' is a link that leads out of it") from None
     with open(path, "rb") as file:
-        found = file_digest(file, "sha256").hexdigest()
-    if name in hashes and found != hashes[name]:
-        raise _broken(folder, f"'{name}' is not the file that was built: its checksum differs from the manifest's")
+        if file_digest(file, "sha256").hexdigest() != hashes.get(name):
+            raise _broken(folder, f"'{name}' is not the file that was built: its checksum differs from the manifest's")
+        file.seek(0)
+        yield file
 
 
 def _broken(folder: str, what: str, remedy: str = "build it again") -> NetError:

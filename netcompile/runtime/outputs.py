@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from netcompile.data.image_file import open_image
 from netcompile.diagnostics.diagnostic import NetError, refuse
+from netcompile.files.look import make_folder
 from netcompile.files.named import below
 from netcompile.files.npz import made_by_npz
 from netcompile.files.reading import open_file
@@ -36,7 +37,7 @@ class Outputs:
             below(self.folder, os.path.relpath(path, self.folder))
         except ValueError as error:
             refuse("path-outside", f"{path} is no place to write to", why=str(error), remedy="give another -o")
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        make_folder(os.path.dirname(path))
         with whole_file(path, self._partial) as file:
             content(file)
 

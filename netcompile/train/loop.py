@@ -19,6 +19,7 @@ from netcompile.caffemodel.plan import LayerSpec
 from netcompile.caffemodel.recipe import Take
 from netcompile.data.sources.base import Batches
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.files.look import make_folder
 from netcompile.layers.base import AUTOMATIC
 from netcompile.prototxt.schema import float32
 from netcompile.runtime.processes import ALONE, Processes, sum_tensors
@@ -85,7 +86,7 @@ class Training:
         """Train until max_iter, or until `stop` says so after a step. Raises NetError, OSError, WorkerLost."""
         solver = self.solver
         if self.group.leads and (solver.snapshot or (solver.snapshot_after_train and solver.snapshot_prefix)):
-            os.makedirs(os.path.dirname(os.path.abspath(self.prefix)), exist_ok=True)  # rather now than after hours
+            make_folder(os.path.dirname(os.path.abspath(self.prefix)))  # rather now than after hours
         self.say(f"Solving {self.net.analysed.name}")
         self.say(f"Learning Rate Policy: {solver.rate.name}")
         self.clock, self.shown = time.monotonic(), self.iteration

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from netcompile.files.whole import whole_file
+from netcompile.files.look import make_folder
+from netcompile.files.whole import whole_folder
 from netcompile.runtime.processes import leave
 from netcompile.train.loop import Training
 from netcompile.train.snapshot import caffe_blobs, json_bytes, write_tensors
@@ -24,16 +24,15 @@ def train(prepare: Callable[[], Training], out: str, resume: str | None = None) 
         if resume is not None:
             training.resume(resume)
         if training.group.leads:
-            os.makedirs(out, exist_ok=True)
+            make_folder(out)
         with interruptible() as stopped:
             training.run(stopped)
             if stopped() and training.iteration < training.solver.max_iter:
                 return False
         if training.group.leads:
-            # Staged in `out` itself: a link of that name is replaced, not followed.
-            write_tensors(os.path.join(out, "final.safetensors"), caffe_blobs(training.layers, training.blobs), out)
-            with whole_file(os.path.join(out, "log.json"), out) as file:
-                file.write(json_bytes({"loss": training.losses}))
+            with whole_folder(out, "-final") as staged:
+                write_tensors(staged.add("final.safetensors"), caffe_blobs(training.layers, training.blobs))
+                staged.write("log.json", json_bytes({"loss": training.losses}))
         return True
     finally:
         leave()

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import file_digest
 from typing import Any
 
 import torch
@@ -15,8 +16,9 @@ from netcompile.caffemodel.plan import LayerSpec
 from netcompile.caffemodel.recipe import Take
 from netcompile.caffemodel.tensorfile import Entry, write
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.files.look import is_file
 from netcompile.files.reading import read_json
-from netcompile.files.whole import recover, whole_folder
+from netcompile.files.whole import settled, whole_folder
 from netcompile.runtime.tensor_file import read_tensors
 
 FORMAT = 1
@@ -76,6 +78,7 @@ def write_snapshot(
     with whole_folder(folder or ".", _group(stem)) as staged:
         write_tensors(staged.add(values["weights"]), weights)
         write_tensors(staged.add(values["state"]), state)
+        values["sha256"] = staged.hashes()
         staged.write(f"{stem}.json", json_bytes(values))
     return os.path.join(folder, f"{stem}.json")
 
@@ -87,36 +90,48 @@ def _group(stem: str) -> str:
 
 def read_snapshot(path: str) -> tuple[TrainingState, dict[str, Tensor], dict[str, Tensor]]:
     """What `write_snapshot` wrote, from its .json. Raises NetError for anything else, OSError."""
+    return settled(path, lambda: _read(path), _group(os.path.basename(path).removesuffix(".json")))
 
-    def no(what: str, why: str = "") -> NetError:
-        remedy = "give the .json of a snapshot that train wrote"
-        return NetError(Diagnostic("snapshot", f"{path}: {what}", why=why, remedy=remedy))
 
-    folder, name = os.path.split(path)
-    recover(folder or ".", _group(name.removesuffix(".json")))
+def _read(path: str) -> tuple[TrainingState, dict[str, Tensor], dict[str, Tensor]]:
     try:
         values: Any = read_json(path)
     except ValueError:
-        raise no("not a snapshot", "it is no JSON text") from None
+        raise _no(path, "not a snapshot", "it is no JSON text") from None
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise no("not a snapshot", f"its format is not {FORMAT}")
+        raise _no(path, "not a snapshot", f"its format is not {FORMAT}")
     try:
         for key in ("recent", "losses", "tested"):
             values[key] = tuple(values[key])
+        sums = dict(values.pop("sha256", {}))
         progress = TrainingState(**values)
         _check_types(progress)
     except (TypeError, KeyError):
-        raise no("not a snapshot", "its fields are not those of a snapshot") from None
-    loaded = []
-    for name in (progress.weights, progress.state):
-        part = os.path.join(folder, os.path.basename(name))
-        if not os.path.isfile(part):
-            raise no(f"its file {os.path.basename(name)} is missing", "a snapshot is three files in one folder")
+        raise _no(path, "not a snapshot", "its fields are not those of a snapshot") from None
+    weights, state = (_part(path, os.path.basename(name), sums) for name in (progress.weights, progress.state))
+    return progress, weights, state
+
+
+def _part(path: str, name: str, sums: Mapping[str, Any]) -> dict[str, Tensor]:
+    """One of the two files of tensors. `sums` are the checksums of those that were written with the .json."""
+    part = os.path.join(os.path.dirname(path), name)
+    if not is_file(part):
+        raise _no(path, f"its file {name} is missing", "a snapshot is three files in one folder")
+    with open(part, "rb") as file:
+        other = name in sums and file_digest(file, "sha256").hexdigest() != sums[name]
         try:
-            loaded.append(read_tensors(part))
+            tensors = read_tensors(part)
         except ValueError as error:
-            raise no(f"its file {os.path.basename(name)} is damaged", str(error)) from None
-    return progress, loaded[0], loaded[1]
+            raise _no(path, f"its file {name} is damaged", str(error)) from None
+        if other or not os.path.samestat(os.fstat(file.fileno()), os.stat(part)):
+            raise _no(path, f"its file {name} is of another snapshot", "its checksum is not the one in the .json")
+    return tensors
+
+
+def _no(path: str, what: str, why: str = "") -> NetError:
+    return NetError(
+        Diagnostic("snapshot", f"{path}: {what}", why=why, remedy="give the .json of a snapshot that train wrote")
+    )
 
 
 def _check_types(progress: TrainingState) -> None:

@@ -148,11 +148,14 @@ def test_a_build_that_was_killed_half_way_is_finished_when_read(netcompile, demo
 
     folder = tmp_path / "out"
     assert netcompile("build", *DEMO, "-O", "0", "-o", folder).code == 0
-    ready = folder / ".netcompile-partial" / "ready"
-    ready.mkdir(parents=True)
+    partial = folder / ".netcompile-partial"
+    (partial / "before").mkdir(parents=True)
+    (partial / "ready").mkdir()
+    ready = (partial / "ready").rename(partial / f"ready-{(partial / 'ready').stat().st_ino}")
     new = contents(demo)
     for name in ("manifest.json", "shapes_fcn8s.py"):  # the others were moved already
         (ready / name).write_bytes(new.pop(name))
+        (folder / name).rename(partial / "before" / name)
     for name, data in new.items():
         (folder / name).write_bytes(data)
     assert is_build(str(folder))
@@ -302,3 +305,38 @@ def test_verbose_says_where_optimisations_did_not_apply(netcompile, tmp_path):
     assert "&#39;c&#39; has another use</td>" in (folder / "report.html").read_text()
     assert netcompile(*build, "--verbose").out.endswith("\nNot optimised:\n  nothing\n")
     assert "Not optimised" not in netcompile(*build, "-O2").out
+
+
+def test_what_an_earlier_build_left_is_told(netcompile, tmp_path):
+    assert netcompile("build", *DEMO, "-o", tmp_path).code == 0
+    done = netcompile("build", DEMO[0], "-o", tmp_path)
+    assert done.code == 0
+    assert f"warning[build-folder]: {tmp_path}: 'shapes_fcn8s.safetensors' is of an earlier build\n" in done.err
+    assert netcompile("build", DEMO[0], "-o", tmp_path).err.count("earlier build") == 0  # its manifest lists it no more
+
+
+@pytest.mark.parametrize("name", ["shapes_fcn8s.py", "shapes_fcn8s.safetensors", "manifest.json"])
+def test_a_mixture_of_two_builds_is_refused(netcompile, tmp_path, name):
+    """However it came about: every file is that of the other build in turn."""
+    from netcompile.diagnostics.diagnostic import NetError
+    from netcompile.runtime.loaded import load_build
+
+    for level in ("0", "2"):
+        assert netcompile("build", *DEMO, "-O", level, "-o", tmp_path / level).code == 0
+    (tmp_path / "0" / name).write_bytes((tmp_path / "2" / name).read_bytes())
+    with pytest.raises(NetError) as caught:
+        load_build(str(tmp_path / "0"))
+    assert [found.code for found in caught.value.diagnostics] == ["build-folder"]
+    assert "its checksum differs from the manifest's" in caught.value.diagnostics[0].what
+
+
+def test_a_file_without_a_checksum_is_refused(netcompile, tmp_path):
+    from netcompile.diagnostics.diagnostic import NetError
+    from netcompile.runtime.loaded import load_build
+
+    assert netcompile("build", *DEMO, "-o", tmp_path).code == 0
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    del manifest["sha256"]["shapes_fcn8s.py"]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(NetError, match="is not the file that was built"):
+        load_build(str(tmp_path))

@@ -192,3 +192,15 @@ def test_a_snapshot_written_half_is_finished_when_read(tmp_path: Path, monkeypat
     progress, weights, state = read_snapshot(path)
     assert (progress.seed, weights["ip.0"].tolist(), state["bits"].item()) == (2, [2, 2], 2)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("ending", ["json", "safetensors", "state.safetensors"])
+def test_a_mixture_of_two_snapshots_is_refused(tmp_path: Path, ending: str) -> None:
+    for seed in (1, 2):
+        (tmp_path / str(seed)).mkdir()
+        tensors = {"ip.0": torch.full((2,), float(seed)), "bits": torch.full((), seed, dtype=torch.uint8)}
+        other = {key: tensor + 1 for key, tensor in tensors.items()}
+        path = write_snapshot(str(tmp_path / str(seed) / "s"), TrainingState(3, 3, "SGD", seed), tensors, other)
+    (tmp_path / "2" / f"s_iter_3.{ending}").write_bytes((tmp_path / "1" / f"s_iter_3.{ending}").read_bytes())
+    with pytest.raises(NetError, match="is of another snapshot"):
+        read_snapshot(path)

@@ -7,6 +7,7 @@ manifest.json, all or nothing: where anything fails, the folder is as it was. Ot
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from typing import Any
 
@@ -17,11 +18,11 @@ from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inputs
 from netcompile.cli.options import add_max_memory, add_optimise, add_weights, weights_of
 from netcompile.cli.output import json_text, write_lines, write_text
-from netcompile.cli.weights import converter
+from netcompile.cli.weights import converter, remarks
 from netcompile.compiler import compile_net, emit_net, optimise_net
 from netcompile.data.preprocessing import as_json, of_input
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
-from netcompile.diagnostics.text import bytes_text
+from netcompile.diagnostics.text import bytes_text, listed
 from netcompile.emit.module import EmittedModule
 from netcompile.emit.names import file_stem
 from netcompile.export.onnx_file import (
@@ -86,15 +87,16 @@ def run(arguments: argparse.Namespace) -> int:
         "report.html": html_report(analysed, report, module, found.skipped),
     }
     folder = arguments.out or _folder(stem)
+    earlier = _earlier(folder)
     notes = list(analysed.notes)
     told: list[Diagnostic] = []
     with whole_folder(folder) as staged:
         for name, text in texts.items():
             staged.write(name, text.encode("utf-8", "backslashreplace"))
         if convert is not None:
-            told += convert(staged.add(f"{stem}.safetensors"))
-        images, remarks = _images(arguments, analysed, staged, stem)
-        notes += remarks
+            told += remarks(convert(staged.add(f"{stem}.safetensors")), weights or "")
+        images, said = _images(arguments, analysed, staged, stem)
+        notes += said
         if write_onnx is not None:
             notes += write_onnx(staged.add(f"{stem}.onnx"), images)
         manifest = _manifest(arguments, analysed, module, stem, images, classes, staged.hashes())
@@ -107,6 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
         write_lines("", "Not optimised:", *(f"  {site}" for site in found.skipped or ("nothing",)))
     show_notes(notes, SHOWN)
     show(told)
+    show(_left_over(folder, earlier - sizes.keys()))
     show(analysed.crops.findings())
     return DONE
 
@@ -119,6 +122,26 @@ def _folder(stem: str) -> str:
         why = "the net's name chose it; what a file names is written below the current folder alone"
         refuse("path-outside", f"'{stem}' is a link that leads elsewhere", why=why, remedy="-o DIR says where")
     return stem
+
+
+def _earlier(folder: str) -> set[str]:
+    """The files of the build that is in the folder now, as its manifest lists them; none without one."""
+    try:
+        with open(os.path.join(folder, "manifest.json"), encoding="utf-8") as file:
+            return {str(name) for name in json.load(file)["sha256"]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return set()
+
+
+def _left_over(folder: str, names: set[str]) -> list[Diagnostic]:
+    """A warning for files of an earlier build that this one does not replace."""
+    left = sorted(name for name in names if os.path.basename(name) == name and os.path.isfile(f"{folder}/{name}"))
+    if not left:
+        return []
+    names_of = listed([f"'{name}'" for name in left])
+    what = f"{folder}: {names_of} {'is' if len(left) == 1 else 'are'} of an earlier build"
+    remedy = "remove what you do not need: it does not belong to this module"
+    return [Diagnostic("build-folder", what, remedy=remedy, severity="warning")]
 
 
 def _classes(arguments: argparse.Namespace) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ Exit code 0: nothing but notes. 1: warnings or errors. 2: the file makes no net,
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +19,7 @@ from netcompile.cli.messages import say, show
 from netcompile.cli.netinput import add_net, analyse_net, options, read_source, refusals
 from netcompile.cli.output import write_json, write_text
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse, sorted_by_position
+from netcompile.files.look import is_there
 from netcompile.files.whole import whole_file
 from netcompile.report.offsets import net_valid
 
@@ -94,7 +94,7 @@ def diff(analysed: Analysed) -> int:
 
 def fix_file(arguments: argparse.Namespace, analysed: Analysed) -> Analysed:
     """Write the fixed text in place of the file; the net as it is then. Raises NetError for what is no file."""
-    if arguments.net == "-" or not os.path.lexists(arguments.net):
+    if arguments.net == "-" or not is_there(arguments.net):
         what = "standard input" if arguments.net == "-" else "a bundled definition"
         refuse("usage", f"--fix needs a file, not {what}", remedy="--diff shows the change")
     fixed = fix(analysed.source, analysed.crops.reports)

@@ -18,6 +18,7 @@ from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_wei
 from netcompile.cli.options import add_max_memory, add_optimise
 from netcompile.cli.weights import convert_one, target_name
 from netcompile.diagnostics.diagnostic import NetError, refuse
+from netcompile.files.look import is_folder, make_folder
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -58,10 +59,10 @@ def targets_for(paths: list[str], out: str | None) -> list[str]:
     """Where each file goes. Raises NetError where two would be written to one place."""
     if out is None:
         targets = [os.path.join(os.path.dirname(path), target_name(path)) for path in paths]
-    elif len(paths) == 1 and not os.path.isdir(out) and not out.endswith(os.sep):
+    elif len(paths) == 1 and not is_folder(out) and not out.endswith(os.sep):
         targets = [out]
     else:
-        os.makedirs(out, exist_ok=True)
+        make_folder(out)
         targets = [os.path.join(out, target_name(path)) for path in paths]
     seen: dict[str, str] = {}
     for path, target in zip(paths, targets, strict=True):

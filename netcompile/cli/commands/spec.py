@@ -7,11 +7,11 @@ file, with your rights: run only files that you trust.
 from __future__ import annotations
 
 import argparse
-import os
 
 from netcompile.cli.exit_codes import DONE, USAGE
 from netcompile.cli.messages import say
 from netcompile.diagnostics.diagnostic import refuse
+from netcompile.files.look import is_folder, is_there
 from netcompile.spec.run import run_file
 
 
@@ -22,8 +22,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """A script's own non-zero sys.exit is the exit code; what it says with it goes to stderr, as in Python."""
     for path in arguments.files:
-        if os.path.isdir(path) or not os.path.lexists(path):
-            what = f"'{path}' is a folder" if os.path.isdir(path) else f"there is no file '{path}'"
+        if is_folder(path) or not is_there(path):
+            what = f"'{path}' is a folder" if is_folder(path) else f"there is no file '{path}'"
             refuse("no-such-file", what, remedy="give the path of a net.py")
         try:
             run_file(path)

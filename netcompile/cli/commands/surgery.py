@@ -13,6 +13,7 @@ Weights are read from .caffemodel, .caffemodel.h5 or .safetensors (keys LAYER.IN
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING
 
 from netcompile.analysis.footprint import require_weights
@@ -24,7 +25,7 @@ from netcompile.cli.options import add_max_memory, add_weights, torch_seed, weig
 from netcompile.cli.output import write_lines
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.text import bytes_text
-from netcompile.files.whole import whole_file
+from netcompile.files.whole import whole_file, whole_folder
 from netcompile.prototxt.printer import to_text
 
 if TYPE_CHECKING:
@@ -78,13 +79,30 @@ def _convolutionalise(arguments: argparse.Namespace, net: Net, old: Weights | No
     if arguments.out_weights is not None and old is None:
         refuse("usage", "--out-weights needs --weights")
     done = convolutionalise(net, old, pad=arguments.pad, suffix=arguments.suffix, options=options(arguments))
-    if done.weights is not None:
-        stem = arguments.out.removesuffix(".prototxt")
-        _save(arguments.out_weights or f"{stem}.caffemodel", done.weights, done.net)
-    with whole_file(arguments.out) as file:
-        file.write(to_text(done.net.message).encode("utf-8", "surrogateescape"))
+    text = to_text(done.net.message).encode("utf-8", "surrogateescape")
+    if done.weights is None:
+        with whole_file(arguments.out) as file:
+            file.write(text)
+    else:
+        path = arguments.out_weights or f"{arguments.out.removesuffix('.prototxt')}.caffemodel"
+        _save_both(path, done.weights, arguments.out, text, done.net)
     write_lines(*done.changes, f"wrote {arguments.out}")
     return DONE
+
+
+def _save_both(path: str, weights: Weights, out: str, text: bytes, net: Net) -> None:
+    """The new weights and the new net, together where they lie in one folder."""
+    places = [os.path.split(os.path.realpath(name)) for name in (path, out)]
+    known = path.endswith((".caffemodel", ".safetensors"))
+    if places[0][0] != places[1][0] or places[0] == places[1] or not known:  # `_save` refuses other names
+        _save(path, weights, net)
+        with whole_file(out) as file:
+            file.write(text)
+        return
+    with whole_folder(places[0][0], "-surgery") as staged:
+        size = _write(staged.add(places[0][1]), weights, net)
+        staged.write(places[1][1], text)
+    _tell(path, weights, size)
 
 
 def _transplant(arguments: argparse.Namespace, net: Net, old: Weights) -> Weights:
@@ -130,8 +148,14 @@ def _expand(arguments: argparse.Namespace, net: Net, old: Weights) -> Weights:
 
 
 def _save(path: str, weights: Weights, net: Net) -> None:
+    _tell(path, weights, _write(path, weights, net))
+
+
+def _write(path: str, weights: Weights, net: Net) -> int:
     from netcompile.surgery import write_weights
 
-    types = {node.name: node.type for node in net.graph.nodes}
-    size = write_weights(path, weights, net.name, types)
+    return write_weights(path, weights, net.name, {node.name: node.type for node in net.graph.nodes})
+
+
+def _tell(path: str, weights: Weights, size: int) -> None:
     write_lines(f"wrote {path} ({len(weights)} layers, {bytes_text(size)})")

@@ -11,7 +11,6 @@ result:
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 
 from netcompile.cli.exit_codes import DONE, INTERRUPTED
@@ -20,6 +19,7 @@ from netcompile.cli.netinput import read_source, read_weights_path
 from netcompile.cli.options import add_device, add_max_memory, device, torch_seed
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.source import Source
+from netcompile.files.look import is_there
 from netcompile.train.solver import read_solver
 from netcompile.zoo.find import find_definition
 
@@ -80,7 +80,7 @@ def numbers(text: str) -> tuple[float, ...]:
 def run(arguments: argparse.Namespace) -> int:
     """The solver and its nets are checked before anything is computed or written."""
     source = read_source(arguments.solver)
-    if arguments.solver != "-" and not os.path.exists(arguments.solver):
+    if arguments.solver != "-" and not is_there(arguments.solver):
         bundled = find_definition(arguments.solver)
         assert bundled is not None
         source = Source(source.text, str(bundled))

@@ -10,7 +10,6 @@ throughout; 2 where nothing that the net computes could be compared.
 from __future__ import annotations
 
 import argparse
-import os
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from netcompile.cli.weights import shown
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.source import Source
 from netcompile.diagnostics.text import listed
+from netcompile.files.look import is_folder, is_there
 from netcompile.files.npz import read_npz
 from netcompile.files.whole import whole_file
 
@@ -114,10 +114,10 @@ def _given(arguments: argparse.Namespace) -> Arrays:
 
 def _check_reference(path: str) -> None:
     """Raises NetError where there is no such file, or a folder that is no build."""
-    if os.path.isdir(path):
+    if is_folder(path):
         what = f"the folder '{path}' is no build: it has no manifest.json"
         refuse("reference", what, remedy="netcompile build … -o DIR makes one")
-    if not os.path.lexists(path):
+    if not is_there(path):
         remedy = "--reference takes an .npz of blobs, or the folder of a build"
         refuse("no-such-file", f"there is no file '{path}'", remedy=remedy)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from ast import literal_eval
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from netcompile.data.preprocessing import Preprocessing, of_input
 from netcompile.data.sources.base import Batches, Wanted, readable, stacked
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.diagnostics.text import shape_text
+from netcompile.files.look import is_there
 from netcompile.ir.graph import Input
 
 
@@ -65,7 +65,7 @@ def maps_for(entries: Sequence[Input], wanted: Wanted) -> Batches:
     """What --data names, a folder or a list, for a net's image input and its label inputs. Raises NetError, OSError."""
     assert wanted.data is not None
     tops = tuple(entry.value.blob for entry in entries)
-    if not os.path.exists(wanted.data):
+    if not is_there(wanted.data):
         refuse("no-such-file", f"there is no file or folder '{wanted.data}'")
     data = _whole(wanted.data, wanted.split)
     if len(tops) > 1 + len(data.heads):

@@ -1,0 +1,123 @@
+"""The program as the system starts it: signals from the first import on, streams that are closed, and the exit code.
+
+Only what Python has loaded anyway is imported here, so that an interrupt finds this code and leaves no traceback.
+"""
+
+from __future__ import annotations
+
+import _signal
+import gc
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
+
+IO_FAILED, INTERRUPTED = 3, 130  # as in `exit_codes`, which is not imported yet where they are needed
+ENDING = "SIGTERM", "SIGHUP"
+received: list[int] = []  # signals that asked this program to end
+
+
+class Ended(BaseException):
+    """SIGTERM or SIGHUP: what is half done is undone on the way out, then the process ends by that signal."""
+
+
+def run() -> int:
+    """Run the command that the process was started with; returns the exit code and never raises."""
+    code = IO_FAILED
+    try:
+        try:
+            listen()
+            open_streams()
+            from netcompile.cli.main import entry, silence
+
+            gc.set_threshold(100_000, 50, 50)  # a short command makes no garbage worth a search: a tenth of its time
+            code = entry(sys.argv[1:])
+            silence()
+            gc.freeze()  # nor is the end of the process the time to look for it
+        finally:
+            _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # all is said and done: nothing is left to interrupt
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+        _say("interrupted")
+    except Ended:
+        pass
+    except (ImportError, MemoryError, OSError, RuntimeError) as error:  # of this program's own files
+        _say(f"error: netcompile cannot be loaded: {str(error) or type(error).__name__}")
+    for number in _numbers(ENDING):
+        if _signal.getsignal(number) is _end:
+            _signal.signal(number, _signal.SIG_DFL)
+            if number in received:
+                os.kill(os.getpid(), number)
+    if code == INTERRUPTED:
+        _leave(code)
+    return code
+
+
+def _leave(code: int) -> None:
+    """End the process now: an interrupt during `exec` of a text is unhandled to Python, which would forget the code."""
+    import atexit
+
+    atexit._run_exitfuncs()
+    os._exit(code)
+
+
+def listen() -> None:
+    """Let SIGINT, SIGTERM and SIGHUP come as exceptions; what is ignored (nohup) stays so.
+
+    Under torchrun SIGTERM ends the process at once: there it waits for others inside of a call that no handler reaches.
+    """
+    for number in _numbers(("SIGINT", *(() if "TORCHELASTIC_RUN_ID" in os.environ else ENDING))):
+        if _signal.getsignal(number) in (_signal.SIG_DFL, _signal.default_int_handler):
+            _signal.signal(number, _end)
+    sys.unraisablehook = _lost
+
+
+def _numbers(names: tuple[str, ...]) -> list[int]:
+    return [getattr(_signal, name) for name in names if hasattr(_signal, name)]
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    received.append(number)
+    if getattr(getattr(sys.modules.get("torch"), "__spec__", None), "_initializing", False):
+        # torch's C++ ends the process with a message of its own if an exception comes while it is imported.
+        if number == _signal.SIGINT:
+            _say("interrupted")
+            os._exit(INTERRUPTED)
+        _signal.signal(number, _signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    raise KeyboardInterrupt if number == _signal.SIGINT else Ended
+
+
+def _lost(unraisable: Any) -> None:
+    """A destructor cannot raise, so Python reports what it does and goes on: a signal that came then comes again."""
+    if not issubclass(unraisable.exc_type, KeyboardInterrupt | Ended):
+        sys.__unraisablehook__(unraisable)
+    elif hasattr(_signal, "setitimer"):
+        _signal.signal(_signal.SIGALRM, lambda number, frame: _end(received[-1], frame))
+        _signal.setitimer(_signal.ITIMER_REAL, 0.002)
+
+
+def open_streams() -> None:
+    """Give the descriptors 0 to 2 something where they are closed, and Python its streams.
+
+    A file opened later would get such a number, and a library's warnings would be written into it. Reading a closed
+    standard input and writing to a closed standard output fail, as they do in other programs; messages go nowhere.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDONLY if name == "stdout" else os.O_WRONLY)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
+def _say(text: str) -> None:
+    try:  # noqa: SIM105 (contextlib is not loaded yet)
+        print(f"netcompile: {text}", file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        pass

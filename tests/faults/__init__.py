@@ -1,0 +1,5 @@
+"""What happens when the system refuses a file operation, or ends the process at one, for each that a command makes.
+
+`scenarios` are the commands, each with what lies there before; `inject` makes the operation of a given number fail;
+`trial` runs one command so and judges what it left; `python -m tests.faults` goes through all of them.
+"""
