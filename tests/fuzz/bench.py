@@ -1,0 +1,135 @@
+"""One mutant, one command: run in this process and judged."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from pathlib import Path
+from types import FrameType
+
+from netcompile.cli.exit_codes import USAGE
+from netcompile.cli.main import entry
+from tests.fuzz.lines import FOLDER
+from tests.fuzz.properties import Complaint, Outcome, complaints
+from tests.fuzz.targets import Row, Target
+
+HOPELESS = 12.0  # seconds of processor time after which a command is given up
+SAID = re.compile(r"(?:error|warning|note)(?:\[[a-z0-9-]+\])?: [^\n]*")
+VARIABLE = re.compile(r"'[^']*'|\S*/\S*|-?\d[\d.e+-]*")
+
+
+class Hopeless(BaseException):
+    """A command that does not end; no Exception, so that no command catches it."""
+
+
+class Bench:
+    """The working folder of a target, and what has been seen there.
+
+    `slow`: seconds of processor time that no command may take over a mutant.
+    """
+
+    def __init__(self, target: Target, folder: Path, slow: float = 1.0) -> None:
+        self.target, self.slow = target, slow
+        self.features: set[str] = set()
+        self._stuck = ""
+        os.environ["NETCOMPILE_TRACEBACK"] = "1"
+        os.chdir(folder)
+        if target.fixtures is not None:
+            target.fixtures()
+        self._kept = set(os.listdir())
+        signal.signal(signal.SIGPROF, self._alarm)
+
+    def rows(self, data: bytes, rows: Sequence[Row]) -> Iterator[tuple[Row, Outcome]]:
+        """Run the commands over a mutant, one after the other; none is run after one that refused it."""
+        for row in rows:
+            Path(self.target.file).write_bytes(data)
+            around = nullcontext() if self.target.around is None else self.target.around(data, row)
+            if around is None:
+                continue
+            try:
+                with around:
+                    outcome = self._command(row.arguments)
+            finally:
+                self._clear()
+            yield row, outcome
+            if outcome.code == USAGE:
+                return
+
+    def examine(self, data: bytes, rows: Sequence[Row], case: int = -1) -> tuple[list[tuple[Row, Complaint]], bool]:
+        """What is wrong with how the commands ended, and whether any of them said something new."""
+        found, fresh = [], False
+        for row, outcome in self.rows(data, rows):
+            for complaint in complaints(outcome, self.target.file, data, row.located, row.raw):
+                found.append((row, complaint))
+            if self.target.wanted is not None and case >= 0 and (
+                wrong := self.target.wanted(data, case, outcome.err)
+            ):
+                found.append((row, Complaint(wrong.split(":")[0], f"{wrong}\n{outcome.err}")))
+            if outcome.took > self.slow and (slow := self._slow(data, row)):
+                found.append((row, slow))
+            features = {f"{row} {outcome.code}", *(VARIABLE.sub("…", said)[:80] for said in SAID.findall(outcome.err))}
+            fresh |= not features <= self.features
+            self.features |= features
+        return found, fresh
+
+    def _slow(self, data: bytes, row: Row) -> Complaint | None:
+        """The complaint, if the command is as slow a second time: the first time may have imported something, or been traced."""
+        tracer = sys.gettrace()
+        sys.settrace(None)
+        try:
+            for _, outcome in self.rows(data, [row]):
+                if outcome.took > self.slow:
+                    return Complaint(f"slow-{self._stuck}", f"netcompile {row}: {outcome.took:.1f} s, at {self._stuck}")
+            return None
+        finally:
+            sys.settrace(tracer)
+
+    def _alarm(self, number: int, frame: FrameType | None) -> None:
+        if self._stuck:
+            raise Hopeless
+        while frame is not None and not frame.f_code.co_filename.startswith(FOLDER):
+            frame = frame.f_back
+        code = frame.f_code if frame is not None else None
+        self._stuck = f"{code.co_filename[len(FOLDER):].replace('/', '.')}-{code.co_name}" if code else "nowhere"
+        signal.setitimer(signal.ITIMER_PROF, HOPELESS)
+
+    def _command(self, arguments: Sequence[str]) -> Outcome:
+        with captured() as said:
+            self._stuck = ""
+            signal.setitimer(signal.ITIMER_PROF, self.slow)
+            start = time.process_time()
+            try:
+                code = entry(arguments)
+            except Hopeless:
+                code = USAGE
+            finally:
+                took = time.process_time() - start
+                signal.setitimer(signal.ITIMER_PROF, 0)
+        return Outcome(" ".join(arguments), code, *said, took)
+
+    def _clear(self) -> None:
+        """Remove what a command wrote."""
+        for name in set(os.listdir()) - self._kept:
+            if os.path.isdir(name) and not os.path.islink(name):
+                shutil.rmtree(name)
+            else:
+                os.unlink(name)
+
+
+@contextmanager
+def captured() -> Iterator[list[str]]:
+    """What is written to stdout and stderr meanwhile, as texts; filled at the end."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace") for _ in range(2))
+    said: list[str] = []
+    with redirect_stdout(out), redirect_stderr(err):
+        yield said
+    for stream in (out, err):
+        stream.flush()
+        said.append(stream.buffer.getvalue().decode("utf-8", "replace"))  # type: ignore[attr-defined]
