@@ -145,7 +145,7 @@ def replay(name: str, path: Path, slow: float) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="netcompile-fuzz-") as folder:
         try:
             bench = Bench(kind, Path(folder), slow)
-            found = [complaint for row in kind.rows for _, complaint in bench.examine(data, [row])[0]]
+            found = [complaint for row in kind.rows for _, complaint in bench.examine(data, [row]).complaints]
         finally:
             os.chdir(before)
     return [f"{complaint.key}: {complaint.what}" for complaint in found]

@@ -48,8 +48,8 @@ def complaints(outcome: Outcome, name: str, data: bytes, located: bool, raw: boo
         yield Complaint(f"memory-{outcome.command.split()[0]}", said)
     for stream, text in (("stdout", outcome.out), ("stderr", outcome.err)):
         if not (raw and stream == "stdout"):
-            bad = sorted({c for c in text if not c.isprintable() and c != "\n"})
-            if bad:
+            if not text.replace("\n", "").isprintable():
+                bad = sorted({c for c in text if not c.isprintable() and c != "\n"})
                 yield Complaint(f"characters-{outcome.command.split()[0]}-{stream}", f"{stream} has {bad}: {said}")
     if "--json" in outcome.command and outcome.out and outcome.code != IO_FAILED:
         try:
@@ -101,7 +101,7 @@ def _excerpt(rows: list[str], number: int, column: int, line: str) -> str:
     match = EXCERPT.match(rows[0]) if len(rows) == 2 else None
     if match is None or int(match["line"]) != number:
         return f"no excerpt of line {number}"
-    shown = "".join(c if c.isprintable() else " " if c == "\t" else "\ufffd" for c in line)
+    shown = _shown(line)
     text, gutter = match["text"], rows[0].index(" | ") + 3
     if "^" not in rows[1] or rows[1].strip(" |^"):
         return "no caret"
@@ -112,11 +112,21 @@ def _excerpt(rows: list[str], number: int, column: int, line: str) -> str:
         return "" if at == _cells(shown[: column - 1]) else f"the caret is at {at} instead of below column {column}"
     if text[1:-1] not in shown and text.strip("…") not in shown:
         return f"{text!r} is no part of line {number}"
-    below = next((i for i in range(len(text) + 1) if _cells(text[:i]) >= at), len(text))
-    if text[below : below + 1] not in (shown[column - 1 : column], "…", ""):
-        return f"the caret is below {text[below : below + 1]!r} instead of column {column}"
+    below = [at] if text.replace("…", "").isascii() else [i for i in range(len(text) + 1) if _cells(text[:i]) == at]
+    if not any(text[i : i + 1] in (shown[column - 1 : column], "…", "") for i in below):
+        return f"the caret at {at} is not below column {column}"
     return ""
 
 
+def _shown(line: str) -> str:
+    """A character for each: what cannot be printed is replaced."""
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else " " if c == "\t" else "\ufffd" for c in line)
+
+
 def _cells(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
     return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)

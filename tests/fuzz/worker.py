@@ -27,6 +27,7 @@ HEAD = struct.Struct("<dIq")  # when it was begun, its size, its number
 MEMORY = 2 << 30  # bytes of address space that a command may take beyond what the worker has
 LEAK = 512 << 20  # a worker that has grown by so much gives way to a fresh one
 LARGEST = 64 << 10  # bytes of a mutant that others are made from
+GOOD = 0.8  # the share of mutants that are made from files that no command refused
 TOLD = 0.5  # seconds between two reports
 
 
@@ -100,13 +101,15 @@ def _run(
     seeds = kind.seeds()
     if 0 < job.seeds < len(seeds):
         seeds = Random(job.seed).sample(seeds, job.seeds)
-    corpus = [*seeds, *kept]
+    corpus, good = [*seeds, *kept], []
     for index, data in enumerate(corpus):
         _begin(shared, -1, data)
         rows = choose(job, index, kind.rows, kind.weights)[1]
         with counter:
-            found, _ = bench.examine(data, rows)
-        for row, complaint in found:
+            examined = bench.examine(data, rows)
+        if examined.accepted:
+            good.append(data)
+        for row, complaint in examined.complaints:
             if complaint.key not in known:
                 known.add(complaint.key)
                 yield Found(-1, complaint.key, complaint.what, str(row), data)
@@ -116,12 +119,13 @@ def _run(
     for number in range(job.first, job.end):
         chance, rows = choose(job, number, kind.rows, kind.weights)
         _begin(shared, number, b"")
-        data = kind.mutate(chance, corpus)[: SLOT - HEAD.size]
+        # Most begin with a file that is accepted: what is refused at once reaches little.
+        data = kind.mutate(chance, good if good and chance.random() < GOOD else corpus)[: SLOT - HEAD.size]
         _begin(shared, number, data)
         seen = counter.count
         with counter if number % counter.every == 0 else nullcontext():
-            found, fresh = bench.examine(data, rows, number)
-        for row, complaint in found:
+            examined = bench.examine(data, rows, number)
+        for row, complaint in examined.complaints:
             if complaint.key in known:
                 continue
             known.add(complaint.key)
@@ -129,8 +133,10 @@ def _run(
             if kind.wanted is None or not kind.wanted(data, number, ""):
                 small = minimised(data, lambda d, r=row, k=complaint.key: _fails(bench, shared, d, r, k), kind.text)
             yield Found(number, complaint.key, complaint.what, str(row), small)
-        if (fresh or counter.count > seen) and len(data) <= LARGEST and kind.wanted is None:
+        if (examined.fresh or counter.count > seen) and len(data) <= LARGEST and kind.wanted is None:
             corpus.append(data)
+            if examined.accepted:
+                good.append(data)
             yield data
         if time.monotonic() - told > TOLD or number + 1 == job.end:
             told = time.monotonic()
@@ -141,7 +147,7 @@ def _run(
 
 def _fails(bench: Bench, shared: mmap.mmap, data: bytes, row: Row, key: str) -> bool:
     _begin(shared, -2, data)
-    return any(complaint.key == key for _, complaint in bench.examine(data, [row])[0])
+    return any(complaint.key == key for _, complaint in bench.examine(data, [row]).complaints)
 
 
 def _begin(shared: mmap.mmap, number: int, data: bytes) -> None:

@@ -68,24 +68,23 @@ def fields(parts: Sequence[str]) -> list[Field]:
     return found
 
 
-def mutate(chance: Random, corpus: Sequence[bytes]) -> bytes:
-    """A net of the corpus after a few changes: of fields mostly, of tokens and bytes now and then."""
+def mutate(chance: Random, corpus: Sequence[bytes], root: str = "NetParameter") -> bytes:
+    """A text of the corpus after a few changes: of fields mostly, of tokens and bytes now and then.
+
+    `root` is the message that the text is; new fields come from its schema.
+    """
     text = chance.choice(corpus).decode("utf-8", "surrogateescape")
-    for _ in range(chance.choice((1, 1, 1, 2, 2, 3, 5, 9))):
+    for _ in range(chance.choice((1, 1, 1, 1, 1, 2, 2, 3, 6))):
         parts = tokens(text)
-        text = _choose(chance)(chance, parts, corpus)[:LARGEST]
+        text = chance.choices(CHANGES, WEIGHTS)[0](chance, parts, corpus, root)[:LARGEST]
     data = text.encode("utf-8", "surrogateescape")
     return raw.noise(chance, data) if chance.random() < 0.05 else data
 
 
-Change = Callable[[Random, list[str], Sequence[bytes]], str]
+Change = Callable[[Random, list[str], Sequence[bytes], str], str]
 
 
-def _choose(chance: Random) -> Change:
-    return chance.choices(CHANGES, WEIGHTS)[0]
-
-
-def _value(chance: Random, parts: list[str], corpus: Sequence[bytes]) -> str:
+def _value(chance: Random, parts: list[str], corpus: Sequence[bytes], root: str) -> str:
     """A value replaced by another of its kind, by that of another field, or by anything."""
     scalars = [f for f in fields(parts) if not f.block]
     if not scalars:
@@ -116,7 +115,7 @@ def _types() -> tuple[str, ...]:
     return own + forks
 
 
-def _drop(chance: Random, parts: list[str], corpus: Sequence[bytes]) -> str:
+def _drop(chance: Random, parts: list[str], corpus: Sequence[bytes], root: str) -> str:
     found = fields(parts)
     if found:
         at = chance.choice(found)
@@ -124,7 +123,7 @@ def _drop(chance: Random, parts: list[str], corpus: Sequence[bytes]) -> str:
     return "".join(parts)
 
 
-def _again(chance: Random, parts: list[str], corpus: Sequence[bytes]) -> str:
+def _again(chance: Random, parts: list[str], corpus: Sequence[bytes], root: str) -> str:
     """A field several times, now and then many times."""
     found = fields(parts)
     if found:
@@ -134,7 +133,7 @@ def _again(chance: Random, parts: list[str], corpus: Sequence[bytes]) -> str:
     return "".join(parts)
 
 
-def _swap(chance: Random, parts: list[str], corpus: Sequence[bytes]) -> str:
+def _swap(chance: Random, parts: list[str], corpus: Sequence[bytes], root: str) -> str:
     """Two fields of one kind, or any two, change places."""
     found = fields(parts)
     if len(found) < 2:
@@ -149,7 +148,7 @@ def _swap(chance: Random, parts: list[str], corpus: Sequence[bytes]) -> str:
     )
 
 
-def _graft(chance: Random, parts: list[str], corpus: Sequence[bytes]) -> str:
+def _graft(chance: Random, parts: list[str], corpus: Sequence[bytes], root: str) -> str:
     """A field of another net put into a block, of the same name if there is one."""
     other = tokens(chance.choice(corpus).decode("utf-8", "surrogateescape"))
     theirs, ours = fields(other), [f for f in fields(parts) if f.block]
@@ -161,7 +160,7 @@ def _graft(chance: Random, parts: list[str], corpus: Sequence[bytes]) -> str:
     return "".join([*parts[:at], " ", *other[taken.start : taken.end], " ", *parts[at:]])
 
 
-def _splice(chance: Random, parts: list[str], corpus: Sequence[bytes]) -> str:
+def _splice(chance: Random, parts: list[str], corpus: Sequence[bytes], root: str) -> str:
     """The first layers of this net and the last ones of another."""
     other = tokens(chance.choice(corpus).decode("utf-8", "surrogateescape"))
     ends = [f.end for f in fields(parts) if not f.depth]
@@ -171,7 +170,7 @@ def _splice(chance: Random, parts: list[str], corpus: Sequence[bytes]) -> str:
     return "".join([*parts[: chance.choice(ends)], "\n", *other[chance.choice(starts) :]])
 
 
-def _nest(chance: Random, parts: list[str], corpus: Sequence[bytes]) -> str:
+def _nest(chance: Random, parts: list[str], corpus: Sequence[bytes], root: str) -> str:
     """A field wrapped in a block, once or deeply."""
     found = fields(parts)
     if not found:
@@ -182,21 +181,21 @@ def _nest(chance: Random, parts: list[str], corpus: Sequence[bytes]) -> str:
     return "".join([*parts[: at.start], f"{name} {{ " * times, *parts[at.start : at.end], " }" * times, *parts[at.end :]])
 
 
-def _schema(chance: Random, parts: list[str], corpus: Sequence[bytes]) -> str:
+def _schema(chance: Random, parts: list[str], corpus: Sequence[bytes], root: str) -> str:
     """A field that the schema knows, with a value of its kind, put into a block of its message."""
     found = fields(parts)
-    blocks: list[tuple[int, str]] = [(len(parts), "NetParameter")]
+    blocks: list[tuple[int, str]] = [(len(parts), root)]
     for f in found:
-        if f.block and (kind := _message(f, found)):
+        if f.block and (kind := _message(f, found, root)):
             blocks.append((f.value + 1, kind))
     at, message = chance.choice(blocks)
     return "".join([*parts[:at], " ", one_field(chance, message_type(message)), " ", *parts[at:]])
 
 
-def _message(f: Field, found: Sequence[Field]) -> str | None:
+def _message(f: Field, found: Sequence[Field], root: str) -> str | None:
     """The message that a block is, by its name and those of the blocks around it."""
     around = sorted((g for g in found if g.block and g.value < f.value and g.end >= f.end), key=lambda g: g.value)
-    kind = "NetParameter"
+    kind = root
     for block in [*around, f] if f not in around else around:
         known = message_type(kind).fields.get(block.name)
         if known is None or known.message is None:
@@ -228,7 +227,7 @@ def scalar(chance: Random, f: FieldType, depth: int = 0) -> str:
     return f"{f.name}: {chance.choice(values)}"
 
 
-def _token(chance: Random, parts: list[str], corpus: Sequence[bytes]) -> str:
+def _token(chance: Random, parts: list[str], corpus: Sequence[bytes], root: str) -> str:
     """A token left out, doubled, replaced; a piece of spice thrown in; the end cut off."""
     at = chance.randrange(len(parts) + 1)
     kind = chance.randrange(6)
@@ -250,4 +249,4 @@ def _token(chance: Random, parts: list[str], corpus: Sequence[bytes]) -> str:
 
 
 CHANGES: tuple[Change, ...] = (_value, _drop, _again, _swap, _graft, _splice, _nest, _schema, _token)
-WEIGHTS = (30, 8, 6, 6, 10, 4, 2, 20, 8)
+WEIGHTS = (34, 8, 5, 6, 8, 6, 1, 22, 4)
