@@ -75,16 +75,14 @@ class Bench:
             if outcome.code == USAGE:
                 return
 
-    def examine(self, data: bytes, rows: Sequence[Row], case: int = -1) -> Examined:
+    def examine(self, data: bytes, rows: Sequence[Row]) -> Examined:
         """Run the commands over a mutant, and judge how they ended."""
         found: list[tuple[Row, Complaint]] = []
         fresh, accepted = False, True
         for row, outcome in self.rows(data, rows):
             for complaint in complaints(outcome, self.target.file, data, row.located, row.raw):
                 found.append((row, complaint))
-            if self.target.wanted is not None and case >= 0 and (
-                wrong := self.target.wanted(data, case, outcome.err)
-            ):
+            if self.target.wanted is not None and (wrong := self.target.wanted(data, outcome.err)):
                 found.append((row, Complaint(wrong.split(":")[0], f"{wrong}\n{outcome.err}")))
             if outcome.took > self.slow and (slow := self._slow(data, row)):
                 found.append((row, slow))

@@ -81,14 +81,16 @@ def _places(outcome: Outcome, name: str, data: bytes, said: str) -> Iterator[Com
     found = 0
     for index, row in enumerate(rows):
         match = LOCATED.match(row) or SEE.match(row)
-        if match is None or match["file"] != name:
+        if match is None:
+            continue
+        found += match.groupdict().get("kind") == "error"
+        if match["file"] != name:  # a net that the solver names, or one within it
             continue
         number, column = int(match["line"]), int(match["column"])
         if not 1 <= number <= len(lines) or not 1 <= column <= len(lines[number - 1]) + 1:
             yield Complaint(f"place-outside-{command}", f"{row!r} is outside the file: {said}")
             continue
         if "kind" in match.groupdict():
-            found += match["kind"] == "error"
             if "".join(lines) and "[binary-file]" not in row:
                 wrong = _excerpt(rows[index + 1 : index + 3], number, column, lines[number - 1].rstrip("\r"))
                 if wrong:

@@ -124,13 +124,13 @@ def _run(
         _begin(shared, number, data)
         seen = counter.count
         with counter if number % counter.every == 0 else nullcontext():
-            examined = bench.examine(data, rows, number)
+            examined = bench.examine(data, rows)
         for row, complaint in examined.complaints:
             if complaint.key in known:
                 continue
             known.add(complaint.key)
             small = data
-            if kind.wanted is None or not kind.wanted(data, number, ""):
+            if kind.wanted is None:  # else the file tells a line
                 small = minimised(data, lambda d, r=row, k=complaint.key: _fails(bench, shared, d, r, k), kind.text)
             yield Found(number, complaint.key, complaint.what, str(row), small)
         if (examined.fresh or counter.count > seen) and len(data) <= LARGEST and kind.wanted is None:

@@ -186,13 +186,13 @@ def _schema(chance: Random, parts: list[str], corpus: Sequence[bytes], root: str
     found = fields(parts)
     blocks: list[tuple[int, str]] = [(len(parts), root)]
     for f in found:
-        if f.block and (kind := _message(f, found, root)):
+        if f.block and (kind := message_of(f, found, root)):
             blocks.append((f.value + 1, kind))
     at, message = chance.choice(blocks)
     return "".join([*parts[:at], " ", one_field(chance, message_type(message)), " ", *parts[at:]])
 
 
-def _message(f: Field, found: Sequence[Field], root: str) -> str | None:
+def message_of(f: Field, found: Sequence[Field], root: str) -> str | None:
     """The message that a block is, by its name and those of the blocks around it."""
     around = sorted((g for g in found if g.block and g.value < f.value and g.end >= f.end), key=lambda g: g.value)
     kind = root

@@ -30,8 +30,8 @@ class Target:
     """A kind of file: what mutants are made from and how, under which name they are read, and by which commands.
 
     `fixtures` writes what else lies in the working folder. `around` is entered around a command; None leaves the
-    command out, where a mutant would rightly take long. `wanted` says what one mutant must bring about, if that is
-    known: a complaint, or "".
+    command out, where a mutant would rightly take long. `wanted` judges what was said on stderr about a mutant that
+    tells itself what is wrong with it: a complaint, or "".
     """
 
     name: str
@@ -41,7 +41,7 @@ class Target:
     rows: tuple[Row, ...]
     fixtures: Callable[[], None] | None = None
     around: Callable[[bytes, Row], AbstractContextManager[object] | None] | None = None
-    wanted: Callable[[bytes, int, str], str] | None = None
+    wanted: Callable[[bytes, str], str] | None = None
     text: bool = False
     weights: tuple[float, ...] = field(init=False)
 

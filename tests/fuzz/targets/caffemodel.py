@@ -31,6 +31,6 @@ ROWS = (
     Row(("convert-weights", FILE, "--net", "net.prototxt", "-o", "out.safetensors"), 3),
     Row(("convert-weights", FILE, "--net", "net.prototxt", "--allow-missing", "-O2", "-o", "out.safetensors"), 2),
     Row(("build", "net.prototxt", "--weights", FILE, "-o", "out"), 0.05),
-    Row(("surgery", "interp", "net.prototxt", FILE, "-o", "out.caffemodel"), 0.3),
+    Row(("surgery", "interp", "net.prototxt", "--weights", FILE, "-o", "out.caffemodel"), 0.3),
 )
 TARGET = Target("caffemodel", FILE, seeds, wire.mutate, ROWS, fixtures)

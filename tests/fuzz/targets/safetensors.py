@@ -41,8 +41,8 @@ def around(data: bytes, row: Row) -> AbstractContextManager[object]:
 
 ROWS = (
     Row(("train", "solver.prototxt", "--data", "x.npz", "--weights", FILE, "-o", "out")),
-    Row(("surgery", "transplant", "train.prototxt", FILE, "train.prototxt", FILE, "-o", "out.caffemodel"), 0.5),
-    Row(("surgery", "interp", "train.prototxt", FILE, "-o", "out.safetensors"), 0.5),
+    Row(("surgery", "transplant", "train.prototxt", "--weights", FILE, "-o", "out.caffemodel"), 0.5),
+    Row(("surgery", "interp", "train.prototxt", "--weights", FILE, "-o", "out.safetensors"), 0.5),
     Row(("convert-weights", FILE, "-o", "out.safetensors"), 0.2),
 )
 TARGET = Target("safetensors", FILE, seeds, archives.safetensors, ROWS, fixtures, around)
