@@ -34,7 +34,7 @@ def read_manifest(path: str) -> tuple[Listed, ...]:
     with open(path, "rb") as file:
         try:
             table: dict[str, Any] = tomllib.load(file)
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # ValueError: no TOML, no UTF-8, or a number of 5,000 digits
             refuse("manifest", f"{path} is no TOML file", why=str(error))
     rows = table.get("weights")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):

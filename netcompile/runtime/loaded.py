@@ -65,18 +65,23 @@ def load_build(folder: str) -> Loaded:
         names = {key: str(manifest[key]) for key in ("net", "module", "class")}
         hashes = dict(manifest["sha256"])
         outputs = tuple(str(name) for name in manifest["outputs"])
-        weights = manifest["weights"]
+        weights = None if manifest["weights"] is None else str(manifest["weights"])
         images = {str(n): _prepared(folder, fields, hashes) for n, fields in manifest.get("images", {}).items()}
         kinds = {str(name): str(kind) for name, kind in manifest.get("kinds", {}).items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise _broken(folder, f"its {MANIFEST} cannot be read: {type(error).__name__}: {error}") from None
+    if not outputs:
+        raise _broken(folder, f"its {MANIFEST} names no outputs")
     needed = [names["module"], *([weights] if weights else [])]
     for name in needed:
         _check_file(folder, name, hashes)
     # The parameters become those of the file, and are never in memory twice.
     path = os.path.join(folder, names["module"])
     with open(path, encoding="utf-8") as file, uninitialised():
-        net = instance(file.read(), names["class"], path)
+        try:
+            net = instance(file.read(), names["class"], path)
+        except LookupError as error:
+            raise _broken(folder, str(error.args[0])) from None
     if weights:
         net.load_state_dict(load_file(os.path.join(folder, weights)), assign=not ties(net))
     elif any(True for _ in net.parameters()):
@@ -90,9 +95,9 @@ def _prepared(folder: str, fields: Any, hashes: Mapping[str, Any]) -> Preprocess
     """What an input's images go through; None where the net did not say."""
     if fields is None:
         return None
-    name = fields.get("mean_image")
-    if name is None:
+    if fields.get("mean_image") is None:
         return from_json(fields, None)
+    name = str(fields["mean_image"])
     _check_file(folder, name, hashes)
     return from_json(fields, np.load(os.path.join(folder, name), allow_pickle=False))
 

@@ -96,7 +96,7 @@ def read_snapshot(path: str) -> tuple[TrainingState, dict[str, Tensor], dict[str
     try:
         with open(path, encoding="utf-8") as file:
             values: Any = json.load(file)
-    except (ValueError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         raise no("not a snapshot", "it is no JSON text") from None
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise no("not a snapshot", f"its format is not {FORMAT}")
@@ -106,6 +106,8 @@ def read_snapshot(path: str) -> tuple[TrainingState, dict[str, Tensor], dict[str
         progress = TrainingState(**values)
     except (TypeError, KeyError):
         raise no("not a snapshot", "its fields are not those of a snapshot") from None
+    if wrong := _odd(progress):
+        raise no("not a snapshot", f"its {wrong} is not what a snapshot has there")
     loaded = []
     for name in (progress.weights, progress.state):
         part = os.path.join(folder, os.path.basename(name))
@@ -116,6 +118,21 @@ def read_snapshot(path: str) -> tuple[TrainingState, dict[str, Tensor], dict[str
         except SafetensorError as error:
             raise no(f"its file {os.path.basename(name)} is damaged", str(error)) from None
     return progress, loaded[0], loaded[1]
+
+
+def _odd(progress: TrainingState) -> str:
+    """The first field whose value no snapshot has; "" where there is none."""
+    for name in ("iteration", "step", "seed"):
+        value = getattr(progress, name)
+        if type(value) is not int or not 0 <= value < 1 << 63:
+            return name
+    for name in ("type", "weights", "state"):
+        if not isinstance(getattr(progress, name), str) or "\0" in getattr(progress, name):
+            return name
+    for name, kinds in (("recent", (int, float)), ("losses", (int, float)), ("tested", (int,))):
+        if not all(type(value) in kinds for value in getattr(progress, name)):
+            return name
+    return ""
 
 
 def restore(

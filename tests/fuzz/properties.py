@@ -10,8 +10,8 @@ from unicodedata import combining, east_asian_width
 
 from netcompile.cli.exit_codes import DONE, FINDINGS, IO_FAILED, USAGE
 
-LOCATED = re.compile(r"^(?P<file>[^\n:]*):(?P<line>\d+):(?P<column>\d+): (?P<kind>error|warning|note)\[[a-z0-9-]+\]: \S")
-SEE = re.compile(r"^  see: (?P<file>[^\n:]*):(?P<line>\d+):(?P<column>\d+): ")
+LOCATED = re.compile(r"^(?P<file>[^\n]*?):(?P<line>\d+):(?P<column>\d+): (?P<kind>error|warning|note)\[[a-z0-9-]+\]: \S")
+SEE = re.compile(r"^  see: (?P<file>[^\n]*?):(?P<line>\d+):(?P<column>\d+): ")
 EXCERPT = re.compile(r"^ *(?P<line>\d+) \| (?P<text>.*)$", re.DOTALL)
 FRAME = re.compile(r'^  File "[^"]*/netcompile/([^"]*)", line (\d+), in ', re.MULTILINE)
 # What is wrong with the command line or another file.
