@@ -19,11 +19,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing.connection import wait
 from pathlib import Path
+from random import Random
 
 from tests.fuzz.bench import Bench
 from tests.fuzz.targets import names, target
 from tests.fuzz.worker import Found, Job, State, in_slot, slot, work
 
+BEGIN = 300  # kept mutants that another run begins with
 HANGS = 120.0  # seconds after which a worker is killed
 FORK = multiprocessing.get_context("fork")
 
@@ -74,7 +76,9 @@ class Watched:
 
 def fuzz(name: str, jobs: Sequence[Job], seconds: float, out: Path, keep: Path | None) -> int:
     """Fuzz one target; the number of findings."""
-    kept = [path.read_bytes() for path in sorted((keep / name).glob("*"))] if keep is not None else []
+    files = sorted((keep / name).glob("*")) if keep is not None else []
+    files = Random(jobs[0].seed).sample(files, min(len(files), BEGIN))  # more would take minutes to run anew
+    kept = [path.read_bytes() for path in files]
     known: set[str] = set()
     start = time.monotonic()
     workers = [Watched(job, list(kept), known) for job in jobs]

@@ -15,7 +15,7 @@ SEE = re.compile(r"^  see: (?P<file>[^\n]*?):(?P<line>\d+):(?P<column>\d+): ")
 EXCERPT = re.compile(r"^ *(?P<line>\d+) \| (?P<text>.*)$", re.DOTALL)
 FRAME = re.compile(r'^  File "[^"]*/netcompile/([^"]*)", line (\d+), in ', re.MULTILINE)
 # What is wrong with the command line or another file.
-OTHERWISE = re.compile(r"error\[(?:usage|file|no-such-file|unknown-input|unknown-layer-option)\]|^netcompile: error: ", re.MULTILINE)
+OTHERWISE = re.compile(r"error\[(?:usage|file|no-such-file|unknown-input|data-short|missing-input|input-shape|reference)\]|^netcompile: error: ", re.MULTILINE)
 WIDTH = 110
 
 

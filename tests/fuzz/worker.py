@@ -27,6 +27,7 @@ HEAD = struct.Struct("<dIq")  # when it was begun, its size, its number
 MEMORY = 2 << 30  # bytes of address space that a command may take beyond what the worker has
 LEAK = 512 << 20  # a worker that has grown by so much gives way to a fresh one
 LARGEST = 64 << 10  # bytes of a mutant that others are made from
+SHM = "/dev/shm"
 GOOD = 0.8  # the share of mutants that are made from files that no command refused
 TOLD = 0.5  # seconds between two reports
 
@@ -78,13 +79,18 @@ def work(job: Job, shared: mmap.mmap, out: Connection, kept: Sequence[bytes], kn
     """Run the mutants; send State now and then, Found for each new kind, bytes for what is worth keeping."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     warnings.simplefilter("ignore")
-    with tempfile.TemporaryDirectory(prefix="netcompile-fuzz-") as folder:
+    with tempfile.TemporaryDirectory(prefix="netcompile-fuzz-", dir=memory()) as folder:
         try:
             for found in _run(job, shared, kept, set(known), Path(folder)):
                 out.send(found)
         finally:
             os.chdir("/")
     out.close()
+
+
+def memory() -> str | None:
+    """A folder in memory, where there is one: thousands of files are written and removed."""
+    return SHM if os.access(SHM, os.W_OK) else None
 
 
 def choose(job: Job, number: int, rows: Sequence[Row], weights: Sequence[float]) -> tuple[Random, list[Row]]:

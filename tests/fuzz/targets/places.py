@@ -21,7 +21,7 @@ from tests.fuzz.targets.prototxt import FILE, row
 from tests.fuzz.targets.prototxt import seeds as nets
 
 MARK = re.compile(rb"^# line (\d+): (.*)\Z", re.MULTILINE)
-ERROR = re.compile(rf"^{re.escape(FILE)}:(\d+):\d+: (?:error|warning)\[([a-z0-9-]+)\]", re.MULTILINE)
+ERROR = re.compile(rf"^{re.escape(FILE)}:(\d+):\d+: (error|warning)\[([a-z0-9-]+)\]", re.MULTILINE)
 CONDITIONAL = re.compile(r"\b(?:include|exclude|phase|loss_weight|layers|V0)\b|Python")
 ODD = ("@", "$", "%", "!", "ü", "\x01", "\\", "(", "1")
 INTEGERS = ("int32", "int64", "uint32", "uint64")
@@ -139,7 +139,10 @@ def wanted(data: bytes, err: str) -> str:
     if mark is None:
         return ""
     line, name = int(mark[1]), mark[2].decode()
-    errors = [(int(number), code) for number, code in ERROR.findall(err)]
+    found = [(int(number), kind, code) for number, kind, code in ERROR.findall(err)]
+    errors = [(number, code) for number, kind, code in found if kind == "error"]
+    if not errors:  # nothing depends on it, and a warning tells it
+        errors = [(number, code) for number, kind, code in found if number == line]
     if not errors:
         return f"accepted-{name}: the mistake of line {line} is not told"
     first, code = errors[0]
