@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import FrameType
+from unittest.mock import patch
 
 from netcompile.cli import command_line, main
 from netcompile.cli.exit_codes import DONE, FINDINGS, USAGE
@@ -23,6 +25,7 @@ from tests.fuzz.lines import FOLDER
 from tests.fuzz.properties import Complaint, Outcome, complaints
 from tests.fuzz.targets import Row, Target
 
+SHM = "/dev/shm"  # in memory, where there is one: thousands of files are written and removed
 HOPELESS = 12.0  # seconds of processor time after which a command is given up
 SAID = re.compile(r"(?:error|warning|note)(?:\[[a-z0-9-]+\])?: [^\n]*")
 VARIABLE = re.compile(r"'[^']*'|\S*/\S*|-?\d[\d.e+-]*")
@@ -41,23 +44,41 @@ class Hopeless(BaseException):
     """A command that does not end; no Exception, so that no command catches it."""
 
 
+@contextmanager
+def bench(target: Target, slow: float = 1.0) -> Iterator[Bench]:
+    """A working folder with what a target's commands need; the place to run them."""
+    before = os.getcwd()
+    with (
+        tempfile.TemporaryDirectory(prefix="netcompile-fuzz-", dir=SHM if os.access(SHM, os.W_OK) else None) as folder,
+        patch.dict(os.environ, {"NETCOMPILE_TRACEBACK": "1"}),
+        # A quarter of the time of a small net.
+        patch.object(main, "command_parser", cache(command_line.command_parser)),
+    ):
+        os.chdir(folder)
+        made = None
+        try:
+            if target.fixtures is not None:
+                target.fixtures()
+            made = Bench(target, slow)
+            yield made
+        finally:
+            if made is not None:
+                signal.signal(signal.SIGPROF, made.handler)
+            os.chdir(before)
+
+
 class Bench:
-    """The working folder of a target, and what has been seen there.
+    """The working folder of a target, and what has been said there.
 
     `slow`: seconds of processor time that no command may take over a mutant.
     """
 
-    def __init__(self, target: Target, folder: Path, slow: float = 1.0) -> None:
+    def __init__(self, target: Target, slow: float) -> None:
         self.target, self.slow = target, slow
         self.features: set[str] = set()
         self._stuck = ""
-        os.environ["NETCOMPILE_TRACEBACK"] = "1"
-        main.command_parser = cache(command_line.command_parser)  # a quarter of the time of a small net
-        os.chdir(folder)
-        if target.fixtures is not None:
-            target.fixtures()
         self._kept = set(os.listdir())
-        signal.signal(signal.SIGPROF, self._alarm)
+        self.handler = signal.signal(signal.SIGPROF, self._alarm)
 
     def rows(self, data: bytes, rows: Sequence[Row]) -> Iterator[tuple[Row, Outcome]]:
         """Run the commands over a mutant, one after the other; none is run after one that refused it."""

@@ -21,7 +21,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from random import Random
 
-from tests.fuzz.bench import Bench
+from tests.fuzz.bench import bench
 from tests.fuzz.targets import names, target
 from tests.fuzz.worker import Found, Job, State, in_slot, slot, work
 
@@ -143,15 +143,21 @@ def _write(folder: Path, name: str, data: bytes) -> Path:
     return path
 
 
+def preload(chosen: Sequence[str]) -> None:
+    """Import before the workers part what takes seconds; one thread of computing, since a fork has no others."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import torch
+
+    torch.set_num_threads(1)
+    for name in chosen:
+        target(name)
+
+
 def replay(name: str, path: Path, slow: float) -> list[str]:
     """What is wrong with one file, over every command of its target."""
-    kind, data, before = target(name), path.read_bytes(), os.getcwd()
-    with tempfile.TemporaryDirectory(prefix="netcompile-fuzz-") as folder:
-        try:
-            bench = Bench(kind, Path(folder), slow)
-            found = [complaint for row in kind.rows for _, complaint in bench.examine(data, [row]).complaints]
-        finally:
-            os.chdir(before)
+    kind, data = target(name), path.read_bytes()
+    with bench(kind, slow) as place:
+        found = [complaint for row in kind.rows for _, complaint in place.examine(data, [row]).complaints]
     return [f"{complaint.key}: {complaint.what}" for complaint in found]
 
 
@@ -179,6 +185,8 @@ def main() -> int:
     end = options.count or 10**9
     out = options.out or Path(tempfile.mkdtemp(prefix="netcompile-fuzz-"))
     count = 0
+    if len(chosen) > 1:
+        preload(chosen)
     for name in chosen:
         share = -(-end // options.jobs)
         jobs = [

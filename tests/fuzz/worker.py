@@ -7,7 +7,6 @@ import mmap
 import os
 import resource
 import struct
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
 
-from tests.fuzz.bench import Bench
+from tests.fuzz.bench import Bench, bench
 from tests.fuzz.lines import lines
 from tests.fuzz.minimise import minimised
 from tests.fuzz.targets import Row, target
@@ -27,7 +26,6 @@ HEAD = struct.Struct("<dIq")  # when it was begun, its size, its number
 MEMORY = 2 << 30  # bytes of address space that a command may take beyond what the worker has
 LEAK = 512 << 20  # a worker that has grown by so much gives way to a fresh one
 LARGEST = 64 << 10  # bytes of a mutant that others are made from
-SHM = "/dev/shm"
 GOOD = 0.8  # the share of mutants that are made from files that no command refused
 TOLD = 0.5  # seconds between two reports
 
@@ -79,18 +77,10 @@ def work(job: Job, shared: mmap.mmap, out: Connection, kept: Sequence[bytes], kn
     """Run the mutants; send State now and then, Found for each new kind, bytes for what is worth keeping."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     warnings.simplefilter("ignore")
-    with tempfile.TemporaryDirectory(prefix="netcompile-fuzz-", dir=memory()) as folder:
-        try:
-            for found in _run(job, shared, kept, set(known), Path(folder)):
-                out.send(found)
-        finally:
-            os.chdir("/")
+    with bench(target(job.target), job.slow) as place:
+        for found in _run(job, place, shared, kept, set(known)):
+            out.send(found)
     out.close()
-
-
-def memory() -> str | None:
-    """A folder in memory, where there is one: thousands of files are written and removed."""
-    return SHM if os.access(SHM, os.W_OK) else None
 
 
 def choose(job: Job, number: int, rows: Sequence[Row], weights: Sequence[float]) -> tuple[Random, list[Row]]:
@@ -100,10 +90,9 @@ def choose(job: Job, number: int, rows: Sequence[Row], weights: Sequence[float])
 
 
 def _run(
-    job: Job, shared: mmap.mmap, kept: Sequence[bytes], known: set[str], folder: Path
+    job: Job, place: Bench, shared: mmap.mmap, kept: Sequence[bytes], known: set[str]
 ) -> Iterator[State | Found | bytes]:
-    kind = target(job.target)
-    bench, counter = Bench(kind, folder, job.slow), lines()
+    kind, counter = place.target, lines()
     seeds = kind.seeds()
     if 0 < job.seeds < len(seeds):
         seeds = Random(job.seed).sample(seeds, job.seeds)
@@ -112,7 +101,7 @@ def _run(
         _begin(shared, -1, data)
         rows = choose(job, index, kind.rows, kind.weights)[1]
         with counter:
-            examined = bench.examine(data, rows)
+            examined = place.examine(data, rows)
         if examined.accepted:
             good.append(data)
         for row, complaint in examined.complaints:
@@ -121,7 +110,7 @@ def _run(
                 yield Found(-1, complaint.key, complaint.what, str(row), data)
     gc.collect()
     grown = _bounded()
-    told = 0.0
+    told, parent = 0.0, os.getppid()
     for number in range(job.first, job.end):
         chance, rows = choose(job, number, kind.rows, kind.weights)
         _begin(shared, number, b"")
@@ -130,14 +119,14 @@ def _run(
         _begin(shared, number, data)
         seen = counter.count
         with counter if number % counter.every == 0 else nullcontext():
-            examined = bench.examine(data, rows)
+            examined = place.examine(data, rows)
         for row, complaint in examined.complaints:
             if complaint.key in known:
                 continue
             known.add(complaint.key)
             small = data
             if kind.wanted is None:  # else the file tells a line
-                small = minimised(data, lambda d, r=row, k=complaint.key: _fails(bench, shared, d, r, k), kind.text)
+                small = minimised(data, lambda d, r=row, k=complaint.key: _fails(place, shared, d, r, k), kind.text)
             yield Found(number, complaint.key, complaint.what, str(row), small)
         if (examined.fresh or counter.count > seen) and len(data) <= LARGEST and kind.wanted is None:
             corpus.append(data)
@@ -147,13 +136,13 @@ def _run(
         if time.monotonic() - told > TOLD or number + 1 == job.end:
             told = time.monotonic()
             yield State(number + 1, counter.count, len(corpus))
-            if grown():
+            if grown() or os.getppid() != parent:  # the parent has been killed
                 return
 
 
-def _fails(bench: Bench, shared: mmap.mmap, data: bytes, row: Row, key: str) -> bool:
+def _fails(place: Bench, shared: mmap.mmap, data: bytes, row: Row, key: str) -> bool:
     _begin(shared, -2, data)
-    return any(complaint.key == key for _, complaint in bench.examine(data, [row]).complaints)
+    return any(complaint.key == key for _, complaint in place.examine(data, [row]).complaints)
 
 
 def _begin(shared: mmap.mmap, number: int, data: bytes) -> None:
