@@ -16,7 +16,7 @@ from netcompile.passes import optimise
 from netcompile.passes.base import NO_FACTS, Facts, Program, Rewritten
 from netcompile.passes.facts import read_facts
 from netcompile.passes.nodes.convolution import FusedConvolution
-from netcompile.passes.nodes.windows import Surround
+from netcompile.passes.nodes.windows import CutWindow, Surround
 
 
 def compile_net(
@@ -68,7 +68,8 @@ def emit_net(
         inside = Program(program.windowed).shapes
         surrounds = tuple(node.layer for node in program.windowed.nodes if isinstance(node.layer, Surround))
         windowed = Windowed(program.windowed, inside, symbolic(program.windowed, inside).shapes, surrounds)
-    fused = any(isinstance(node.layer, FusedConvolution) for node in program.graph.nodes)
+    # Windows are cut by the image's height and width, which only a module for inference names.
+    fused = any(isinstance(node.layer, FusedConvolution | CutWindow) for node in program.graph.nodes)
     return emit(
         program.graph,
         program.shapes,

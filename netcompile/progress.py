@@ -5,23 +5,26 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from netcompile.diagnostics.visible import visible
+from netcompile.terminal import error_console
+
 
 class Progress:
     """Counts finished items on stderr while the block lasts, if that is a terminal; otherwise silent."""
 
     def __init__(self, total: int, what: str, show: bool = True) -> None:
-        self.total, self.what = total, what
+        self.total, self.what = total, visible(what)
         self.visible = show and total > 0 and sys.stderr is not None and sys.stderr.isatty()
         self.bar: Any = None
 
     def __enter__(self) -> Progress:
         if self.visible:
-            from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-            text = TextColumn("{task.description}  {task.percentage:.0f}%  {task.fields[rate]}")
+            what = "{task.description}  {task.percentage:.0f}%  {task.fields[rate]}"
+            text = TextColumn(what, markup=False)
             columns = (BarColumn(), MofNCompleteColumn(), text, TimeRemainingColumn())
-            self.bar = Progress(*columns, console=Console(file=sys.stderr), transient=True, redirect_stderr=False)
+            self.bar = Progress(*columns, console=error_console(), transient=True, redirect_stderr=False)
             self.task = self.bar.add_task(self.what, total=self.total, rate="")
             self.bar.start()
         return self

@@ -13,6 +13,8 @@ from tests.conftest import REPOSITORY
 PACKAGE = REPOSITORY / "netcompile"
 DOCUMENT = REPOSITORY / "docs" / "architecture.md"
 FRONT = {"netcompile", "netcompile.__main__"}  # import what they are the front of
+# Programs of this repository, which read no file from elsewhere, and the place where everything else is written.
+PRINTERS = {"netcompile.terminal", "netcompile.demo", "netcompile.train.demo", "netcompile.zoo.__main__"}
 
 
 def rooms() -> list[str]:
@@ -75,3 +77,48 @@ def test_no_circles() -> None:
 def test_the_files_that_the_document_names_exist() -> None:
     for name in re.findall(r"`((?:\w+/)+[\w.]+)`", DOCUMENT.read_text(encoding="utf-8")):
         assert (PACKAGE / name).exists() or (REPOSITORY / name).exists(), name
+
+
+def prints(path: Path) -> list[str]:
+    """Where a file writes to stdout or stderr by itself: print, write or writelines of a stream, a stream handed on."""
+    found = []
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        given = [ast.unparse(part) for part in (*node.args, *(keyword.value for keyword in node.keywords))]
+        streams = [text for text in given if re.fullmatch(r"sys\.(__)?std(out|err)(__)?(\.buffer)?", text)]
+        if called == "print" or (called.startswith(("sys.stdout", "sys.stderr")) and "write" in called):
+            found.append(f"{path.name}:{node.lineno}: {called}")
+        elif streams and called not in (
+            "getattr",
+            "isinstance",
+            "list_of_commands().print_help",
+        ):  # argparse's: guarded
+            found.append(f"{path.name}:{node.lineno}: {called}({', '.join(given)})")
+        elif called in ("os.write", "Console", "rich.print", "warnings.showwarning"):
+            found.append(f"{path.name}:{node.lineno}: {called}")
+    return found
+
+
+def test_one_place_prints() -> None:
+    """Whatever is shown goes through `netcompile/terminal.py`, which escapes what would steer a terminal.
+
+    `report/table.py` has rich fold a table into a text.
+    """
+    known = modules()
+    wrong = {module: prints(path) for module, path in known.items() if module not in PRINTERS}
+    wrong["netcompile.report.table"].remove(
+        next(w for w in wrong["netcompile.report.table"] if w.endswith(": Console"))
+    )
+    assert {module: places for module, places in wrong.items() if places} == {}
+    assert prints(PACKAGE / "terminal.py")
+
+
+def test_printing_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(
+        "print(1)\nsys.stderr.write('x')\nfoo(file=sys.stderr)\nsys.stdout.isatty()\nsys.stdout.buffer.write(b'')\n"
+    )
+    assert len(prints(path)) == 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+from errno import ENOENT
 
 from netcompile.diagnostics.diagnostic import refuse
 
@@ -22,7 +23,11 @@ class DataFile:
         """Raises OSError; NetError for a path that is no regular file."""
         self.fd = -1
         self.name = os.fspath(path)
-        self.fd = os.open(self.name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+        try:
+            self.fd = os.open(self.name, flags)
+        except ValueError:  # a NUL in it, or what the file system's encoding lacks
+            raise FileNotFoundError(ENOENT, "no file can have this name", self.name) from None
         status = os.fstat(self.fd)
         if not stat.S_ISREG(status.st_mode):
             what = f"{self.name}: not a file that can be mapped (a folder, a pipe or a device)"

@@ -16,6 +16,7 @@ from netcompile.caffemodel.file import DataFile
 from netcompile.caffemodel.wire import Pieces
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.diagnostics.text import shape_text
+from netcompile.files.hdf5_guard import Elsewhere, member, require_own
 
 _AXES = 32  # Caffe's kMaxBlobAxes
 _INDICES = 1000  # a parameter index beyond this is damage
@@ -25,7 +26,6 @@ _RATIO = 1032  # what deflate can reach at most: bytes unpacked per byte stored
 _PACKED_BYTES = 1 << 32  # the largest data set unpacked from compressed chunks
 _CHUNK_BYTES = 1 << 28
 _FLOATS: dict[int, FloatType] = {4: "float32", 8: "float64"}
-_FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 4: "szip", 6: "scaleoffset", 32000: "lzf"}
 
 
 class _Refused(Exception):
@@ -169,17 +169,10 @@ def _layers(file: DataFile, opened: Any) -> list[StoredLayer]:
 
 def _open(parent: Any, name: bytes, where: str) -> Any:
     """The object behind a hard link; no other link is followed."""
-    from h5py import h5d, h5g, h5l, h5o
-
-    kind = parent.links.get_info(name).type
-    if kind != h5l.TYPE_HARD:
-        what = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "a link to another file"}.get(kind, "a special link")
-        remedy = "store the numbers themselves (h5repack, or copy them)"
-        raise _Refused(where, f"is {what}, which is not followed", remedy)
-    found = h5o.open(parent, name)
-    if not isinstance(found, (h5g.GroupID, h5d.DatasetID)):
-        raise _Refused(where, "is neither a group nor a data set")
-    return found
+    try:
+        return member(parent, name)
+    except Elsewhere as error:
+        raise _Refused(where, error.what, error.remedy) from None
 
 
 def _address(group: Any) -> tuple[int, int]:
@@ -194,16 +187,13 @@ def _blob(file: DataFile, dataset: Any, where: str) -> StoredBlob:
     import h5py
     from h5py import h5d
 
+    try:
+        require_own(dataset)
+    except Elsewhere as error:
+        raise _Refused(where, error.what, error.remedy) from None
     properties = dataset.get_create_plist()
     layout = properties.get_layout()
-    if layout == h5d.VIRTUAL:
-        raise _Refused(where, "is a virtual data set: its numbers lie in other files", "copy it with h5repack")
-    if properties.get_external_count():
-        raise _Refused(where, "keeps its numbers in another file", "copy it with h5repack")
-    filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
-    for number in filters:
-        if number not in _FILTERS:
-            raise _Refused(where, f"is packed with filter {number}, which is not known", "unpack it with h5repack")
+    filters = properties.get_nfilters()
     if dataset.get_space().get_simple_extent_type() == h5py.h5s.NULL:
         raise _Refused(where, "has no numbers at all (a null data space)")
     shape = tuple(int(extent) for extent in dataset.shape)

@@ -46,8 +46,9 @@ def read_weights(path: str | os.PathLike[str]) -> CaffeModel:
     The keys are those that `train`, `surgery` and `convert-weights` without a net write; ``<layer>#2.<index>`` is of
     the second layer of a name. Raises OSError, NetError.
     """
-    with open(path, "rb") as file:
-        head = file.read(10)
+    file = DataFile(path)
+    head = file.head(10)
+    file.close()
     if head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < 1 << 27:
         return _read_safetensors(os.fspath(path))
     return read_caffemodel(path)

@@ -61,10 +61,13 @@ def in_order(entries: Iterable[Entry]) -> list[Entry]:
     return ordered
 
 
-def write(path: str, entries: Iterable[Entry], metadata: Mapping[str, str]) -> int:
-    """Writes the file, whole or not at all, and says how many bytes it has. Raises OSError."""
+def write(path: str, entries: Iterable[Entry], metadata: Mapping[str, str], staging: str | None = None) -> int:
+    """Writes the file, whole or not at all, and says how many bytes it has. `staging` is as for `whole_file`.
+
+    Raises OSError.
+    """
     ordered = in_order(entries)
-    with whole_file(path) as file:
+    with whole_file(path, staging) as file:
         size = file.write(header(ordered, metadata))
         for entry in ordered:
             done = sum(map(file.write, entry.chunks()))

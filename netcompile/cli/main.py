@@ -13,6 +13,7 @@ from netcompile.cli.exit_codes import BUG, DONE, INTERRUPTED, IO_FAILED, USAGE
 from netcompile.cli.messages import say, show
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.nearest import did_you_mean, nearest
+from netcompile.terminal import guarded, write_error
 
 # What torch says in a RuntimeError where memory lacks.
 NO_MEMORY = "out of memory", "can't allocate memory", "Storage size calculation overflowed"
@@ -20,6 +21,11 @@ NO_MEMORY = "out of memory", "can't allocate memory", "Storage size calculation 
 
 def entry(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code and never raises, whatever the user or the disk does."""
+    with guarded():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     tolerate_any_text()
     if arguments is None:
         gc.set_threshold(100_000, 50, 50)  # a short command makes no garbage worth a search: a tenth of its time
@@ -97,7 +103,7 @@ def bug(error: Exception) -> int:
     what = f"{type(error).__name__}: {error}".split("\n", 1)[0][:500]
     say(f"internal error: {what}")
     if os.environ.get("NETCOMPILE_TRACEBACK"):
-        print(text, file=sys.stderr)
+        write_error(text)
         say("this is a bug of netcompile: please report it with the traceback above")
         return BUG
     import tempfile

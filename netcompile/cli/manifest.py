@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import tomllib
 from dataclasses import dataclass, fields
 from typing import Any
 
 from netcompile.cli.exit_codes import DONE, USAGE
-from netcompile.cli.messages import show
+from netcompile.cli.messages import say_lines, show
 from netcompile.cli.netinput import analyse_net, read_source
-from netcompile.cli.output import write_text
+from netcompile.cli.output import write_lines
 from netcompile.cli.weights import convert_one, target_name
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.files.named import special
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +60,22 @@ def convert_manifest(arguments: argparse.Namespace) -> int:
     absent, present, code = [], 0, DONE
     for row in read_manifest(arguments.manifest):
         path = os.path.join(folder, row.file)
-        if not os.path.exists(path):
+        if not os.path.exists(path) or not row.file:
             absent.append((row, path))
             continue
         present += 1
         try:
+            if special(row.net) or row.net == "-":
+                refuse("manifest", f"the net '{row.net}' of {row.name} is no file")
             net = analyse_net(arguments, read_source(row.net))
             convert_one(arguments, path, os.path.join(folder, target_name(path)), net)
         except NetError as error:
-            print(f"{row.name} ({path}) was not converted:", file=sys.stderr)
+            say_lines(f"{row.name} ({path}) was not converted:")
             show(error.diagnostics)
             code = USAGE
     if absent:
-        write_text(f"{len(absent)} of {len(absent) + present} caffemodels are absent. To convert one, fetch it:\n")
+        write_lines(f"{len(absent)} of {len(absent) + present} caffemodels are absent. To convert one, fetch it:")
         for row, path in absent:
-            write_text(f"  {row.name}: {row.source or 'no source is known'}\n    save as {path}\n")
-        write_text("and run this again.\n")
+            write_lines(f"  {row.name}: {row.source or 'no source is known'}", f"    save as {path}")
+        write_lines("and run this again.")
     return code

@@ -6,9 +6,10 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 
-from netcompile.diagnostics.diagnostic import Diagnostic, sorted_by_position, visible
+from netcompile.diagnostics.diagnostic import Diagnostic, sorted_by_position
+from netcompile.diagnostics.visible import visible
+from netcompile.terminal import try_error, write_error, write_styled
 
 SAME = 3  # notes and warnings of one code that are shown in full before the rest is counted
 
@@ -24,7 +25,7 @@ def show(diagnostics: Iterable[Diagnostic]) -> None:
     """All of them, sorted by position, each with its excerpt, reason and remedy."""
     color = coloured()
     for diagnostic in sorted_by_position(diagnostics):
-        print(diagnostic.format(color), file=sys.stderr)
+        write_styled(f"{diagnostic.format(color)}\n")
 
 
 def show_notes(notes: Sequence[Diagnostic], codes: frozenset[str]) -> None:
@@ -40,11 +41,14 @@ def show_notes(notes: Sequence[Diagnostic], codes: frozenset[str]) -> None:
     show(shown)
     for code, count in counts.items():
         if count > SAME:
-            print(f"({count - SAME} more [{code}]: netcompile check shows all)", file=sys.stderr)
+            say_lines(f"({count - SAME} more [{code}]: netcompile check shows all)")
 
 
 def say(text: str) -> None:
     """One line on stderr."""
-    if sys.stderr is not None:
-        with suppress(OSError, ValueError):
-            print(f"netcompile: {visible(text)}", file=sys.stderr, flush=True)
+    try_error(f"netcompile: {visible(text)}\n")
+
+
+def say_lines(*lines: str) -> None:
+    """Lines on stderr as they are, each made visible."""
+    write_error("".join(f"{visible(line)}\n" for line in lines))

@@ -1,28 +1,26 @@
-"""Data on stdout, the same bytes whatever the terminal's encoding."""
+"""Data on stdout, the same bytes whatever the terminal's encoding; nothing in it steers the terminal."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from json import JSONEncoder
 from typing import Any
 
+from netcompile.diagnostics.visible import visible, visible_json
+from netcompile.terminal import write_out
+
 
 def write_text(text: str) -> None:
-    """UTF-8 to stdout, at once, so that what is said on stderr next comes after it.
+    """A text of lines to stdout, at once, so that what is said on stderr next comes after it.
 
-    What is not encodable (bytes of a file that were no UTF-8) is written as escapes.
+    What is not visible is written as escapes; names in it are made `visible` before, lest they begin new lines.
     """
-    stream = sys.stdout
-    if stream is None:
-        return
-    raw = getattr(stream, "buffer", None)
-    if raw is None:
-        stream.write(text)
-        return
-    stream.flush()
-    raw.write(text.encode("utf-8", "backslashreplace"))
-    raw.flush()
+    write_out(text)
+
+
+def write_lines(*lines: str) -> None:
+    """Lines to stdout, whatever is in them: a line end within one is written as an escape."""
+    write_out("".join(f"{visible(line)}\n" for line in lines))
 
 
 def write_json(value: Any) -> None:
@@ -31,8 +29,12 @@ def write_json(value: Any) -> None:
 
 
 def json_text(value: Any) -> str:
-    """JSON with an entry a line; lists of plain values stay on one."""
-    return f"{_json(value, '', JSONEncoder(ensure_ascii=False).encode)}\n"
+    """JSON with an entry a line, lists of plain values on one; characters that do not show are JSON's escapes."""
+    return f"{_json(value, '', _encoded)}\n"
+
+
+def _encoded(value: Any) -> str:
+    return visible_json(JSONEncoder(ensure_ascii=False).encode(value))
 
 
 def _json(value: Any, indent: str, encode: Callable[[Any], str]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable
 
 from netcompile.analyser import Analysed
@@ -14,12 +13,13 @@ from netcompile.caffemodel.plan import convert_plain, match
 from netcompile.caffemodel.reader import read_caffemodel, read_mean
 from netcompile.caffemodel.tensorfile import Entry, write
 from netcompile.cli.messages import show
-from netcompile.cli.output import write_text
+from netcompile.cli.output import write_lines
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.emit.module import EmittedModule
 from netcompile.emit.weights import weight_plan
 from netcompile.layers.registry import layer_class
+from netcompile.progress import Progress
 from netcompile.report.formatting import bytes_text
 
 MEAN, SUFFIX = ".binaryproto", ".safetensors"
@@ -42,23 +42,33 @@ def converter(
     return write
 
 
-def convert_one(arguments: argparse.Namespace, path: str, target: str, net: Analysed | None) -> None:
-    """One file; says what was written. Raises NetError, OSError."""
-    if sys.stderr is not None and sys.stderr.isatty():
-        print(f"converting {path} …", end="\r", file=sys.stderr, flush=True)
+def convert_one(
+    arguments: argparse.Namespace, path: str, target: str, net: Analysed | None, named: bool = False
+) -> None:
+    """One file; says what was written. `named`: whether the user named the target. Raises NetError, OSError."""
+    if not named and os.path.islink(target):
+        why = "it is named after the input, and nothing is written through a link that was not asked for"
+        refuse("path-outside", f"{target} is a link", why=why, remedy="-o FILE writes there; or remove the link")
+    with Progress(1, f"files: converting {path}"):
+        found, what = _converted(arguments, path, target, net)
+    write_lines(f"wrote {target} ({what}, {bytes_text(os.path.getsize(target))})")
+    show(found)
+
+
+def _converted(
+    arguments: argparse.Namespace, path: str, target: str, net: Analysed | None
+) -> tuple[list[Diagnostic], str]:
+    """What is worth saying, and what the file holds."""
     if path.endswith(MEAN):
         _convert_mean(path, target)
-        found, what = [], "a mean"
-    elif net is not None:
+        return [], "a mean"
+    if net is not None:
         module = compile_net(net, arguments.optimise, weights=path, comments=False)
         found = converter(path, net, module, arguments.allow_missing)(target)
-        what = f"{len(module.weights)} tensors of {module.class_name}"
-    else:
-        model = read_caffemodel(path)
-        done = convert(model, convert_plain(model), target, roles=roles_of)
-        found, what = [*done.notes, *done.suspicious], f"{done.tensors} blobs"
-    write_text(f"wrote {target} ({what}, {bytes_text(os.path.getsize(target))})\n")
-    show(found)
+        return found, f"{len(module.weights)} tensors of {module.class_name}"
+    model = read_caffemodel(path)
+    done = convert(model, convert_plain(model), target, roles=roles_of)
+    return [*done.notes, *done.suspicious], f"{done.tensors} blobs"
 
 
 def _convert_mean(path: str, target: str) -> None:

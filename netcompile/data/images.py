@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 from netcompile.array import Array
 from netcompile.data.palettes import voc_palette
 from netcompile.data.preprocessing import FCN_MEAN_BGR, Preprocessing
+from netcompile.files.named import require_plain
 
 _KINDS = "jpg jpeg jpe jfif png bmp dib ppm pgm pbm pnm tif tiff webp gif tga jp2 avif"
 EXTENSIONS = frozenset(f".{kind}" for kind in _KINDS.split())
@@ -24,6 +25,7 @@ def read_image(path: str | Path, over_white: bool = True) -> Array:
     reduced to 8. Transparency is laid over white, or dropped. Raises OSError for what Pillow cannot read, ValueError
     for pixels of 32 bits, whose range nothing tells.
     """
+    require_plain(path)
     with Image.open(path) as image:
         upright = ImageOps.exif_transpose(image)
         if upright.mode == "F" or (upright.mode == "I" and image.format != "PNG"):
@@ -39,6 +41,7 @@ def read_image(path: str | Path, over_white: bool = True) -> Array:
 
 def read_depth(path: str | Path) -> Array:
     """One number a pixel, H×W float32, as it is stored (NYUDv2's depth: 16 bits). Raises OSError, ValueError."""
+    require_plain(path)
     with Image.open(path) as image:
         if len(image.getbands()) != 1 or image.mode == "P":
             raise ValueError(f"it is no map of one number a pixel: its mode is {image.mode}")
@@ -100,6 +103,7 @@ def read_labels(path: str | Path, palette: Array | None = None) -> Array:
     Of a colour image the colours are looked up in `palette` (by default VOC's). Raises OSError for what Pillow cannot
     read, ValueError for a colour that is not in the palette.
     """
+    require_plain(path)
     with Image.open(path) as image:
         upright = ImageOps.exif_transpose(image)
         if upright.mode not in ("RGB", "RGBA"):

@@ -15,6 +15,7 @@ from netcompile.array import Array
 from netcompile.caffemodel.file import DataFile
 from netcompile.caffemodel.hdf5 import read_array
 from netcompile.diagnostics.diagnostic import refuse
+from netcompile.files.named import require_plain
 
 _LARGEST = 1 << 28  # bytes of all variables: beyond any label map
 _NESTED = 1000  # matrices within matrices
@@ -28,6 +29,7 @@ def read_mat(path: str, name: str, *fields: str) -> Array:
 
     Raises OSError; ValueError for a damaged file or one without it; NetError where the package scipy is missing.
     """
+    require_plain(path)
     with open(path, "rb") as file:
         head = file.read(520)
         if _HDF5 in (head[:8], head[512:]):

@@ -6,11 +6,25 @@ import os
 from collections.abc import Iterable, Sequence
 
 from netcompile.diagnostics.diagnostic import refuse
+from netcompile.files.named import special
 
 
 def first_there(paths: Iterable[str]) -> str | None:
-    """The first path at which there is something; None where there is nothing at any."""
-    return next((path for path in paths if os.path.exists(path)), None)
+    """The first path at which there is something; None where there is nothing at any.
+
+    Raises NetError where that is a device, a pipe or a socket: only files and folders are read by name.
+    """
+    found = next((path for path in paths if os.path.exists(path)), None)
+    return None if found is None else plain(found)
+
+
+def plain(path: str) -> str:
+    """The path. Raises NetError where it leads to a device, a pipe or a socket."""
+    kind = special(path)
+    if kind:
+        why = "a list or a net names it; a pipe may wait for ever, a device never end"
+        refuse("path-special", f"{path} is {kind}, not a file", why=why, remedy="copy the data into a file")
+    return path
 
 
 def read_lines(path: str) -> list[str]:
@@ -23,7 +37,7 @@ def require_files(listing: str, paths: Sequence[str]) -> None:
     """Raises NetError where the list is empty, or names files that do not exist."""
     if not paths:
         refuse("data-file", f"{listing}: the list is empty")
-    missing = [path for path in paths if not os.path.exists(path)]
+    missing = [path for path in paths if not os.path.exists(plain(path))]
     if missing:
         more = f", and {len(missing) - 3} more" if len(missing) > 3 else ""
         what = f"{listing} names files that do not exist: {', '.join(missing[:3])}{more}"

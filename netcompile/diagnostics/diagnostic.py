@@ -8,26 +8,13 @@ from typing import Literal, NoReturn
 from unicodedata import combining, east_asian_width
 
 from netcompile.diagnostics.source import Span
+from netcompile.diagnostics.visible import dotted, visible
 
 Severity = Literal["error", "warning", "note"]
 
 _WIDTH = 110  # an excerpt longer than this is cut around the place at fault
 _COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[1;36m"}
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
-
-
-def visible(text: str) -> str:
-    """``text`` with control characters, lone surrogates and direction marks written as escapes: safe on a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
-def _dots(text: str) -> str:
-    """One printable character per character, so that the caret below stays in place."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else " " if c == "\t" else "\ufffd" for c in text)
 
 
 def cells(text: str) -> int:
@@ -48,7 +35,7 @@ def _excerpt(span: Span) -> list[str]:
         right = left + _WIDTH
         before, after = "…" * (left > 0), "…" * (right < len(line))
         line, first, length = line[left:right], first - left, min(length, max(1, right - first))
-    line = _dots(line)
+    line = dotted(line)
     gutter = f"{number:>5}"
     pad = " " * (len(before) + cells(line[:first]))
     marks = "^" * max(1, cells(line[first : first + length]))

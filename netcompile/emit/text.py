@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textwrap import wrap
 
+from netcompile.diagnostics.visible import is_visible
 from netcompile.layers.base import Shape
 
 
@@ -23,7 +24,7 @@ def folded(text: str) -> list[str]:
 
 def one_line(text: str) -> str:
     """Text for a comment: one line, printable."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return "".join(c if is_visible(c) else "?" for c in text)
 
 
 def doc_text(text: str) -> str:

@@ -139,7 +139,7 @@ def recover(folder: str, group: str = "") -> None:
     OSError where the folder cannot be written to.
     """
     partial = os.path.join(folder, PARTIAL + group)
-    if os.path.isdir(os.path.join(partial, _READY)):
+    if os.path.isdir(os.path.join(partial, _READY)) and not os.path.islink(partial):
         with _locked(partial, folder):
             _finish(partial, folder)
             rmtree(partial, ignore_errors=True)
@@ -247,6 +247,9 @@ def _locked(partial: str, folder: str) -> Iterator[None]:
     try:
         while True:
             os.makedirs(partial, exist_ok=True)
+            if os.path.islink(partial):  # what lies behind it is somebody else's
+                why = "the folder for files that are not complete must be a folder of its own"
+                refuse("output-path", f"{partial} is a link", why=why, remedy="remove it")
             if fcntl is None:
                 break
             with suppress(FileNotFoundError):

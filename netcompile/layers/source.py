@@ -8,6 +8,7 @@ from typing import Any
 from netcompile.algebra.nset import SizeTooComplex
 from netcompile.algebra.size import Size
 from netcompile.algebra.volume import Volume
+from netcompile.diagnostics.visible import visible
 from netcompile.prototxt.message import float_text
 
 
@@ -37,8 +38,8 @@ def as_planes(x: str, shape: Sequence[object]) -> str:
 
 
 def string(text: str) -> str:
-    """A string literal in double quotes, as ruff writes it."""
-    quoted = repr(text)
+    """A string literal in double quotes, as ruff writes it; what does not show is written as escapes."""
+    quoted = visible(repr(text))
     if quoted[0] == "'" and '"' not in text:
         return '"' + quoted[1:-1].replace("\\'", "'") + '"'
     return quoted

@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 from netcompile.layers.base import Emission, Emitted, Layer, Refused, Shape
 from netcompile.layers.params import Params
+from netcompile.layers.source import string
 from netcompile.layers.unsupported import reason
 
 
@@ -34,4 +35,4 @@ class Unknown(Layer):
         tops = ", ".join(e.y)
         call = f"self.{e.name}({', '.join(e.x)})"
         line = f"{tops} = {call}" if tops else call
-        return Emitted((line,), (f"self.{e.name} = UnknownLayer({message!r})",), ("unknown.UnknownLayer",))
+        return Emitted((line,), (f"self.{e.name} = UnknownLayer({string(message)})",), ("unknown.UnknownLayer",))

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from netcompile.analysis.shapes import infer
-from netcompile.diagnostics.diagnostic import visible
+from netcompile.diagnostics.visible import visible
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IntShape, Layer
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from netcompile.diagnostics.visible import is_visible, visible_text
 from netcompile.prototxt.message import Message, float_text
 from netcompile.prototxt.schema import FieldType
 
@@ -51,8 +54,36 @@ def quoted(value: str | bytes) -> str:
             out.append(_ESCAPES[char])
         elif isinstance(value, bytes):
             out.append(char if " " <= char <= "~" else f"\\{ord(char):03o}")
-        elif char.isprintable():
+        elif is_visible(char):
             out.append(char)
         else:
-            out += [f"\\{byte:03o}" for byte in char.encode("utf-8", "surrogatepass")]
+            out.append(_octal(char))
     return f'"{"".join(out)}"'
+
+
+def _octal(char: str) -> str:
+    """The escapes of a character's bytes; of a byte that was no UTF-8, its own."""
+    errors = "surrogateescape" if "\udc80" <= char <= "\udcff" else "surrogatepass"
+    return "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", errors))
+
+
+_HIDDEN = re.compile(
+    r"""(\#[^\n]*?(?=\r?(?:\n|\Z)))|("(?:[^"\\\n]|\\[^\n])*+"|'(?:[^'\\\n]|\\[^\n])*+')|(\r(?!\n)|[\v\f])"""
+)
+
+
+def shown(text: str) -> str:
+    """A text of the format that reads as the same message and holds no character that does not show.
+
+    In strings these become the format's escapes, in comments they become legible; line ends and tabs stay.
+    """
+    return text if is_visible(text.replace("\n", "").replace("\t", "")) else _HIDDEN.sub(_shown, text)
+
+
+def _shown(found: re.Match[str]) -> str:
+    comment, string, space = found.groups()
+    if space:
+        return " "
+    if comment:
+        return visible_text(comment)
+    return "".join(char if is_visible(char) else _octal(char) for char in string)

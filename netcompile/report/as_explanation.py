@@ -10,7 +10,7 @@ from netcompile.algebra.volume import Volume
 from netcompile.analysis.crops import CropReport
 from netcompile.analysis.proof import Slack
 from netcompile.analysis.streams import Fusion
-from netcompile.diagnostics.diagnostic import visible
+from netcompile.diagnostics.visible import visible
 from netcompile.layers.base import IDENTITY
 from netcompile.report.formatting import crop_sizes_text, net_sizes_text, offsets_text
 from netcompile.report.model import Derivation, Maps, Offsets, Proof, Step

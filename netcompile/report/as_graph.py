@@ -9,8 +9,8 @@ from typing import Any
 
 from netcompile.analyser import Analysed
 from netcompile.analysis.cost import costs
-from netcompile.diagnostics.diagnostic import visible
 from netcompile.diagnostics.text import shape_text
+from netcompile.diagnostics.visible import visible
 from netcompile.report.formatting import exact_text, offsets, pair_text, strides
 from netcompile.report.offsets import coordinates_of
 

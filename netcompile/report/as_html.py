@@ -18,6 +18,7 @@ from netcompile.analysis.proof import Slack
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.text import listed, shape_text
+from netcompile.diagnostics.visible import visible, visible_json, visible_text
 from netcompile.emit.module import EmittedModule
 from netcompile.passes.base import Skipped
 from netcompile.report.formatting import (
@@ -100,7 +101,7 @@ def html_report(
         skipped=skipped,
         proof=proof_texts(report.offsets),
         script=Markup(script),  # our own file, not a user's text
-        data=Markup(script_safe(page_data(analysed, report, module))),
+        data=Markup(script_safe(_legible(page_data(analysed, report, module)))),
         meaning=MEANING,
         signs=SIGNS,
         exact=exact_text,
@@ -119,8 +120,22 @@ def page_script() -> str:
 
 def script_safe(value: Any) -> str:
     """JSON that holds nothing that could end a script element or begin another."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.translate({ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"})
+    text = visible_json(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    return text.translate({ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&"})
+
+
+def _legible(data: dict[str, Any]) -> dict[str, Any]:
+    """The page's data with every text as the page shows it; the two sources keep their lines."""
+    sources = {key: data[key] and visible_text(data[key]) for key in ("source", "module")}
+    return {key: _visible_values(value) for key, value in data.items()} | sources
+
+
+def _visible_values(value: Any) -> Any:
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, dict):
+        return {key: _visible_values(one) for key, one in value.items()}
+    return [_visible_values(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def verdict(report: Offsets) -> tuple[str, str]:

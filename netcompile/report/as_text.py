@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from netcompile.diagnostics.diagnostic import visible
 from netcompile.diagnostics.text import shape_text
+from netcompile.diagnostics.visible import visible
 from netcompile.report.formatting import (
     bytes_text,
     count_text,

@@ -7,8 +7,8 @@ from fractions import Fraction
 
 from netcompile.algebra.nset import NSet
 from netcompile.analysis.crops import CropReport
-from netcompile.diagnostics.diagnostic import visible
 from netcompile.diagnostics.text import shape_text
+from netcompile.diagnostics.visible import visible
 from netcompile.report.model import Dims, Maps, Offsets
 
 GAPS = 3  # layers that are not followed and are shown

@@ -10,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from netcompile.diagnostics.visible import visible
 from netcompile.version import __version__
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
@@ -28,6 +29,11 @@ def read(*names: str) -> str:
 def hash_source(text: str) -> str:
     """How a Content-Security-Policy lets in an inline style or script."""
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+
+
+def _shown(value: Any) -> Any:
+    """What a template puts in: of a file's text, characters that do not show as escapes, lest they turn it around."""
+    return value if isinstance(value, Markup) else visible(str(value))
 
 
 def page(
@@ -50,6 +56,7 @@ def page(
         loader=FileSystemLoader(FOLDER, encoding="utf-8"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -8,7 +8,7 @@ from fractions import Fraction
 from netcompile.analysis.crops import CropReport
 from netcompile.analysis.proof import Refusal, Slack, Tie
 from netcompile.analysis.upsampling import Fibre, Resolution, Upsampling
-from netcompile.diagnostics.diagnostic import visible
+from netcompile.diagnostics.visible import visible
 from netcompile.report.model import Derivation, Offsets, Step
 
 

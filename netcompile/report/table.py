@@ -6,7 +6,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from netcompile.diagnostics.diagnostic import cells, visible
+from netcompile.diagnostics.diagnostic import cells
+from netcompile.diagnostics.visible import visible
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> str:

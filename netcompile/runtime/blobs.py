@@ -84,7 +84,9 @@ def blobs_as_compiled(
     net = ready(analysed, module, weights, seed)
     inputs = [feed[value.blob] for value in module.inputs]
     arrays = blobs_of_net(analysed, weights, feed, level, seed).arrays
-    arrays.update(_named(_variables(net, inputs)[0], analysed.graph.blobs))
+    left = _named(_variables(net, inputs)[0], analysed.graph.blobs)
+    # A variable of another shape is not the blob of its name, but the window of it that is needed.
+    arrays.update({key: array for key, array in left.items() if array.shape == arrays[key].shape})
     arrays.update(arrays_of(by_name(_run(net, inputs), module.outputs)))
     places = places_of(analysed.graph)
     return Activations(arrays, {key: places[key] for key in arrays})

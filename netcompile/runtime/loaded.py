@@ -19,6 +19,7 @@ from netcompile.analysis.outputs import output_kinds
 from netcompile.compiler import compile_net
 from netcompile.data.preprocessing import Preprocessing, from_json
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.files.named import below
 from netcompile.files.whole import recover
 from netcompile.ir.graph import Graph
 from netcompile.runtime.emitted import by_name, instance
@@ -106,6 +107,10 @@ def _check_file(folder: str, name: str, hashes: Mapping[str, Any]) -> None:
     path = os.path.join(folder, name)
     if os.path.basename(name) != name or not os.path.isfile(path):
         raise _broken(folder, f"'{name}' is not in it")
+    try:
+        below(os.path.dirname(os.path.realpath(os.path.join(folder, MANIFEST))), os.path.realpath(path))
+    except ValueError:
+        raise _broken(folder, f"'{name}' is a link that leads out of it") from None
     with open(path, "rb") as file:
         found = file_digest(file, "sha256").hexdigest()
     if name in hashes and found != hashes[name]:

@@ -8,6 +8,8 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from netcompile.diagnostics.diagnostic import refuse
+from netcompile.files.named import below
 from netcompile.files.npz import made_by_npz
 from netcompile.files.whole import PARTIAL, whole_file
 
@@ -26,7 +28,14 @@ class Outputs:
         return os.path.join(self.folder, kind, name)
 
     def write(self, path: str, content: Callable[[BinaryIO], None]) -> None:
-        """Let `content` write the file; it takes its place under its name when it is complete. Raises OSError."""
+        """Let `content` write the file; it takes its place under its name when it is complete.
+
+        Raises OSError; NetError where a link leads out of the folder.
+        """
+        try:
+            below(self.folder, os.path.relpath(path, self.folder))
+        except ValueError as error:
+            refuse("path-outside", f"{path} is no place to write to", why=str(error), remedy="give another -o")
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with whole_file(path, self._partial) as file:
             content(file)

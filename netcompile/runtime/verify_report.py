@@ -11,6 +11,7 @@ import numpy as np
 from netcompile.array import Array
 from netcompile.data.images import data_uri, thumbnail
 from netcompile.diagnostics.text import shape_text
+from netcompile.diagnostics.visible import visible
 from netcompile.report.page import PICTURES, page
 from netcompile.report.table import table
 from netcompile.runtime.blobs import Activations
@@ -27,7 +28,7 @@ def verification_as_text(found: Verification, title: str) -> str:
         for c in found.compared
     ]
     header = ("layer", "type", "blob", "shape", "max error", "relative", "")
-    return f"{title}\n{table(header, rows, right=(4, 5))}\n{conclusion(found)}\n"
+    return f"{visible(title)}\n{table(header, rows, right=(4, 5))}\n{visible(conclusion(found))}\n"
 
 
 def conclusion(found: Verification) -> str:

@@ -18,7 +18,9 @@ from netcompile.data.sources.arrays import read_arrays
 from netcompile.data.sources.base import Batches, Wanted
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.text import shape_text
+from netcompile.diagnostics.visible import is_visible
 from netcompile.emit.weights import layer_specs
+from netcompile.files.named import below
 from netcompile.layers.convolution import Deconvolution
 from netcompile.runtime import processes
 from netcompile.train import parallel
@@ -48,6 +50,7 @@ class Wishes:
     interp: bool = False
     batches: Batches | None = None  # instead of `data`, from Python
     resume: str | None = None  # the snapshot that the training goes on from, whose seed it keeps
+    snapshots: str | None = None  # their prefix, instead of the solver's
 
 
 def prepare(
@@ -57,6 +60,8 @@ def prepare(
 
     `say` takes lines of progress, `note` what was noticed.
     """
+    prefix = snapshot_prefix(solver, wishes)
+    solver = replace(solver, snapshot_prefix=wishes.snapshots or solver.snapshot_prefix)
     if wishes.device == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     group = processes.join("nccl" if wishes.device == "cuda" else "gloo")
@@ -104,13 +109,27 @@ def prepare(
         _test(solver, ref, count, replace(wishes, weights=weights), seed, beside, blobs, generator, device, note)
         for ref, count in zip(solver.test_nets, solver.test_iter, strict=False)
     )
-    prefix = os.path.join(wishes.out, solver.snapshot_prefix or "snapshot")
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[wishes.dtype]
     summed = parallel.summed_blobs(net.module, users[0]) if users else frozenset[Take]()
     return Training(
         solver, net, batches, layers, infos, blobs, device, seed, say, note, tests,
         dtype=dtype, group=group, summed=summed, prefix=prefix,
     )  # fmt: skip
+
+
+def snapshot_prefix(solver: Solver, wishes: Wishes) -> str:
+    """What the names of snapshots begin with. Raises NetError where a solver wants them elsewhere than asked for."""
+    if wishes.snapshots is not None:
+        return wishes.snapshots
+    name = solver.snapshot_prefix or "snapshot"
+    try:
+        if not is_visible(name):
+            raise ValueError("it holds characters that do not show")
+        return below(wishes.out, name)
+    except ValueError as error:
+        what = f"snapshot_prefix '{name[:200]}' is no place to write to"
+        why = f"{error}; what a file names is written below the output folder alone"
+        refuse("path-outside", what, solver.snapshot_at, why, "--snapshot-prefix PREFIX says where, whatever it is")
 
 
 def _beside(folder: str, path: str) -> str:

@@ -30,8 +30,9 @@ def train(prepare: Callable[[], Training], out: str, resume: str | None = None) 
             if stopped() and training.iteration < training.solver.max_iter:
                 return False
         if training.group.leads:
-            write_tensors(os.path.join(out, "final.safetensors"), caffe_blobs(training.layers, training.blobs))
-            with whole_file(os.path.join(out, "log.json")) as file:
+            # Staged in `out` itself: a link of that name is replaced, not followed.
+            write_tensors(os.path.join(out, "final.safetensors"), caffe_blobs(training.layers, training.blobs), out)
+            with whole_file(os.path.join(out, "log.json"), out) as file:
                 file.write(json_bytes({"loss": training.losses}))
         return True
     finally:

@@ -20,6 +20,7 @@ from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.files.whole import recover, whole_folder
 
 FORMAT = 1
+_FIELDS = {"iteration": int, "step": int, "type": str, "seed": int, "weights": str, "state": str}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +48,13 @@ def caffe_blobs(layers: Sequence[LayerSpec], blobs: Mapping[Take, Tensor]) -> di
     }
 
 
-def write_tensors(path: str, tensors: Mapping[str, Tensor]) -> None:
-    """A .safetensors file, whole or not at all. Raises OSError."""
+def write_tensors(path: str, tensors: Mapping[str, Tensor], staging: str | None = None) -> None:
+    """A .safetensors file, whole or not at all; `staging` is as for `whole_file`. Raises OSError."""
     entries = []
     for key, tensor in tensors.items():
         data = tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data
         entries.append(Entry(key, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), [data].copy))
-    write(path, entries, {"format": "pt"})
+    write(path, entries, {"format": "pt"}, staging)
 
 
 def json_bytes(value: object) -> bytes:
@@ -104,6 +105,8 @@ def read_snapshot(path: str) -> tuple[TrainingState, dict[str, Tensor], dict[str
         for key in ("recent", "losses", "tested"):
             values[key] = tuple(values[key])
         progress = TrainingState(**values)
+        if not all(type(getattr(progress, name)) is kind for name, kind in _FIELDS.items()):
+            raise TypeError
     except (TypeError, KeyError):
         raise no("not a snapshot", "its fields are not those of a snapshot") from None
     if wrong := _odd(progress):

@@ -73,6 +73,7 @@ class Solver:
     snapshot: int
     snapshot_prefix: str
     snapshot_after_train: bool
+    snapshot_at: Span | None  # where the text gives the prefix
     random_seed: int
     weights: tuple[str, ...]
     train_net: NetRef
@@ -202,6 +203,7 @@ class _Reader:
             "snapshot": snapshot,
             "snapshot_prefix": str(m.get("snapshot_prefix") or ""),
             "snapshot_after_train": bool(m.get("snapshot_after_train")),
+            "snapshot_at": m.span_of("snapshot_prefix") if m.has("snapshot_prefix") else None,
             "random_seed": int(m.get("random_seed")),
             "weights": tuple(part.strip() for text in m.all("weights") for part in text.split(",") if part.strip()),
         }

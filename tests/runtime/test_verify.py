@@ -296,3 +296,21 @@ def test_variables_of_a_module():
 def test_heat_maps_go_from_black_to_white():
     plane = np.array([[0.0, 1 / 3, 2 / 3, 1.0]])
     assert heat(plane)[0].tolist() == [[0, 0, 0], [255, 0, 0], [255, 255, 0], [255, 255, 255]]
+
+
+CUT = """\
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [1, 3, 16, 16] } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 4 kernel_size: 3 pad: 6 stride: 2 weight_filler { type: "xavier" } } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "up" type: "Deconvolution" bottom: "conv" top: "up"
+  convolution_param { num_output: 3 kernel_size: 4 stride: 2 bias_term: false weight_filler { type: "xavier" } } }
+layer { name: "crop" type: "Crop" bottom: "up" bottom: "data" top: "score" crop_param { axis: 2 offset: 4 } }
+"""
+
+
+def test_windows_without_a_fused_layer_run_and_are_not_taken_for_their_blobs(netcompile, tmp_path):
+    """The windows' extents come from the image's; a window of a blob is no blob that differs."""
+    (tmp_path / "net.prototxt").write_text(CUT)
+    done = netcompile("verify", tmp_path / "net.prototxt", "--self")
+    assert done.code == 0, done.out + done.err

@@ -134,6 +134,25 @@ def test_spoilt_snapshots(how: str, what: str, begin: Begin, folder: Path) -> No
     assert (diagnostic.code, diagnostic.what) == ("snapshot", f"{path}: {what}")
 
 
+WRONG = [
+    ("weights", 5),
+    ("state", None),
+    ("state", ["x"]),
+    ("iteration", "3"),
+    ("step", 1.5),
+    ("seed", True),
+    ("type", {}),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), WRONG)
+def test_fields_of_a_snapshot_are_of_their_kind(tmp_path: Path, field: str, value: object) -> None:
+    path = write_snapshot(str(tmp_path / "s"), TrainingState(3, 3, "SGD", 1), {}, {})
+    Path(path).write_text(json.dumps({**json.loads(Path(path).read_text()), field: value}))
+    with pytest.raises(NetError, match="not a snapshot"):
+        read_snapshot(path)
+
+
 def test_a_snapshot_of_another_solver(begin: Begin, folder: Path) -> None:
     begin(MORE).run()
     path = folder / "out" / "snap" / "s_iter_3.json"

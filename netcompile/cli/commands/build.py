@@ -16,7 +16,7 @@ from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inputs
 from netcompile.cli.options import add_optimise, add_weights, weights_of
-from netcompile.cli.output import json_text, write_text
+from netcompile.cli.output import json_text, write_lines, write_text
 from netcompile.cli.weights import converter
 from netcompile.compiler import compile_net, emit_net, optimise_net
 from netcompile.data.preprocessing import as_json, of_input
@@ -33,6 +33,7 @@ from netcompile.export.onnx_file import (
     write_onnx,
 )
 from netcompile.export.sizes import refuse_training
+from netcompile.files.named import below
 from netcompile.files.whole import Staged, whole_folder
 from netcompile.layers.images import NO_DATA_LAYER
 from netcompile.progress import Progress
@@ -83,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
         "offsets.json": json_text(offsets_as_json(report.offsets)),
         "report.html": html_report(analysed, report, module, found.skipped),
     }
-    folder = arguments.out or stem
+    folder = arguments.out or _folder(stem)
     notes = list(analysed.notes)
     told: list[Diagnostic] = []
     with whole_folder(folder) as staged:
@@ -99,13 +100,24 @@ def run(arguments: argparse.Namespace) -> int:
         staged.write("manifest.json", json_text(manifest).encode("utf-8", "backslashreplace"))
         sizes = staged.sizes()
     lines = [f"wrote {folder}/{name} ({bytes_text(size)})" for name, size in sizes.items()]
-    write_text("\n".join(lines) + "\n\n" + offsets_as_text(report.offsets))
+    write_lines(*lines, "")
+    write_text(offsets_as_text(report.offsets))
     if arguments.verbose:
-        write_text("\n".join(["", "Not optimised:", *(f"  {site}" for site in found.skipped or ("nothing",))]) + "\n")
+        write_lines("", "Not optimised:", *(f"  {site}" for site in found.skipped or ("nothing",)))
     show_notes(notes, SHOWN)
     show(told)
     show(analysed.crops.findings())
     return DONE
+
+
+def _folder(stem: str) -> str:
+    """The folder that the net's name names. Raises NetError where a link of that name leads elsewhere."""
+    try:
+        below(os.curdir, os.path.join(stem, "manifest.json"))
+    except ValueError:
+        why = "the net's name chose it; what a file names is written below the current folder alone"
+        refuse("path-outside", f"'{stem}' is a link that leads elsewhere", why=why, remedy="-o DIR says where")
+    return stem
 
 
 def _classes(arguments: argparse.Namespace) -> tuple[str, ...]:

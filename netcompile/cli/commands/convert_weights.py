@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     code = DONE
     for path, target in zip(paths, targets, strict=True):
         try:
-            convert_one(arguments, path, target, net)
+            convert_one(arguments, path, target, net, named=target == arguments.out)
         except NetError as error:
             show(error.diagnostics)
             code = USAGE

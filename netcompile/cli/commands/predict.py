@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.messages import show
-from netcompile.cli.output import write_text
+from netcompile.cli.output import write_lines
 from netcompile.cli.segmenting import add_segmenting, open_job
 from netcompile.diagnostics.diagnostic import refuse
 
@@ -56,5 +56,5 @@ def run(arguments: argparse.Namespace) -> int:
     if group.leads:
         before = f", {counts.found} were there before" if counts.found else ""
         broken = f", {counts.broken} broken" if counts.broken else ""
-        write_text(f"wrote {counts.made} of {len(images)} images to {arguments.out}{before}{broken}\n")
+        write_lines(f"wrote {counts.made} of {len(images)} images to {arguments.out}{before}{broken}")
     return FINDINGS if counts.broken else DONE

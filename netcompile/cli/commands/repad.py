@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 
 from netcompile.algebra.nset import NSet
 from netcompile.analyser import Analysed
@@ -18,13 +17,14 @@ from netcompile.analysis.fix import fix
 from netcompile.analysis.repad import LIMIT, border, coarsest, least_pad
 from netcompile.analysis.windows import windows
 from netcompile.cli.exit_codes import DONE, FINDINGS
-from netcompile.cli.messages import show
+from netcompile.cli.messages import say_lines, show
 from netcompile.cli.netinput import add_net, analyse_net
 from netcompile.cli.output import write_text
 from netcompile.cli.padding import layers_of
-from netcompile.diagnostics.diagnostic import Diagnostic, refuse, visible
+from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.files.whole import whole_file
 from netcompile.ir.graph import Node
+from netcompile.prototxt.printer import shown
 from netcompile.report.formatting import count_text, offsets_text, sizes_text
 
 
@@ -74,14 +74,14 @@ def run(arguments: argparse.Namespace) -> int:
         show([no_padding(analysed, chosen[0], these, arguments.keep_grid)])
         return FINDINGS
     after = repadded(arguments, analysed, chosen, pad)
-    data = after.source.text.encode("utf-8", "surrogateescape")
+    text = shown(after.source.text)
     if arguments.output is None:
-        write_text(after.source.text)
+        write_text(text)
     else:
         with whole_file(arguments.output) as file:
-            file.write(data)
+            file.write(text.encode("utf-8", "surrogateescape"))
     note = explain(analysed, after, chosen, (old, pad), these.describe("H, W"))
-    print("\n".join(visible(line) for line in note), file=sys.stderr)
+    say_lines(*note)
     return DONE
 
 

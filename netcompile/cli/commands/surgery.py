@@ -19,7 +19,7 @@ from netcompile.cli.exit_codes import DONE, USAGE
 from netcompile.cli.messages import say, show
 from netcompile.cli.netinput import add_net, options, read_source
 from netcompile.cli.options import add_weights, torch_seed, weights_of
-from netcompile.cli.output import write_text
+from netcompile.cli.output import write_lines
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.files.whole import whole_file
 from netcompile.prototxt.printer import to_text
@@ -79,7 +79,7 @@ def _convolutionalise(arguments: argparse.Namespace, net: Net, old: Weights | No
         _save(arguments.out_weights or f"{stem}.caffemodel", done.weights, done.net)
     with whole_file(arguments.out) as file:
         file.write(to_text(done.net.message).encode("utf-8", "surrogateescape"))
-    write_text("".join(f"{line}\n" for line in done.changes) + f"wrote {arguments.out}\n")
+    write_lines(*done.changes, f"wrote {arguments.out}")
     return DONE
 
 
@@ -91,7 +91,7 @@ def _transplant(arguments: argparse.Namespace, net: Net, old: Weights) -> Weight
         ("copied", found.copied), ("read in another shape", found.coerced), ("drawn by their fillers", found.filled),
     ):  # fmt: skip
         if names:
-            write_text(f"{what}: {', '.join(names)}\n")
+            write_lines(f"{what}: {', '.join(names)}")
     if found.dropped:
         what = f"{arguments.weights} has blobs that the net has no place for: {', '.join(found.dropped)}"
         show([Diagnostic("weights-unused", what, severity="warning")])
@@ -109,7 +109,7 @@ def _interp(arguments: argparse.Namespace, net: Net, old: Weights) -> Weights:
         refuse("surgery", 'the net has no Deconvolution with "up" in its name', remedy="--layers A,B")
     found = transplant(net, old, seed=arguments.seed)
     made = interp(found.weights, names)
-    write_text(f"bilinear: {', '.join(names)}\n")
+    write_lines(f"bilinear: {', '.join(names)}")
     return made
 
 
@@ -121,7 +121,7 @@ def _expand(arguments: argparse.Namespace, net: Net, old: Weights) -> Weights:
     rest = {name: blobs for name, blobs in old.items() if name not in (before, after)}
     found = expand_score(transplant(net, rest, seed=arguments.seed).weights, after, old, before)
     count, total = (len(blobs[0]) for blobs in (old[before], found[after]) if blobs[0] is not None)
-    write_text(f"{after}: {count} old classes, {total - count} new ones\n")
+    write_lines(f"{after}: {count} old classes, {total - count} new ones")
     return found
 
 
@@ -130,4 +130,4 @@ def _save(path: str, weights: Weights, net: Net) -> None:
 
     types = {node.name: node.type for node in net.graph.nodes}
     size = write_weights(path, weights, net.name, types)
-    write_text(f"wrote {path} ({len(weights)} layers, {bytes_text(size)})\n")
+    write_lines(f"wrote {path} ({len(weights)} layers, {bytes_text(size)})")

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 
 from netcompile.cli.exit_codes import DONE, INTERRUPTED
-from netcompile.cli.messages import show_notes
+from netcompile.cli.messages import say_lines, show_notes
 from netcompile.cli.netinput import read_source, read_weights_path
 from netcompile.cli.options import add_device, device, torch_seed
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
@@ -59,6 +58,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="bilinear kernels in every Deconvolution without a filler, as the FCN reference code sets them",
     )
+    parser.add_argument(
+        "--snapshot-prefix",
+        metavar="PREFIX",
+        help="what paths of snapshots begin with, instead of the solver's snapshot_prefix, which must stay below DIR",
+    )
     parser.add_argument("--resume", metavar="SNAPSHOT.json", help="go on where a snapshot was taken")
     parser.add_argument("--seed", type=torch_seed, metavar="N", help="instead of the solver's random_seed")
     add_device(parser, ("float32", "bfloat16"), "bfloat16: autocast")
@@ -90,6 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     wishes = Wishes(
         weights, arguments.data, arguments.out, arguments.split, arguments.mean, device(arguments.device),
         arguments.dtype, arguments.seed, arguments.interp, resume=arguments.resume,
+        snapshots=arguments.snapshot_prefix,
     )  # fmt: skip
     finished = train(lambda: prepare(solver, wishes, say, note), arguments.out, arguments.resume)
     return DONE if finished else INTERRUPTED
@@ -108,8 +113,7 @@ def refuse_beside_resume(arguments: argparse.Namespace) -> None:
 
 def say(text: str) -> None:
     """A line of progress."""
-    if sys.stderr is not None:
-        print(text, file=sys.stderr, flush=True)
+    say_lines(text)
 
 
 def note(found: Sequence[Diagnostic]) -> None:

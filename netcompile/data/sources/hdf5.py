@@ -16,6 +16,7 @@ from netcompile.data.paths import first_there, read_lines
 from netcompile.data.sources.base import Batches, Order, Wanted, stacked
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.text import shape_text
+from netcompile.files.hdf5_guard import Elsewhere, own_dataset
 from netcompile.ir.graph import Input
 
 
@@ -36,9 +37,10 @@ class Rows:
         with ExitStack() as stack:
             wanted = {file for file, _ in places}
             opened = {file: stack.enter_context(h5py.File(self.files[file], "r")) for file in wanted}
+            sets = {(file, top): own_dataset(opened[file], top) for file in wanted for top in self.tops}
             for file, row in places:
                 for top in self.tops:
-                    parts[top].append(np.asarray(opened[file][top][row], np.float32))
+                    parts[top].append(np.asarray(sets[file, top][row], np.float32))
         return {top: stacked(rows) for top, rows in parts.items()}
 
     def place(self, k: int) -> tuple[int, int]:
@@ -81,6 +83,9 @@ def hdf5_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
         except OSError:
             problems.append(Diagnostic("data-file", f"{path}: not a readable HDF5 file"))
             continue
+        except NetError as error:
+            problems += error.diagnostics
+            continue
         lengths = {top: shape[0] if shape else None for top, shape in found.items()}
         for top, shape in found.items():
             if not shape:
@@ -103,8 +108,12 @@ def hdf5_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
 
 
 def _shape(handle: Any, name: str) -> tuple[int, ...]:
-    """The shape of a data set of numbers with rows; empty for anything else."""
-    found = handle.get(name)
-    if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "buif":
+    """The shape of a data set of numbers with rows; empty for anything else. Raises NetError for one of other files."""
+    try:
+        found = own_dataset(handle, name)
+    except Elsewhere as error:
+        why = "a file from elsewhere could have any file of this machine read"
+        refuse("data-file", f"{handle.filename}: '{name}' {error.what}", why=why, remedy=error.remedy)
+    if found is None or found.dtype.kind not in "buif":
         return ()
     return tuple(found.shape or ())

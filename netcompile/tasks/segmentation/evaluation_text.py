@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from netcompile.diagnostics.visible import visible
 from netcompile.report.table import table
 from netcompile.tasks.segmentation.evaluate import Evaluation, Head
 from netcompile.tasks.segmentation.metrics import score_lines
@@ -15,7 +16,7 @@ def evaluation_as_text(found: Evaluation, now: datetime, iteration: int) -> str:
     parts = []
     for head in found.heads:
         parts.append(score_lines(head.scores, now, iteration, found.loss))
-        title = f"{head.blob}, {found.images} images" + (f", {found.broken} broken" if found.broken else "")
+        title = f"{visible(head.blob)}, {found.images} images" + (f", {found.broken} broken" if found.broken else "")
         parts.append(f"{title}\n{_table(head)}\n")
     return "\n".join(parts)
 

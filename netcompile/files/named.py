@@ -1,0 +1,63 @@
+"""Paths that a file names: what may be read there, and where may be written.
+
+A net, a solver, a list or a manifest may come from a stranger. What it names is read wherever it lies, with the user's
+own rights, but only from regular files: a pipe would wait for ever, a device never ends. What it names is written only
+below the folder that the user gave. docs/paths.md lists every such path.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+_LONGEST = 200  # bytes of a name: what is put behind it fits into the 255 of most file systems
+
+_KINDS = (
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def special(path: str | os.PathLike[str]) -> str:
+    """What a path leads to that is neither a file nor a folder: "a pipe", "a device", "a socket"; "" for all else.
+
+    >>> special("/dev/null"), special("/"), special("there is nothing of this name"), special("\\0")
+    ('a device', '', '', '')
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return ""
+    return next((what for is_kind, what in _KINDS if is_kind(mode)), "")
+
+
+def require_plain(path: str | os.PathLike[str]) -> None:
+    """Raises ValueError for a path that leads to a device, a pipe or a socket."""
+    kind = special(path)
+    if kind:
+        raise ValueError(f"it is {kind}, not a file")
+
+
+def below(folder: str, name: str) -> str:
+    """The path that `name` has in `folder`. Raises ValueError where links, "..", or a root lead out of it, or where no
+    file can have that name; the error says why.
+
+    >>> below("out", "a/../b/c")
+    'out/b/c'
+    >>> below("out", "../b")
+    Traceback (most recent call last):
+    ValueError: it leads out of the folder 'out'
+    """
+    try:
+        if "\0" in name or any(len(os.fsencode(part)) > _LONGEST for part in name.split(os.sep)):
+            raise ValueError("it holds a NUL" if "\0" in name else f"a name in it is longer than {_LONGEST} bytes")
+    except UnicodeError:
+        raise ValueError("it holds a character that no path can hold") from None
+    head, stem = os.path.split(os.path.join(folder, name))
+    path = os.path.join(os.path.normpath(head) if head else "", stem)
+    root, place = os.path.realpath(folder), os.path.realpath(os.path.dirname(path))
+    if stem == os.pardir or os.path.commonpath((root, place)) != root:
+        raise ValueError(f"it leads out of the folder '{folder}'")
+    return path
