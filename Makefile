@@ -10,6 +10,11 @@ STAMP := $(VENV)/.netcompile-installed
 PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
          $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
+# The guided fuzz: seconds for each kind of file, its seed, processes.
+FUZZ_SECONDS ?= 300
+FUZZ_SEED    ?= 0
+FUZZ_JOBS    ?= 1
+
 # A worker of the tests holds torch and takes about 1 GB.
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
@@ -62,9 +67,10 @@ convert-weights: $(STAMP) ## convert every caffemodel in weights/ that weights/m
 corpus: $(STAMP) ## a table of what works over a corpus of found nets (../shared/corpus)
 	$(BIN)/python -m tests.corpus
 
-fuzz: $(STAMP) ## look for new counterexamples: the property tests with many more examples
+fuzz: $(STAMP) ## look for new counterexamples: the property tests with many more examples, mutants of every kind of file
 	$(BIN)/python -m tests.fuzz
 	$(BIN)/python -m pytest --hypothesis-profile=fuzz -m hypothesis --ignore=tests/fuzz
+	$(BIN)/python -m tests.fuzz.guided --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --jobs $(FUZZ_JOBS)
 
 clean: ## remove what the other targets made, except the virtual environment
 	rm -rf build dist out demo-out train-demo-out netcompile.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -105,8 +105,6 @@ def read_snapshot(path: str) -> tuple[TrainingState, dict[str, Tensor], dict[str
         for key in ("recent", "losses", "tested"):
             values[key] = tuple(values[key])
         progress = TrainingState(**values)
-        if not all(type(getattr(progress, name)) is kind for name, kind in _FIELDS.items()):
-            raise TypeError
     except (TypeError, KeyError):
         raise no("not a snapshot", "its fields are not those of a snapshot") from None
     if wrong := _odd(progress):
@@ -125,15 +123,12 @@ def read_snapshot(path: str) -> tuple[TrainingState, dict[str, Tensor], dict[str
 
 def _odd(progress: TrainingState) -> str:
     """The first field whose value no snapshot has; "" where there is none."""
-    for name in ("iteration", "step", "seed"):
+    for name, kind in _FIELDS.items():
         value = getattr(progress, name)
-        if type(value) is not int or not 0 <= value < 1 << 63:
+        if type(value) is not kind or (not 0 <= value < 1 << 63 if kind is int else "\0" in value):
             return name
-    for name in ("type", "weights", "state"):
-        if not isinstance(getattr(progress, name), str) or "\0" in getattr(progress, name):
-            return name
-    for name, kinds in (("recent", (int, float)), ("losses", (int, float)), ("tested", (int,))):
-        if not all(type(value) in kinds for value in getattr(progress, name)):
+    for name in ("recent", "losses", "tested"):
+        if not all(type(value) in (int, float) for value in getattr(progress, name)):
             return name
     return ""
 

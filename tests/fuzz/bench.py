@@ -114,7 +114,7 @@ class Bench:
         return Examined(found, fresh, accepted)
 
     def _slow(self, data: bytes, row: Row) -> Complaint | None:
-        """The complaint, if the command is as slow a second time: the first time may have imported something, or been traced."""
+        """The complaint, if it is as slow again: the first time it may have imported something, or been traced."""
         tracer = sys.gettrace()
         sys.settrace(None)
         try:
@@ -131,7 +131,7 @@ class Bench:
         while frame is not None and not frame.f_code.co_filename.startswith(FOLDER):
             frame = frame.f_back
         code = frame.f_code if frame is not None else None
-        self._stuck = f"{code.co_filename[len(FOLDER):].replace('/', '.')}-{code.co_name}" if code else "nowhere"
+        self._stuck = f"{code.co_filename[len(FOLDER) :].replace('/', '.')}-{code.co_name}" if code else "nowhere"
         signal.setitimer(signal.ITIMER_PROF, HOPELESS)
 
     def _command(self, arguments: Sequence[str]) -> Outcome:

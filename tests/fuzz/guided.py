@@ -165,13 +165,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.guided", description=__doc__)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"{', '.join(names())}; default: all")
     parser.add_argument("--count", type=int, default=0, help="mutants of each target")
-    parser.add_argument("--seconds", type=float, default=0, help="for each target; default 60 where no --count is given")
+    parser.add_argument("--seconds", type=float, default=0, help="for each target (60, without --count)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes")
     parser.add_argument("--seeds", type=int, default=0, metavar="N", help="use N of the seeds only")
     parser.add_argument("--slow", type=float, default=1.0, metavar="S", help="seconds that a command may take (1)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where findings are written; default: a new folder")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="where mutants that reach new lines are kept, for the next run")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="where mutants that reach new lines are kept")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="run the commands of the target over this file")
     options = parser.parse_args()
     chosen = options.targets or names()
@@ -189,9 +189,7 @@ def main() -> int:
         preload(chosen)
     for name in chosen:
         share = -(-end // options.jobs)
-        jobs = [
-            Job(name, options.seed + i, 0, share, options.slow, options.seeds) for i in range(options.jobs)
-        ]
+        jobs = [Job(name, options.seed + i, 0, share, options.slow, options.seeds) for i in range(options.jobs)]
         count += fuzz(name, jobs, seconds, out.absolute(), options.keep)
     print(f"{count} findings" + (f", written to {out}" if count else ""))
     return 1 if count else 0

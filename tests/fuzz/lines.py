@@ -66,9 +66,7 @@ class Monitored:
         self.count = 0
         self._monitoring: Any = sys.monitoring  # type: ignore[attr-defined]
         self._monitoring.use_tool_id(self._monitoring.COVERAGE_ID, "netcompile-fuzz")
-        self._monitoring.register_callback(
-            self._monitoring.COVERAGE_ID, self._monitoring.events.LINE, self._line
-        )
+        self._monitoring.register_callback(self._monitoring.COVERAGE_ID, self._monitoring.events.LINE, self._line)
 
     def __enter__(self) -> None:
         self._monitoring.set_events(self._monitoring.COVERAGE_ID, self._monitoring.events.LINE)

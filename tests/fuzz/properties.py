@@ -10,12 +10,18 @@ from unicodedata import combining, east_asian_width
 
 from netcompile.cli.exit_codes import DONE, FINDINGS, IO_FAILED, USAGE
 
-LOCATED = re.compile(r"^(?P<file>[^\n]*?):(?P<line>\d+):(?P<column>\d+): (?P<kind>error|warning|note)\[[a-z0-9-]+\]: \S")
+LOCATED = re.compile(
+    r"^(?P<file>[^\n]*?):(?P<line>\d+):(?P<column>\d+): (?P<kind>error|warning|note)\[[a-z0-9-]+\]: \S"
+)
 SEE = re.compile(r"^  see: (?P<file>[^\n]*?):(?P<line>\d+):(?P<column>\d+): ")
 EXCERPT = re.compile(r"^ *(?P<line>\d+) \| (?P<text>.*)$", re.DOTALL)
 FRAME = re.compile(r'^  File "[^"]*/netcompile/([^"]*)", line (\d+), in ', re.MULTILINE)
 # What is wrong with the command line or another file.
-OTHERWISE = re.compile(r"error\[(?:usage|file|no-such-file|unknown-input|data-short|missing-input|input-shape|reference)\]|^netcompile: error: ", re.MULTILINE)
+OTHERWISE = re.compile(
+    r"error\[(?:usage|file|no-such-file|unknown-input|data-short|missing-input|input-shape|reference)\]"
+    r"|^netcompile: error: ",
+    re.MULTILINE,
+)
 WIDTH = 110
 
 
@@ -47,10 +53,9 @@ def complaints(outcome: Outcome, name: str, data: bytes, located: bool, raw: boo
     if "not enough memory" in outcome.err:
         yield Complaint(f"memory-{outcome.command.split()[0]}", said)
     for stream, text in (("stdout", outcome.out), ("stderr", outcome.err)):
-        if not (raw and stream == "stdout"):
-            if not text.replace("\n", "").isprintable():
-                bad = sorted({c for c in text if not c.isprintable() and c != "\n"})
-                yield Complaint(f"characters-{outcome.command.split()[0]}-{stream}", f"{stream} has {bad}: {said}")
+        if not (raw and stream == "stdout") and not text.replace("\n", "").isprintable():
+            bad = sorted({c for c in text if not c.isprintable() and c != "\n"})
+            yield Complaint(f"characters-{outcome.command.split()[0]}-{stream}", f"{stream} has {bad}: {said}")
     if "--json" in outcome.command and outcome.out and outcome.code != IO_FAILED:
         try:
             json.loads(outcome.out, parse_constant=_no_constant)
@@ -64,7 +69,9 @@ def place(err: str) -> str:
     """Where an exception was raised, and which: alike for one bug."""
     frames = FRAME.findall(err)
     last = err.rstrip().rsplit("\nTraceback", 1)[-1]
-    kind = re.findall(r"^([A-Za-z_][\w.]*(?:Error|Exception|Warning|Exit|Interrupt|Timeout|Iteration))\b", last, re.MULTILINE)
+    kind = re.findall(
+        r"^([A-Za-z_][\w.]*(?:Error|Exception|Warning|Exit|Interrupt|Timeout|Iteration))\b", last, re.MULTILINE
+    )
     where = "-".join(frames[-1]) if frames else "nowhere"
     return f"{where}-{kind[-1] if kind else 'exit'}".replace("/", ".")
 
@@ -90,11 +97,10 @@ def _places(outcome: Outcome, name: str, data: bytes, said: str) -> Iterator[Com
         if not 1 <= number <= len(lines) or not 1 <= column <= len(lines[number - 1]) + 1:
             yield Complaint(f"place-outside-{command}", f"{row!r} is outside the file: {said}")
             continue
-        if "kind" in match.groupdict():
-            if "".join(lines) and "[binary-file]" not in row:
-                wrong = _excerpt(rows[index + 1 : index + 3], number, column, lines[number - 1].rstrip("\r"))
-                if wrong:
-                    yield Complaint(f"excerpt-{command}", f"{wrong}: {said}")
+        if "kind" in match.groupdict() and "".join(lines) and "[binary-file]" not in row:
+            wrong = _excerpt(rows[index + 1 : index + 3], number, column, lines[number - 1].rstrip("\r"))
+            if wrong:
+                yield Complaint(f"excerpt-{command}", f"{wrong}: {said}")
     if outcome.code == USAGE and not found and not OTHERWISE.search(outcome.err) and "--json" not in outcome.command:
         yield Complaint(f"no-place-{command}", f"refused without a place: {said}")
 

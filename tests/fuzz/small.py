@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import zipfile
 from collections.abc import Mapping, Sequence
 
 import h5py
@@ -15,21 +16,25 @@ from tests.fuzz.mutators.wire import Entry, encode, varint
 
 NET = """name: "small"
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 16 dim: 12 } } }
-layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 4 kernel_size: 3 pad: 1 } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 4 kernel_size: 3 pad: 1 } }
 layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "conv" }
 layer { name: "scale" type: "Scale" bottom: "conv" top: "conv" scale_param { bias_term: true } }
 layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool" pooling_param { kernel_size: 2 stride: 2 } }
 layer { name: "score" type: "InnerProduct" bottom: "pool" top: "fc" inner_product_param { num_output: 5 } }
-layer { name: "up" type: "Deconvolution" bottom: "pool" top: "up" convolution_param { num_output: 3 kernel_size: 4 stride: 2 } }
+layer { name: "up" type: "Deconvolution" bottom: "pool" top: "up"
+  convolution_param { num_output: 3 kernel_size: 4 stride: 2 } }
 """
 SEGMENTING = """name: "segmenting"
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 12 dim: 10 } } }
-layer { name: "score" type: "Convolution" bottom: "data" top: "score" convolution_param { num_output: 3 kernel_size: 1 } }
+layer { name: "score" type: "Convolution" bottom: "data" top: "score"
+  convolution_param { num_output: 3 kernel_size: 1 } }
 """
 TRAINING = """name: "training"
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 6 dim: 5 } } }
 layer { name: "label" type: "Input" top: "label" input_param { shape { dim: 2 dim: 1 dim: 6 dim: 5 } } }
-layer { name: "conv" type: "Convolution" bottom: "data" top: "score" convolution_param { num_output: 3 kernel_size: 1 weight_filler { type: "xavier" } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "score"
+  convolution_param { num_output: 3 kernel_size: 1 weight_filler { type: "xavier" } } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "score" bottom: "label" top: "loss" }
 """
 Arrays = Mapping[str, Sequence[np.ndarray]]
@@ -44,7 +49,10 @@ def arrays() -> dict[str, list[np.ndarray]]:
         "score": [(5, 192), (5,)],
         "up": [(4, 3, 4, 4), (3,)],
     }
-    return {name: [np.linspace(0.5, 1, int(np.prod(s)), dtype="f4").reshape(s) for s in found] for name, found in shapes.items()}
+    return {
+        name: [np.linspace(0.5, 1, int(np.prod(s)), dtype="f4").reshape(s) for s in found]
+        for name, found in shapes.items()
+    }
 
 
 def blob(array: np.ndarray, form: str = "packed") -> bytes:
@@ -96,7 +104,9 @@ def safetensors(named: Mapping[str, np.ndarray]) -> bytes:
 def npz(named: Mapping[str, np.ndarray], compressed: bool = False) -> bytes:
     """An .npz file."""
     out = io.BytesIO()
-    (np.savez_compressed if compressed else np.savez)(out, **named)
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED) as archive:
+        for name, value in named.items():
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), npy(value), archive.compression)
     return out.getvalue()
 
 
@@ -111,9 +121,11 @@ def image(mode: str, form: str, **options: object) -> bytes:
     """A picture of 10 by 12."""
     height, width = 12, 10
     grey = (np.arange(height * width) % 3).astype(np.uint8).reshape(height, width)
-    made = Image.fromarray(grey, "L" if mode != "P" else "P") if mode in ("L", "P") else Image.fromarray(
-        np.stack([grey * 80] * 3, axis=2)
-    ).convert(mode)
+    made = (
+        Image.fromarray(grey, "L" if mode != "P" else "P")
+        if mode in ("L", "P")
+        else Image.fromarray(np.stack([grey * 80] * 3, axis=2)).convert(mode)
+    )
     if mode == "P":
         made.putpalette([value for n in range(256) for value in (n, 255 - n, n // 2)])
     out = io.BytesIO()

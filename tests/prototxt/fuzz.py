@@ -18,6 +18,8 @@ from tests.fuzz.mutators.tokens import SPICE, TOKEN
 from tests.prototxt.oracle import disagreement, ours, theirs
 
 HERE = Path(__file__).parent
+
+
 def seeds(corpus: Path | None = None) -> list[str]:
     """Texts to start from: our own cases and, if given, small files of a folder; big ones give their first
     layers."""

@@ -87,7 +87,9 @@ def zipped(chance: Random, corpus: Sequence[bytes]) -> bytes:
     if kind == 0:
         members.append((name, body))
     elif kind == 1:
-        name = chance.choice(("x", "data", "../data.npy", "/data.npy", "a/b.npy", "data.npy.npy", "é.npy", "\x1b.npy", ".npy"))
+        name = chance.choice(
+            ("x", "data", "../data.npy", "/data.npy", "a/b.npy", "data.npy.npy", "é.npy", "\x1b.npy", ".npy")
+        )
         members[at] = (name, body)
     elif kind == 2:
         members[at] = (name, raw.noise(chance, body))
@@ -100,6 +102,6 @@ def zipped(chance: Random, corpus: Sequence[bytes]) -> bytes:
     with warnings.catch_warnings(), zipfile.ZipFile(out, "w") as archive:
         warnings.simplefilter("ignore")  # names given twice
         for name, body in members:
-            archive.writestr(name, body, chance.choice(methods))
+            archive.writestr(zipfile.ZipInfo(name), body, chance.choice(methods))
     data = out.getvalue()
     return raw.noise(chance, data) if chance.random() < 0.3 else data

@@ -17,7 +17,23 @@ INTEGERS = (
     *("2147483647", "-2147483648", "2147483648", "4294967295", "4294967296", "9223372036854775807"),
     *("-9223372036854775808", "18446744073709551615", "99999999999999999999", "0x7fffffff", "017", "9" * 400),
 )
-REALS = ("0", "1", "-1", "0.5", "1e10", "1e-10", "1e38", "1e39", "inf", "-inf", "nan", "-0.0", "1e-46", "1e400", "9" * 400)
+REALS = (
+    "0",
+    "1",
+    "-1",
+    "0.5",
+    "1e10",
+    "1e-10",
+    "1e38",
+    "1e39",
+    "inf",
+    "-inf",
+    "nan",
+    "-0.0",
+    "1e-46",
+    "1e400",
+    "9" * 400,
+)
 STRINGS = (
     *('""', '"data"', '"x"', '"a.b"', '"größe"', '"\\\\"', '"{"', '"bilinear"', '"xavier"', '"gaussian"', '"constant"'),
     *('"\\000"', '"\\033[31m"', '"\\377\\376"', '"\u202e"', '"../x"', '"/dev/null"', "'q'", '"NCHW"', '"1x2"'),
@@ -155,7 +171,9 @@ def _graft(chance: Random, parts: list[str], corpus: Sequence[bytes], root: str)
     if not theirs:
         return "".join(parts)
     taken = chance.choice(theirs)
-    blocks = [f.value + 1 for f in ours if f.name == taken.parent] if chance.random() < 0.8 else [f.value + 1 for f in ours]
+    blocks = (
+        [f.value + 1 for f in ours if f.name == taken.parent] if chance.random() < 0.8 else [f.value + 1 for f in ours]
+    )
     at = chance.choice(blocks) if blocks and taken.depth else chance.choice((0, len(parts)))
     return "".join([*parts[:at], " ", *other[taken.start : taken.end], " ", *parts[at:]])
 
@@ -178,7 +196,9 @@ def _nest(chance: Random, parts: list[str], corpus: Sequence[bytes], root: str) 
     at = chance.choice(found)
     name = chance.choice(found).name or "layer"
     times = chance.choice((1, 1, 2, 5, 300))
-    return "".join([*parts[: at.start], f"{name} {{ " * times, *parts[at.start : at.end], " }" * times, *parts[at.end :]])
+    return "".join(
+        [*parts[: at.start], f"{name} {{ " * times, *parts[at.start : at.end], " }" * times, *parts[at.end :]]
+    )
 
 
 def _schema(chance: Random, parts: list[str], corpus: Sequence[bytes], root: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from random import Random
 
 from tests.fuzz.mutators import raw
@@ -11,7 +10,24 @@ from tests.fuzz.targets import Row, Target
 from tests.fuzz.targets.images import fixtures as of_images
 
 FILE = "list.txt"
-WORDS = ("good.png", "a.png", "/", "..", "\t", "#", '"', "0", "255", "256", "-1", "#ff00ff", "\x00", "\x1b[2J", "nan", "\u202e")
+WORDS = (
+    "good.png",
+    "a.png",
+    "/",
+    "..",
+    "\t",
+    "#",
+    '"',
+    "0",
+    "255",
+    "256",
+    "-1",
+    "#ff00ff",
+    "\x00",
+    "\x1b[2J",
+    "nan",
+    "\u202e",
+)
 
 
 def seeds() -> list[bytes]:

@@ -23,14 +23,23 @@ HEAD = 128  # bytes before the first variable
 def seeds() -> list[bytes]:
     """Label maps as SBD, SIFT Flow and NYUDv2 keep them, packed and not; one in HDF5."""
     labels = (np.arange(120) % 3).astype("u1").reshape(12, 10)
-    kinds = ({"GTcls": {"Segmentation": labels}}, {"S": labels}, {"segmentation": labels.astype("f8")}, {"a": "x", "GTcls": {"Segmentation": labels, "b": [1, 2]}})
+    kinds = (
+        {"GTcls": {"Segmentation": labels}},
+        {"S": labels},
+        {"segmentation": labels.astype("f8")},
+        {"a": "x", "GTcls": {"Segmentation": labels, "b": [1, 2]}},
+    )
     found = []
     for values in kinds:
         for packed in (False, True):
             out = io.BytesIO()
             savemat(out, values, do_compression=packed)
             found.append(out.getvalue())
-    return [*found, b"\0" * 512 + small.hdf5({"GTcls": [labels]}, "."), small.hdf5({"x": [labels.astype("f8")]}, "GTcls")]
+    return [
+        *found,
+        b"\0" * 512 + small.hdf5({"GTcls": [labels]}, "."),
+        small.hdf5({"x": [labels.astype("f8")]}, "GTcls"),
+    ]
 
 
 def mutate(chance: Random, corpus: Sequence[bytes]) -> bytes:
@@ -46,7 +55,9 @@ def mutate(chance: Random, corpus: Sequence[bytes]) -> bytes:
     if chance.random() < 0.6:  # sizes, kinds and flags lie at multiples of four
         for _ in range(chance.choice((1, 1, 2, 4))):
             at = HEAD + 4 * chance.randrange(max(1, min(60, (len(data) - HEAD) // 4)))
-            value = chance.choice((0, 1, 2, 3, 4, 5, 6, 9, 14, 15, 16, 17, 0x60004, 2**31 - 1, 2**31, 2**32 - 1, chance.randrange(256)))
+            value = chance.choice(
+                (0, 1, 2, 3, 4, 5, 6, 9, 14, 15, 16, 17, 0x60004, 2**31 - 1, 2**31, 2**32 - 1, chance.randrange(256))
+            )
             data = data[:at] + value.to_bytes(4, "little") + data[at + 4 :]
         return data
     return raw.mutate(chance, corpus)

@@ -21,7 +21,10 @@ SOLVER = 'net: "train.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 1 rand
 
 def seeds() -> list[bytes]:
     """Arrays of several types and orders."""
-    one, batches = np.ones((1, 3, 6, 5), "f4"), {"data": np.ones((1, 2, 3, 6, 5), "f4"), "label": np.ones((1, 2, 1, 6, 5), "f4")}
+    one, batches = (
+        np.ones((1, 3, 6, 5), "f4"),
+        {"data": np.ones((1, 2, 3, 6, 5), "f4"), "label": np.ones((1, 2, 1, 6, 5), "f4")},
+    )
     return [
         small.npz({"data": one}),
         small.npz({"data": one}, compressed=True),

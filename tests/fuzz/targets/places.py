@@ -149,5 +149,9 @@ def wanted(data: bytes, err: str) -> str:
     return "" if first == line else f"elsewhere-{name}-{code}: the mistake is in line {line}, and told of {errors}"
 
 
-ROWS = (row("check", "--with-loss", weight=3), row("offsets", "--with-loss"), row("build", "--with-loss", "-o", "out", weight=0.2))
+ROWS = (
+    row("check", "--with-loss", weight=3),
+    row("offsets", "--with-loss"),
+    row("build", "--with-loss", "-o", "out", weight=0.2),
+)
 TARGET = Target("places", FILE, seeds, mutate, ROWS, wanted=wanted, text=True)

@@ -26,7 +26,9 @@ def around(data: bytes, row: Row) -> AbstractContextManager[object] | None:
         for node in analysed.graph.nodes:
             bottoms = tuple(analysed.shapes[value] for value in node.bottoms)
             tops = tuple(analysed.shapes[value] for value in node.tops)
-            sizes += sum(prod(blob.shape) for blob in node.layer.blobs(*bottoms)) + node.layer.macs(bottoms, tops) // 100
+            sizes += (
+                sum(prod(blob.shape) for blob in node.layer.blobs(*bottoms)) + node.layer.macs(bottoms, tops) // 100
+            )
     except NetError:
         return None
     except Exception:  # the command is run, to meet it too

@@ -16,7 +16,8 @@ from tests.fuzz.targets import Row, Target
 from tests.fuzz.targets.build_json import mutate
 
 FILE = "out/s_iter_1.json"
-SOLVER = 'net: "train.prototxt" base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 max_iter: 2 random_seed: 1 snapshot: 1 snapshot_prefix: "s"\n'
+SOLVER = 'net: "train.prototxt" base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 max_iter: 2 random_seed: 1\n'
+SOLVER += 'snapshot: 1 snapshot_prefix: "s"\n'
 
 
 def train(folder: str) -> None:

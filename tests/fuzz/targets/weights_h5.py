@@ -63,7 +63,9 @@ def _thing(chance: Random, file: h5py.File, places: list[h5py.Group], place: h5p
     else:
         shape, dtype = chance.choice(SHAPES), chance.choice(DTYPES)
         options = chance.choice(({}, {"chunks": True}, {"compression": "gzip"}, {"maxshape": (None,) * len(shape)}))
-        place.create_dataset(chance.choice((name, "0", "1", "2", "7")), shape, h5py.string_dtype() if dtype == "O" else dtype, **options)
+        place.create_dataset(
+            chance.choice((name, "0", "1", "2", "7")), shape, h5py.string_dtype() if dtype == "O" else dtype, **options
+        )
 
 
 def mutate(chance: Random, corpus: Sequence[bytes]) -> bytes:
