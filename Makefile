@@ -20,7 +20,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-browser demo train-demo test check bench bench-gpu prototxt convert-weights corpus fuzz clean
+.PHONY: help setup setup-browser demo train-demo test check bench bench-gpu prototxt convert-weights corpus compat names fuzz clean
 
 help: ## list these targets
 	@echo "netcompile: Caffe prototxts to standalone PyTorch modules"
@@ -67,10 +67,17 @@ convert-weights: $(STAMP) ## convert every caffemodel in weights/ that weights/m
 corpus: $(STAMP) ## a table of what works over a corpus of found nets (../shared/corpus)
 	$(BIN)/python -m tests.corpus
 
+compat: $(STAMP) ## the tests of what is emitted, with the oldest and the newest Python and torch (a while; 6 GB)
+	$(PIP) uv
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.compat $(if $(TORCH_INDEX),--index $(TORCH_INDEX))
+
 fuzz: $(STAMP) ## look for new counterexamples: the property tests with many more examples, mutants of every kind of file
 	$(BIN)/python -m tests.fuzz
 	$(BIN)/python -m pytest --hypothesis-profile=fuzz -m hypothesis --ignore=tests/fuzz
 	$(BIN)/python -m tests.fuzz.guided --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --jobs $(FUZZ_JOBS)
+
+names: $(STAMP) ## 10,000 nets with names that nobody expects, through the commands that read a net
+	$(BIN)/python -m tests.names
 
 clean: ## remove what the other targets made, except the virtual environment
 	rm -rf build dist out demo-out train-demo-out netcompile.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -22,7 +22,9 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from netcompile.analyser import analyse
+from netcompile.analysis.footprint import require_weights
 from netcompile.compiler import compile_net
+from netcompile.files import limits
 from netcompile.ir.build import Options
 from netcompile.prototxt.recognise import open_source
 from netcompile.runtime.execute import load_source, with_weights
@@ -36,6 +38,7 @@ def load(
     net: PathLike, weights: PathLike | None = None, *, phase: str = "test", level: int = 1,
     outputs: Sequence[str] | None = None, inputs: Mapping[str, Sequence[int]] | None = None,
     stages: Sequence[str] = (), with_loss: bool = False, crop_offsets: str = "auto",
+    max_memory: int | str | None = None,
 ) -> nn.Module:  # fmt: skip
     """The net with its weights, in evaluation mode unless `phase` is "train".
 
@@ -43,6 +46,7 @@ def load(
     `weights`: a .caffemodel or .caffemodel.h5; without one the parameters are PyTorch's initial ones.
     `level`: optimisation, 0 to 2. `outputs`: blobs to return, by default the net's outputs; of one the module returns a
     tensor, of several a dictionary by blob name. `inputs`: shapes of inputs that the file does not declare.
+    `max_memory`: what the weights may take, as bytes or as text such as "2GB"; by default half of what is free.
 
     Raises NetError with every mistake of the file and of the weights; OSError.
 
@@ -51,6 +55,14 @@ def load(
     """
     if phase not in ("test", "train"):
         raise ValueError(f"phase is 'test' or 'train', not {phase!r}")
+    with limits.max_memory(limits.memory_size(max_memory) if isinstance(max_memory, str) else max_memory):
+        return _load(net, weights, phase, level, outputs, inputs, stages, with_loss, crop_offsets)
+
+
+def _load(
+    net: PathLike, weights: PathLike | None, phase: str, level: int, outputs: Sequence[str] | None,
+    inputs: Mapping[str, Sequence[int]] | None, stages: Sequence[str], with_loss: bool, crop_offsets: str,
+) -> nn.Module:  # fmt: skip
     if is_build(os.fspath(net)):
         if weights is not None or outputs is not None or inputs is not None:
             raise ValueError("a build has its weights and outputs: load the prototxt to choose others")
@@ -61,4 +73,7 @@ def load(
     analysed = analyse(open_source(find_definition(net) or net), options, crop_offsets)
     path = str(find_weights(weights) or os.fspath(weights)) if weights is not None else None
     module = compile_net(analysed, level, outputs, path)
-    return load_source(module).train(phase == "train") if path is None else with_weights(analysed, module, path)
+    if path is not None:
+        return with_weights(analysed, module, path)
+    require_weights(analysed.source.name, analysed.graph, analysed.shapes)
+    return load_source(module).train(phase == "train")

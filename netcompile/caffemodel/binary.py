@@ -49,7 +49,7 @@ def read_binary(file: DataFile) -> CaffeModel:
     name, old, new = "", list[Range](), list[Range]()
     try:
         try:
-            for number, kind, a, b in fields(file.map, 0, file.size):
+            for number, kind, a, b in fields(file, 0, file.size):
                 if kind != BYTES:
                     continue
                 if number == _NET_NAME:
@@ -102,7 +102,7 @@ def _model(file: DataFile, name: str, old: list[Range], new: list[Range]) -> Caf
 def _v0_ranges(file: DataFile, number: int, a: int, b: int) -> list[Range]:
     """Where the V0 part of a V1 layer lies; a message that occurs twice is the two joined, as in protobuf."""
     try:
-        return [(c, d) for n, kind, c, d in fields(file.map, a, b) if n == _V1_V0_LAYER and kind == BYTES]
+        return [(c, d) for n, kind, c, d in fields(file, a, b) if n == _V1_V0_LAYER and kind == BYTES]
     except WireError as error:
         raise Fault(_name_layer(file, number, [(a, b)], _V1), error) from None
 
@@ -112,7 +112,7 @@ def _layer(
 ) -> StoredLayer:
     name, kind_name, blobs = "", "", list[Range]()
     try:
-        for n, kind, a, b in all_fields(file.map, ranges):
+        for n, kind, a, b in all_fields(file, ranges):
             if n == numbers.blobs and kind == BYTES:
                 blobs.append((a, b))
                 if len(blobs) > _BLOBS:
@@ -132,7 +132,7 @@ def _layer(
     for index, range_ in enumerate(blobs):
         where = f"layer {shown(name)} blob {index}"
         try:
-            out.append(blob_of(file, blob_fields(file.map, [range_]), where, problems))
+            out.append(blob_of(file, blob_fields(file, [range_]), where, problems))
         except WireError as error:
             raise Fault(where, error) from None
     if len(problems) >= _PROBLEMS:
@@ -143,13 +143,13 @@ def _layer(
 def _text(file: DataFile, a: int, b: int) -> str:
     if b - a > _NAME_BYTES:
         raise WireError(a, f"a name has {b - a} bytes")
-    return bytes(file.map[a:b]).decode("utf-8", "backslashreplace")
+    return file[a:b].decode("utf-8", "backslashreplace")
 
 
 def _name_layer(file: DataFile, number: int, ranges: list[Range], numbers: _LayerFields) -> str:
     """What to call a damaged layer: by its name if that can still be read, else by its number in the file."""
     with suppress(WireError):
-        for n, kind, a, b in all_fields(file.map, ranges):
+        for n, kind, a, b in all_fields(file, ranges):
             if n == numbers.name and kind == BYTES:
                 return f"layer {shown(_text(file, a, b))}"
     return f"layer {number} of the file"
@@ -161,7 +161,7 @@ def _look_into(file: DataFile, error: Overrun, number: int) -> NoReturn:
     if error.number == LAYERS_V1:
         inner = []
         try:
-            for n, kind, c, d in fields(file.map, error.start, error.end):
+            for n, kind, c, d in fields(file, error.start, error.end):
                 if n == _V1_V0_LAYER and kind == BYTES:
                     inner.append((c, d))
         except Overrun as cut:
@@ -214,7 +214,7 @@ def _other_message(file: DataFile) -> Diagnostic | None:
     """The other messages that Caffe writes to files, recognised by fields that a net cannot have."""
     seen: set[tuple[int, int]] = set()
     with suppress(WireError):
-        for n, kind, _, _ in islice(fields(file.map, 0, file.size), 65):
+        for n, kind, _, _ in islice(fields(file, 0, file.size), 65):
             seen.add((n, kind))
     what = ""
     if (DATA, BYTES) in seen or ((DOUBLE_DATA, BYTES) in seen and (_NET_NAME, BYTES) not in seen):

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from netcompile.caffemodel.file import DataFile
 from netcompile.caffemodel.wire import Pieces
 from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.diagnostics.text import shape_text
+from netcompile.files.limits import require_memory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,8 +21,8 @@ FloatType = Literal["float16", "float32", "float64"]
 
 ITEM_BYTES: dict[str, int] = {"float16": 2, "float32": 4, "float64": 8}
 REFETCH = "fetch or write the file again"  # what to do about a damaged file
+MOST = 2**31 - 1  # numbers of a blob: Caffe counts them in an int, and so do its extents
 CHUNK = 1 << 20  # bytes moved at a time: what the processor's cache holds from the read to the write
-_SMALL = 1 << 14  # below this a copy out of the mapping is cheaper than a system call
 
 
 def shown(name: str) -> str:
@@ -28,15 +30,18 @@ def shown(name: str) -> str:
     return repr(name if len(name) <= 80 else f"{name[:77]}...")
 
 
+def impossible(shape: tuple[int, ...]) -> str:
+    """Why no blob of Caffe's has this shape, "" where one may: an empty one can claim extents that no array has."""
+    if max(shape, default=0) > MOST or prod(extent or 1 for extent in shape) > MOST:
+        return f"shape {shape_text(shape)} is beyond the {MOST} numbers that Caffe counts to"
+    return ""
+
+
 class BlobData(Protocol):
     """Where the numbers of a blob come from."""
 
     def chunks(self, limit: int) -> Iterator[memoryview]:
         """All numbers in order, little-endian, ``limit`` bytes at a time; a view dies with the next."""
-        ...
-
-    def view(self) -> tuple[Any, int] | None:
-        """(buffer, offset) if all numbers lie packed in one buffer, else None."""
         ...
 
 
@@ -55,13 +60,12 @@ class FileData:
             while count:
                 take = min(count, (len(buffer) - filled) // size)
                 part = buffer[filled : filled + take * size]
-                if stride == size and len(part) >= _SMALL:
+                if stride == size:
                     self.file.read_into(part, offset)
-                elif stride == size:
-                    part[:] = self.file.map[offset : offset + len(part)]
-                else:
+                else:  # a tag before every number but the first
+                    tagged = self.file[offset : offset + take * stride - 1]
                     for byte in range(size):
-                        part[byte::size] = self.file.map[offset + byte : offset + take * stride - 1 : stride]
+                        part[byte::size] = tagged[byte::stride]
                 filled += len(part)
                 offset += take * stride
                 count -= take
@@ -71,9 +75,9 @@ class FileData:
         if filled:
             yield buffer[:filled]
 
-    def view(self) -> tuple[Any, int] | None:
-        runs = list(self.pieces) if len(self.pieces.runs) == 3 else []
-        return (self.file.map, runs[0][0]) if runs and runs[0][2] == self.pieces.size else None
+    def part(self, first: int, count: int) -> FileData:
+        """``count`` of the numbers, from the one with number ``first`` on."""
+        return FileData(self.file, self.pieces.part(first, count))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,9 +90,6 @@ class ArrayData:
         data = self.array.reshape(-1).view("u1").data
         for start in range(0, len(data), limit):
             yield data[start : start + limit]
-
-    def view(self) -> tuple[Any, int]:
-        return self.array, 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,15 +119,13 @@ class StoredBlob:
         return self.data.chunks(limit)
 
     def array(self) -> np.ndarray[Any, Any]:
-        """The numbers as a read-only array of ``shape``: a view of the mapped file where they lie packed."""
+        """The numbers as a read-only array of ``shape``, read from the file. NetError where the memory is bounded."""
         import numpy as np
 
         dtype = np.dtype(f"<f{ITEM_BYTES[self.dtype]}")
         if self.count == 0:
             return np.zeros(self.shape, dtype)
-        place = self.data.view()
-        if place is not None:
-            return np.frombuffer(place[0], dtype, self.count, place[1]).reshape(self.shape)
+        require_memory(self.nbytes, f"a blob of shape {shape_text(self.shape)}")
         out = np.empty(self.count, dtype)
         flat, filled = out.view("u1"), 0
         for chunk in self.chunks():
@@ -134,6 +133,14 @@ class StoredBlob:
             filled += len(chunk)
         out.flags.writeable = False
         return out.reshape(self.shape)
+
+    def rows(self, first: int, last: int, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+        """Rows ``first`` to ``last`` (exclusive) of the numbers in ``shape``, which differs by axes of extent 1."""
+        if not isinstance(self.data, FileData):
+            return self.array().reshape(shape)[first:last]
+        row = prod(shape[1:])
+        part = self.data.part(first * row, (last - first) * row)
+        return StoredBlob((last - first, *shape[1:]), self.dtype, part).array()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import prod
 
-from netcompile.caffemodel.blob import REFETCH, FileData, FloatType, StoredBlob
+from netcompile.caffemodel.blob import REFETCH, FileData, FloatType, StoredBlob, impossible
 from netcompile.caffemodel.file import DataFile
 from netcompile.caffemodel.wire import (
     BYTES,
@@ -125,6 +125,8 @@ def blob_of(file: DataFile, raw: BlobFields, where: str, problems: list[Diagnost
         pieces.add(a, (b - a) // size, size)
     if any(d < 0 for d in shape):
         wrong(f"shape {shape_text(shape)} has a negative extent")
+    elif large := impossible(shape):
+        wrong(large)
     elif prod(shape) != pieces.count:
         need = prod(shape)
         wrong(

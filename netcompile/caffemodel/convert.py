@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from netcompile.caffemodel.blob import CHUNK, CaffeModel, FileData, StoredBlob
+from netcompile.caffemodel.blob import CHUNK, CaffeModel, StoredBlob
 from netcompile.caffemodel.numbers import Numbers, looked_at, watched
 from netcompile.caffemodel.plan import Match, Plan, Tensor, match
 from netcompile.caffemodel.recipe import Take, evaluate
@@ -18,6 +18,8 @@ from netcompile.caffemodel.tensorfile import TYPES, Entry, write
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from netcompile.array import Array
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -208,18 +210,7 @@ def _computed(work: _Work, tensor: Tensor) -> Iterator[memoryview]:
     import numpy as np
 
     kind = np.dtype("float64" if tensor.dtype == "float64" else "float32")
-    blobs = work.found.blobs
-    held: dict[Take, Array] = {}  # what is no view of the file: read once
-
-    def blob(take: Take) -> Array:
-        if take in held:
-            return held[take]
-        with np.errstate(over="ignore"):
-            array = blobs[take].array().reshape(work.found.shapes[take]).astype(kind, copy=False)
-        if blobs[take].data.view() is None or blobs[take].dtype != kind.name:
-            held[take] = array
-        return array
-
+    blob = _Numbers(work.found, kind)
     count = tensor.shape[0] if tensor.shape else 1
     step = max(1, CHUNK * count // max(1, prod(tensor.shape) * kind.itemsize))
     for start in range(0, count, step):
@@ -228,10 +219,31 @@ def _computed(work: _Work, tensor: Tensor) -> Iterator[memoryview]:
             recipe = recipe.rows(start, min(start + step, count), work.found.shapes.__getitem__)
         for part in _blocks(evaluate(recipe, blob)):
             yield _to_bytes(part, tensor.dtype)
-        for take in tensor.recipe.sources():
-            data = blobs[take].data
-            if isinstance(data, FileData):
-                data.file.release()
+
+
+class _Numbers:
+    """The numbers of blobs for a recipe: rows are read when they are asked for, whole blobs once."""
+
+    def __init__(self, found: Match, kind: np.dtype[Any]) -> None:
+        self.found, self.kind = found, kind
+        self.held: dict[Take, Array] = {}
+
+    def __call__(self, take: Take) -> Array:
+        if take not in self.held:
+            self.held[take] = self._cast(self.found.blobs[take].array().reshape(self.found.shapes[take]))
+        return self.held[take]
+
+    def rows(self, take: Take, first: int, last: int) -> Array:
+        """Some of the rows of a blob, as it is in the net."""
+        if take in self.held:
+            return self.held[take][first:last]
+        return self._cast(self.found.blobs[take].rows(first, last, self.found.shapes[take]))
+
+    def _cast(self, array: Array) -> Array:
+        import numpy as np
+
+        with np.errstate(over="ignore"):
+            return array.astype(self.kind, copy=False)
 
 
 def _blocks(values: Array) -> Iterator[Array]:

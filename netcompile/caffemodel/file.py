@@ -1,48 +1,68 @@
-"""A file of weights, open for reading: mapped for the walk over it, read in pieces for copying."""
+"""A file of weights, open for reading: its bytes are read when they are looked at, and never mapped.
+
+A mapping would end the process (SIGBUS) where somebody else shortens the file meanwhile; a read says so. It costs
+nothing that can be measured: the numbers were always copied by reads, and the walk touches tags and lengths alone.
+"""
 
 from __future__ import annotations
 
-import mmap
 import os
-import stat
 from errno import ENOENT
+from typing import overload
 
-from netcompile.diagnostics.diagnostic import refuse
+from netcompile.files.reading import open_descriptor
+
+_WINDOW = 1 << 14  # bytes read at a time for the walk over tags
 
 
 class DataFile:
-    """An open regular file. ``map`` is its mapping (empty bytes if it is empty), ``size`` its length in bytes.
+    """An open regular file, indexed like its bytes: ``file[0]``, ``file[8:16]``. ``size`` is its length in bytes.
 
-    The descriptor is closed with the object; the mapping lives as long as an array over it does. A file that somebody
-    else shortens meanwhile ends the process (SIGBUS), as with every mapping.
+    The descriptor is closed with the object.
     """
 
-    __slots__ = ("fd", "map", "name", "size")
+    __slots__ = ("_start", "_window", "fd", "name", "size")
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Raises OSError; NetError for a path that is no regular file."""
-        self.fd = -1
         self.name = os.fspath(path)
-        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+        self.fd = -1
         try:
-            self.fd = os.open(self.name, flags)
+            self.fd = open_descriptor(path)
         except ValueError:  # a NUL in it, or what the file system's encoding lacks
             raise FileNotFoundError(ENOENT, "no file can have this name", self.name) from None
-        status = os.fstat(self.fd)
-        if not stat.S_ISREG(status.st_mode):
-            what = f"{self.name}: not a file that can be mapped (a folder, a pipe or a device)"
-            refuse("caffemodel-not", what, remedy="give the path of a .caffemodel")
-        self.size = status.st_size
-        self.map: bytes | mmap.mmap = b""
-        if self.size:
-            self.map = mmap.mmap(self.fd, self.size, access=mmap.ACCESS_READ)
+        self.size = os.fstat(self.fd).st_size
+        self._start, self._window = 0, b""
 
-    def head(self, count: int) -> bytes:
-        """The first ``count`` bytes, fewer if the file is shorter."""
-        return self.map[:count]
+    @overload
+    def __getitem__(self, place: int) -> int: ...
+    @overload
+    def __getitem__(self, place: slice) -> bytes: ...
+
+    def __getitem__(self, place: int | slice) -> int | bytes:
+        """A byte, or bytes of a slice with a start and an end, not negative. OSError if the file has shrunk."""
+        if isinstance(place, int):
+            at = place - self._start
+            if not 0 <= at < len(self._window):
+                self._start, at = place, 0
+                self._window = self._read(place, min(_WINDOW, self.size - place))
+            return self._window[at]
+        first, last = place.start or 0, min(place.stop, self.size)
+        at = first - self._start
+        if at >= 0 and last <= self._start + len(self._window):
+            return self._window[at : last - self._start : place.step]
+        found = self._read(first, last - first)
+        return found[:: place.step] if place.step else found
+
+    def _read(self, offset: int, count: int) -> bytes:
+        if count <= 0:
+            return b""
+        found = bytearray(count)
+        self.read_into(memoryview(found), offset)
+        return bytes(found)
 
     def read_into(self, buffer: memoryview, offset: int) -> None:
-        """Fills ``buffer`` from ``offset`` without touching the mapping. OSError if the file has shrunk."""
+        """Fills ``buffer`` from ``offset``. OSError if the file has shrunk."""
         done = 0
         while done < len(buffer):
             got = os.preadv(self.fd, [buffer[done:]], offset + done)
@@ -50,13 +70,8 @@ class DataFile:
                 raise OSError(f"{self.name}: the file became shorter while it was read")
             done += got
 
-    def release(self) -> None:
-        """Lets go of the pages of the mapping that were read; they come back from the file when needed."""
-        if isinstance(self.map, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-            self.map.madvise(mmap.MADV_DONTNEED)
-
     def close(self) -> None:
-        """Closes the descriptor. Arrays over the mapping stay valid."""
+        """Closes the descriptor: nothing more can be read."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1

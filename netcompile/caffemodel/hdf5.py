@@ -11,20 +11,27 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from netcompile.caffemodel.blob import ITEM_BYTES, REFETCH, CaffeModel, FileData, FloatType, StoredBlob, StoredLayer
+from netcompile.caffemodel.blob import (
+    ITEM_BYTES,
+    REFETCH,
+    CaffeModel,
+    FileData,
+    FloatType,
+    StoredBlob,
+    StoredLayer,
+    impossible,
+)
 from netcompile.caffemodel.file import DataFile
 from netcompile.caffemodel.wire import Pieces
-from netcompile.diagnostics.diagnostic import refuse
-from netcompile.diagnostics.text import shape_text
+from netcompile.diagnostics.diagnostic import NetError, refuse
 from netcompile.files.hdf5_guard import Elsewhere, member, require_own
+from netcompile.files.hdf5_sizes import Stored, claimed_bytes
+from netcompile.files.limits import require_memory
 
 _AXES = 32  # Caffe's kMaxBlobAxes
 _INDICES = 1000  # a parameter index beyond this is damage
 _DEPTH = 32  # a name with slashes is a path of groups
 _LAYERS = 1 << 20
-_RATIO = 1032  # what deflate can reach at most: bytes unpacked per byte stored
-_PACKED_BYTES = 1 << 32  # the largest data set unpacked from compressed chunks
-_CHUNK_BYTES = 1 << 28
 _FLOATS: dict[int, FloatType] = {4: "float32", 8: "float64"}
 
 
@@ -47,6 +54,8 @@ class Hdf5Data:
     def chunks(self, limit: int) -> Iterator[memoryview]:
         try:
             yield from self._rows(limit)
+        except (NetError, MemoryError):
+            raise
         except Exception as error:  # of h5py, for a damaged chunk
             what = f"{self.where}: cannot be read: {error}"
             refuse("caffemodel-corrupt", what, remedy=REFETCH)
@@ -64,13 +73,11 @@ class Hdf5Data:
         step = max(1, limit // max(row, 1))
         if self.dataset.chunks:
             step = max(step, self.dataset.chunks[0])
+        require_memory(2 * min(step, shape[0]) * row, f"{self.where}: its rows, {step} at a time,")
         for start in range(0, shape[0] if row else 0, step):
             rows = _bytes(np.ascontiguousarray(self.dataset[start : start + step], dtype))
             for offset in range(0, len(rows), limit):
                 yield rows[offset : offset + limit]
-
-    def view(self) -> None:
-        return None
 
 
 def _bytes(array: Any) -> memoryview:
@@ -95,7 +102,7 @@ def read_array(file: DataFile, path: str) -> Any:
         return _blob(file, found, f"/{path}").array()
     except _Refused as error:
         raise ValueError(f"{error.where} {error.what}") from None
-    except ValueError:
+    except (ValueError, NetError, MemoryError):
         raise
     except Exception as error:  # h5py raises many kinds for damaged files
         raise ValueError(f"the HDF5 file is damaged: {error}") from None
@@ -115,6 +122,8 @@ def read_hdf5(file: DataFile) -> CaffeModel:
         layers = _layers(file, h5py.File(file.name, "r", locking=False))
     except _Refused as error:
         refuse("caffemodel-hdf5", f"{file.name}: {error.where}: {error.what}", remedy=error.remedy)
+    except (NetError, MemoryError):
+        raise
     except Exception as error:  # h5py raises many kinds for damaged files
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         refuse("caffemodel-corrupt", f"{file.name}: the HDF5 file is damaged: {text}", remedy=REFETCH)
@@ -132,6 +141,7 @@ def _layers(file: DataFile, opened: Any) -> list[StoredLayer]:
     if not isinstance(top, h5g.GroupID):
         raise _Refused("/data", "is no group: this is another kind of HDF5 file (HDF5Data input, perhaps)")
     layers: dict[str, StoredLayer] = {}
+    together = Stored(file.size, file.name)
     seen = {_address(root), _address(top)}
     stack = [(name, top, 1) for name in sorted(top, reverse=True)]
     while stack:
@@ -159,7 +169,7 @@ def _layers(file: DataFile, opened: Any) -> list[StoredLayer]:
             index = int(name) if name.isdigit() and len(name) <= 3 else -1
             if str(index).encode() != name:
                 raise _Refused(here, f"is not named by the index of a parameter, 0 to {_INDICES - 1}")
-            blobs[index] = _blob(file, child, here)
+            blobs[index] = _blob(file, child, here, together)
         stack += [(name, group, depth + 1) for name in sorted(inner, reverse=True)]
         if blobs or not inner:
             every = tuple(blobs.get(i) for i in range(max(blobs, default=-1) + 1))
@@ -182,8 +192,11 @@ def _address(group: Any) -> tuple[int, int]:
     return info.fileno, info.addr
 
 
-def _blob(file: DataFile, dataset: Any, where: str) -> StoredBlob:
-    """The blob of a data set. Its layout comes first: asking a virtual data set its shape opens files."""
+def _blob(file: DataFile, dataset: Any, where: str, together: Stored | None = None) -> StoredBlob:
+    """The blob of a data set. Its layout comes first: asking a virtual data set its shape opens files.
+
+    `together` adds up what the data sets of the file store.
+    """
     import h5py
     from h5py import h5d
 
@@ -193,7 +206,6 @@ def _blob(file: DataFile, dataset: Any, where: str) -> StoredBlob:
         raise _Refused(where, error.what, error.remedy) from None
     properties = dataset.get_create_plist()
     layout = properties.get_layout()
-    filters = properties.get_nfilters()
     if dataset.get_space().get_simple_extent_type() == h5py.h5s.NULL:
         raise _Refused(where, "has no numbers at all (a null data space)")
     shape = tuple(int(extent) for extent in dataset.shape)
@@ -202,16 +214,16 @@ def _blob(file: DataFile, dataset: Any, where: str) -> StoredBlob:
         raise _Refused(where, f"holds {dtype}, not floating-point numbers")
     if len(shape) > _AXES:
         raise _Refused(where, f"has {len(shape)} axes; Caffe has {_AXES} at most")
+    if large := impossible(shape):
+        raise _Refused(where, f"is no blob: {large}")
     kept: FloatType = "float32" if dtype.kind != "f" or dtype.itemsize < 4 else _FLOATS[dtype.itemsize]
     count = prod(shape)
-    claimed, stored = count * dtype.itemsize, int(dataset.get_storage_size())
-    room = stored * _RATIO if filters else stored
-    if stored > file.size or claimed > room or (filters and claimed > _PACKED_BYTES):
-        packed = ", packed" if filters else ""
-        what = f"claims {claimed} bytes (shape {shape_text(shape)}), but {stored} are stored{packed}"
-        raise _Refused(where, what, REFETCH)
-    if layout == h5d.CHUNKED and prod(properties.get_chunk()) * dtype.itemsize > max(_CHUNK_BYTES, 2 * claimed):
-        raise _Refused(where, f"is stored in chunks of {shape_text(properties.get_chunk())}: too large")
+    try:
+        claimed = claimed_bytes(dataset, file.size, f"{file.name}: {where}")
+        if together is not None:
+            together.add(dataset, claimed)
+    except ValueError as error:
+        raise _Refused(where, str(error), REFETCH) from None
     offset = dataset.get_offset() if layout == h5d.CONTIGUOUS and count else None
     if offset is not None and dtype.kind == "f" and dtype.newbyteorder("<") == dtype and dtype.itemsize >= 4:
         if offset + claimed > file.size:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 Shapes: TypeAlias = "Callable[[Take], Shape]"  # the shape in the net of each blob
-BlobNumbers: TypeAlias = "Callable[[Take], Any]"  # the numbers of each blob, in that shape
+# The numbers of each blob, in that shape; with a method `rows(take, start, stop)` where some rows can be had alone.
+BlobNumbers: TypeAlias = "Callable[[Take], Any]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,14 @@ class Slice(Recipe):
             raise ValueError(f"slice {self.start}:{self.stop} is out of axis {self.axis} of shape {inner}")
         return (*inner[: self.axis], self.stop - self.start, *inner[self.axis + 1 :])
 
+    def rows(self, start: int, stop: int, shapes: Shapes) -> Recipe:
+        if self.axis == 0:
+            return self.of.rows(self.start + start, self.start + stop, shapes)
+        return Slice(self.of.rows(start, stop, shapes), self.axis, self.start, self.stop)
+
     def evaluate(self, blob: BlobNumbers, arrays: Arrays) -> Any:
+        if self.axis == 0 and isinstance(self.of, Take) and (rows := getattr(blob, "rows", None)) is not None:
+            return rows(self.of, self.start, self.stop)
         return self.of.evaluate(blob, arrays)[(slice(None),) * self.axis + (slice(self.start, self.stop),)]
 
 

@@ -1,8 +1,9 @@
-"""Writes .safetensors files tensor by tensor, whole or not at all.
+"""Writes .safetensors files tensor by tensor, whole or not at all, and finds the tensors in one.
 
 The format: eight bytes of header length, a JSON header padded with spaces to a multiple of eight, then the tensors,
 little-endian, without gaps. Order and spelling are those of the ``safetensors`` package, so the bytes are the same as
-``safetensors.numpy.save`` gives; that one wants all tensors in memory.
+``safetensors.numpy.save`` gives; that one wants all tensors in memory. It also maps the files that it
+reads, which ends the process where somebody shortens one meanwhile, and reads headers of 100 MB.
 """
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
+from netcompile.caffemodel.file import DataFile
+from netcompile.files.limits import require_disk, require_memory
+from netcompile.files.reading import parse_json
 from netcompile.files.whole import whole_file
+
+_HEADER = 1 << 24  # bytes: beyond 100,000 tensors
+_AXES = 32
+_PER_BYTE = 24  # bytes of memory that a byte of the header can become
 
 # Our names for types: the format's name, bytes per number, and the rank in which the package writes them.
 TYPES: dict[str, tuple[str, int, int]] = {
@@ -64,14 +72,68 @@ def in_order(entries: Iterable[Entry]) -> list[Entry]:
 def write(path: str, entries: Iterable[Entry], metadata: Mapping[str, str], staging: str | None = None) -> int:
     """Writes the file, whole or not at all, and says how many bytes it has. `staging` is as for `whole_file`.
 
-    Raises OSError.
+    Raises OSError: where there is no room for it, before anything is written.
     """
     ordered = in_order(entries)
+    begin = header(ordered, metadata)
+    require_disk(path, len(begin) + sum(entry.nbytes for entry in ordered))
     with whole_file(path, staging) as file:
-        size = file.write(header(ordered, metadata))
+        size = file.write(begin)
         for entry in ordered:
             done = sum(map(file.write, entry.chunks()))
             if done != entry.nbytes:
                 raise AssertionError(f"tensor {entry.key!r}: {done} bytes, not {entry.nbytes}")
             size += done
     return size
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """Where a tensor lies in a file: its type as the format names it ("F32"), shape, first byte and count of bytes."""
+
+    type: str
+    shape: tuple[int, ...]
+    offset: int
+    nbytes: int
+
+
+# Bytes a number of the types that the format has.
+SIZES = {name: size for name, size, _ in TYPES.values()}
+SIZES |= {"BOOL": 1, "I8": 1, "I16": 2, "I32": 4, "U16": 2, "U32": 4, "U64": 8, "F8_E4M3": 1, "F8_E5M2": 1}
+
+
+def tensors_in(file: DataFile) -> dict[str, StoredTensor]:
+    """The tensors of a file by key, in the order of the file. Raises ValueError with what is wrong with its header.
+
+    As the format asks: the tensors lie side by side from the end of the header to the end of the file.
+    """
+    length = int.from_bytes(file[:8], "little")
+    if file.size < 8 or length > file.size - 8:
+        raise ValueError("the header runs beyond the end of the file")
+    if length > _HEADER:
+        raise ValueError(f"the header has {length} bytes, and at most {_HEADER} are read")
+    require_memory(length * _PER_BYTE, f"the header of {file.name}")
+    table = parse_json(file[8 : 8 + length])
+    if not isinstance(table, dict):
+        raise ValueError("the header is no table")
+    found = {key: _stored(key, row, 8 + length) for key, row in table.items() if key != "__metadata__"}
+    end = 8 + length
+    for key, tensor in sorted(found.items(), key=lambda pair: (pair[1].offset, pair[1].nbytes)):
+        if tensor.offset != end:
+            raise ValueError(f"tensor {key[:80]!r} does not start where the one before it ends")
+        end += tensor.nbytes
+    if end != file.size:
+        raise ValueError(f"the tensors end at byte {end}, the file at byte {file.size}")
+    return found
+
+
+def _stored(key: str, row: object, start: int) -> StoredTensor:
+    try:
+        kind, shape, (first, last) = row["dtype"], row["shape"], row["data_offsets"]  # type: ignore[index]
+        whole = all(type(number) is int and 0 <= number < 1 << 63 for number in (*shape, first, last))
+        size = SIZES[kind]
+    except (TypeError, KeyError, ValueError):
+        raise ValueError(f"tensor {key[:80]!r} has no type, shape and offsets") from None
+    if not whole or len(shape) > _AXES or last - first != prod(shape) * size:
+        raise ValueError(f"the shape of tensor {key[:80]!r} is not that of its bytes")
+    return StoredTensor(kind, tuple(shape), start + first, last - first)

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from mmap import mmap
-
-Buffer = bytes | mmap
+from typing import Protocol, overload
 
 VARINT, FIXED64, BYTES, START, END, FIXED32 = 0, 1, 2, 3, 4, 5
 
 _DEPTH = 100  # protobuf's own limit for nested groups
+
+
+class Buffer(Protocol):
+    """Bytes, or a file that is indexed like them."""
+
+    @overload
+    def __getitem__(self, place: int, /) -> int: ...
+    @overload
+    def __getitem__(self, place: slice, /) -> bytes: ...
 
 
 class WireError(Exception):
@@ -123,7 +130,7 @@ def run_length(buffer: Buffer, tag: int, start: int, end: int, size: int) -> int
         if room <= 0:
             return count
         first = start + count * stride
-        tags = bytes(buffer[first : first + room * stride : stride])
+        tags = buffer[first : first + room * stride : stride]
         same = room - len(tags.lstrip(bytes((tag,))))
         count += same
         if same < room:
@@ -155,6 +162,17 @@ class Pieces:
             runs[-2] += count
         else:
             runs.extend((offset, count, stride))
+
+    def part(self, first: int, count: int) -> Pieces:
+        """Where ``count`` of the numbers lie, from the one with number ``first`` on."""
+        found = Pieces(self.size)
+        for offset, held, stride in self:
+            taken = min(held - first, count)
+            if taken > 0:
+                found.add(offset + first * stride, taken, stride)
+                count -= taken
+            first = max(0, first - held)
+        return found
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
         runs = iter(self.runs)

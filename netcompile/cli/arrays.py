@@ -12,6 +12,7 @@ from netcompile.cli.netinput import analyse_net
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.source import Source
 from netcompile.diagnostics.text import shape_text
+from netcompile.files.npz import Member, unreadable
 
 
 def analyse_fed(
@@ -21,7 +22,9 @@ def analyse_fed(
     path: str,
     outputs: Sequence[str] | None = None,
 ) -> Analysed:
-    """NET at the shapes of the arrays of `path` that feed it; labels among them keep the layers that need them.
+    """NET at the shapes of the arrays of `path` that feed it, or of those yet to be read (`members_npz`).
+
+    Labels among them keep the layers that need them.
 
     Raises NetError where an array cannot be the input's.
     """
@@ -39,6 +42,9 @@ def _shapes(analysed: Analysed, arrays: Mapping[str, Any], path: str) -> dict[st
     for entry in analysed.graph.inputs:
         blob = entry.value.blob
         if blob not in arrays:
+            continue
+        if isinstance(arrays[blob], Member) and arrays[blob].problem:
+            problems.append(unreadable(path, blob, arrays[blob].problem))
             continue
         shape = tuple(int(extent) for extent in arrays[blob].shape)
         shapes[blob] = shape

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -13,6 +14,7 @@ from netcompile.cli.exit_codes import BUG, DONE, INTERRUPTED, IO_FAILED, USAGE
 from netcompile.cli.messages import say, show
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.nearest import did_you_mean, nearest
+from netcompile.files.limits import max_memory
 from netcompile.terminal import guarded, write_error
 
 # What torch says in a RuntimeError where memory lacks.
@@ -27,6 +29,7 @@ def entry(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     tolerate_any_text()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged images: what matters is told as a finding
     if arguments is None:
         gc.set_threshold(100_000, 50, 50)  # a short command makes no garbage worth a search: a tenth of its time
     try:
@@ -63,7 +66,8 @@ def main(arguments: Sequence[str]) -> int:
         if not arguments or arguments[0] not in command_names():
             return top_level(arguments)
         found = command_parser(arguments[0]).parse_args(arguments[1:])
-        code = command_module(arguments[0]).run(found)
+        with max_memory(getattr(found, "max_memory", None)):
+            code = command_module(arguments[0]).run(found)
         assert isinstance(code, int)
         return code
     except NetError as error:

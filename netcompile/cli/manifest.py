@@ -15,6 +15,9 @@ from netcompile.cli.output import write_lines
 from netcompile.cli.weights import convert_one, target_name
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.files.named import special
+from netcompile.files.reading import read_bytes
+
+_MANIFEST = 1 << 20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +34,11 @@ def read_manifest(path: str) -> tuple[Listed, ...]:
     """The entries of a manifest. Raises NetError with everything that is wrong with it, OSError."""
     if not os.path.lexists(path):
         refuse("no-such-file", f"there is no file '{path}'", remedy="--manifest weights/manifest.toml")
-    with open(path, "rb") as file:
-        try:
-            table: dict[str, Any] = tomllib.load(file)
-        except (ValueError, RecursionError) as error:  # ValueError: no TOML, no UTF-8, or a number of 5,000 digits
-            refuse("manifest", f"{path} is no TOML file", why=str(error))
+    try:
+        table: dict[str, Any] = tomllib.loads(read_bytes(path, _MANIFEST).decode("utf-8"))
+    except (ValueError, RecursionError) as error:  # a number of many digits and a byte that is no UTF-8 are the former
+        why = "it is nested too deep" if isinstance(error, RecursionError) else str(error)[:300]
+        refuse("manifest", f"{path} is no TOML file", why=why)
     rows = table.get("weights")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         refuse("manifest", f"{path} has no [[weights]] tables")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from netcompile.cli.netinput import read_weights_path
 from netcompile.diagnostics.diagnostic import refuse
+from netcompile.files.limits import memory_size
 
 LEVEL = 1  # of optimisation, where none is asked for
 
@@ -22,6 +23,19 @@ def add_optimise(parser: argparse.ArgumentParser, what: str = "optimisation") ->
     parser.add_argument(
         "-O", dest="optimise", type=int, choices=(0, 1, 2), default=LEVEL, help=f"{what}, default {LEVEL}"
     )
+
+
+def add_max_memory(parser: argparse.ArgumentParser) -> None:
+    """``--max-memory``, of every command that reads data or weights, or computes; `main` applies it."""
+    what = "what a file, or the net, may take: 2GB, 512MiB; default: half of what is free"
+    parser.add_argument("--max-memory", type=_memory, metavar="SIZE", help=what)
+
+
+def _memory(text: str) -> int:
+    try:
+        return memory_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_device(

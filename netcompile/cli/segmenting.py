@@ -18,7 +18,16 @@ from netcompile.cli.netinput import (
     read_source,
     without_loss,
 )
-from netcompile.cli.options import LEVEL, add_device, add_optimise, add_weights, device, positive, weights_of
+from netcompile.cli.options import (
+    LEVEL,
+    add_device,
+    add_max_memory,
+    add_optimise,
+    add_weights,
+    device,
+    positive,
+    weights_of,
+)
 from netcompile.cli.weights import remarks as of_weights
 from netcompile.data.preprocessing import Preprocessing, of_input
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
@@ -50,6 +59,7 @@ def add_segmenting(parser: argparse.ArgumentParser, batch: int) -> None:
     parser.add_argument("--batch", type=positive, default=batch, metavar="N", help=f"images at a time, default {batch}")
     add_optimise(parser)
     add_device(parser, ("float32", "bfloat16"))
+    add_max_memory(parser)
     add_options(parser)
 
 

@@ -16,11 +16,11 @@ from netcompile.cli.messages import show
 from netcompile.cli.output import write_lines
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.diagnostics.text import bytes_text
 from netcompile.emit.module import EmittedModule
 from netcompile.emit.weights import weight_plan
 from netcompile.layers.registry import layer_class
 from netcompile.progress import Progress
-from netcompile.report.formatting import bytes_text
 
 MEAN, SUFFIX = ".binaryproto", ".safetensors"
 

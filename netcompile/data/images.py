@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin
 
 from netcompile.array import Array
+from netcompile.data.image_file import open_image
 from netcompile.data.palettes import voc_palette
 from netcompile.data.preprocessing import FCN_MEAN_BGR, Preprocessing
-from netcompile.files.named import require_plain
 
 _KINDS = "jpg jpeg jpe jfif png bmp dib ppm pgm pbm pnm tif tiff webp gif tga jp2 avif"
 EXTENSIONS = frozenset(f".{kind}" for kind in _KINDS.split())
@@ -22,11 +22,10 @@ EXTENSIONS = frozenset(f".{kind}" for kind in _KINDS.split())
 
 def read_image(path: str | Path, over_white: bool = True) -> Array:
     """An image as H×W×3 bytes, RGB: turned upright by its EXIF tag, grey and palette images expanded, 16 bits a channel
-    reduced to 8. Transparency is laid over white, or dropped. Raises OSError for what Pillow cannot read, ValueError
-    for pixels of 32 bits, whose range nothing tells.
+    reduced to 8. Transparency is laid over white, or dropped. Raises as `open_image` does, and ValueError for pixels
+    of 32 bits, whose range nothing tells.
     """
-    require_plain(path)
-    with Image.open(path) as image:
+    with open_image(path) as image:
         upright = ImageOps.exif_transpose(image)
         if upright.mode == "F" or (upright.mode == "I" and image.format != "PNG"):
             raise ValueError("its pixels are numbers of 32 bits; save it with 8 or 16 bits a channel")
@@ -41,21 +40,10 @@ def read_image(path: str | Path, over_white: bool = True) -> Array:
 
 def read_depth(path: str | Path) -> Array:
     """One number a pixel, H×W float32, as it is stored (NYUDv2's depth: 16 bits). Raises OSError, ValueError."""
-    require_plain(path)
-    with Image.open(path) as image:
+    with open_image(path) as image:
         if len(image.getbands()) != 1 or image.mode == "P":
             raise ValueError(f"it is no map of one number a pixel: its mode is {image.mode}")
         return np.asarray(ImageOps.exif_transpose(image)).astype(np.float32)
-
-
-def reason_of(error: Exception) -> str:
-    """Why a file could not be read, in one line without its path."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    lines = str(error).strip().splitlines()
-    if lines and lines[0].startswith("cannot identify image file"):
-        return "it is no image in a format known here"
-    return lines[0][:300] if lines else type(error).__name__
 
 
 def to_blob(rgb: Array, mean_bgr: Sequence[float] = FCN_MEAN_BGR) -> Array:
@@ -100,11 +88,10 @@ def tinted(rgb: Array, share: Array, colour: Array) -> Array:
 def read_labels(path: str | Path, palette: Array | None = None) -> Array:
     """An H×W label map from a palette or grey PNG: the indices, not the colours; turned upright as its image is.
 
-    Of a colour image the colours are looked up in `palette` (by default VOC's). Raises OSError for what Pillow cannot
-    read, ValueError for a colour that is not in the palette.
+    Of a colour image the colours are looked up in `palette` (by default VOC's). Raises as `open_image` does, and
+    ValueError for a colour that is not in the palette.
     """
-    require_plain(path)
-    with Image.open(path) as image:
+    with open_image(path) as image:
         upright = ImageOps.exif_transpose(image)
         if upright.mode not in ("RGB", "RGBA"):
             return np.asarray(upright.convert("L") if upright.mode in ("LA", "1") else upright)

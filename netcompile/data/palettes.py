@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from netcompile.array import Array
+from netcompile.data.image_file import open_image
 from netcompile.diagnostics.diagnostic import refuse
+from netcompile.files.reading import open_file, parse_json, read_bytes
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "classes")
 
@@ -46,7 +46,7 @@ def palette(name: str) -> Array:
         return cityscapes_palette()
     if not os.path.isfile(name):
         refuse("palette", f"there is no palette '{name}'", remedy="--palette voc, cityscapes, or a file")
-    with open(name, "rb") as file:
+    with open_file(name) as file:
         data = file.read(1 << 20)
     colours = _colours_of_image(name) or _colours_of_text(data)
     if colours is None and len(data) in (768, 770, 772):
@@ -65,9 +65,9 @@ def palette(name: str) -> Array:
 
 def _colours_of_image(path: str) -> list[list[int]] | None:
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             flat = image.getpalette() if image.mode == "P" else None
-    except (UnidentifiedImageError, OSError):
+    except ValueError:
         return None
     return [flat[i : i + 3] for i in range(0, len(flat), 3)] if flat else None
 
@@ -118,12 +118,16 @@ def class_names(name: str) -> tuple[str, ...]:
             f"there is no list of classes '{name}'",
             remedy=f"--classes {', '.join(class_sets())}, or a file with one class a line",
         )
-    with open(name, encoding="utf-8-sig", errors="replace") as file:
-        text = file.read(1 << 20).strip()
+    data = read_bytes(name, 1 << 20)
+    if b"\0" in data:
+        refuse("class-names", f"{name}: this is no text", remedy="write one class a line")
+    text = data.decode("utf-8-sig", "replace").replace("\r\n", "\n").strip()
     lines = [line.strip() for line in text.partition("\n\n")[0].splitlines()]
     if len(lines) == 1 and lines[0].startswith("["):
         try:
-            return tuple(str(item) for item in json.loads(lines[0]))
+            found = parse_json(lines[0])
         except ValueError:
-            pass
+            found = None
+        if isinstance(found, list):
+            return tuple(map(str, found))
     return tuple(re.sub(r"^\d+\s*[:.)\t ]\s*(?=\S)", "", line) for line in lines)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.files.named import special
+from netcompile.files.reading import read_lines as numbered_lines
 
 
 def first_there(paths: Iterable[str]) -> str | None:
@@ -28,9 +29,8 @@ def plain(path: str) -> str:
 
 
 def read_lines(path: str) -> list[str]:
-    """The lines of a list that say something, without the spaces around them. Raises OSError."""
-    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
-        return [line.strip() for line in file if line.strip()]
+    """The lines of a list that say something, without the spaces around them. Raises OSError, NetError."""
+    return [line for _, line in numbered_lines(path)]
 
 
 def require_files(listing: str, paths: Sequence[str]) -> None:

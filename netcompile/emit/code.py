@@ -119,9 +119,9 @@ def write(
 
 
 def _attributes(graph: Graph, blobs: Sequence[tuple[BlobSpec, ...]], own: frozenset[str]) -> Attributes:
-    names = Names(MODULE_ATTRIBUTES | own)
+    names = Names(MODULE_ATTRIBUTES | own, public=True)
     return {
-        (node.name, node.occurrence): names.fresh(node.name or node.type)
+        (node.name, node.occurrence): names.fresh(node.name or node.type, node.layer.attributes)
         for node, specs in zip(graph.nodes, blobs, strict=True)
         if specs or node.layer.keeps_state
     }

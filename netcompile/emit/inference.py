@@ -18,7 +18,26 @@ ATTRIBUTES = frozenset(
     ["compute", "literal", "windowed", "border", "borders", "borders_from", "plain", "relu", "packed"]
 )
 VARIABLES = frozenset(
-    ["H", "W", "border", "key", "weights", "zeros", "height", "width", "recorded", "only_border", "rows", "band"]
+    [
+        "H",
+        "W",
+        "border",
+        "key",
+        "weights",
+        "weight",
+        "state",
+        "plain",
+        "zeros",
+        "n",
+        "height",
+        "width",
+        "recorded",
+        "only_border",
+        "rows",
+        "band",
+        "iter",
+        "next",
+    ]
 )
 
 BORDERS_KEPT = 64

@@ -75,15 +75,16 @@ def _break(code: str, indent: int, comma: str = "") -> list[str]:
     called = start > 0 and (head[-2].isalnum() or head[-2] in "_)]")
     if deeper + len(inner) <= WIDTH and not inner.endswith(",") and (called or len(parts) == 1):
         return [margin + head, " " * deeper + inner, margin + tail]
-    # Parentheses about a single operand only group it: a comma would make a tuple of it.
+    # Parentheses about a single operand only group it, and an index is one: a comma would make a tuple of it.
     between = "" if _groups(code, start, inner) else ","
     return [margin + head, *(line for part in parts for line in _break(part, deeper, between)), margin + tail]
 
 
 def _groups(code: str, start: int, inner: str) -> bool:
-    """Whether the parentheses at `start` hold one operand, being neither a call's nor a tuple's."""
-    called = start > 0 and (code[start - 1].isalnum() or code[start - 1] in "_)]")
-    return code[start] == "(" and not called and not inner.endswith(",") and len(_arguments(inner)) == 1
+    """Whether the brackets at `start` hold one operand, being neither a call's, a tuple's nor a list's."""
+    behind = start > 0 and (code[start - 1].isalnum() or code[start - 1] in "_)]")
+    alone = not inner.endswith(",") and len(_arguments(inner)) == 1
+    return code[start] == ("[" if behind else "(") and alone
 
 
 # Binary operators from the loosest to the tightest; a broken expression opens at the loosest it has.

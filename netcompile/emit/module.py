@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import builtins
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from netcompile.diagnostics.diagnostic import NetError
@@ -39,6 +41,7 @@ class EmittedModule:
     blobs: tuple[LearnedBlobs, ...]
     nodes: tuple[Node, ...]  # the layers whose code it is, after all passes
     lines: Mapping[int, tuple[int, int]]  # index into `nodes` → first and last line in `source`
+    variables: Mapping[str, str]  # blob name → the variable that holds its final value where it is computed whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +76,10 @@ def emit(
     codes = _codes(net, wanted, windowed, inference)
     functions, imports = _functions(codes, wanted), _imported(codes)
     called = functions.keys() | imports.keys()
-    if not called.isdisjoint(name for code in codes for name in code.variables.named.values()):
-        # A variable must not hide a function that the layers call: name the variables anew.
-        codes = _codes(net, wanted, windowed, inference, frozenset(called))
-    name = class_name(graph.name)
-    while name in called:
-        name += "_"
+    if hidden := _hidden(codes, called):  # name the variables anew
+        codes = _codes(net, wanted, windowed, inference, frozenset(called | hidden))
+    bound = {line.rpartition(" ")[2] for each in functions.values() for line in each.imports}
+    name = class_name(graph.name, called | bound)
     init = [line for layer in codes[0].layers for statement in layer.init for line in lay_out(statement, 8)]
     init += ["        self.borders, self.borders_from = {}, None"] if windowed is not None else []
     head = [f"class {name}(nn.Module):", f'    """{doc_text(graph.name or name)}"""', ""]
@@ -89,6 +90,7 @@ def emit(
     top += [line for each in functions.values() for line in ["", "", *each.source.split("\n")]]
     top += ["", ""]
     found = [layer.blobs for layer in codes[0].layers if layer.blobs is not None]
+    named = codes[0].variables.named
     return EmittedModule(
         "\n".join([*top, *body]) + "\n",
         name,
@@ -98,6 +100,7 @@ def emit(
         tuple(found if original is None else blobs_of(original)),
         codes[-1].net.graph.nodes,
         _spans(methods, len(top) + len(head)),
+        {blob: named[value] for blob, value in codes[0].net.graph.blobs.items() if value in named},
     )
 
 
@@ -142,6 +145,18 @@ def _codes(
     if problems:
         raise NetError(problems)
     return codes
+
+
+def _hidden(codes: Sequence[Code], called: Collection[str]) -> set[str]:
+    """Variables that hide a function which the layers call, one of `called` or of Python's."""
+    given = {name for code in codes for name in code.variables.every()}
+    layers = [layer for code in codes for layer in code.layers]
+    lines = "\n".join([*(line for layer in layers for line in layer.forward), *(c.variables.like for c in codes)])
+    return {
+        name
+        for name in given
+        if name in called or (hasattr(builtins, name) and re.search(rf"(?<![\w.]){name}\(", lines))
+    }
 
 
 def _functions(codes: Sequence[Code], wanted: Mapping[str, Value]) -> dict[str, Definition]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
+from collections.abc import Container, Iterable
+from hashlib import sha256
 from keyword import kwlist, softkwlist
+from sys import stdlib_module_names
 
-# Names that the emitted module uses itself.
+# Names that the emitted module uses itself, other than by calling them: `module.py` looks for those.
 _TAKEN = (
     frozenset(kwlist)
     | frozenset(softkwlist)
@@ -35,42 +39,11 @@ _TAKEN = (
     )
 )
 
-# What nn.Module defines; a test holds this list against torch.
+# What nn.Module defines, of any PyTorch from 2.0 on; a test holds this list against torch. Its private names are not
+# here, nor those that it will have: no attribute of a layer begins with "_".
 MODULE_ATTRIBUTES = frozenset(
     [
         "T_destination",
-        "_apply",
-        "_backward_hooks",
-        "_backward_pre_hooks",
-        "_buffers",
-        "_call_impl",
-        "_compiled_call_impl",
-        "_forward_hooks",
-        "_forward_hooks_always_called",
-        "_forward_hooks_with_kwargs",
-        "_forward_pre_hooks",
-        "_forward_pre_hooks_with_kwargs",
-        "_get_backward_hooks",
-        "_get_backward_pre_hooks",
-        "_get_name",
-        "_is_full_backward_hook",
-        "_load_from_state_dict",
-        "_load_state_dict_post_hooks",
-        "_load_state_dict_pre_hooks",
-        "_maybe_warn_non_full_backward_hook",
-        "_modules",
-        "_named_members",
-        "_non_persistent_buffers_set",
-        "_parameters",
-        "_register_load_state_dict_pre_hook",
-        "_register_state_dict_hook",
-        "_replicate_for_data_parallel",
-        "_save_to_state_dict",
-        "_slow_forward",
-        "_state_dict_hooks",
-        "_state_dict_pre_hooks",
-        "_version",
-        "_wrapped_call_impl",
         "add_module",
         "apply",
         "bfloat16",
@@ -129,9 +102,21 @@ MODULE_ATTRIBUTES = frozenset(
 
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 
+LONGEST = 100  # characters of an identifier or a file's stem; file systems allow names of 255 bytes
+
+# Module names that the emitted file must not take away from PyTorch, which imports them from anywhere.
+_MODULES = stdlib_module_names | {
+    *("torch", "numpy", "safetensors", "sympy", "mpmath", "networkx", "jinja2", "typing_extensions", "filelock"),
+    *("fsspec", "triton", "onnx", "onnxscript", "onnxruntime"),
+}
+# Names that are no files on Windows, whatever their suffix.
+_DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))])
+
 
 def identifier(name: str) -> str:
     """The nearest ASCII identifier: other characters become ``_``, a leading digit or ``__`` gets an ``n`` in front.
+
+    Of a name longer than `LONGEST` characters its beginning, with a hash of the whole.
 
     >>> identifier("inception_3a/1x1"), identifier("2d"), identifier('"; import os')
     ('inception_3a_1x1', 'n2d', '___import_os')
@@ -139,48 +124,84 @@ def identifier(name: str) -> str:
     text = "".join(c if c in _LETTERS else "_" for c in name)
     if not text or text[0].isdigit():
         text = "n" + text
-    return text
+    return _cut(text, name)
+
+
+def _cut(text: str, name: str) -> str:
+    """`text`, made of `name`, or where it is too long its beginning with a hash of the name."""
+    if len(text) <= LONGEST:
+        return text
+    mark = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{text[: LONGEST - len(mark) - 1]}_{mark}"
+
+
+def distinct(names: Iterable[str]) -> dict[str, str]:
+    """An identifier for each name, for folders: no two are alike, even where capitals do not count.
+
+    >>> distinct(["a-b", "A_b", "score"])
+    {'a-b': 'a_b', 'A_b': 'A_b_2', 'score': 'score'}
+    """
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        base = candidate = identifier(name)
+        number = 1
+        while candidate.lower() in taken:
+            number += 1
+            candidate = f"{base}_{number}"
+        taken.add(candidate.lower())
+        found[name] = candidate
+    return found
 
 
 class Names:
-    """Identifiers of one namespace, each given once; a clash is resolved by a number at the end."""
+    """Identifiers of one namespace, each given once; a clash is resolved by a number at the end.
 
-    def __init__(self, reserved: frozenset[str] = frozenset()) -> None:
+    With `public` none begins with an underscore.
+    """
+
+    def __init__(self, reserved: frozenset[str] = frozenset(), public: bool = False) -> None:
         self._taken = set(_TAKEN | reserved)
+        self._next: dict[str, int] = {}
+        self._private = "_" if public else "__"  # those that begin with two a class changes: __x is _Class__x in it
 
-    def fresh(self, name: str) -> str:
-        """An identifier for `name` that nobody has yet."""
+    def fresh(self, name: str, suffixes: tuple[str, ...] = ()) -> str:
+        """An identifier for `name` that nobody has yet, nor, with any of `suffixes` behind it, will have."""
         base = identifier(name)
-        if base.startswith("__"):
+        if base.startswith(self._private) or base == "_":  # layers put into "_" what they do not need
             base = "n" + base
-        candidate, number = base, 1
-        while candidate in self._taken:
+        candidate, number = base, self._next.get(base, 1)
+        while not self._taken.isdisjoint(made := [candidate, *(candidate + suffix for suffix in suffixes)]):
             number += 1
             candidate = f"{base}_{number}"
-        self._taken.add(candidate)
+        self._next[base] = number
+        self._taken.update(made)
         return candidate
 
 
-def class_name(name: str) -> str:
-    """A class name in CapWords.
+def class_name(name: str, reserved: Container[str] = ()) -> str:
+    """A class name in CapWords: none of `reserved`, no builtin of Python and nothing that every module uses.
 
-    >>> class_name("voc-fcn8s"), class_name("GoogleNet"), class_name("3d net")
-    ('VocFcn8s', 'GoogleNet', 'Net3dNet')
+    >>> class_name("voc-fcn8s"), class_name("GoogleNet"), class_name("3d net"), class_name("warning")
+    ('VocFcn8s', 'GoogleNet', 'Net3dNet', 'Warning_')
     """
     words = "".join(c if c in _LETTERS - {"_"} else " " for c in name).split()
     text = "".join(word[0].upper() + word[1:] for word in words)
     if not text or text[0].isdigit():
         text = "Net" + text
-    return text + "_" if text in _TAKEN or text in ("True", "False", "None", "F") else text
+    text = _cut(text, name)
+    while text in _TAKEN or hasattr(builtins, text) or text in reserved:
+        text += "_"
+    return text
 
 
 def file_stem(name: str) -> str:
-    """A file and module name: lower case, an identifier.
+    """A file and module name: lower case, an identifier, and none of a module that PyTorch imports.
 
-    >>> file_stem("voc-fcn8s"), file_stem("")
-    ('voc_fcn8s', 'net')
+    >>> file_stem("voc-fcn8s"), file_stem(""), file_stem("../random")
+    ('voc_fcn8s', 'net', 'random_')
     """
     text = identifier(name.strip().lower()).strip("_") if name.strip() else "net"
     if not text or text[0].isdigit():
         text = f"net_{text}" if text else "net"
-    return text + "_" if text in _TAKEN else text
+    return text + "_" if text in _TAKEN or text in _MODULES or text in _DEVICES else text

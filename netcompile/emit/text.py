@@ -22,8 +22,13 @@ def folded(text: str) -> list[str]:
     return wrap(text, 88, break_long_words=False, break_on_hyphens=False)
 
 
+LONGEST = 200  # characters of a text of the net in a comment
+
+
 def one_line(text: str) -> str:
-    """Text for a comment: one line, printable."""
+    """Text for a comment: one line, printable, its beginning where it is long."""
+    if len(text) > LONGEST:
+        text = f"{text[:LONGEST]}…"
     return "".join(c if is_visible(c) else "?" for c in text)
 
 

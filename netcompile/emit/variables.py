@@ -28,6 +28,10 @@ class Variables:
     indices: frozenset[Value]  # the values that are int64
     like: str  # source of a tensor of the net's own type
 
+    def every(self) -> frozenset[str]:
+        """The names of all variables."""
+        return frozenset([*self.named.values(), *(name for each in self.readings for name in each.variables)])
+
     def result(self, value: Value) -> str:
         """Source of an output: indices as floating-point numbers, which is how Caffe has them."""
         return f"as_numbers({self.named[value]}, {self.like})" if value in self.indices else self.named[value]

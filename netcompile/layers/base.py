@@ -240,6 +240,7 @@ class Layer:
     auto_top: ClassVar[bool] = False  # Caffe invents a top where none is named (losses)
     sized_by_values: ClassVar[bool] = False  # how large a top is depends on numbers: `shapes` tells the least
     keeps_state: ClassVar[bool] = False  # has attributes though no blobs: wants a unique name
+    attributes: ClassVar[tuple[str, ...]] = ()  # ends of further attributes that its code sets: f"{e.name}_scale"
     regions: ClassVar[int | None] = None  # the bottom whose rows are regions of an image, as many as there are
     index_bottoms: ClassVar[tuple[int, ...]] = ()  # read as whole numbers, in whatever type they come
     moves: ClassVar[slice | None] = None  # bottoms whose elements the tops are: indices among them stay indices

@@ -45,6 +45,7 @@ class MultiStageMeanfield(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=3, tops=1)
     fork: ClassVar[str] = "CRF-RNN"
+    attributes: ClassVar[tuple[str, ...]] = ("_spatial", "_bilateral", "_compatibility")
     mixed: ClassVar[frozenset[int] | None] = ITEM
 
     @classmethod

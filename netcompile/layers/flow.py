@@ -214,6 +214,7 @@ class DataAugmentation(Layer):
 
     arity: ClassVar[Arity] = Arity(bottoms=(1, 2), tops=(1, 2))
     fork: ClassVar[str] = "FlowNet"
+    attributes: ClassVar[tuple[str, ...]] = ("_mean",)
 
     @classmethod
     def read(cls, p: Params) -> Self:

@@ -134,4 +134,4 @@ def near_types(name: str) -> list[str]:
 
 def unknown_class(name: str) -> type[Layer]:
     """A class that stands for an unknown layer (``--allow-unknown``); its code raises where it is reached."""
-    return type("UnknownLayer", (Unknown,), {"type": name, "__slots__": (), "arity": Arity((0, None), (0, None))})
+    return type("UnknownOfType", (Unknown,), {"type": name, "__slots__": (), "arity": Arity((0, None), (0, None))})

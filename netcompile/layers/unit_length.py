@@ -42,6 +42,7 @@ class Normalize(SameShape):
     scale_filler: Message | None = None
 
     fork: ClassVar[str] = "SSD"
+    attributes: ClassVar[tuple[str, ...]] = ("_scale",)
     family: ClassVar[str] = "normalisation"
 
     @classmethod

@@ -17,13 +17,11 @@ from netcompile.analysis.crops import CropReport
 from netcompile.analysis.proof import Slack
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import NetError
-from netcompile.diagnostics.text import listed, shape_text
+from netcompile.diagnostics.text import bytes_text, count_text, listed, shape_text
 from netcompile.diagnostics.visible import visible, visible_json, visible_text
 from netcompile.emit.module import EmittedModule
 from netcompile.passes.base import Skipped
 from netcompile.report.formatting import (
-    bytes_text,
-    count_text,
     crop_sizes_text,
     exact_text,
     offsets,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from netcompile.diagnostics.text import shape_text
+from netcompile.diagnostics.text import bytes_text, count_text, shape_text
 from netcompile.diagnostics.visible import visible
 from netcompile.report.formatting import (
-    bytes_text,
-    count_text,
     crop_sizes_text,
     exact_text,
     net_sizes_text,

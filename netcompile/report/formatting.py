@@ -76,24 +76,3 @@ def strides(maps: Maps | None) -> tuple[Fraction, Fraction] | None:
 def offsets(maps: Maps | None) -> tuple[Fraction, Fraction] | None:
     """The offsets of a blob's maps, for height and width."""
     return None if maps is None else (maps[0].offset, maps[1].offset)
-
-
-def count_text(count: int) -> str:
-    """A count as people read it.
-
-    >>> count_text(0), count_text(999), count_text(134_486_000), count_text(15_300_000_000)
-    ('0', '999', '134.5 M', '15.3 G')
-    """
-    for factor, unit in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if count >= factor:
-            return f"{count / factor:.1f} {unit}"
-    return str(count)
-
-
-def bytes_text(count: int) -> str:
-    """A size of a file.
-
-    >>> bytes_text(12), bytes_text(2048), bytes_text(538_000_000)
-    ('12 B', '2.0 kB', '538.0 MB')
-    """
-    return f"{count} B" if count < 1000 else f"{count_text(count)}B"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from netcompile.analyser import Analysed
+from netcompile.analysis.footprint import require_room
 from netcompile.array import Array
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import refuse
@@ -67,6 +68,7 @@ def blobs_of_net(
 ) -> Activations:  # fmt: skip
     """Run a net and keep every value that it computes; `noticed` as in `ready`. Raises NetError."""
     graph = analysed.require().graph
+    require_room(analysed.source.name, graph, analysed.shapes, weights=2, blobs=2)  # another level's are compared
     keys = keys_of(graph)
     whole = replace(analysed, graph=graph.replace(blobs=keys))
     module = compile_net(whole, level, list(keys))
@@ -84,7 +86,8 @@ def blobs_as_compiled(
     net = ready(analysed, module, weights, seed)
     inputs = [feed[value.blob] for value in module.inputs]
     arrays = blobs_of_net(analysed, weights, feed, level, seed).arrays
-    left = _named(_variables(net, inputs)[0], analysed.graph.blobs)
+    variables = _variables(net, inputs)[0]
+    left = arrays_of({blob: variables[name] for blob, name in module.variables.items() if name in variables})
     # A variable of another shape is not the blob of its name, but the window of it that is needed.
     arrays.update({key: array for key, array in left.items() if array.shape == arrays[key].shape})
     arrays.update(arrays_of(by_name(_run(net, inputs), module.outputs)))
@@ -95,19 +98,22 @@ def blobs_as_compiled(
 def blobs_of_build(folder: str, feed: Mapping[str, Array], names: Iterable[str] = ()) -> Activations:
     """Run a build's module and keep the variables of its `forward`, which are named after the blobs.
 
-    `names` are blob names to look for where a variable's name had to become a Python identifier. What passes fused
-    away is not there.
+    The build says which blobs have variables of other names; `names` are blob names that are looked for as identifiers
+    too. What passes fused away is not there.
     """
     loaded = load_build(folder)
     inputs = [feed[name] for name, _ in loaded.inputs]
     variables, order = _variables(loaded.net, inputs)
-    known = _named(variables, names)
-    spelled = {identifier(name) for name in known}
-    arrays = {**arrays_of({name: value for name, value in variables.items() if name not in spelled}), **known}
+    called = {blob: name for blob, name in loaded.variables.items() if name in variables}
+    others = dict.fromkeys([*names, *(name for name, _ in loaded.inputs), *loaded.outputs])
+    called |= _called([name for name in others if name not in called], set(variables) - set(called.values()))
+    taken = set(called.values())
+    called |= {name: name for name in variables if name not in taken and name not in called}
+    arrays = arrays_of({blob: variables[name] for blob, name in called.items()})
     arrays.update(arrays_of(by_name(_run(loaded.net, inputs), loaded.outputs)))
-    fed = {identifier(name) for name, _ in loaded.inputs}
-    ends = {key: -1 if identifier(key) in fed else len(order) for key in arrays}  # an input may be worked on in place
-    places = {key: Place(order.get(identifier(key), end), key, "") for key, end in ends.items()}
+    fed = {name for name, _ in loaded.inputs}
+    ends = {key: -1 if key in fed else len(order) for key in arrays}  # an input may be worked on in place
+    places = {key: Place(order.get(called.get(key, ""), end), key, "") for key, end in ends.items()}
     return Activations(arrays, places)
 
 
@@ -154,9 +160,7 @@ def _run(net: nn.Module, inputs: Iterable[Array]) -> Any:
         return net(*(torch.from_numpy(np.array(array, np.float32)) for array in inputs))
 
 
-def _named(variables: Mapping[str, Any], names: Iterable[str]) -> dict[str, Array]:
-    """Variables under the names of their blobs, without those of blobs that share an identifier with another."""
-    names = list(names)
+def _called(names: Sequence[str], variables: Container[str]) -> dict[str, str]:
+    """Names with the variables that they become as identifiers, without those that share one with another."""
     counts = Counter(identifier(name) for name in names)
-    found = {name: variables[key] for name in names if counts[key := identifier(name)] == 1 and key in variables}
-    return arrays_of(found)
+    return {name: key for name in names if counts[key := identifier(name)] == 1 and key in variables}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,17 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from netcompile.analyser import Analysed
+from netcompile.analysis.footprint import require_room
 from netcompile.array import Array
 from netcompile.caffemodel.blob import CaffeModel
 from netcompile.caffemodel.convert import ConversionReport, stream_tensors
 from netcompile.caffemodel.reader import read_caffemodel
+from netcompile.caffemodel.tensorfile import TYPES
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.emit.module import EmittedModule
 from netcompile.emit.weights import needs_weights, weight_plan
+from netcompile.files.limits import require_memory
 from netcompile.ir.indices import index_inputs
 from netcompile.runtime.emitted import arrays_of, by_name, instance
 
@@ -56,14 +60,16 @@ def with_weights(
     needed and not given, or do not fit.
     """
     plan = weight_plan(analysed.graph, module)
+    if weights is None and needs_weights(plan):
+        what = f"{analysed.source.name} has layers with weights, and no caffemodel is given"
+        refuse("weights-needed", what, remedy="--weights FILE.caffemodel")
     if not plan.tensors:
         net = load_source(module)
     else:
+        size = sum(prod(tensor.shape) * TYPES[tensor.dtype][1] for tensor in plan.tensors)
+        require_memory(size, f"{analysed.source.name}: to hold the weights of the net")
         with uninitialised():
             net = load_source(module)
-        if weights is None and needs_weights(plan):
-            what = f"{analysed.source.name} has layers with weights, and no caffemodel is given"
-            refuse("weights-needed", what, remedy="--weights FILE.caffemodel")
         # Without a file every tensor is a constant of the plan.
         model = CaffeModel("", "V2", "", ()) if weights is None else read_caffemodel(weights)
         state = {}
@@ -103,6 +109,8 @@ def run(
     """
     graph = analysed.require().graph
     names = list(graph.blobs) if blobs is not None and list(blobs) == ["all"] else blobs
+    if device == "cpu":
+        require_room(analysed.source.name, graph, analysed.shapes, kept=names, itemsize=DTYPES[dtype].itemsize)
     module = compile_net(analysed, level, names, None if weights is None else str(weights), dtype=dtype)
     net = with_weights(analysed, module, weights, dtype=DTYPES[dtype], noticed=noticed).to(device)
     missing = [value.blob for value in module.inputs if value.blob not in inputs]

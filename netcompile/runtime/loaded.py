@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import file_digest, sha256
 from typing import Any
 
-import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -20,6 +19,8 @@ from netcompile.compiler import compile_net
 from netcompile.data.preprocessing import Preprocessing, from_json
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.files.named import below
+from netcompile.files.npz import read_npy
+from netcompile.files.reading import read_json
 from netcompile.files.whole import recover
 from netcompile.ir.graph import Graph
 from netcompile.runtime.emitted import by_name, instance
@@ -41,6 +42,7 @@ class Loaded:
     graph: Graph | None = None
     images: Mapping[str, Preprocessing | None] = field(default_factory=dict)  # the inputs that take images
     kinds: Mapping[str, str] = field(default_factory=dict)  # what outputs hold, as `analysis.outputs` says
+    variables: Mapping[str, str] = field(default_factory=dict)  # of blobs that no variable of a build can be called as
 
     def __call__(self, feed: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One forward pass; every output by blob name."""
@@ -60,8 +62,7 @@ def load_build(folder: str) -> Loaded:
     """
     recover(folder)
     try:
-        with open(os.path.join(folder, MANIFEST), encoding="utf-8") as file:
-            manifest = json.load(file)
+        manifest = read_json(os.path.join(folder, MANIFEST))
         inputs = tuple((str(i["name"]), tuple(int(n) for n in i["shape"])) for i in manifest["inputs"])
         names = {key: str(manifest[key]) for key in ("net", "module", "class")}
         hashes = dict(manifest["sha256"])
@@ -69,6 +70,7 @@ def load_build(folder: str) -> Loaded:
         weights = None if manifest["weights"] is None else str(manifest["weights"])
         images = {str(n): _prepared(folder, fields, hashes) for n, fields in manifest.get("images", {}).items()}
         kinds = {str(name): str(kind) for name, kind in manifest.get("kinds", {}).items()}
+        variables = {str(blob): str(name) for blob, name in manifest.get("variables", {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise _broken(folder, f"its {MANIFEST} cannot be read: {type(error).__name__}: {error}") from None
     if not outputs:
@@ -84,12 +86,16 @@ def load_build(folder: str) -> Loaded:
         except LookupError as error:
             raise _broken(folder, str(error.args[0])) from None
     if weights:
-        net.load_state_dict(load_file(os.path.join(folder, weights)), assign=not ties(net))
+        try:
+            tensors = load_file(os.path.join(folder, weights))
+        except SafetensorError as error:  # its checksum may not be in the manifest
+            raise _broken(folder, f"'{weights}' is damaged: {error}") from None
+        net.load_state_dict(tensors, assign=not ties(net))
     elif any(True for _ in net.parameters()):
         raise _broken(folder, "it was built without weights", "netcompile build … --weights F.caffemodel")
     identity = " ".join(str(hashes.get(name)) for name in needed)
     net.train(manifest.get("phase") == "train")
-    return Loaded(net, names["net"], inputs, outputs, identity, None, images, kinds)
+    return Loaded(net, names["net"], inputs, outputs, identity, None, images, kinds, variables)
 
 
 def _prepared(folder: str, fields: Any, hashes: Mapping[str, Any]) -> Preprocessing | None:
@@ -100,7 +106,7 @@ def _prepared(folder: str, fields: Any, hashes: Mapping[str, Any]) -> Preprocess
         return from_json(fields, None)
     name = str(fields["mean_image"])
     _check_file(folder, name, hashes)
-    return from_json(fields, np.load(os.path.join(folder, name), allow_pickle=False))
+    return from_json(fields, read_npy(os.path.join(folder, name)))
 
 
 def _check_file(folder: str, name: str, hashes: Mapping[str, Any]) -> None:

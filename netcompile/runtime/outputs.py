@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable
 from typing import BinaryIO
 
-from PIL import Image
-
-from netcompile.diagnostics.diagnostic import refuse
+from netcompile.data.image_file import open_image
+from netcompile.diagnostics.diagnostic import NetError, refuse
 from netcompile.files.named import below
 from netcompile.files.npz import made_by_npz
+from netcompile.files.reading import open_file
 from netcompile.files.whole import PARTIAL, whole_file
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -52,17 +52,16 @@ class Outputs:
 
 def made_by_png(path: str) -> str | None:
     """The text that `images.png` put into a PNG; None for a PNG of another origin, or one that is not whole."""
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         file.seek(0, os.SEEK_END)
         if file.tell() < 60:
             return None
         file.seek(-len(_PNG_END), os.SEEK_END)
         if file.read() != _PNG_END:
             return None
-        file.seek(0)
-        try:
-            with Image.open(file, formats=["PNG"]) as image:
-                text = image.info.get("netcompile")
-        except (OSError, SyntaxError, ValueError):
-            return None
+    try:
+        with open_image(path) as image:
+            text = image.info.get("netcompile")
+    except (ValueError, NetError):
+        return None
     return text if isinstance(text, str) else None

@@ -16,6 +16,7 @@ from netcompile.array import Array
 from netcompile.caffemodel.recipe import Take, evaluate
 from netcompile.emit.blobs import LearnedBlobs
 from netcompile.emit.module import EmittedModule
+from netcompile.files.limits import require_memory
 from netcompile.layers.base import BlobSpec
 from netcompile.runtime.execute import Noticed, load_source, with_weights
 
@@ -51,7 +52,9 @@ def ready(
 
 
 def with_blobs(module: EmittedModule, blob: Callable[[Take], Array]) -> nn.Module:
-    """The module with its tensors computed from blobs."""
+    """The module with its tensors computed from blobs. Raises NetError where these take too much memory."""
+    size = 4 * sum(prod(spec.shape) for layer in module.blobs for spec in layer.specs)
+    require_memory(2 * size, f"{module.class_name}: to hold the weights of the net")
     net = load_source(module)
     state = net.state_dict()
     for weight in module.weights:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from netcompile.analyser import Analysed
 from netcompile.analysis.cost import costs
+from netcompile.analysis.footprint import require_room
 from netcompile.array import Array
 from netcompile.caffemodel.plan import match
 from netcompile.caffemodel.reader import read_caffemodel
@@ -100,6 +101,9 @@ def time_net(
     One run that does not count comes first. Raises NetError where the net cannot be compiled or weights do not fit.
     """
     target, kind = torch.device(device), DTYPES[dtype]
+    graph = analysed.require().graph
+    # A file's blobs, those of every layer alone, those of the whole net; values and their gradients.
+    require_room(analysed.source.name, graph, analysed.shapes, weights=3, blobs=2 if device == "cpu" else 0)
     # Of a net that computes windows of its blobs (-O2) the layers are timed on whole blobs; the module in one piece
     # is what runs.
     program = optimise(analysed.require().graph, level, Facts(float32=dtype == "float32")).program

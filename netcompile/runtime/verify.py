@@ -11,6 +11,7 @@ import numpy as np
 from netcompile.array import Array
 from netcompile.diagnostics.text import shape_text
 from netcompile.emit.names import identifier
+from netcompile.files.npz import array_name, member_name
 from netcompile.runtime.blobs import Activations, Place
 
 
@@ -84,11 +85,14 @@ def _finder(blobs: Activations) -> Callable[[str], str | None]:
     for key in blobs.arrays:
         if not key.startswith("top:"):
             spelled.setdefault(identifier(key), []).append(key)
+    archived = {array_name(member_name(key)): key for key in blobs.arrays}  # long names are cut there
 
     def find(name: str) -> str | None:
         for candidate in (name, name.removeprefix("blob:")):
             if candidate in blobs.arrays:
                 return candidate
+            if candidate in archived:
+                return archived[candidate]
         near = spelled.get(identifier(name.removeprefix("blob:")), []) if not name.startswith("top:") else []
         return near[0] if len(near) == 1 else None
 

@@ -18,6 +18,7 @@ from netcompile.caffemodel.tensorfile import Entry, write
 from netcompile.caffemodel.wire import BYTES
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.emit.blobs import blobs_of
+from netcompile.files.limits import require_disk, require_memory
 from netcompile.files.whole import whole_file
 from netcompile.surgery.net import Net
 
@@ -31,7 +32,10 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
     the file leaves out is None: HDF5 keeps a shared one with its owner alone. Raises NetError, OSError.
     """
     found: Weights = {}
-    for layer in read_model(path).layers:
+    model = read_model(path)
+    size = sum(4 * blob.count for layer in model.layers for blob in layer.blobs if blob is not None)
+    require_memory(size, f"reading {os.fspath(path)}")
+    for layer in model.layers:
         if any(layer.blobs):
             name = str(Take(layer.name, 0, layer.occurrence)).removesuffix(".0")
             found[name] = tuple(None if b is None else np.asarray(b.array(), np.float32) for b in layer.blobs)
@@ -81,6 +85,7 @@ def write_weights(
             problems.append(Diagnostic("weights-missing", what, remedy="give weights that have it"))
     if problems:
         raise NetError(problems)
+    require_disk(target, sum(4 * array.size for arrays in whole.values() for array in arrays))
     with whole_file(target) as file:
         return sum(map(file.write, _caffemodel(whole, name, types or {})))
 

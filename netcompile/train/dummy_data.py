@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from math import prod
 
 import torch
 
 from netcompile.array import Array
 from netcompile.data.sources.base import Batches, Wanted
 from netcompile.diagnostics.diagnostic import NetError, refuse
+from netcompile.files.limits import require_memory
 from netcompile.ir.graph import Input
 from netcompile.prototxt.message import Message
 from netcompile.train.fillers import fill, problem
@@ -46,4 +48,6 @@ def dummy_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
     found = [problem(filler, shape, str(message.get("name"))) for _, shape, filler in rows]
     if any(found):
         raise NetError([p for p in found if p])
+    size = sum(prod(shape) for _, shape, _ in rows)
+    require_memory(8 * size, f"the tops of the DummyData layer '{message.get('name')}'")
     return Fillers(rows, wanted.seed)

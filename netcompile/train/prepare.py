@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from netcompile.analyser import Analysed
+from netcompile.analysis.footprint import require_room
 from netcompile.caffemodel.plan import LayerSpec
 from netcompile.caffemodel.recipe import Take
 from netcompile.data.sources.arrays import read_arrays
@@ -176,6 +177,10 @@ def _net(solver: Solver, ref: NetRef, train: bool, wishes: Wishes, seed: int, be
         raise NetError(problems)
     idle = {e.value.blob: e.shape for e in graph.inputs if e not in wanted}
     analysed = read_net(source, ref, train, shapes)
+    # Blobs and weights with their gradients, and what a solver remembers of the weights.
+    factors = (4, 2) if train else (1, 0)
+    on_device = wishes.device != "cpu"
+    require_room(source.name, analysed.graph, analysed.shapes, weights=factors[0], blobs=0 if on_device else factors[1])
     seen = {tuple(shapes.values())}
     sized = Sized(batches, analysed, tuple(shapes), lambda other: read_net(source, ref, train, other), seen)
     return analysed, _Filled(sized, idle) if idle else sized

@@ -9,15 +9,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from netcompile.caffemodel.plan import LayerSpec
 from netcompile.caffemodel.recipe import Take
 from netcompile.caffemodel.tensorfile import Entry, write
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.files.reading import read_json
 from netcompile.files.whole import recover, whole_folder
+from netcompile.runtime.tensor_file import read_tensors
 
 FORMAT = 1
 _FIELDS = {"iteration": int, "step": int, "type": str, "seed": int, "weights": str, "state": str}
@@ -95,9 +95,8 @@ def read_snapshot(path: str) -> tuple[TrainingState, dict[str, Tensor], dict[str
     folder, name = os.path.split(path)
     recover(folder or ".", _group(name.removesuffix(".json")))
     try:
-        with open(path, encoding="utf-8") as file:
-            values: Any = json.load(file)
-    except (ValueError, RecursionError):
+        values: Any = read_json(path)
+    except ValueError:
         raise no("not a snapshot", "it is no JSON text") from None
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise no("not a snapshot", f"its format is not {FORMAT}")
@@ -105,32 +104,29 @@ def read_snapshot(path: str) -> tuple[TrainingState, dict[str, Tensor], dict[str
         for key in ("recent", "losses", "tested"):
             values[key] = tuple(values[key])
         progress = TrainingState(**values)
+        _check_types(progress)
     except (TypeError, KeyError):
         raise no("not a snapshot", "its fields are not those of a snapshot") from None
-    if wrong := _odd(progress):
-        raise no("not a snapshot", f"its {wrong} is not what a snapshot has there")
     loaded = []
     for name in (progress.weights, progress.state):
         part = os.path.join(folder, os.path.basename(name))
         if not os.path.isfile(part):
             raise no(f"its file {os.path.basename(name)} is missing", "a snapshot is three files in one folder")
         try:
-            loaded.append(load_file(part))
-        except SafetensorError as error:
+            loaded.append(read_tensors(part))
+        except ValueError as error:
             raise no(f"its file {os.path.basename(name)} is damaged", str(error)) from None
     return progress, loaded[0], loaded[1]
 
 
-def _odd(progress: TrainingState) -> str:
-    """The first field whose value no snapshot has; "" where there is none."""
-    for name, kind in _FIELDS.items():
-        value = getattr(progress, name)
-        if type(value) is not kind or (not 0 <= value < 1 << 63 if kind is int else "\0" in value):
-            return name
-    for name in ("recent", "losses", "tested"):
-        if not all(type(value) in (int, float) for value in getattr(progress, name)):
-            return name
-    return ""
+def _check_types(progress: TrainingState) -> None:
+    """Raises TypeError for a field of another type than the training writes."""
+    numbers = (progress.iteration, progress.step, progress.seed, *progress.tested)
+    texts = (progress.type, progress.weights, progress.state)
+    if not all(type(n) is int and -(1 << 63) <= n < 1 << 64 for n in numbers) or not all(type(t) is str for t in texts):
+        raise TypeError
+    if not all(type(loss) in (int, float) for loss in (*progress.recent, *progress.losses)):
+        raise TypeError
 
 
 def restore(

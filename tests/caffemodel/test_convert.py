@@ -355,9 +355,9 @@ def test_doubles_become_floats_as_in_caffe(given_model, out):
     assert report.copied == ()
 
 
-@pytest.mark.parametrize(("field", "kind", "reads"), [(5, "f4", 3 + 4), (8, "f8", 1 + 1)])
-def test_large_computed_tensors_are_made_some_rows_at_a_time(field, kind, reads, given_model, out, monkeypatch):
-    """What is a view of the file is looked at for each piece; anything else is read once."""
+@pytest.mark.parametrize(("field", "kind"), [(5, "f4"), (8, "f8")])
+def test_large_computed_tensors_are_made_some_rows_at_a_time(field, kind, given_model, out, monkeypatch):
+    """Each number is read once for each use of it, and never all of them together."""
     rng = np.random.default_rng(1)
     weight, factor = rng.random((1000, 600)).astype(kind), rng.random(1000).astype(kind)
     shape = e.shape(weight.shape)
@@ -381,7 +381,9 @@ def test_large_computed_tensors_are_made_some_rows_at_a_time(field, kind, reads,
     pairs = weight.reshape(1000, 300, 2).astype("f8")
     np.testing.assert_array_equal(made["sums"][:1000], (pairs[..., 0] - 2 * pairs[..., 1]).astype("f4"))
     np.testing.assert_array_equal(made["sums"][1000:], weight[:, :300])
-    assert seen.count((1000, 600)) == reads
+    kernels = [shape for shape in seen if len(shape) == 2]
+    assert sum(rows * columns for rows, columns in kernels) == 3 * 1000 * 600
+    assert max(rows for rows, _ in kernels) < 1000
 
 
 def test_computed_tensors(given_model, out):

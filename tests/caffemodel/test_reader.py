@@ -58,7 +58,6 @@ def test_v2(tmp_path):
     )
     np.testing.assert_array_equal(first.array(), np.array(VALUES, np.float32).reshape(2, 3))
     assert not first.array().flags.writeable
-    assert not first.array().flags.owndata
 
 
 def test_v1_types_are_named_and_unknown_ones_numbered(tmp_path):
@@ -385,7 +384,7 @@ def test_every_refusal_has_a_remedy(tmp_path):
 
 
 def test_a_folder_is_refused_and_an_absent_file_is_an_oserror(tmp_path):
-    with pytest.raises(NetError, match="not a file that can be mapped"):
+    with pytest.raises(NetError, match="is a folder, not a file"):
         read_caffemodel(tmp_path)
     with pytest.raises(FileNotFoundError):
         read_caffemodel(tmp_path / "absent")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import keyword
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netcompile.emit.names import MODULE_ATTRIBUTES, Names, class_name, file_stem
+from netcompile.emit.names import MODULE_ATTRIBUTES, Names, class_name, file_stem, identifier
+from tests.names.payloads import MODULE_PRIVATE
 
 EVIL = [
     '"; import os; os.system("x")  #',
@@ -51,4 +53,33 @@ def test_no_attribute_of_torch_modules_is_taken() -> None:
     from torch import nn
 
     module = nn.Module()
-    assert {name for name in [*dir(module), *vars(module)] if not name.startswith("__")} <= MODULE_ATTRIBUTES
+    found = {*dir(module), *vars(module), *nn.Module.__annotations__}
+    assert {name for name in found if not name.startswith("_")} <= MODULE_ATTRIBUTES
+
+
+@given(st.lists(st.text(max_size=12) | st.sampled_from([*EVIL, *MODULE_PRIVATE]), max_size=30))
+def test_no_attribute_is_private(names: list[str]) -> None:
+    given_out = Names(MODULE_ATTRIBUTES, public=True)
+    made = [given_out.fresh(name, ("_scale",)) for name in names]
+    every = [*made, *(f"{name}_scale" for name in made)]
+    assert len(set(every)) == len(every)
+    assert not any(name.startswith("_") for name in made)
+
+
+def test_long_names_are_cut_and_stay_apart() -> None:
+    names = ["x" * n for n in (100, 101, 5000, 5001, 100_000)]
+    for make in (identifier, class_name, file_stem):
+        made = [make(name) for name in names]
+        assert len(set(made)) == len(made)
+        assert all(len(name) <= 101 for name in made)
+    assert identifier(names[0]) == names[0]
+
+
+@pytest.mark.parametrize("name", ["torch", "random", "json", "numpy", "math", "CON", "nul", "com1", "import", "lambda"])
+def test_no_file_takes_a_module_from_pytorch_or_names_a_device(name: str) -> None:
+    assert file_stem(name) == f"{name.lower()}_"
+
+
+@pytest.mark.parametrize("name", ["..", ".", "/", "../../etc", "-x", ".hidden", "~", "a\0b", "a/b", "名"])
+def test_a_file_is_never_a_path(name: str) -> None:
+    assert re.fullmatch("[a-z0-9][a-z0-9_]*", file_stem(name))

@@ -9,10 +9,10 @@ import pytest
 from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
 from netcompile.analyser import analyse
-from netcompile.diagnostics.text import shape_text
+from netcompile.diagnostics.text import count_text, shape_text
 from netcompile.prototxt.recognise import open_source
 from netcompile.report.as_html import filter_pairs
-from netcompile.report.formatting import count_text, offsets_text, pair_text, sizes_text
+from netcompile.report.formatting import offsets_text, pair_text, sizes_text
 from netcompile.report.layers import layers_report
 from netcompile.report.model import Report
 from netcompile.report.offsets import offsets_report

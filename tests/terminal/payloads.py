@@ -205,7 +205,8 @@ def write_files(folder: Path, turn: int) -> Strings:
         "outputs": [s("y")], "sha256": {s("m.py"): s("h")},
     })  # fmt: skip
     (build / "manifest.json").write_text(manifest)
-    script = f"import sys\nsys.stderr.write({s('err')!r} + chr(10))\nprint({s('out')!r})\n"
+    err, out = (s(base).replace("\n", " ") for base in ("err", "out"))  # lines of its own it may write: it is code
+    script = f"import sys\nsys.stderr.write({err!r} + chr(10))\nprint({out!r})\n"
     script += f"raise ValueError({s('raised')!r})\n"
     (folder / s.file("net.py")).write_text(script, encoding="utf-8")
     return s

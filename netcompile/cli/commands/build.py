@@ -15,12 +15,13 @@ from netcompile.analysis.outputs import output_kinds
 from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inputs
-from netcompile.cli.options import add_optimise, add_weights, weights_of
+from netcompile.cli.options import add_max_memory, add_optimise, add_weights, weights_of
 from netcompile.cli.output import json_text, write_lines, write_text
 from netcompile.cli.weights import converter
 from netcompile.compiler import compile_net, emit_net, optimise_net
 from netcompile.data.preprocessing import as_json, of_input
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.diagnostics.text import bytes_text
 from netcompile.emit.module import EmittedModule
 from netcompile.emit.names import file_stem
 from netcompile.export.onnx_file import (
@@ -40,7 +41,6 @@ from netcompile.progress import Progress
 from netcompile.report.as_html import html_report
 from netcompile.report.as_json import offsets_as_json
 from netcompile.report.as_text import offsets_as_text
-from netcompile.report.formatting import bytes_text
 from netcompile.report.layers import layers_report
 from netcompile.report.model import Report
 from netcompile.report.offsets import offsets_report
@@ -62,6 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", dest="out", metavar="DIR", help="the folder to write to, default ./NAME")
     add_optimise(parser)
+    add_max_memory(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="say where an optimisation did not apply, and why")
     parser.add_argument("--allow-missing", action="store_true", help="weights that the file lacks become zeros")
 
@@ -184,6 +185,7 @@ def _manifest(
     classes: tuple[str, ...], hashes: dict[str, str],
 ) -> dict[str, Any]:  # fmt: skip
     kinds = {name: kind for name, kind in output_kinds(analysed.graph).items() if name in module.outputs}
+    variables = {blob: name for blob, name in module.variables.items() if blob != name}
     return {
         "net": analysed.name,
         "module": f"{stem}.py",
@@ -194,6 +196,7 @@ def _manifest(
         "outputs": list(module.outputs),
         **({"images": images} if any(images.values()) or len(images) < len(module.inputs) else {}),
         **({"kinds": kinds} if kinds else {}),
+        **({"variables": variables} if variables else {}),
         **({"classes": list(classes)} if classes else {}),
         "phase": "train" if analysed.graph.train else "test",
         "optimisation": arguments.optimise,

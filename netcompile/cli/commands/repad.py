@@ -22,10 +22,11 @@ from netcompile.cli.netinput import add_net, analyse_net
 from netcompile.cli.output import write_text
 from netcompile.cli.padding import layers_of
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.diagnostics.text import count_text
 from netcompile.files.whole import whole_file
 from netcompile.ir.graph import Node
 from netcompile.prototxt.printer import shown
-from netcompile.report.formatting import count_text, offsets_text, sizes_text
+from netcompile.report.formatting import offsets_text, sizes_text
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

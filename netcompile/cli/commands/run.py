@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
 from netcompile.analyser import Analysed
@@ -10,10 +11,11 @@ from netcompile.cli.arrays import analyse_fed, labels_told
 from netcompile.cli.exit_codes import DONE, IO_FAILED
 from netcompile.cli.messages import say, show_notes
 from netcompile.cli.netinput import add_net, add_output, named_blobs, read_source
-from netcompile.cli.options import add_device, add_optimise, add_weights, device, weights_of
+from netcompile.cli.options import add_device, add_max_memory, add_optimise, add_weights, device, weights_of
 from netcompile.cli.weights import shown
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
-from netcompile.files.npz import read_npz, write_npz
+from netcompile.files.limits import require_disk
+from netcompile.files.npz import members_npz, read_npz, write_npz
 from netcompile.files.whole import whole_file
 
 Arrays = dict[str, Any]  # of numpy.ndarray
@@ -33,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "a blob that counts as an output, and is saved; layers that none needs do not run")
     add_optimise(parser)
     add_device(parser)
+    add_max_memory(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -42,9 +45,11 @@ def run(arguments: argparse.Namespace) -> int:
         refuse("usage", what, remedy="--output BLOB alone; or --blobs A,B, which keeps the whole net")
     source = read_source(arguments.net)
     weights = weights_of(arguments)
-    arrays = read_npz(arguments.inputs, arguments.dtype)
-    analysed = analyse_fed(arguments, source, arrays, arguments.inputs, arguments.output).require()
-    show_notes([*analysed.notes, *_unused(analysed, arrays, arguments.inputs)], frozenset({"label-dropped"}))
+    members = members_npz(arguments.inputs)
+    analysed = analyse_fed(arguments, source, members, arguments.inputs, arguments.output).require()
+    show_notes([*analysed.notes, *_unused(analysed, members, arguments.inputs)], frozenset({"label-dropped"}))
+    wanted = {entry.value.blob for entry in analysed.graph.inputs}
+    arrays = read_npz(arguments.inputs, arguments.dtype, wanted)
     try:
         from netcompile.runtime import execute
 
@@ -66,12 +71,13 @@ def run(arguments: argparse.Namespace) -> int:
             raise
         say(f"error: not enough memory on {arguments.device} for these inputs")
         return IO_FAILED
+    require_disk(arguments.out, sum(array.nbytes for array in found.values()))
     with whole_file(arguments.out) as file:
         write_npz(file, found)
     return DONE
 
 
-def _unused(analysed: Analysed, arrays: Arrays, path: str) -> list[Diagnostic]:
+def _unused(analysed: Analysed, arrays: Mapping[str, Any], path: str) -> list[Diagnostic]:
     inputs = [entry.value.blob for entry in analysed.graph.inputs]
     why = f"inputs are: {', '.join(inputs) or 'none'}"
     return [

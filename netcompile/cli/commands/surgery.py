@@ -15,15 +15,17 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from netcompile.analysis.footprint import require_weights
+from netcompile.analysis.shapes import infer
 from netcompile.cli.exit_codes import DONE, USAGE
 from netcompile.cli.messages import say, show
 from netcompile.cli.netinput import add_net, options, read_source
-from netcompile.cli.options import add_weights, torch_seed, weights_of
+from netcompile.cli.options import add_max_memory, add_weights, torch_seed, weights_of
 from netcompile.cli.output import write_lines
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.diagnostics.text import bytes_text
 from netcompile.files.whole import whole_file
 from netcompile.prototxt.printer import to_text
-from netcompile.report.formatting import bytes_text
 
 if TYPE_CHECKING:
     from netcompile.surgery import Net, Weights
@@ -46,6 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         required = kind in (two, four)
         add_weights(kind, " with the old weights", required)
         add_net(kind)
+        add_max_memory(kind)
     for kind in (two, three, four):
         kind.add_argument("-o", dest="out", metavar="OUT", required=True, help="OUT.caffemodel or OUT.safetensors")
         kind.add_argument("--seed", type=torch_seed, default=1, help="of the fillers, default 1")
@@ -59,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     from netcompile.surgery.net import open_net
 
     net = open_net(read_source(arguments.net), options(arguments))
+    require_weights(net.name, net.graph, infer(net.graph)[0])
     path = weights_of(arguments)
     old = None if path is None else read_weights(path)
     operation = {"transplant": _transplant, "interp": _interp, "expand-score": _expand}.get(arguments.operation)

@@ -13,9 +13,9 @@ from netcompile.cli.arrays import labels_told
 from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show_notes
 from netcompile.cli.netinput import add_net, analyse_net
-from netcompile.cli.options import add_device, add_optimise, add_weights, device, positive, weights_of
+from netcompile.cli.options import add_device, add_max_memory, add_optimise, add_weights, device, positive, weights_of
 from netcompile.cli.output import write_json, write_text
-from netcompile.report.formatting import count_text
+from netcompile.diagnostics.text import count_text
 from netcompile.report.table import table
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--iterations", type=positive, default=10, metavar="N", help="runs that count, default 10")
     add_optimise(parser)
     add_device(parser)
+    add_max_memory(parser)
     parser.add_argument("--json", action="store_true", help="the times as JSON")
 
 

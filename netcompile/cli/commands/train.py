@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from netcompile.cli.exit_codes import DONE, INTERRUPTED
 from netcompile.cli.messages import say_lines, show_notes
 from netcompile.cli.netinput import read_source, read_weights_path
-from netcompile.cli.options import add_device, device, torch_seed
+from netcompile.cli.options import add_device, add_max_memory, device, torch_seed
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.source import Source
 from netcompile.train.solver import read_solver
@@ -66,6 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", metavar="SNAPSHOT.json", help="go on where a snapshot was taken")
     parser.add_argument("--seed", type=torch_seed, metavar="N", help="instead of the solver's random_seed")
     add_device(parser, ("float32", "bfloat16"), "bfloat16: autocast")
+    add_max_memory(parser)
 
 
 def numbers(text: str) -> tuple[float, ...]:

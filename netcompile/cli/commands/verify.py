@@ -15,11 +15,12 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from netcompile.analyser import Analysed
+from netcompile.analysis.footprint import require_room
 from netcompile.cli.arrays import analyse_fed, labels_told
 from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_source
-from netcompile.cli.options import add_optimise, add_weights, seed_number, weights_of
+from netcompile.cli.options import add_max_memory, add_optimise, add_weights, seed_number, weights_of
 from netcompile.cli.output import write_json, write_text
 from netcompile.cli.weights import shown
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
@@ -45,6 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=seed_number, default=1, help="of drawn inputs and weights (--self), default 1")
     parser.add_argument("--tolerance", type=float, default=1e-4, metavar="T", help="relative error, default 1e-4")
     add_optimise(parser)
+    add_max_memory(parser)
     parser.add_argument("--json", action="store_true", help="the comparison as JSON")
     parser.add_argument("--html", metavar="PAGE.html", help="write a page with heat maps")
     add_options(parser)
@@ -86,7 +88,9 @@ def _with_reference(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
     if is_build(arguments.net):
         loaded = load_build(arguments.net)
         name, feed = loaded.name, _feed(loaded.inputs, feed, arguments)
-        reference = {key: array for key, array in reference.items() if not key.startswith("top:")}  # not kept there
+        # Values right after layers are not kept there; but a blob may be called as if it were one.
+        blobs = {*loaded.outputs, *loaded.variables}
+        reference = {key: array for key, array in reference.items() if not key.startswith("top:") or key in blobs}
         found = blobs_of_build(arguments.net, feed, [key.removeprefix("blob:") for key in reference])
     else:
         analysed, feed = _analysed(arguments, read_source(arguments.net), feed)
@@ -188,6 +192,7 @@ def _with_itself(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
     source = read_source(arguments.net)
     analysed = analyse_net(arguments, source, fed=frozenset(given)).require()
     classes = {value: check.labels.classes for value, check in fed_labels(Program(analysed.graph))}
+    require_room(analysed.source.name, analysed.graph, analysed.shapes, weights=2, blobs=2)
     random = np.random.RandomState(arguments.seed)
     for entry in sorted(analysed.graph.inputs, key=lambda entry: entry.value.blob):
         if entry.value.blob not in given:

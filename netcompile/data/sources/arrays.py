@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from netcompile.array import Array
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
-from netcompile.files.npz import names_npz, read_npz
+from netcompile.diagnostics.text import listed
+from netcompile.files.npz import members_npz, read_npz
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ def read_arrays(path: str, tops: Sequence[str], passes: int, steps: int) -> Arra
     for top in tops:
         have = len(arrays[top]) if top in arrays and arrays[top].ndim else 0
         if top not in arrays:
-            what, why = f"{path} has no array '{top}'", f"it holds: {', '.join(names_npz(path)) or 'nothing'}"
+            what, why = f"{path} has no array '{top}'", f"it holds: {listed(members_npz(path)) or 'nothing'}"
             remedy = "one array per data top, its first axis the step"
             problems.append(Diagnostic("missing-input", what, why=why, remedy=remedy))
         elif not have or have < steps:

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from netcompile.array import Array
-from netcompile.data.images import reason_of
+from netcompile.data.image_file import reason_of
 from netcompile.data.paths import first_there
 from netcompile.diagnostics.diagnostic import NetError, refuse
 from netcompile.diagnostics.text import shape_text

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import h5py
@@ -17,6 +18,8 @@ from netcompile.data.sources.base import Batches, Order, Wanted, stacked
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.text import shape_text
 from netcompile.files.hdf5_guard import Elsewhere, own_dataset
+from netcompile.files.hdf5_sizes import claimed_bytes
+from netcompile.files.limits import require_memory
 from netcompile.ir.graph import Input
 
 
@@ -40,7 +43,7 @@ class Rows:
             sets = {(file, top): own_dataset(opened[file], top) for file in wanted for top in self.tops}
             for file, row in places:
                 for top in self.tops:
-                    parts[top].append(np.asarray(sets[file, top][row], np.float32))
+                    parts[top].append(_row(self.files[file], sets[file, top], top, row))
         return {top: stacked(rows) for top, rows in parts.items()}
 
     def place(self, k: int) -> tuple[int, int]:
@@ -80,11 +83,11 @@ def hdf5_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
         try:
             with h5py.File(path, "r") as handle:
                 found = {top: _shape(handle, top) for top in tops}
-        except OSError:
-            problems.append(Diagnostic("data-file", f"{path}: not a readable HDF5 file"))
-            continue
         except NetError as error:
             problems += error.diagnostics
+            continue
+        except Exception:  # h5py raises many kinds for damaged files
+            problems.append(Diagnostic("data-file", f"{path}: not a readable HDF5 file"))
             continue
         lengths = {top: shape[0] if shape else None for top, shape in found.items()}
         for top, shape in found.items():
@@ -104,11 +107,17 @@ def hdf5_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
         problems.append(Diagnostic("data-file", f"{listing}: its files hold no rows"))
     if problems:
         raise NetError(problems)
+    # The rows alone, and then together as a batch; the order of the rows is shuffled as one array.
+    numbers = sum(prod(shape[1:]) for shape in rows.values())
+    require_memory(8 * size * numbers + 8 * sum(counts), f"{listing}: a batch of {size}")
     return Rows(tuple(files), tuple(counts), tops, size, bool(section.get("shuffle")), wanted.seed)
 
 
 def _shape(handle: Any, name: str) -> tuple[int, ...]:
-    """The shape of a data set of numbers with rows; empty for anything else. Raises NetError for one of other files."""
+    """The shape of a data set of numbers with rows; empty for anything else.
+
+    Raises NetError for one of other files, and for absurd sizes.
+    """
     try:
         found = own_dataset(handle, name)
     except Elsewhere as error:
@@ -116,4 +125,18 @@ def _shape(handle: Any, name: str) -> tuple[int, ...]:
         refuse("data-file", f"{handle.filename}: '{name}' {error.what}", why=why, remedy=error.remedy)
     if found is None or found.dtype.kind not in "buif":
         return ()
+    try:
+        claimed_bytes(found.id, os.path.getsize(handle.filename), f"{handle.filename}: '{name}'")
+    except ValueError as error:
+        refuse("data-file", f"{handle.filename}: '{name}' {error}")
     return tuple(found.shape or ())
+
+
+def _row(path: str, dataset: Any, name: str, row: int) -> Array:
+    """A row as float32. Raises NetError where it is damaged."""
+    try:
+        return np.asarray(dataset[row], np.float32)
+    except MemoryError:
+        raise
+    except Exception as error:  # as above
+        refuse("data-file", f"{path}: row {row} of '{name}' cannot be read: {error}")

@@ -17,6 +17,7 @@ from netcompile.data.preprocessing import Preprocessing
 from netcompile.data.sources.base import Batches, Order, Wanted, readable, stacked
 from netcompile.data.sources.transform import Transform, read_transform
 from netcompile.diagnostics.diagnostic import refuse
+from netcompile.files.reading import read_lines
 from netcompile.ir.graph import Input
 
 
@@ -64,19 +65,16 @@ def image_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
     listing = wanted.find(str(section.get("source")), "list", entries[0])
     root = str(section.get("root_folder") or "")
     items = []
-    with open(listing, encoding="utf-8", errors="surrogateescape") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            path, _, label = line.rstrip().rpartition(" ")
-            try:
-                value = float(label)
-            except ValueError:
-                path = ""
-            if not path:
-                what = f"{listing}:{number}: not of the form 'image label'"
-                refuse("data-file", what, why=line.strip()[:100])
-            items.append((_rooted(root, path.strip(), wanted, listing), value))
+    for number, line in read_lines(listing):
+        path, _, label = line.rpartition(" ")
+        try:
+            value = float(label)
+        except ValueError:
+            path = ""
+        if not path:
+            what = f"{listing}:{number}: not of the form 'image label'"
+            refuse("data-file", what, why=line[:100])
+        items.append((_rooted(root, path.strip(), wanted, listing), value))
     require_files(listing, [path for path, _ in items])
     skip = 0
     if int(section.get("rand_skip")):

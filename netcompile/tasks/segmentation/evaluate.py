@@ -11,7 +11,8 @@ import numpy as np
 
 from netcompile.array import Array
 from netcompile.data.datasets import DataSet, Sample, labels_of
-from netcompile.data.images import reason_of, thumbnail
+from netcompile.data.image_file import reason_of
+from netcompile.data.images import thumbnail
 from netcompile.data.palettes import class_names
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.runtime.processes import Processes

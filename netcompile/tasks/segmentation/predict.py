@@ -14,7 +14,7 @@ from netcompile.data.extra_inputs import ExtraInputs
 from netcompile.data.images import overlay, png, tinted
 from netcompile.data.pictures import Picture
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
-from netcompile.emit.names import identifier
+from netcompile.emit.names import distinct
 from netcompile.files.npz import write_npz
 from netcompile.files.whole import claimed
 from netcompile.runtime.loaded import Loaded
@@ -99,7 +99,7 @@ def blob_folder(loaded: Loaded, blob: str) -> str:
     """ "" for the only output; of several, a folder name for each."""
     if len(loaded.outputs) == 1:
         return ""
-    return f"{identifier(blob)}/"
+    return f"{distinct(loaded.outputs)[blob]}/"
 
 
 def write(out: Outputs, loaded: Loaded, result: Segmented, wanted: Wanted) -> None:

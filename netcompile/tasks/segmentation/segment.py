@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -13,11 +14,16 @@ import numpy as np
 import torch
 
 from netcompile.algebra.nset import NSet
+from netcompile.analysis.footprint import footprint
+from netcompile.analysis.shapes import infer
 from netcompile.array import Array
 from netcompile.data.extra_inputs import ExtraInput, ExtraInputs
-from netcompile.data.images import read_image, reason_of
+from netcompile.data.image_file import reason_of
+from netcompile.data.images import read_image
 from netcompile.data.preprocessing import Preprocessing, preprocessing_of
-from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.files.limits import require_memory
+from netcompile.ir.graph import Graph
 from netcompile.progress import Progress
 from netcompile.runtime.cuda_graphs import Graphed
 from netcompile.runtime.loaded import Loaded, to_device
@@ -111,7 +117,8 @@ def read_all(
     with ThreadPoolExecutor(min(AHEAD, os.cpu_count() or 1)) as pool:
         while True:
             while len(waiting) < 2 * AHEAD and (item := next(source, None)) is not None:
-                waiting.append(pool.submit(_read, *item, others))
+                # A thread has a context of its own; this one knows the bound of the memory.
+                waiting.append(pool.submit(copy_context().run, _read, *item, others))
             if not waiting:
                 return
             yield waiting.popleft().result()
@@ -154,15 +161,47 @@ def segment(images: Iterable[Read], job: Job, batch: int = 1, label_maps: LabelM
     `label_maps(key)` gives the label maps (N inputs × H × W) that the inputs are fed with for which no image is read.
     Raises NetError where the memory does not suffice for a single image.
     """
+    known: dict[tuple[int, int], int] = {}
     for group in batches(images, batch):
         if group[0].rgb is None:
             yield Broken(group[0].key, group[0].problem)
             continue
         height, width = group[0].rgb.shape[:2]
         if job.legal is None or (height in job.legal[0] and width in job.legal[1]):
-            yield from _run(group, job, label_maps)
+            yield from _bounded(group, job, label_maps, known)
         else:
             yield from (Broken(image.key, f"the net is not legal for {height}×{width} pixels") for image in group)
+
+
+def _bounded(
+    group: Sequence[Read], job: Job, label_maps: LabelMaps | None, known: dict[tuple[int, int], int]
+) -> Results:
+    """Run images of one size, one at a time where together they take more memory than they may.
+
+    `known` has the bytes that an image of a size takes. Nothing is known of a build, and a device tells by itself.
+    """
+    assert group[0].rgb is not None
+    size = group[0].rgb.shape[0], group[0].rgb.shape[1]
+    if job.loaded.graph is not None and job.device.type == "cpu":
+        if size not in known:
+            known[size] = _peak(job.loaded.graph, *size)
+        try:
+            require_memory(len(group) * known[size], "the net's blobs at this size")
+        except NetError as error:
+            if len(group) == 1:
+                yield Broken(group[0].key, reason_of(error))
+                return
+            for image in group:
+                yield from _bounded([image], job, label_maps, known)
+            return
+    yield from _run(group, job, label_maps)
+
+
+def _peak(graph: Graph, height: int, width: int) -> int:
+    """Bytes of the blobs that are there at once for one image of this size."""
+    sizes = {e.value: (1, e.shape[1], height, width) for e in graph.inputs if len(e.shape) == 4}
+    sized = graph.with_inputs(sizes)
+    return footprint(sized, infer(sized)[0]).peak
 
 
 def each(

@@ -1,0 +1,76 @@
+"""The one place where images of others are opened: of known formats, of a size that is looked at first.
+
+Pillow has plug-ins for some fifty formats, one of which starts another program (EPS), and decoders in C; damaged files
+make it raise whatever they like.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from PIL import Image
+
+from netcompile.diagnostics.diagnostic import NetError, refuse
+from netcompile.files.limits import require_memory
+from netcompile.files.reading import open_file
+
+_FORMATS = ("JPEG", "PNG", "MPO", "BMP", "DIB", "PPM", "TIFF", "WEBP", "GIF", "TGA", "JPEG2000", "AVIF")
+_PER_PIXEL = 16  # bytes: four as decoded, laid over white, and as an array
+
+
+@contextmanager
+def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+    """The image in a file, not yet decoded; the block decodes it.
+
+    Raises OSError; ValueError for what Pillow cannot open or decode, there or in the block; NetError for more pixels
+    than Pillow's MAX_IMAGE_PIXELS or than the memory may hold, and for a path that is no file.
+    """
+    name = os.fspath(path)
+    try:
+        with open_file(name) as file, Image.open(file, formats=_formats()) as image:
+            _require_room(name, *image.size)
+            yield image
+    except NetError:
+        raise
+    except MemoryError:  # some decoders ask for what a file claims
+        refuse("too-large", f"{name}: its decoder asks for more memory than there is")
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # the latter where warnings are errors
+        _refuse(name, "it has more than twice as many")
+    except Exception as error:  # of Pillow's decoders
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise ValueError(reason_of(error)) from None
+
+
+def _require_room(name: str, width: int, height: int) -> None:
+    pixels = width * height
+    if Image.MAX_IMAGE_PIXELS is not None and pixels > Image.MAX_IMAGE_PIXELS:
+        _refuse(name, f"it has {width}×{height}")
+    require_memory(pixels * _PER_PIXEL, f"{name}, of {width}×{height} pixels,")
+
+
+def _refuse(name: str, why: str) -> None:
+    what = f"{name} has more than {Image.MAX_IMAGE_PIXELS} pixels"
+    refuse("too-large", what, why=why, remedy="make it smaller; from Python, PIL.Image.MAX_IMAGE_PIXELS is the limit")
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of the formats that this Pillow has."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def reason_of(error: Exception) -> str:
+    """Why a file could not be read, in one line without its path."""
+    if isinstance(error, NetError):
+        return error.diagnostics[0].what
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    lines = str(error).strip().splitlines()
+    if lines and lines[0].startswith("cannot identify image file"):
+        return "it is no image in a format known here"
+    return lines[0][:300] if lines else type(error).__name__
