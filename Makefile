@@ -10,6 +10,11 @@ STAMP := $(VENV)/.netcompile-installed
 PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
          $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
+# The guided fuzz: seconds for each kind of file, its seed, processes.
+FUZZ_SECONDS ?= 300
+FUZZ_SEED    ?= 0
+FUZZ_JOBS    ?= 1
+
 # A worker of the tests holds torch and takes about 1 GB.
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
@@ -66,9 +71,10 @@ compat: $(STAMP) ## the tests of what is emitted, with the oldest and the newest
 	$(PIP) uv
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.compat $(if $(TORCH_INDEX),--index $(TORCH_INDEX))
 
-fuzz: $(STAMP) ## look for new counterexamples: the property tests with many more examples
+fuzz: $(STAMP) ## look for new counterexamples: the property tests with many more examples, mutants of every kind of file
 	$(BIN)/python -m tests.fuzz
 	$(BIN)/python -m pytest --hypothesis-profile=fuzz -m hypothesis --ignore=tests/fuzz
+	$(BIN)/python -m tests.fuzz.guided --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --jobs $(FUZZ_JOBS)
 
 names: $(STAMP) ## 10,000 nets with names that nobody expects, through the commands that read a net
 	$(BIN)/python -m tests.names

@@ -27,7 +27,8 @@ def with_later_mistakes(error: NetError, options: Options) -> NetError:
         try:
             partial = build(partial.net, options, faulty=faulty).graph
         except NetError as more:
-            found += more.diagnostics
+            # What comes out of a net is not known where a layer of it could not be read.
+            found += [mistake for mistake in more.diagnostics if mistake.code != "no-outputs"]
             partial = more.partial
     if isinstance(partial, Graph):
         settled = settle(partial)

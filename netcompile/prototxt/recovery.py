@@ -135,6 +135,8 @@ class Careful(Structure):
         if following is not None and text[self.skip(following.end()) :][:1] in (":", "{"):
             same_line = False
         if not same_line or text[at] in "}>,;":
+            if field.required:  # it is there, and what is wrong with it is told
+                self.frame.seen.add(name)
             self.report("missing-value", f"{name} has no value", start, end, "", f"{name}: {hints.example(field)}")
             return end
         self.report("missing-colon", f"':' missing after '{name}'", end, end, "", f"{name}: …")
@@ -196,9 +198,10 @@ class Careful(Structure):
                 field = None
             self.open(field, start, end, at, CLOSER[text[at]], listed=True)
             return at + 1
+        blocks = field is not None and field.message is not None
         while at < len(text):
-            value, stop = self.scalars.read(field, name, at, frame.fields, in_list=True)
-            if field is not None and field.message is not None:
+            value, stop = self.scalars.read(None if blocks else field, name, at, frame.fields, in_list=True)
+            if blocks:
                 self.report("wrong-type", f"{name} wants blocks in braces", at, max(stop, at + 1))
             elif value is not None and field is not None:
                 frame.entries.append(Entry(field, value, start, end, at, stop))

@@ -54,12 +54,16 @@ def module_of(source: str, path: str) -> ModuleType:
 
 
 def instance(source: str, class_name: str, path: str = "") -> nn.Module:
-    """A net of the emitted class, on the CPU, its parameters not yet set. `path` is the source's file, if it is one."""
+    """A net of the emitted class, on the CPU, its parameters not yet set. `path` is the source's file, if it is one.
+
+    Raises LookupError where the source has no such class.
+    """
     with warnings.catch_warnings(), torch.device("cpu"):
         warnings.simplefilter("ignore")
-        net = getattr(module_of(source, path or f"{IN_MEMORY}{class_name}.py"), class_name)()
-    assert isinstance(net, nn.Module)
-    return net
+        made = getattr(module_of(source, path or f"{IN_MEMORY}{class_name}.py"), class_name, None)
+        if not isinstance(made, type) or not issubclass(made, nn.Module):
+            raise LookupError(f"the module has no class '{class_name}' of a net")
+        return made()
 
 
 def by_name(result: Any, outputs: Sequence[str]) -> dict[str, Tensor]:

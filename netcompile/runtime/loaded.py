@@ -78,11 +78,16 @@ def _load(folder: str) -> Loaded:
         images = {str(n): _prepared(folder, fields, hashes) for n, fields in manifest.get("images", {}).items()}
         kinds = {str(name): str(kind) for name, kind in manifest.get("kinds", {}).items()}
         variables = {str(blob): str(name) for blob, name in manifest.get("variables", {}).items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise _broken(folder, f"its {MANIFEST} cannot be read: {type(error).__name__}: {error}") from None
+    if not outputs:
+        raise _broken(folder, f"its {MANIFEST} names no outputs")
     # The parameters become those of the file, and are never in memory twice.
     with _built(folder, names["module"], hashes) as file, uninitialised():
-        net = instance(file.read().decode("utf-8"), names["class"], os.path.join(folder, names["module"]))
+        try:
+            net = instance(file.read().decode("utf-8"), names["class"], os.path.join(folder, names["module"]))
+        except LookupError as error:
+            raise _broken(folder, str(error.args[0])) from None
     if weights:
         with _built(folder, weights, hashes) as file:
             try:

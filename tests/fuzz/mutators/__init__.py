@@ -1,0 +1,1 @@
+"""How mutants are made of what is there: of texts by tokens, of protobuf by fields, of archives by members."""
