@@ -21,9 +21,10 @@ def test_sizes(text: str, size: int) -> None:
     assert memory_size(text) == size
 
 
-@pytest.mark.parametrize(
-    "text", ["", "0", "-1", "2XB", "GB", "1e9", "2GBB", "0.0001", "٣", "9" * 30, "1 2", "nan", "inf"]
-)
+NONE = ("", "0", "-1", "2XB", "GB", "1e9", "2GBB", "0.0001", "٣", "9" * 30, "1 2", "nan", "inf")
+
+
+@pytest.mark.parametrize("text", NONE)
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(ValueError, match="is no size: 2GB, 512MiB and 1000000 are"):
         memory_size(text)
@@ -40,7 +41,7 @@ def test_the_bound_holds_within_the_block_and_the_thread() -> None:
         thread = threading.Thread(target=lambda: seen.append(memory_bound()))
         thread.start()
         thread.join()
-        with pytest.raises(NetError, match=r"x takes 1\.0 kB of memory; --max-memory says 1\.0 kB$|x takes 1001 B"):
+        with pytest.raises(NetError, match=r"x takes 1\.0 kB of memory; --max-memory says 1\.0 kB"):
             require_memory(1001, "x")
         require_memory(1000, "x")
     assert seen[0] != 1000
@@ -80,6 +81,6 @@ def test_control_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_room_on_the_disk(tmp_path: Path) -> None:
     require_disk(str(tmp_path / "x"), 1)
     require_disk("/no/such/folder/x", 1 << 60)
-    with pytest.raises(OSError, match="it needs 1152\\.9 PB|it needs more than|it needs") as caught:
+    with pytest.raises(OSError, match=r": it needs more than 1000000\.0 TB, .* are free") as caught:
         require_disk(str(tmp_path / "x"), 1 << 60)
     assert caught.value.errno == errno.ENOSPC
