@@ -46,8 +46,9 @@ def footprint(graph: Graph, shapes: Shapes, kept: Collection[str] | None = None)
                 last[owner[value]] = place
     ends = graph.outputs if kept is None else kept
     for blob in ends:
-        if (value := graph.blobs.get(blob)) in owner:
-            last[owner[value]] = len(graph.nodes)
+        end = graph.blobs.get(blob)
+        if end is not None and end in owner:
+            last[owner[end]] = len(graph.nodes)
     alive = peak = sum(size[entry.value] for entry in graph.inputs if entry.value in size)
     freed: dict[int, list[Value]] = {}
     for value, place in last.items():

@@ -214,8 +214,6 @@ def _blob(file: DataFile, dataset: Any, where: str, together: Stored | None = No
         raise _Refused(where, f"holds {dtype}, not floating-point numbers")
     if len(shape) > _AXES:
         raise _Refused(where, f"has {len(shape)} axes; Caffe has {_AXES} at most")
-    if large := impossible(shape):
-        raise _Refused(where, f"is no blob: {large}")
     kept: FloatType = "float32" if dtype.kind != "f" or dtype.itemsize < 4 else _FLOATS[dtype.itemsize]
     count = prod(shape)
     try:
@@ -224,6 +222,8 @@ def _blob(file: DataFile, dataset: Any, where: str, together: Stored | None = No
             together.add(dataset, claimed)
     except ValueError as error:
         raise _Refused(where, str(error), REFETCH) from None
+    if large := impossible(shape):
+        raise _Refused(where, f"is no blob: {large}")
     offset = dataset.get_offset() if layout == h5d.CONTIGUOUS and count else None
     if offset is not None and dtype.kind == "f" and dtype.newbyteorder("<") == dtype and dtype.itemsize >= 4:
         if offset + claimed > file.size:

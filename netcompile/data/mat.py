@@ -170,12 +170,12 @@ def _field(of: _Matrix, field: str) -> _Matrix:
 def _numbers(of: _Matrix) -> Array:
     """The real numbers of a matrix, in the type in which they are stored."""
     if of.kind not in _NUMBERS or of.complex:
-        kind = f"complex {_class(of)}" if of.complex else _class(of)
-        raise ValueError(f"'{of.name}' holds no real numbers: it is of class {kind}")
+        what = f"complex {_class(of)}" if of.complex else _class(of)
+        raise ValueError(f"'{of.name}' holds no real numbers: it is of class {what}")
     kind, body, _ = next(_elements(of.rest, of.order), (0, memoryview(b""), 0))
     if kind not in _TYPES:
         raise ValueError(f"'{of.name}' has no numbers")
-    dtype = np.dtype(_TYPES[kind]).newbyteorder(of.order)  # type: ignore[arg-type]
+    dtype = np.dtype(_TYPES[kind]).newbyteorder(of.order)
     count = prod(of.extents)
     if min(of.extents, default=0) < 0 or len(of.extents) > _AXES or count * dtype.itemsize != len(body):
         claimed = shape_text(of.extents[:_AXES])

@@ -25,7 +25,8 @@ def claimed_bytes(dataset: Any, file_size: int, name: str) -> int:
 
     properties, shape = dataset.get_create_plist(), tuple(int(extent) for extent in dataset.shape)
     size, filters = dataset.dtype.itemsize, properties.get_nfilters()
-    claimed, stored = prod(shape) * size, int(dataset.get_storage_size())
+    claimed: int = prod(shape) * size
+    stored = int(dataset.get_storage_size())
     room = stored * RATIO if filters else stored
     if stored > file_size or claimed > room or (filters and claimed > _PACKED_BYTES):
         packed = ", packed" if filters else ""

@@ -102,7 +102,8 @@ def read_npz(
 
     kind = np.dtype(np.float64 if dtype == "float64" else np.float32)
     found = {n: m for n, m in members_npz(path, code).items() if wanted is None or n in wanted}
-    problems = {name: member.problem for name, member in found.items() if member.problem}
+    if problems := [unreadable(path, name, member.problem, code) for name, member in found.items() if member.problem]:
+        raise NetError(problems)
     headers = [member.header for member in found.values() if member.header is not None]
     # The numbers as they are stored, and as they are wanted: the largest array is there in both forms for a moment.
     both = max((header.nbytes for header in headers), default=0)
@@ -110,10 +111,8 @@ def read_npz(
     arrays = {}
     with _told(path, code), open_file(path) as file, _archive(file) as archive:
         for name, member in found.items():
-            if member.header is not None and not member.problem:
+            if member.header is not None:
                 arrays[name] = _numbers(archive, member, member.header, kind)
-    if problems:
-        raise NetError([unreadable(path, name, why, code) for name, why in problems.items()])
     return arrays
 
 

@@ -27,6 +27,6 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         if tensor.type not in _TYPES:
             raise ValueError(f"tensor {key[:80]!r} is of type {tensor.type}")
         numbers = torch.empty(tensor.nbytes, dtype=torch.uint8)
-        file.read_into(memoryview(numbers.numpy()), tensor.offset)
+        file.read_into(numbers.numpy().data, tensor.offset)
         read[key] = numbers.view(_TYPES[tensor.type]).reshape(tensor.shape)
     return read

@@ -134,7 +134,7 @@ def changed(random: Random, data: bytes, other: bytes) -> bytes:
         case 6:
             value, width = random.choice(NUMBERS), random.choice((1, 2, 4, 8))
             order: Any = random.choice(("little", "big"))
-            return before + (value % 256**width).to_bytes(width, order) + data[at + width :]
+            return before + (value % (1 << 8 * width)).to_bytes(width, order) + data[at + width :]
         case _:
             return before + bytes(min(size, len(data) - at)) + after
 
@@ -188,7 +188,7 @@ def npz_edit(random: Random, data: bytes) -> bytes:
     places = [m.start() for m in re.finditer(rb"PK[\1\3\5\6][\2\4\6\7]", data)]
     at = random.choice(places) + random.choice((4, 6, 8, 10, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 38, 42, 48))
     width = random.choice((2, 4, 8))
-    return data[:at] + (random.choice(NUMBERS) % 256**width).to_bytes(width, "little") + data[at + width :]
+    return data[:at] + (random.choice(NUMBERS) % (1 << 8 * width)).to_bytes(width, "little") + data[at + width :]
 
 
 # --- MATLAB

@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -117,11 +117,15 @@ def read_all(
     with ThreadPoolExecutor(min(AHEAD, os.cpu_count() or 1)) as pool:
         while True:
             while len(waiting) < 2 * AHEAD and (item := next(source, None)) is not None:
-                # A thread has a context of its own; this one knows the bound of the memory.
-                waiting.append(pool.submit(copy_context().run, _read, *item, others))
+                waiting.append(pool.submit(_read_in, copy_context(), *item, others))
             if not waiting:
                 return
             yield waiting.popleft().result()
+
+
+def _read_in(context: Context, key: Any, path: str, others: Callable[[str, Array], Mapping[str, Array]] | None) -> Read:
+    """As `_read`, in the context of the caller, which knows the bound of the memory: a thread has one of its own."""
+    return context.run(_read, key, path, others)
 
 
 def _read(key: Any, path: str, others: Callable[[str, Array], Mapping[str, Array]] | None) -> Read:

@@ -1,0 +1,94 @@
+"""--max-memory: every command that reads or computes has it, and a net that takes more is refused before."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import netcompile as package
+from netcompile.analyser import analyse
+from netcompile.analysis.footprint import footprint
+from netcompile.cli.command_line import command_parser
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.source import Source
+
+INPUT = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 dim: 1000 dim: 1000 } } }\n'
+CHAIN = INPUT + "".join(
+    f'layer {{ name: "s{i}" type: "Sigmoid" bottom: "{f"s{i - 1}" if i else "x"}" top: "s{i}" }}\n' for i in range(4)
+)
+DENSE = (
+    'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1000 } } }\n'
+    'layer { name: "d" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 2000 } }\n'
+)
+WITH = ("build", "convert-weights", "evaluate", "predict", "run", "time", "train", "verify")
+
+
+@pytest.mark.parametrize("name", WITH)
+def test_commands_that_have_it(name: str) -> None:
+    assert "--max-memory SIZE" in command_parser(name).format_help()
+
+
+@pytest.mark.parametrize("operation", ["convolutionalise", "transplant", "interp", "expand-score"])
+def test_operations_that_have_it(operation: str, netcompile) -> None:
+    assert "--max-memory SIZE" in netcompile("surgery", operation, "--help").out
+
+
+def test_a_size_that_is_none(netcompile) -> None:
+    done = netcompile("time", "x.prototxt", "--max-memory", "much")
+    assert (done.code, "'much' is no size: 2GB, 512MiB and 1000000 are" in done.err) == (2, True)
+
+
+def footprint_of(text: str, kept=None):
+    found = analyse(Source(text, "t"))
+    return footprint(found.graph, found.shapes, kept)
+
+
+def test_blobs_that_are_there_at_once() -> None:
+    """Two of a chain; all that are asked for; memory that is shared counts once."""
+    size = 4 * 1000 * 1000
+    found = footprint_of(CHAIN)
+    assert (found.weights, found.blobs, found.peak, found.largest) == (0, 5 * size, 2 * size, "'x' (1×1×1000×1000)")
+    assert footprint_of(CHAIN, ["s0", "s3"]).peak == 3 * size
+    branches = INPUT + "".join(f'layer {{ name: "b{i}" type: "TanH" bottom: "x" top: "b{i}" }}\n' for i in range(3))
+    assert footprint_of(branches).peak == 4 * size
+    flat = INPUT + 'layer { name: "f" type: "Flatten" bottom: "x" top: "f" }\n'
+    assert (footprint_of(flat).blobs, footprint_of(flat).peak) == (size, size)
+    assert footprint_of(DENSE).weights == 4 * (1000 * 2000 + 2000)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "what"),
+    [
+        (["time"], CHAIN, "to compute the net with 'x' of 1×1×1000×1000 takes 40.0 MB of memory; --max-memory says"),
+        (["verify", "--self"], CHAIN, "to compute the net with 'x' of 1×1×1000×1000 takes 40.0 MB of memory"),
+        (["time"], DENSE, "to compute the net with 'x' of 1×1000 takes 24.0 MB of memory"),
+        (["verify", "--self"], DENSE, "to compute the net with 'x' of 1×1000 takes 16.0 MB of memory"),
+    ],
+)  # fmt: skip
+def test_nets_that_take_too_much(arguments, text, what, netcompile, tmp_path) -> None:
+    (tmp_path / "n.prototxt").write_text(text)
+    name, *options = arguments
+    done = netcompile(name, tmp_path / "n.prototxt", *options, "--max-memory", "7MB")
+    assert done.code == 2
+    assert f"error[too-large]: {tmp_path / 'n.prototxt'}: {what}" in done.err
+
+
+def test_run_takes_what_the_blobs_that_are_there_at_once_take(netcompile, tmp_path) -> None:
+    (tmp_path / "n.prototxt").write_text(CHAIN)
+    np.savez(tmp_path / "in.npz", x=np.zeros((1, 1, 1000, 1000), np.float32))
+    run = ("run", tmp_path / "n.prototxt", "--inputs", tmp_path / "in.npz", "--out", tmp_path / "out.npz")
+    assert netcompile(*run, "--max-memory", "9MB").code == 0
+    done = netcompile(*run, "--max-memory", "9MB", "--blobs", "all")
+    assert (done.code, "takes 20.0 MB of memory; --max-memory says 9.0 MB" in done.err) == (2, True)
+    assert netcompile(*run, "--max-memory", "9MB", "--dtype", "float64").code == 2
+
+
+def test_from_python(tmp_path) -> None:
+    path = tmp_path / "n.prototxt"
+    path.write_text(DENSE)
+    for size in ("7MB", 7_000_000):
+        with pytest.raises(NetError, match=r"to hold the weights of the net takes 8\.0 MB of memory"):
+            package.load(path, max_memory=size)
+    assert sum(p.numel() for p in package.load(path, max_memory="9MB").parameters()) == 2_002_000
+    with pytest.raises(ValueError, match="is no size"):
+        package.load(path, max_memory="much")
