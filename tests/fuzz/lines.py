@@ -65,6 +65,9 @@ class Monitored:
     def __init__(self) -> None:
         self.count = 0
         self._monitoring: Any = sys.monitoring  # type: ignore[attr-defined]
+        if self._monitoring.get_tool(self._monitoring.COVERAGE_ID) is not None:  # a counter before this one
+            self._monitoring.free_tool_id(self._monitoring.COVERAGE_ID)
+            self._monitoring.restart_events()
         self._monitoring.use_tool_id(self._monitoring.COVERAGE_ID, "netcompile-fuzz")
         self._monitoring.register_callback(self._monitoring.COVERAGE_ID, self._monitoring.events.LINE, self._line)
 

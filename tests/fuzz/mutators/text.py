@@ -12,6 +12,7 @@ from tests.fuzz.mutators import raw
 from tests.fuzz.mutators.tokens import SPICE, TOKEN
 
 LARGEST = 40_000  # characters of a mutant
+SMALL = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "12", "0", "16")
 INTEGERS = (
     *("0", "1", "-1", "2", "3", "4", "5", "7", "8", "16", "17", "33", "100", "255", "1000", "65536", "1000000"),
     *("2147483647", "-2147483648", "2147483648", "4294967295", "4294967296", "9223372036854775807"),
@@ -112,11 +113,12 @@ def _value(chance: Random, parts: list[str], corpus: Sequence[bytes], root: str)
     elif chance.random() < 0.05:
         new = chance.choice(SPICE)
     elif NUMBER.match(old):
-        new = chance.choice(REALS if "." in old or chance.random() < 0.2 else INTEGERS)
+        kinds = REALS if "." in old or chance.random() < 0.2 else INTEGERS
+        new = chance.choice(SMALL if chance.random() < 0.6 else kinds)  # what is absurd is refused at once
     elif old[0] in "\"'":
         alike = [parts[f.value] for f in scalars if f.name == at.name or {f.name, at.name} == {"top", "bottom"}]
-        new = chance.choice(alike if chance.random() < 0.6 else STRINGS)
-        if at.name == "type" and chance.random() < 0.7:
+        new = chance.choice(alike if chance.random() < 0.8 else STRINGS)
+        if at.name == "type" and chance.random() < 0.5:
             new = f'"{chance.choice(_types())}"'
     else:
         new = chance.choice(("true", "false", "MAX", "AVE", "SUM", "PROD", "TEST", "TRAIN", "VALID", "NOPE", "0", "2"))
@@ -242,6 +244,7 @@ def scalar(chance: Random, f: FieldType, depth: int = 0) -> str:
     if f.type in ("string", "bytes"):
         return f"{f.name}: {chance.choice(STRINGS)}"
     values = REALS if f.type in ("float", "double") else INTEGERS
+    values = SMALL if chance.random() < 0.5 else values
     if f.repeated and chance.random() < 0.3:
         return f"{f.name}: [{', '.join(chance.choice(values) for _ in range(chance.choice((0, 1, 2, 3, 5, 40))))}]"
     return f"{f.name}: {chance.choice(values)}"
