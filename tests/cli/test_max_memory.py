@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import netcompile as package
 from netcompile.analyser import analyse
-from netcompile.analysis.footprint import footprint
+from netcompile.analysis.footprint import Footprint, footprint
 from netcompile.cli.command_line import command_parser
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
+from tests.cli.conftest import Call
 
 INPUT = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 dim: 1000 dim: 1000 } } }\n'
 CHAIN = INPUT + "".join(
@@ -29,16 +33,16 @@ def test_commands_that_have_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("operation", ["convolutionalise", "transplant", "interp", "expand-score"])
-def test_operations_that_have_it(operation: str, netcompile) -> None:
+def test_operations_that_have_it(operation: str, netcompile: Call) -> None:
     assert "--max-memory SIZE" in netcompile("surgery", operation, "--help").out
 
 
-def test_a_size_that_is_none(netcompile) -> None:
+def test_a_size_that_is_none(netcompile: Call) -> None:
     done = netcompile("time", "x.prototxt", "--max-memory", "much")
     assert (done.code, "'much' is no size: 2GB, 512MiB and 1000000 are" in done.err) == (2, True)
 
 
-def footprint_of(text: str, kept=None):
+def footprint_of(text: str, kept: Collection[str] | None = None) -> Footprint:
     found = analyse(Source(text, "t"))
     return footprint(found.graph, found.shapes, kept)
 
@@ -65,7 +69,7 @@ def test_blobs_that_are_there_at_once() -> None:
         (["verify", "--self"], DENSE, "to compute the net with 'x' of 1×1000 takes 16.0 MB of memory"),
     ],
 )  # fmt: skip
-def test_nets_that_take_too_much(arguments, text, what, netcompile, tmp_path) -> None:
+def test_nets_that_take_too_much(arguments: list[str], text: str, what: str, netcompile: Call, tmp_path: Path) -> None:
     (tmp_path / "n.prototxt").write_text(text)
     name, *options = arguments
     done = netcompile(name, tmp_path / "n.prototxt", *options, "--max-memory", "7MB")
@@ -73,7 +77,7 @@ def test_nets_that_take_too_much(arguments, text, what, netcompile, tmp_path) ->
     assert f"error[too-large]: {tmp_path / 'n.prototxt'}: {what}" in done.err
 
 
-def test_run_takes_what_the_blobs_that_are_there_at_once_take(netcompile, tmp_path) -> None:
+def test_run_takes_what_the_blobs_that_are_there_at_once_take(netcompile: Call, tmp_path: Path) -> None:
     (tmp_path / "n.prototxt").write_text(CHAIN)
     np.savez(tmp_path / "in.npz", x=np.zeros((1, 1, 1000, 1000), np.float32))
     run = ("run", tmp_path / "n.prototxt", "--inputs", tmp_path / "in.npz", "--out", tmp_path / "out.npz")
@@ -83,7 +87,7 @@ def test_run_takes_what_the_blobs_that_are_there_at_once_take(netcompile, tmp_pa
     assert netcompile(*run, "--max-memory", "9MB", "--dtype", "float64").code == 2
 
 
-def test_from_python(tmp_path) -> None:
+def test_from_python(tmp_path: Path) -> None:
     path = tmp_path / "n.prototxt"
     path.write_text(DENSE)
     for size in ("7MB", 7_000_000):
