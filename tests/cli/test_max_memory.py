@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import netcompile as package
 from netcompile.analyser import analyse
@@ -96,3 +97,19 @@ def test_from_python(tmp_path: Path) -> None:
     assert sum(p.numel() for p in package.load(path, max_memory="9MB").parameters()) == 2_002_000
     with pytest.raises(ValueError, match="is no size"):
         package.load(path, max_memory="much")
+
+
+def test_images_are_bounded_one_by_one(netcompile: Call, tmp_path: Path) -> None:
+    """Read in threads, and computed at sizes that the net does not declare; the others go on."""
+    (tmp_path / "n.prototxt").write_text(
+        'layer { name: "in" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }\n'
+        'layer { name: "s" type: "Sigmoid" bottom: "data" top: "score" }\n'
+    )
+    for name, side in (("small", 20), ("wide", 250), ("large", 600)):
+        Image.new("RGB", (side, side)).save(tmp_path / f"{name}.png")
+    images = [tmp_path / f"{name}.png" for name in ("small", "wide", "large")]
+    done = netcompile("predict", tmp_path / "n.prototxt", *images, "-o", tmp_path / "out", "--max-memory", "1200kB")
+    assert done.code == 1
+    assert f"{images[1]} is skipped\n  why: to compute the net at this size takes 1.5 MB of memory; " in done.err
+    assert f"{images[2]} is skipped\n  why: {images[2]}, of 600×600 pixels, takes 5.8 MB of memory; " in done.err
+    assert (tmp_path / "out" / "labels" / "small.png").exists()
