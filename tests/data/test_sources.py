@@ -481,8 +481,8 @@ def hdf5_of(tmp_path: Path, **options: object) -> str:
         file.create_dataset("data", **options)  # type: ignore[arg-type]
         file["label"] = np.zeros((4, 1), "f4")
     (tmp_path / "list.txt").write_text("a.h5\n")
-    param = 'source: "list.txt" batch_size: 2'
-    return 'layer { name: "d" type: "HDF5Data" top: "data" top: "label" hdf5_data_param { %s } }' % param
+    tops, param = 'top: "data" top: "label"', 'source: "list.txt" batch_size: 2'
+    return f'layer {{ name: "d" type: "HDF5Data" {tops} hdf5_data_param {{ {param} }} }}'
 
 
 def test_hdf5_data_claims_no_more_than_is_stored(tmp_path: Path) -> None:
