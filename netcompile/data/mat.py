@@ -175,7 +175,7 @@ def _numbers(of: _Matrix) -> Array:
     kind, body, _ = next(_elements(of.rest, of.order), (0, memoryview(b""), 0))
     if kind not in _TYPES:
         raise ValueError(f"'{of.name}' has no numbers")
-    dtype = np.dtype(_TYPES[kind]).newbyteorder(of.order)
+    dtype = np.dtype(of.order + _TYPES[kind])
     count = prod(of.extents)
     if min(of.extents, default=0) < 0 or len(of.extents) > _AXES or count * dtype.itemsize != len(body):
         claimed = shape_text(of.extents[:_AXES])

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
 import netcompile as package
 from netcompile.analyser import analyse
-from netcompile.analysis.footprint import footprint
+from netcompile.analysis.footprint import Footprint, footprint
 from netcompile.cli.command_line import command_parser
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
+from tests.cli.conftest import Call
 
 INPUT = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 dim: 1000 dim: 1000 } } }\n'
 CHAIN = INPUT + "".join(
@@ -29,16 +34,16 @@ def test_commands_that_have_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("operation", ["convolutionalise", "transplant", "interp", "expand-score"])
-def test_operations_that_have_it(operation: str, netcompile) -> None:
+def test_operations_that_have_it(operation: str, netcompile: Call) -> None:
     assert "--max-memory SIZE" in netcompile("surgery", operation, "--help").out
 
 
-def test_a_size_that_is_none(netcompile) -> None:
+def test_a_size_that_is_none(netcompile: Call) -> None:
     done = netcompile("time", "x.prototxt", "--max-memory", "much")
     assert (done.code, "'much' is no size: 2GB, 512MiB and 1000000 are" in done.err) == (2, True)
 
 
-def footprint_of(text: str, kept=None):
+def footprint_of(text: str, kept: Collection[str] | None = None) -> Footprint:
     found = analyse(Source(text, "t"))
     return footprint(found.graph, found.shapes, kept)
 
@@ -65,7 +70,7 @@ def test_blobs_that_are_there_at_once() -> None:
         (["verify", "--self"], DENSE, "to compute the net with 'x' of 1×1000 takes 16.0 MB of memory"),
     ],
 )  # fmt: skip
-def test_nets_that_take_too_much(arguments, text, what, netcompile, tmp_path) -> None:
+def test_nets_that_take_too_much(arguments: list[str], text: str, what: str, netcompile: Call, tmp_path: Path) -> None:
     (tmp_path / "n.prototxt").write_text(text)
     name, *options = arguments
     done = netcompile(name, tmp_path / "n.prototxt", *options, "--max-memory", "7MB")
@@ -73,7 +78,7 @@ def test_nets_that_take_too_much(arguments, text, what, netcompile, tmp_path) ->
     assert f"error[too-large]: {tmp_path / 'n.prototxt'}: {what}" in done.err
 
 
-def test_run_takes_what_the_blobs_that_are_there_at_once_take(netcompile, tmp_path) -> None:
+def test_run_takes_what_the_blobs_that_are_there_at_once_take(netcompile: Call, tmp_path: Path) -> None:
     (tmp_path / "n.prototxt").write_text(CHAIN)
     np.savez(tmp_path / "in.npz", x=np.zeros((1, 1, 1000, 1000), np.float32))
     run = ("run", tmp_path / "n.prototxt", "--inputs", tmp_path / "in.npz", "--out", tmp_path / "out.npz")
@@ -83,7 +88,7 @@ def test_run_takes_what_the_blobs_that_are_there_at_once_take(netcompile, tmp_pa
     assert netcompile(*run, "--max-memory", "9MB", "--dtype", "float64").code == 2
 
 
-def test_from_python(tmp_path) -> None:
+def test_from_python(tmp_path: Path) -> None:
     path = tmp_path / "n.prototxt"
     path.write_text(DENSE)
     for size in ("7MB", 7_000_000):
@@ -92,3 +97,19 @@ def test_from_python(tmp_path) -> None:
     assert sum(p.numel() for p in package.load(path, max_memory="9MB").parameters()) == 2_002_000
     with pytest.raises(ValueError, match="is no size"):
         package.load(path, max_memory="much")
+
+
+def test_images_are_bounded_one_by_one(netcompile: Call, tmp_path: Path) -> None:
+    """Read in threads, and computed at sizes that the net does not declare; the others go on."""
+    (tmp_path / "n.prototxt").write_text(
+        'layer { name: "in" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }\n'
+        'layer { name: "s" type: "Sigmoid" bottom: "data" top: "score" }\n'
+    )
+    for name, side in (("small", 20), ("wide", 250), ("large", 600)):
+        Image.new("RGB", (side, side)).save(tmp_path / f"{name}.png")
+    images = [tmp_path / f"{name}.png" for name in ("small", "wide", "large")]
+    done = netcompile("predict", tmp_path / "n.prototxt", *images, "-o", tmp_path / "out", "--max-memory", "1200kB")
+    assert done.code == 1
+    assert f"{images[1]} is skipped\n  why: to compute the net at this size takes 1.5 MB of memory; " in done.err
+    assert f"{images[2]} is skipped\n  why: {images[2]}, of 600×600 pixels, takes 5.8 MB of memory; " in done.err
+    assert (tmp_path / "out" / "labels" / "small.png").exists()

@@ -19,6 +19,7 @@ from netcompile.data.sources.image_list import resize
 from netcompile.data.sources.transform import Transform, read_transform
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
+from netcompile.files.limits import max_memory
 from netcompile.ir.build import Options, build
 from netcompile.ir.graph import Input
 from netcompile.prototxt.load import load_net
@@ -472,3 +473,27 @@ def test_arrays_give_the_shapes_that_a_data_layer_does_not_say(begin: Callable[.
     training.run()
     assert training.net.analysed.shapes[training.net.module.inputs[0]] == (4, 2, 5, 3)
     assert len(training.losses) == 6
+
+
+def hdf5_of(tmp_path: Path, **options: object) -> str:
+    """An HDF5Data layer that reads a data set of these options, and labels."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("data", **options)  # type: ignore[arg-type]
+        file["label"] = np.zeros((4, 1), "f4")
+    (tmp_path / "list.txt").write_text("a.h5\n")
+    tops, param = 'top: "data" top: "label"', 'source: "list.txt" batch_size: 2'
+    return f'layer {{ name: "d" type: "HDF5Data" {tops} hdf5_data_param {{ {param} }} }}'
+
+
+def test_hdf5_data_claims_no_more_than_is_stored(tmp_path: Path) -> None:
+    """Fill values stand for what was never written: a terabyte, and an order of rows as long."""
+    layer = hdf5_of(tmp_path, shape=(10**9, 1000), dtype="f4", chunks=(1, 1000), fillvalue=1)
+    with pytest.raises(NetError, match=r"'data' claims 4000000000000 bytes .*, but 0 are stored"):
+        batches(layer, tmp_path)
+
+
+def test_a_batch_of_hdf5_rows_is_bounded(tmp_path: Path) -> None:
+    layer = hdf5_of(tmp_path, data=np.zeros((4, 1 << 18), "f4"), chunks=(1, 1 << 18), compression=9)
+    with max_memory(1 << 22), pytest.raises(NetError, match=r"a batch of 2 takes 4\.2 MB of memory; --max-memory says"):
+        batches(layer, tmp_path)
+    assert batches(layer, tmp_path).batch(0)["data"].shape == (2, 1 << 18)

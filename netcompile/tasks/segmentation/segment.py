@@ -190,7 +190,7 @@ def _bounded(
         if size not in known:
             known[size] = _peak(job.loaded.graph, *size)
         try:
-            require_memory(len(group) * known[size], "the net's blobs at this size")
+            require_memory(len(group) * known[size], "to compute the net at this size")
         except NetError as error:
             if len(group) == 1:
                 yield Broken(group[0].key, reason_of(error))
