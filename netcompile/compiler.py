@@ -11,12 +11,14 @@ from netcompile.caffemodel.reader import read_caffemodel
 from netcompile.emit.inference import Windowed
 from netcompile.emit.module import EmittedModule, emit, outputs_of
 from netcompile.emit.weights import weight_plan
+from netcompile.ir.graph import Graph
 from netcompile.layers.convolution import Deconvolution
 from netcompile.passes import optimise
 from netcompile.passes.base import NO_FACTS, Facts, Program, Rewritten
 from netcompile.passes.facts import read_facts
+from netcompile.passes.nodes.bands import Bands
 from netcompile.passes.nodes.convolution import FusedConvolution
-from netcompile.passes.nodes.windows import Surround
+from netcompile.passes.nodes.windows import CutWindow, Surround
 
 
 def compile_net(
@@ -67,7 +69,8 @@ def emit_net(
     if program.windowed is not None:
         inside = Program(program.windowed).shapes
         surrounds = tuple(node.layer for node in program.windowed.nodes if isinstance(node.layer, Surround))
-        windowed = Windowed(program.windowed, inside, symbolic(program.windowed, inside).shapes, surrounds)
+        padded = _padded(program.windowed)
+        windowed = Windowed(program.windowed, inside, symbolic(program.windowed, inside).shapes, surrounds, padded)
     fused = any(isinstance(node.layer, FusedConvolution) for node in program.graph.nodes)
     return emit(
         program.graph,
@@ -79,6 +82,14 @@ def emit_net(
         windowed=windowed,
         inference=windowed is not None or fused,
     )
+
+
+def _padded(graph: Graph) -> tuple[tuple[str, int], ...]:
+    """The layers, by name and occurrence, whose bottoms are windows with zeros around them."""
+    found = {n.tops[0] for n in graph.nodes if isinstance(n.layer, CutWindow) and not n.layer.cuts}
+    padded = [node for node in graph.nodes if not found.isdisjoint(node.bottoms)]
+    first = [node.layer.chain[0] if isinstance(node.layer, Bands) else node for node in padded]
+    return tuple((node.name, node.occurrence) for node in first)
 
 
 def facts_of(analysed: Analysed, weights: str) -> Facts:

@@ -1,4 +1,18 @@
-"""Names that the methods of a module built for inference use."""
+"""What modules built for inference ask of tensors: whether they changed, and more."""
+
+import math
+from functools import cache
+
+import torch
+from torch import nn
+from torch.autograd import forward_ad
+
+
+class Kept(dict):
+    """What was made from a module's tensors: copies and files of the module lack it."""
+
+    def __reduce__(self):
+        return Kept, ()
 
 
 def window(x, top, left, height, width):
@@ -6,6 +20,109 @@ def window(x, top, left, height, width):
     return x[:, :, top : top + height, left : left + width].clone()
 
 
-def version(weight):
+def eager(*tensors):
+    """Whether operators run at once, on these tensors' own numbers, in their own type.
+
+    Not where they are observed, nor under autocast: there, operators must be plain
+    ones, and nothing may be kept.
+    """
+    if observed(*tensors):
+        return False
+    return not any(torch.is_autocast_enabled(x.device.type) for x in tensors)
+
+
+def observed(*tensors):
+    """Whether something compiles, traces or transforms what tensors are used for."""
+    if torch.compiler.is_compiling():
+        return True
+    for x in tensors:
+        if type(x) not in (torch.Tensor, nn.Parameter) or x.is_meta:
+            return True
+    return torch.jit.is_tracing() or transformed()
+
+
+def transformed():
+    """Whether a transform of torch.func, a forward derivative or a mode is at work."""
+    functorch = getattr(torch._C, "_functorch", None)
+    level = getattr(functorch, "maybe_current_level", None)
+    modes = getattr(torch._C, "_len_torch_dispatch_stack", None)
+    return (
+        (level is not None and level() is not None)
+        or getattr(forward_ad, "_current_level", -1) >= 0
+        or (modes is not None and modes() > 0)
+    )
+
+
+def state_of(*tensors):
+    """What tells tensors from what they were: where they lie, and their numbers.
+
+    torch does not count what is written by `.data`, NumPy or another process. So every
+    number is read: each row's product with one vector of random numbers must be the
+    same, to the bit. None where tensors are observed.
+    """
+    if observed(*tensors):
+        return None
+    places = [
+        (t.data_ptr(), version(t), t.dtype, t.device, t.shape, t.stride())
+        for t in tensors
+    ]
+    if any(t.is_cuda for t in tensors) and torch.cuda.is_current_stream_capturing():
+        return places, None  # nothing may wait for the GPU
+    probes = [probe(t.detach()) for t in tensors]
+    return places, torch.cat(probes) if probes else torch.zeros(1)
+
+
+def is_known(before, now):
+    """Whether tensors in the state `now` are those of an earlier state, None if none."""
+    if before is None or now is None or before[0] != now[0]:
+        return False
+    return now[1] is None or (before[1] is not None and torch.equal(before[1], now[1]))
+
+
+def is_usable(state):
+    """Whether tensors could be looked at and all numbers are finite.
+
+    What zeros around a blob give is otherwise up to the algorithm.
+    """
+    return state is not None and (state[1] is None or is_finite(state[1]))
+
+
+def is_finite(x):
+    """Whether all of a tensor's numbers are finite, and their sum as well."""
+    return math.isfinite(x.sum().item())
+
+
+def probe(x):
+    """The products of a tensor's rows with a vector of random numbers."""
+    if x.dim() < 2:
+        return x.flatten().clone()
+    rows, length = len(x), x[:1].numel()
+    if x.is_contiguous() or (
+        x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    ):
+        x = x.as_strided((rows, length), (length, 1))
+    wide = torch.promote_types(x.dtype, torch.float32)
+    return x.flatten(1).to(wide) @ random_vector(length, wide, x.device)
+
+
+@cache
+def random_vector(length, dtype, device):
+    """Numbers that are the same whenever they are drawn."""
+    source = torch.Generator().manual_seed(length)
+    drawn = torch.randn(length, generator=source, dtype=torch.float64, device="cpu")
+    return drawn.to(device=device, dtype=dtype)
+
+
+def version(tensor):
     """How often a tensor was written in place, as far as torch counts it."""
-    return 0 if weight.is_inference() else weight._version
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def tensors_of(*modules):
+    """All that modules compute with: also what replicas, hooks, parametrisations hold."""
+    found = []
+    for module in [each for one in modules for each in one.modules()]:
+        found += [*module.parameters(False), *module.buffers(False)]
+        found += [x for x in vars(module).values() if isinstance(x, torch.Tensor)]
+        found += [getattr(module, x) for x in getattr(module, "parametrizations", ())]
+    return found
