@@ -12,10 +12,9 @@ from netcompile.emit.inference import Windowed
 from netcompile.emit.module import EmittedModule, emit, outputs_of
 from netcompile.emit.weights import weight_plan
 from netcompile.ir.graph import Graph
-from netcompile.layers.convolution import Deconvolution
 from netcompile.passes import optimise
 from netcompile.passes.base import NO_FACTS, Facts, Program, Rewritten
-from netcompile.passes.facts import read_facts
+from netcompile.passes.facts import facts_matter, read_facts
 from netcompile.passes.nodes.bands import Bands
 from netcompile.passes.nodes.convolution import FusedConvolution
 from netcompile.passes.nodes.windows import CutWindow, Surround
@@ -94,9 +93,9 @@ def _padded(graph: Graph) -> tuple[tuple[str, int], ...]:
 
 def facts_of(analysed: Analysed, weights: str) -> Facts:
     """What passes may rely on of the weights' values."""
-    if not any(isinstance(node.layer, Deconvolution) for node in analysed.graph.nodes):
+    if not facts_matter(analysed.graph, analysed.shapes):
         return Facts(known=True)
-    plan = weight_plan(analysed.graph, compile_net(analysed, 0))
+    plan = weight_plan(analysed.graph, compile_net(analysed, 0, comments=False))
     return read_facts(read_caffemodel(weights), plan, analysed.graph, analysed.shapes)
 
 
