@@ -8,9 +8,8 @@ from netcompile.prelude.inference import (
     Kept,
     eager,
     is_finite,
-    is_known,
-    is_usable,
-    state_of,
+    place_of,
+    probe,
 )
 from netcompile.prelude.onednn import (
     convolved,
@@ -51,17 +50,12 @@ class Conv2d(nn.Conv2d):
 
     def serves(self, x, weight):
         """Whether no derivative is wanted, and oneDNN computes with what there is."""
-        if not eager(x, weight) or x.device.type != "cpu":
+        tensors = (x, weight) if self.bias is None else (x, weight, self.bias)
+        if not eager(*tensors):
             return False
-        bias = self.bias
-        learns = x.requires_grad or weight.requires_grad
-        if bias is not None:
-            if bias.dtype != x.dtype or not eager(bias):
-                return False
-            learns = learns or bias.requires_grad
-        if (torch.is_grad_enabled() and learns) or x.dtype != weight.dtype:
-            return False
-        return weight.device == x.device and x.dim() == 4 and onednn_serves(x.dtype)
+        learns = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+        alike = all(t.dtype == x.dtype and t.device.type == "cpu" for t in tensors)
+        return alike and not learns and x.dim() == 4 and onednn_serves(x.dtype)
 
     def fast(self, x, weight, padding):
         """The result, or None where it is for `direct` to tell."""
@@ -78,10 +72,12 @@ class Conv2d(nn.Conv2d):
 
         None where they are not finite.
         """
-        now, (before, packed) = state_of(weight), self.packed.get(way, (None, None))
-        if not is_known(before, now):
-            packed = pack(weight.detach()) if is_usable(now) else None
-            self.packed[way] = now, packed
+        place, numbers = place_of(weight), probe(weight.detach())
+        known = self.packed.get(way)
+        if known and known[0] == place and torch.equal(known[1], numbers):
+            return known[2]
+        packed = pack(weight.detach()) if is_finite(numbers) else None
+        self.packed[way] = place, numbers, packed
         return packed
 
     def onednn(self, x, weight, padding, size):
@@ -96,7 +92,7 @@ class Conv2d(nn.Conv2d):
 
     def matrix(self, x, weight, padding, size):
         """One product: a row of its left factor holds the pixels of one window."""
-        if self.kernel_size == self.stride == (1, 1) and tuple(padding) == (0, 0):
+        if self.kernel_size == self.stride == (1, 1) and not any(padding):
             rows = x.flatten(2)
         else:
             window = self.kernel_size, self.dilation, padding, self.stride

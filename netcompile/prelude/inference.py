@@ -62,14 +62,17 @@ def state_of(*tensors):
     """
     if observed(*tensors):
         return None
-    places = [
-        (t.data_ptr(), version(t), t.dtype, t.device, t.shape, t.stride())
-        for t in tensors
-    ]
+    places = [place_of(t) for t in tensors]
     if any(t.is_cuda for t in tensors) and torch.cuda.is_current_stream_capturing():
         return places, None  # nothing may wait for the GPU
-    probes = [probe(t.detach()) for t in tensors]
-    return places, torch.cat(probes) if probes else torch.zeros(1)
+    with torch.no_grad():
+        probes = [probe(t) for t in tensors]
+        return places, torch.cat(probes) if probes else torch.zeros(1)
+
+
+def place_of(x):
+    """Where a tensor lies, and how often it was written as far as torch counts it."""
+    return x.data_ptr(), 0 if x.is_inference() else x._version
 
 
 def is_known(before, now):
@@ -93,16 +96,20 @@ def is_finite(x):
 
 
 def probe(x):
-    """The products of a tensor's rows with a vector of random numbers."""
-    if x.dim() < 2:
-        return x.flatten().clone()
-    rows, length = len(x), x[:1].numel()
-    if x.is_contiguous() or (
-        x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
-    ):
-        x = x.as_strided((rows, length), (length, 1))
+    """The products of a tensor's rows with a vector of random numbers; a vector itself.
+
+    In type float32 at least.
+    """
     wide = torch.promote_types(x.dtype, torch.float32)
-    return x.flatten(1).to(wide) @ random_vector(length, wide, x.device)
+    if x.dim() < 2:
+        return x.flatten().to(wide)
+    if x.is_contiguous():
+        x = x.view(len(x), -1)
+    elif x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
+        x = x.permute(0, 2, 3, 1).flatten(1)
+    else:
+        x = x.flatten(1)
+    return x.to(wide).mv(random_vector(x.shape[1], wide, x.device))
 
 
 @cache
@@ -113,16 +120,15 @@ def random_vector(length, dtype, device):
     return drawn.to(device=device, dtype=dtype)
 
 
-def version(tensor):
-    """How often a tensor was written in place, as far as torch counts it."""
-    return 0 if tensor.is_inference() else tensor._version
-
-
 def tensors_of(*modules):
     """All that modules compute with: also what replicas, hooks, parametrisations hold."""
     found = []
-    for module in [each for one in modules for each in one.modules()]:
-        found += [*module.parameters(False), *module.buffers(False)]
+    for module in modules:
+        found += [x for x in module._parameters.values() if x is not None]
+        found += [x for x in module._buffers.values() if x is not None]
         found += [x for x in vars(module).values() if isinstance(x, torch.Tensor)]
-        found += [getattr(module, x) for x in getattr(module, "parametrizations", ())]
+        if module._modules:
+            found += tensors_of(*module._modules.values())
+            for name in module._modules.get("parametrizations", ()):
+                found.append(getattr(module, name))
     return found
