@@ -91,13 +91,14 @@ def dispatch(arguments: Sequence[str], image: str = "", base: int = 0) -> list[s
     named, plain = ", ".join(arguments), "literal" if image else "compute"
     wants = " or ".join(["self.training", *(f"{a}.requires_grad" for a in arguments)])
     lines = lay_out(f"def forward({', '.join(['self', *arguments])}):", 4)
-    lines += [f"        if not eager({named}):  # compiled, traced, transformed: as any other module"]
-    lines += [f"            return self.{plain}({named})"]
+    direct = lay_out(f"return self.{plain}({named})", 12)
+    lines += ["        # Compiled, traced or transformed it is a module as any other."]
+    lines += [*lay_out(f"if not eager({named}):", 8), *direct]
     lines += ["        # Gradients are recorded in training alone, or for an input that wants one."]
     lines += lay_out(f"recorded = torch.is_grad_enabled() and ({wants})", 8)
     if image:
         lines += ["        if recorded or self.training:  # the border has a gradient too"]
-        lines += [f"            return self.literal({named})", "        with torch.no_grad():"]
+        lines += [*direct, "        with torch.no_grad():"]
         lines += lay_out(f"if min({image}.shape[2:]) < {base}:  # smaller images have no border of their own", 12)
         lines += [f"                return self.literal({named})", f"            border = self.border({image})"]
         lines += ["            if border is None:  # of weights that are not finite"]

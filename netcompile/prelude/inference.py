@@ -2,13 +2,14 @@
 
 import math
 from functools import cache
+from typing import Any
 
 import torch
 from torch import nn
 from torch.autograd import forward_ad
 
 
-class Kept(dict):
+class Kept(dict[Any, Any]):
     """What was made from a module's tensors: copies and files of the module lack it."""
 
     def __reduce__(self):
@@ -38,7 +39,7 @@ def observed(*tensors):
     for x in tensors:
         if type(x) not in (torch.Tensor, nn.Parameter) or x.is_meta:
             return True
-    return torch.jit.is_tracing() or transformed()
+    return torch._C._is_tracing() or transformed()
 
 
 def transformed():
@@ -76,7 +77,7 @@ def place_of(x):
 
 
 def is_known(before, now):
-    """Whether tensors in the state `now` are those of an earlier state, None if none."""
+    """Whether tensors in the state `now` are those of one before, if there is any."""
     if before is None or now is None or before[0] != now[0]:
         return False
     return now[1] is None or (before[1] is not None and torch.equal(before[1], now[1]))
@@ -121,7 +122,7 @@ def random_vector(length, dtype, device):
 
 
 def tensors_of(*modules):
-    """All that modules compute with: also what replicas, hooks, parametrisations hold."""
+    """All that modules compute with, what hooks and parametrisations hold as well."""
     found = []
     for module in modules:
         found += [x for x in module._parameters.values() if x is not None]

@@ -54,7 +54,9 @@ class LargeKernel(Conv2d):
         if weight.dim() == 4:
             return super().fast(x, weight, padding)
         if min(len(x), h, w) < 1:  # an error, or no pixels: the kernels do not matter
-            weight = weight.new_zeros(1).expand(self.out_channels, self.in_channels, k, width)
+            weight = weight.new_zeros(1).expand(
+                self.out_channels, self.in_channels, k, width
+            )
             return super().direct(x, weight, padding)
         high, (down, across) = (h + 1) // 2, padding
         x = F.pad(x, (across, across, down, down + 2 * high - h)).permute(0, 2, 3, 1)

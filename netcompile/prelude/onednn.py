@@ -8,8 +8,10 @@ import torch.nn.functional as F
 
 def onednn_serves(dtype):
     """Whether oneDNN is there and enabled, and its operators are as they are known."""
-    have = torch.backends.mkldnn
-    return have.is_available() and have.enabled and onednn_as_known(dtype)
+    state = torch.backends.mkldnn
+    if not (state.is_available() and bool(state.enabled)):
+        return False
+    return onednn_as_known(dtype)
 
 
 @cache
@@ -24,8 +26,7 @@ def onednn_as_known(dtype):
     rows, matrix = x.view(4, 8), weight.flatten()[:24].view(3, 8)
     try:
         if dtype not in (torch.float32, torch.bfloat16) or (
-            dtype == torch.bfloat16
-            and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+            dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
         ):
             return False
         with torch.no_grad():
@@ -42,7 +43,7 @@ def onednn_as_known(dtype):
 
 
 def convolved(x, packed, bias, window):
-    """A convolution with `packed` kernels; the window: padding, stride, dilation, groups.
+    """A convolution; its window is padding, stride, dilation and groups.
 
     Its own ReLU is not used: it makes 0 of NaN.
     """

@@ -47,8 +47,8 @@ class Graphed(nn.Module):
     """`net`, replayed from recordings where nothing has to be recorded for a gradient.
 
     A recording is for one input shape, type and device; the `keep` used last are kept. They are made anew when a
-    parameter or buffer is written or replaced. The result is a copy: the next call does not change it. `record` makes a
-    recording; without one, CUDA graphs are used for inputs on a GPU, and other inputs go to `net`.
+    parameter or buffer is written, in whatever way, or replaced. The result is a copy: the next call does not change
+    it. `record` makes a recording; without one, CUDA graphs are used for inputs on a GPU, and other inputs go to `net`.
     """
 
     def __init__(self, net: nn.Module, keep: int = 8, record: Recorder | None = None) -> None:
@@ -64,10 +64,10 @@ class Graphed(nn.Module):
         learns = torch.is_grad_enabled() and any(t.requires_grad for t in (*inputs, *self.parameters()))
         if learns or self.training or not (self.record or all(t.is_cuda for t in inputs)):
             return self.net(*inputs)
-        state = state_of(*tensors_of(self.net))
+        state = state_of(*tensors_of(self.net))  # type: ignore[no-untyped-call]
         if state is None:
             return self.net(*inputs)
-        if not is_known(self.recorded_from, state):
+        if not is_known(self.recorded_from, state):  # type: ignore[no-untyped-call]
             self.recordings.clear()
             self.recorded_from = state
         key = tuple((t.shape, t.dtype, t.device) for t in inputs)
