@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.autograd import forward_ad
+from torch.nn.utils import parametrize
 
 
 class Kept(dict[Any, Any]):
@@ -130,6 +131,6 @@ def tensors_of(*modules):
         found += [x for x in vars(module).values() if isinstance(x, torch.Tensor)]
         if module._modules:
             found += tensors_of(*module._modules.values())
-            for name in module._modules.get("parametrizations", ()):
-                found.append(getattr(module, name))
+        if parametrize.is_parametrized(module):
+            found += [getattr(module, name) for name in module.parametrizations]
     return found

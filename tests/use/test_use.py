@@ -519,3 +519,10 @@ def test_fake_tensors_have_the_shape(kind: str) -> None:
         with FakeTensorMode(allow_non_fake_inputs=True) as mode:
             assert net(mode.from_tensor(image(kind, SIZE))).shape == wanted
         assert net.to("meta")(image(kind, SIZE).to("meta")).shape == wanted
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_symbolic_traces(level: int) -> None:
+    net = fresh("plain", level)
+    net(image("plain", SIZE))
+    close(torch.fx.symbolic_trace(net)(image("plain", SIZE)), expected("plain", SIZE))
