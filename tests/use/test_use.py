@@ -420,10 +420,11 @@ def halve(net: nn.Module) -> None:
             tensor.data.mul_(0.5)
 
 
-@pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("kind", TEXTS)
+@pytest.mark.parametrize(("kind", "level"), [("windowed", 0), ("windowed", 1), ("windowed", 2), ("plain", 2)])
 @pytest.mark.parametrize("name", USES)
 def test_each_use(name: str, kind: str, level: int) -> None:
+    if name == "compiled_by_torch" and level < 2:
+        pytest.skip("takes long, and is torch's own business: these levels are plain operators")
     net = fresh(kind, level)
     close(USES[name](net, image(kind, SIZE)), expected(kind, SIZE))
 
