@@ -11,10 +11,11 @@ from netcompile.caffemodel.reader import read_caffemodel
 from netcompile.emit.inference import Windowed
 from netcompile.emit.module import EmittedModule, emit, outputs_of
 from netcompile.emit.weights import weight_plan
-from netcompile.layers.convolution import Deconvolution
+from netcompile.ir.graph import Graph
 from netcompile.passes import optimise
 from netcompile.passes.base import NO_FACTS, Facts, Program, Rewritten
-from netcompile.passes.facts import read_facts
+from netcompile.passes.facts import facts_matter, read_facts
+from netcompile.passes.nodes.bands import Bands
 from netcompile.passes.nodes.convolution import FusedConvolution
 from netcompile.passes.nodes.windows import CutWindow, Surround
 
@@ -67,7 +68,8 @@ def emit_net(
     if program.windowed is not None:
         inside = Program(program.windowed).shapes
         surrounds = tuple(node.layer for node in program.windowed.nodes if isinstance(node.layer, Surround))
-        windowed = Windowed(program.windowed, inside, symbolic(program.windowed, inside).shapes, surrounds)
+        padded = _padded(program.windowed)
+        windowed = Windowed(program.windowed, inside, symbolic(program.windowed, inside).shapes, surrounds, padded)
     # Windows are cut by the image's height and width, which only a module for inference names.
     fused = any(isinstance(node.layer, FusedConvolution | CutWindow) for node in program.graph.nodes)
     return emit(
@@ -82,11 +84,19 @@ def emit_net(
     )
 
 
+def _padded(graph: Graph) -> tuple[tuple[str, int], ...]:
+    """The layers, by name and occurrence, whose bottoms are windows with zeros around them."""
+    found = {n.tops[0] for n in graph.nodes if isinstance(n.layer, CutWindow) and not n.layer.cuts}
+    padded = [node for node in graph.nodes if not found.isdisjoint(node.bottoms)]
+    first = [node.layer.chain[0] if isinstance(node.layer, Bands) else node for node in padded]
+    return tuple((node.name, node.occurrence) for node in first)
+
+
 def facts_of(analysed: Analysed, weights: str) -> Facts:
     """What passes may rely on of the weights' values."""
-    if not any(isinstance(node.layer, Deconvolution) for node in analysed.graph.nodes):
+    if not facts_matter(analysed.graph, analysed.shapes):
         return Facts(known=True)
-    plan = weight_plan(analysed.graph, compile_net(analysed, 0))
+    plan = weight_plan(analysed.graph, compile_net(analysed, 0, comments=False))
     return read_facts(read_caffemodel(weights), plan, analysed.graph, analysed.shapes)
 
 

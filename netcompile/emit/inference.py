@@ -10,34 +10,23 @@ from netcompile.emit.code import Code, Shaped
 from netcompile.emit.layout import lay_out
 from netcompile.emit.prelude import free_names
 from netcompile.ir.graph import Graph, Value
+from netcompile.ir.prune import needed
 from netcompile.layers.base import Dim
 from netcompile.layers.source import extent, string
 
 # Names that the methods below use.
-ATTRIBUTES = frozenset(
-    ["compute", "literal", "windowed", "border", "borders", "borders_from", "plain", "relu", "packed"]
-)
-VARIABLES = frozenset(
-    [
-        "H",
-        "W",
-        "border",
-        "key",
-        "weights",
-        "weight",
-        "state",
-        "plain",
-        "zeros",
-        "n",
-        "height",
-        "width",
-        "recorded",
-        "only_border",
-        "rows",
-        "band",
-        "iter",
-        "next",
-    ]
+ATTRIBUTES = frozenset(["compute", "literal", "windowed", "border", "borders", "plain", "relu", "packed"])
+_VARIABLES = "H W border key now before plain zeros n height width recorded only_border rows band iter next min"
+VARIABLES = frozenset(_VARIABLES.split(" "))
+# Functions of `netcompile/prelude` that they call.
+FUNCTIONS = ("inference.eager",)
+BORDER_FUNCTIONS = (
+    "inference.Kept",
+    "inference.tensors_of",
+    "inference.state_of",
+    "inference.is_known",
+    "inference.is_usable",
+    "inference.window",
 )
 
 BORDERS_KEPT = 64
@@ -62,9 +51,13 @@ class Surrounding(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Windowed(Shaped):
-    """A graph that computes windows, with its shapes, and its layers that put them into borders."""
+    """A graph that computes windows, with its shapes, and its layers that put them into borders.
+
+    `padded` are the layers, by name and occurrence, whose bottoms get zeros around them before they run.
+    """
 
     surrounds: tuple[Surrounding, ...]
+    padded: tuple[tuple[str, int], ...] = ()
 
 
 def bordered_values(windowed: Windowed, plain: Graph) -> dict[str, Value]:
@@ -73,37 +66,52 @@ def bordered_values(windowed: Windowed, plain: Graph) -> dict[str, Value]:
     return {cut[value]: value for value in plain.values() if value in cut}
 
 
-def size_and_border(code: Code, image: str = "") -> list[str]:
-    """Statements for what layers' code mentions: the image's height H and width W, and the windows' borders.
+def bordering(code: Code, windowed: Windowed) -> list[str]:
+    """The attributes of the plain graph's layers whose weights must be what they were, and finite, for a border."""
+    nodes = code.net.graph.nodes
+    values = needed(nodes, bordered_values(windowed, code.net.graph).values())
+    used = [(n.name, n.occurrence) for n in nodes if not values.isdisjoint(n.tops)]
+    return [code.attributes[key] for key in dict.fromkeys((*used, *windowed.padded)) if key in code.attributes]
+
+
+def size(code: Code, image: str = "") -> list[str]:
+    """Statements for the image's height H and width W, where layers' code mentions them.
 
     A net without inputs has no image: what it computes has one size.
     """
     if not image:
         return []
     used = free_names("\n".join(statement for layer in code.layers for statement in layer.forward))
-    size = [] if used.isdisjoint(["H", "W"]) else [f"H, W = {image}.shape[2:]"]
-    return [*size, *([f"border = self.border({image})"] if "border" in used else [])]
+    return [] if used.isdisjoint(["H", "W"]) else [f"H, W = {image}.shape[2:]"]
 
 
 def dispatch(arguments: Sequence[str], image: str = "", base: int = 0) -> list[str]:
     """The method `forward`: where gradients are recorded, and which way a small image takes."""
-    named = ", ".join(arguments)
+    named, plain = ", ".join(arguments), "literal" if image else "compute"
     wants = " or ".join(["self.training", *(f"{a}.requires_grad" for a in arguments)])
     lines = lay_out(f"def forward({', '.join(['self', *arguments])}):", 4)
+    direct = lay_out(f"return self.{plain}({named})", 12)
+    lines += ["        # Compiled, traced or transformed it is a module as any other."]
+    lines += [*lay_out(f"if not eager({named}):", 8), *direct]
     lines += ["        # Gradients are recorded in training alone, or for an input that wants one."]
     lines += lay_out(f"recorded = torch.is_grad_enabled() and ({wants})", 8)
     if image:
         lines += ["        if recorded or self.training:  # the border has a gradient too"]
-        lines += [f"            return self.literal({named})", "        with torch.no_grad():"]
+        lines += [*direct, "        with torch.no_grad():"]
         lines += lay_out(f"if min({image}.shape[2:]) < {base}:  # smaller images have no border of their own", 12)
+        lines += [f"                return self.literal({named})", f"            border = self.border({image})"]
+        lines += ["            if border is None:  # of weights that are not finite"]
         lines += [f"                return self.literal({named})"]
-        return [*lines, f"            return self.windowed({named})"]
+        return [*lines, *lay_out(f"return self.windowed({named}, border)", 12)]
     lines += ["        with torch.set_grad_enabled(recorded):"]
     return [*lines, f"            return self.compute({named})"]
 
 
-def border_method(windowed: Windowed, image: str, channels: int) -> list[str]:
-    """The method `border`, which cuts what `literal` gives for an image of zeros to the windows' surroundings."""
+def border_method(windowed: Windowed, layers: Sequence[str], image: str, channels: int) -> list[str]:
+    """The method `border`, which cuts what `literal` gives for an image of zeros to the windows' surroundings.
+
+    `layers` are the attributes whose tensors it depends on.
+    """
     first = windowed.surrounds[0]
     base, period = first.base, first.period
     size = f"{base} + (n - {base}) % {period}" if base % period else f"{base} + n % {period}"
@@ -114,22 +122,24 @@ def border_method(windowed: Windowed, image: str, channels: int) -> list[str]:
         "",
         "        Where nothing of the image is seen, a blob is that of an image of zeros,",
         f"        and but for its length the same for all sizes that agree modulo {period}.",
+        "        None where weights are not finite.",
         '        """',
-        "        weights = [*self.parameters(), *self.buffers()]",
-        "        state = [(weight.data_ptr(), version(weight)) for weight in weights]",
-        "        if self.borders_from != state:",
-        "            self.borders, self.borders_from = {}, state",
+        *lay_out(f"now = state_of(*tensors_of({', '.join(f'self.{layer}' for layer in layers)}))", 8),
         f"        H, W = ({size} for n in {image}.shape[2:])",
         f"        key = H, W, {image}.dtype, {image}.device",
-        "        if key not in self.borders:",
+        "        before, border = self.borders.get(key, (None, None))",
+        "        if is_known(before, now):",
+        "            return border",
+        "        border = None",
+        "        if is_usable(now):",
         f"            zeros = {image}.new_zeros(1, {channels}, H, W)",
         "            plain = self.literal(zeros, only_border=True)",
-        f"            if len(self.borders) >= {BORDERS_KEPT}:",
-        "                self.borders.pop(next(iter(self.borders)))",
-        "            border = self.borders[key] = {}",
+        "            border = {}",
     ]
     for surround in windowed.surrounds:
         key = string(surround.blob)
         place = ", ".join([*map(str, surround.start), *map(extent, surround.extent)])
         lines += lay_out(f"border[{key}] = window(plain[{key}], {place})", 12)
-    return [*lines, "        return self.borders[key]"]
+    lines += [f"        if len(self.borders) >= {BORDERS_KEPT}:"]
+    lines += ["            self.borders.pop(next(iter(self.borders)), None)"]
+    return [*lines, "        self.borders[key] = now, border", "        return border"]

@@ -12,12 +12,15 @@ from netcompile.emit.blobs import LearnedBlobs, blobs_of
 from netcompile.emit.code import Code, Shaped, Weight, defined, write
 from netcompile.emit.inference import (
     ATTRIBUTES,
+    BORDER_FUNCTIONS,
+    FUNCTIONS,
     VARIABLES,
     Windowed,
     border_method,
     bordered_values,
+    bordering,
     dispatch,
-    size_and_border,
+    size,
 )
 from netcompile.emit.layout import lay_out
 from netcompile.emit.names import class_name
@@ -74,14 +77,14 @@ def emit(
     """
     net, wanted = Shaped(graph, shapes, symbolic or {}), outputs_of(graph, outputs)
     codes = _codes(net, wanted, windowed, inference)
-    functions, imports = _functions(codes, wanted), _imported(codes)
+    functions, imports = _functions(codes, wanted, inference), _imported(codes)
     called = functions.keys() | imports.keys()
     if hidden := _hidden(codes, called):  # name the variables anew
         codes = _codes(net, wanted, windowed, inference, frozenset(called | hidden))
     bound = {line.rpartition(" ")[2] for each in functions.values() for line in each.imports}
     name = class_name(graph.name, called | bound)
     init = [line for layer in codes[0].layers for statement in layer.init for line in lay_out(statement, 8)]
-    init += ["        self.borders, self.borders_from = {}, None"] if windowed is not None else []
+    init += ["        self.borders = Kept()"] if windowed is not None else []
     head = [f"class {name}(nn.Module):", f'    """{doc_text(graph.name or name)}"""', ""]
     head += ["    def __init__(self):", "        super().__init__()", *init]
     methods = _methods(codes, wanted, windowed, inference)
@@ -159,11 +162,12 @@ def _hidden(codes: Sequence[Code], called: Collection[str]) -> set[str]:
     }
 
 
-def _functions(codes: Sequence[Code], wanted: Mapping[str, Value]) -> dict[str, Definition]:
+def _functions(codes: Sequence[Code], wanted: Mapping[str, Value], inference: bool) -> dict[str, Definition]:
     """What the module contains of the prelude, by name."""
     layers = [layer for code in codes for layer in code.layers]
     before = [] if codes[0].variables.indices.isdisjoint(wanted.values()) else ["indices.as_numbers"]
-    return defined(layers, before, ["inference.version", "inference.window"] if len(codes) > 1 else [])
+    after = [*(FUNCTIONS if inference else ()), *(BORDER_FUNCTIONS if len(codes) > 1 else ())]
+    return defined(layers, before, after)
 
 
 def _imported(codes: Sequence[Code]) -> dict[str, str]:
@@ -181,14 +185,14 @@ def _methods(
     if not inference:
         return [_method("forward", arguments, literal, wanted)]
     if windowed is None:
-        own = size_and_border(literal, *arguments[:1])
+        own = size(literal, *arguments[:1])
         return [Method(dispatch(arguments), {}), _method("compute", arguments, literal, wanted, own)]
     image, borders = arguments[0], bordered_values(windowed, literal.net.graph)
     whole = _method("literal", [*arguments, "only_border=False"], literal, wanted, borders=borders)
     return [
         Method(dispatch(arguments, image, windowed.surrounds[0].base), {}),
-        _method("windowed", arguments, codes[1], wanted, size_and_border(codes[1], image)),
-        Method(border_method(windowed, image, inputs[0].shape[1]), {}),
+        _method("windowed", [*arguments, "border"], codes[1], wanted, size(codes[1], image)),
+        Method(border_method(windowed, bordering(literal, windowed), image, inputs[0].shape[1]), {}),
         Method(whole.lines, {}),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -10,18 +11,34 @@ from netcompile.analysis.shapes import Shapes
 from netcompile.caffemodel.blob import CaffeModel, StoredBlob
 from netcompile.caffemodel.plan import Plan, match
 from netcompile.caffemodel.recipe import Take
-from netcompile.ir.graph import Graph
+from netcompile.ir.graph import Graph, Node
 from netcompile.layers.base import IntShape
-from netcompile.layers.convolution import Deconvolution
+from netcompile.layers.convolution import Convolution, Deconvolution
+from netcompile.layers.elementwise import Bias, Scale
+from netcompile.layers.normalisation import BatchNorm
 from netcompile.passes.base import Facts
+from netcompile.passes.large_kernels import is_large
 from netcompile.passes.upsampling import bilinear_factor
 
 if TYPE_CHECKING:
     import numpy as np
 
 
+def facts_matter(graph: Graph, shapes: Shapes) -> bool:
+    """Whether there is a layer whose values passes ask for."""
+    return any(isinstance(n.layer, Deconvolution) or _computed_with(n, shapes) for n in graph.nodes)
+
+
+def _computed_with(node: Node, shapes: Shapes) -> bool:
+    """Whether passes compute with a layer's numbers: fold them into others, or sum them up."""
+    if isinstance(node.layer, Convolution):
+        specs = node.layer.blobs(*(shapes[bottom] for bottom in node.bottoms))
+        return is_large(specs[0].shape)
+    return isinstance(node.layer, (BatchNorm, Scale, Bias))
+
+
 def read_facts(model: CaffeModel, plan: Plan, graph: Graph, shapes: Shapes) -> Facts:
-    """Which Deconvolutions of the net are diagonal, and which of those interpolate, by the blobs that they get.
+    """Which Deconvolutions of the net are diagonal, which of those interpolate, and what is not finite, by the blobs.
 
     `plan` is that of the literal net. A blob that the file lacks counts as unknown; a misfit is reported elsewhere.
     """
@@ -38,7 +55,22 @@ def read_facts(model: CaffeModel, plan: Plan, graph: Graph, shapes: Shapes) -> F
         factor = bilinear_factor(node.layer)
         if factor and bool((kernels == triangles(2 * factor)).all()):  # exact: the factor is a power of two
             bilinear.add((node.name, node.occurrence))
-    return Facts(True, frozenset(diagonal), frozenset(bilinear))
+    found = {(n.name, n.occurrence) for n in graph.nodes if _computed_with(n, shapes) and not _is_finite(n, blobs)}
+    return Facts(True, frozenset(diagonal), frozenset(bilinear), frozenset(found))
+
+
+def _is_finite(node: Node, blobs: Mapping[Take, StoredBlob]) -> bool:
+    """Whether the numbers that a layer is computed with are finite, and their sum is; true of one without blobs."""
+    import numpy as np
+
+    stored = (blobs.get(Take(node.name, index, node.occurrence)) for index in range(3))
+    arrays = [blob.array() for blob in stored if blob is not None]
+    with np.errstate(all="ignore"):
+        if isinstance(node.layer, BatchNorm) and len(arrays) == 3:
+            mean, variance, (factor,) = (array.reshape(-1) for array in arrays)
+            scale = 1 / factor if factor else factor
+            arrays = [mean * scale, 1 / np.sqrt(variance * scale + np.float32(node.layer.eps))]
+        return all(bool(np.isfinite(array.sum())) for array in arrays)
 
 
 def _diagonal(layer: Deconvolution, bottom: IntShape, blob: StoredBlob) -> np.ndarray[Any, Any] | None:

@@ -18,7 +18,7 @@ from netcompile.layers.base import IntShape
 from netcompile.layers.convolution import Convolution
 from netcompile.layers.elementwise import Bias, Scale
 from netcompile.layers.normalisation import BatchNorm
-from netcompile.passes.base import TRAINED, Pass, Program, Site, as_kind
+from netcompile.passes.base import INFINITE, TRAINED, Pass, Program, Site, as_kind
 from netcompile.passes.nodes.convolution import FusedConvolution
 
 Fold = Site[tuple[Node, ...]]  # a convolution and the layers behind it that it can compute; the last is the site's node
@@ -71,6 +71,8 @@ def check(program: Program, site: Fold) -> str:
             return f"'{value.blob}' has another use"
         if any(spec.name for spec in node.params):
             return "its blobs are shared"
+        if (node.name, node.occurrence) in program.facts.infinite:
+            return INFINITE
     return ""
 
 

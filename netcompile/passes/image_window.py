@@ -21,12 +21,13 @@ from dataclasses import replace
 from netcompile.algebra.nset import SizeTooComplex
 from netcompile.analysis.cost import costs
 from netcompile.ir.graph import Graph
-from netcompile.passes.base import Pass, Program, Site
+from netcompile.layers.convolution import Deconvolution
+from netcompile.passes.base import Pass, Program, Site, with_nodes
 from netcompile.passes.borders import NO_BORDERS, find_borders
 from netcompile.passes.image_net import read_image_net
 from netcompile.passes.nodes.windows import CutWindow, DeconvolutionWindow
 from netcompile.passes.window_plan import Plan, make_plan
-from netcompile.passes.windowed import windowed_graph
+from netcompile.passes.windowed import movable, windowed_graph
 
 GAIN = 0.05  # share of the multiplications that must be saved where borders are put around windows
 NEEDED_GAIN = 0.001  # and where they are not
@@ -77,7 +78,12 @@ def check(program: Program, site: Windows) -> str:
 
 
 def rewrite(program: Program, sites: Sequence[Windows]) -> Program:
-    return replace(program, windowed=_graph(sites))
+    windowed = _graph(sites)
+    moved = {(n.name, n.occurrence) for n in windowed.nodes if isinstance(n.layer, DeconvolutionWindow)}
+    layers = [(n, n.layer) for n in program.graph.nodes if isinstance(n.layer, Deconvolution)]
+    same = {id(n): replace(n, layer=movable(layer)) for n, layer in layers if (n.name, n.occurrence) in moved}
+    graph = with_nodes(program.graph, (same.get(id(node), node) for node in program.graph.nodes))
+    return replace(program, graph=graph, windowed=windowed)
 
 
 IMAGE_WINDOW = Pass("image-window", 1e-5, match, rewrite, check)

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import prod
 
-from netcompile.passes.base import Pass, Program, as_kind
+from netcompile.layers.base import IntShape
+from netcompile.passes.base import INFINITE, Pass, Program, as_kind
 from netcompile.passes.fuse_convolution import Convolved, convolutions, no_plain_sliding
 from netcompile.passes.nodes.convolution import POINTS, LargeKernelConvolution
 
@@ -24,10 +25,14 @@ def match(program: Program) -> Iterator[Convolved]:
     """Every convolution with so many weights that to read them takes the most time."""
     for site in convolutions(program):
         layer, bottom = site.found
-        kernel = layer.kernel_at(bottom)
-        large = kernel[0] > 1 and layer.outputs * bottom[1] * prod(kernel) >= WEIGHTS
-        if large and not isinstance(layer, LargeKernelConvolution):
+        shape = layer.outputs, bottom[1], *layer.kernel_at(bottom)
+        if is_large(shape) and not isinstance(layer, LargeKernelConvolution):
             yield site
+
+
+def is_large(kernels: IntShape) -> bool:
+    """Whether kernels of this shape, outputs and inputs first, are large: of several rows."""
+    return len(kernels) == 4 and kernels[2] > 1 and prod(kernels) >= WEIGHTS
 
 
 def check(program: Program, site: Convolved) -> str:
@@ -35,6 +40,8 @@ def check(program: Program, site: Convolved) -> str:
     height, _, pad, _ = layer.windows(bottom)[1][0]
     if not program.facts.float32:
         return "the net is not for float32"
+    if (site.node.name, site.node.occurrence) in program.facts.infinite:
+        return INFINITE
     if why := no_plain_sliding(layer, bottom):
         return why
     if not 4 <= height <= len(POINTS):

@@ -10,7 +10,14 @@ from netcompile.layers.base import Dim, Layer
 from netcompile.layers.convolution import Convolution, Deconvolution
 from netcompile.layers.crop import Crop
 from netcompile.layers.pooling import Pooling
-from netcompile.passes.nodes.windows import CutWindow, DeconvolutionWindow, Surround
+from netcompile.passes.base import as_kind
+from netcompile.passes.nodes.windows import (
+    CutWindow,
+    DeconvolutionWindow,
+    Surround,
+    Windowable,
+    WindowedDeconvolution,
+)
 from netcompile.passes.window_plan import Plan
 from netcompile.passes.windows import Reaches, Window, backward, both, common, forward
 
@@ -108,7 +115,12 @@ def _add_window(plan: Plan, made: _Made, index: int, node: Node) -> None:
 
 def _window_of(layer: Deconvolution, bottom: Window, reach: Reaches, make: Window) -> DeconvolutionWindow:
     covered = both(forward, bottom, reach)
-    return DeconvolutionWindow(layer, _offset(make, covered), _extent(make), _extent(covered))
+    return DeconvolutionWindow(movable(layer), _offset(make, covered), _extent(make), _extent(covered))
+
+
+def movable(layer: Deconvolution) -> Deconvolution:
+    """The layer as one whose module computes windows too."""
+    return layer if isinstance(layer, (WindowedDeconvolution, Windowable)) else as_kind(WindowedDeconvolution, layer)
 
 
 def _offset(window: Window, origin: Window) -> tuple[int, int]:

@@ -10,7 +10,7 @@ def in_bands(compute, x, reach, stride, channels):
     has 8 MB. Small blobs are one band.
     """
     row = len(x) * channels * x.shape[3] * x.element_size()
-    count = max(1, (1 << 23) // (row * stride)) * stride
+    count = max(1, (1 << 23) // max(1, row * stride)) * stride
     whole = x.device.type != "cpu" or torch.compiler.is_compiling()
     if whole or 2 * count >= x.shape[2]:
         return compute(x)

@@ -4,89 +4,102 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from netcompile.prelude.inference import version
+from netcompile.prelude.inference import (
+    Kept,
+    eager,
+    is_finite,
+    place_of,
+    probe,
+)
+from netcompile.prelude.onednn import (
+    convolved,
+    kernels_laid_out,
+    multiply,
+    onednn_serves,
+)
 
 
 class Conv2d(nn.Conv2d):
     """nn.Conv2d, and the ReLU behind it if `relu`; a call may ask for another padding.
 
-    For inference on a CPU, oneDNN computes both at once, from weights that are laid out
-    for it once: nn.Conv2d does that at every call. Weights of 64 MiB and more have no
-    second copy: they are multiplied as the matrix that they are.
+    For inference on a CPU, oneDNN computes from weights that are laid out for it once,
+    and again when they have changed: nn.Conv2d does that at every call. Weights of
+    64 MiB and more have no second copy: they are multiplied as the matrix that they
+    are. Everywhere else, and for what is not finite, this is nn.Conv2d.
     """
+
+    large = 1 << 24  # numbers that are 64 MiB
 
     def __init__(self, *args, relu=False, **kwargs):
         super().__init__(*args, **kwargs)
-        self.relu, self.packed, self.packed_from = relu, {}, None
+        self.relu, self.packed = relu, Kept()
 
     def forward(self, x, padding=None):
         padding = self.padding if padding is None else (padding, padding)
-        recorded = x.requires_grad or self.weight.requires_grad
-        if (torch.is_grad_enabled() and recorded) or not self.packs(x):
-            window = self.stride, padding, self.dilation, self.groups
-            y = F.conv2d(x, self.weight, self.bias, *window)
-            return F.relu(y, inplace=True) if self.relu else y
-        if self.weight.numel() >= 1 << 24 and self.groups == 1:
-            return self.matrix(x, padding)
-        return self.onednn(x, padding)
+        weight = self.weight
+        y = self.fast(x, weight, padding) if self.serves(x, weight) else None
+        return self.direct(x, weight, padding) if y is None else y
 
-    def packs(self, x):
-        """Whether oneDNN's operators are there for `x`, and not under torch.compile."""
-        have, state = torch.ops.mkldnn, torch.backends.mkldnn
-        if torch.compiler.is_compiling() or x.device.type != "cpu":
+    def direct(self, x, weight, padding):
+        """As nn.Conv2d computes."""
+        window = self.stride, padding, self.dilation, self.groups
+        return self.rectified(F.conv2d(x, weight, self.bias, *window))
+
+    def rectified(self, y):
+        return F.relu(y, inplace=True) if self.relu else y
+
+    def serves(self, x, weight):
+        """Whether no derivative is wanted, and oneDNN computes with what there is."""
+        tensors = (x, weight) if self.bias is None else (x, weight, self.bias)
+        if not eager(*tensors):
             return False
-        if (
-            not state.is_available()
-            or not state.enabled
-            or x.dtype != self.weight.dtype
-        ):
-            return False
-        names = ("_convolution_pointwise", "_reorder_convolution_weight")
-        names += ("_linear_pointwise", "_reorder_linear_weight")
-        if not all(hasattr(have, name) for name in names):
-            return False
-        if x.dtype == torch.bfloat16:
-            return have._is_mkldnn_bf16_supported()
-        return x.dtype == torch.float32
+        learns = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+        alike = all(t.dtype == x.dtype and t.device.type == "cpu" for t in tensors)
+        return alike and not learns and x.dim() == 4 and onednn_serves(x.dtype)
 
-    def once(self, way, pack):
-        """The weights laid out for a way to convolve; made anew when they change."""
-        state = self.weight.data_ptr(), version(self.weight), self.weight.dtype
-        if self.packed_from != state:
-            self.packed, self.packed_from = {}, state
-        if way not in self.packed:
-            self.packed[way] = pack(self.weight.detach())
-        return self.packed[way]
-
-    def onednn(self, x, padding):
-        window = padding, self.stride, self.dilation, self.groups
-        pack = torch.ops.mkldnn._reorder_convolution_weight
-        weight = self.once("onednn", lambda w: pack(w, *window, list(x.shape)))
-        x = x.contiguous(memory_format=torch.channels_last)
-        after = "relu" if self.relu else "none", [], ""
-        run = torch.ops.mkldnn._convolution_pointwise
-        return run(x, weight, self.bias, *window, *after)
-
-    def matrix(self, x, padding):
-        """One product: a row of its left factor holds the pixels of one window."""
+    def fast(self, x, weight, padding):
+        """The result, or None where it is for `direct` to tell."""
         sizes = zip(x.shape[2:], self.kernel_size, self.stride, padding, self.dilation)
-        h, w = ((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes)
-        if self.kernel_size == self.stride == (1, 1) and tuple(padding) == (0, 0):
+        size = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes]
+        if min(len(x), *size) < 1:
+            return None
+        if weight.numel() >= self.large and self.groups == 1:
+            return self.matrix(x, weight, padding, size)
+        return self.onednn(x, weight, padding, size)
+
+    def once(self, way, weight, pack):
+        """The weights laid out for a way to convolve, made anew when they have changed.
+
+        None where they are not finite.
+        """
+        place, numbers = place_of(weight), probe(weight.detach())
+        known = self.packed.get(way)
+        if known and known[0] == place and torch.equal(known[1], numbers):
+            return known[2]
+        packed = pack(weight.detach()) if is_finite(numbers) else None
+        self.packed[way] = place, numbers, packed
+        return packed
+
+    def onednn(self, x, weight, padding, size):
+        window = padding, self.stride, self.dilation, self.groups
+        packed = self.once(
+            "onednn", weight, lambda weight: kernels_laid_out(weight, window, x.shape)
+        )
+        if packed is None:
+            return None
+        x = x.contiguous(memory_format=torch.channels_last)
+        return self.rectified(convolved(x, packed, self.bias, window))
+
+    def matrix(self, x, weight, padding, size):
+        """One product: a row of its left factor holds the pixels of one window."""
+        if self.kernel_size == self.stride == (1, 1) and not any(padding):
             rows = x.flatten(2)
         else:
             window = self.kernel_size, self.dilation, padding, self.stride
             rows = F.unfold(x, *window)
+        h, w = size
         rows = rows.transpose(1, 2).reshape(len(x) * h * w, -1)
-        after = "relu" if self.relu else "none", [], ""
-        run = torch.ops.mkldnn._linear_pointwise
-        y = run(rows, self.weight.flatten(1), self.bias, *after)
-        return y.view(len(x), h, w, -1).permute(0, 3, 1, 2)
-
-    def __getstate__(self):
-        """Packed weights are not copied or saved: they are made from the others."""
-        return self.__dict__ | {"packed": {}, "packed_from": None}
-
-
-def multiply(x, weight):
-    """The product with the transpose of a matrix, laid out for it or as it is."""
-    return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+        y = multiply(rows, weight.flatten(1), self.bias)
+        if any(padding) and not is_finite(y):
+            return None
+        return self.rectified(y).view(len(x), h, w, -1).permute(0, 3, 1, 2)

@@ -74,6 +74,8 @@ def mean_field(scores, start, image, weights, iterations, alpha, beta, gamma):
     labels × labels.
     """
     n, labels, h, w = scores.shape
+    if not n:
+        return scores.clone()
     dtype = torch.promote_types(image.dtype, torch.float32)
     options = {"device": scores.device, "dtype": dtype}
     rows, columns = torch.meshgrid(

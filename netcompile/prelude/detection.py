@@ -27,7 +27,7 @@ def detect(
     """
     n, count = location.shape[0], priors.shape[2] // 4
     corners, variances = priors[0].reshape(2, 1, count, 4)
-    offsets = location.reshape(n, count, -1, 4).transpose(1, 2)
+    offsets = location.reshape(n, count, 1 if shared else classes, 4).transpose(1, 2)
     scores = scores.reshape(n, count, classes)
     rows = []
     for image in range(n):

@@ -92,7 +92,9 @@ def resample(x, size, method="linear", antialias=True):
         weights.append(torch.where(total == 0, 0, weight / total))
     if method == "nearest":
         rows, columns = nearest
-        plane = torch.arange(x.shape[0] * x.shape[1], device=x.device) * x[0, 0].numel()
+        plane = torch.arange(x.shape[0] * x.shape[1], device=x.device) * (
+            x.shape[2] * x.shape[3]
+        )
         at = plane[:, None, None] + rows[:, None] * x.shape[3] + columns
         return x.flatten()[at.clamp_max(x.numel() - 1)].reshape(*x.shape[:2], *size)
     return weights[0] @ x @ weights[1].T

@@ -1,4 +1,20 @@
-"""Names that the methods of a module built for inference use."""
+"""What modules built for inference ask of tensors: whether they changed, and more."""
+
+import math
+from functools import cache
+from typing import Any
+
+import torch
+from torch import nn
+from torch.autograd import forward_ad
+from torch.nn.utils import parametrize
+
+
+class Kept(dict[Any, Any]):
+    """What was made from a module's tensors: copies and files of the module lack it."""
+
+    def __reduce__(self):
+        return Kept, ()
 
 
 def window(x, top, left, height, width):
@@ -6,6 +22,115 @@ def window(x, top, left, height, width):
     return x[:, :, top : top + height, left : left + width].clone()
 
 
-def version(weight):
-    """How often a tensor was written in place, as far as torch counts it."""
-    return 0 if weight.is_inference() else weight._version
+def eager(*tensors):
+    """Whether operators run at once, on these tensors' own numbers, in their own type.
+
+    Not where they are observed, nor under autocast: there, operators must be plain
+    ones, and nothing may be kept.
+    """
+    if observed(*tensors):
+        return False
+    return not any(torch.is_autocast_enabled(x.device.type) for x in tensors)
+
+
+def observed(*tensors):
+    """Whether something compiles, traces or transforms what tensors are used for."""
+    if torch.compiler.is_compiling():
+        return True
+    for x in tensors:
+        if type(x) not in (torch.Tensor, nn.Parameter) or x.is_meta:
+            return True
+    return torch._C._is_tracing() or transformed()
+
+
+def transformed():
+    """Whether a transform of torch.func, a forward derivative or a mode is at work."""
+    functorch = getattr(torch._C, "_functorch", None)
+    level = getattr(functorch, "maybe_current_level", None)
+    modes = getattr(torch._C, "_len_torch_dispatch_stack", None)
+    return (
+        (level is not None and level() is not None)
+        or getattr(forward_ad, "_current_level", -1) >= 0
+        or (modes is not None and modes() > 0)
+    )
+
+
+def state_of(*tensors):
+    """What tells tensors from what they were: where they lie, and their numbers.
+
+    torch does not count what is written by `.data`, NumPy or another process. So every
+    number is read: each row's product with one vector of random numbers must be the
+    same, to the bit. None where tensors are observed.
+    """
+    if observed(*tensors):
+        return None
+    places = [place_of(t) for t in tensors]
+    if any(t.is_cuda for t in tensors) and torch.cuda.is_current_stream_capturing():
+        return places, None  # nothing may wait for the GPU
+    with torch.no_grad():
+        probes = [probe(t) for t in tensors]
+        return places, torch.cat(probes) if probes else torch.zeros(1)
+
+
+def place_of(x):
+    """Where a tensor lies, and how often it was written as far as torch counts it."""
+    return x.data_ptr(), 0 if x.is_inference() else x._version
+
+
+def is_known(before, now):
+    """Whether tensors in the state `now` are those of one before, if there is any."""
+    if before is None or now is None or before[0] != now[0]:
+        return False
+    return now[1] is None or (before[1] is not None and torch.equal(before[1], now[1]))
+
+
+def is_usable(state):
+    """Whether tensors could be looked at and all numbers are finite.
+
+    What zeros around a blob give is otherwise up to the algorithm.
+    """
+    return state is not None and (state[1] is None or is_finite(state[1]))
+
+
+def is_finite(x):
+    """Whether all of a tensor's numbers are finite, and their sum as well."""
+    return math.isfinite(x.sum().item())
+
+
+def probe(x):
+    """The products of a tensor's rows with a vector of random numbers; a vector itself.
+
+    In type float32 at least.
+    """
+    wide = torch.promote_types(x.dtype, torch.float32)
+    if x.dim() < 2:
+        return x.flatten().to(wide)
+    if x.is_contiguous():
+        x = x.view(len(x), -1)
+    elif x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
+        x = x.permute(0, 2, 3, 1).flatten(1)
+    else:
+        x = x.flatten(1)
+    return x.to(wide).mv(random_vector(x.shape[1], wide, x.device))
+
+
+@cache
+def random_vector(length, dtype, device):
+    """Numbers that are the same whenever they are drawn."""
+    source = torch.Generator().manual_seed(length)
+    drawn = torch.randn(length, generator=source, dtype=torch.float64, device="cpu")
+    return drawn.to(device=device, dtype=dtype)
+
+
+def tensors_of(*modules):
+    """All that modules compute with, what hooks and parametrisations hold as well."""
+    found = []
+    for module in modules:
+        found += [x for x in module._parameters.values() if x is not None]
+        found += [x for x in module._buffers.values() if x is not None]
+        found += [x for x in vars(module).values() if isinstance(x, torch.Tensor)]
+        if module._modules:
+            found += tensors_of(*module._modules.values())
+        if parametrize.is_parametrized(module):
+            found += [getattr(module, name) for name in module.parametrizations]
+    return found

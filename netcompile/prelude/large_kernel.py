@@ -4,7 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from netcompile.prelude.convolution import Conv2d, multiply
+from netcompile.prelude.convolution import Conv2d
+from netcompile.prelude.inference import eager, is_finite, observed
+from netcompile.prelude.onednn import multiply, onednn_serves
 
 
 class LargeKernel(Conv2d):
@@ -29,38 +31,59 @@ class LargeKernel(Conv2d):
             nn.init.constant_(parameter, 0)
 
     def forward(self, x, padding=None):
-        down, across = self.padding if padding is None else (padding, padding)
-        k, width = self.kernel_size
-        h, w = x.shape[2] + 2 * down - k + 1, x.shape[3] + 2 * across - width + 1
-        if torch.compiler.is_compiling() and self.weight.dim() == 2:
-            y = F.conv2d(x, self.kernels(self.weight), self.bias, 1, (down, across))
-            return F.relu(y) if self.relu else y
-        if self.weight.dim() == 2 and not (self.serves(x) and min(len(x), h, w) > 0):
+        weight = self.weight
+        if weight.dim() == 2 and observed(x, weight):
+            padding = self.padding if padding is None else (padding, padding)
+            return self.direct(x, self.kernels(weight), padding)
+        if weight.dim() == 2 and not self.computes(x):
             self.plain()
-        if self.weight.dim() == 4:
-            return super().forward(x, padding)
-        high = (h + 1) // 2
+        return super().forward(x, padding)
+
+    def serves(self, x, weight):
+        """With values, always: elsewhere `forward` has made kernels of them."""
+        return weight.dim() == 2 or super().serves(x, weight)
+
+    def direct(self, x, weight, padding):
+        """As nn.Conv2d computes, from kernels or their values."""
+        weight = self.kernels(weight) if weight.dim() == 2 else weight
+        return super().direct(x, weight, padding)
+
+    def fast(self, x, weight, padding):
+        k, width = self.kernel_size
+        h, w = (n + 2 * p - k + 1 for n, k, p in zip(x.shape[2:], (k, width), padding))
+        if weight.dim() == 4:
+            return super().fast(x, weight, padding)
+        if min(len(x), h, w) < 1:  # an error, or no pixels: the kernels do not matter
+            weight = weight.new_zeros(1).expand(
+                self.out_channels, self.in_channels, k, width
+            )
+            return super().direct(x, weight, padding)
+        high, (down, across) = (h + 1) // 2, padding
         x = F.pad(x, (across, across, down, down + 2 * high - h)).permute(0, 2, 3, 1)
         x = torch.stack([x[:, i : i + 2 * high - 1 : 2] for i in range(k + 1)])
+        product = multiply if onednn_serves(x.dtype) else F.linear
         found = []
-        for some, weight in zip(at_points(x, self.points), self.weight.chunk(k + 1)):
+        for some, values in zip(at_points(x, self.points), weight.chunk(k + 1)):
             some = some.unfold(2, width, 1).transpose(3, 4).flatten(3).flatten(0, 2)
-            found.append((multiply if self.packs(x) else F.linear)(some, weight))
+            found.append(product(some, values))
         y = x.new_empty(x.shape[1], 2 * high, w, self.out_channels)
         for p, some in enumerate(two_pixels(found, self.points)):
+            if not is_finite(some):
+                return None  # one pixel that is not has spread to others
             some = some if self.bias is None else some + self.bias
-            some = F.relu(some) if self.relu else some
-            y[:, p::2] = some.view(-1, high, w, self.out_channels)
+            y[:, p::2] = self.rectified(some).view(-1, high, w, self.out_channels)
         return y[:, :h].permute(0, 3, 1, 2)
 
-    def serves(self, x):
+    def computes(self, x):
         """Whether values at points are what to compute with."""
         learns = x.requires_grad or self.weight.requires_grad
-        if (torch.is_grad_enabled() and learns) or torch.is_autocast_enabled("cpu"):
+        if self.bias is not None:
+            learns = learns or self.bias.requires_grad
+        if torch.is_grad_enabled() and learns:
             return False
-        return self.fast(x) and self.fast(self.weight)
+        return eager(x) and self.fits(x) and self.fits(self.weight)
 
-    def fast(self, x):
+    def fits(self, x):
         return x.device.type in ("cpu", "meta") and x.dtype == torch.float32
 
     def kernels(self, values):
@@ -84,7 +107,7 @@ class LargeKernel(Conv2d):
     def _apply(self, fn, recurse=True):
         """To another device or type: first, the kernels."""
         moved = fn(self.weight.detach()[:0])
-        if self.weight.dim() == 2 and not self.fast(moved):
+        if self.weight.dim() == 2 and not self.fits(moved):
             self.plain()
         return super()._apply(fn, recurse)
 
@@ -94,7 +117,7 @@ class LargeKernel(Conv2d):
         given = state.get(key, self.weight)
         target = given if metadata.get("assign_to_params_buffers") else self.weight
         values = given.shape == ((k + 1) * self.out_channels, width * self.in_channels)
-        if values and (self.weight.dim() == 4 or not self.fast(target)):
+        if values and (self.weight.dim() == 4 or not self.fits(target)):
             given = state[key] = self.kernels(given)
         if given.shape == (self.out_channels, self.in_channels, k, width):
             self.weight.data = self.weight.new_empty(given.shape)

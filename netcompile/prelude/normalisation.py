@@ -116,7 +116,8 @@ class AveragedBatchNorm(RunningBN):
 
 def lrn(x, size, alpha, beta, k):
     """F.local_response_norm in all float types: that one lacks bfloat16 on a CPU."""
-    mean = F.avg_pool2d(x.square().flatten(2), (size, 1), 1, (size // 2, 0))
+    squares = x.square().flatten(2)[:, None]
+    mean = F.avg_pool2d(squares, (size, 1), 1, (size // 2, 0))
     return x * (k + alpha * mean).pow(-beta).view_as(x)
 
 

@@ -3,7 +3,9 @@
 import torch
 import torch.nn.functional as F
 
-from netcompile.prelude.convolution import Conv2d, multiply
+from netcompile.prelude.convolution import Conv2d
+from netcompile.prelude.inference import is_finite
+from netcompile.prelude.onednn import matrix_laid_out, multiply
 
 
 class Winograd(Conv2d):
@@ -21,16 +23,18 @@ class Winograd(Conv2d):
         super().__init__(*args, **kwargs)
         self.m = m
 
-    def onednn(self, x, padding):
+    def onednn(self, x, weight, padding, size):
         m = self.m if x.dtype == torch.float32 else 2
-        h, w = (n + 2 * p - 2 for n, p in zip(x.shape[2:], padding))
+        h, w = size
         cin, cout = self.in_channels, self.out_channels
         # The products that are saved, against sums and calls: measured on some CPUs.
         channels = cin * cout / (cin + cout)
         few = 32 if x.dtype == torch.float32 else 64
         if len(x) * h * w * channels**2 < 4e6 or channels < few:
-            return super().onednn(x, padding)
-        weight = self.once(m, lambda weight: self.transformed(weight, m))
+            return super().onednn(x, weight, padding, size)
+        kernels = self.once(m, weight, lambda weight: self.transformed(weight, m))
+        if kernels is None:
+            return None
         if x.stride(1) != 1:
             x = x.contiguous(memory_format=torch.channels_last)
         x = x.permute(0, 2, 3, 1)
@@ -44,25 +48,33 @@ class Winograd(Conv2d):
             left, right = padding[1], m * wide + 2 - x.shape[2] - padding[1]
             zeros = 0, 0, left, right, max(-top, 0), max(end - x.shape[1], 0)
             some = F.pad(some, zeros) if any(zeros) else some
-            self.tiles(some, weight, y[:, m * start : m * stop], m)
+            if not self.tiles(some, kernels, y[:, m * start : m * stop], m):
+                return None
         return y.permute(0, 3, 1, 2)
 
-    def tiles(self, x, weight, y, m):
-        """The pixels of some rows of tiles go to `y`; both are N × H × W × channels."""
+    def tiles(self, x, kernels, y, m):
+        """The pixels of some rows of tiles go to `y`; both are N × H × W × channels.
+
+        Returns whether they are finite. If a tile's pixel is not, then a corner is not:
+        the first pixel along an axis has all values in it but that at infinity, the
+        last all but that at 0.
+        """
         down, across = x.shape[1] - m - 1, x.shape[2] - m - 1
-        count = range(m + 2)
-        found = []
+        count, ends = range(m + 2), (0, m - 1)
+        found, finite = [], True
         rows = [*values([x[:, k : k + down : m] for k in count])]
-        for kernels in weight:
+        for kernel in kernels:
             row = rows.pop(0)
             row = values([row[:, :, k : k + across : m] for k in count])
-            found.append(pixels([multiply(*pair) for pair in zip(row, kernels)]))
+            found.append(pixels([multiply(*pair) for pair in zip(row, kernel)]))
         for q, column in enumerate(zip(*found)):
             for p, some in enumerate(pixels(column)):
+                finite = finite and (p not in ends or q not in ends or is_finite(some))
                 to = y[:, p::m, q::m]
                 some = some[:, : to.shape[1], : to.shape[2]]
                 some = some if self.bias is None else some.add_(self.bias)
                 torch.clamp_min(some, 0, out=to) if self.relu else to.copy_(some)
+        return finite
 
     def transformed(self, weight, m):
         """The kernels' values at each point, laid out for products."""
@@ -77,12 +89,9 @@ class Winograd(Conv2d):
             some.zero_()
             for i, factor in enumerate(row):
                 some.add_(weight[:, :, i], alpha=factor)
-            made.append([self.laid_out(some @ column) for column in kernel])
+            row = [(some @ column).to(weight.dtype) for column in kernel]
+            made.append([matrix_laid_out(matrix) for matrix in row])
         return made
-
-    def laid_out(self, matrix):
-        """A matrix as `multiply` wants it."""
-        return torch.ops.mkldnn._reorder_linear_weight(matrix.to(self.weight.dtype))
 
 
 def values(c):

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from netcompile.prelude.inference import is_known, state_of, tensors_of
+
 Blobs = Any  # a tensor, or a dictionary of tensors by blob name
 # Records what a function launches: returns what that gave, and a function that launches it again.
 Recorder = Callable[[Callable[[], Blobs]], tuple[Blobs, Callable[[], None]]]
@@ -45,8 +47,8 @@ class Graphed(nn.Module):
     """`net`, replayed from recordings where nothing has to be recorded for a gradient.
 
     A recording is for one input shape, type and device; the `keep` used last are kept. They are made anew when a
-    parameter or buffer is written or replaced. The result is a copy: the next call does not change it. `record` makes a
-    recording; without one, CUDA graphs are used for inputs on a GPU, and other inputs go to `net`.
+    parameter or buffer is written, in whatever way, or replaced. The result is a copy: the next call does not change
+    it. `record` makes a recording; without one, CUDA graphs are used for inputs on a GPU, and other inputs go to `net`.
     """
 
     def __init__(self, net: nn.Module, keep: int = 8, record: Recorder | None = None) -> None:
@@ -62,9 +64,10 @@ class Graphed(nn.Module):
         learns = torch.is_grad_enabled() and any(t.requires_grad for t in (*inputs, *self.parameters()))
         if learns or self.training or not (self.record or all(t.is_cuda for t in inputs)):
             return self.net(*inputs)
-        weights = [*self.parameters(), *self.buffers()]
-        state = [(w.data_ptr(), 0 if w.is_inference() else w._version) for w in weights]
-        if state != self.recorded_from:
+        state = state_of(*tensors_of(self.net))  # type: ignore[no-untyped-call]
+        if state is None:
+            return self.net(*inputs)
+        if not is_known(self.recorded_from, state):  # type: ignore[no-untyped-call]
             self.recordings.clear()
             self.recorded_from = state
         key = tuple((t.shape, t.dtype, t.device) for t in inputs)

@@ -61,6 +61,11 @@ def test_new_weights_new_recordings(net: nn.Module) -> None:
         net[0].weight = nn.Parameter(torch.randn(4, 3, 3, 3))
         torch.testing.assert_close(graphed(x), net(x))
         assert again.recorded == 3
+        net[0].weight.data[1, 2, 0, 1] += 1  # torch does not count this
+        torch.testing.assert_close(graphed(x), net(x))
+        assert again.recorded == 4
+        graphed(x)
+        assert again.recorded == 4
 
 
 def test_gradients_and_training_take_the_net(net: nn.Module) -> None:

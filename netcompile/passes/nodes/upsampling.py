@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from netcompile.caffemodel.recipe import Diagonal
 from netcompile.layers import source
 from netcompile.layers.base import BlobSpec, Dim, Emission, Emitted, IntShape, Shape
 from netcompile.layers.convolution import Deconvolution
-from netcompile.passes.nodes.windows import Windowable
+from netcompile.passes.nodes.windows import Windowable, WindowedDeconvolution
 
 
 @dataclass(frozen=True)
-class DepthwiseDeconvolution(Deconvolution):
+class DepthwiseDeconvolution(WindowedDeconvolution):
     """A Deconvolution with weights on the diagonal alone: one group for each channel."""
+
+    diagonal: ClassVar[bool] = True
 
     def emit(self, e: Emission) -> Emitted:
         made = super().emit(e)
@@ -43,8 +46,10 @@ class BilinearDeconvolution(Deconvolution, Windowable):
 
     def interpolated(self, e: Emission, start: tuple[int, int], sizes: Sequence[str]) -> Emitted:
         begin = ", ".join(str(s + self.factor // 2) for s in start)
-        line = f"{e.y[0]} = bilinear({e.x[0]}, {self.factor}, {begin}, {', '.join(sizes)})"
-        return Emitted((line,), functions=("upsampling.bilinear",))
+        alone = self.group == self.outputs
+        x = e.x[0] if alone else f"zeros_between({e.x[0]})"
+        line = f"{e.y[0]} = bilinear({x}, {self.factor}, {begin}, {', '.join(sizes)})"
+        return Emitted((line,), functions=("upsampling.bilinear", *([] if alone else ["upsampling.zeros_between"])))
 
     @property
     def factor(self) -> int:

@@ -16,7 +16,6 @@ from netcompile.ir.graph import Value
 from netcompile.layers import source
 from netcompile.layers.base import Arity, Axes, BlobSpec, Dim, Emission, Emitted, IntShape, Layer, Shape
 from netcompile.layers.convolution import Deconvolution
-from netcompile.layers.source import call, literal
 from netcompile.passes.windows import always
 
 Pair = tuple[int, int]
@@ -116,6 +115,19 @@ class Windowable:
         raise NotImplementedError
 
 
+@dataclass(frozen=True)
+class WindowedDeconvolution(Deconvolution):
+    """A two-dimensional Deconvolution of which windows are computed as well: its module takes another padding."""
+
+    diagonal: ClassVar[bool] = False  # zeros between the channels are left out
+
+    def emit(self, e: Emission) -> Emitted:
+        made = super().emit(e)
+        more = ", diagonal=True)" if self.diagonal else ")"
+        init = tuple(line.replace("nn.ConvTranspose2d(", "ConvTranspose2d(", 1)[:-1] + more for line in made.init)
+        return replace(made, init=init, functions=(*made.functions, "upsampling.ConvTranspose2d"))
+
+
 @dataclass(frozen=True, slots=True)
 class DeconvolutionWindow(Layer):
     """A window of a Deconvolution's top, from the window of its bottom that it sees.
@@ -156,22 +168,13 @@ class DeconvolutionWindow(Layer):
     def emit(self, e: Emission) -> Emitted:
         if isinstance(self.whole, Windowable):
             return self.whole.emit_window(e, self.start, self.extent)
-        _, stride, _, dilation = zip(*self.whole.windows(e.bottoms[0])[1], strict=True)
-        y, name = e.y[0], f"self.{e.name}"
         # Both ends lose `padding`; what is left over in front is cut off behind the call.
         padding = tuple(s if self._fits(i, s) else 0 for i, s in enumerate(self.start))
-        options = {
-            "stride": literal(stride) if set(stride) != {1} else None,
-            "padding": literal(padding) if any(padding) else None,
-            "groups": self.whole.group if self.whole.group > 1 else None,
-            "dilation": literal(dilation) if set(dilation) != {1} else None,
-        }
-        blobs = [f"{name}.weight"] + ([f"{name}.bias"] if self.whole.bias else [])
-        line = call("F.conv_transpose2d", e.x[0], *blobs, **options)
         rest = [s - p for s, p in zip(self.start, padding, strict=True)]
         rows, columns = (source.span(s, n) for s, n in zip(rest, self.extent, strict=True))
         made = self.whole.emit(replace(e, x=e.x[:1], bottoms=e.bottoms[:1]))
-        return replace(made, forward=(f"{y} = {line}", f"{y} = {y}[:, :, {rows}, {columns}]"))
+        line = f"{e.y[0]} = self.{e.name}({e.x[0]}, padding={padding})"
+        return replace(made, forward=(line, f"{e.y[0]} = {e.y[0]}[:, :, {rows}, {columns}]"))
 
     def _fits(self, axis: int, padding: int) -> bool:
         return always(self.full[axis] - 2 * padding, self.extent[axis])

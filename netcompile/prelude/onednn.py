@@ -1,0 +1,67 @@
+"""oneDNN's operators for inference, which torch has and does not document."""
+
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+
+
+def onednn_serves(dtype):
+    """Whether oneDNN is there and enabled, and its operators are as they are known."""
+    state = torch.backends.mkldnn
+    if not (state.is_available() and bool(state.enabled)):
+        return False
+    return onednn_as_known(dtype)
+
+
+@cache
+def onednn_as_known(dtype):
+    """Tries every operator once, on numbers that any order of sums leaves exact.
+
+    One that is absent, refuses, or has another signature: then none is used.
+    """
+    window = [1, 1], [1, 1], [1, 1], 1
+    x = torch.arange(32, device="cpu").remainder(5).to(dtype).view(1, 2, 4, 4)
+    weight = torch.arange(36, device="cpu").remainder(7).to(dtype).view(2, 2, 3, 3)
+    rows, matrix = x.view(4, 8), weight.flatten()[:24].view(3, 8)
+    try:
+        if dtype not in (torch.float32, torch.bfloat16) or (
+            dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        ):
+            return False
+        with torch.no_grad():
+            packed = kernels_laid_out(weight, window, x.shape)
+            bias = weight[:, 0, 0, 0].contiguous()
+            y = convolved(x.to(memory_format=torch.channels_last), packed, bias, window)
+            products = [multiply(rows, matrix), multiply(rows, matrix_laid_out(matrix))]
+            wanted = F.conv2d(x.double(), weight.double(), bias.double(), padding=1)
+            exact = (rows.double() @ matrix.double().t()).to(dtype)
+    except (AttributeError, NotImplementedError, RuntimeError, TypeError):
+        return False
+    same = [torch.equal(product, exact) for product in products]
+    return all(same) and torch.equal(y.contiguous(), wanted.to(dtype))
+
+
+def convolved(x, packed, bias, window):
+    """A convolution; its window is padding, stride, dilation and groups.
+
+    Its own ReLU is not used: it makes 0 of NaN.
+    """
+    run = torch.ops.mkldnn._convolution_pointwise
+    return run(x, packed, bias, *window, "none", [], "")
+
+
+def kernels_laid_out(weight, window, shape):
+    """Kernels as `convolved` wants them, for inputs of about this shape."""
+    pack = torch.ops.mkldnn._reorder_convolution_weight
+    return pack(weight, *window, list(shape))
+
+
+def multiply(x, weight, bias=None):
+    """The product with the transpose of a matrix, laid out for it or as it is."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+
+
+def matrix_laid_out(matrix):
+    """A matrix as `multiply` computes with it fastest."""
+    return torch.ops.mkldnn._reorder_linear_weight(matrix)
