@@ -10,7 +10,9 @@ from contextlib import suppress
 
 from netcompile.diagnostics.diagnostic import Diagnostic, sorted_by_position, visible
 
+MOST = 200  # findings that are shown; a file of mistakes has any number
 SAME = 3  # notes and warnings of one code that are shown in full before the rest is counted
+_SEVERITIES = ("error", "warning", "note")
 
 
 def coloured() -> bool:
@@ -21,10 +23,19 @@ def coloured() -> bool:
 
 
 def show(diagnostics: Iterable[Diagnostic]) -> None:
-    """All of them, sorted by position, each with its excerpt, reason and remedy."""
+    """All of them, sorted by position, each with its excerpt, reason and remedy; of very many the first ones.
+
+    Errors go before warnings and notes where not all are shown.
+    """
     color = coloured()
-    for diagnostic in sorted_by_position(diagnostics):
+    ordered = sorted_by_position(diagnostics)
+    chosen = ordered
+    if len(ordered) > MOST:
+        chosen = sorted_by_position(sorted(ordered, key=lambda found: _SEVERITIES.index(found.severity))[:MOST])
+    for diagnostic in chosen:
         print(diagnostic.format(color), file=sys.stderr)
+    if len(ordered) > MOST:
+        print(f"(and {len(ordered) - MOST} more; netcompile check --json has all)", file=sys.stderr)
 
 
 def show_notes(notes: Sequence[Diagnostic], codes: frozenset[str]) -> None:
