@@ -20,6 +20,7 @@ class State:
     def phase(self) -> str:
         return "TRAIN" if self.train else "TEST"
 
+
 MOST_RULES = 32  # rules of a layer that are told, and for which options are looked for
 
 

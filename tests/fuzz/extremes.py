@@ -20,11 +20,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from netcompile.cli.exit_codes import DONE, FINDINGS, USAGE
 from tests.fuzz import commands, hostile
 
 BUDGET = 1.0  # seconds of processor time for a command over a file of less than SMALL characters
+CONV = "convolution_param { num_output: 2"
 SMALL = 100_000
 SAID = 2_000_000  # characters on stderr and stdout for such a file
 EVERY = (
@@ -102,7 +104,7 @@ class Draw:
     def int(self, least: int, most: int) -> int:
         return self.random.randint(least, most)
 
-    def choice(self, options):  # type: ignore[no-untyped-def]
+    def choice(self, options: Sequence[Any]) -> Any:
         return self.random.choice(options)
 
     def chance(self, percent: int) -> bool:
@@ -117,8 +119,8 @@ class Draw:
 
     def input(self, dims: Sequence[object]) -> str:
         name = f"x{len(self.lines)}"
-        shape = " ".join(f"dim: {dim}" for dim in dims)
-        self.lines.append(f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ {shape} }} }} }}')
+        shape = "input_param { shape { " + " ".join(f"dim: {dim}" for dim in dims) + " } }"
+        self.lines.append(f'layer {{ name: "{name}" type: "Input" top: "{name}" {shape} }}')
         self.blobs.append(name)
         return name
 
@@ -137,7 +139,8 @@ class Draw:
     # families ------------------------------------------------------------------------------------------------------
 
     def numbers(self) -> str:
-        extents = [self.number() if self.chance(20) else self.choice(EXTENTS[:9]) for _ in range(self.choice((4, 4, 4, 2, 5)))]
+        rank = self.choice((4, 4, 4, 2, 5))
+        extents = [self.number() if self.chance(20) else self.choice(EXTENTS[:9]) for _ in range(rank)]
         self.input([1, *extents[1:]] if self.chance(80) else extents)
         if self.chance(30):
             self.input([self.number() for _ in range(self.choice((0, 1, 4, 32, 33)))])
@@ -197,7 +200,7 @@ class Draw:
 
     def join(self) -> None:
         pair = [self.choice(self.blobs[-6:]), self.choice(self.blobs[-6:])]
-        kind = self.choice(("Eltwise", "Concat", "Concat2", "Crop", "Flat", "SPP", "Reshape", "Interp", "Permute", "Slice"))
+        kind = self.choice(JOINS)
         if kind == "Concat2":
             self.layer("Concat", pair, f"concat_param {{ axis: {self.choice((2, 3))} }}")
         elif kind == "Crop":
@@ -230,18 +233,18 @@ class Draw:
             for _ in range(count):
                 ways = [self.layer(self.choice(("ReLU", "TanH")), [last]) for _ in range(self.choice((2, 2, 3)))]
                 if self.chance(30):
-                    ways[0] = self.layer("Convolution", ways[:1], "convolution_param { num_output: 2 kernel_size: 3 pad: 1 }")
+                    ways[0] = self.layer("Convolution", ways[:1], f"{CONV} kernel_size: 3 pad: 1 }}")
                 last = self.layer(self.choice(("Eltwise", "Eltwise", "Concat")), ways)
                 if "Concat" in self.lines[-1]:
-                    last = self.layer("Convolution", [last], "convolution_param { num_output: 2 kernel_size: 1 }")
+                    last = self.layer("Convolution", [last], f"{CONV} kernel_size: 1 }}")
         elif kind == "ladder":
             for _ in range(count):
-                down = self.layer("Convolution", [last], "convolution_param { num_output: 2 kernel_size: 3 pad: 2 }")
+                down = self.layer("Convolution", [last], f"{CONV} kernel_size: 3 pad: 2 }}")
                 last = self.layer("Crop", [down, self.choice(self.blobs)])
         elif kind == "wide":
-            tops = [self.layer("Pooling", [last], f"pooling_param {{ kernel_size: {i % 20 + 1} stride: {i % 7 + 1} }}") for i in range(count)]
-            flat = [self.layer("Flatten", [top]) for top in tops]
-            self.layer("Concat", flat)
+            windows = (f"pooling_param {{ kernel_size: {i % 20 + 1} stride: {i % 7 + 1} }}" for i in range(count))
+            tops = [self.layer("Pooling", [last], window) for window in windows]
+            self.layer("Concat", [self.layer("Flatten", [top]) for top in tops])
         elif kind == "slices":
             big = self.input([1, count * 4, 3, 3])
             self.layer("Slice", [big], "", count * self.choice((1, 2, 3, 4)))
@@ -253,15 +256,19 @@ class Draw:
                 self.layer("ReLU", self.blobs[-1:])
         elif kind == "params":
             for _ in range(3):
-                specs = " ".join(f'param {{ name: "p{i}" lr_mult: {self.choice((1, 2))} }}' for i in range(count * self.choice((1, 10))))
-                last = self.layer("Convolution", [last], f"{specs} convolution_param {{ num_output: 2 kernel_size: 1 }}")
+                rate, most = self.choice((1, 2)), count * self.choice((1, 10))
+                specs = " ".join(f'param {{ name: "p{i}" lr_mult: {rate} }}' for i in range(most))
+                last = self.layer("Convolution", [last], f"{specs} {CONV} kernel_size: 1 }}")
         elif kind == "places":
             for _ in range(count):
-                top = self.choice(self.blobs)
-                self.lines.append(f'layer {{ name: "r{len(self.lines)}" type: "{self.choice(("ReLU", "Reshape", "Split"))}" bottom: "{top}" top: "{self.choice((top, "q"))}" }}')
+                blob, kind = self.choice(self.blobs), self.choice(("ReLU", "Reshape", "Split"))
+                top = self.choice((blob, "q"))
+                self.lines.append(
+                    f'layer {{ name: "r{len(self.lines)}" type: "{kind}" bottom: "{blob}" top: "{top}" }}'
+                )
         elif kind == "data":
             for i in range(count):
-                self.lines.append(f'layer {{ name: "d{i}" type: "Data" top: "d{i}" top: "t{i}" data_param {{ source: "x" }} }}')
+                self.lines.append(f'layer {{ name: "d{i}" type: "Data" top: "d{i}" top: "t{i}" }}')
                 self.layer("SoftmaxWithLoss", [f"d{i}", self.choice((f"t{i}", last))])
         else:
             for _ in range(count):
@@ -278,14 +285,19 @@ class Draw:
 
     def texts(self) -> str:
         """Texts of up to a few hundred thousand characters."""
-        many = self.choice((100, 3000, 30000))
-        piece = self.choice(TEXTS)
-        text = piece(many)
+        text = self.choice(TEXTS)(self.choice((100, 3000, 30000)))
         net = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }\n'
-        place = self.choice(('{0}{1}', '{1}{0}', '{0}layer {{ name: "r" {1} type: "ReLU" bottom: "x" top: "r" }}', '{0}layer {{ name: "r" type: "ReLU" bottom: "x" top: {1} }}', '{0}layer {{ name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param {{ num_output: 2 kernel_size: {1} }} }}', '{0}layer {{ name: "d" type: "Dropout" bottom: "x" top: "c" dropout_param {{ dropout_ratio: {1} }} }}'))
-        return str(place.format(net, text))
+        return self.choice(PLACES).format(net, text)
 
 
+PLACES = (
+    "{0}{1}",
+    "{1}{0}",
+    '{0}layer {{ name: "r" {1} type: "ReLU" bottom: "x" top: "r" }}',
+    '{0}layer {{ name: "r" type: "ReLU" bottom: "x" top: {1} }}',
+    '{0}layer {{ type: "Convolution" bottom: "x" top: "c" convolution_param {{ num_output: 2 kernel_size: {1} }} }}',
+    '{0}layer {{ type: "Dropout" bottom: "x" top: "c" dropout_param {{ dropout_ratio: {1} }} }}',
+)
 TEXTS: tuple[Callable[[int], str], ...] = (
     lambda n: "\n" * n,
     lambda n: " \t" * n,
@@ -367,6 +379,7 @@ TEXTS: tuple[Callable[[int], str], ...] = (
     lambda n: "layers { name: \"a\" type: 40 bottom: \"a\" bottom: \"b\" top: \"a\" } " * n,
     lambda n: "layers { name: \"a\" type: RELU bottom: \"x\" top: \"x\" blobs_lr: 1 } " * n,
 )  # fmt: skip
+JOINS = ("Eltwise", "Concat", "Concat2", "Crop", "Flat", "SPP", "Reshape", "Interp", "Permute", "Slice")
 FAMILIES = ("numbers", "sizes", "graphs", "types", "texts")
 
 
@@ -377,7 +390,7 @@ def case(number: int, family: str = "") -> Case:
     return Case(family, getattr(draw, family)())
 
 
-def check(net: Case, chosen: Sequence[Sequence[str]] = EVERY) -> None:
+def check(net: Case, chosen: Sequence[tuple[str, ...]] = EVERY) -> None:
     """Run the commands over the case. Raises Extreme."""
     with commands.folder_with(net.text):
         for arguments in chosen:
@@ -424,7 +437,8 @@ def main() -> int:
             if seen[alike] == 1:
                 print(f"\nnumber {number}: {error}"[:3000] + "\n", flush=True)
         if (number + 1 - options.seed) % 500 == 0:
-            print(f"{number + 1 - options.seed} cases, {seen.total()} failures, {time.monotonic() - begun:.0f} s", flush=True)
+            done, took = number + 1 - options.seed, time.monotonic() - begun
+            print(f"{done} cases, {seen.total()} failures, {took:.0f} s", flush=True)
     print(f"{options.count} cases, {seen.total()} failures of {len(seen)} kinds")
     return bool(seen)
 
