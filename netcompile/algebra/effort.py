@@ -22,7 +22,7 @@ def allow(steps: int) -> None:
 
 
 def spend(steps: int) -> None:
-    """Take steps from what is allowed. Raises SizeTooComplex where too few are left; without a limit nothing happens."""
+    """Take steps from what is allowed, if there is a limit. Raises SizeTooComplex where too few are left."""
     left = _left.get()
     if left is None:
         return

@@ -70,7 +70,7 @@ class Diagnostic:
     related: tuple[tuple[Span, str], ...] = ()
 
     def __post_init__(self) -> None:
-        """Cut what a file quotes without measure: findings are many, and a name may have as many characters as a file."""
+        """Cut what is quoted without measure: findings are many, and a name may be as long as a file."""
         for field in ("what", "why", "remedy"):
             text = getattr(self, field)
             if len(text) > LONG_WORD:

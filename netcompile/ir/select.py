@@ -45,7 +45,7 @@ def takes_part(layer: Message, state: State) -> bool:
 
 def rules_of(layer: Message) -> str:
     """The layer's include and exclude rules as the file has them: ``include { phase: TRAIN }``."""
-    shown = []
+    shown: list[str] = []
     for kind in ("include", "exclude"):
         for rule in layer.all(kind):
             if len(shown) == MOST_RULES:

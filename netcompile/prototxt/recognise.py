@@ -71,8 +71,10 @@ def _first(pipe: int, name: str) -> bytes:
 
 
 def read_source(file: SupportsRead, name: str, first: bytes = b"") -> Source:
-    """The text of an open file behind its `first` part, read to its end or to the limit. Raises NetError as `decode_source`, and for more than
-    `MOST_BYTES`; a stream without end is told by its first zero byte, or by the limit.
+    """The text of an open file behind its `first` part, read to its end or to the limit.
+
+    Raises NetError as `decode_source`, and for more than `MOST_BYTES`; a stream without end is told by its first zero
+    byte, or by the limit.
     """
     parts, size = [first], len(first)
     while part := file.read(CHUNK):

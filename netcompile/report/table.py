@@ -13,7 +13,8 @@ from netcompile.diagnostics.text import shortened
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> str:
     """Columns padded to their widest cell, two spaces apart; columns numbered in `right` are flush right.
 
-    Cells are made safe for a terminal, and words in them without measure are cut. A cell of ``None`` is empty. What is no terminal gets every row on one line.
+    Cells are made safe for a terminal, and words in them without measure are cut. A cell of ``None`` is empty. What is
+    no terminal gets every row on one line.
     """
     body = [[visible("" if cell is None else shortened(str(cell))) for cell in row] for row in rows]
     widths = [max(map(cells, column)) for column in zip(header, *body, strict=True)]
