@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from netcompile.algebra.effort import allow
 from netcompile.algebra.nset import NSet
 from netcompile.analysis.assume import explained, settle
 from netcompile.analysis.assume import notes as assumed_notes
@@ -65,6 +66,7 @@ class Analysed:
 
 
 DEFAULTS = Options()
+MOST_STEPS, STEPS_EACH = 150_000, 300  # that sizes without a closed form take: of a net, and more for each layer
 
 
 def analyse(
@@ -79,7 +81,9 @@ def analyse(
         name = net_name(str(loaded.net.get("name") or ""), source.name)
         built = build(loaded.net, options, name)
     except NetError as error:
+        allow(MOST_STEPS)
         raise with_later_mistakes(error, options) from None
+    allow(MOST_STEPS + STEPS_EACH * len(built.graph.nodes))
     settled = settle(built.graph)
     graph, shapes = settled.graph, settled.known
     crops = resolve(graph, shapes, crop_offsets, round_crops)

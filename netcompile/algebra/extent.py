@@ -15,6 +15,7 @@ from operator import or_
 
 from netcompile.algebra import bounds, closed_form
 from netcompile.algebra import pieces as bodies
+from netcompile.algebra.effort import spend
 from netcompile.algebra.nset import AxesMeet, NSet, SizeTooComplex
 from netcompile.algebra.pieces import UNDEFINED, Body, Pieces, Staircase
 
@@ -297,6 +298,8 @@ def _merged(pieces: Pieces) -> Pieces:
     start, last = merged.pop()
     while merged:
         lo, f = merged[-1]
+        if not isinstance(f, Staircase) or not isinstance(last, Staircase):
+            spend(min(start - lo, f.period + last.period))
         while start > lo and f.at(start - 1) == last.at(start - 1):
             start = max(lo, bodies.run_start(f, start - 1, lo), bodies.run_start(last, start - 1, lo))
         if start > lo:
@@ -313,6 +316,7 @@ def _choose(condition: NSet, yes: Size, no: Size, defined: Size | None = None) -
     tail = max(condition.start, yes.pieces[-1][0], no.pieces[-1][0])
     edges = {1, tail, *(edge for run in condition.runs_below(tail) for edge in run)}
     edges.update(start for start, _ in (*yes.pieces, *no.pieces))
+    spend(len(edges))
     chosen: list[tuple[int, Body]] = []
     for start in sorted(edges):
         f, g = yes._body_at(start), no._body_at(start)
@@ -328,6 +332,7 @@ def _interleave(condition: NSet, f: Body, g: Body) -> Body:
     period = lcm(condition.period, f.period, g.period)
     if period > bodies.PERIOD_CAP:
         raise SizeTooComplex(f"a size with period {period}")
+    spend(period)
     mask = condition.mask
     sources = [f if mask >> n % condition.period & 1 else g for n in range(period)]
     rises = {h.rise * (period // h.period) for n, h in enumerate(sources) if h.at(n) is not None}

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, pairwise
 from math import lcm
 
+from netcompile.algebra.effort import SizeTooComplex as SizeTooComplex
+from netcompile.algebra.effort import spend
 from netcompile.algebra.residues import full, minimal_period, periodic_runs, repeat, shift_runs
 
 MODULUS_CAP = 1 << 20
@@ -18,10 +20,6 @@ LISTED = 8  # in words at most so many numbers or ranges, then "…"
 
 Runs = tuple[tuple[int, int], ...]
 """Disjoint, sorted, non-adjacent half-open intervals."""
-
-
-class SizeTooComplex(ArithmeticError):
-    """An exact answer exists but its period or its table would be too large to write down."""
 
 
 class AxesMeet(SizeTooComplex, ValueError):
@@ -127,6 +125,7 @@ class NSet:
         start = max(self.start, other.start)
         mask = op(repeat(self.mask, self.period, period), repeat(other.mask, other.period, period))
         mine, theirs = self.runs_below(start), other.runs_below(start)
+        spend(len(mine) + len(theirs))
         edges = sorted({1, start, *(e for run in (*mine, *theirs) for e in run)})
         runs = []
         i = j = 0
@@ -209,6 +208,7 @@ class NSet:
             return _merge((*self.runs, (self.start, end))) if self.mask else self.runs
         if end - self.start > MODULUS_CAP * 4:
             raise SizeTooComplex(f"a set of sizes that is periodic only from {end} on")
+        spend((end - self.start) // 8)
         runs = list(self.runs)
         for base in range(self.start, end, self.period):
             runs += self._period_runs(base)

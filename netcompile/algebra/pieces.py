@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import gcd, lcm
 
+from netcompile.algebra.effort import spend
 from netcompile.algebra.nset import NSet, SizeTooComplex
 from netcompile.algebra.residues import prime_factors
 
@@ -172,6 +173,7 @@ def sample(period: int, rise: int, at: Callable[[int], int | None]) -> Body:
     """The body with these values at n = 0 … period - 1; raises `SizeTooComplex` above the cap."""
     if period > PERIOD_CAP:
         raise SizeTooComplex(f"a size with period {period}")
+    spend(period)
     return table(rise, tuple(at(n) for n in range(period)))
 
 
@@ -179,13 +181,17 @@ def shift(f: Body, by: int) -> Body:
     """f + by"""
     if isinstance(f, Staircase):
         return Staircase(f.a, f.q, f.b, f.m, f.d + by)
-    return table(f.rise, tuple(None if v is None else v + by for v in f.values))
+    if f == UNDEFINED:
+        return f
+    spend(f.period)
+    return Table(f.rise, tuple([None if v is None else v + by for v in f.values]))
 
 
 def scale(f: Body, by: int) -> Body:
     """f * by"""
     if isinstance(f, Staircase):
         return staircase(f.a * by, f.q * by, f.b, f.m, f.d * by)
+    spend(f.period)
     return table(f.rise * by, tuple(None if v is None else v * by for v in f.values))
 
 
@@ -280,6 +286,7 @@ def where_at_least(f: Body, lo: int, hi: int | None, bound: int) -> NSet:
     if isinstance(f, Staircase) and is_monotone(scale(f, -1)):
         return _span(lo, hi) - where_at_least(scale(f, -1), lo, hi, 1 - bound)
     if hi is not None and hi - lo <= 2 * f.period:
+        spend(hi - lo)
         return NSet(_runs(range(lo, hi), f, bound), hi, 1, 0)
     if f.period > PERIOD_CAP:
         raise SizeTooComplex(f"a comparison of sizes with period {f.period}")
@@ -289,23 +296,26 @@ def where_at_least(f: Body, lo: int, hi: int | None, bound: int) -> NSet:
 
 def _periodic_at_least(f: Body, lo: int, bound: int) -> NSet:
     period, rise = f.period, f.rise
+    spend(period)
     turns = []  # per residue: the turn from which (rise > 0) or up to which (rise < 0) the bound holds
-    mask = 0
+    bits = bytearray(b"0" * period)  # the mask's digits, the highest first
     for n in range(lo, lo + period):
         value = f.at(n)
         if value is None:
             continue
         if rise > 0 or (rise == 0 and value >= bound):
-            mask |= 1 << n % period
+            bits[-1 - n % period] = ord("1")
         if rise > 0:
             turns.append(max(0, -((value - bound) // rise)))
         elif rise < 0:
             turns.append(max(0, (value - bound) // -rise + 1))
+    mask = int(bits, 2)
     if not turns:
         return NSet((), lo, period, mask)
     start, settled = lo + period * min(turns), lo + period * max(turns)
     if settled - start > SCAN_CAP:
         raise SizeTooComplex(f"a comparison of sizes that settles only from {settled} on")
+    spend(settled - start)
     runs = list(_runs(range(start, settled), f, bound))
     if rise < 0:  # everything defined below `start` is in, nothing from `settled` on
         defined = NSet((), lo, period, _defined_mask(f))
@@ -314,7 +324,7 @@ def _periodic_at_least(f: Body, lo: int, bound: int) -> NSet:
 
 
 def _defined_mask(f: Body) -> int:
-    return sum(1 << n for n in range(f.period) if f.at(n) is not None)
+    return int("".join("01"[f.at(n) is not None] for n in reversed(range(f.period))), 2)
 
 
 def is_total(f: Body) -> bool:

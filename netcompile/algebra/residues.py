@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+_ONES = re.compile("1+")
+
 
 def full(period: int) -> int:
     """The mask of all residues."""
@@ -45,17 +49,7 @@ def minimal_period(period: int, mask: int) -> tuple[int, int]:
 
 def periodic_runs(mask: int, period: int) -> list[tuple[int, int]]:
     """The residues in the mask as half-open intervals within 0 … period."""
-    runs = []
-    at = 0
-    while mask:
-        skip = (mask & -mask).bit_length() - 1
-        mask >>= skip
-        at += skip
-        length = (~mask & mask + 1).bit_length() - 1
-        runs.append((at, at + length))
-        mask >>= length
-        at += length
-    return runs
+    return [match.span() for match in _ONES.finditer(bin(mask)[:1:-1])]
 
 
 def shift_runs(mask: int, period: int, base: int) -> list[tuple[int, int]]:

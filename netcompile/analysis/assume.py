@@ -10,8 +10,9 @@ that is legal at first keeps the common shapes, and the same file always gets th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from math import isqrt, prod
 
 from netcompile.algebra.nset import NSet
@@ -22,7 +23,6 @@ from netcompile.analysis.shapes import followed_sizes, refusals_of, symbolic
 from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.diagnostics.text import shape_text
 from netcompile.ir.graph import Graph, Node, Value
-from netcompile.ir.prune import needed
 from netcompile.layers.base import IntShape, Shape
 
 USUAL = (500, 224, 227, 256, 300, 320, 321, 368, 384, 448, 512, 513, 299, 128, 112, 96, 64, 48, 40, 32, 28, 24, 20, 16)
@@ -31,6 +31,10 @@ HALVES = 4  # candidates that are no help alone, for which the layer's other bot
 SMALL = 224  # an image's size where there are many
 # By number of axes: images, and videos as C3D has them. What has fewer axes is a list of items.
 USUAL_SHAPES = {4: (1, 3, 500, 500), 5: (1, 3, 16, 112, 112)}
+
+MOST_LAYERS, LEAST_TRIED = 40_000, 24  # layers that are inferred for candidates, and candidates in any case
+MOST_INPUTS = 64  # inputs that are told apart; the last stands for all further ones
+MOST_TOLD = 8  # inputs that a message names
 
 WHATEVER_SHAPE = frozenset(["unsupported", "unknown-layer", "param-count", "param-missing", "param-conflict"])
 
@@ -52,18 +56,31 @@ class Settled:
         return self.missing, len(self.refused)
 
 
+@dataclass(slots=True)
+class Patience:
+    """How many more candidates are tried, each of which takes a look at the whole net."""
+
+    left: int
+
+
 def settle(graph: Graph) -> Settled:
     """The graph, its undeclared inputs given shapes for which it is legal, as far as such are found.
 
     With the shapes of all values, and what is refused all the same.
     """
     state = _state(graph)
+    if not state.refused or all(entry.declared for entry in graph.inputs):
+        return state
+    assumed = _assumed(graph)
+    patience = Patience(max(LEAST_TRIED, MOST_LAYERS // max(len(graph.nodes), 1)))
     hopeless: set[int] = set()
     for _ in range(ROUNDS):
-        blamed = next((pair for pair in state.refused if id(pair[0]) not in hopeless and _depends(graph, *pair)), None)
-        if blamed is None:
+        blamed = next(
+            (pair for pair in state.refused if id(pair[0]) not in hopeless and _depends(assumed, *pair)), None
+        )
+        if blamed is None or patience.left <= 0:
             break
-        better = _better(state, blamed[0], blamed[1])
+        better = _better(state, blamed[0], blamed[1], patience)
         if better is None:
             hopeless.add(id(blamed[0]))
         else:
@@ -76,32 +93,48 @@ def _state(graph: Graph) -> Settled:
     return Settled(graph, known, tuple(refused), sum(value not in known for value in graph.values()))
 
 
-def _free(graph: Graph, node: Node) -> tuple[Value, ...]:
-    """The inputs of assumed shape that a layer depends on."""
-    above = needed(graph.nodes, node.bottoms)
-    return tuple(entry.value for entry in graph.inputs if not entry.declared and entry.value in above)
+def _assumed(graph: Graph) -> dict[Value, int]:
+    """Which inputs of assumed shape each value depends on: bit i stands for the i-th of the first `MOST_INPUTS`."""
+    inputs = [entry.value for entry in graph.inputs if not entry.declared]
+    found = {value: 1 << min(index, MOST_INPUTS - 1) for index, value in enumerate(inputs)}
+    for node in graph.nodes:
+        above = 0
+        for bottom in node.bottoms:
+            above |= found.get(bottom, 0)
+        if above:
+            found.update(dict.fromkeys(node.tops, above))
+    return found
 
 
-def _depends(graph: Graph, node: Node, problem: Diagnostic) -> bool:
+def _free(graph: Graph, assumed: Mapping[Value, int], node: Node) -> tuple[Value, ...]:
+    """The inputs of assumed shape that a layer depends on, as far as they are told apart."""
+    above = 0
+    for bottom in node.bottoms:
+        above |= assumed.get(bottom, 0)
+    inputs = islice((entry.value for entry in graph.inputs if not entry.declared), MOST_INPUTS)
+    return tuple(value for index, value in enumerate(inputs) if above >> index & 1)
+
+
+def _depends(assumed: Mapping[Value, int], node: Node, problem: Diagnostic) -> bool:
     """Whether a refusal may follow from an assumed shape."""
-    return problem.code not in WHATEVER_SHAPE and bool(_free(graph, node))
+    return problem.code not in WHATEVER_SHAPE and any(assumed.get(bottom, 0) for bottom in node.bottoms)
 
 
-def _better(state: Settled, node: Node, problem: Diagnostic) -> Settled | None:
+def _better(state: Settled, node: Node, problem: Diagnostic, patience: Patience) -> Settled | None:
     """A state in which the layer is no longer refused and more of the net is legal; the first one that is found.
 
     A layer that wants several of its bottoms otherwise is granted one wish after another.
     """
     tried = {tuple(entry.shape for entry in state.graph.inputs)}
     partial: list[tuple[Settled, Diagnostic]] = []
-    for made in _tried(state, node, problem, tried):
+    for made in _tried(state, node, problem, tried, patience):
         still = next((found for refused, found in made.refused if refused is node), None)
         if still is None and made.badness < state.badness:
             return made
         if still is not None and made.missing <= state.missing and not _resizes_alone(state.graph, made.graph):
             partial.append((made, still))
     for half, still in partial[:HALVES]:
-        for made in _tried(half, node, still, tried):
+        for made in _tried(half, node, still, tried, patience):
             if made.badness < state.badness and all(refused is not node for refused, _ in made.refused):
                 return made
     return None
@@ -113,18 +146,23 @@ def _resizes_alone(before: Graph, after: Graph) -> bool:
     return all(len(old.shape) == len(new.shape) and old.shape[:2] == new.shape[:2] for old, new in pairs)
 
 
-def _tried(state: Settled, node: Node, problem: Diagnostic, tried: set[tuple[IntShape, ...]]) -> Iterator[Settled]:
+def _tried(
+    state: Settled, node: Node, problem: Diagnostic, tried: set[tuple[IntShape, ...]], patience: Patience
+) -> Iterator[Settled]:
     """The states of all candidates that were not tried before."""
-    for shapes in _candidates(state, node, problem):
+    for shapes in _candidates(state, node, problem, patience):
         changed = state.graph.with_inputs(shapes)
         key = tuple(entry.shape for entry in changed.inputs)
+        if patience.left <= 0:
+            return
         if key not in tried:
+            patience.left -= 1
             tried.add(key)
             yield _state(changed)
 
 
-def _candidates(state: Settled, node: Node, problem: Diagnostic) -> Iterator[Shapes]:
-    free = _free(state.graph, node)
+def _candidates(state: Settled, node: Node, problem: Diagnostic, patience: Patience) -> Iterator[Shapes]:
+    free = _free(state.graph, _assumed(state.graph), node)
     bottoms = [state.known[b] for b in node.bottoms if b in state.known]
     if len(bottoms) < len(node.bottoms):
         return
@@ -138,7 +176,7 @@ def _candidates(state: Settled, node: Node, problem: Diagnostic) -> Iterator[Sha
     for index, value in reversed(list(enumerate(node.bottoms))):
         for wish in _wishes(state, node, problem, index, bottoms):
             for source in free:
-                for shape in _granted(state, source, value, wish):
+                for shape in _granted(state, source, value, wish, patience):
                     yield {source: shape}
                     if len(shape) == 4 and min(shape[2:]) > SMALL and shape[:2] != state.known[source][:2]:
                         yield {source: (*shape[:2], SMALL, SMALL)}  # more images or channels, within Caffe's counts
@@ -170,7 +208,9 @@ def _wishes(
 # from a wish to an input ---------------------------------------------------------------------------------------
 
 
-def _granted(state: Settled, source: Value, value: Value, wish: Sequence[int | None]) -> Iterator[IntShape]:
+def _granted(
+    state: Settled, source: Value, value: Value, wish: Sequence[int | None], patience: Patience
+) -> Iterator[IntShape]:
     """Shapes of an input for which a value has the shape that is wished for."""
     old, now = state.known[source], state.known[value]
     if source == value or (old == now and len(wish) == len(now)):
@@ -179,7 +219,7 @@ def _granted(state: Settled, source: Value, value: Value, wish: Sequence[int | N
     if len(wish) <= len(now):  # axes of one element make no difference to a count
         ones = (1,) * (len(now) - len(wish))
         for whole in dict.fromkeys([(*wish, *ones), (*wish[:-1], *ones, *wish[-1:])]):
-            traced = _traced(state, source, value, whole)
+            traced = _traced(state, source, value, whole, patience)
             if traced is not None:
                 yield traced
     if None not in wish and prod(old) == prod(now):
@@ -192,14 +232,17 @@ def _filled(wish: Sequence[int | None], old: IntShape) -> IntShape:
     return tuple(u if w is None else w for w, u in zip(wish, usual, strict=True))
 
 
-def _traced(state: Settled, source: Value, value: Value, wish: Sequence[int | None]) -> IntShape | None:
+def _traced(
+    state: Settled, source: Value, value: Value, wish: Sequence[int | None], patience: Patience
+) -> IntShape | None:
     """The input's shape for which every extent that is wished for comes out, each by one axis of the input."""
     shape, now = list(state.known[source]), state.known[value]
     for axis, wanted in enumerate(wish):
         if wanted is None or wanted == now[axis]:
             continue
         for position, extent in enumerate(state.known[source]):
-            reached = _reached(state, source, position, value)
+            patience.left -= 1
+            reached = _reached(state, source, position, value) if patience.left > 0 else None
             members = None if reached is None else follow.fibre(reached[axis], wanted)
             n = None if members is None or isinstance(members, Unfollowed) else _nearest(members, extent)
             if n is not None:
@@ -280,10 +323,11 @@ def notes(graph: Graph) -> list[Diagnostic]:
 def explained(graph: Graph, refused: Sequence[tuple[Node, Diagnostic]]) -> list[Diagnostic]:
     """Refusals, those that depend on an assumed shape telling that, and how to give the right one."""
     shapes = {entry.value: entry.shape for entry in graph.inputs}
+    assumed = _assumed(graph) if refused else {}
     found = []
     for node, problem in refused:
-        free = _free(graph, node)
-        if _depends(graph, node, problem):
+        if _depends(assumed, node, problem):
+            free = _free(graph, assumed, node)[:MOST_TOLD]
             told = " and ".join(f"'{value.blob}' ({shape_text(shapes[value])})" for value in free)
             why = f"the file does not say the shape of {told}: it is assumed"
             give = " ".join(f"--input {_option(value, shapes[value])}" for value in free)

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from netcompile.algebra.nset import NSet
 from netcompile.analysis import follow
-from netcompile.analysis.coordinates import Coordinates, CropNeed, compose, coordinates
+from netcompile.analysis.coordinates import Coordinates, CropNeed, Way, compose, coordinates
 from netcompile.analysis.follow import Unfollowed
 from netcompile.analysis.shapes import Shapes, Symbolic
 from netcompile.diagnostics.diagnostic import Diagnostic, Severity
@@ -18,6 +18,7 @@ from netcompile.layers.base import IDENTITY, Axes
 from netcompile.layers.crop import Crop
 from netcompile.layers.params import locate
 
+MOST_STEPS = 20_000  # of the ways to crops that reasons tell of: each may be as long as the net
 OK, INFERRED, MISMATCH = "ok", "inferred", "mismatch"
 NONINTEGER, NEGATIVE, STRIDE, UNDEFINED = "noninteger", "negative", "stride-mismatch", "undefined"
 
@@ -84,9 +85,12 @@ def resolve(graph: Graph, shapes: Shapes, mode: str = "auto", round_crops: bool 
     coords = coordinates(graph, shapes)
     makers = graph.producers() if coords.crops else {}
     reports, nodes = [], []
+    left = MOST_STEPS
     for index, node in enumerate(graph.nodes):
         if isinstance(node.layer, Crop) and all(b in shapes for b in node.bottoms):
-            chains, need = Chains(coords, makers, node), coords.crops.get(index, CropNeed(None))
+            chains = Chains(coords, makers, node, left > 0)
+            left -= len(chains.cropped) + len(chains.reference)
+            need = coords.crops.get(index, CropNeed(None))
             report = _report(node, node.layer, chains, need, shapes, mode, round_crops)
             if report is not None:
                 reports.append(report)
@@ -158,9 +162,13 @@ def _numbers(values: tuple[Fraction, ...] | tuple[int, ...]) -> str:
 class Chains:
     """The two chains of layers from the nearest common ancestor of a crop's bottoms down to them."""
 
-    def __init__(self, coords: Coordinates, makers: Mapping[Value, Node], node: Node) -> None:
+    def __init__(self, coords: Coordinates, makers: Mapping[Value, Node], node: Node, told: bool = True) -> None:
         self.node, self.makers = node, makers
-        self.ancestor, self.cropped, self.reference = coords.ways(node.bottoms[0], node.bottoms[1])
+        self.ancestor: Value = node.bottoms[0]
+        self.cropped: Way = []
+        self.reference: Way = []
+        if told:
+            self.ancestor, self.cropped, self.reference = coords.ways(node.bottoms[0], node.bottoms[1])
 
     def text(self) -> str:
         """``data → upscore8 has stride 1 and offset -31 (conv1_1 pad 100 at 24:5)``, for both ways."""

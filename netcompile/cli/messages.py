@@ -12,7 +12,9 @@ from netcompile.diagnostics.diagnostic import Diagnostic, sorted_by_position
 from netcompile.diagnostics.visible import visible
 from netcompile.terminal import try_error, write_error, write_styled
 
+MOST = 200  # findings that are shown; a file of mistakes has any number
 SAME = 3  # notes and warnings of one code that are shown in full before the rest is counted
+_SEVERITIES = ("error", "warning", "note")
 
 
 def coloured() -> bool:
@@ -23,11 +25,20 @@ def coloured() -> bool:
 
 
 def show(diagnostics: Iterable[Diagnostic]) -> None:
-    """All of them, sorted by position, each with its excerpt, reason and remedy."""
+    """All of them, sorted by position, each with its excerpt, reason and remedy; of very many the first ones.
+
+    Errors go before warnings and notes where not all are shown.
+    """
     color = coloured()
+    ordered = sorted_by_position(diagnostics)
+    chosen = ordered
+    if len(ordered) > MOST:
+        chosen = sorted_by_position(sorted(ordered, key=lambda found: _SEVERITIES.index(found.severity))[:MOST])
     with suppress(OSError, ValueError):  # who reads no messages still gets the exit code
-        for diagnostic in sorted_by_position(diagnostics):
+        for diagnostic in chosen:
             write_styled(f"{diagnostic.format(color)}\n")
+        if len(ordered) > MOST:
+            write_error(f"(and {len(ordered) - MOST} more; netcompile check --json has all)\n")
 
 
 def show_notes(notes: Sequence[Diagnostic], codes: frozenset[str]) -> None:

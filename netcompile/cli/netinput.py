@@ -18,6 +18,7 @@ from netcompile.files.look import is_folder, is_there
 from netcompile.ir import prune
 from netcompile.ir.build import Options
 from netcompile.ir.graph import Input
+from netcompile.prototxt import recognise
 from netcompile.prototxt.recognise import decode_source, open_source
 from netcompile.zoo.find import find_definition, find_weights, near_definitions
 
@@ -88,7 +89,7 @@ def options(arguments: argparse.Namespace) -> Options:
 def read_source(name: str) -> Source:
     """The text of NET. Raises NetError where there is no such file, OSError where it cannot be read."""
     if name == "-":
-        return decode_source(sys.stdin.buffer.read(), "<stdin>")
+        return recognise.read_source(sys.stdin.buffer, "<stdin>")
     if is_folder(name):
         raise NetError(_folder(name))
     if is_there(name):

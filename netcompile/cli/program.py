@@ -1,13 +1,13 @@
 """The program as the system starts it: signals from the first import on, streams that are closed, and the exit code.
 
-Only what Python has loaded anyway is imported here, so that an interrupt finds this code and leaves no traceback.
+Little is imported here before signals are listened to, so that an interrupt leaves no traceback.
 """
 
 from __future__ import annotations
 
-import _signal
 import gc
 import os
+import signal
 import sys
 
 TYPE_CHECKING = False
@@ -38,7 +38,7 @@ def run() -> int:
             silence()
             gc.freeze()  # nor is the end of the process the time to look for it
         finally:
-            _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # all is said and done: nothing is left to interrupt
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said and done: nothing is left to interrupt
     except KeyboardInterrupt:
         code = INTERRUPTED
         _say("interrupted")
@@ -47,8 +47,8 @@ def run() -> int:
     except (ImportError, MemoryError, OSError, RuntimeError) as error:  # of this program's own files
         _say(f"error: netcompile cannot be loaded: {str(error) or type(error).__name__}")
     for number in _numbers(ENDING):
-        if _signal.getsignal(number) is _end:
-            _signal.signal(number, _signal.SIG_DFL)
+        if signal.getsignal(number) is _end:
+            signal.signal(number, signal.SIG_DFL)
             if number in received:
                 os.kill(os.getpid(), number)
     if code == INTERRUPTED:
@@ -70,34 +70,34 @@ def listen() -> None:
     Under torchrun SIGTERM ends the process at once: there it waits for others inside of a call that no handler reaches.
     """
     for number in _numbers(("SIGINT", *(() if "TORCHELASTIC_RUN_ID" in os.environ else ENDING))):
-        if _signal.getsignal(number) in (_signal.SIG_DFL, _signal.default_int_handler):
-            _signal.signal(number, _end)
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, _end)
     sys.unraisablehook = _lost
 
 
 def _numbers(names: tuple[str, ...]) -> list[int]:
-    return [getattr(_signal, name) for name in names if hasattr(_signal, name)]
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
 
 
 def _end(number: int, frame: FrameType | None) -> None:
     received.append(number)
     if getattr(getattr(sys.modules.get("torch"), "__spec__", None), "_initializing", False):
         # torch's C++ ends the process with a message of its own if an exception comes while it is imported.
-        if number == _signal.SIGINT:
+        if number == signal.SIGINT:
             _say("interrupted")
             os._exit(INTERRUPTED)
-        _signal.signal(number, _signal.SIG_DFL)
+        signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
-    raise KeyboardInterrupt if number == _signal.SIGINT else Ended
+    raise KeyboardInterrupt if number == signal.SIGINT else Ended
 
 
 def _lost(unraisable: Any) -> None:
     """A destructor cannot raise, so Python reports what it does and goes on: a signal that came then comes again."""
     if not issubclass(unraisable.exc_type, KeyboardInterrupt | Ended):
         sys.__unraisablehook__(unraisable)
-    elif hasattr(_signal, "setitimer"):
-        _signal.signal(_signal.SIGALRM, lambda number, frame: _end(received[-1], frame))
-        _signal.setitimer(_signal.ITIMER_REAL, 0.002)
+    elif hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, lambda number, frame: _end(received[-1], frame))
+        signal.setitimer(signal.ITIMER_REAL, 0.002)
 
 
 def open_streams() -> None:

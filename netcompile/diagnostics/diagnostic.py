@@ -8,6 +8,7 @@ from typing import Literal, NoReturn
 from unicodedata import combining, east_asian_width
 
 from netcompile.diagnostics.source import Span
+from netcompile.diagnostics.text import LONG_WORD, shortened
 from netcompile.diagnostics.visible import dotted, visible
 
 Severity = Literal["error", "warning", "note"]
@@ -26,15 +27,16 @@ def cells(text: str) -> int:
 
 def _excerpt(span: Span) -> list[str]:
     number, column = span.source.position(span.start)
-    line = span.source.line(number)
-    first = column - 1
-    length = max(1, min(span.end - span.start, len(line) - first))
-    before, after = "", ""
-    if len(line) > _WIDTH:
-        left = max(0, min(first - _WIDTH // 3, len(line) - _WIDTH))
+    begin, end = span.source.line_range(number)
+    first, whole = column - 1, end - begin
+    length = max(1, min(span.end - span.start, whole - first))
+    before, after, left = "", "", 0
+    if whole > _WIDTH:
+        left = max(0, min(first - _WIDTH // 3, whole - _WIDTH))
         right = left + _WIDTH
-        before, after = "…" * (left > 0), "…" * (right < len(line))
-        line, first, length = line[left:right], first - left, min(length, max(1, right - first))
+        before, after = "…" * (left > 0), "…" * (right < whole)
+        first, length, whole = first - left, min(length, max(1, right - first)), _WIDTH
+    line = span.source.text[begin + left : begin + left + whole]
     line = dotted(line)
     gutter = f"{number:>5}"
     pad = " " * (len(before) + cells(line[:first]))
@@ -54,6 +56,13 @@ class Diagnostic:
     severity: Severity = "error"
     related: tuple[tuple[Span, str], ...] = ()
 
+    def __post_init__(self) -> None:
+        """Cut what is quoted without measure: findings are many, and a name may be as long as a file."""
+        for field in ("what", "why", "remedy"):
+            text = getattr(self, field)
+            if len(text) > LONG_WORD:
+                object.__setattr__(self, field, shortened(text))
+
     def format(self, color: bool = False) -> str:
         """The finding as shown to a person: place, kind, excerpt with a caret, reason, remedy."""
         where = f"{visible(str(self.span))}: " if self.span is not None else ""
@@ -65,7 +74,7 @@ class Diagnostic:
         out = [f"{where}{kind}: {what}"]
         if self.span is not None and self.span.source.text:
             out += _excerpt(self.span)
-        out += [f"  see: {visible(str(span))}: {visible(text)}" for span, text in self.related]
+        out += [f"  see: {visible(str(span))}: {visible(shortened(text))}" for span, text in self.related]
         for label, text in (("why", self.why), ("fix", self.remedy)):
             if text:
                 rows = [visible(row) for row in text.split("\n")]
@@ -81,7 +90,7 @@ class Diagnostic:
             **_place(self.span),
             "why": self.why,
             "remedy": self.remedy,
-            "related": [{**_place(span), "what": text} for span, text in self.related],
+            "related": [{**_place(span), "what": shortened(text)} for span, text in self.related],
         }
 
     def __str__(self) -> str:

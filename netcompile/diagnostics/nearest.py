@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
+from itertools import islice
 
 LONGEST, MOST = 100, 5000  # characters of a name, and names, that are compared: the time grows with their squares
 
@@ -17,11 +18,25 @@ def nearest(word: str, known: Iterable[str], count: int = 1, cutoff: float = 0.6
     ['Convolution']
     """
     lowered: dict[str, list[str]] = {}
-    for name in dict.fromkeys(known):
-        if len(lowered) < MOST:
+    for name in dict.fromkeys(islice(known, MOST)):
+        if len(name) <= 2 * LONGEST:
             lowered.setdefault(name.lower(), []).append(name)
     found = get_close_matches(word[:LONGEST].lower(), lowered, count, cutoff)
     return [name for key in found for name in lowered[key]][:count]
+
+
+class Hints:
+    """`nearest` for a file with any number of mistakes: after so many comparisons of names there are no more hints."""
+
+    def __init__(self, left: int = 20_000) -> None:
+        self.left = left
+
+    def nearest(self, word: str, known: Collection[str], count: int = 1, cutoff: float = 0.6) -> list[str]:
+        """As the function, or nothing where too many names were compared already."""
+        if self.left <= 0:
+            return []
+        self.left -= min(len(known), MOST)
+        return nearest(word, known, count, cutoff)
 
 
 def did_you_mean(names: Sequence[str], otherwise: str = "") -> str:

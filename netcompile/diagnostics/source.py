@@ -41,11 +41,18 @@ class Source:
 
     def line(self, number: int) -> str:
         """The text of a line (from 1), without its line end; empty outside the text."""
+        begin, end = self.line_range(number)
+        return self.text[begin:end]
+
+    def line_range(self, number: int) -> tuple[int, int]:
+        """Where a line (from 1) begins, and where it ends without its line end; twice the text's end outside of it."""
         table = self._table()
         if not 1 <= number <= len(table):
-            return ""
-        end = table[number] - 1 if number < len(table) else len(self.text)
-        return self.text[table[number - 1] : end].rstrip("\r")
+            return len(self.text), len(self.text)
+        begin, end = table[number - 1], table[number] - 1 if number < len(table) else len(self.text)
+        while end > begin and self.text[end - 1] == "\r":
+            end -= 1
+        return begin, end
 
     def span(self, start: int, end: int) -> Span:
         return Span(self, start, end)

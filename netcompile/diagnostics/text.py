@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 
@@ -14,6 +15,34 @@ def shape_text(dims: Iterable[object] | None) -> str:
     if dims is None:
         return "?"
     return "×".join(f"({text})" if " " in (text := str(dim)) else text for dim in dims) or "scalar"
+
+
+LONG_WORD, LONG_ROW = 160, 2000  # characters of a word or a name in quotes, and of a row, that messages show whole
+_KEPT = 80  # characters of what is longer
+_WORD = re.compile(rf"'[^'\n]{{{LONG_WORD},}}+'|\S{{{LONG_WORD},}}+")
+
+
+def shortened(text: str) -> str:
+    """The text, words, names in quotes and rows without measure cut, with the number of characters that they have.
+
+    >>> shortened("name: " + 1000 * "a") == "name: " + 80 * "a" + "… (1000 characters)"
+    True
+    """
+    if len(text) <= LONG_WORD:
+        return text
+    rows = _WORD.sub(_cut, text).split("\n")
+    return "\n".join(row if len(row) <= LONG_ROW else _ends(row) for row in rows)
+
+
+def _cut(match: re.Match[str]) -> str:
+    word = match[0]
+    quote = "'" if word[0] == word[-1] == "'" else ""
+    return f"{word[: _KEPT + len(quote)]}…{quote} ({len(word) - 2 * len(quote)} characters)"
+
+
+def _ends(row: str) -> str:
+    kept = LONG_ROW // 2
+    return f"{row[:kept]} … ({len(row) - 2 * kept} characters left out) … {row[-kept:]}"
 
 
 def listed(names: Iterable[object], most: int = 8) -> str:

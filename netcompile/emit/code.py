@@ -97,6 +97,7 @@ def write(
     """
     graph, kept = net.graph, [*wanted, *borders]
     live = _running(graph, wanted)
+    held = {*kept, *(entry.value for entry in graph.inputs)}
     named = variables(graph, kept, reserved, live)
     blobs = [node.layer.blobs(*net.bottoms(node)) for node in graph.nodes]
     attributes = _attributes(graph, blobs, own) if attributes is None else attributes
@@ -110,7 +111,7 @@ def write(
             problems.append(diagnose(node, refused))
             continue
         if drop and index in live:
-            released += _released(net, index, named, kept)
+            released += _released(net, index, named, held)
         if released and layer.forward:
             layer = replace(layer, forward=(*layer.forward, f"del {', '.join(released)}"))
             released = []
@@ -179,9 +180,8 @@ def _commented(net: Shaped, node: Node, lines: tuple[str, ...], learned: bool) -
 def _released(net: Shaped, index: int, named: Variables, kept: Container[Value]) -> list[str]:
     """The variables of large blobs that nobody reads again: else they would live until the end."""
     node = net.graph.nodes[index]
-    inputs = {entry.value for entry in net.graph.inputs}
     tops = {named.named[top] for top in node.tops}
-    done = [b for b in dict.fromkeys(node.bottoms) if named.last.get(b) == index and b not in inputs and b not in kept]
+    done = [b for b in dict.fromkeys(node.bottoms) if named.last.get(b) == index and b not in kept]
     large = [b for b in done if 4 * count(net.shapes.get(b, ())) >= LARGE]
     return [named.named[b] for b in large if named.named[b] not in tops]
 

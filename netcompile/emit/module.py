@@ -6,6 +6,7 @@ import builtins
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.emit.blobs import LearnedBlobs, blobs_of
@@ -240,14 +241,16 @@ def _docstring(net: Shaped, name: str, wanted: Mapping[str, Value], origin: str)
     for entry in graph.inputs:
         dims = net.symbolic.get(entry.value) or entry.shape
         lines += folded(f"Input {doc_text(entry.value.blob)}: {dims_text(dims)}")
-    for blob, value in list(wanted.items())[:20]:
-        lines += folded(f"Output {doc_text(blob)}: {_shape_text(net, value)}")
+    told = dict(islice(wanted.items(), 20))
+    values = set(told.values())
+    makers = {top: node for node in graph.nodes for top in node.tops if top in values}
+    for blob, value in told.items():
+        lines += folded(f"Output {doc_text(blob)}: {_shape_text(net, value, makers.get(value))}")
     return [*lines, '"""', ""]
 
 
-def _shape_text(net: Shaped, value: Value) -> str:
+def _shape_text(net: Shaped, value: Value, maker: Node | None) -> str:
     dims = net.dims(value)
-    maker = next((node for node in net.graph.nodes if value in node.tops), None)
     more = ", or larger: its size depends on the numbers" if maker and maker.layer.sized_by_values else ""
     return dims_text(dims) + more if dims is not None else "?"
 

@@ -32,9 +32,9 @@ def weight_plan(graph: Graph, module: EmittedModule) -> Plan:
     # What a layer of unknown type keeps in a caffemodel is unknown as well: as if the net had no such layer.
     stubs = {node.name for node in graph.nodes if isinstance(node.layer, Unknown)}
     cut = graph.cut.layers if graph.cut is not None else ()
-    layers, seen = [], Counter[str]()
+    layers, seen, total = [], Counter[str](), Counter(graph.order)
     for name in graph.order:
-        if name in stubs and graph.order.count(name) == 1:
+        if name in stubs and total[name] == 1:
             continue
         key = (name, seen[name])
         seen[name] += 1

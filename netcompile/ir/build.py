@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
-from netcompile.diagnostics.nearest import did_you_mean, nearest
+from netcompile.diagnostics.nearest import Hints, did_you_mean
 from netcompile.diagnostics.source import Span
 from netcompile.ir.graph import Graph, Input, Node, ParamSpec, Value
 from netcompile.ir.layer_types import layer_type
@@ -113,6 +113,7 @@ class _Builder:
         self.elsewhere: dict[str, Message] = {}  # blob → the first layer that makes it in another phase or stage
         self.absent: dict[int, str] = {}  # id of a problem → the blob from there that it names
         self.faults: list[_Fault] = []
+        self.hints = Hints()
 
     def report(self, code: str, what: str, message: Message, at: str, why: str = "", remedy: str = "") -> None:
         self.problems.append(Diagnostic(code, what, locate(message, at), why=why, remedy=remedy))
@@ -144,7 +145,7 @@ class _Builder:
         )
 
     def read(self, message: Message) -> Layer | None:
-        cls, said = layer_type(message, self.options.allow_unknown)
+        cls, said = layer_type(message, self.options.allow_unknown, self.hints)
         if said is not None:
             (self.problems if cls is None else self.notes).append(said)
         if cls is None:
@@ -216,7 +217,7 @@ class _Builder:
                 message,
                 at,
                 why=f"in phase {self.state.phase} no earlier layer has it among its tops",
-                remedy=did_you_mean(nearest(blob, self.current, 1, 0.8)),
+                remedy=did_you_mean(self.hints.nearest(blob, self.current, 1, 0.8)),
             )
         return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netcompile.diagnostics.diagnostic import Diagnostic
-from netcompile.diagnostics.nearest import did_you_mean
+from netcompile.diagnostics.nearest import Hints, did_you_mean
 from netcompile.layers.base import Layer
 from netcompile.layers.data import ForeignData
 from netcompile.layers.params import locate
@@ -12,7 +12,9 @@ from netcompile.layers.unsupported import FORKS, reason
 from netcompile.prototxt.message import Message
 
 
-def layer_type(message: Message, allow_unknown: bool = False) -> tuple[type[Layer] | None, Diagnostic | None]:
+def layer_type(
+    message: Message, allow_unknown: bool = False, hints: Hints | None = None
+) -> tuple[type[Layer] | None, Diagnostic | None]:
     """The class of a layer and what is to be said of its type, an error where there is no class.
 
     A layer of unknown type without bottoms feeds the net; with `allow_unknown` another one is a stub.
@@ -35,12 +37,12 @@ def layer_type(message: Message, allow_unknown: bool = False) -> tuple[type[Laye
             "its tops are taken to have the shape of its first bottom, which nobody here knows to be true",
             "put the layer in the stub's place in the module",
         )
-    return None, _unknown(message, name)
+    return None, _unknown(message, name, hints or Hints())
 
 
-def _unknown(message: Message, name: str) -> Diagnostic:
+def _unknown(message: Message, name: str, hints: Hints) -> Diagnostic:
     why = reason(name)
-    near = near_types(name) if why is None and name not in FORKS else []
+    near = near_types(name, hints) if why is None and name not in FORKS else []
     what = f"unknown layer type '{name}'" if name else f"layer '{message.get('name')}' has no type"
     return Diagnostic(
         "unknown-layer",

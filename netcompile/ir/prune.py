@@ -135,14 +135,16 @@ class Maker(Protocol):
 def needed(layers: Iterable[Maker], wanted: Iterable[Value]) -> set[Value]:
     """All values that these are computed from, they themselves and what layers make besides included."""
     makers = {top: layer for layer in layers for top in layer.tops}
-    found: set[Value] = set()
-    work = list(wanted)
+    found = set(wanted)
+    work = list(found)
     while work:
-        value = work.pop()
-        if value not in found:
-            found.add(value)
-            if value in makers:
-                work += (*makers[value].bottoms, *makers[value].tops)
+        maker = makers.get(work.pop())
+        if maker is not None:
+            new = {*maker.bottoms, *maker.tops} - found
+            found |= new
+            work += new
+            for top in maker.tops:  # asked already
+                makers.pop(top, None)
     return found
 
 

@@ -21,6 +21,9 @@ class State:
         return "TRAIN" if self.train else "TEST"
 
 
+MOST_RULES = 32  # rules of a layer that are told, and for which options are looked for
+
+
 def meets(rule: Message, state: State) -> bool:
     """Caffe's Net::StateMeetsRule: every condition that the rule sets must hold."""
     if rule.has("phase") and rule.get("phase") != state.phase:
@@ -42,9 +45,11 @@ def takes_part(layer: Message, state: State) -> bool:
 
 def rules_of(layer: Message) -> str:
     """The layer's include and exclude rules as the file has them: ``include { phase: TRAIN }``."""
-    shown = []
+    shown: list[str] = []
     for kind in ("include", "exclude"):
         for rule in layer.all(kind):
+            if len(shown) == MOST_RULES:
+                return " ".join([*shown, "…"])
             fields = [f"{entry.field.name}: {_shown(entry.value)}" for entry in rule.entries]
             shown.append(f"{kind} {{ {' '.join(fields)} }}")
     return " ".join(shown)
@@ -59,6 +64,8 @@ def flags_for(layer: Message, state: State) -> str:
     rules = (*layer.all("include"), *layer.all("exclude"))
     stages = sorted({stage for rule in rules for stage in rule.all("stage")})
     levels = sorted({rule.get(field) for rule in rules for field in ("min_level", "max_level") if rule.has(field)})
+    if len(rules) > MOST_RULES:
+        return ""
     for train in (state.train, not state.train):
         phase = [] if train == state.train else [f"--phase {'train' if train else 'test'}"]
         for named in ([], *([stage] for stage in stages), stages):

@@ -8,6 +8,7 @@ told at all: that the type is unknown is told by whoever builds the net.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -39,11 +40,13 @@ def load_for(source: Source, options_of: Callable[[Message], Options]) -> Upgrad
 
 def _tolerated(error: NetError, read: Upgraded, state: State) -> Upgraded:
     """What was read, the mistakes as warnings. Raises NetError where one of them matters."""
-    layers = read.net.all("layer")
+    layers = sorted(read.net.all("layer"), key=lambda layer: layer.start)
+    starts = [layer.start for layer in layers]
     matter, warnings = [], []
     for found in error.diagnostics:
         at = None if found.span is None or found.code not in _OF_FORKS else found.span.start
-        layer = None if at is None else next((x for x in layers if x.start <= at < x.end), None)
+        before = 0 if at is None else bisect_right(starts, at)
+        layer = layers[before - 1] if at is not None and before and at < layers[before - 1].end else None
         why = None if layer is None else _harmless(layer, state)
         if why is None:
             matter.append(found)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 
-from netcompile.diagnostics.nearest import nearest
+from netcompile.diagnostics.nearest import Hints
 from netcompile.layers import base
 from netcompile.layers.base import Arity, Layer
 from netcompile.layers.unknown import Unknown
@@ -127,9 +127,9 @@ def class_of(message: Message) -> type[Layer] | None:
     return layer_class(name) if ":" not in name else None  # no type of a file is called so
 
 
-def near_types(name: str) -> list[str]:
+def near_types(name: str, hints: Hints) -> list[str]:
     """Known types of which `name` is most likely a misspelling."""
-    return nearest(name, (known for known in load() if ":" not in known), 3, 0.85)
+    return hints.nearest(name, [known for known in load() if ":" not in known], 3, 0.85)
 
 
 def unknown_class(name: str) -> type[Layer]:

@@ -168,7 +168,7 @@ class Reshape(Layer):
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         x = bottoms[0]
         have, given = self.elements(x)
-        inferred = -1 in self.dims
+        inferred = -1 in self.dims and given != 0
         target = ["?" if d == -1 else d for d in self.dims] if inferred else self.target(x)
         refusal = Refused(
             "element count differs",
@@ -185,7 +185,7 @@ class Reshape(Layer):
         for index, dim in enumerate(self.dims):
             if dim == -1:
                 have, given = self.elements(x)
-                middle.append(have // given)
+                middle.append(have // given if given else 0)
             else:
                 middle.append(x[copied[index]] if index in copied else dim)
         return (*x[:start], *middle, *x[end:])

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.schema import Clash
@@ -16,6 +18,7 @@ def resolved(net: Message) -> tuple[Message, list[Diagnostic]]:
     """The net with such types as names, and a note for each. Raises NetError for those that nothing tells apart."""
     if not any(isinstance(layer.get("type"), Clash) for layer in net.all("layers")):
         return net, []
+    around = _Around(net)
     notes: list[Diagnostic] = []
     problems: list[Diagnostic] = []
     entries = []
@@ -23,7 +26,7 @@ def resolved(net: Message) -> tuple[Message, list[Diagnostic]]:
         layer = entry.value
         found = layer.get("type") if entry.field.name == "layers" else None
         if isinstance(found, Clash):
-            meant, why = _meant(layer, found, net)
+            meant, why = _meant(layer, found, around)
             span = layer.span_of("type")
             digits = span.text
             if meant:
@@ -40,7 +43,41 @@ def resolved(net: Message) -> tuple[Message, list[Diagnostic]]:
     return net.with_entries(entries), notes
 
 
-def _meant(layer: Message, clash: Clash, net: Message) -> tuple[str, str]:
+class _Around:
+    """Where a net's blobs stand: for each the first two layers (one may be the layer that asks) of each kind."""
+
+    def __init__(self, net: Message) -> None:
+        self.readers: dict[str, list[Message]] = {}
+        self.measures: dict[str, list[Message]] = {}  # by their second bottom, which is a label
+        self.labels: dict[str, list[Message]] = {}  # further tops of layers without a bottom
+        self.workers: dict[str, list[Message]] = {}  # by their first bottom
+        self.place: dict[int, int] = {}
+        for number, layer in enumerate(net.all("layers")):
+            self.place[id(layer)] = number
+            bottoms = layer.all("bottom")
+            for blob in bottoms:
+                _put(self.readers, blob, layer)
+            if str(layer.get("type")).endswith(("LOSS", "ACCURACY")):
+                for blob in bottoms[1:2]:
+                    _put(self.measures, blob, layer)
+            for blob in bottoms[:1]:
+                _put(self.workers, blob, layer)
+            for blob in () if bottoms else layer.all("top")[1:]:
+                _put(self.labels, blob, layer)
+
+    def first(self, kind: dict[str, list[Message]], blobs: Iterable[str], asking: Message) -> Message | None:
+        """The first layer of a kind at one of these blobs, but for the one that asks."""
+        found = [other for blob in blobs for other in kind.get(blob, ()) if other is not asking]
+        return min(found, key=lambda other: self.place[id(other)], default=None)
+
+
+def _put(kind: dict[str, list[Message]], blob: str, layer: Message) -> None:
+    known = kind.setdefault(blob, [])
+    if len(known) < 2 and all(other is not layer for other in known):
+        known.append(layer)
+
+
+def _meant(layer: Message, clash: Clash, around: _Around) -> tuple[str, str]:
     """The meaning and why; "" where nothing tells."""
     for meaning in clash.meanings:
         block = f"{meaning.lower()}_param"
@@ -48,17 +85,17 @@ def _meant(layer: Message, clash: Clash, net: Message) -> tuple[str, str]:
             return meaning, f"it has {block}"
     if set(clash.meanings) != {CROP, ACCURACY}:
         return "", ""
-    others = [other for other in net.all("layers") if other is not layer]
-    tops, second = set(layer.all("top")), layer.all("bottom")[1:2]
-    for other in others:
-        if not tops.isdisjoint(other.all("bottom")):
-            return CROP, f"layer '{other.get('name')}' reads its top, and nothing reads an accuracy"
-    for other in others:
-        if second and second == other.all("bottom")[1:2] and str(other.get("type")).endswith(("LOSS", "ACCURACY")):
-            return ACCURACY, f"its second bottom '{second[0]}' is the label of '{other.get('name')}' too"
-        if second and not other.all("bottom") and second[0] in other.all("top")[1:]:
-            return ACCURACY, f"its second bottom '{second[0]}' is a label of '{other.get('name')}'"
-    for other in others:
-        if second and second == other.all("bottom")[:1]:
-            return CROP, f"its second bottom '{second[0]}' is what '{other.get('name')}' works on, so no label"
+    reader = around.first(around.readers, layer.all("top"), layer)
+    if reader is not None:
+        return CROP, f"layer '{reader.get('name')}' reads its top, and nothing reads an accuracy"
+    second = layer.all("bottom")[1:2]
+    measure = around.first(around.measures, second, layer)
+    feeder = around.first(around.labels, second, layer)
+    if measure is not None and (feeder is None or around.place[id(measure)] < around.place[id(feeder)]):
+        return ACCURACY, f"its second bottom '{second[0]}' is the label of '{measure.get('name')}' too"
+    if feeder is not None:
+        return ACCURACY, f"its second bottom '{second[0]}' is a label of '{feeder.get('name')}'"
+    worker = around.first(around.workers, second, layer)
+    if worker is not None:
+        return CROP, f"its second bottom '{second[0]}' is what '{worker.get('name')}' works on, so no label"
     return "", ""

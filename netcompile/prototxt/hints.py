@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 
-from netcompile.diagnostics.nearest import did_you_mean, nearest
+from netcompile.diagnostics.nearest import Hints, did_you_mean, nearest
 from netcompile.diagnostics.text import listed
 from netcompile.prototxt.schema import EnumType, FieldType, MessageType, message_type
 
@@ -79,15 +80,17 @@ def example(field: FieldType) -> str:
     return {"bool": "true", "string": '"…"', "bytes": '"…"'}.get(field.type, "…")
 
 
-def _nearest_field(word: str, names: list[str]) -> list[str]:
+def _nearest_field(word: str, names: list[str], hints: Hints) -> list[str]:
     """The field of which `word` is most likely a misspelling; what all block names share says nothing."""
     if not word.endswith("_param"):
-        return nearest(word, names, 1, 0.7)
+        return hints.nearest(word, names, 1, 0.7)
     stems = [name.removesuffix("_param") for name in names if name.endswith("_param")]
-    return [f"{stem}_param" for stem in nearest(word.removesuffix("_param"), stems, 1, 0.7)]
+    return [f"{stem}_param" for stem in hints.nearest(word.removesuffix("_param"), stems, 1, 0.7)]
 
 
-def unknown_field(name: str, kind: MessageType, opens: bool, present: set[str]) -> tuple[str, str, str]:
+def unknown_field(
+    name: str, kind: MessageType, opens: bool, present: Collection[str], hints: Hints
+) -> tuple[str, str, str]:
     """What, why and remedy for a field that ``kind`` does not have; ``present`` are the fields around it."""
     what = f"{kind.name} has no field '{name}'"
     meant = MISTAKES.get(name.lower())
@@ -100,7 +103,7 @@ def unknown_field(name: str, kind: MessageType, opens: bool, present: set[str]) 
     if homes:
         return what, f"{name} belongs into {listed(homes, 3)}", f"{homes[0]} {{ {name}{' { … }' if opens else ': …'} }}"
     own = [f.name for f in kind.fields.values() if f.fork is None]
-    near = _nearest_field(name, own) or _nearest_field(name, list(kind.fields))
+    near = _nearest_field(name, own, hints) or _nearest_field(name, list(kind.fields), hints)
     if near:
         return what, "", did_you_mean(near)
     return what, "neither Caffe nor a fork that is known here has it", "remove it"

@@ -27,6 +27,7 @@ FIELD = re.compile(
     re.VERBOSE | re.ASCII,
 )
 SKIP = re.compile(_SKIP, re.VERBOSE)
+COMMENT = re.compile(rf"{_SPACE}*+\#")
 WORD = re.compile(r"[A-Za-z_]\w*+", re.ASCII)
 STRING = re.compile(r"""(?s:"(?:[^"\\\n]|\\[^\n])*+"|'(?:[^'\\\n]|\\[^\n])*+')""")
 # what stands where a number begins, up to where another token could begin; checked further by NUMBER
@@ -34,7 +35,9 @@ NUMBERLIKE = re.compile(r"(?:[0-9]|\.[0-9])(?:[eE][+-][0-9]|\w|\.)*+", re.ASCII)
 INTEGER = re.compile(r"0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*")
 DECIMAL = re.compile(r"(?:0|[1-9][0-9]*|(?=\.[0-9]))(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?[fF]?")
 TEMPLATE = re.compile(
-    r"\$\{[^{}\n]*\}|\$\([^()\n]*\)|\$\w+|\{\{[^{}\n]*\}\}|\{%[^\n]*?%\}|%\(\w+\)\w|%[sdifg]\b|<%[^\n]*?%>|@\w+@"
+    # bounded, since a text is looked at for a template at any of its characters
+    r"\$\{[^{}\n]{0,200}\}|\$\([^()\n]{0,200}\)|\$\w+|\{\{[^{}\n]{0,200}\}\}|\{%[^\n]{0,200}?%\}"
+    r"|%\(\w{1,200}\)\w|%[sdifg]\b|<%[^\n]{0,200}?%>|@\w{1,200}@"
 )
 CONFLICT = re.compile(r"(?m)^(?:<{7}|={7}|>{7}|\|{7})(?: [^\n]*)?\r?$")
 ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
@@ -44,6 +47,17 @@ FLOAT_WORDS = {"inf": float("inf"), "infinity": float("inf"), "nan": float("nan"
 _SIMPLE = {
     "a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "\\": 92, "?": 63, "'": 39, '"': 34,
 }  # fmt: skip
+
+
+def end_before(text: str, at: int) -> int:
+    """The end of what is no space before ``at``."""
+    while at > 0:
+        begin = max(0, at - 4096)
+        kept = len(text[begin:at].rstrip())
+        if kept:
+            return begin + kept
+        at = begin
+    return 0
 
 
 class BadEscape(ValueError):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import select
+import stat
+from itertools import islice
+from typing import Protocol
 
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.source import Source, Span
@@ -21,12 +25,68 @@ _SOLVER_FIELDS = {
     *("test_iter", "test_interval", "snapshot", "snapshot_prefix", "solver_mode", "solver_type", "momentum"),
     *("stepsize", "stepvalue", "display", "gamma", "iter_size"),
 }
+# Possessive, so that any text is searched in time linear to its length.
+_WHOLE = re.compile(r"(?m)^[^\S\n]*+(?:train_|test_)?net_param\s*+:?\s*+[{<]")
+_LAYER = re.compile(r"(?m)^[^\S\n]*+layers?\s*+:?\s*+[{<\[]")
+_NAME = re.compile(r"(?m)^[ \t]*+([A-Za-z_]\w*+)[ \t]*+[:{]")
+MOST_BYTES = 100_000_000  # of a text that are read
+CHUNK = 1 << 20
+WRITER_WAIT = 5.0  # seconds that a pipe without a writer is waited for
+MOST_NAMES = 10_000  # names of fields that are looked at; real solvers and label maps have fewer
+
+
+class SupportsRead(Protocol):
+    """An open binary file, as far as it is read."""
+
+    def read(self, size: int, /) -> bytes | None: ...
 
 
 def open_source(path: str | os.PathLike[str]) -> Source:
-    """The text of a file. Raises OSError, or NetError for what is no text at all (see `decode_source`)."""
-    with open(path, "rb") as file:
-        return decode_source(file.read(), os.fspath(path))
+    """The text of a file or a pipe. Raises OSError, or NetError for what is no text at all or too long, and for a pipe
+    that nobody writes to (see `read_source`).
+    """
+    name = os.fspath(path)
+    with open(path, "rb", buffering=0, opener=_open_at_once) as file:
+        pipe = stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
+        return read_source(file, name, _first(file.fileno(), name) if pipe else b"")
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Opens also a pipe that nobody writes to; `open` would wait for a writer."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _first(pipe: int, name: str) -> bytes:
+    """What comes first out of a pipe; from then on it waits for more. Raises NetError where no writer comes."""
+    for wait in (0.0, WRITER_WAIT):
+        ready = select.select([pipe], [], [], wait)[0]
+        try:
+            part = os.read(pipe, CHUNK)
+        except BlockingIOError:  # a writer who has written nothing yet
+            part, ready = b"", [pipe]
+        os.set_blocking(pipe, bool(ready or part))
+        if ready or part:
+            return part
+    refuse("no-such-file", f"nobody writes to the pipe '{name}'", remedy="give the path of a prototxt")
+
+
+def read_source(file: SupportsRead, name: str, first: bytes = b"") -> Source:
+    """The text of an open file behind its `first` part, read to its end or to the limit.
+
+    Raises NetError as `decode_source`, and for more than `MOST_BYTES`; a stream without end is told by its first zero
+    byte, or by the limit.
+    """
+    parts, size = [first], len(first)
+    while part := file.read(CHUNK):
+        parts.append(part)
+        size += len(part)
+        if b"\0" in part:
+            return decode_source(b"".join(parts), name)
+        if size > MOST_BYTES:
+            what = f"this is longer than the {MOST_BYTES:,} bytes that a net may have"
+            why = "a net of a hundred thousand layers has a fifth of that; the limit keeps a wrong file out of memory"
+            refuse("too-long", what, Span(Source("", name), 0, 0), why, "give the .prototxt of the net")
+    return decode_source(b"".join(parts), name)
 
 
 def decode_source(data: bytes, name: str = "<bytes>") -> Source:
@@ -75,10 +135,10 @@ def recognised(source: Source) -> Diagnostic | None:
         why = "git-lfs keeps the file elsewhere and left this pointer to it"
         what = "this is a git-lfs pointer, not the file"
         return Diagnostic("lfs-pointer", what, Span(source, 0, 7), why, "git lfs pull")
-    whole = "net_param" in text and re.search(r"(?m)^\s*(?:train_|test_)?net_param\s*:?\s*[{<]", text)
-    if not whole and ("\nlayer {" in text or re.search(r"(?m)^\s*layers?\s*:?\s*[{<\[]", text)):
+    whole = "net_param" in text and _WHOLE.search(text)
+    if not whole and ("\nlayer {" in text or _LAYER.search(text)):
         return None
-    names = [(m[1], m.start(1), m.end(1)) for m in re.finditer(r"(?m)^[ \t]*([A-Za-z_]\w*)[ \t]*[:{]", text)]
+    names = [(m[1], m.start(1), m.end(1)) for m in islice(_NAME.finditer(text), MOST_NAMES)]
     solver = [n for n in names if n[0] in _SOLVER_FIELDS]
     if len({n[0] for n in solver}) >= 2 or (solver and len(names) == 1):
         net = re.search(r"(?m)^[ \t]*(?:net|train_net)[ \t]*:[ \t]*[\"']([^\"'\n]*)", text)

@@ -8,6 +8,7 @@ text that makes no sense is skipped word by word and reported once per run.
 from __future__ import annotations
 
 from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.diagnostics.nearest import Hints
 from netcompile.diagnostics.source import Source, Span
 from netcompile.prototxt import hints
 from netcompile.prototxt.lexer import CONFLICT, NUMBERLIKE, STRING, TEMPLATE, WORD
@@ -20,13 +21,15 @@ from netcompile.prototxt.structure import CLOSER, DEPTH, Stop, Structure
 class Careful(Structure):
     """One reading of a text."""
 
-    __slots__ = ("conflicts", "forks", "junk_end", "scalars")
+    __slots__ = ("closed", "conflicts", "forks", "hints", "junk_end", "scalars")
 
     def __init__(self, source: Source, root: MessageType, forks: bool) -> None:
         super().__init__(source, root)
         self.forks = forks
         self.junk_end = -1
         self.conflicts = 0  # that are open
+        self.closed = -1  # where the last marker stands that ends a conflict; -1: not looked for
+        self.hints = Hints()
         self.scalars = Scalars(self.text, self.report, self.skip, forks)
         if hints.is_web_page(self.text):
             what, place = "this is a web page, not a net", Span(source, 0, 1)
@@ -162,7 +165,7 @@ class Careful(Structure):
         if self.junk_end >= 0 and "\n" not in self.text[self.junk_end : start]:
             self.junk_end = end
             return
-        what, why, remedy = hints.unknown_field(name, frame.type, opens, {e.field.name for e in frame.entries})
+        what, why, remedy = hints.unknown_field(name, frame.type, opens, frame.names(), self.hints)
         self.report("unknown-field", what, start, end, why, remedy)
 
     def _open(self, name: str, field: FieldType | None, start: int, end: int, at: int) -> int:
@@ -224,6 +227,10 @@ class Careful(Structure):
             return end
         self.conflicts = max(0, self.conflicts - 1)
         if kind == ">":
+            return end
+        if self.closed < 0:
+            self.closed = max((m.start() for m in CONFLICT.finditer(self.text, end) if m[0][0] == ">"), default=0)
+        if self.closed < end:
             return end
         depth = 0
         for marker in CONFLICT.finditer(self.text, end):

@@ -16,6 +16,7 @@ from netcompile.prototxt.lexer import (
     TEMPLATE,
     WORD,
     BadEscape,
+    end_before,
     unescape,
 )
 from netcompile.prototxt.schema import INTEGER_BOUNDS, V1_TYPE, Clash, FieldType, enum_type, float32
@@ -97,8 +98,7 @@ class Scalars:
         return None, end
 
     def _missing(self, field: FieldType | None, name: str, at: int) -> None:
-        text = self.text
-        end = len(text[:at].rstrip())
+        end = end_before(self.text, at)
         example = f"{name}: {hints.example(field)}" if field is not None else f"{name}: …"
         self.report("missing-value", f"{name} has no value", end, end, "", example)
 
@@ -118,7 +118,7 @@ class Scalars:
 
     def _string(self, field: FieldType | None, name: str, at: int) -> tuple[Any, int]:
         text = self.text
-        data, start, end = b"", at, at
+        data, start, end = bytearray(), at, at
         good = True
         while at < len(text) and text[at] in "\"'":
             match = STRING.match(text, at)
@@ -144,7 +144,7 @@ class Scalars:
         if not good or field is None:
             return (None if not good else ""), end
         if field.type == "bytes":
-            return data, end
+            return bytes(data), end
         if field.type == "string":
             try:
                 return data.decode("utf-8"), end

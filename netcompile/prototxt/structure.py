@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.diagnostics.source import Source, Span
 from netcompile.prototxt import hints
-from netcompile.prototxt.lexer import SKIP
+from netcompile.prototxt.lexer import COMMENT, SKIP, end_before
 from netcompile.prototxt.message import Entry, Message
 from netcompile.prototxt.schema import FieldType, MessageType, message_type
 
@@ -36,11 +37,19 @@ class Frame:
     fields: dict[str, FieldType] = field(init=False)
     entries: list[Entry] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
+    named: dict[str, None] = field(default_factory=dict)  # see `names`
+    counted: int = 0  # entries whose names are in `named`
     simple: bool = field(init=False)  # whether a plain "}" may end it without a further look
 
     def __post_init__(self) -> None:
         self.fields = self.type.fields if self.type is not None else {}
         self.simple = self.closer == "}" and not self.listed and self.type is not None and not self.type.required
+
+    def names(self) -> Collection[str]:
+        """The fields that are set so far."""
+        self.named.update((entry.field.name, None) for entry in self.entries[self.counted :])
+        self.counted = len(self.entries)
+        return self.named
 
 
 class Structure:
@@ -104,9 +113,8 @@ class Structure:
         self.frame = frame.parent
         if frame.type is None or frame.field is None:
             return
-        present = {e.field.name for e in frame.entries}
         for name in frame.type.required:
-            if name not in present and name not in frame.seen:
+            if name not in frame.names() and name not in frame.seen:
                 what = f"{self.text[frame.start : frame.head_end]} lacks {name}"
                 why = f"{name} is required in a {frame.type.name}"
                 self.report("missing-field", what, frame.start, frame.head_end, why, f"{name}: …")
@@ -116,13 +124,12 @@ class Structure:
 
     def back(self, at: int) -> int:
         """The end of the last token before ``at``."""
-        text = self.text[:at]
         while True:
-            text = text.rstrip()
-            line = text.rfind("\n") + 1
-            if not text[line:].lstrip().startswith("#"):
-                return len(text)
-            text = text[:line]
+            at = end_before(self.text, at)
+            line = self.text.rfind("\n", 0, at) + 1
+            if not COMMENT.match(self.text, line, at):
+                return at
+            at = line
 
     def close(self, at: int) -> int:
         frame, char = self.frame, self.text[at]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
-from netcompile.diagnostics.nearest import did_you_mean, nearest
+from netcompile.diagnostics.nearest import Hints, did_you_mean
 from netcompile.prototxt.message import Entry, Message
 from netcompile.prototxt.schema import message_type
 from netcompile.prototxt.upgrade_tables import V0_TYPES, v0_home
@@ -26,7 +26,8 @@ def upgrade_v0(net: Message) -> tuple[Message, list[Diagnostic]]:
             why = "other layers of this net hold a layer { … } inside layers, the form of 2013"
             errors.append(Diagnostic("mixed-versions", what, entry.value.head, why, "write all layers in one form"))
     folded = _fold_padding(net, entries, errors)
-    upgraded = iter([_layer(e, errors, notes) for e in folded])
+    hints = Hints()
+    upgraded = iter([_layer(e, errors, notes, hints) for e in folded])
     if errors:
         raise NetError(errors)
     first = True
@@ -92,7 +93,7 @@ def _fold_padding(net: Message, entries: list[Entry], errors: list[Diagnostic]) 
     return kept
 
 
-def _layer(entry: Entry, errors: list[Diagnostic], notes: list[Diagnostic]) -> Entry:
+def _layer(entry: Entry, errors: list[Diagnostic], notes: list[Diagnostic], hints: Hints) -> Entry:
     """One V0 connection as a V1 layer."""
     connection: Message = entry.value
     layer: Message = connection.get("layer")
@@ -110,7 +111,7 @@ def _layer(entry: Entry, errors: list[Diagnostic], notes: list[Diagnostic]) -> E
                 span = layer.span_of("type")
                 what = f"no V0 layer type is called '{kind}'"
                 why = "the form of 2013 knows the two dozen types of its time"
-                near = nearest(kind, [*V0_TYPES, "padding"])
+                near = hints.nearest(kind, [*V0_TYPES, "padding"])
                 remedy = did_you_mean(near, 'write the layer in the form layer { type: "…" }')
                 errors.append(Diagnostic("unknown-v0-type", what, span, why, remedy))
             else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from markupsafe import Markup
@@ -36,6 +37,7 @@ from netcompile.report.page import hash_source, page, read
 from netcompile.report.page_data import page_data
 from netcompile.report.reasons import ambiguity_texts, conclusion, refusal_text, slack_texts, upsampling_text
 
+MOST_LAYERS = 5000  # that a page shows: a browser draws no more in a time that a person waits
 SCRIPTS = "values dom state controls rail lens alignment strip groups layout graph travel details sources table start"
 MEANING = {
     "ok": "starts where alignment needs it to",
@@ -75,6 +77,7 @@ def html_report(
     which optimisations of the module did not apply.
     """
     refused = ""
+    report, note = bounded(report)
     if module is None:
         try:
             module = compile_net(analysed)
@@ -96,7 +99,8 @@ def html_report(
         is_still=is_still,
         always=sum(is_always(crop.valid) for crop in report.offsets.crops),
         refused=refused,
-        skipped=skipped,
+        note=note,
+        skipped=skipped[:MOST_LAYERS],
         proof=proof_texts(report.offsets),
         script=Markup(script),  # our own file, not a user's text
         data=Markup(script_safe(_legible(page_data(analysed, report, module)))),
@@ -108,6 +112,29 @@ def html_report(
         filter_pairs=filter_pairs,
         conclusion=conclusions,
     )
+
+
+def bounded(report: Report) -> tuple[Report, str]:
+    """What the page shows of a net with very many layers: the first of them, and a sentence that says so."""
+    layers, offsets = report.layers.layers, report.offsets
+    if len(layers) <= MOST_LAYERS:
+        return report, ""
+    shown = {(line.name, line.line) for line in layers[:MOST_LAYERS]}
+    kept = next(
+        (i for i, crop in enumerate(offsets.crops) if (crop.node.name, crop.node.line) not in shown), len(offsets.crops)
+    )
+    proof = offsets.proof
+    assert proof is not None, "the report was made without its proof"
+    proof = replace(
+        proof,
+        derivations=proof.derivations[:kept],
+        slacks=proof.slacks[:kept],
+        upsamplings=proof.upsamplings[:MOST_LAYERS],
+        refusals=proof.refusals[:MOST_LAYERS],
+    )
+    offsets = replace(offsets, crops=offsets.crops[:kept], proof=proof, gaps=offsets.gaps[:MOST_LAYERS])
+    note = f"The net has {len(layers):,} layers. This page shows the first {MOST_LAYERS:,}; netcompile inspect has all."
+    return Report(offsets, replace(report.layers, layers=layers[:MOST_LAYERS])), note
 
 
 def page_script() -> str:

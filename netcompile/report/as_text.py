@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netcompile.diagnostics.text import bytes_text, count_text, shape_text
+from netcompile.diagnostics.text import bytes_text, count_text, listed, shape_text
 from netcompile.diagnostics.visible import visible
 from netcompile.report.formatting import (
     crop_sizes_text,
@@ -15,6 +15,8 @@ from netcompile.report.formatting import (
 )
 from netcompile.report.model import Layers, Offsets
 from netcompile.report.table import table
+
+MOST = 16  # bottoms and tops of a layer that its row tells; JSON has all
 
 
 def offsets_as_text(report: Offsets) -> str:
@@ -50,11 +52,12 @@ def layers_as_text(report: Layers) -> str:
     rows = []
     for layer in report.layers:
         top = layer.tops[0] if layer.tops else None
-        arrow = f"{', '.join(layer.bottoms)} → {', '.join(t.name for t in layer.tops)}".strip()
+        arrow = f"{listed(layer.bottoms, MOST)} → {listed((t.name for t in layer.tops), MOST)}".strip()
         row: list[object] = [layer.name, layer.type, arrow]
-        row.append("; ".join(exact_text(t.symbolic, t.shape) for t in layer.tops))
+        tops = layer.tops[:MOST]
+        row.append("; ".join(exact_text(t.symbolic, t.shape) for t in tops))
         if report.numeric:
-            row.append("; ".join(shape_text(t.shape) for t in layer.tops))
+            row.append("; ".join(shape_text(t.shape) for t in tops))
         row += [
             count_text(layer.parameters) if layer.parameters else "",
             count_text(layer.macs) if layer.macs else "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from math import prod
 
 from netcompile.analyser import Analysed
@@ -48,12 +49,12 @@ def layers_report(analysed: Analysed) -> Layers:
 def in_file_order(graph: Graph) -> list[Node | tuple[Input, ...]]:
     """Layers as the file has them: a node, or the inputs that one data layer became."""
     nodes = {(node.name, node.occurrence): node for node in graph.nodes}
-    sources: dict[str, list[tuple[Input, ...]]] = {}
+    sources: dict[str, deque[tuple[Input, ...]]] = {}
     layers: dict[int, list[Input]] = {}
     for entry in graph.inputs:
         layers.setdefault(id(entry.message), []).append(entry)
     for inputs in layers.values():
-        sources.setdefault(inputs[0].message.get("name") or "", []).append(tuple(inputs))
+        sources.setdefault(inputs[0].message.get("name") or "", deque()).append(tuple(inputs))
     found: list[Node | tuple[Input, ...]] = []
     seen: dict[str, int] = {}
     for name in graph.order:
@@ -63,7 +64,7 @@ def in_file_order(graph: Graph) -> list[Node | tuple[Input, ...]]:
         if node is not None:
             found.append(node)
         elif sources.get(name):
-            found.append(sources[name].pop(0))
+            found.append(sources[name].popleft())
     return found
 
 

@@ -15,6 +15,8 @@ from netcompile.ir.graph import Node, Value
 from netcompile.layers.base import IDENTITY, Axes
 from netcompile.report.model import BlobLine, Derivation, Offsets, Proof, ReceptiveField, Step
 
+MOST_STEPS = 4000  # of all derivations together
+
 
 def offsets_report(analysed: Analysed, prove: bool = True) -> Offsets:
     """Every crop, the coordinates and extents of every blob, and (with `prove`) what holds for all input sizes."""
@@ -34,9 +36,9 @@ def offsets_report(analysed: Analysed, prove: bool = True) -> Offsets:
 
 def _proof(analysed: Analysed) -> Proof:
     graph, sym, coordinates = analysed.graph, analysed.symbolic, analysed.crops.coordinates
-    valid, producers = net_valid(analysed), graph.producers()
+    valid = net_valid(analysed)
     return Proof(
-        tuple(_derivation(analysed, report, producers) for report in analysed.reports),
+        _derivations(analysed),
         tuple(slacks(report, sym, valid) for report in analysed.reports),
         upsamplings(graph, analysed.shapes, sym, coordinates, valid),
         fusions(graph, coordinates),
@@ -78,6 +80,19 @@ def net_valid(analysed: Analysed) -> tuple[NSet, NSet] | None:
     if not analysed.symbolic.spatial or analysed.legal.gaps:
         return None
     return analysed.valid
+
+
+def _derivations(analysed: Analysed) -> tuple[Derivation | None, ...]:
+    """One for each crop, as long as they have not more than `MOST_STEPS` steps together: ways may share layers, and
+    all of them may be as long as the net.
+    """
+    producers, left = analysed.graph.producers(), MOST_STEPS
+    found: list[Derivation | None] = []
+    for report in analysed.reports:
+        derivation = _derivation(analysed, report, producers) if left > 0 else None
+        left -= 0 if derivation is None else len(derivation.cropped) + len(derivation.reference)
+        found.append(derivation)
+    return tuple(found)
 
 
 def _derivation(analysed: Analysed, report: CropReport, producers: dict[Value, Node]) -> Derivation | None:

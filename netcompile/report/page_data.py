@@ -31,6 +31,7 @@ from netcompile.report.layers import in_file_order
 from netcompile.report.model import LayerLine, ReceptiveField, Report
 from netcompile.report.offsets import coordinates_of
 
+MOST_TEXT = 4_000_000  # characters of each source that the page has
 LONGEST = 4096  # values of a table, or runs of a set: what is longer is left out, and the page says so
 
 
@@ -50,12 +51,14 @@ class _Data:
         for node in analysed.graph.nodes:
             if isinstance(node.layer, SharedMemory):
                 self.memory.setdefault(node.message.start, []).extend(node.tops)
+        self.source_lines = analysed.source.text.count("\n", 0, MOST_TEXT) + 1
+        self.generated_lines = 0 if module is None else module.source.count("\n", 0, MOST_TEXT) + 1
         self.generated = {} if module is None else generated_lines(module)
 
     def all(self) -> dict[str, Any]:
         analysed, offsets = self.analysed, self.report.offsets
         layers = []
-        for line, entry in zip(self.report.layers.layers, in_file_order(analysed.graph), strict=True):
+        for line, entry in zip(self.report.layers.layers, in_file_order(analysed.graph), strict=False):
             if isinstance(entry, tuple):
                 tops = tuple(source.value for source in entry)
                 layers.append(self.layer(line, (), tops, entry[0].message, None))
@@ -70,11 +73,11 @@ class _Data:
             "padding": self.padding(),
             "layers": layers,
             "values": self.value_list,
-            "crops": [self.crop(crop) for crop in analysed.reports],
+            "crops": [self.crop(crop) for crop in offsets.crops],
             "valid": None if offsets.valid is None else [set_(s) for s in offsets.valid],
             "sizes": self.size_list,
-            "source": _lines(analysed.source.text),
-            "module": None if self.module is None else self.module.source,
+            "source": _lines(analysed.source.text[:MOST_TEXT]),
+            "module": None if self.module is None else self.module.source[:MOST_TEXT],
         }
 
     def layer(
@@ -86,11 +89,11 @@ class _Data:
         for top in shared:
             self.value(top, None)
         span = message.span
-        last = span.source.position(max(span.end - 1, span.start))[0]
+        last = min(span.source.position(max(span.end - 1, span.start))[0], self.source_lines)
         made: dict[str, Any] = {
             "name": line.name,
             "type": line.type,
-            "lines": [span.line, last],
+            "lines": [min(span.line, last), last],
             "bottoms": [self.values[b] for b in bottoms if b in self.values],
             "tops": [self.values[t] for t in (*tops, *shared)],
             "cost": [line.parameters, line.macs, line.activations],
@@ -99,7 +102,8 @@ class _Data:
             made["input"] = 1
         else:
             made["family"] = node.layer.family
-            made["code"] = self.generated.get((node.name, node.occurrence), [])
+            code = self.generated.get((node.name, node.occurrence), [])
+            made["code"] = [place for place in code if place[1] <= self.generated_lines]
             kernel = _window(node)
             if kernel:
                 made["window"] = kernel

@@ -7,15 +7,17 @@ import sys
 from collections.abc import Sequence
 
 from netcompile.diagnostics.diagnostic import cells
+from netcompile.diagnostics.text import shortened
 from netcompile.diagnostics.visible import visible
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> str:
     """Columns padded to their widest cell, two spaces apart; columns numbered in `right` are flush right.
 
-    Cells are made safe for a terminal. A cell of ``None`` is empty. What is no terminal gets every row on one line.
+    Cells are made safe for a terminal, and words in them without measure are cut. A cell of ``None`` is empty. What is
+    no terminal gets every row on one line.
     """
-    body = [[visible("" if cell is None else str(cell)) for cell in row] for row in rows]
+    body = [[visible("" if cell is None else shortened(str(cell))) for cell in row] for row in rows]
     widths = [max(map(cells, column)) for column in zip(header, *body, strict=True)]
     room = terminal_width()
     if room is not None and sum(widths) + 2 * (len(widths) - 1) > room:

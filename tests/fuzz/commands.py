@@ -74,7 +74,11 @@ def folder_with(text: str) -> Iterator[None]:
 def command(arguments: Sequence[str]) -> Outcome:
     """Run one command over the net in the working folder."""
     name, *options = arguments
-    full = (name, NET, *options)
+    return ran((name, NET, *options))
+
+
+def ran(full: tuple[str, ...]) -> Outcome:
+    """Run a command line in the working folder."""
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace") for _ in range(2))
     start = time.process_time()
     with patch.dict(os.environ, {"NETCOMPILE_TRACEBACK": "1"}), redirect_stdout(out), redirect_stderr(err):

@@ -20,7 +20,7 @@ USED = re.compile(
     r"""(?:\bDiagnostic|\brefuse|\breport|\b_junk)\(\s*\n?\s*"([a-z0-9-]+)"|\bcode\s*=\s*"([a-z0-9-]+)" """.strip()
 )
 HERE = {m[1] or m[2] for p in PACKAGE.glob("prototxt/*.py") for m in USED.finditer(p.read_text(encoding="utf-8"))}
-NO_EXAMPLE = {"binary-file", "too-deep", "too-many-mistakes"}
+NO_EXAMPLE = {"no-such-file", "too-long", "binary-file", "too-deep", "too-many-mistakes"}
 
 
 def test_the_codes_are_found() -> None:

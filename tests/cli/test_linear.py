@@ -1,0 +1,85 @@
+"""Time grows as the net does: four times the layers take about four times as long, and not sixteen times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from netcompile.cli.main import entry
+
+CONV = "convolution_param {{ num_output: 4 kernel_size: 3 pad: {} }}"
+COMMANDS = {
+    "check": ("check",),
+    "offsets": ("offsets", "--json"),
+    "inspect": ("inspect",),
+    "build": ("build", "-O2"),
+}
+
+
+def layer(name: str, kind: str, bottoms: list[str], top: str, more: str = "") -> str:
+    wires = "".join(f'bottom: "{bottom}" ' for bottom in bottoms)
+    return f'layer {{ name: "{name}" type: "{kind}" {wires}top: "{top}" {more} }}\n'
+
+
+def chain(n: int) -> Iterator[str]:
+    for i in range(0, n, 2):
+        yield layer(f"c{i}", "Convolution", [f"c{i - 2}" if i else "data"], f"c{i}", CONV.format(1))
+        yield layer(f"r{i}", "ReLU", [f"c{i}"], f"c{i}")
+
+
+def diamonds(n: int) -> Iterator[str]:
+    for i in range(0, n, 3):
+        last = f"e{i - 3}" if i else "data"
+        yield layer(f"a{i}", "TanH", [last], f"a{i}")
+        yield layer(f"b{i}", "ReLU", [last], f"b{i}")
+        yield layer(f"e{i}", "Eltwise", [f"a{i}", f"b{i}"], f"e{i}")
+
+
+def crops(n: int) -> Iterator[str]:
+    """Each crop's ways to the common ancestor are as long as the net."""
+    for i in range(0, n, 2):
+        yield layer(f"c{i}", "Convolution", [f"k{i - 2}" if i else "data"], f"c{i}", CONV.format(2))
+        yield layer(f"k{i}", "Crop", [f"c{i}", "data"], f"k{i}", "crop_param { offset: 1 }")
+
+
+def wide(n: int) -> Iterator[str]:
+    for i in range(n):
+        yield layer(f"p{i}", "Pooling", ["data"], f"p{i}", "pooling_param { kernel_size: 3 stride: 1 pad: 1 }")
+    yield layer("cat", "Concat", [f"p{i}" for i in range(n)], "cat")
+
+
+def slices(n: int) -> Iterator[str]:
+    yield f'layer {{ name: "in" type: "Input" top: "x" input_param {{ shape {{ dim: [1, {n}, 2, 2] }} }} }}\n'
+    tops = "".join(f'top: "s{i}" ' for i in range(n - 1))
+    yield layer("s", "Slice", ["x"], f"s{n}", tops)
+    yield layer("cat", "Concat", [f"s{i}" for i in range(n - 1)], "cat")
+
+
+NETS: dict[str, Callable[[int], Iterator[str]]] = {
+    "chain": chain,
+    "diamonds": diamonds,
+    "crops": crops,
+    "wide": wide,
+    "slices": slices,
+}
+
+
+def seconds(command: str, net: str, n: int, folder) -> float:
+    path = folder / f"{net}-{n}.prototxt"
+    head = 'layer { name: "d" type: "Input" top: "data" input_param { shape { dim: [1, 4, 32, 32] } } }\n'
+    path.write_text(head + "".join(NETS[net](n)))
+    name, *options = COMMANDS[command]
+    options += ["-o", str(folder / "out")] if name == "build" else []
+    begun = time.process_time()
+    assert entry((name, str(path), *options)) in (0, 1)
+    return time.process_time() - begun
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("net", NETS)
+def test_time_is_linear(net: str, command: str, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    few, many = (120, 480) if net != "slices" else (700, 2800)
+    short = max(min(seconds(command, net, few, tmp_path) for _ in range(2)), 0.02)
+    assert seconds(command, net, many, tmp_path) < 10 * short or seconds(command, net, many, tmp_path) < 10 * short
