@@ -5,7 +5,7 @@ Only what Python has loaded anyway is imported here, so that an interrupt finds 
 
 from __future__ import annotations
 
-import _signal
+import _signal  # type: ignore[import-not-found]  # `signal` without its enumerations, whose module takes long
 import gc
 import os
 import sys
