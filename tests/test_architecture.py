@@ -13,8 +13,10 @@ from tests.conftest import REPOSITORY
 PACKAGE = REPOSITORY / "netcompile"
 DOCUMENT = REPOSITORY / "docs" / "architecture.md"
 FRONT = {"netcompile", "netcompile.__main__"}  # import what they are the front of
-# Programs of this repository, which read no file from elsewhere, and the place where everything else is written.
-PRINTERS = {"netcompile.terminal", "netcompile.demo", "netcompile.train.demo", "netcompile.zoo.__main__"}
+# Programs of this repository, which read no file from elsewhere; the start of the program, which shows fixed texts; and
+# the place where everything else is written.
+PROGRAMS = {"netcompile.demo", "netcompile.train.demo", "netcompile.zoo.__main__"}
+PRINTERS = {"netcompile.terminal", "netcompile.__main__", "netcompile.cli.program"} | PROGRAMS
 
 
 def rooms() -> list[str]:

@@ -6,13 +6,12 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 from errno import EBADF, ENOENT
 
 from netcompile.cli.command_line import command_module, command_names, command_parser, list_of_commands
 from netcompile.cli.exit_codes import BUG, DONE, INTERRUPTED, IO_FAILED, USAGE
 from netcompile.cli.messages import say, show
-from netcompile.cli.program import received, run
+from netcompile.cli.program import received, silence
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.nearest import did_you_mean, nearest
 from netcompile.files.limits import max_memory
@@ -23,13 +22,8 @@ NO_MEMORY = "out of memory", "can't allocate memory", "Storage size calculation 
 NAMELESS = {EBADF: "standard input or output is closed", ENOENT: "the current folder"}  # who else has no file name
 
 
-def entry(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code and never raises, whatever the user or the disk does.
-
-    Without arguments those of the process are meant, and it is prepared for signals and closed streams.
-    """
-    if arguments is None:
-        return run()
+def entry(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit code and never raises, whatever the user or the disk does."""
     with guarded():
         return _run(arguments)
 
@@ -151,15 +145,3 @@ def tolerate_any_text() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-
-
-def silence() -> None:
-    """Send what is left in the buffers nowhere: the interpreter would fail on it once more when it ends."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError, AttributeError):
-            try:
-                stream.flush()
-            except OSError:
-                null = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(null, stream.fileno())
-                os.close(null)

@@ -9,11 +9,9 @@ import gc
 import os
 import signal
 import sys
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from types import FrameType
-    from typing import Any
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
 
 IO_FAILED, INTERRUPTED = 3, 130  # as in `exit_codes`, which is not imported yet where they are needed
 ENDING = "SIGTERM", "SIGHUP"
@@ -24,15 +22,13 @@ class Ended(BaseException):
     """SIGTERM or SIGHUP: what is half done is undone on the way out, then the process ends by that signal."""
 
 
-def run() -> int:
-    """Run the command that the process was started with; returns the exit code and never raises."""
+def run(entry: Callable[[list[str]], int]) -> int:
+    """Let `entry` run the command that the process was started with; returns the exit code and never raises."""
     code = IO_FAILED
     try:
         try:
             listen()
             open_streams()
-            from netcompile.cli.main import entry, silence
-
             gc.set_threshold(100_000, 50, 50)  # a short command makes no garbage worth a search: a tenth of its time
             code = entry(sys.argv[1:])
             silence()
@@ -114,6 +110,20 @@ def open_streams() -> None:
                 os.close(descriptor)
             mode = "r" if name == "stdin" else "w"
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
+def silence() -> None:
+    """Send what is left in the buffers nowhere: the interpreter would fail on it once more when it ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            try:
+                stream.flush()
+            except OSError:
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, stream.fileno())
+                os.close(null)
+        except (OSError, ValueError, AttributeError):
+            pass
 
 
 def _say(text: str) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from netcompile.diagnostics.diagnostic import refuse
+from netcompile.files.look import is_file
 from netcompile.files.named import special
 from netcompile.files.reading import read_lines as numbered_lines
 
@@ -37,7 +38,7 @@ def require_files(listing: str, paths: Sequence[str]) -> None:
     """Raises NetError where the list is empty, or names files that do not exist."""
     if not paths:
         refuse("data-file", f"{listing}: the list is empty")
-    missing = [path for path in paths if not os.path.exists(plain(path))]
+    missing = [path for path in paths if not is_file(plain(path))]
     if missing:
         more = f", and {len(missing) - 3} more" if len(missing) > 3 else ""
         what = f"{listing} names files that do not exist: {', '.join(missing[:3])}{more}"

@@ -53,7 +53,7 @@ def _of_argument(argument: str, beside: str) -> Iterable[tuple[str, str]]:
 
 def _of_folder(folder: str, beside: str) -> Iterable[tuple[str, str]]:
     seen = {os.path.realpath(beside)} if beside else set()  # and folders seen, since links may lead in circles
-    for here, folders, files in os.walk(folder, followlinks=True):
+    for here, folders, files in os.walk(folder, onerror=_fail, followlinks=True):
         real = os.path.realpath(here)
         if real in seen:
             folders.clear()
@@ -64,6 +64,11 @@ def _of_folder(folder: str, beside: str) -> Iterable[tuple[str, str]]:
             if os.path.splitext(name)[1].lower() in EXTENSIONS and not name.startswith("."):
                 path = os.path.join(here, name)
                 yield path, os.path.relpath(path, folder)
+
+
+def _fail(error: OSError) -> None:
+    """A folder that cannot be listed is no folder without images."""
+    raise error
 
 
 def _named(files: Iterable[tuple[str, str]]) -> tuple[Picture, ...]:

@@ -15,6 +15,7 @@ from netcompile.caffemodel.reader import read_mean
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.source import Span
 from netcompile.diagnostics.text import shape_text
+from netcompile.files.look import is_file
 from netcompile.ir.graph import Input
 from netcompile.layers.images import NO_DATA_LAYER, Images
 
@@ -181,7 +182,7 @@ def _with_mean(made: Preprocessing, mean: str) -> Preprocessing:
         numbers = ()
     if numbers and all(map(isfinite, numbers)):
         return replace(made, mean=numbers, image=None, origin="--mean", unsaid="")
-    if not os.path.isfile(mean):
+    if not is_file(mean):
         refuse(
             "mean-file",
             f"'{mean}' is neither numbers nor a file",

@@ -21,6 +21,7 @@ from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.text import shape_text
 from netcompile.diagnostics.visible import is_visible
 from netcompile.emit.weights import layer_specs
+from netcompile.files.look import is_file
 from netcompile.files.named import below
 from netcompile.layers.convolution import Deconvolution
 from netcompile.runtime import processes
@@ -145,7 +146,7 @@ def _net(solver: Solver, ref: NetRef, train: bool, wishes: Wishes, seed: int, be
     consumed = {bottom for node in graph.nodes for bottom in node.bottoms}
     wanted = tuple(entry for entry in graph.inputs if entry.value in consumed)
     batches: Batches
-    arrays = wishes.data is not None and os.path.isfile(wishes.data) and not wishes.data.endswith((".txt", ".lst"))
+    arrays = wishes.data is not None and is_file(wishes.data) and not wishes.data.endswith((".txt", ".lst"))
     if wishes.mean is not None and (arrays or wishes.data is None):
         why = "arrays are fed as they are" if arrays else "the net's own data layers say what they subtract"
         remedy = "leave --mean out; it is for the images of a --data folder or list"

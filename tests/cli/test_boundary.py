@@ -118,8 +118,8 @@ if when.startswith("write"):
 sys.meta_path.insert(0, Finder())
 for name in [name for name in sys.modules if name == when]:
     del sys.modules[name]
-from netcompile.cli.program import run
-sys.exit(run())
+from netcompile.__main__ import main
+sys.exit(main())
 """
 
 

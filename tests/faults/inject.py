@@ -1,7 +1,7 @@
 """The file operation of a given number fails, or ends the process: Python's own operations, replaced one by one.
 
 Files that Python opens are given a raw file whose reads, writes and closing count; what C libraries open by themselves
-(HDF5, safetensors) does not go through here. `shim.c` is the same for those.
+(HDF5, safetensors) does not go through here.
 """
 
 from __future__ import annotations

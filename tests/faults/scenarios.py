@@ -141,7 +141,7 @@ def _train(index: int, *more: str) -> tuple[str, ...]:
 
 def _predict(index: int) -> tuple[str, ...]:
     net = (f"toy{index}.prototxt", "--weights", f"toy{index}.caffemodel")
-    return ("predict", *net, "images", "-o", "out", "--softmax")
+    return ("predict", *net, "images", "-o", "out", "--softmax", "--batch", "1")
 
 
 def _evaluate(index: int) -> tuple[str, ...]:
