@@ -15,7 +15,7 @@ from netcompile.ir.graph import Node, Value
 from netcompile.layers.base import IDENTITY, Axes
 from netcompile.report.model import BlobLine, Derivation, Offsets, Proof, ReceptiveField, Step
 
-MOST_STEPS = 4000  # of all derivations together
+MOST_STEPS = 2000  # of all derivations together
 
 
 def offsets_report(analysed: Analysed, prove: bool = True) -> Offsets:
