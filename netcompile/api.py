@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import nn
 
+from netcompile.algebra.effort import bounded
 from netcompile.analyser import analyse
 from netcompile.compiler import compile_net
 from netcompile.ir.build import Options
@@ -58,7 +59,8 @@ def load(
 
     shapes = {name: tuple(shape) for name, shape in (inputs or {}).items()}
     options = Options(train=phase == "train", stages=tuple(stages), shapes=shapes, with_loss=with_loss)
-    analysed = analyse(open_source(find_definition(net) or net), options, crop_offsets)
     path = str(find_weights(weights) or os.fspath(weights)) if weights is not None else None
-    module = compile_net(analysed, level, outputs, path)
+    with bounded():
+        analysed = analyse(open_source(find_definition(net) or net), options, crop_offsets)
+        module = compile_net(analysed, level, outputs, path)
     return load_source(module).train(phase == "train") if path is None else with_weights(analysed, module, path)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
+from netcompile.algebra.effort import bounded
 from netcompile.cli.command_line import command_module, command_names, command_parser, list_of_commands
 from netcompile.cli.exit_codes import BUG, DONE, INTERRUPTED, IO_FAILED, USAGE
 from netcompile.cli.messages import say, show
@@ -57,7 +58,8 @@ def main(arguments: Sequence[str]) -> int:
         if not arguments or arguments[0] not in command_names():
             return top_level(arguments)
         found = command_parser(arguments[0]).parse_args(arguments[1:])
-        code = command_module(arguments[0]).run(found)
+        with bounded():
+            code = command_module(arguments[0]).run(found)
         assert isinstance(code, int)
         return code
     except NetError as error:
