@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import nn
 
+from netcompile.algebra.effort import bounded
 from netcompile.analyser import analyse
 from netcompile.analysis.footprint import require_weights
 from netcompile.compiler import compile_net
@@ -70,9 +71,10 @@ def _load(
 
     shapes = {name: tuple(shape) for name, shape in (inputs or {}).items()}
     options = Options(train=phase == "train", stages=tuple(stages), shapes=shapes, with_loss=with_loss)
-    analysed = analyse(open_source(find_definition(net) or net), options, crop_offsets)
     path = str(find_weights(weights) or os.fspath(weights)) if weights is not None else None
-    module = compile_net(analysed, level, outputs, path)
+    with bounded():
+        analysed = analyse(open_source(find_definition(net) or net), options, crop_offsets)
+        module = compile_net(analysed, level, outputs, path)
     if path is not None:
         return with_weights(analysed, module, path)
     require_weights(analysed.source.name, analysed.graph, analysed.shapes)

@@ -1,11 +1,14 @@
 """How much work exact sizes may take.
 
-What has no closed form is a table, followed number by number, and a net may ask for any number of long ones. Whoever
-analyses a net allows so many steps for all of it; when they are spent, what asks for more is too complex.
+What has no closed form is a table, followed number by number, and a net may ask for any number of long ones. Within
+`bounded`, whoever analyses a net allows so many steps for all of it; when they are spent, what asks for more is too
+complex. Outside of it there is no limit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 
@@ -16,9 +19,21 @@ class SizeTooComplex(ArithmeticError):
 _left: ContextVar[list[int] | None] = ContextVar("_left", default=None)
 
 
+@contextmanager
+def bounded(steps: int = 150_000) -> Iterator[None]:
+    """Here sizes take no more steps than these, or than `allow` says."""
+    before = _left.set([steps])
+    try:
+        yield
+    finally:
+        _left.reset(before)
+
+
 def allow(steps: int) -> None:
-    """From here on, in this thread, sizes take so many steps; what was allowed before is forgotten."""
-    _left.set([steps])
+    """From here on sizes take so many steps, if there is a limit; what was allowed before is forgotten."""
+    left = _left.get()
+    if left is not None:
+        left[0] = steps
 
 
 def spend(steps: int) -> None:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from errno import EBADF, ENOENT
 
+from netcompile.algebra.effort import bounded
 from netcompile.cli.command_line import command_module, command_names, command_parser, list_of_commands
 from netcompile.cli.exit_codes import BUG, DONE, INTERRUPTED, IO_FAILED, USAGE
 from netcompile.cli.messages import say, show
@@ -80,7 +81,7 @@ def main(arguments: Sequence[str]) -> int:
         if not arguments or arguments[0] not in command_names():
             return top_level(arguments)
         found = command_parser(arguments[0]).parse_args(arguments[1:])
-        with max_memory(getattr(found, "max_memory", None)):
+        with bounded(), max_memory(getattr(found, "max_memory", None)):
             code = command_module(arguments[0]).run(found)
         assert isinstance(code, int)
         return code
