@@ -57,14 +57,16 @@ def _thing(chance: Random, file: h5py.File, places: list[h5py.Group], place: h5p
     elif kind == 4:
         place[name] = chance.choice(places)
     elif kind == 5:
-        layout = h5py.VirtualLayout((4,), "f4")
-        layout[:2] = h5py.VirtualSource("no.h5", "x", (2,))
-        place.create_virtual_dataset(str(chance.randrange(3)), layout)
+        options = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        options.set_obj_track_times(False)  # the time of a run would be in the file
+        space = h5py.h5s.create_simple((4,))
+        options.set_virtual(space, b"no.h5", b"x", space)
+        h5py.h5d.create(place.id, str(chance.randrange(3)).encode(), h5py.h5t.IEEE_F32LE, space, options)
     else:
         shape, dtype = chance.choice(SHAPES), chance.choice(DTYPES)
-        options = chance.choice(({}, {"chunks": True}, {"compression": "gzip"}, {"maxshape": (None,) * len(shape)}))
+        stored = chance.choice(({}, {"chunks": True}, {"compression": "gzip"}, {"maxshape": (None,) * len(shape)}))
         place.create_dataset(
-            chance.choice((name, "0", "1", "2", "7")), shape, h5py.string_dtype() if dtype == "O" else dtype, **options
+            chance.choice((name, "0", "1", "2", "7")), shape, h5py.string_dtype() if dtype == "O" else dtype, **stored
         )
 
 
