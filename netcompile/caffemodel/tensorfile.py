@@ -15,12 +15,11 @@ from math import prod
 
 from netcompile.caffemodel.file import DataFile
 from netcompile.files.limits import require_disk, require_memory
-from netcompile.files.reading import parse_json
+from netcompile.files.reading import PER_BYTE, parse_json
 from netcompile.files.whole import whole_file
 
 _HEADER = 1 << 24  # bytes: beyond 100,000 tensors
 _AXES = 32
-_PER_BYTE = 24  # bytes of memory that a byte of the header can become
 
 # Our names for types: the format's name, bytes per number, and the rank in which the package writes them.
 TYPES: dict[str, tuple[str, int, int]] = {
@@ -112,7 +111,7 @@ def tensors_in(file: DataFile) -> dict[str, StoredTensor]:
         raise ValueError("the header runs beyond the end of the file")
     if length > _HEADER:
         raise ValueError(f"the header has {length} bytes, and at most {_HEADER} are read")
-    require_memory(length * _PER_BYTE, f"the header of {file.name}")
+    require_memory(length * PER_BYTE, f"the header of {file.name}")
     table = parse_json(file[8 : 8 + length])
     if not isinstance(table, dict):
         raise ValueError("the header is no table")
