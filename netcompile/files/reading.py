@@ -9,8 +9,8 @@ import json
 import os
 import stat
 from collections.abc import Iterator
-from io import BytesIO, TextIOWrapper
-from typing import Any, BinaryIO
+from io import BufferedReader, BytesIO, TextIOWrapper
+from typing import Any
 
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.files.limits import require_memory
@@ -23,7 +23,7 @@ PER_BYTE = 24  # bytes of memory that a byte of JSON can become: `[[],[],…`
 _PER_LINE = 400  # bytes of memory that an entry of a list becomes, beside its text
 
 
-def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+def open_file(path: str | os.PathLike[str]) -> BufferedReader:
     """A regular file, open for reading. Raises OSError; NetError for anything else of that name."""
     return os.fdopen(open_descriptor(path), "rb")
 
