@@ -49,14 +49,14 @@ def load(
     tensor, of several a dictionary by blob name. `inputs`: shapes of inputs that the file does not declare.
     `max_memory`: what the weights may take, as bytes or as text such as "2GB"; by default half of what is free.
 
-    Raises NetError with every mistake of the file and of the weights; OSError.
+    Raises NetError with every mistake of the file and of the weights; OSError; ValueError for arguments that are none.
 
     >>> load("shapes-fcn8s/deploy.prototxt", outputs=["pool3", "score"])(__import__("torch").zeros(1, 3, 16, 16)).keys()
     dict_keys(['pool3', 'score'])
     """
     if phase not in ("test", "train"):
         raise ValueError(f"phase is 'test' or 'train', not {phase!r}")
-    with limits.max_memory(limits.memory_size(max_memory) if isinstance(max_memory, str) else max_memory):
+    with limits.max_memory(None if max_memory is None else limits.memory_size(str(max_memory))):
         return _load(net, weights, phase, level, outputs, inputs, stages, with_loss, crop_offsets)
 
 

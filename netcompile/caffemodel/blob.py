@@ -22,6 +22,7 @@ FloatType = Literal["float16", "float32", "float64"]
 ITEM_BYTES: dict[str, int] = {"float16": 2, "float32": 4, "float64": 8}
 REFETCH = "fetch or write the file again"  # what to do about a damaged file
 MOST = 2**31 - 1  # numbers of a blob: Caffe counts them in an int, and so do its extents
+AXES = 32  # Caffe's kMaxBlobAxes
 CHUNK = 1 << 20  # bytes moved at a time: what the processor's cache holds from the read to the write
 
 

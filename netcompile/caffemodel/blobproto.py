@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import prod
 
-from netcompile.caffemodel.blob import REFETCH, FileData, FloatType, StoredBlob, impossible
+from netcompile.caffemodel.blob import AXES, REFETCH, FileData, FloatType, StoredBlob, impossible
 from netcompile.caffemodel.file import DataFile
 from netcompile.caffemodel.wire import (
     BYTES,
@@ -28,7 +28,6 @@ _NUM, _WIDTH, _DIFF, _SHAPE, _DOUBLE_DIFF = 1, 4, 6, 7, 9
 _RAW_TYPE, _RAW_DATA = 10, 12  # NVIDIA Caffe's own way to store numbers
 _RAW_TYPES: dict[int, tuple[FloatType, int]] = {0: ("float64", 8), 1: ("float32", 4), 2: ("float16", 2)}
 _PIECES = 1 << 16  # Caffe writes one
-_AXES = 32  # Caffe's kMaxBlobAxes
 
 Range = tuple[int, int]
 
@@ -99,10 +98,10 @@ def _dims(buffer: Buffer, a: int, b: int, dims: list[int]) -> None:
             while c < d:
                 value, c = varint(buffer, c, d)
                 dims.append(signed(value, 64))
-                if len(dims) > _AXES:
+                if len(dims) > AXES:
                     break
-        if len(dims) > _AXES:
-            raise WireError(a, f"the shape has more than {_AXES} axes")
+        if len(dims) > AXES:
+            raise WireError(a, f"the shape has more than {AXES} axes")
 
 
 def blob_of(file: DataFile, raw: BlobFields, where: str, problems: list[Diagnostic]) -> StoredBlob:

@@ -12,6 +12,7 @@ from math import prod
 from typing import Any
 
 from netcompile.caffemodel.blob import (
+    AXES,
     ITEM_BYTES,
     REFETCH,
     CaffeModel,
@@ -28,7 +29,6 @@ from netcompile.files.hdf5_guard import Elsewhere, member, require_own
 from netcompile.files.hdf5_sizes import Stored, claimed_bytes
 from netcompile.files.limits import require_memory
 
-_AXES = 32  # Caffe's kMaxBlobAxes
 _INDICES = 1000  # a parameter index beyond this is damage
 _DEPTH = 32  # a name with slashes is a path of groups
 _LAYERS = 1 << 20
@@ -212,8 +212,8 @@ def _blob(file: DataFile, dataset: Any, where: str, together: Stored | None = No
     dtype = dataset.dtype
     if dtype.subdtype or dtype.kind not in "fiu" or dtype.itemsize > 8:
         raise _Refused(where, f"holds {dtype}, not floating-point numbers")
-    if len(shape) > _AXES:
-        raise _Refused(where, f"has {len(shape)} axes; Caffe has {_AXES} at most")
+    if len(shape) > AXES:
+        raise _Refused(where, f"has {len(shape)} axes; Caffe has {AXES} at most")
     kept: FloatType = "float32" if dtype.kind != "f" or dtype.itemsize < 4 else _FLOATS[dtype.itemsize]
     count = prod(shape)
     try:

@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
+from netcompile.caffemodel.blob import AXES
 from netcompile.caffemodel.file import DataFile
 from netcompile.files.limits import require_disk, require_memory
-from netcompile.files.reading import parse_json
+from netcompile.files.reading import PER_BYTE, parse_json
 from netcompile.files.whole import whole_file
 
-_HEADER = 1 << 24  # bytes: beyond 100,000 tensors
-_AXES = 32
-_PER_BYTE = 24  # bytes of memory that a byte of the header can become
+HEADER = 1 << 24  # bytes: beyond 100,000 tensors
 
 # Our names for types: the format's name, bytes per number, and the rank in which the package writes them.
 TYPES: dict[str, tuple[str, int, int]] = {
@@ -110,9 +109,9 @@ def tensors_in(file: DataFile) -> dict[str, StoredTensor]:
     length = int.from_bytes(file[:8], "little")
     if file.size < 8 or length > file.size - 8:
         raise ValueError("the header runs beyond the end of the file")
-    if length > _HEADER:
-        raise ValueError(f"the header has {length} bytes, and at most {_HEADER} are read")
-    require_memory(length * _PER_BYTE, f"the header of {file.name}")
+    if length > HEADER:
+        raise ValueError(f"the header has {length} bytes, and at most {HEADER} are read")
+    require_memory(length * PER_BYTE, f"the header of {file.name}")
     table = parse_json(file[8 : 8 + length])
     if not isinstance(table, dict):
         raise ValueError("the header is no table")
@@ -134,6 +133,6 @@ def _stored(key: str, row: object, start: int) -> StoredTensor:
         size = SIZES[kind]
     except (TypeError, KeyError, ValueError):
         raise ValueError(f"tensor {key[:80]!r} has no type, shape and offsets") from None
-    if not whole or len(shape) > _AXES or last - first != prod(shape) * size:
+    if not whole or len(shape) > AXES or last - first != prod(shape) * size:
         raise ValueError(f"the shape of tensor {key[:80]!r} is not that of its bytes")
     return StoredTensor(kind, tuple(shape), start + first, last - first)

@@ -1,7 +1,8 @@
 """The one place where images of others are opened: of known formats, of a size that is looked at first.
 
 Pillow has plug-ins for some fifty formats, one of which starts another program (EPS), and decoders in C; damaged files
-make it raise whatever they like.
+make it raise whatever they like. libtiff would map a file, and a mapping of a file that somebody shortens ends the
+process.
 """
 
 from __future__ import annotations
@@ -10,15 +11,23 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from io import BufferedReader, FileIO, UnsupportedOperation
 
 from PIL import Image
 
 from netcompile.diagnostics.diagnostic import NetError, refuse
 from netcompile.files.limits import require_memory
-from netcompile.files.reading import open_file
+from netcompile.files.reading import open_descriptor
 
 _FORMATS = ("JPEG", "PNG", "MPO", "BMP", "DIB", "PPM", "TIFF", "WEBP", "GIF", "TGA", "JPEG2000", "AVIF")
 _PER_PIXEL = 16  # bytes: four as decoded, laid over white, and as an array
+
+
+class _Unmapped(BufferedReader):
+    """An open file that says no number of the system's: who gets it can only read it."""
+
+    def fileno(self) -> int:
+        raise UnsupportedOperation("fileno")
 
 
 @contextmanager
@@ -30,8 +39,9 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     """
     name = os.fspath(path)
     try:
-        with open_file(name) as file, Image.open(file, formats=_formats()) as image:
-            _require_room(name, *image.size)
+        with _Unmapped(FileIO(open_descriptor(name))) as file, Image.open(file, formats=_formats()) as image:
+            whole = os.path.getsize(name) if image.format == "TIFF" else 0  # libtiff gets it in one piece
+            _require_room(name, *image.size, whole)
             yield image
     except NetError:
         raise
@@ -45,11 +55,11 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
         raise ValueError(reason_of(error)) from None
 
 
-def _require_room(name: str, width: int, height: int) -> None:
+def _require_room(name: str, width: int, height: int, more: int) -> None:
     pixels = width * height
     if Image.MAX_IMAGE_PIXELS is not None and pixels > Image.MAX_IMAGE_PIXELS:
         _refuse(name, f"it has {width}×{height}")
-    require_memory(pixels * _PER_PIXEL, f"{name}, of {width}×{height} pixels,")
+    require_memory(pixels * _PER_PIXEL + more, f"{name}, of {width}×{height} pixels,")
 
 
 def _refuse(name: str, why: str) -> None:

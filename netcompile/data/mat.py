@@ -21,7 +21,7 @@ from netcompile.array import Array
 from netcompile.caffemodel.file import DataFile
 from netcompile.caffemodel.hdf5 import read_array
 from netcompile.diagnostics.text import shape_text
-from netcompile.files.limits import require_memory
+from netcompile.files.limits import DEFLATE, require_memory
 from netcompile.files.reading import open_file
 
 _LARGEST = 1 << 28  # bytes of a file, and of an array: beyond any label map
@@ -29,7 +29,6 @@ _BEGIN = 1 << 10  # bytes that hold a matrix up to its name
 _NAME = 64  # bytes of a name
 _FIELDS = 1 << 12  # of a structure
 _AXES = 32
-_RATIO = 1032  # what deflate can reach at most: bytes unpacked per byte stored
 _NAMED = 10  # arrays and fields that a message names
 _COMPRESSED, _MATRIX, _STRUCTURE = 15, 14, 2
 _COMPLEX = 0x800
@@ -107,7 +106,7 @@ def _unpacked(body: memoryview, order: str) -> _Matrix:
 
 def _inflated(body: memoryview, most: int) -> memoryview:
     """A compressed element unpacked, `most` bytes of it."""
-    require_memory(2 * min(most, len(body) * _RATIO), "what a compressed array unpacks to")
+    require_memory(2 * min(most, len(body) * DEFLATE), "what a compressed array unpacks to")
     try:
         return memoryview(zlib.decompressobj().decompress(body, most))
     except zlib.error as error:

@@ -10,9 +10,8 @@ from math import prod
 from typing import Any
 
 from netcompile.diagnostics.text import shape_text
-from netcompile.files.limits import require_memory
+from netcompile.files.limits import DEFLATE, require_memory
 
-RATIO = 1032  # what deflate can reach at most: bytes unpacked per byte stored
 _PACKED_BYTES = 1 << 32  # the largest data set unpacked from compressed chunks
 _CHUNK_BYTES = 1 << 24  # a chunk may be larger than its data set, which can grow, up to this
 
@@ -27,7 +26,7 @@ def claimed_bytes(dataset: Any, file_size: int, name: str) -> int:
     size, filters = dataset.dtype.itemsize, properties.get_nfilters()
     claimed: int = prod(shape) * size
     stored = int(dataset.get_storage_size())
-    room = stored * RATIO if filters else stored
+    room = stored * DEFLATE if filters else stored
     if stored > file_size or claimed > room or (filters and claimed > _PACKED_BYTES):
         packed = ", packed" if filters else ""
         raise ValueError(f"claims {claimed} bytes (shape {shape_text(shape)}), but {stored} are stored{packed}")

@@ -17,6 +17,7 @@ from contextvars import ContextVar
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.diagnostics.text import bytes_text
 
+DEFLATE = 1032  # bytes that deflate unpacks of a byte at most
 _ALWAYS = 1 << 20  # bytes that are never asked about
 _FALLBACK = 1 << 32  # free memory where the system does not tell
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}

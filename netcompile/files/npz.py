@@ -20,7 +20,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from zlib import error as ZlibError
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
-from netcompile.files.limits import require_memory
+from netcompile.files.limits import DEFLATE, require_memory
 from netcompile.files.npy import MAGIC, NpyHeader, read_header
 from netcompile.files.reading import open_file
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 _LONGEST = (1 << 16) - 5  # bytes, without ".npy"
 _ESCAPE = re.compile(r"\\(?=x(?:00|5c))")  # what would be read as an escape
 _ESCAPED = re.compile(r"\\x(00|5c)")
-_RATIO = 1032  # what deflate can reach at most: bytes unpacked per byte stored
 _DIRECTORY = 1 << 24  # bytes of the list of members: beyond 100,000 arrays
 _ENCRYPTED = 1  # bit of a member's flags
 _PIECE = 1 << 20
@@ -114,12 +113,6 @@ def read_npz(
             if member.header is not None:
                 arrays[name] = _numbers(archive, member, member.header, kind)
     return arrays
-
-
-def names_npz(path: str) -> list[str]:
-    """The names of an npz file's arrays, in the file's order. Raises OSError, BadZipFile."""
-    with ZipFile(path) as archive:
-        return [array_name(name) for name in archive.namelist()]
 
 
 def member_name(name: str) -> str:
@@ -222,7 +215,7 @@ def _member(archive: ZipFile, info: ZipInfo, count: int, size: int) -> Member:
         problem = "it is encrypted"
     elif info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
         problem = f"it is packed by method {info.compress_type}; NumPy packs by deflate alone"
-    elif info.compress_size > size or info.file_size > info.compress_size * _RATIO + 64:
+    elif info.compress_size > size or info.file_size > info.compress_size * DEFLATE + 64:
         problem = f"it claims {info.file_size} bytes, and {info.compress_size} are stored"
     if problem:
         return Member(info, None, 0, problem)

@@ -9,8 +9,8 @@ import json
 import os
 import stat
 from collections.abc import Iterator
-from io import BytesIO, TextIOWrapper
-from typing import Any, BinaryIO
+from io import BufferedReader, BytesIO, TextIOWrapper
+from typing import Any
 
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.files.limits import require_memory
@@ -19,11 +19,11 @@ from netcompile.files.named import special
 TEXT = 1 << 28  # bytes of the longest JSON text that is read
 LIST = 1 << 32  # bytes of the longest list
 LINE = 1 << 16  # characters of a line in a list
-_PER_BYTE = 24  # bytes of memory that a byte of JSON can become: `[[],[],…`
+PER_BYTE = 24  # bytes of memory that a byte of JSON can become: `[[],[],…`
 _PER_LINE = 400  # bytes of memory that an entry of a list becomes, beside its text
 
 
-def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+def open_file(path: str | os.PathLike[str]) -> BufferedReader:
     """A regular file, open for reading. Raises OSError; NetError for anything else of that name."""
     return os.fdopen(open_descriptor(path), "rb")
 
@@ -62,7 +62,7 @@ def read_bytes(path: str | os.PathLike[str], most: int = TEXT, grows: int = 1) -
 
 def read_json(path: str | os.PathLike[str]) -> Any:
     """The value of a JSON text. Raises OSError; ValueError for any other text; NetError as `read_bytes` does."""
-    return parse_json(read_bytes(path, grows=_PER_BYTE))
+    return parse_json(read_bytes(path, grows=PER_BYTE))
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -53,7 +53,8 @@ def near_definitions(name: str) -> list[str]:
     name = _normal(name, "prototxt")
     known = definitions()
     inside = [item for item in known if item.startswith(name.removesuffix(".prototxt") + "/")]
-    return inside or nearest(name, known, 3, 0.5)
+    stems = {item.removesuffix(".prototxt"): item for item in known}  # what all names share says nothing
+    return inside or [stems[stem] for stem in nearest(name.removesuffix(".prototxt"), stems, 3, 0.5)]
 
 
 def _weights() -> tuple[str, ...]:

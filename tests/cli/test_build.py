@@ -315,6 +315,21 @@ def test_what_an_earlier_build_left_is_told(netcompile, tmp_path):
     assert netcompile("build", DEMO[0], "-o", tmp_path).err.count("earlier build") == 0  # its manifest lists it no more
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_lies_in_the_folder_is_not_waited_for(netcompile, tmp_path, kind):
+    """A manifest of the build before is only looked into where it is a file."""
+    manifest = tmp_path / "manifest.json"
+    if kind == "pipe":
+        os.mkfifo(manifest)
+    elif kind == "device":
+        manifest.symlink_to("/dev/zero")
+    else:
+        manifest.mkdir()
+    done = netcompile("build", DEMO[0], "-o", tmp_path)
+    assert done.code == (3 if kind == "folder" else 0), done.err
+    assert manifest.is_file() == (kind != "folder")
+
+
 @pytest.mark.parametrize("name", ["shapes_fcn8s.py", "shapes_fcn8s.safetensors", "manifest.json"])
 def test_a_mixture_of_two_builds_is_refused(netcompile, tmp_path, name):
     """However it came about: every file is that of the other build in turn."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.conftest import CONFORMANCE
@@ -156,6 +159,18 @@ def test_only_files_can_be_fixed(program, name):
     result = program("check", name, "--fix", stdin=INPUT + 'layer { name: "r" type: "ReLU" bottom: "x" top: "y" }')
     assert result.code == 2
     assert "error[usage]: --fix needs a file, not" in result.err
+
+
+def test_a_pipe_is_not_fixed(program, tmp_path):
+    """It is read once, and not opened a second time, which would wait for ever."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(program, "check", path, "--fix")
+        path.write_bytes(WRONG.encode("latin-1"))
+        result = done.result()
+    assert (result.code, f"error[not-a-file]: {path} is a pipe, not a file" in result.err) == (2, True)
+    assert path.is_fifo()
 
 
 def test_fix_leaves_what_it_cannot_fix(netcompile, tmp_path):

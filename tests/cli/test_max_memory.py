@@ -97,6 +97,8 @@ def test_from_python(tmp_path: Path) -> None:
     assert sum(p.numel() for p in package.load(path, max_memory="9MB").parameters()) == 2_002_000
     with pytest.raises(ValueError, match="is no size"):
         package.load(path, max_memory="much")
+    with pytest.raises(ValueError, match="is no size"):
+        package.load(path, max_memory=0)
 
 
 def test_images_are_bounded_one_by_one(netcompile: Call, tmp_path: Path) -> None:

@@ -13,11 +13,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from netcompile.caffemodel.file import DataFile
 from netcompile.caffemodel.reader import read_caffemodel, read_weights
 from netcompile.cli.manifest import read_manifest
 from netcompile.data.datasets import open_data
+from netcompile.data.image_file import open_image
 from netcompile.data.images import read_image
 from netcompile.data.mat import read_mat
 from netcompile.data.palettes import class_names, palette
@@ -369,6 +371,24 @@ def test_a_file_that_becomes_shorter_is_told(tmp_path: Path) -> None:
     assert file[:4] == path.read_bytes()[:4] if file.size < 10 else True
     with pytest.raises(OSError, match="became shorter"):
         file[500]
+
+
+def test_a_decoder_gets_no_file_to_map(tmp_path: Path) -> None:
+    """libtiff would map it, and end the process where it becomes shorter."""
+    path = tmp_path / "x.tif"
+    pixels = np.random.RandomState(0).randint(0, 255, (40, 50, 3), np.uint8)
+    Image.fromarray(pixels).save(path, compression="tiff_lzw")
+    with open_image(path) as image:
+        assert image.fp is not None
+        with pytest.raises(OSError, match="fileno"):
+            image.fp.fileno()
+        assert np.array_equal(np.asarray(image), pixels)
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)
+    assert (
+        told(lambda: read_image(path))
+        == f"too-large: {path}, of 50×40 pixels, takes 1.1 TB of memory; --max-memory says 4.2 MB"
+    )
 
 
 def test_a_blob_is_bounded_when_it_is_read(tmp_path: Path) -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import errno
+import re
 import threading
 from pathlib import Path
 
 import pytest
 
+from netcompile.caffemodel import blob, reader, tensorfile
+from netcompile.cli import messages
 from netcompile.diagnostics.diagnostic import NetError
-from netcompile.files import limits
+from netcompile.diagnostics.text import LONG_WORD
+from netcompile.files import limits, reading
 from netcompile.files.limits import free_memory, max_memory, memory_bound, memory_size, require_disk, require_memory
+from netcompile.prototxt import recognise, structure
+from netcompile.report import as_html
 
 SIZES = [("1", 1), ("4096", 4096), ("2GB", 2 * 10**9), ("2 gb", 2 * 10**9), ("512MiB", 1 << 29), ("1.5GiB", 3 << 29),
          ("3k", 3000), ("0.5Ti", 1 << 39), (" 7B ", 7)]  # fmt: skip
@@ -84,3 +90,21 @@ def test_room_on_the_disk(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r": it needs more than 1000000\.0 TB, .* are free") as caught:
         require_disk(str(tmp_path / "x"), 1 << 60)
     assert caught.value.errno == errno.ENOSPC
+
+
+def test_the_table_of_limits_has_the_numbers_of_the_code(repository: Path) -> None:
+    text = (repository / "SECURITY.md").read_text()
+    table = dict(re.findall(r"(?m)^\| ([^|]+) \| (.+) \|$", text.split("## Limits")[1].split("##")[0]))
+    said = {
+        "a prototxt": f"{recognise.MOST_BYTES // 10**6} MB; messages nest {structure.DEPTH} deep",
+        "findings shown at once": f"{messages.MOST}, errors first",
+        "a blob": f"{blob.AXES} axes and 2³¹−1 numbers",
+        "a data set of `.h5`": f"{limits.DEFLATE:,} times that where packed",
+        "a `.safetensors` header": f"{tensorfile.HEADER >> 20} MiB",
+        "a JSON text": f"{reading.TEXT >> 20} MiB",
+        "a list": f"{reading.LIST >> 30} GiB, of lines of at most {reading.LINE:,} characters",
+        "a report page": f"{as_html.MOST_LAYERS:,} layers",
+    }
+    assert {what: number for what, number in said.items() if number not in table[what]} == {}
+    assert f"of a word beyond {LONG_WORD} characters" in table["findings shown at once"]
+    assert blob.MOST == reader.MESSAGE == 2**31 - 1

@@ -7,7 +7,6 @@ manifest.json, all or nothing: where anything fails, the folder is as it was. Ot
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from typing import Any
 
@@ -21,7 +20,7 @@ from netcompile.cli.output import json_text, write_lines, write_text
 from netcompile.cli.weights import converter, remarks
 from netcompile.compiler import compile_net, emit_net, optimise_net
 from netcompile.data.preprocessing import as_json, of_input
-from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.text import bytes_text, listed
 from netcompile.emit.module import EmittedModule
 from netcompile.emit.names import file_stem
@@ -36,6 +35,7 @@ from netcompile.export.onnx_file import (
 )
 from netcompile.export.sizes import refuse_training
 from netcompile.files.named import below
+from netcompile.files.reading import read_json
 from netcompile.files.whole import Staged, whole_folder
 from netcompile.layers.images import NO_DATA_LAYER
 from netcompile.progress import Progress
@@ -127,9 +127,8 @@ def _folder(stem: str) -> str:
 def _earlier(folder: str) -> set[str]:
     """The files of the build that is in the folder now, as its manifest lists them; none without one."""
     try:
-        with open(os.path.join(folder, "manifest.json"), encoding="utf-8") as file:
-            return {str(name) for name in json.load(file)["sha256"]}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {str(name) for name in read_json(os.path.join(folder, "manifest.json"))["sha256"]}
+    except (NetError, OSError, ValueError, KeyError, TypeError):
         return set()
 
 

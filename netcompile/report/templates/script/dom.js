@@ -20,9 +20,17 @@ const s = (name, attributes, ...children) => fill(document.createElementNS(SVG, 
 /** Text that fits: the middle makes room, because layer names differ at their ends. */
 function shorten(name, longest) {
   const letters = [...name];
-  if (letters.length <= longest) return name;
+  if (fitting(letters, longest).length === letters.length) return name;
   const head = Math.ceil((longest - 1) * 0.45);
-  return `${letters.slice(0, head).join("")}…${letters.slice(head + 1 - longest).join("")}`;
+  const tail = fitting([...letters].reverse(), longest - 1 - head).reverse();
+  return `${fitting(letters, head).join("")}…${tail.join("")}`;
+}
+
+/** The first letters that have room; M, W and what stands in East Asian texts take more than others. */
+function fitting(letters, room) {
+  let used = 0;
+  const end = letters.findIndex((letter) => (used += /[MW\u2e80-\u{3ffff}]/u.test(letter) ? 1.8 : 1) > room);
+  return end < 0 ? letters : letters.slice(0, end);
 }
 
 /** Call once per frame at most. */
