@@ -128,3 +128,16 @@ def test_sums_that_overflow(layers: tuple[str, ...]) -> None:
     assert not result.isfinite().all()
     for found in others:
         alike(result, found(x))
+
+
+def test_folded_numbers_that_overflow() -> None:
+    """A convolution's weights and a Scale's, each finite, whose products are not."""
+    blobs = {name: tuple(a.copy() for a in arrays) for name, arrays in drawn("windowed").items()}
+    for layer in ("c2", "sc"):
+        blobs[layer] = tuple(array * np.float32(1e30) for array in blobs[layer])
+    wanted, *others = (compiled("windowed", level, blobs)[1] for level in LEVELS)
+    x = image("windowed", SIZES["windowed"][0])
+    result = wanted(x)
+    assert not result.isfinite().all()
+    for found in others:
+        alike(result, found(x))
