@@ -64,7 +64,7 @@ class Conv2d(nn.Conv2d):
         """The result, or None where it is for `direct` to tell."""
         sizes = zip(x.shape[2:], self.kernel_size, self.stride, padding, self.dilation)
         size = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes]
-        if min(x.shape[0], *size) < 1:
+        if min(*x.shape, *size) < 1:
             return None
         if weight.numel() >= self.large and self.groups == 1:
             return self.matrix(x, weight, padding, size)

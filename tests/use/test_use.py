@@ -441,6 +441,15 @@ def test_no_images(kind: str, level: int, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("kind", TEXTS)
+def test_no_pixels(kind: str, level: int) -> None:
+    net = fresh(kind, level)
+    for x in (image(kind)[:, :, :0], image(kind)[..., :0]):
+        with pytest.raises(RuntimeError, match="zero batch or zero channel|actual input size"):
+            net(x)
+
+
+@pytest.mark.parametrize("level", LEVELS)
 def test_small_images(level: int) -> None:
     net = fresh("windowed", level)
     for size in ((1, 1), (3, 70), (90, 2), (16, 17), (23, 24)):
