@@ -123,6 +123,16 @@ def random_vector(length, dtype, device):
     return drawn.to(device=device, dtype=dtype)
 
 
+def is_hooked(*modules):
+    """Whether hooks, or a function in the place of `forward`, may change what is made."""
+    for module in modules:
+        if module._forward_hooks or module._forward_pre_hooks:
+            return True
+        if "forward" in vars(module) or is_hooked(*module._modules.values()):
+            return True
+    return False
+
+
 def tensors_of(*modules):
     """All that modules compute with, what hooks and parametrisations hold as well."""
     found = []
