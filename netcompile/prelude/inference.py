@@ -124,7 +124,7 @@ def random_vector(length, dtype, device):
 
 
 def is_hooked(*modules):
-    """Whether hooks, or a function in the place of `forward`, may change what is made."""
+    """Whether hooks, or a function put for `forward`, may change what is made."""
     for module in modules:
         if module._forward_hooks or module._forward_pre_hooks:
             return True

@@ -464,7 +464,7 @@ def test_no_images(kind: str, level: int, size: tuple[int, int]) -> None:
 def test_no_pixels(kind: str, level: int) -> None:
     net = fresh(kind, level)
     for x in (image(kind)[:, :, :0], image(kind)[..., :0]):
-        with pytest.raises(RuntimeError, match="zero batch or zero channel|actual input size"):
+        with pytest.raises(RuntimeError, match=r"zero batch or zero channel|actual input size"):
             net(x)
 
 
