@@ -16,13 +16,14 @@ from netcompile.layers.source import extent, string
 
 # Names that the methods below use.
 ATTRIBUTES = frozenset(["compute", "literal", "windowed", "border", "borders", "plain", "relu", "packed"])
-_VARIABLES = "H W border key now before plain zeros n height width recorded only_border rows band iter next min"
+_VARIABLES = "H W border layers key now before plain zeros n height width recorded only_border rows band iter next min"
 VARIABLES = frozenset(_VARIABLES.split(" "))
 # Functions of `netcompile/prelude` that they call.
 FUNCTIONS = ("inference.eager",)
 BORDER_FUNCTIONS = (
     "inference.Kept",
     "inference.tensors_of",
+    "inference.is_hooked",
     "inference.state_of",
     "inference.is_known",
     "inference.is_usable",
@@ -100,7 +101,7 @@ def dispatch(arguments: Sequence[str], image: str = "", base: int = 0) -> list[s
         lines += [*direct, "        with torch.no_grad():"]
         lines += lay_out(f"if min({image}.shape[2:]) < {base}:  # smaller images have no border of their own", 12)
         lines += [f"                return self.literal({named})", f"            border = self.border({image})"]
-        lines += ["            if border is None:  # of weights that are not finite"]
+        lines += ["            if border is None:  # of weights that are not finite, or of layers with hooks"]
         lines += [f"                return self.literal({named})"]
         return [*lines, *lay_out(f"return self.windowed({named}, border)", 12)]
     lines += ["        with torch.set_grad_enabled(recorded):"]
@@ -122,9 +123,10 @@ def border_method(windowed: Windowed, layers: Sequence[str], image: str, channel
         "",
         "        Where nothing of the image is seen, a blob is that of an image of zeros,",
         f"        and but for its length the same for all sizes that agree modulo {period}.",
-        "        None where weights are not finite.",
+        "        None where weights are not finite, or hooks may change what layers give.",
         '        """',
-        *lay_out(f"now = state_of(*tensors_of({', '.join(f'self.{layer}' for layer in layers)}))", 8),
+        *lay_out(f"layers = [{', '.join(f'self.{layer}' for layer in layers)}]", 8),
+        "        now = None if is_hooked(*layers) else state_of(*tensors_of(*layers))",
         f"        H, W = ({size} for n in {image}.shape[2:])",
         f"        key = H, W, {image}.dtype, {image}.device",
         "        before, border = self.borders.get(key, (None, None))",

@@ -17,7 +17,7 @@ T = TypeVar("T")
 S = TypeVar("S", bound="Site[Any]")
 L = TypeVar("L")
 
-INFINITE = "its numbers are not all finite"  # why a pass does not apply
+INFINITE = "its numbers are not all finite, or too large"  # why a pass does not apply
 TRAINED = "the net is built for phase TRAIN"
 
 
@@ -26,8 +26,8 @@ class Facts:
     """What is known of how the net will run, and of the weights' values by (layer, occurrence), given weights.
 
     `diagonal`: Deconvolutions in which channel i of the bottom feeds channel i of the top alone. `bilinear`: those
-    of them whose every kernel is that of bilinear interpolation, exactly. `infinite`: layers with NaN or Inf among the
-    numbers that passes compute with. `float32`: the net is not for another type.
+    of them whose every kernel is that of bilinear interpolation, exactly. `infinite`: layers with NaN or Inf, or what
+    leads to it, among the numbers that passes compute with. `float32`: the net is not for another type.
     """
 
     known: bool = False

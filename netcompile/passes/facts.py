@@ -11,7 +11,7 @@ from netcompile.analysis.shapes import Shapes
 from netcompile.caffemodel.blob import CaffeModel, StoredBlob
 from netcompile.caffemodel.plan import Plan, match
 from netcompile.caffemodel.recipe import Take
-from netcompile.ir.graph import Graph, Node
+from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IntShape
 from netcompile.layers.convolution import Convolution, Deconvolution
 from netcompile.layers.elementwise import Bias, Scale
@@ -22,6 +22,8 @@ from netcompile.passes.upsampling import bilinear_factor
 
 if TYPE_CHECKING:
     import numpy as np
+
+MODERATE = 1e15  # products of numbers below this leave room for an image's before float32 ends, at 3e38
 
 
 def facts_matter(graph: Graph, shapes: Shapes) -> bool:
@@ -56,21 +58,59 @@ def read_facts(model: CaffeModel, plan: Plan, graph: Graph, shapes: Shapes) -> F
         if factor and bool((kernels == triangles(2 * factor)).all()):  # exact: the factor is a power of two
             bilinear.add((node.name, node.occurrence))
     found = {(n.name, n.occurrence) for n in graph.nodes if _computed_with(n, shapes) and not _is_finite(n, blobs)}
-    return Facts(True, frozenset(diagonal), frozenset(bilinear), frozenset(found))
+    return Facts(True, frozenset(diagonal), frozenset(bilinear), frozenset(found | _too_large(graph, blobs)))
+
+
+def _too_large(graph: Graph, blobs: Mapping[Take, StoredBlob]) -> set[tuple[str, int]]:
+    """The layers behind convolutions that scale and shift, where the numbers multiplied leave a moderate range.
+
+    Folded, such numbers would become Inf at another place than where the layers compute one after the other.
+    """
+    made: dict[Value, float] = {}  # the largest number, multiplied by those of the layers behind the convolution
+    makers = {top: node for node in graph.nodes for top in node.tops}
+    found = set()
+    for node in graph.nodes:
+        if not isinstance(node.layer, (BatchNorm, Scale, Bias)) or not node.bottoms:
+            continue
+        maker = makers.get(node.bottoms[0])
+        if maker is None or not isinstance(maker.layer, (Convolution, BatchNorm, Scale, Bias)):
+            continue
+        before = made.get(node.bottoms[0], 0.0)
+        if isinstance(maker.layer, Convolution):
+            before = _largest(maker, blobs)
+        made[node.tops[0]] = after = before * max(1.0, _largest(node, blobs))
+        if not max(before, after) < MODERATE:
+            found.add((node.name, node.occurrence))
+    return found
+
+
+def _largest(node: Node, blobs: Mapping[Take, StoredBlob]) -> float:
+    """The largest of the numbers that a layer is computed with, without signs."""
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        return max((float(np.abs(a).max()) for a in _computed(node, blobs) if a.size), default=0.0)
 
 
 def _is_finite(node: Node, blobs: Mapping[Take, StoredBlob]) -> bool:
     """Whether the numbers that a layer is computed with are finite, and their sum is; true of one without blobs."""
     import numpy as np
 
+    with np.errstate(all="ignore"):
+        return all(bool(np.isfinite(array.sum())) for array in _computed(node, blobs))
+
+
+def _computed(node: Node, blobs: Mapping[Take, StoredBlob]) -> list[np.ndarray[Any, Any]]:
+    """The numbers that a layer is computed with: its blobs, of a BatchNorm what shifts and what scales."""
+    import numpy as np
+
     stored = (blobs.get(Take(node.name, index, node.occurrence)) for index in range(3))
     arrays = [blob.array() for blob in stored if blob is not None]
-    with np.errstate(all="ignore"):
-        if isinstance(node.layer, BatchNorm) and len(arrays) == 3:
-            mean, variance, (factor,) = (array.reshape(-1) for array in arrays)
-            scale = 1 / factor if factor else factor
-            arrays = [mean * scale, 1 / np.sqrt(variance * scale + np.float32(node.layer.eps))]
-        return all(bool(np.isfinite(array.sum())) for array in arrays)
+    if isinstance(node.layer, BatchNorm) and len(arrays) == 3:
+        mean, variance, (factor,) = (array.reshape(-1) for array in arrays)
+        scale = 1 / factor if factor else factor
+        arrays = [mean * scale, 1 / np.sqrt(variance * scale + np.float32(node.layer.eps))]
+    return arrays
 
 
 def _diagonal(layer: Deconvolution, bottom: IntShape, blob: StoredBlob) -> np.ndarray[Any, Any] | None:

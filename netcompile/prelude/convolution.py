@@ -50,18 +50,21 @@ class Conv2d(nn.Conv2d):
 
     def serves(self, x, weight):
         """Whether no derivative is wanted, and oneDNN computes with what there is."""
-        tensors = (x, weight) if self.bias is None else (x, weight, self.bias)
+        bias = self.bias
+        tensors = (x, weight) if bias is None else (x, weight, bias)
         if not eager(*tensors):
             return False
-        learns = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-        alike = all(t.dtype == x.dtype and t.device.type == "cpu" for t in tensors)
-        return alike and not learns and x.dim() == 4 and onednn_serves(x.dtype)
+        recorded, dtype = torch.is_grad_enabled(), x.dtype
+        for t in tensors:
+            if t.dtype != dtype or not t.is_cpu or (recorded and t.requires_grad):
+                return False
+        return x.dim() == 4 and onednn_serves(dtype)
 
     def fast(self, x, weight, padding):
         """The result, or None where it is for `direct` to tell."""
         sizes = zip(x.shape[2:], self.kernel_size, self.stride, padding, self.dilation)
         size = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes]
-        if min(len(x), *size) < 1:
+        if min(*x.shape, *size) < 1:
             return None
         if weight.numel() >= self.large and self.groups == 1:
             return self.matrix(x, weight, padding, size)
@@ -72,7 +75,7 @@ class Conv2d(nn.Conv2d):
 
         None where they are not finite.
         """
-        place, numbers = place_of(weight), probe(weight.detach())
+        place, numbers = place_of(weight), probe(weight)
         known = self.packed.get(way)
         if known and known[0] == place and torch.equal(known[1], numbers):
             return known[2]

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import nn
 from torch.autograd import forward_ad
-from torch.nn.utils import parametrize
 
 
 class Kept(dict[Any, Any]):
@@ -30,7 +29,10 @@ def eager(*tensors):
     """
     if observed(*tensors):
         return False
-    return not any(torch.is_autocast_enabled(x.device.type) for x in tensors)
+    for x in tensors:
+        if torch.is_autocast_enabled("cpu" if x.is_cpu else x.device.type):
+            return False
+    return True
 
 
 def observed(*tensors):
@@ -38,7 +40,8 @@ def observed(*tensors):
     if torch.compiler.is_compiling():
         return True
     for x in tensors:
-        if type(x) not in (torch.Tensor, nn.Parameter) or x.is_meta:
+        kind = type(x)
+        if (kind is not nn.Parameter and kind is not torch.Tensor) or x.is_meta:
             return True
     return torch._C._is_tracing() or transformed()
 
@@ -73,8 +76,8 @@ def state_of(*tensors):
 
 
 def place_of(x):
-    """Where a tensor lies, and how often it was written as far as torch counts it."""
-    return x.data_ptr(), 0 if x.is_inference() else x._version
+    """Where a tensor lies, and how; how often it was written as far as torch counts."""
+    return x.data_ptr(), x.stride(), 0 if x.is_inference() else x._version
 
 
 def is_known(before, now):
@@ -102,16 +105,14 @@ def probe(x):
 
     In type float32 at least.
     """
-    wide = torch.promote_types(x.dtype, torch.float32)
+    if x.dim() == 4 and x.stride(1) == 1 != x.stride(3):  # channels last
+        x = x.permute(0, 2, 3, 1)
+    x = x.flatten(1) if x.dim() > 1 else x.flatten()
+    if x.dtype is not torch.float32:
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
     if x.dim() < 2:
-        return x.flatten().to(wide)
-    if x.is_contiguous():
-        x = x.view(len(x), -1)
-    elif x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
-        x = x.permute(0, 2, 3, 1).flatten(1)
-    else:
-        x = x.flatten(1)
-    return x.to(wide).mv(random_vector(x.shape[1], wide, x.device))
+        return x
+    return x.mv(random_vector(x.shape[1], x.dtype, x.device))
 
 
 @cache
@@ -120,6 +121,16 @@ def random_vector(length, dtype, device):
     source = torch.Generator().manual_seed(length)
     drawn = torch.randn(length, generator=source, dtype=torch.float64, device="cpu")
     return drawn.to(device=device, dtype=dtype)
+
+
+def is_hooked(*modules):
+    """Whether hooks, or a function put for `forward`, may change what is made."""
+    for module in modules:
+        if module._forward_hooks or module._forward_pre_hooks:
+            return True
+        if "forward" in vars(module) or is_hooked(*module._modules.values()):
+            return True
+    return False
 
 
 def tensors_of(*modules):
@@ -131,6 +142,6 @@ def tensors_of(*modules):
         found += [x for x in vars(module).values() if isinstance(x, torch.Tensor)]
         if module._modules:
             found += tensors_of(*module._modules.values())
-        if parametrize.is_parametrized(module):
+        if "parametrizations" in module._modules:
             found += [getattr(module, name) for name in module.parametrizations]
     return found

@@ -53,7 +53,7 @@ class LargeKernel(Conv2d):
         h, w = (n + 2 * p - k + 1 for n, k, p in zip(x.shape[2:], (k, width), padding))
         if weight.dim() == 4:
             return super().fast(x, weight, padding)
-        if min(len(x), h, w) < 1:  # an error, or no pixels: the kernels do not matter
+        if min(*x.shape, h, w) < 1:  # an error, or no pixels: the kernels do not matter
             weight = weight.new_zeros(1).expand(
                 self.out_channels, self.in_channels, k, width
             )

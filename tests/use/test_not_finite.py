@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.use.nets import LEVELS, TEXTS, compiled, drawn, image
+from tests.use.nets import LEVELS, SCALE, TEXTS, compiled, conv, drawn, image, one
 
 NAN, INF = float("nan"), float("inf")
 Spoil = Callable[[torch.Tensor], None]
@@ -126,5 +126,19 @@ def test_sums_that_overflow(layers: tuple[str, ...]) -> None:
     x = image("windowed", SIZES["windowed"][0]) * 1e4
     result = wanted(x)
     assert not result.isfinite().all()
+    for found in others:
+        alike(result, found(x))
+
+
+def test_folded_numbers_that_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A convolution's weights and a Scale's, each finite, whose products are not."""
+    text = conv("c", "data", 8, "kernel_size: 3 pad: 1", relu=False) + one("Scale", "s", "c", SCALE)
+    monkeypatch.setitem(TEXTS, "scaled", (text, (1, 3, 9, 11)))
+    blobs = {name: tuple(a * np.float32(1e20) for a in arrays) for name, arrays in drawn("scaled").items()}
+    wanted, *others = (compiled("scaled", level, blobs)[1] for level in LEVELS)
+    x = image("scaled")
+    result = wanted(x)
+    assert result.isinf().any()
+    assert not result.isnan().any()
     for found in others:
         alike(result, found(x))

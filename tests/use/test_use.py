@@ -306,6 +306,25 @@ def hooked(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 
 @use
+def hooks_that_change_the_result(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Before the first call and after it they have the same effect, and none when they are gone."""
+    other = copy.deepcopy(net)
+    net(x)
+    changed = []
+    for each in (net, other):
+        handle = each.c1.register_forward_hook(lambda layer, given, made: made * 0.5)
+        changed.append(each(x))
+        handle.remove()
+        each.c1.forward = lambda x, *more, layer=each.c1, **options: type(layer).forward(layer, x, *more, **options) * 2
+        changed.append(each(x))
+        del each.c1.forward
+    for before, after in zip(changed[:2], changed[2:], strict=True):
+        close(after, before)
+    assert not torch.equal(changed[0], net(x))
+    return other(x)
+
+
+@use
 def applied_to(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
     net(x)
     net.apply(lambda m: [p.data.mul_(0.5) for p in m.parameters(recurse=False)])
@@ -438,6 +457,15 @@ def test_no_images(kind: str, level: int, size: tuple[int, int]) -> None:
     found = net(image(kind, size)[:0])
     assert found.shape == (0, *wanted.shape[1:])
     assert torch.equal(net(image(kind, size)), wanted)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("kind", TEXTS)
+def test_no_pixels(kind: str, level: int) -> None:
+    net = fresh(kind, level)
+    for x in (image(kind)[:, :, :0], image(kind)[..., :0]):
+        with pytest.raises(RuntimeError, match=r"zero batch or zero channel|actual input size"):
+            net(x)
 
 
 @pytest.mark.parametrize("level", LEVELS)
