@@ -77,6 +77,9 @@ def interrupted() -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """Parse and run; raises what the command raises, except NetError and argparse's exits."""
+    if any("\0" in argument for argument in arguments):  # the system passes none, Python code may
+        say("error: an argument holds a NUL character, which no path and no name has")
+        return USAGE
     try:
         if not arguments or arguments[0] not in command_names():
             return top_level(arguments)

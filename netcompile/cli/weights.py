@@ -19,7 +19,7 @@ from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.text import bytes_text
 from netcompile.emit.module import EmittedModule
 from netcompile.emit.weights import weight_plan
-from netcompile.files.look import is_folder
+from netcompile.files.look import is_file, is_folder, is_there
 from netcompile.layers.registry import layer_class
 from netcompile.progress import Progress
 
@@ -43,6 +43,13 @@ def converter(
     return write
 
 
+def require_other(output: str, *inputs: str | None) -> None:
+    """Raises NetError where an output would replace one of the files that are read, by whatever name. OSError."""
+    for path in inputs:
+        if path is not None and is_file(path) and is_there(os.path.realpath(output)) and os.path.samefile(path, output):
+            refuse("output-path", f"{output}: the output is the input {path} itself", remedy="write to another path")
+
+
 def convert_one(
     arguments: argparse.Namespace, path: str, target: str, net: Analysed | None, named: bool = False
 ) -> None:
@@ -50,6 +57,7 @@ def convert_one(
     if not named and os.path.islink(target):
         why = "it is named after the input, and nothing is written through a link that was not asked for"
         refuse("path-outside", f"{target} is a link", why=why, remedy="-o FILE writes there; or remove the link")
+    require_other(target, arguments.net)
     with Progress(1, f"files: converting {path}"):
         found, what, size = _converted(arguments, path, target, net)
     write_lines(f"wrote {target} ({what}, {bytes_text(size)})")

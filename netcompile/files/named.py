@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 
-_LONGEST = 200  # bytes of a name: what is put behind it fits into the 255 of most file systems
+LONGEST = 200  # bytes of a name: what is put behind it fits into the 255 of most file systems
 
 _KINDS = (
     (stat.S_ISFIFO, "a pipe"),
@@ -33,6 +33,15 @@ def special(path: str | os.PathLike[str]) -> str:
     return next((what for is_kind, what in _KINDS if is_kind(mode)), "")
 
 
+def is_long(name: str) -> bool:
+    """Whether a part of a path has more bytes than the name of an output may have. Raises UnicodeError.
+
+    >>> is_long("a/" + 200 * "b"), is_long("a/" + 201 * "b")
+    (False, True)
+    """
+    return any(len(os.fsencode(part)) > LONGEST for part in name.split(os.sep))
+
+
 def below(folder: str, name: str) -> str:
     """The path that `name` has in `folder`. Raises ValueError where links, "..", or a root lead out of it, or where no
     file can have that name; the error says why.
@@ -44,8 +53,8 @@ def below(folder: str, name: str) -> str:
     ValueError: it leads out of the folder 'out'
     """
     try:
-        if "\0" in name or any(len(os.fsencode(part)) > _LONGEST for part in name.split(os.sep)):
-            raise ValueError("it holds a NUL" if "\0" in name else f"a name in it is longer than {_LONGEST} bytes")
+        if "\0" in name or is_long(name):
+            raise ValueError("it holds a NUL" if "\0" in name else f"a name in it is longer than {LONGEST} bytes")
     except UnicodeError:
         raise ValueError("it holds a character that no path can hold") from None
     head, stem = os.path.split(os.path.join(folder, name))

@@ -17,6 +17,8 @@ MAGIC = b"\x93NUMPY"
 _LONGEST = 10_000  # bytes of a header; NumPy's limit, too
 _AXES = 64  # NumPy's own limit
 _TYPE = re.compile(r"[<>|=]?(?:b1|i[1248]|u[1248]|f[248]|f1[26])", re.ASCII)
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_GLUED = re.compile(r"\d[A-Za-z_]", re.ASCII)  # as in "1is 2", of which Python would warn on standard error
 _PYTHON_2 = re.compile(r"(?<=\d)L\b")  # long integers, in files that Python 2 wrote
 
 
@@ -61,8 +63,11 @@ def read_header(file: IO[bytes]) -> tuple[NpyHeader, int]:
 def _header(text: str) -> NpyHeader:
     if "\\" in text:  # nothing that NumPy writes here; Python warns of some escapes
         raise ValueError("its header has a backslash")
+    text = _PYTHON_2.sub("", text).strip()
+    if _GLUED.search(_QUOTED.sub("", text)):
+        raise ValueError("its header says more than type, order and shape of numbers")
     try:
-        value = ast.literal_eval(_PYTHON_2.sub("", text).strip())
+        value = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # all that `literal_eval` documents
         raise ValueError("its header is no Python dictionary") from None
     if not isinstance(value, dict) or set(value) != {"descr", "fortran_order", "shape"}:

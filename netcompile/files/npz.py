@@ -76,8 +76,11 @@ class Member:
         return () if self.header is None else self.header.shape
 
 
-def members_npz(path: str, code: str = "inputs-file") -> dict[str, Member]:
-    """The arrays of the file by name, their headers read alone. Raises OSError; NetError for no whole archive."""
+def members_npz(path: str, code: str = "inputs-file", wanted: Collection[str] | None = None) -> dict[str, Member]:
+    """The arrays of the file by name, or those of `wanted` that it has; of each its header alone is read.
+
+    Raises OSError; NetError for no whole archive.
+    """
     if not os.path.lexists(path):
         refuse("no-such-file", f"there is no file '{path}'", remedy="--inputs takes an .npz file")
     with _told(path, code), open_file(path) as file:
@@ -86,7 +89,7 @@ def members_npz(path: str, code: str = "inputs-file") -> dict[str, Member]:
             why = "it holds one array without a name (.npy)"
             refuse(code, _what(path), why=why, remedy="np.savez(file, data=array) names it")
         with _archive(file) as archive:
-            return _members(archive, size)
+            return _members(archive, size, wanted)
 
 
 def read_npz(
@@ -100,7 +103,7 @@ def read_npz(
     import numpy as np
 
     kind = np.dtype(np.float64 if dtype == "float64" else np.float32)
-    found = {n: m for n, m in members_npz(path, code).items() if wanted is None or n in wanted}
+    found = members_npz(path, code, wanted)
     if problems := [unreadable(path, name, member.problem, code) for name, member in found.items() if member.problem]:
         raise NetError(problems)
     headers = [member.header for member in found.values() if member.header is not None]
@@ -200,10 +203,12 @@ def _directory_size(file: BinaryIO) -> int:
     return min(size, length)
 
 
-def _members(archive: ZipFile, size: int) -> dict[str, Member]:
-    infos = archive.infolist()
-    counts = Counter(info.filename for info in infos)
-    return {array_name(info.filename): _member(archive, info, counts[info.filename], size) for info in infos}
+def _members(archive: ZipFile, size: int, wanted: Collection[str] | None) -> dict[str, Member]:
+    infos = [(array_name(info.filename), info) for info in archive.infolist()]
+    counts = Counter(name for name, _ in infos)
+    return {
+        name: _member(archive, info, counts[name], size) for name, info in infos if wanted is None or name in wanted
+    }
 
 
 def _member(archive: ZipFile, info: ZipInfo, count: int, size: int) -> Member:
@@ -244,7 +249,7 @@ def _numbers(archive: ZipFile, member: Member, header: NpyHeader, kind: Any) -> 
             done += len(piece)
         if file.read(1):  # so that `zipfile` compares the checksum
             raise BadZipFile(f"'{member.info.filename}' is longer than it says")
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         return np.asarray(_shaped(raw.view(header.dtype), header), dtype=kind, order="C")
 
 

@@ -18,7 +18,7 @@ from netcompile.caffemodel.recipe import Take
 from netcompile.data.sources.arrays import read_arrays
 from netcompile.data.sources.base import Batches, Wanted
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
-from netcompile.diagnostics.text import shape_text
+from netcompile.diagnostics.text import listed, shape_text
 from netcompile.diagnostics.visible import is_visible
 from netcompile.emit.weights import layer_specs
 from netcompile.files.look import is_file
@@ -260,6 +260,6 @@ def _remarks(copied: Copied) -> list[Diagnostic]:
         what = f"{copied.path} has no weights for {', '.join(copied.drawn)}"
         found.append(Diagnostic("weights-drawn", what, why="they stay as their fillers draw them", severity="note"))
     if copied.unused:
-        what = f"{copied.path} has weights for {', '.join(copied.unused)}, which the net lacks"
+        what = f"{copied.path} has weights for {listed(copied.unused)}, which the net lacks"
         found.append(Diagnostic("weights-unused", what, why="Caffe ignores them too", severity="note"))
     return found

@@ -138,7 +138,12 @@ def _check_types(progress: TrainingState) -> None:
     """Raises TypeError for a field of another type than the training writes."""
     numbers = (progress.iteration, progress.step, progress.seed, *progress.tested)
     texts = (progress.type, progress.weights, progress.state)
-    if not all(type(n) is int and -(1 << 63) <= n < 1 << 64 for n in numbers) or not all(type(t) is str for t in texts):
+    counts = (progress.iteration, progress.step, *progress.tested)
+    if (
+        not all(type(n) is int and -(1 << 63) <= n < 1 << 64 for n in numbers)
+        or min(counts) < 0
+        or not all(type(t) is str for t in texts)
+    ):
         raise TypeError
     if not all(type(loss) in (int, float) for loss in (*progress.recent, *progress.losses)):
         raise TypeError

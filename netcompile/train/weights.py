@@ -17,6 +17,7 @@ from netcompile.caffemodel.plan import LayerSpec, Plan, match
 from netcompile.caffemodel.reader import read_weights
 from netcompile.caffemodel.recipe import Take
 from netcompile.diagnostics.diagnostic import refuse
+from netcompile.diagnostics.text import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def copy_weights(path: str, layers: Sequence[LayerSpec], blobs: Mapping[Take, Te
     model = read_weights(path)
     found = match(model, Plan((), tuple(layers)), pretrained=True).require()
     if needed and not found.blobs:
-        names = ", ".join(dict.fromkeys(layer.name for layer in model.layers if layer.blobs)) or "none"
+        names = listed(dict.fromkeys(layer.name for layer in model.layers if layer.blobs)) or "none"
         refuse(
             "weights-unrelated",
             f"no layer of {path} is a layer of the net",

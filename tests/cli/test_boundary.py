@@ -211,3 +211,12 @@ def test_a_file_that_may_not_be_read(
         monkeypatch.setattr(os, name, refused)
     assert entry([command, net]) == 3
     assert capsys.readouterr().err == f"netcompile: error: {net}: Permission denied\n"
+
+
+def test_an_argument_with_a_nul(capsys: pytest.CaptureFixture[str]) -> None:
+    """No system passes one, but Python code may."""
+    assert entry(["check", "a\0b"]) == 2
+    assert (
+        capsys.readouterr().err
+        == "netcompile: error: an argument holds a NUL character, which no path and no name has\n"
+    )

@@ -293,3 +293,23 @@ def test_a_manifest_of_a_build_names_files_of_its_folder(here, netcompile):
     os.symlink("../outside.py", "built/small.py")
     with pytest.raises(NetError, match=r"'small.py' is a link that leads out of it"):
         load_build("built")
+
+
+OVER = {
+    "run net": ("run", "net.prototxt", "--inputs", "x.npz", "--out", "net.prototxt"),
+    "run weights": ("run", "net.prototxt", "--inputs", "x.npz", "--weights", "small.caffemodel", "--out", "hard"),
+    "run inputs": ("run", "net.prototxt", "--inputs", "x.npz", "--out", "./x.npz"),
+    "verify": ("verify", "net.prototxt", "--weights", "small.caffemodel", "--self", "--html", "small.caffemodel"),
+    "convert": ("convert-weights", "small.caffemodel", "--net", "net.prototxt", "-o", "net.prototxt"),
+}
+
+
+@pytest.mark.parametrize("line", OVER.values(), ids=OVER)
+def test_no_output_replaces_an_input(here, netcompile, line):
+    np.savez("x.npz", x=np.zeros((1, 3, 8, 8), np.float32))
+    os.link("small.caffemodel", "hard")
+    before = {path: path.read_bytes() for path in here.iterdir() if path.is_file()}
+    found = netcompile(*line)
+    assert found.code == 2
+    assert f"error[output-path]: {line[-1]}: the output is the input " in found.err
+    assert before == {path: path.read_bytes() for path in here.iterdir() if path.is_file()}

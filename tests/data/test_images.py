@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from netcompile.data.images import png, read_depth, read_image, read_labels, thumbnail
+from netcompile.data.images import overlay, png, read_depth, read_image, read_labels, thumbnail
 from netcompile.data.palettes import cityscapes_palette, class_names, class_sets, palette, voc_palette
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.runtime.outputs import made_by_png
@@ -190,3 +190,11 @@ def test_png_of_labels_to_a_stream():
     png(buffer, np.array([[1, 2]]), cityscapes_palette())
     with Image.open(buffer) as image:
         assert np.asarray(image).tolist() == [[1, 2]]
+
+
+def test_overlays_of_large_images() -> None:
+    """They are mixed piece by piece, as if at once."""
+    rng = np.random.default_rng(0)
+    rgb, labels = rng.integers(0, 256, (300, 251, 3), np.uint8), rng.integers(0, 21, (300, 251), np.uint8)
+    mixed = 0.4 * rgb + 0.6 * voc_palette()[labels]
+    assert np.array_equal(overlay(rgb, labels), np.where(labels[:, :, None] > 0, mixed, rgb).astype(np.uint8))

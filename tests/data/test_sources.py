@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import h5py
 import numpy as np
@@ -490,6 +491,17 @@ def test_hdf5_data_claims_no_more_than_is_stored(tmp_path: Path) -> None:
     layer = hdf5_of(tmp_path, shape=(10**9, 1000), dtype="f4", chunks=(1, 1000), fillvalue=1)
     with pytest.raises(NetError, match=r"'data' claims 4000000000000 bytes .*, but 0 are stored"):
         batches(layer, tmp_path)
+
+
+def test_a_file_that_a_list_names_often_is_opened_once(tmp_path: Path) -> None:
+    layer = hdf5_of(tmp_path, data=np.arange(8, dtype="f4").reshape(4, 2))
+    (tmp_path / "list.txt").write_text(1000 * (tmp_path / "list.txt").read_text())
+    with patch("h5py.File", side_effect=h5py.File) as opened:
+        found = batches(layer, tmp_path)
+    assert opened.call_count == 1
+    size = len(found.batch(0)["data"])
+    rows = np.concatenate([found.batch(i)["data"][:, 0] for i in range(9)])
+    np.testing.assert_array_equal(rows, np.arange(9 * size) % 4 * 2)
 
 
 def test_a_batch_of_hdf5_rows_is_bounded(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import h5py
 import numpy as np
@@ -120,6 +121,7 @@ HEADERS = [
     (header(text="-" * 9000 + "1"), "its header is no Python dictionary"),
     (header(text="__import__('os').system('true')"), "its header is no Python dictionary"),
     (header(text="'\\d'"), "its header has a backslash"),
+    (header(text="1is 2"), "its header says more than type, order and shape of numbers"),
     (header(text="1" * 9000), "its header is no Python dictionary"),
     (b"\x93NUMPY\2\0\xff\xff\xff\x7f" + bytes(40), "its header has 2147483647 bytes"),
     (b"\x93NUMPY\1\0\xff\0{", "its header ends early"),
@@ -167,9 +169,24 @@ def test_members_that_nobody_asked_for_are_not_unpacked(tmp_path: Path) -> None:
         assert {name: member.shape for name, member in members_npz(path).items()} == {
             "data": (3,), "junk": (1 << 21,), "text": (),
         }  # fmt: skip
+    with patch.object(zipfile.ZipFile, "open", autospec=True, side_effect=zipfile.ZipFile.open) as opened:
+        read_npz(path, "float32", ["data"])
+    assert [call.args[1].filename for call in opened.call_args_list] == 2 * ["data.npy"]
     assert told(lambda: read_npz(path, "float32", ["junk"])) == (
         f"too-large: reading {path} takes 16.8 MB of memory; --max-memory says 4.2 MB"
     )
+
+
+def test_one_array_in_two_members(tmp_path: Path) -> None:
+    good = header(shape=(3,)) + bytes(12)
+    path = archive(tmp_path / "x.npz", ("data", good), ("data.npy", good))
+    assert told(lambda: read_npz(path, "float32")).endswith("; the archive has 2 arrays of this name")
+
+
+def test_numbers_beyond_the_type_that_is_wanted(tmp_path: Path) -> None:
+    """Whatever the bits of a long double are, nothing is warned of."""
+    long = header("<f16", (1,)) + 16 * b"\xff"
+    assert not np.isfinite(read_npz(archive(tmp_path / "x.npz", ("data.npy", long)), "float32")["data"])
 
 
 def test_archives_that_lie(tmp_path: Path) -> None:

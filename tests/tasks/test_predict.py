@@ -137,6 +137,16 @@ def test_broken_images_are_reported_and_skipped(netcompile, pixels, images, tmp_
     assert len(files(out)) == 12
 
 
+def test_an_image_whose_outputs_can_have_no_name_is_skipped(netcompile, pixels, images, tmp_path):
+    long = images / ("x" * 201 + ".png")
+    long.write_bytes((images / "i0.png").read_bytes())
+    out = tmp_path / "out"
+    done = netcompile("predict", pixels.net, "--weights", pixels.weights, images, "-o", out)
+    assert (done.code, done.out) == (1, f"wrote 6 of 7 images to {out}, 1 broken\n")
+    assert "is skipped\n  why: outputs are named after it, and its name has more than 200 bytes\n" in done.err
+    assert len(files(out)) == 12
+
+
 def test_sizes_that_the_net_cannot_take(netcompile, pixels, images, tmp_path):
     net = tmp_path / "big.prototxt"
     net.write_text(pixels.net.read_text().replace("kernel_size: 1", "kernel_size: 1 dilation: 1 } } layer { name: 'p' "

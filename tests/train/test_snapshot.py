@@ -139,6 +139,8 @@ WRONG = [
     ("state", None),
     ("state", ["x"]),
     ("iteration", "3"),
+    ("iteration", -1),
+    ("tested", [-1]),
     ("step", 1.5),
     ("seed", True),
     ("type", {}),

@@ -12,7 +12,7 @@ from netcompile.cli.exit_codes import DONE, IO_FAILED
 from netcompile.cli.messages import say, show_notes
 from netcompile.cli.netinput import add_net, add_output, named_blobs, read_source
 from netcompile.cli.options import add_device, add_max_memory, add_optimise, add_weights, device, weights_of
-from netcompile.cli.weights import shown
+from netcompile.cli.weights import require_other, shown
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.files.limits import require_disk
 from netcompile.files.npz import members_npz, read_npz, write_npz
@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.blobs and arguments.output:
         what = "--output says what the net's outputs are, --blobs what is saved besides: both together say it twice"
         refuse("usage", what, remedy="--output BLOB alone; or --blobs A,B, which keeps the whole net")
+    require_other(arguments.out, arguments.net, arguments.weights, arguments.inputs)
     source = read_source(arguments.net)
     weights = weights_of(arguments)
     members = members_npz(arguments.inputs)

@@ -24,7 +24,7 @@ from netcompile.cli.netinput import add_net, options, read_source
 from netcompile.cli.options import add_max_memory, add_weights, torch_seed, weights_of
 from netcompile.cli.output import write_lines
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
-from netcompile.diagnostics.text import bytes_text
+from netcompile.diagnostics.text import bytes_text, listed
 from netcompile.files.whole import whole_file, whole_folder
 from netcompile.prototxt.printer import to_text
 
@@ -115,7 +115,7 @@ def _transplant(arguments: argparse.Namespace, net: Net, old: Weights) -> Weight
         if names:
             write_lines(f"{what}: {', '.join(names)}")
     if found.dropped:
-        what = f"{arguments.weights} has blobs that the net has no place for: {', '.join(found.dropped)}"
+        what = f"{arguments.weights} has blobs that the net has no place for: {listed(found.dropped)}"
         show([Diagnostic("weights-unused", what, severity="warning")])
     if not found.copied and not found.coerced:
         refuse("surgery", f"no layer of {arguments.weights} has its name in the net", remedy="--suffix")

@@ -21,7 +21,7 @@ from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_source
 from netcompile.cli.options import add_max_memory, add_optimise, add_weights, seed_number, weights_of
 from netcompile.cli.output import write_json, write_text
-from netcompile.cli.weights import shown
+from netcompile.cli.weights import require_other, shown
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.source import Source
 from netcompile.diagnostics.text import listed
@@ -57,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
         refuse("usage", "give --reference REF, or --self")
     if not 0 <= arguments.tolerance < float("inf"):
         refuse("usage", f"--tolerance {arguments.tolerance:g} is no tolerance")
+    if arguments.html is not None:
+        require_other(arguments.html, arguments.net, arguments.weights, arguments.inputs, arguments.reference)
     from netcompile.runtime.verify_report import verification_as_json, verification_as_text, verification_page
 
     name, results = _with_itself(arguments) if arguments.own else _with_reference(arguments)

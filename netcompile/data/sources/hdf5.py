@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import accumulate
 from math import prod
 from typing import Any
 
@@ -49,6 +51,10 @@ class Rows:
     def place(self, k: int) -> tuple[int, int]:
         """File and row of item k."""
         epoch, left = divmod(k, sum(self.counts))
+        if not self.shuffle:
+            ends = list(accumulate(self.counts))
+            file = bisect_right(ends, left)
+            return file, left - ends[file] + self.counts[file]
         files = Order(len(self.files), self.shuffle, self.seed)
         for position in range(len(self.files)):
             file = files(epoch * len(self.files) + position)
@@ -74,15 +80,22 @@ def hdf5_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
     counts: list[int] = []
     problems: list[Diagnostic] = []
     rows: dict[str, tuple[int, ...]] = {}
+    known: dict[str, dict[str, tuple[int, ...]] | None] = {}  # a list may name a file a million times
     tops = tuple(message.all("top"))
     for name in names:
         path = first_there(os.path.join(folder, name) for folder in folders)
         if path is None:
             problems.append(Diagnostic("no-such-file", f"{listing}: there is no file '{name}'"))
             continue
+        if path in known:
+            if (again := known[path]) is not None:
+                files.append(path)
+                counts.append(min(shape[0] if shape else 0 for shape in again.values()))
+            continue
+        known[path] = None
         try:
             with h5py.File(path, "r") as handle:
-                found = {top: _shape(handle, top) for top in tops}
+                found = known[path] = {top: _shape(handle, top) for top in tops}
         except NetError as error:
             problems += error.diagnostics
             continue

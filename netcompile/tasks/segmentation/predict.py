@@ -15,6 +15,7 @@ from netcompile.data.images import overlay, png, tinted
 from netcompile.data.pictures import Picture
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.emit.names import distinct
+from netcompile.files.named import LONGEST, is_long
 from netcompile.files.npz import write_npz
 from netcompile.files.whole import claimed
 from netcompile.runtime.loaded import Loaded
@@ -55,7 +56,12 @@ def predict(
     out = Outputs(folder, settings(job, wanted))
     with claimed(folder, group.leads, group.wait):
         mine = [images[index] for index in group.share(len(images))]
-        todo = [p for p in mine if not _is_done(out, p, paths(out, job.loaded, p, wanted), job.extra_inputs)]
+        long = [p for p in mine if is_long(p.name)]
+        for picture in long:
+            why = f"outputs are named after it, and its name has more than {LONGEST} bytes"
+            report(Diagnostic("image-names", f"{picture.path} is skipped", why=why, severity="warning"))
+        fit = [p for p in mine if not is_long(p.name)]
+        todo = [p for p in fit if not _is_done(out, p, paths(out, job.loaded, p, wanted), job.extra_inputs)]
         results = segment(read_all(((picture, picture.path) for picture in todo), job.extra_inputs), job, batch)
 
         def written(result: Segmented) -> str:
@@ -63,7 +69,7 @@ def predict(
             return ""
 
         made, broken = each(results, len(todo), group.leads, lambda picture: str(picture.path), report, written)
-    total = group.sum(np.array([made, len(mine) - len(todo), broken]))
+    total = group.sum(np.array([made, len(fit) - len(todo), broken + len(long)]))
     return Counts(*(int(count) for count in total))
 
 
