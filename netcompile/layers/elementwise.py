@@ -28,7 +28,6 @@ from netcompile.layers.shapes import all_alike, canonical_axis, number
 from netcompile.layers.source import literal
 from netcompile.prototxt.message import Message
 
-
 MOST_NESTED = 50  # bottoms that are written as one expression
 
 

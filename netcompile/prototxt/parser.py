@@ -22,7 +22,6 @@ from netcompile.prototxt.recovery import Careful
 from netcompile.prototxt.schema import INTEGER_BOUNDS, enum_type, float32, message_type
 from netcompile.prototxt.structure import Frame, Stop
 
-
 ASKED = 16 << 20  # bytes: what takes less is not asked for
 PER_SIGN = {"{": 3000, "<": 3000, ":": 1800, ",": 300}  # bytes for a message, a field, a value of a list
 PER_CHARACTER = 5

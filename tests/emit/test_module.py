@@ -168,9 +168,10 @@ def test_whole_graph_capture() -> None:
 def test_very_many_bottoms_nest_no_deeper(operation: str, level: int) -> None:
     shape = "input_param { shape { dim: 1 dim: 1 dim: 2 dim: 2 } }"
     bottoms = 'bottom: "x" bottom: "y" ' * 1500
+    body = f"eltwise_param {{ operation: {operation} }}"
     text = (
         f'layer {{ name: "x" type: "Input" top: "x" top: "y" {shape} }}\n'
-        f'layer {{ name: "reduce" type: "Eltwise" {bottoms} top: "reduce" eltwise_param {{ operation: {operation} }} }}\n'
+        f'layer {{ name: "reduce" type: "Eltwise" {bottoms} top: "reduce" {body} }}\n'
     )
     names: dict[str, Any] = {}
     exec(compiled(text, level).source, names)
