@@ -17,9 +17,10 @@ from netcompile.analysis.crops import Crops, resolve
 from netcompile.analysis.follow import Unfollowed
 from netcompile.analysis.proof import resized
 from netcompile.analysis.receptive import receptive_fields
-from netcompile.analysis.shapes import Shapes, Symbolic, infer, legal, symbolic
+from netcompile.analysis.shapes import Shapes, Symbolic, each_refusal, infer, input_problems, legal, symbolic
 from netcompile.analysis.windows import windows
-from netcompile.ir.graph import Graph, Node
+from netcompile.ir.graph import Graph, Node, Value
+from netcompile.layers.base import IntShape
 from netcompile.layers.convolution import Convolution
 from netcompile.layers.crop import Crop
 from netcompile.layers.pooling import Pooling
@@ -94,8 +95,9 @@ def _weights(graph: Graph) -> list[tuple[int, ...]]:
 
 def _aligned(graph: Graph) -> Crops | None:
     """The crops resolved by alignment alone, if that leaves nothing to refuse."""
-    shapes, problems = infer(graph)
-    if any(not problem.code.startswith("crop-") for problem in problems):
+    shapes: dict[Value, IntShape] = {}
+    refused = (problem for _, problem in each_refusal(graph, shapes))
+    if input_problems(graph) or any(not problem.code.startswith("crop-") for problem in refused):
         return None
     crops = resolve(graph, shapes, "inferred")
     if crops.problems() or infer(crops.graph)[1]:

@@ -59,14 +59,19 @@ def input_problems(graph: Graph) -> list[Diagnostic]:
 
 def refusals_of(graph: Graph) -> tuple[dict[Value, IntShape], list[tuple[Node, Diagnostic]]]:
     """As `infer`, each refusal with the layer that it is of; inputs that no blob can be are left out."""
-    known = {entry.value: entry.shape for entry in graph.inputs if too_large(entry.shape) is None}
-    problems: list[tuple[Node, Diagnostic]] = []
+    known: dict[Value, IntShape] = {}
+    return known, list(each_refusal(graph, known))
+
+
+def each_refusal(graph: Graph, known: dict[Value, IntShape]) -> Iterator[tuple[Node, Diagnostic]]:
+    """The same one after the other, for who needs the first alone; puts shapes into `known` up to there."""
+    known.update((entry.value, entry.shape) for entry in graph.inputs if too_large(entry.shape) is None)
     shared: dict[str, tuple[Node, BlobSpec]] = {}
     for node in graph.nodes:
         bottoms = [known[b] for b in node.bottoms if b in known]
         if len(bottoms) == len(node.bottoms):
-            problems += [(node, problem) for problem in _infer_node(node, bottoms, known, shared)]
-    return known, problems
+            for problem in _infer_node(node, bottoms, known, shared):
+                yield node, problem
 
 
 def recheck(

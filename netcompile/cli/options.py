@@ -26,7 +26,7 @@ def add_optimise(parser: argparse.ArgumentParser, what: str = "optimisation") ->
 
 
 def add_max_memory(parser: argparse.ArgumentParser) -> None:
-    """``--max-memory``, of every command that reads data or weights, or computes; `main` applies it."""
+    """``--max-memory``, of every command that reads a net, data or weights; `main` applies it."""
     what = "what a file, or the net, may take: 2GB, 512MiB; default: half of what is free"
     parser.add_argument("--max-memory", type=_memory, metavar="SIZE", help=what)
 

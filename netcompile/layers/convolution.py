@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import ClassVar, Self, TypeVar
 
@@ -104,6 +105,7 @@ def along_plane(make: Callable[..., L], axis: int, windows: Sequence[tuple[int, 
     return ((h, w),)
 
 
+@lru_cache(maxsize=1024)  # a layer is asked many times
 def windows_along(rank: int, kernel: Extents, stride: Extents, pad: Extents, dilation: Extents) -> tuple[Window, ...]:
     """(kernel, stride, pad, dilation) of each of `rank` spatial axes.
 

@@ -28,6 +28,8 @@ from netcompile.layers.shapes import all_alike, canonical_axis, number
 from netcompile.layers.source import literal
 from netcompile.prototxt.message import Message
 
+MOST_NESTED = 50  # bottoms that are written as one expression
+
 
 @layer("Eltwise")
 @dataclass(frozen=True, slots=True)
@@ -101,12 +103,17 @@ class Eltwise(Layer):
         if self.operation == "MAX":
             if e.train:
                 return e.call("activation.caffe_max", *e.x)
+            if len(e.x) > MOST_NESTED:
+                return _reduced(e, "maximum", e.x)
             text = e.x[0]
             for other in e.x[1:]:
                 text = f"torch.maximum({text}, {other})"
             return e.assign(text)
         if self.operation == "PROD":
-            return e.assign(" * ".join(e.x))
+            return _reduced(e, "mul", e.x) if len(e.x) > MOST_NESTED else e.assign(" * ".join(e.x))
+        if len(e.x) > MOST_NESTED:
+            weighed = zip(e.x, self.coeff or (1.0,) * len(e.x), strict=True)
+            return _reduced(e, "add", [x if c == 1 else f"{literal(c)} * {x}" for x, c in weighed][self.overwritten :])
         text = ""
         terms = list(zip(e.x, self.coeff or (1.0,) * len(e.x), strict=True))[self.overwritten :]
         for x, c in terms or [(e.x[0], 0.0)]:
@@ -114,6 +121,11 @@ class Eltwise(Layer):
             term = x if size == 1 else f"{literal(size)} * {x}"
             text = (f"-{term}" if sign == "-" else term) if not text else f"{text} {sign} {term}"
         return e.assign(text)
+
+
+def _reduced(e: Emission, function: str, terms: Sequence[str]) -> Emitted:
+    """One operator over very many terms, from the left: as an expression they would nest too deep for Python."""
+    return Emitted((f"{e.y[0]} = reduce(torch.{function}, ({', '.join(terms)}))",), imports=("functools.reduce",))
 
 
 @dataclass(frozen=True, slots=True)

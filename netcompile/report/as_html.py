@@ -37,7 +37,7 @@ from netcompile.report.page import hash_source, page, read
 from netcompile.report.page_data import page_data
 from netcompile.report.reasons import ambiguity_texts, conclusion, refusal_text, slack_texts, upsampling_text
 
-MOST_LAYERS = 5000  # that a page shows: a browser draws no more in a time that a person waits
+MOST_LAYERS = 2000  # that a page shows: a browser draws no more in a time that a person waits
 SCRIPTS = "values dom state controls rail lens alignment strip groups layout graph travel details sources table start"
 MEANING = {
     "ok": "starts where alignment needs it to",
@@ -152,7 +152,7 @@ def script_safe(value: Any) -> str:
 def _legible(data: dict[str, Any]) -> dict[str, Any]:
     """The page's data with every text as the page shows it; the two sources keep their lines."""
     sources = {key: data[key] and visible_text(data[key]) for key in ("source", "module")}
-    return {key: _visible_values(value) for key, value in data.items()} | sources
+    return {key: _visible_values(value) for key, value in data.items() if key not in sources} | sources
 
 
 def _visible_values(value: Any) -> Any:

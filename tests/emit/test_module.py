@@ -7,8 +7,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from netcompile.analyser import analyse
 from netcompile.compiler import compile_net
@@ -159,6 +161,24 @@ def test_whole_graph_capture() -> None:
         inputs = [torch.from_numpy(case.arrays("inputs")[v.blob]) for v in compile_net(net, 1).inputs]
         torch._dynamo.reset()
         torch.compile(module, fullgraph=True, backend="eager")(*inputs)
+
+
+@pytest.mark.parametrize("operation", ["SUM", "PROD", "MAX"])
+@pytest.mark.parametrize("level", [0, 2])
+def test_very_many_bottoms_nest_no_deeper(operation: str, level: int) -> None:
+    shape = "input_param { shape { dim: 1 dim: 1 dim: 2 dim: 2 } }"
+    bottoms = 'bottom: "x" bottom: "y" ' * 1500
+    body = f"eltwise_param {{ operation: {operation} }}"
+    text = (
+        f'layer {{ name: "x" type: "Input" top: "x" top: "y" {shape} }}\n'
+        f'layer {{ name: "reduce" type: "Eltwise" {bottoms} top: "reduce" {body} }}\n'
+    )
+    names: dict[str, Any] = {}
+    exec(compiled(text, level).source, names)
+    x, y = torch.tensor([[[[1.0, 2.0], [1.0, -1.0]]]]), torch.tensor([[[[-1.0, 0.0], [1.0, 1.0]]]])
+    wanted = {"SUM": 1500 * (x + y), "PROD": (x * y) ** 1500, "MAX": torch.maximum(x, y)}[operation]
+    net = next(v for v in names.values() if isinstance(v, type) and v.__module__ == "builtins")
+    assert torch.equal(net()(x, y), wanted)  # every number is exact
 
 
 def test_a_class_never_hides_one_of_the_prelude() -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.diagnostics.nearest import Hints
 from netcompile.diagnostics.source import Source
 from netcompile.diagnostics.text import shortened
+from netcompile.files.limits import max_memory
 from netcompile.prototxt import recognise
 from netcompile.prototxt.load import load_net
 from netcompile.prototxt.recognise import open_source, read_source
@@ -151,3 +153,28 @@ def test_time_is_linear(name: str) -> None:
     make = LINEAR[name]
     short = max(min(seconds(make(3000)) for _ in range(3)), 0.002)
     assert min(seconds(make(30_000)) for _ in range(2)) < 30 * short
+
+
+@pytest.mark.parametrize("unit", ["layer{}\n", 'top:"a" ', "top<> ", "[" + "1," * 100 + "1] "])
+def test_memory_asked_for_before_it_is_read(unit: str) -> None:
+    text = NET + unit * 40_000
+    with max_memory(30_000_000), pytest.raises(NetError) as caught:
+        load_net(Source(text, "big\x1b.prototxt"))
+    assert [found.code for found in caught.value.diagnostics] == ["too-large"]
+    assert caught.value.diagnostics[0].what.startswith(r"what 'big\x1b.prototxt' says takes ")
+
+
+def test_small_net_needs_no_memory() -> None:
+    with max_memory(1):
+        assert load_net(Source(NET + "# " + ": " * 1000)).net.has("layer")
+
+
+def test_memory_option_of_commands_that_compute_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.prototxt").write_text(NET + 'layer { type: "ReLU" bottom: "x" top: "x" }\n' * 2500)
+    for command in ("offsets", "inspect", "check", "upgrade", "repad"):
+        assert entry([command, "net.prototxt", "--max-memory", "20MB"]) == 2
+        assert "error[too-large]" in capfd.readouterr().err
+    assert entry(["offsets", "net.prototxt", "--max-memory", "50MB"]) == 0

@@ -17,6 +17,7 @@ from netcompile.analysis.lint import lint
 from netcompile.cli.exit_codes import DONE, FINDINGS, USAGE
 from netcompile.cli.messages import say, show
 from netcompile.cli.netinput import add_net, analyse_net, options, read_source, refusals
+from netcompile.cli.options import add_max_memory
 from netcompile.cli.output import write_json, write_text
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse, sorted_by_position
 from netcompile.files.look import is_there
@@ -27,6 +28,7 @@ from netcompile.report.offsets import net_valid
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_net(parser)
+    add_max_memory(parser)
     parser.add_argument("--json", action="store_true", help="the findings as JSON")
     parser.add_argument(
         "--against", metavar="TRAIN", help="the prototxt that the net was trained with: tells what differs"

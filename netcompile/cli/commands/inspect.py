@@ -11,6 +11,7 @@ from dataclasses import replace
 from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show_notes
 from netcompile.cli.netinput import add_net, analyse_net
+from netcompile.cli.options import add_max_memory
 from netcompile.cli.output import write_json, write_text
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.report.as_graph import dot, graphml
@@ -21,6 +22,7 @@ from netcompile.report.layers import layers_report
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_net(parser)
+    add_max_memory(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="the same as JSON")
     form.add_argument("--dot", action="store_true", help="the graph for Graphviz: layers, and blobs with their shapes")

@@ -10,6 +10,7 @@ from netcompile.analysis.edits import Edit, Unwritable, edited, pad_edits
 from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.messages import say, show, show_notes
 from netcompile.cli.netinput import add_net, analyse_net, refusals
+from netcompile.cli.options import add_max_memory
 from netcompile.cli.output import write_json, write_text
 from netcompile.cli.padding import layers_of
 from netcompile.diagnostics.diagnostic import NetError, refuse
@@ -24,6 +25,7 @@ from netcompile.report.offsets import offsets_report
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_net(parser)
+    add_max_memory(parser)
     parser.add_argument(
         "--pad",
         action="append",

@@ -19,6 +19,7 @@ from netcompile.analysis.windows import windows
 from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.messages import say_lines, show
 from netcompile.cli.netinput import add_net, analyse_net
+from netcompile.cli.options import add_max_memory
 from netcompile.cli.output import write_text
 from netcompile.cli.padding import layers_of
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
@@ -31,6 +32,7 @@ from netcompile.report.formatting import offsets_text, sizes_text
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_net(parser)
+    add_max_memory(parser)
     parser.add_argument(
         "--range",
         type=size_range,

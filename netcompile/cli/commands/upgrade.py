@@ -7,6 +7,7 @@ import argparse
 from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show
 from netcompile.cli.netinput import NET_HELP, read_source
+from netcompile.cli.options import add_max_memory
 from netcompile.cli.output import write_text
 from netcompile.prototxt.load import load_net
 from netcompile.prototxt.printer import to_text
@@ -14,6 +15,7 @@ from netcompile.prototxt.printer import to_text
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("net", metavar="NET", help=NET_HELP)
+    add_max_memory(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
