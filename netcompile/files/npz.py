@@ -45,7 +45,7 @@ def write_npz(file: BinaryIO, arrays: Mapping[str, Any], made_by: str = "", comp
     """
     import numpy as np
 
-    with ZipFile(file, "w", allowZip64=True) as archive:
+    with ZipFile(file, "a") as archive:  # with "w" a seek that fails is passed over, and the bytes are others
         for name, array in arrays.items():
             member = ZipInfo(member_name(name), (1980, 1, 1, 0, 0, 0))
             member.compress_type = ZIP_DEFLATED if compressed else ZIP_STORED

@@ -167,7 +167,7 @@ def test_a_failed_write_leaves_the_old_file(netcompile, tmp_path, monkeypatch):
     monkeypatch.setattr(np.lib.format, "write_array", full)
     result = netcompile(*relu_without_writing(tmp_path, data))
     assert result.code == 3
-    assert result.err.endswith("\nnetcompile: error: No space left on device\n")
+    assert result.err.endswith(f"\nnetcompile: error: {out}: No space left on device\n")
     assert out.read_bytes() == b"old"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.npz", "net.prototxt", "out.npz"]
 
