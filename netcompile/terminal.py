@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from errno import EBADF
 from typing import Any, TextIO, cast
 
 from netcompile.diagnostics.visible import visible_text
@@ -56,12 +57,17 @@ def write_out(text: str) -> None:
         return
     stream, text = _behind(sys.stdout), visible_text(text)
     raw = getattr(stream, "buffer", None)
-    if raw is None:
-        stream.write(text)
-        return
-    stream.flush()
-    raw.write(text.encode("utf-8", "backslashreplace"))
-    raw.flush()
+    try:
+        if raw is None:
+            stream.write(text)
+            return
+        stream.flush()
+        raw.write(text.encode("utf-8", "backslashreplace"))
+        raw.flush()
+    except OSError as error:
+        if error.errno not in (None, EBADF):  # where it is closed, that is told
+            error.filename = "standard output"
+        raise
 
 
 def write_error(text: str) -> None:

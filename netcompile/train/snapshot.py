@@ -17,7 +17,7 @@ from netcompile.caffemodel.recipe import Take
 from netcompile.caffemodel.tensorfile import Entry, write
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.files.look import is_file
-from netcompile.files.reading import read_json
+from netcompile.files.reading import open_file, read_json
 from netcompile.files.whole import settled, whole_folder
 from netcompile.runtime.tensor_file import read_tensors
 
@@ -117,7 +117,7 @@ def _part(path: str, name: str, sums: Mapping[str, Any]) -> dict[str, Tensor]:
     part = os.path.join(os.path.dirname(path), name)
     if not is_file(part):
         raise _no(path, f"its file {name} is missing", "a snapshot is three files in one folder")
-    with open(part, "rb") as file:
+    with open_file(part) as file:
         other = name in sums and file_digest(file, "sha256").hexdigest() != sums[name]
         try:
             tensors = read_tensors(part)

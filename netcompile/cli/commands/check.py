@@ -20,6 +20,7 @@ from netcompile.cli.netinput import add_net, analyse_net, options, read_source, 
 from netcompile.cli.output import write_json, write_text
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse, sorted_by_position
 from netcompile.files.look import is_there
+from netcompile.files.reading import open_file
 from netcompile.files.whole import whole_file
 from netcompile.report.offsets import net_valid
 
@@ -103,8 +104,8 @@ def fix_file(arguments: argparse.Namespace, analysed: Analysed) -> Analysed:
         return analysed
     after = analyse_net(arguments, fixed.source)
     assert same_but_crops(analysed.graph, after.graph), "a fix changes offsets and nothing else"
-    with open(arguments.net, "rb") as file:
-        marked = file.read(3) == b"\xef\xbb\xbf"
+    with open_file(arguments.net) as source:
+        marked = source.read(3) == b"\xef\xbb\xbf"
     with whole_file(arguments.net) as file:
         file.write((b"\xef\xbb\xbf" if marked else b"") + fixed.source.text.encode("utf-8", "surrogateescape"))
     for report in fixed.done:
