@@ -57,15 +57,22 @@ def write_out(text: str) -> None:
         return
     stream, text = _behind(sys.stdout), visible_text(text)
     raw = getattr(stream, "buffer", None)
-    try:
+    with about_stdout():
         if raw is None:
             stream.write(text)
             return
         stream.flush()
         raw.write(text.encode("utf-8", "backslashreplace"))
         raw.flush()
+
+
+@contextmanager
+def about_stdout() -> Iterator[None]:
+    """Errors of the system in this block say that they are about the standard output, unless it is closed."""
+    try:
+        yield
     except OSError as error:
-        if error.errno not in (None, EBADF):  # where it is closed, that is told
+        if error.errno not in (None, EBADF):
             error.filename = "standard output"
         raise
 

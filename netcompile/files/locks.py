@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from errno import ELOOP, ENOTDIR
 
 from netcompile.diagnostics.diagnostic import refuse
+from netcompile.files.look import about
 
 try:
     import fcntl
@@ -55,7 +56,7 @@ def locked(partial: str, folder: str, patience: float = 0.5) -> Iterator[bool]:
                 _own(os.lstat(partial), folder, partial)
                 yield False
                 return
-            with suppress(FileNotFoundError):
+            with about(partial), suppress(FileNotFoundError):
                 descriptor = _opened(partial)
                 _own(os.fstat(descriptor), folder, partial)
                 got = try_lock(descriptor)

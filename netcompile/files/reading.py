@@ -10,8 +10,8 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO, TextIOWrapper
-from typing import Any, BinaryIO
+from io import BufferedReader, BytesIO, TextIOWrapper
+from typing import Any
 
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.files.limits import require_memory
@@ -26,7 +26,7 @@ _PER_LINE = 400  # bytes of memory that an entry of a list becomes, beside its t
 
 
 @contextmanager
-def open_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def open_file(path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
     """A regular file, open for reading in the block, whose errors of the system are about it.
 
     Raises OSError; NetError for anything else of that name.

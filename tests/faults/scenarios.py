@@ -225,7 +225,7 @@ SCENARIOS = (
          "--out-weights", "out/weights/c.caffemodel"),
         ("surgery", "convolutionalise", "classifier.prototxt", "--weights", "fc0.caffemodel", "--suffix=-c", "-o",
          "out/c.prototxt", "--out-weights", "out/weights/c.caffemodel"),
-        ("c.prototxt", "weights/c.caffemodel"),
+        pieces=True,  # two folders are two moves
     ),
     Scenario("time", ("time", "toy1.prototxt", "--iterations", "1")),
     Scenario("offsets", ("offsets", "cropped.prototxt")),
