@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from errno import EBADF
 from typing import Any, TextIO, cast
 
 from netcompile.diagnostics.visible import visible_text
@@ -56,12 +57,24 @@ def write_out(text: str) -> None:
         return
     stream, text = _behind(sys.stdout), visible_text(text)
     raw = getattr(stream, "buffer", None)
-    if raw is None:
-        stream.write(text)
-        return
-    stream.flush()
-    raw.write(text.encode("utf-8", "backslashreplace"))
-    raw.flush()
+    with about_stdout():
+        if raw is None:
+            stream.write(text)
+            return
+        stream.flush()
+        raw.write(text.encode("utf-8", "backslashreplace"))
+        raw.flush()
+
+
+@contextmanager
+def about_stdout() -> Iterator[None]:
+    """Errors of the system in this block say that they are about the standard output, unless it is closed."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (None, EBADF):
+            error.filename = "standard output"
+        raise
 
 
 def write_error(text: str) -> None:

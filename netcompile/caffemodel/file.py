@@ -33,7 +33,8 @@ class DataFile:
             self.fd = open_descriptor(path)
         except ValueError:  # a NUL in it, or what the file system's encoding lacks
             raise FileNotFoundError(ENOENT, "no file can have this name", self.name) from None
-        self.size = os.fstat(self.fd).st_size
+        with about(self.name):
+            self.size = os.fstat(self.fd).st_size
         self._start, self._window = 0, b""
 
     @overload

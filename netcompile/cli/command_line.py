@@ -6,12 +6,14 @@ import argparse
 import ast
 import os
 import sys
+from contextlib import nullcontext
 from importlib import import_module
 from types import ModuleType
 from typing import Any, NoReturn
 
 from netcompile.cli.exit_codes import USAGE
 from netcompile.cli.messages import say
+from netcompile.terminal import about_stdout
 from netcompile.version import __version__
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "commands")
@@ -30,7 +32,8 @@ class Parser(argparse.ArgumentParser):
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """As argparse's, but a full disk is told."""
-        (file or sys.stderr).write(message or "")
+        with nullcontext() if file is None or file is sys.stderr else about_stdout():
+            (file or sys.stderr).write(message or "")
 
     def error(self, message: str) -> NoReturn:
         say(f"error: {message}")

@@ -16,7 +16,7 @@ from netcompile.cli.program import received, silence
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.nearest import did_you_mean, nearest
 from netcompile.files.limits import max_memory
-from netcompile.terminal import guarded, write_error
+from netcompile.terminal import about_stdout, guarded, write_error
 
 # What torch says in a RuntimeError where memory lacks.
 NO_MEMORY = "out of memory", "can't allocate memory", "Storage size calculation overflowed"
@@ -35,7 +35,8 @@ def _run(arguments: Sequence[str]) -> int:
     try:
         code = main(arguments)
         if sys.stdout is not None:
-            sys.stdout.flush()  # here, where a full disk can still be reported
+            with about_stdout():
+                sys.stdout.flush()  # here, where a full disk can still be reported
         silence()
         return code
     except KeyboardInterrupt:

@@ -63,5 +63,5 @@ def say(text: str) -> None:
 
 
 def say_lines(*lines: str) -> None:
-    """Lines on stderr as they are, each made visible."""
-    write_error("".join(f"{visible(line)}\n" for line in lines))
+    """Lines on stderr as they are, each made visible; a training does not end because nobody can read its log."""
+    try_error("".join(f"{visible(line)}\n" for line in lines))

@@ -10,8 +10,10 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from errno import ELOOP, ENOTDIR
 
 from netcompile.diagnostics.diagnostic import refuse
+from netcompile.files.look import about
 
 try:
     import fcntl
@@ -54,8 +56,8 @@ def locked(partial: str, folder: str, patience: float = 0.5) -> Iterator[bool]:
                 _own(os.lstat(partial), folder, partial)
                 yield False
                 return
-            with suppress(FileNotFoundError):
-                descriptor = os.open(partial, _FLAGS | os.O_DIRECTORY)
+            with about(partial), suppress(FileNotFoundError):
+                descriptor = _opened(partial)
                 _own(os.fstat(descriptor), folder, partial)
                 got = try_lock(descriptor)
                 if got is not False and os.path.samestat(os.fstat(descriptor), os.lstat(partial)):
@@ -75,10 +77,24 @@ def locked(partial: str, folder: str, patience: float = 0.5) -> Iterator[bool]:
                 os.close(descriptor)
 
 
+def _opened(partial: str) -> int:
+    """The folder, open. Raises OSError, for a link as well: what lies behind it would be taken for what a run left."""
+    try:
+        return os.open(partial, _FLAGS | os.O_DIRECTORY)
+    except OSError as error:
+        if error.errno in (ENOTDIR, ELOOP):
+            raise _not_a_folder(partial) from None
+        raise
+
+
+def _not_a_folder(partial: str) -> NotADirectoryError:
+    return NotADirectoryError(ENOTDIR, "this is a link or a file, not a folder; remove it", partial)
+
+
 def _own(status: os.stat_result, folder: str, partial: str) -> None:
     """Raises OSError for what somebody else put there: its files would be moved in place, or waited for."""
     if not stat.S_ISDIR(status.st_mode):
-        raise NotADirectoryError(20, "Not a directory", partial)
+        raise _not_a_folder(partial)
     user = getattr(os, "geteuid", lambda: status.st_uid)()
     if status.st_uid not in (user, os.stat(folder).st_uid):
         raise PermissionError(1, "another user made this folder; remove it", partial)

@@ -11,22 +11,24 @@ import os
 import re
 import struct
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from zlib import error as ZlibError
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.files.limits import DEFLATE, require_memory
+from netcompile.files.look import is_there
 from netcompile.files.npy import MAGIC, NpyHeader, read_header
 from netcompile.files.reading import open_file
 
 if TYPE_CHECKING:
     from netcompile.array import Array
 
+T = TypeVar("T")
 _LONGEST = (1 << 16) - 5  # bytes, without ".npy"
 _ESCAPE = re.compile(r"\\(?=x(?:00|5c))")  # what would be read as an escape
 _ESCAPED = re.compile(r"\\x(00|5c)")
@@ -44,7 +46,7 @@ def write_npz(file: BinaryIO, arrays: Mapping[str, Any], made_by: str = "", comp
     """
     import numpy as np
 
-    with ZipFile(file, "w", allowZip64=True) as archive:
+    with ZipFile(file, "a") as archive:  # with "w" a seek that fails is passed over, and the bytes are others
         for name, array in arrays.items():
             member = ZipInfo(member_name(name), (1980, 1, 1, 0, 0, 0))
             member.compress_type = ZIP_DEFLATED if compressed else ZIP_STORED
@@ -81,7 +83,7 @@ def members_npz(path: str, code: str = "inputs-file", wanted: Collection[str] | 
 
     Raises OSError; NetError for no whole archive.
     """
-    if not os.path.lexists(path):
+    if not is_there(path):
         refuse("no-such-file", f"there is no file '{path}'", remedy="--inputs takes an .npz file")
     with _told(path, code), open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -170,15 +172,43 @@ def _told(path: str, code: str) -> Iterator[None]:
         refuse(code, _what(path), why=str(error).split("\n")[0][:300], remedy="write it with numpy.savez")
 
 
+class _Watched:
+    """A file that keeps the system's refusal to read it, which `zipfile` takes for an archive that is damaged."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.refused: OSError | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._kept(self.file.read, size)
+
+    def seek(self, *where: int) -> int:
+        return self._kept(self.file.seek, *where)
+
+    def _kept(self, operation: Callable[..., T], *arguments: int) -> T:
+        try:
+            return operation(*arguments)
+        except OSError as error:
+            if error.errno not in (None, errno.EINVAL):
+                self.refused = error
+            raise
+
+
 @contextmanager
 def _archive(file: BinaryIO) -> Iterator[ZipFile]:
     """The archive in an open file, whatever `zipfile` finds wrong with it being `_Damaged`."""
+    watched = _Watched(file)
     try:
         if _directory_size(file) > _DIRECTORY:
             raise _Damaged("its list of members is too long for one of arrays")
-        with ZipFile(file) as archive:
+        with ZipFile(cast(BinaryIO, watched)) as archive:
             yield archive
     except _DAMAGED as error:
+        if watched.refused is not None:
+            raise watched.refused from None
         raise _Damaged(str(error) or type(error).__name__) from None
     except OSError as error:
         if error.errno not in (None, errno.EINVAL):  # EINVAL: a place before the start of the file

@@ -9,11 +9,13 @@ import json
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BufferedReader, BytesIO, TextIOWrapper
 from typing import Any
 
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.files.limits import require_memory
+from netcompile.files.look import about
 from netcompile.files.named import special
 
 TEXT = 1 << 28  # bytes of the longest JSON text that is read
@@ -23,9 +25,14 @@ PER_BYTE = 24  # bytes of memory that a byte of JSON can become: `[[],[],…`
 _PER_LINE = 400  # bytes of memory that an entry of a list becomes, beside its text
 
 
-def open_file(path: str | os.PathLike[str]) -> BufferedReader:
-    """A regular file, open for reading. Raises OSError; NetError for anything else of that name."""
-    return os.fdopen(open_descriptor(path), "rb")
+@contextmanager
+def open_file(path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
+    """A regular file, open for reading in the block, whose errors of the system are about it.
+
+    Raises OSError; NetError for anything else of that name.
+    """
+    with about(path), os.fdopen(open_descriptor(path), "rb") as file:
+        yield file
 
 
 def open_descriptor(path: str | os.PathLike[str]) -> int:
@@ -36,7 +43,8 @@ def open_descriptor(path: str | os.PathLike[str]) -> int:
         refuse("not-a-file", f"{name} is {kind}, not a file")
     descriptor = os.open(name, flags)
     try:
-        mode = os.fstat(descriptor).st_mode
+        with about(name):
+            mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             kind = "a folder" if stat.S_ISDIR(mode) else special(name)
             refuse("not-a-file", f"{name} is {kind}, not a file")

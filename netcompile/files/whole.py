@@ -71,7 +71,7 @@ def _give_name(file: BinaryIO, path: str) -> None:
         os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=here, follow_symlinks=True)
     except OSError:
         file.seek(0)
-        with open(path, "xb") as copy:
+        with about(path), open(path, "xb") as copy:
             try_lock(copy.fileno())
             copyfileobj(file, copy)
     finally:
@@ -121,7 +121,8 @@ class Staged:
         """SHA-256 of every file."""
         found = {}
         for name in self.names:
-            with open(os.path.join(self.folder, name), "rb") as file:
+            path = os.path.join(self.folder, name)
+            with about(path), open(path, "rb") as file:
                 found[name] = file_digest(file, "sha256").hexdigest()
         return found
 

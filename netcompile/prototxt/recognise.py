@@ -11,6 +11,7 @@ from typing import Protocol
 
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.source import Source, Span
+from netcompile.files.look import about
 
 _SIGNATURES = (
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "weights belong after --weights"),
@@ -46,7 +47,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     that nobody writes to (see `read_source`).
     """
     name = os.fspath(path)
-    with open(path, "rb", buffering=0, opener=_open_at_once) as file:
+    with about(path), open(path, "rb", buffering=0, opener=_open_at_once) as file:
         pipe = stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
         return read_source(file, name, _first(file.fileno(), name) if pipe else b"")
 

@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from netcompile.diagnostics.visible import visible
+from netcompile.files.look import about
 from netcompile.version import __version__
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
@@ -21,7 +22,8 @@ def read(*names: str) -> str:
     """Files of `templates`, one after the other: styles, parts of a script."""
     parts = []
     for name in names:
-        with open(os.path.join(FOLDER, name), encoding="utf-8") as file:
+        path = os.path.join(FOLDER, name)
+        with about(path), open(path, encoding="utf-8") as file:
             parts.append(file.read())
     return "".join(parts)
 

@@ -22,7 +22,7 @@ from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.files.look import is_file
 from netcompile.files.named import below
 from netcompile.files.npz import read_npy
-from netcompile.files.reading import read_json
+from netcompile.files.reading import open_file, read_json
 from netcompile.files.whole import recover, settled
 from netcompile.ir.graph import Graph
 from netcompile.runtime.emitted import by_name, instance
@@ -125,7 +125,7 @@ def _built(folder: str, name: str, hashes: Mapping[str, Any]) -> Iterator[Binary
         below(os.path.dirname(os.path.realpath(os.path.join(folder, MANIFEST))), os.path.realpath(path))
     except ValueError:
         raise _broken(folder, f"'{name}' is a link that leads out of it") from None
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         if file_digest(file, "sha256").hexdigest() != hashes.get(name):
             raise _broken(folder, f"'{name}' is not the file that was built: its checksum differs from the manifest's")
         file.seek(0)

@@ -16,7 +16,7 @@ from netcompile.cli.main import entry
 
 NET = 'name: "%s" layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }\n'
 CLOSED = "netcompile: error: standard input or output is closed: Bad file descriptor\n"
-FULL = "netcompile: error: No space left on device\n"
+FULL = "netcompile: error: standard output: No space left on device\n"
 PLAIN = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C", "LANG": "C"}
 
 

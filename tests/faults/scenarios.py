@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -100,6 +101,7 @@ def inputs(folder: Path) -> None:
         data = random.standard_normal((1, 3, 6, 8)).astype(np.float32)
         np.savez(folder / f"in{index}.npz", data=data)
         (folder / f"solver{index}.prototxt").write_text(SOLVER.format(seed=7 + index))
+        _write_hdf5(folder / f"toy{index}.caffemodel.h5", weights)
     (folder / "images").mkdir()
     (folder / "labels").mkdir()
     for index in range(2):
@@ -115,8 +117,17 @@ def inputs(folder: Path) -> None:
     (folder / "classifier.prototxt").write_text(CLASSIFIER)
     (folder / "v1.prototxt").write_text(OLD_FORMAT)
     (folder / "script.py").write_text(SCRIPT)
-    (folder / "out").mkdir()
+    (folder / "out" / "weights").mkdir(parents=True)
     (folder / "out" / "notes.txt").write_text("not ours")
+
+
+def _write_hdf5(path: Path, weights: dict[str, tuple[Any, ...]]) -> None:
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        for name, blobs in weights.items():
+            for index, blob in enumerate(blobs):
+                file[f"data/{name}/{index}"] = blob
 
 
 def _to_be_fixed(folder: Path) -> None:
@@ -158,6 +169,18 @@ SCENARIOS = (
         ("convert-weights", "toy1.caffemodel", "--net", "toy1.prototxt", "-o", "out/w.safetensors"),
         ("convert-weights", "toy0.caffemodel", "--net", "toy0.prototxt", "-o", "out/w.safetensors"),
     ),
+    Scenario(
+        "convert HDF5",
+        ("convert-weights", "toy1.caffemodel.h5", "-o", "out/w.safetensors", "--max-memory", "1GB"),
+        ("convert-weights", "toy0.caffemodel.h5", "-o", "out/w.safetensors"),
+    ),
+    Scenario(
+        "build from HDF5",
+        ("build", "toy1.prototxt", "--weights", "toy1.caffemodel.h5", "-o", "out", "--max-memory", "1GB"),
+        ("build", "toy0.prototxt", "--weights", "toy0.caffemodel.h5", "-o", "out"),
+        BUILD,
+    ),
+    Scenario("build ONNX", (*_build(1), "--onnx"), (*_build(0), "--onnx"), (*BUILD, "toy.onnx")),
     Scenario("predict", _predict(1), _predict(0), pieces=True, codes=(1,)),
     Scenario(
         "predict a build", ("predict", "out/b", "images", "-o", "out/p"), _build(0, "out/b"), pieces=True, codes=(1,)
@@ -191,6 +214,20 @@ SCENARIOS = (
         ("verify", "out/b", "--reference", "out/b", "--inputs", "in1.npz", "--html", "out/page.html"),
         _build(0, "out/b"), setup=_write("page.html"),
     ),
+    Scenario(
+        "verify a net",
+        ("verify", "toy1.prototxt", "--weights", "toy1.caffemodel.h5", "--self", "--html", "out/page.html"),
+        ("verify", "toy0.prototxt", "--weights", "toy0.caffemodel", "--self", "--html", "out/page.html"),
+    ),
+    Scenario(
+        "convolutionalise to two folders",
+        ("surgery", "convolutionalise", "classifier.prototxt", "--weights", "fc1.caffemodel", "-o", "out/c.prototxt",
+         "--out-weights", "out/weights/c.caffemodel"),
+        ("surgery", "convolutionalise", "classifier.prototxt", "--weights", "fc0.caffemodel", "--suffix=-c", "-o",
+         "out/c.prototxt", "--out-weights", "out/weights/c.caffemodel"),
+        pieces=True,  # two folders are two moves
+    ),
+    Scenario("time", ("time", "toy1.prototxt", "--iterations", "1")),
     Scenario("offsets", ("offsets", "cropped.prototxt")),
     Scenario("inspect", ("inspect", "toy1.prototxt")),
 )  # fmt: skip

@@ -154,7 +154,7 @@ class Bench:
             return f"no reason ({reasons}): {done.err[-500:]}"
         if done.code == 3 and len(lines) != 1:
             return f"not one line: {done.err[-500:]}"
-        if done.code == 3 and ":" not in lines[0].removeprefix("netcompile: error: ").rpartition(": ")[0] + ":":
+        if done.code == 3 and not lines[0].removeprefix("netcompile: error: ").rpartition(": ")[0]:
             return f"no file: {lines[0]}"
         return ""
 

@@ -27,7 +27,7 @@ from netcompile.data.palettes import class_names, palette
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.files.limits import max_memory
 from netcompile.files.npz import members_npz, read_npz
-from netcompile.files.reading import open_file, parse_json, read_json, read_lines
+from netcompile.files.reading import open_descriptor, parse_json, read_json, read_lines
 from netcompile.runtime.tensor_file import read_tensors
 from tests.caffemodel import encode as e
 
@@ -358,7 +358,7 @@ def special(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def test_devices_pipes_and_folders(special: str) -> None:
     kind = {"/dev/zero": "a device"}.get(special, "a pipe" if special.endswith("fifo") else "a folder")
     readers: list[Callable[[str], object]] = [
-        open_file, read_caffemodel, read_weights, read_image, read_json, read_manifest, read_tensors,
+        open_descriptor, read_caffemodel, read_weights, read_image, read_json, read_manifest, read_tensors,
         lambda path: read_npz(path, "float32"), lambda path: read_mat(path, "S"), lambda path: list(read_lines(path)),
     ]  # fmt: skip
     for read in readers:

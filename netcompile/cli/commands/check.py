@@ -106,8 +106,8 @@ def fix_file(arguments: argparse.Namespace, analysed: Analysed) -> Analysed:
         return analysed
     after = analyse_net(arguments, fixed.source)
     assert same_but_crops(analysed.graph, after.graph), "a fix changes offsets and nothing else"
-    with open_file(arguments.net) as file:
-        marked = file.read(3) == b"\xef\xbb\xbf"
+    with open_file(arguments.net) as source:
+        marked = source.read(3) == b"\xef\xbb\xbf"
     with whole_file(arguments.net) as file:
         file.write((b"\xef\xbb\xbf" if marked else b"") + fixed.source.text.encode("utf-8", "surrogateescape"))
     for report in fixed.done:

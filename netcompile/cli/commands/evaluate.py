@@ -18,6 +18,7 @@ from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.messages import show
 from netcompile.cli.output import json_text, write_json, write_text
 from netcompile.cli.segmenting import add_segmenting, open_job
+from netcompile.files.look import about
 from netcompile.files.npz import write_npz
 from netcompile.files.whole import whole_folder
 
@@ -85,6 +86,7 @@ def _write(
 
     with whole_folder(arguments.out) as staged:
         staged.write("scores.json", json_text(evaluation_as_json(found, net, data, iteration)).encode())
-        with open(staged.add("confusion.npz"), "xb") as file:
+        path = staged.add("confusion.npz")
+        with about(path), open(path, "xb") as file:
             write_npz(file, {head.blob: head.matrix for head in found.heads})
         staged.write("report.html", evaluation_page(found, net, data, colours).encode())

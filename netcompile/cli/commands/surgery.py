@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from netcompile.analysis.footprint import require_weights
@@ -91,17 +92,20 @@ def _convolutionalise(arguments: argparse.Namespace, net: Net, old: Weights | No
 
 
 def _save_both(path: str, weights: Weights, out: str, text: bytes, net: Net) -> None:
-    """The new weights and the new net, together where they lie in one folder."""
+    """The new weights and the new net: together where they lie in one folder, else at once after both are written."""
     places = [os.path.split(os.path.realpath(name)) for name in (path, out)]
     known = path.endswith((".caffemodel", ".safetensors"))
-    if places[0][0] != places[1][0] or places[0] == places[1] or not known:  # `_save` refuses other names
+    if places[0] == places[1] or not known:  # `_save` refuses other names
         _save(path, weights, net)
         with whole_file(out) as file:
             file.write(text)
         return
-    with whole_folder(places[0][0], "-surgery") as staged:
-        size = _write(staged.add(places[0][1]), weights, net)
-        staged.write(places[1][1], text)
+    with ExitStack() as stack:
+        first = stack.enter_context(whole_folder(places[0][0], "-surgery"))
+        other = places[0][0] != places[1][0]
+        second = stack.enter_context(whole_folder(places[1][0], "-surgery")) if other else first
+        size = _write(first.add(places[0][1]), weights, net)
+        second.write(places[1][1], text)
     _tell(path, weights, size)
 
 
