@@ -25,7 +25,7 @@ from netcompile.caffemodel.blob import (
 from netcompile.caffemodel.file import DataFile
 from netcompile.caffemodel.wire import Pieces
 from netcompile.diagnostics.diagnostic import NetError, refuse
-from netcompile.files.hdf5_guard import Elsewhere, member, require_own
+from netcompile.files.hdf5_guard import Elsewhere, member, raise_of_system, require_own
 from netcompile.files.hdf5_sizes import Stored, claimed_bytes
 from netcompile.files.limits import require_memory
 
@@ -57,6 +57,7 @@ class Hdf5Data:
         except (NetError, MemoryError):
             raise
         except Exception as error:  # of h5py, for a damaged chunk
+            raise_of_system(error, self.where)
             what = f"{self.where}: cannot be read: {error}"
             refuse("caffemodel-corrupt", what, remedy=REFETCH)
 
@@ -105,6 +106,7 @@ def read_array(file: DataFile, path: str) -> Any:
     except (ValueError, NetError, MemoryError):
         raise
     except Exception as error:  # h5py raises many kinds for damaged files
+        raise_of_system(error, file.name)
         raise ValueError(f"the HDF5 file is damaged: {error}") from None
 
 
@@ -125,6 +127,7 @@ def read_hdf5(file: DataFile) -> CaffeModel:
     except (NetError, MemoryError):
         raise
     except Exception as error:  # h5py raises many kinds for damaged files
+        raise_of_system(error, file.name)
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         refuse("caffemodel-corrupt", f"{file.name}: the HDF5 file is damaged: {text}", remedy=REFETCH)
     return CaffeModel(file.name, "HDF5", "", tuple(layers))

@@ -7,10 +7,28 @@ and `require_own` looks at the layout of a data set before anything else is aske
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from typing import Any
 
 FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 4: "szip", 6: "scaleoffset", 32000: "lzf"}
 _LINKS = 16  # soft links on the way to a data set
+
+
+# What HDF5 tells of the system; EINVAL and the like come of places that a damaged file names.
+_ERRNO = re.compile(r"errno = (\d+)")
+_SYSTEM = {
+    getattr(errno, name, 0)
+    for name in ("EIO", "EACCES", "EPERM", "ENOMEM", "EMFILE", "ENFILE", "EINTR", "ENOSPC", "EDQUOT", "EROFS", "ESTALE")
+} - {0}  # fmt: skip
+
+
+def raise_of_system(error: Exception, path: str) -> None:
+    """Raises OSError where h5py tells a refusal of the system to read the file, and not what is wrong with it."""
+    found = _ERRNO.search(str(error))
+    if found is not None and int(found[1]) in _SYSTEM:
+        raise OSError(int(found[1]), os.strerror(int(found[1])), path) from None
 
 
 class Elsewhere(Exception):

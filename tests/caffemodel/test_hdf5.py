@@ -325,3 +325,23 @@ def test_flipped_bytes_give_numbers_or_a_neterror(edits, small):
     for layer in model.layers:
         for blob in layer.blobs:
             assert blob is None or blob.nbytes <= 2000 * len(data)
+
+
+@pytest.mark.parametrize(("number", "refused"), [(5, True), (28, True), (22, False), (0, False)])
+def test_a_disk_that_fails_is_not_a_damaged_file(tmp_path, monkeypatch, number, refused):
+    """What HDF5 says of a read that the system refused; EINVAL comes of a place that a damaged file names."""
+    path = tmp_path / "w.caffemodel.h5"
+    with h5py.File(path, "w") as file:
+        file["data/c/0"] = np.ones(2)
+
+    def fail(*_, **__):
+        what = f"file read failed: time = today\n, errno = {number}, error message = 'x', offset = 800"
+        raise RuntimeError(f"Unable to get group info ({what})")
+
+    monkeypatch.setattr(h5py, "File", fail)
+    with pytest.raises(OSError if refused else NetError) as caught:
+        read_caffemodel(path)
+    if refused:
+        assert (caught.value.errno, caught.value.filename) == (number, str(path))
+    else:
+        assert "the HDF5 file is damaged: Unable to get group info" in str(caught.value)

@@ -427,3 +427,26 @@ def test_a_message_longer_than_protobuf_has(tmp_path: Path) -> None:
         f"too-large: {path} has 1099511627776 bytes; a message of protobuf has at most 2147483647; "
         "Caffe reads no longer ones"
     )
+
+
+@pytest.mark.parametrize("call", range(1, 8))
+def test_a_disk_that_fails_is_no_damaged_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int) -> None:
+    """`zipfile` takes every refusal of the system at the end of a file for an archive that is none."""
+    path = str(tmp_path / "in.npz")
+    np.savez(path, a=np.ones(2))
+    calls = []
+
+    class Failing(io.BufferedReader):
+        def seek(self, *where: int) -> int:
+            calls.append(where)
+            if len(calls) == call:
+                raise OSError(5, "Input/output error")
+            return super().seek(*where)
+
+    monkeypatch.setattr(os, "fdopen", lambda descriptor, mode: Failing(io.FileIO(descriptor, mode)))
+    if call == 6:  # whether there is a record for large archives: this one has none
+        assert read_npz(path, "float32")["a"].tolist() == [1, 1]
+        return
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        read_npz(path, "float32")
+    assert caught.value.filename == path

@@ -19,7 +19,7 @@ from netcompile.data.paths import first_there, read_lines
 from netcompile.data.sources.base import Batches, Order, Wanted, stacked
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.text import shape_text
-from netcompile.files.hdf5_guard import Elsewhere, own_dataset
+from netcompile.files.hdf5_guard import Elsewhere, own_dataset, raise_of_system
 from netcompile.files.hdf5_sizes import claimed_bytes
 from netcompile.files.limits import require_memory
 from netcompile.ir.graph import Input
@@ -99,7 +99,8 @@ def hdf5_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
         except NetError as error:
             problems += error.diagnostics
             continue
-        except Exception:  # h5py raises many kinds for damaged files
+        except Exception as error:  # h5py raises many kinds for damaged files
+            raise_of_system(error, path)
             problems.append(Diagnostic("data-file", f"{path}: not a readable HDF5 file"))
             continue
         lengths = {top: shape[0] if shape else None for top, shape in found.items()}
@@ -152,4 +153,5 @@ def _row(path: str, dataset: Any, name: str, row: int) -> Array:
     except MemoryError:
         raise
     except Exception as error:  # as above
+        raise_of_system(error, path)
         refuse("data-file", f"{path}: row {row} of '{name}' cannot be read: {error}")
