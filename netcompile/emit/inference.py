@@ -101,7 +101,7 @@ def dispatch(arguments: Sequence[str], image: str = "", base: int = 0) -> list[s
         lines += [*direct, "        with torch.no_grad():"]
         lines += lay_out(f"if min({image}.shape[2:]) < {base}:  # smaller images have no border of their own", 12)
         lines += [f"                return self.literal({named})", f"            border = self.border({image})"]
-        lines += ["            if border is None:  # of weights that are not finite, or of layers with hooks"]
+        lines += ["            if border is None:  # weights not finite, or layers with hooks"]
         lines += [f"                return self.literal({named})"]
         return [*lines, *lay_out(f"return self.windowed({named}, border)", 12)]
     lines += ["        with torch.set_grad_enabled(recorded):"]

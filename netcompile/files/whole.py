@@ -184,15 +184,16 @@ def settled(path: str, read: Callable[[], T], group: str = "") -> T:
     replaced meanwhile. Raises what `read` and `recover` raise.
     """
     folder = os.path.dirname(path)
-    for _ in range(100):
+    end = time.monotonic() + PATIENCE
+    while True:
         recover(folder, group)
         before = _identity(path)
         try:
             return read()
         except (NetError, OSError):
-            if _identity(path) == before and _ready(os.path.join(folder, PARTIAL + group)) is None:
+            unchanged = _identity(path) == before and _ready(os.path.join(folder, PARTIAL + group)) is None
+            if unchanged or time.monotonic() > end:
                 raise
-    return read()
 
 
 def _identity(path: str) -> tuple[int, int, int] | None:

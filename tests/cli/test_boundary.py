@@ -91,8 +91,9 @@ def test_names_and_encodings(folder: Path, env: dict[str, str], name: bytes) -> 
 
 # Sends the signal when a module is imported, or in the midst of a command that has staged files.
 SENT = """
-import os, sys
+import os, signal, sys
 number, when = int(sys.argv.pop(1)), sys.argv.pop(1)
+signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)  # whoever ignores it
 
 class Finder:
     def find_spec(self, name, path=None, target=None):

@@ -147,7 +147,7 @@ def test_stdin_names_no_file(program):
 def test_a_full_disk_behind_stdout(program):
     with open("/dev/full", "wb") as full:
         result = program("offsets", "voc-fcn8s/val", stdout=full)
-    assert (result.code, result.err) == (3, "netcompile: error: No space left on device\n")
+    assert (result.code, result.err) == (3, "netcompile: error: standard output: No space left on device\n")
 
 
 def test_a_reader_that_goes_away(program):

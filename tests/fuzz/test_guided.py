@@ -30,6 +30,7 @@ FOLDER = Path(__file__).parent / "found"
 FOUND = {
     "prototxt/type-of-a-nul": "a NUL in a layer's type: ValueError where a class was made for it",
     "prototxt/list-of-numbers-for-blocks": "numbers in a list of blocks: KeyError in the reader",
+    "places/input-lost": "an input whose text is lost was told as an unknown bottom of an earlier line",
     "manifest/nested": "2,000 lists in one another: RecursionError of tomllib",
     "manifest/digits": "a number of 5,000 digits: ValueError of int",
     "build_json/nested": "3,000 lists in one another: RecursionError of json",
@@ -57,7 +58,7 @@ def test_nothing_is_found() -> None:
         "-m",
         "tests.fuzz.guided",
         "--count",
-        "60",
+        "40",
         "--seeds",
         "10",
         "--seed",
@@ -69,7 +70,7 @@ def test_nothing_is_found() -> None:
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-4000:]
     told = re.findall(r"^(\w+): (\d+) mutants, \d+/s, (\d+) lines", done.stdout, re.MULTILINE)
     last = {name: (int(mutants), int(reached) > 500) for name, mutants, reached in told}
-    assert last == dict.fromkeys(names(), (60, True))
+    assert last == dict.fromkeys(names(), (40, True))
 
 
 @pytest.mark.parametrize("case", FOUND)
