@@ -91,9 +91,8 @@ def test_names_and_encodings(folder: Path, env: dict[str, str], name: bytes) -> 
 
 # Sends the signal when a module is imported, or in the midst of a command that has staged files.
 SENT = """
-import os, signal, sys
+import os, sys
 number, when = int(sys.argv.pop(1)), sys.argv.pop(1)
-signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)  # whoever ignores it
 
 class Finder:
     def find_spec(self, name, path=None, target=None):
@@ -145,8 +144,12 @@ def test_signals(folder: Path, sent: signal.Signals, when: str) -> None:
         arguments = ["run", "net.prototxt", "--inputs", "in.npz", "--out", "out/o.npz"]
         np.savez(folder / "in.npz", x=np.zeros((1, 3, 8, 8), np.float32))
     path = str(Path(main_module.__file__).parents[2])
+    handled = "default_int_handler" if sent == signal.SIGINT else "SIG_DFL"
+    program = (
+        f"import signal; signal.signal({int(sent)}, signal.{handled})  # whoever runs the tests may ignore it\n{SENT}"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", SENT, str(int(sent)), when, *arguments],
+        [sys.executable, "-c", program, str(int(sent)), when, *arguments],
         cwd=folder, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     if sent == signal.SIGINT:
