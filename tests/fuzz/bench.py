@@ -80,8 +80,11 @@ class Bench:
         self._kept = set(os.listdir())
         self.handler = signal.signal(signal.SIGPROF, self._alarm)
 
-    def rows(self, data: bytes, rows: Sequence[Row]) -> Iterator[tuple[Row, Outcome]]:
-        """Run the commands over a mutant, one after the other; none is run after one that refused it."""
+    def rows(self, data: bytes, rows: Sequence[Row]) -> Iterator[tuple[Row, Outcome, bytes]]:
+        """Run the commands over a mutant, one after the other; none is run after one that refused it.
+
+        With each the file that its messages are about: `check --fix` has written another.
+        """
         for row in rows:
             Path(self.target.file).write_bytes(data)
             around = nullcontext() if self.target.around is None else self.target.around(data, row)
@@ -90,9 +93,10 @@ class Bench:
             try:
                 with around:
                     outcome = self._command(row.arguments)
+                told = Path(self.target.file).read_bytes() if "--fix" in row.arguments else data
             finally:
                 self._clear()
-            yield row, outcome
+            yield row, outcome, told
             if outcome.code == USAGE:
                 return
 
@@ -100,8 +104,8 @@ class Bench:
         """Run the commands over a mutant, and judge how they ended."""
         found: list[tuple[Row, Complaint]] = []
         fresh, accepted = False, True
-        for row, outcome in self.rows(data, rows):
-            for complaint in complaints(outcome, self.target.file, data, row.located, row.raw):
+        for row, outcome, told in self.rows(data, rows):
+            for complaint in complaints(outcome, self.target.file, told, row.located, row.raw):
                 found.append((row, complaint))
             if self.target.wanted is not None and (wrong := self.target.wanted(data, outcome.err)):
                 found.append((row, Complaint(wrong.split(":")[0], f"{wrong}\n{outcome.err}")))
@@ -118,7 +122,7 @@ class Bench:
         tracer = sys.gettrace()
         sys.settrace(None)
         try:
-            for _, outcome in self.rows(data, [row]):
+            for _, outcome, _ in self.rows(data, [row]):
                 if outcome.took > self.slow:
                     return Complaint(f"slow-{self._stuck}", f"netcompile {row}: {outcome.took:.1f} s, at {self._stuck}")
             return None
