@@ -107,7 +107,10 @@ def _computed(node: Node, blobs: Mapping[Take, StoredBlob]) -> list[np.ndarray[A
     stored = (blobs.get(Take(node.name, index, node.occurrence)) for index in range(3))
     arrays = [blob.array() for blob in stored if blob is not None]
     if isinstance(node.layer, BatchNorm) and len(arrays) == 3:
-        mean, variance, (factor,) = (array.reshape(-1) for array in arrays)
+        mean, variance, factors = (array.reshape(-1) for array in arrays)
+        if len(factors) != 1 or len(mean) != len(variance):  # no blobs of a BatchNorm: the conversion refuses them
+            return arrays
+        factor = factors[0]
         scale = 1 / factor if factor else factor
         arrays = [mean * scale, 1 / np.sqrt(variance * scale + np.float32(node.layer.eps))]
     return arrays

@@ -30,6 +30,7 @@ FOLDER = Path(__file__).parent / "found"
 FOUND = {
     "prototxt/type-of-a-nul": "a NUL in a layer's type: ValueError where a class was made for it",
     "prototxt/list-of-numbers-for-blocks": "numbers in a list of blocks: KeyError in the reader",
+    "caffemodel/factor-of-many": "a BatchNorm's third blob with several numbers: ValueError where they were looked at",
     "places/input-lost": "an input whose text is lost was told as an unknown bottom of an earlier line",
     "manifest/nested": "2,000 lists in one another: RecursionError of tomllib",
     "manifest/digits": "a number of 5,000 digits: ValueError of int",
