@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from netcompile.version import __version__
 
-TYPE_CHECKING = False  # what `typing` has, without the time that importing it takes
 if TYPE_CHECKING:
     from netcompile.api import load
 

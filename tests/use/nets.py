@@ -17,7 +17,7 @@ from netcompile.analysis.bilinear import bilinear
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.source import Source
 from netcompile.emit.module import EmittedModule
-from netcompile.runtime.execute import with_weights
+from netcompile.runtime.execute import load_source, with_weights
 from netcompile.surgery import write_weights
 
 LEVELS = (0, 1, 2)
@@ -126,3 +126,17 @@ class Kinds:
 
     windowed: tuple[str, ...] = ("LargeKernel", "Winograd", "in_bands", "surround", "bilinear", "diagonal=True")
     plain: tuple[str, ...] = ("Winograd", "Conv2d")
+
+
+@cache
+def made(kind: str, level: int) -> tuple[object, nn.Module]:
+    """The module as it is emitted, and the net with its weights, one for all tests."""
+    return compiled(kind, level, drawn(kind))
+
+
+def fresh(kind: str, level: int) -> nn.Module:
+    """A net of its own with the weights of `made`."""
+    module, net = made(kind, level)
+    new = load_source(module).eval()  # type: ignore[arg-type]
+    new.load_state_dict(net.state_dict())
+    return new

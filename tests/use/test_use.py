@@ -16,8 +16,7 @@ import torch
 from torch import nn
 from torch.autograd import forward_ad
 
-from netcompile.runtime.execute import load_source
-from tests.use.nets import LEVELS, TEXTS, compiled, drawn, image
+from tests.use.nets import LEVELS, TEXTS, fresh, image
 
 Use = Callable[[nn.Module, torch.Tensor], torch.Tensor]
 USES: dict[str, Use] = {}
@@ -35,18 +34,6 @@ def large_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("netcompile.passes.large_kernels.WEIGHTS", 16 * 64 * 49)
     with torch.no_grad():
         yield
-
-
-@cache
-def made(kind: str, level: int) -> tuple[object, nn.Module]:
-    return compiled(kind, level, drawn(kind))
-
-
-def fresh(kind: str, level: int) -> nn.Module:
-    module, net = made(kind, level)
-    new = load_source(module).eval()  # type: ignore[arg-type]
-    new.load_state_dict(net.state_dict())
-    return new
 
 
 @cache

@@ -6,7 +6,6 @@ import copy
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from functools import cache
 
 import numpy as np
 import pytest
@@ -14,8 +13,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
-from netcompile.runtime.execute import load_source
-from tests.use.nets import LEVELS, compiled, drawn, image
+from tests.use.nets import LEVELS, fresh, image
 
 SIZE = (54, 76)  # large enough for Winograd's algorithm
 Way = Callable[[nn.Module], object]
@@ -34,16 +32,8 @@ def large_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-@cache
-def made(kind: str, level: int) -> tuple[object, nn.Module]:
-    return compiled(kind, level, drawn(kind))
-
-
-def fresh(kind: str, level: int) -> nn.Module:
-    module, net = made(kind, level)
-    new = load_source(module).eval()  # type: ignore[arg-type]
-    new.load_state_dict(net.state_dict())
-    return new.requires_grad_(True)
+def learning(kind: str, level: int) -> nn.Module:
+    return fresh(kind, level).requires_grad_(True)
 
 
 def convolutions(net: nn.Module) -> list[nn.Module]:
@@ -353,12 +343,12 @@ def not_finite_and_back(net: nn.Module) -> None:
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", WAYS)
 def test_each_way(name: str, level: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    net, x = fresh("windowed", level), image("windowed", SIZE)
+    net, x = learning("windowed", level), image("windowed", SIZE)
     before = net(x)
     WAYS[name](net)
     found = net(x)
     assert not torch.equal(found, before)
-    copied = copy.deepcopy(net) if parametrised(net) else fresh("windowed", level)
+    copied = copy.deepcopy(net) if parametrised(net) else learning("windowed", level)
     if not parametrised(net):
         copied.load_state_dict(net.state_dict())
     with monkeypatch.context() as plain:
