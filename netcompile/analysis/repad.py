@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from netcompile.algebra.nset import NSet
 from netcompile.analysis import follow
 from netcompile.analysis.coordinates import Coordinates
-from netcompile.analysis.crops import Crops, resolve
+from netcompile.analysis.crops import resolve
 from netcompile.analysis.follow import Unfollowed
 from netcompile.analysis.proof import resized
 from netcompile.analysis.receptive import receptive_fields
@@ -26,6 +26,8 @@ from netcompile.layers.crop import Crop
 from netcompile.layers.pooling import Pooling
 
 LIMIT = 512  # no search goes on beyond this pad, or twice the present one
+WORK = 15_000  # layers times pads that are tried at most, but `FEWEST` pads
+FEWEST = 32
 
 Goal = tuple[NSet, NSet]  # heights and widths that must be legal
 
@@ -70,44 +72,50 @@ def least_pad(
     """The least pad of the chosen layers, of those that differ from `present` by multiples of `step`, for which
     every crop has a whole offset, the net is legal for every extent of the goal, and all weights keep their shapes;
     None where there is none."""
-    weights = _weights(graph)
+    weights = _weights(graph, infer(graph)[0])
     smallest = {axis: n for axis in (0, 1) if (n := goal[axis].first()) is not None}
-    for pad in range(present % step, max(LIMIT, 2 * present) + 1, step):
+    for pad in tried(graph, chosen, step, present):
         changed = with_pad(graph, chosen, pad)
-        if any(isinstance(node.layer, Pooling) and pad >= min(node.layer.kernel or (1,)) for node in chosen):
-            return None  # Caffe's rule: pad < kernel
         # The smallest size fails first, and numbers are quick.
-        if _aligned(resized(changed, sym, smallest)) is None:
+        small = _aligned(resized(changed, sym, smallest))
+        if small is None or _weights(*small) != weights:
             continue
-        crops = _aligned(changed)
-        if crops is not None and _weights(crops.graph) == weights and _legal(crops, goal):
+        found = _aligned(changed)
+        if found is not None and _weights(*found) == weights and _legal(*found, goal):
             return pad
     return None
 
 
-def _weights(graph: Graph) -> list[tuple[int, ...]]:
-    """The shapes of all learned blobs, at the declared size."""
-    shapes, _ = infer(graph)
+def tried(graph: Graph, chosen: Sequence[Node], step: int, present: int) -> list[int]:
+    """The pads that `least_pad` looks at."""
+    most = max(WORK // max(1, len(graph.nodes)), FEWEST) * step
+    pads = range(present % step, min(max(LIMIT, 2 * present) + 1, most), step)
+    pooled = [node.layer for node in chosen if isinstance(node.layer, Pooling)]
+    return [pad for pad in pads if all(layer.may_pad(pad) for layer in pooled)]
+
+
+def _weights(graph: Graph, shapes: Shapes) -> list[tuple[int, ...]]:
+    """The shapes of all learned blobs."""
     known = [node for node in graph.nodes if all(value in shapes for value in (*node.bottoms, *node.tops))]
     made = [follow.blobs(node, [shapes[b] for b in node.bottoms]) for node in known]
     return [blob.shape for blobs in made if not isinstance(blobs, Unfollowed) for blob in blobs]
 
 
-def _aligned(graph: Graph) -> Crops | None:
-    """The crops resolved by alignment alone, if that leaves nothing to refuse."""
+def _aligned(graph: Graph) -> tuple[Graph, Shapes] | None:
+    """The graph with its crops resolved by alignment alone, if that leaves nothing to refuse, and its shapes."""
     shapes: dict[Value, IntShape] = {}
     refused = (problem for _, problem in each_refusal(graph, shapes))
     if input_problems(graph) or any(not problem.code.startswith("crop-") for problem in refused):
         return None
     crops = resolve(graph, shapes, "inferred")
-    if crops.problems() or infer(crops.graph)[1]:
+    if crops.problems():
         return None
-    return crops
+    resolved, problems = infer(crops.graph)
+    return None if problems else (crops.graph, resolved)
 
 
-def _legal(crops: Crops, goal: Goal) -> bool:
-    shapes, _ = infer(crops.graph)
-    allowed = legal(crops.graph, symbolic(crops.graph, shapes), shapes).sets
+def _legal(graph: Graph, shapes: Shapes, goal: Goal) -> bool:
+    allowed = legal(graph, symbolic(graph, shapes), shapes).sets
     inside = follow.follow(lambda: all(wanted <= these for wanted, these in zip(goal, allowed, strict=True)))
     return inside is True
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Literal, NoReturn
 from unicodedata import combining, east_asian_width
 
@@ -127,6 +128,16 @@ class NetError(Exception):
 
     def __str__(self) -> str:
         return "\n".join(d.format() for d in self.diagnostics)
+
+
+@contextmanager
+def located(span: Span | None) -> Iterator[None]:
+    """Findings without a place that are raised in the block get this one: where a text names the file at fault."""
+    try:
+        yield
+    except NetError as problem:
+        found = [replace(d, span=span) if d.span is None else d for d in problem.diagnostics]
+        raise NetError(found, problem.partial) from None
 
 
 def refuse(

@@ -184,14 +184,16 @@ def settled(path: str, read: Callable[[], T], group: str = "") -> T:
     replaced meanwhile. Raises what `read` and `recover` raise.
     """
     folder = os.path.dirname(path)
+    partial = os.path.join(folder, PARTIAL + group)
     end = time.monotonic() + PATIENCE
     while True:
         recover(folder, group)
         before = _identity(path)
+        still = _ready(partial) is None  # before reading as well: `path` may be new already, and others on their way
         try:
             return read()
         except (NetError, OSError):
-            unchanged = _identity(path) == before and _ready(os.path.join(folder, PARTIAL + group)) is None
+            unchanged = still and _identity(path) == before and _ready(partial) is None
             if unchanged or time.monotonic() > end:
                 raise
 

@@ -109,6 +109,10 @@ class Pooling(Layer):
             p.refuse("top[1]", f"{method} pooling has no mask", code="arity", why="only a maximum has a place")
         return cls(method, kernel, stride, pad, round_mode, p.tops == 2)
 
+    def may_pad(self, pad: int) -> bool:
+        """Whether Caffe takes this pad: less than the window, and none where windows are drawn by chance."""
+        return pad < min(self.kernel or (1,)) and (pad == 0 or self.method != "STOCHASTIC")
+
     @property
     def clip(self) -> bool:
         """Caffe drops a last window that would lie in the padding alone; it looks only if there is any padding."""

@@ -17,7 +17,7 @@ from netcompile.caffemodel.plan import LayerSpec
 from netcompile.caffemodel.recipe import Take
 from netcompile.data.sources.arrays import read_arrays
 from netcompile.data.sources.base import Batches, Wanted
-from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, located, refuse
 from netcompile.diagnostics.text import listed, shape_text
 from netcompile.diagnostics.visible import is_visible
 from netcompile.emit.weights import layer_specs
@@ -102,8 +102,9 @@ def prepare(
         note(_idle(infos))
     # As in Caffe, weights that are asked for take the place of the solver's own.
     weights = wishes.weights or tuple(_beside(beside, path) for path in solver.weights)
-    for path in weights:
-        note(_remarks(copy_weights(path, layers, blobs)))
+    with located(None if wishes.weights else solver.weights_at):
+        for path in weights:
+            note(_remarks(copy_weights(path, layers, blobs)))
     blobs = {take: tensor.to(device) for take, tensor in blobs.items()}
     if group.count > 1:
         processes.broadcast(list(blobs.values()))

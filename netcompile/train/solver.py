@@ -74,6 +74,7 @@ class Solver:
     snapshot_prefix: str
     snapshot_after_train: bool
     snapshot_at: Span | None  # where the text gives the prefix
+    weights_at: Span | None  # and the first of the files of weights
     random_seed: int
     weights: tuple[str, ...]
     train_net: NetRef
@@ -204,6 +205,7 @@ class _Reader:
             "snapshot_prefix": str(m.get("snapshot_prefix") or ""),
             "snapshot_after_train": bool(m.get("snapshot_after_train")),
             "snapshot_at": m.span_of("snapshot_prefix") if m.has("snapshot_prefix") else None,
+            "weights_at": m.span_of("weights") if m.has("weights") else None,
             "random_seed": int(m.get("random_seed")),
             "weights": tuple(part.strip() for text in m.all("weights") for part in text.split(",") if part.strip()),
         }

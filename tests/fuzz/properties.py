@@ -126,11 +126,19 @@ def _excerpt(rows: list[str], number: int, column: int, line: str) -> str:
     return ""
 
 
+# Default_Ignorable_Code_Point in Unicode 15's DerivedCoreProperties, of the categories L and M
+_IGNORED = re.compile(
+    "[\u034f\u115f-\u1160\u17b4-\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+    "[\u034f\u115f-\u1160\u17b4-\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+
+
 def _shown(line: str) -> str:
-    """A character for each: what cannot be printed is replaced."""
-    if line.isprintable():
+    """A character for each: what cannot be printed is replaced, as are the marks of which Unicode shows nothing."""
+    if line.isascii() and line.isprintable():
         return line
-    return "".join(c if c.isprintable() else " " if c == "\t" else "\ufffd" for c in line)
+    return "".join(c if c.isprintable() and not _IGNORED.match(c) else " " if c == "\t" else "\ufffd" for c in line)
 
 
 def _cells(text: str) -> int:

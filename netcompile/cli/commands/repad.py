@@ -14,7 +14,7 @@ from netcompile.analyser import Analysed
 from netcompile.analysis.cost import costs
 from netcompile.analysis.edits import Unwritable, edited, pad_edits
 from netcompile.analysis.fix import fix
-from netcompile.analysis.repad import LIMIT, border, coarsest, least_pad
+from netcompile.analysis.repad import border, coarsest, least_pad, tried
 from netcompile.analysis.windows import windows
 from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.messages import say_lines, show
@@ -74,7 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
     step = coarsest(analysed.crops.coordinates) if arguments.keep_grid else 1
     pad = least_pad(analysed.graph, analysed.symbolic, chosen, (these, these), step, old)
     if pad is None:
-        show([no_padding(analysed, chosen[0], these, arguments.keep_grid)])
+        pads_tried = tried(analysed.graph, chosen, step, old)
+        show([no_padding(analysed, chosen[0], these, pads_tried, arguments.keep_grid)])
         return FINDINGS
     after = repadded(arguments, analysed, chosen, pad)
     text = shown(after.source.text)
@@ -102,9 +103,9 @@ def repadded(arguments: argparse.Namespace, analysed: Analysed, chosen: tuple[No
     return analyse_net(arguments, fixed.source).require()
 
 
-def no_padding(analysed: Analysed, node: Node, these: NSet, keep_grid: bool) -> Diagnostic:
-    """That no pad makes the net legal for these sizes, and what might."""
-    why = f"pads up to {LIMIT} were tried"
+def no_padding(analysed: Analysed, node: Node, these: NSet, pads: list[int], keep_grid: bool) -> Diagnostic:
+    """That none of these pads makes the net legal for these sizes, and what might."""
+    why = f"pads up to {pads[-1]} were tried" if any(pads) else "Caffe takes no other pad here"
     if analysed.symbolic.pins:
         _, tied = analysed.symbolic.pins[0]
         why = f"layer '{tied.name}' ties the net to the size that it is declared for, whatever the padding"
