@@ -130,8 +130,6 @@ def _excerpt(rows: list[str], number: int, column: int, line: str) -> str:
 _IGNORED = re.compile(
     "[\u034f\u115f-\u1160\u17b4-\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-    "[\u034f\u115f-\u1160\u17b4-\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
-)
 
 
 def _shown(line: str) -> str:
