@@ -110,7 +110,7 @@ def overlaps(boxes: Array, others: Array, border: float = 0) -> Array:
     high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     shared = areas(np.concatenate((low, high), axis=-1), border)
     together = areas(boxes, border)[:, None] + areas(others, border)[None] - shared
-    return np.divide(shared, together, out=np.zeros_like(shared), where=shared > 0)
+    return np.asarray(np.divide(shared, together, out=np.zeros_like(shared), where=shared > 0))
 
 
 def suppressed(boxes: Array, scores: Array, overlap: float, border: float = 0) -> Array:

@@ -1,4 +1,4 @@
-"""Names of a net's classes: bundled lists, and the files that people have: synset_words.txt, label maps, texts, JSON."""
+"""Names of a net's classes: bundled lists, and the files that people have: synset_words.txt, label maps, texts."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ _SYNSET = re.compile(r"(n\d{8})(?:\s+(\S.*))?")
 _NUMBERED = re.compile(r"(\d{1,9})\s*[:.)\t ]\s*(\S.*)")
 _COCO_LABEL = re.compile(r"\d{1,9},(\d{1,9}),(.+)")
 _LABEL_MAP = re.compile(r"\s*+(?:#[^\n]*+\s*+)*+item\s*+[{:<]")
-_REMEDY = (
-    "write one class a line, or give Caffe's synset_words.txt, SSD's labelmap.prototxt or a JSON list of names"
-)
+_REMEDY = "write one class a line, or give Caffe's synset_words.txt, SSD's labelmap.prototxt or a JSON list of names"
 
 
 def class_sets() -> tuple[str, ...]:
@@ -176,7 +174,7 @@ def _of_text(source: Source) -> tuple[list[str], bool]:
 
 
 def _in_order(named: dict[int, str], source: Source) -> list[str]:
-    """The names by label, "" for labels without one. Raises NetError for a list with many times more gaps than names."""
+    """The names by label, "" for labels without one. Raises NetError where most by far are gaps."""
     count = max(named, default=-1) + 1
     if count > 1000 + 100 * len(named):
         refuse("class-names", f"{len(named)} names for labels up to {count - 1}", Span(source, 0, 1))

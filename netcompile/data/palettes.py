@@ -16,7 +16,6 @@ from netcompile.files.look import is_file
 from netcompile.files.reading import open_file
 
 
-
 def voc_palette() -> Array:
     """The PASCAL VOC colour map, 256×3: the bits of the label, spread over the high bits of R, G and B.
 

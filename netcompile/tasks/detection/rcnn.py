@@ -10,6 +10,8 @@ Weights that another program has saved, Caffe's own snapshots among them, give o
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from netcompile.array import Array
@@ -36,7 +38,7 @@ def scale_of(height: int, width: int, short: int = SHORT_SIDE, most: int = LONG_
 
 
 def moved_regions(regions: Array, offsets: Array) -> Array:
-    """The boxes (R×4K) that offsets make of regions (R×4): K boxes a region, each as dx, dy and the logarithms of its size.
+    """The boxes (R×4K) that offsets make of regions (R×4): K a region, each as dx, dy, logarithms of width and height.
 
     As `bbox_transform_inv`: widths and heights count whole pixels. What is computed has the type of the offsets.
     """
@@ -88,7 +90,7 @@ def _flat(array: Array) -> Array:
     """R×K, in float32 at least."""
     if not array.ndim:
         raise ValueError("a single number stands where one row for each region is wanted")
-    return array.reshape(len(array), -1).astype(np.promote_types(array.dtype, np.float32))
+    return array.reshape(len(array), prod(array.shape[1:])).astype(np.promote_types(array.dtype, np.float32))
 
 
 def _column(columns: int, label: int, classes: int) -> int:

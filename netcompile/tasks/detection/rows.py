@@ -22,7 +22,7 @@ def detections_of_rows(output: Array, image: int = 0, centres: bool = False) -> 
 
     A row is image, label, score, xmin, ymin, xmax, ymax, as SSD's DetectionOutput writes it (MobileNet-YOLO's layers
     do the same; there every row says image 0). With `centres` the last four are the box's centre x, y, its width and
-    height (YoloDetectionOutput of OpenCL Caffe). A row whose label is −1 stands for an image in which nothing was found.
+    height (YoloDetectionOutput of OpenCL Caffe). A row whose label is −1 says that nothing was found in its image.
     Raises ValueError for an output of another shape, and for one that holds numbers that are not finite.
     """
     rows = rows_of(output)
