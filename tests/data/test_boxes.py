@@ -148,7 +148,10 @@ BAD = {
     "empty": ("", ":1:1: error[annotation]: this is no XML text"),
     "not-xml": ("000005 1 2 3 4", ":1:1: error[annotation]: this is no XML text"),
     "binary": (b"\x89PNG\r\n\x1a\n\x00", ":1:1: error[annotation]: this is no XML text"),
-    "unknown-encoding": ('<?xml version="1.0" encoding="klingon"?><annotation/>', ":1:1: error[annotation]: this is no"),
+    "unknown-encoding": (
+        '<?xml version="1.0" encoding="klingon"?><annotation/>',
+        ":1:1: error[annotation]: this is no",
+    ),
     "other-root": ("<svg/>", ":1:1: error[annotation]: the root is <svg>, not <annotation>"),
     "no-name": (ANNOTATION.replace("<name>chair</name>", ""), ":5:1: error[annotation]: an object without a name"),
     "no-box": (

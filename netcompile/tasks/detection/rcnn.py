@@ -44,7 +44,7 @@ def moved_regions(regions: Array, offsets: Array) -> Array:
     """
     regions = regions.astype(offsets.dtype)
     low, size = regions[:, None, :2], regions[:, None, 2:] - regions[:, None, :2] + 1
-    moves = offsets.reshape(len(offsets), -1, 4)
+    moves = offsets.reshape(len(offsets), offsets.shape[1] // 4, 4)
     centre = moves[..., :2] * size + (low + 0.5 * size)
     with np.errstate(over="ignore"):  # a box without bounds is cut to the image
         half = 0.5 * (np.exp(moves[..., 2:]) * size)
@@ -72,7 +72,7 @@ def rcnn_detections(
     places = regions[mine, 1:] / np.tile(np.asarray(scale, regions.dtype), 2 if np.ndim(scale) else 4)
     chances = scores[mine]
     boxes = places if offsets is None else moved_regions(places, offsets[mine])
-    boxes = clipped(boxes.reshape(len(boxes), -1, 4), *size, whole_pixels=True)
+    boxes = clipped(boxes.reshape(len(boxes), boxes.shape[1] // 4, 4), *size, whole_pixels=True)
     found: list[tuple[Array, Array, Array]] = []
     for label in range(1, scores.shape[1]):
         above = chances[:, label] > threshold

@@ -1,7 +1,7 @@
-"""Detection by loops over single boxes, from the definitions: what the tests compare with. Plain Python, exact fractions.
+"""Detection by loops over single boxes, from the definitions, in plain Python and exact fractions: the tests' judge.
 
-Average precision: the PASCAL VOC challenge (Everingham et al., IJCV 2010, section 4.2 for eleven points; the development
-kit of 2012, section 3.4.1, for the area). R-CNN's boxes: Girshick et al., "Rich feature hierarchies", appendix C, with
+Average precision: the PASCAL VOC challenge (Everingham et al., IJCV 2010, section 4.2 for eleven points; the kit of
+2012, section 3.4.1, for the area). R-CNN's boxes: Girshick et al., "Rich feature hierarchies", appendix C, with
 widths that count whole pixels, and greedy suppression for each class.
 """
 
@@ -75,7 +75,7 @@ def rcnn(regions, scores, offsets, size, scale, threshold, limit, most):
     """R-CNN's detections of image 0: (label, score, box), in Python's floats."""
     height, width = size
     found = []
-    classes = len(scores[0])
+    classes = len(scores[0]) if scores else 0
     for label in range(1, classes):
         candidates = []
         for region, chances, moves in zip(regions, scores, offsets, strict=True):

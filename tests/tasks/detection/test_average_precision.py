@@ -130,7 +130,10 @@ def test_the_mean_is_over_classes_with_something_to_find():
 def truth_of(annotations, images=2):
     raw = {"annotations": annotations}
     return CocoTruth(
-        tuple(CocoImage(10 * number, "", 0, 0) for number in range(1, images + 1)), {18: "dog", 90: "toothbrush"}, {}, raw
+        tuple(CocoImage(10 * number, "", 0, 0) for number in range(1, images + 1)),
+        {18: "dog", 90: "toothbrush"},
+        {},
+        raw,
     )
 
 
