@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from netcompile.data.sources.base import Batches, Joined, Wanted
+from netcompile.data.sources.datums import datum_data
 from netcompile.data.sources.hdf5 import hdf5_data
 from netcompile.data.sources.image_list import image_data
 from netcompile.data.sources.label_maps import maps_for, python_data
@@ -14,7 +15,13 @@ from netcompile.ir.graph import Input
 from netcompile.train.dummy_data import dummy_data
 
 # The data layers that are read, by type.
-SOURCES = {"ImageData": image_data, "HDF5Data": hdf5_data, "DummyData": dummy_data, "Python": python_data}
+SOURCES = {
+    "Data": datum_data,
+    "ImageData": image_data,
+    "HDF5Data": hdf5_data,
+    "DummyData": dummy_data,
+    "Python": python_data,
+}
 
 
 def feed(entries: Sequence[Input], wanted: Wanted) -> Batches:
@@ -43,7 +50,6 @@ def _layer(entries: Sequence[Input], wanted: Wanted) -> Batches:
     why = {
         "Input": "an Input layer is fed from outside",
         "MemoryData": "a MemoryData layer is fed from outside",
-        "Data": "LMDB and LevelDB data bases are not read here",
         "WindowData": "WindowData is not read here",
     }.get(kind, f"what a {kind} layer reads is not known here")
     message = entries[0].message

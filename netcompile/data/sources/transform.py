@@ -9,11 +9,12 @@ import numpy as np
 
 from netcompile.array import Array
 from netcompile.data.preprocessing import Preprocessing, with_mean_file
-from netcompile.diagnostics.diagnostic import refuse
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.text import shape_text
 from netcompile.prototxt.message import Message
 
 _NOTHING = Preprocessing(mean=(0.0,))
+_DONE = frozenset(("scale", "mirror", "crop_size", "mean_file", "mean_value", "force_color", "force_gray"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,22 @@ class Transform:
         return np.ascontiguousarray(values[:, :, ::-1] if flip else values)
 
 
-def read_transform(message: Message, find: Callable[[str], str], train: bool) -> Transform:
-    """The transform of a ``transform_param``; `find` gives the path of a mean file. Raises NetError, OSError."""
+def read_transform(
+    message: Message, find: Callable[[str], str], train: bool, others: frozenset[str] = frozenset()
+) -> Transform:
+    """The transform of a ``transform_param``; `find` gives the path of a mean file. Raises NetError, OSError.
+
+    `others` are fields that the caller does; any other one that would change images is refused.
+    """
+    problems = []
+    for entry in message.entries:
+        name = entry.field.name
+        if name not in _DONE | others and entry.value != entry.field.default:
+            what, why = f"'{name}' of transform_param is not done here", "images without it are not what the net expects"
+            remedy = "leave it out, or feed prepared images: --data BATCHES.npz"
+            problems.append(Diagnostic("data-field", what, message.name_span_of(name), why, remedy))
+    if problems:
+        raise NetError(problems)
     values = tuple(float(v) for v in message.all("mean_value"))
     made = Preprocessing(values or (0.0,), float(message.get("scale")))
     if message.has("mean_file"):
