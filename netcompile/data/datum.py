@@ -135,7 +135,7 @@ def datum_of(records: Records, k: int) -> tuple[str, Datum]:
 
 
 def pixels_of(records: Records, k: int, colour: bool | None = None) -> tuple[str, Array, Datum]:
-    """The key, as text, the pixels, C×H×W, and the Datum of record k. Raises NetError that names the record, OSError."""
+    """The key, as text, the pixels, C×H×W, and the Datum of record k. Raises NetError naming the record, OSError."""
     key, datum = datum_of(records, k)
     try:
         return key, planes(datum, colour, f"{records.name}: record {k} (key {key})"), datum
@@ -183,5 +183,3 @@ def as_rgb(pixels: Array) -> Array:
         return pixels
     bgr = np.repeat(pixels, 3, axis=0) if len(pixels) == 1 else pixels[:3]
     return np.ascontiguousarray(bgr[::-1].transpose(1, 2, 0))
-
-

@@ -1,9 +1,9 @@
 """The records of an LMDB data base, read by offsets and never mapped.
 
 An LMDB is a file of pages: two meta pages, of which the one of the later transaction counts, and a B+ tree of branch
-and leaf pages; long values lie in pages of their own (overflow pages). LMDB's own library maps the file and trusts every
-offset in it: a page that is cut off or changed ends the process. So the pages are read here, each number is compared with
-the page and the file that it is in, and a process that was forked, or a second thread, reads as well as the first.
+and leaf pages; long values lie in pages of their own (overflow pages). LMDB's own library maps the file and trusts
+every offset in it: a page that is cut off or changed ends the process. So the pages are read here, each number is
+compared with the page and the file that it is in, and a forked process or a second thread reads as well as the first.
 Layout: `mdb.c` of LMDB 0.9 (data version 1), on 64-bit little-endian machines, which is what Caffe wrote.
 """
 
@@ -56,7 +56,7 @@ class Records:
         return self.ends[-1] if self.ends else 0
 
     def __getitem__(self, k: int) -> tuple[bytes, bytes]:
-        """Key and value of record k, from 0 on. Raises NetError where the file is damaged there, OSError, IndexError."""
+        """Key and value of record k, from 0 on. Raises NetError where the file is damaged, OSError, IndexError."""
         key, at, size = self._entry(k)
         if size > self.file.size - at:
             _cut(self.file, at + size, f"the value of record {k} (key {key_text(key)})")

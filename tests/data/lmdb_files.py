@@ -17,8 +17,8 @@ _KINDS = descriptor_pb2.FieldDescriptorProto
 # The fields of BVLC's and SSD's caffe.proto: name, number, type, and "*" for a repeated one or the message's name.
 _TABLE = {
     "Datum": (
-        ("channels", 1, _KINDS.TYPE_INT32, ""), ("height", 2, _KINDS.TYPE_INT32, ""), ("width", 3, _KINDS.TYPE_INT32, ""),
-        ("data", 4, _KINDS.TYPE_BYTES, ""), ("label", 5, _KINDS.TYPE_INT32, ""),
+        ("channels", 1, _KINDS.TYPE_INT32, ""), ("height", 2, _KINDS.TYPE_INT32, ""),
+        ("width", 3, _KINDS.TYPE_INT32, ""), ("data", 4, _KINDS.TYPE_BYTES, ""), ("label", 5, _KINDS.TYPE_INT32, ""),
         ("float_data", 6, _KINDS.TYPE_FLOAT, "*"), ("encoded", 7, _KINDS.TYPE_BOOL, ""),
     ),
     "NormalizedBBox": (
@@ -71,7 +71,9 @@ def raw(pixels: np.ndarray, label: int = 0, **more: object) -> bytes:
     """A Datum of bytes C×H×W, or of numbers."""
     c, h, w = pixels.shape
     data = {"data": pixels.tobytes()} if pixels.dtype == np.uint8 else {"float_data": pixels.ravel().tolist()}
-    return message("Datum")(**{"channels": c, "height": h, "width": w, "label": label} | data | more).SerializeToString()
+    return message("Datum")(
+        **{"channels": c, "height": h, "width": w, "label": label} | data | more
+    ).SerializeToString()
 
 
 def encoded(rgb: np.ndarray, label: int = 0, form: str = "PNG", **options: object) -> bytes:
@@ -89,5 +91,7 @@ def annotated(datum: bytes, groups: Mapping[int, Sequence[Mapping[str, Any]]], k
         group = made.annotation_group.add(group_label=label)
         for box in boxes:
             sides = {name: value for name, value in box.items() if name != "instance_id"}
-            group.annotation.add(instance_id=box.get("instance_id", 0)).bbox.MergeFrom(message("NormalizedBBox")(**sides))
+            group.annotation.add(instance_id=box.get("instance_id", 0)).bbox.MergeFrom(
+                message("NormalizedBBox")(**sides)
+            )
     return made.SerializeToString()

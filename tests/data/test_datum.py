@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -101,7 +102,8 @@ WRONG = [
     (raw(np.zeros((1, 2, 2), np.float32), width=3), "its size is 1×2×3, 6 numbers, and it has 4"),
     (raw(np.zeros((1, 2, 2), np.uint8), channels=2**31 - 1, height=2**31 - 1),
      f"its size is 2147483647×2147483647×2, {(2**31 - 1) ** 2 * 2} bytes, and it has 4"),
-    (encoded(RGB).replace(b"\x38\x01", b""), "its size is 0 × 0 × 0; its data is a PNG, and its field 'encoded' is not set"),
+    (encoded(RGB).replace(b"\x38\x01", b""),
+     "its size is 0 × 0 × 0; its data is a PNG, and its field 'encoded' is not set"),
     (encoded(RGB).replace(b"PNG", b"XXX"), "it is no image in a format known here"),
     (png16(), "it has more than 8 bits a channel, which Caffe takes no image with"),
 ]  # fmt: skip
@@ -221,7 +223,7 @@ def test_shuffled_and_skipped(tmp_path: Path, more: str) -> None:
     write(tmp_path, [raw(GREY[None], k) for k in range(10)])
     plain, shuffled = (batches(data_layer(tmp_path, m), tmp_path) for m in ("rand_skip: 5", more))
     order = [int(plain.batch(k)["label"][0]) for k in range(20)]
-    assert [(b - a) % 10 for a, b in zip(order, order[1:], strict=False)] == [1] * 19
+    assert [(b - a) % 10 for a, b in pairwise(order)] == [1] * 19
     assert 0 <= order[0] < 5
     assert sorted(int(shuffled.batch(k)["label"][0]) for k in range(10)) == list(range(10))
     assert [int(shuffled.batch(k)["label"][0]) for k in range(10)] != list(range(10))
@@ -278,7 +280,8 @@ MISTAKES = [
     ("empty", "", "", "data-file", "@/data.mdb: the data base is empty"),
     ("damaged", "", "", "data-file", "@/data.mdb: 9 bytes, no LMDB: that has at least two pages"),
     ("db", "slice_point: 3", "", "data-field", "'slice_point' of data_param is not done here"),
-    ("db", "", "resize_param { height: 3 width: 3 }", "data-field", "'resize_param' of transform_param is not done here"),
+    ("db", "", "resize_param { height: 3 width: 3 }", "data-field",
+     "'resize_param' of transform_param is not done here"),
     ("db", "", "force_gray: true force_color: true", "param-conflict", "force_color and force_gray together"),
     ("db", "", "crop_size: 9", "batch-size", "an image of 6×5 is smaller than crop_size 9"),
     ("sizes", "", "", "batch-size", "images of different sizes in one batch: 1×3×2 and 1×6×5"),
@@ -286,9 +289,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("there", "more", "transform", "code", "what"), MISTAKES, ids=[str(i) for i in range(10)])
-def test_mistakes_have_a_place(
-    tmp_path: Path, there: str, more: str, transform: str, code: str, what: str
-) -> None:
+def test_mistakes_have_a_place(tmp_path: Path, there: str, more: str, transform: str, code: str, what: str) -> None:
     folder = tmp_path / "db"
     match there:
         case "leveldb":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,10 +45,12 @@ class Transform:
             spare = (height - self.crop, width - self.crop)
             top, left = (int(random.integers(s + 1)) for s in spare) if self.train else (s // 2 for s in spare)
         flip = self.mirror and bool(random.integers(2))
-        values = made.normalised(image.astype(np.float32))
-        if self.crop:
-            values = values[:, top : top + self.crop, left : left + self.crop]
-        return np.ascontiguousarray(values[:, :, ::-1] if flip else values)
+        height, width = (self.crop, self.crop) if self.crop else (height, width)
+        window = (slice(None), slice(top, top + height), slice(left, left + width))
+        if made.image is not None:
+            made = replace(made, image=made.image[window][:, :, :: -1 if flip else 1])
+        part = image[window][:, :, :: -1 if flip else 1]
+        return made.normalised(part.astype(np.float32, order="C"))
 
 
 def read_transform(
@@ -62,7 +64,10 @@ def read_transform(
     for entry in message.entries:
         name = entry.field.name
         if name not in _DONE | others and entry.value != entry.field.default:
-            what, why = f"'{name}' of transform_param is not done here", "images without it are not what the net expects"
+            what, why = (
+                f"'{name}' of transform_param is not done here",
+                "images without it are not what the net expects",
+            )
             remedy = "leave it out, or feed prepared images: --data BATCHES.npz"
             problems.append(Diagnostic("data-field", what, message.name_span_of(name), why, remedy))
     if problems:
