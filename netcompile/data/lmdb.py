@@ -239,7 +239,7 @@ def _entries(file: DataFile, page_size: int, number: int, page: bytes, kind: int
         _damaged(file, number * page_size, f"page {number} of the tree should be a {wanted} page")
     if not _HEAD < lower <= upper <= page_size or lower % 2:
         _damaged(file, number * page_size + 12, f"page {number} has no such free space: bytes {lower} to {upper}")
-    return (lower - _HEAD) // 2
+    return int(lower - _HEAD) // 2
 
 
 def _node(file: DataFile, page: bytes, number: int, index: int, count: int) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from netcompile.data.sources.ahead import ReadAhead
+from netcompile.data.sources.annotated import annotated_data
 from netcompile.data.sources.base import Batches, Joined, Wanted
 from netcompile.data.sources.datums import datum_data
 from netcompile.data.sources.hdf5 import hdf5_data
@@ -28,6 +29,7 @@ class Source:
 # The data layers that are read, by type.
 SOURCES = {
     "Data": Source(datum_data, ahead=True),
+    "AnnotatedData": Source(annotated_data, ahead=True),
     "ImageData": Source(image_data, ahead=True),
     "HDF5Data": Source(hdf5_data),
     "DummyData": Source(dummy_data),
