@@ -13,6 +13,7 @@ from netcompile.data.sources.datums import datum_data
 from netcompile.data.sources.hdf5 import hdf5_data
 from netcompile.data.sources.image_list import image_data
 from netcompile.data.sources.label_maps import maps_for, python_data
+from netcompile.data.sources.windows import window_data
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.ir.graph import Input
 from netcompile.train.dummy_data import dummy_data
@@ -33,6 +34,7 @@ SOURCES = {
     "ImageData": Source(image_data, ahead=True),
     "HDF5Data": Source(hdf5_data),
     "DummyData": Source(dummy_data),
+    "WindowData": Source(window_data, ahead=True),
     "Python": Source(python_data, ahead=True),
 }
 
@@ -65,7 +67,6 @@ def _layer(entries: Sequence[Input], wanted: Wanted) -> Batches:
     why = {
         "Input": "an Input layer is fed from outside",
         "MemoryData": "a MemoryData layer is fed from outside",
-        "WindowData": "WindowData is not read here",
     }.get(kind, f"what a {kind} layer reads is not known here")
     message = entries[0].message
     tops = " and ".join(f"'{entry.value.blob}'" for entry in entries)

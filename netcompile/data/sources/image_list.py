@@ -74,7 +74,7 @@ def image_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
         if not path:
             what = f"{listing}:{number}: not of the form 'image label'"
             refuse("data-file", what, why=line[:100])
-        items.append((_rooted(root, path.strip(), wanted, listing), value))
+        items.append((rooted(root, path.strip(), wanted, listing), value))
     require_files(listing, [path for path, _ in items])
     skip = 0
     if int(section.get("rand_skip")):
@@ -95,7 +95,7 @@ def image_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
     )  # fmt: skip
 
 
-def _rooted(root: str, path: str, wanted: Wanted, listing: str) -> str:
+def rooted(root: str, path: str, wanted: Wanted, listing: str) -> str:
     """An image's path: below root_folder, else as it stands, else beside its list."""
     if root:
         return first_there(os.path.join(folder, root, path) for folder in (*wanted.folders, "")) or root + path
