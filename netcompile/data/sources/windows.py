@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import copysign, floor
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -124,7 +124,7 @@ class WindowBatches:
         return _round(x - reach_x), _round(y - reach_y), _round(x + reach_x), _round(y + reach_y)
 
 
-def _round(value: float) -> int:
+def _round(value: Any) -> int:
     """As C's round: halves away from zero."""
     return int(copysign(floor(abs(value) + 0.5), value))
 
