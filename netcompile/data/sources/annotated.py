@@ -16,7 +16,7 @@ from netcompile.array import Array
 from netcompile.data.annotated import AnnotatedDatum, annotated_of
 from netcompile.data.datum import planes, refuse_record
 from netcompile.data.lmdb import Records
-from netcompile.data.sources.base import Batches, Order, Wanted, stacked
+from netcompile.data.sources.base import Batches, Order, Wanted, require_batch, stacked
 from netcompile.data.sources.boxes import UNIT, Boxes, samples
 from netcompile.data.sources.datums import colour_of, open_records
 from netcompile.data.sources.distort import distorted
@@ -52,6 +52,8 @@ class AnnotatedImages:
             for item in range(self.size):
                 k = index * self.size + item
                 found, image, boxes = self.item(k)
+                if not images:
+                    require_batch(image, self.size)
                 images.append(image)
                 rows.append(boxes.rows(item))
                 labels.append(found.datum.label)

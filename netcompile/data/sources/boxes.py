@@ -5,7 +5,7 @@ Source: `bbox_util.cpp` and `sampler.cpp` of weiliu89/caffe, branch ssd.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,22 +85,26 @@ def _share(part: Array, whole: Array) -> Array:
 
 def satisfies(window: Array, sides: Array, constraint: Message) -> bool:
     """Whether a sampled window is what `sample_constraint` wants of it and one of the boxes."""
-    common = shared(sides, window)
-    measures = {
-        "jaccard_overlap": _share(common, areas(window) + areas(sides) - common),
-        "sample_coverage": _share(common, np.broadcast_to(areas(window), common.shape)),
-        "object_coverage": _share(common, areas(sides)),
-    }
-    bounds = [name for name in measures for end in ("min", "max") if constraint.has(f"{end}_{name}")]
+    bounds = [name for name in MEASURES if constraint.has(f"min_{name}") or constraint.has(f"max_{name}")]
     if not bounds:
         return True
+    common = shared(sides, window)
     fits = np.ones(len(sides), bool)
     for name in bounds:
+        share = MEASURES[name](common, window, sides)
         if constraint.has(f"min_{name}"):
-            fits &= measures[name] >= np.float32(constraint.get(f"min_{name}"))
+            fits &= share >= np.float32(constraint.get(f"min_{name}"))
         if constraint.has(f"max_{name}"):
-            fits &= measures[name] <= np.float32(constraint.get(f"max_{name}"))
+            fits &= share <= np.float32(constraint.get(f"max_{name}"))
     return bool(fits.any())
+
+
+# What bounds of a sample_constraint are about, from what window and boxes share.
+MEASURES: dict[str, Callable[[Array, Array, Array], Array]] = {
+    "jaccard_overlap": lambda common, window, sides: _share(common, areas(window) + areas(sides) - common),
+    "sample_coverage": lambda common, window, sides: _share(common, np.broadcast_to(areas(window), common.shape)),
+    "object_coverage": lambda common, window, sides: _share(common, areas(sides)),
+}
 
 
 def samples(sides: Array, samplers: Sequence[Message], random: np.random.Generator) -> list[Array]:

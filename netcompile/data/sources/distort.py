@@ -67,31 +67,31 @@ def _bytes(values: Array) -> Array:
 
 def hsv(image: Array) -> tuple[Array, Array, Array]:
     """Hue (0 … 179), saturation and value (0 … 255) of a BGR image, bytes; OpenCV's integer arithmetic."""
-    b, g, r = image.astype(np.int64)
+    b, g, r = image.astype(np.int32)
     v = np.maximum(np.maximum(b, g), r)
     spread = v - np.minimum(np.minimum(b, g), r)
-    numbers = np.arange(256)
-    over = np.maximum(numbers, 1)
-    by_value = np.where(numbers > 0, np.rint((255 << 12) / over), 0).astype(np.int64)
-    by_spread = np.where(numbers > 0, np.rint((180 << 12) / (6.0 * over)), 0).astype(np.int64)
     h = np.where(v == r, g - b, np.where(v == g, b - r + 2 * spread, r - g + 4 * spread))
-    h = (h * by_spread[spread] + (1 << 11)) >> 12
-    s = (spread * by_value[v] + (1 << 11)) >> 12
+    h = (h * _BY_SPREAD[spread] + (1 << 11)) >> 12
+    s = (spread * _BY_VALUE[v] + (1 << 11)) >> 12
     return np.where(h < 0, h + 180, h).astype(np.uint8), s.astype(np.uint8), v.astype(np.uint8)
 
 
 def bgr(h: Array, s: Array, v: Array) -> Array:
     """The BGR image of these, C×H×W bytes."""
-    angle = h.astype(np.float32) * np.float32(6 / 180) % 6
-    saturation, value = s.astype(np.float32) / 255, v.astype(np.float32) / 255
-    sector = np.floor(angle).astype(np.int64) % 6
-    part = angle - np.floor(angle)
-    levels = np.stack((
+    angle = h.astype(np.float32) * np.float32(6 / 180) % np.float32(6)
+    saturation, value = s.astype(np.float32) / np.float32(255), v.astype(np.float32)
+    sector = angle.astype(np.int8) % 6
+    part = angle - sector
+    levels = (
         value,
         value * (1 - saturation),
         value * (1 - saturation * part),
         value * (1 - saturation * (1 - part)),
-    ))  # fmt: skip
-    which = np.array(((1, 3, 0), (1, 0, 2), (3, 0, 1), (0, 2, 1), (0, 1, 3), (2, 1, 0)))  # of b, g, r by sector
-    chosen = np.take_along_axis(levels, np.moveaxis(which[sector], -1, 0), 0)
-    return _bytes(chosen * 255)
+    )
+    return _bytes(np.stack([np.choose(sector, [levels[n] for n in column]) for column in _LEVELS]))
+
+
+_OVER = np.maximum(np.arange(256), 1)
+_BY_VALUE = np.rint((255 << 12) / _OVER).astype(np.int32)
+_BY_SPREAD = np.rint((180 << 12) / (6.0 * _OVER)).astype(np.int32)
+_LEVELS = ((1, 1, 3, 0, 0, 2), (3, 0, 0, 2, 1, 1), (0, 2, 1, 1, 3, 0))  # of b, g, r: by the hue's sector

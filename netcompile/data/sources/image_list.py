@@ -14,7 +14,7 @@ from netcompile.array import Array
 from netcompile.data.images import read_image
 from netcompile.data.paths import first_there, require_files
 from netcompile.data.preprocessing import Preprocessing
-from netcompile.data.sources.base import Batches, Order, Wanted, readable, stacked
+from netcompile.data.sources.base import Batches, Order, Wanted, readable, require_batch, stacked
 from netcompile.data.sources.transform import Transform, read_transform
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.files.reading import read_lines
@@ -51,7 +51,10 @@ class LabelledImages:
             image = layout.planes(readable(path, partial(read_image, over_white=False)))
             if all(self.new_size):
                 image = resize(image, *self.new_size)
-            images.append(self.transform(image, np.random.default_rng((self.seed & (2**63 - 1), k))))
+            image = self.transform(image, np.random.default_rng((self.seed & (2**63 - 1), k)))
+            if not images:
+                require_batch(image, self.size)
+            images.append(image)
             labels.append(label)
         return dict(zip(self.tops, (stacked(images), np.asarray(labels, np.float32)), strict=False))
 
