@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from netcompile.cli.exit_codes import DONE, USAGE
@@ -23,12 +24,23 @@ _MANIFEST = 1 << 20  # bytes
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One ``[[weights]]`` of a manifest; `source` is "" where the file is part of the project."""
+    """One ``[[weights]]`` of a manifest.
+
+    `net` is the definition that the file belongs to, "" where none is bundled; `source` the address that gives the
+    file, "" where none is known or the file is part of the project. `sha1`, `sha256` ("") and `bytes` (0) are what is
+    known of it; `hash_from` is "publisher", or where somebody else wrote the hash down.
+    """
 
     name: str
-    net: str
     file: str
-    source: str
+    net: str = ""
+    source: str = ""
+    sha1: str = ""
+    sha256: str = ""
+    bytes: int = 0
+    hash_from: str = ""
+    licence: str = ""
+    notes: str = ""
 
 
 def read_manifest(path: str) -> tuple[Listed, ...]:
@@ -43,19 +55,45 @@ def read_manifest(path: str) -> tuple[Listed, ...]:
     rows = table.get("weights")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         refuse("manifest", f"{path} has no [[weights]] tables")
-    keys = [field.name for field in fields(Listed)]
     found, problems = [], []
     for number, row in enumerate(rows, 1):
-        values = {"name": None, "net": None, "file": None, "source": "", **row}
-        wrong = [key for key in keys if not isinstance(values[key], str)]
-        if wrong:
-            what = f"{path}: [[weights]] number {number} has no text for {', '.join(wrong)}"
-            problems.append(Diagnostic("manifest", what))
-        else:
-            found.append(Listed(**{key: str(values[key]) for key in keys}))
+        values = {key: row.get(key, default) for key, default in _DEFAULTS.items()}
+        for what in _wrong(values):
+            problems.append(Diagnostic("manifest", f"{path}: [[weights]] number {number} {what}"))
+        if not problems:
+            found.append(Listed(**values))
     if problems:
         raise NetError(problems)
     return tuple(found)
+
+
+_DEFAULTS: dict[str, Any] = {key.name: None if key.default is MISSING else key.default for key in fields(Listed)}
+
+
+def _wrong(values: dict[str, Any]) -> list[str]:
+    """What is wrong with the values of an entry."""
+    texts = [key for key in values if key != "bytes" and not isinstance(values[key], str)]
+    wrong = [f"has no text for {', '.join(texts)}"] if texts else []
+    size = values["bytes"]
+    if type(size) is not int or not 0 <= size < 1 << 62:
+        wrong.append("has no number of bytes")
+    for key, digits in HASHES.items():
+        text = values[key]
+        if isinstance(text, str) and text and not is_hash(text, key):
+            wrong.append(f"has a {key} that is not {digits} digits of 0 to 9 and a to f")
+    return wrong
+
+
+HASHES = {"sha1": 40, "sha256": 64}  # hexadecimal digits
+
+
+def is_hash(text: str, kind: str) -> bool:
+    """Whether a text is a hash of this kind as hashlib writes it.
+
+    >>> is_hash("9116a64c0fbe4459d18f4bb6b56d647b63920377", "sha1"), is_hash("9116", "sha1")
+    (True, False)
+    """
+    return re.fullmatch(f"[0-9a-f]{{{HASHES[kind]}}}", text) is not None
 
 
 def convert_manifest(arguments: argparse.Namespace) -> int:
@@ -71,7 +109,7 @@ def convert_manifest(arguments: argparse.Namespace) -> int:
         try:
             if special(row.net) or row.net == "-":
                 refuse("manifest", f"the net '{row.net}' of {row.name} is no file")
-            net = analyse_net(arguments, read_source(row.net))
+            net = analyse_net(arguments, read_source(row.net)) if row.net else None
             convert_one(arguments, path, os.path.join(folder, target_name(path)), net)
         except NetError as error:
             say_lines(f"{row.name} ({path}) was not converted:")
@@ -80,6 +118,7 @@ def convert_manifest(arguments: argparse.Namespace) -> int:
     if absent:
         write_lines(f"{len(absent)} of {len(absent) + present} caffemodels are absent. To convert one, fetch it:")
         for row, path in absent:
-            write_lines(f"  {row.name}: {row.source or 'no source is known'}", f"    save as {path}")
-        write_lines("and run this again.")
+            source = row.source or "no source is known" + (f"; {row.notes}" if row.notes else "")
+            write_lines(f"  {row.name}: {source}", f"    save as {path}")
+        write_lines("and run this again. netcompile fetch NAME -o FOLDER/ downloads it.")
     return code
