@@ -20,6 +20,7 @@ from netcompile.download.transfer import Digests, Manner, Wanted, digests, fetch
 from netcompile.files.look import is_file, is_folder, make_folder
 from netcompile.files.named import below, special
 from netcompile.files.resumed import Beginning, beginning
+from netcompile.zoo.find import find_weights
 
 PUBLISHER = "publisher"
 ENDINGS = (".caffemodel", ".caffemodel.h5", ".h5", ".hdf5", ".binaryproto")  # of files that hold weights
@@ -120,6 +121,14 @@ def wanted_of(row: Listed, folder: str, file: str, url: str | None, given: Hashe
     return replace(wanted, sha256=first.sha256, by=by, remedy=_OTHER)
 
 
+def say_bundled(row: Listed) -> bool:
+    """Whether a file is part of netcompile and need not be fetched; says so."""
+    if find_weights(row.file) is None:
+        return False
+    write_lines(f"{row.file} is part of netcompile", *_next(row, row.file))
+    return True
+
+
 def fetch_one(row: Listed, target: str, url: str | None, given: Hashes, manner: Manner, most: int) -> None:
     """Fetch a file to its place, unless it is there; says what was written and what to do with it.
 
@@ -127,9 +136,6 @@ def fetch_one(row: Listed, target: str, url: str | None, given: Hashes, manner: 
     """
     folder, file = os.path.split(target)
     if not (url or row.source):
-        if is_file(target):
-            write_lines(f"{target} is there", *_next(row, target))
-            return
         remedy = f"put it at {target} yourself, or --url ADDRESS fetches it from there"
         refuse("download", f"{row.name}: no address of {row.file} is known", why=row.notes, remedy=remedy)
     with beginning(target, lambda: say(f"another run is fetching {target}: waiting for it")) as begun:

@@ -120,5 +120,5 @@ def convert_manifest(arguments: argparse.Namespace) -> int:
         for row, path in absent:
             source = row.source or "no source is known" + (f"; {row.notes}" if row.notes else "")
             write_lines(f"  {row.name}: {source}", f"    save as {path}")
-        write_lines("and run this again. netcompile fetch NAME -o FOLDER/ downloads it.")
+        write_lines("and run this again.")
     return code

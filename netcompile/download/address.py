@@ -5,6 +5,7 @@ Python's urllib does the work, proxies by the environment included (``http_proxy
 
 from __future__ import annotations
 
+import re
 import string
 from http.client import HTTPResponse
 from typing import cast
@@ -53,7 +54,8 @@ def checked(address: str) -> str:
             parts = parts._replace(netloc=name if port is None else f"{name}:{port}")
         return quote(parts._replace(fragment="").geturl(), safe=string.punctuation)
     except ValueError as error:  # of urlsplit and the port too; UnicodeError is one
-        refuse("download", f"{address!r} cannot be fetched: {error}")
+        shown = re.sub(r"//[^/?#]*@", "//…@", address)  # without what may be a password
+        refuse("download", f"{shown!r} cannot be fetched: {error}")
 
 
 def opened(address: str, headers: dict[str, str], timeout: float) -> HTTPResponse:
@@ -74,6 +76,7 @@ def opened(address: str, headers: dict[str, str], timeout: float) -> HTTPRespons
             if answer.code not in _MOVED or place is None:
                 raise
             answer.close()
+        place = quote(place.strip().encode("latin-1", "replace"), safe=string.punctuation)  # as bytes: often UTF-8
         following = checked(urljoin(asked, place))
         if asked.startswith("https:") and not following.startswith("https:"):
             what = f"{asked} redirects to {following}"

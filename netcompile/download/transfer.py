@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha1, sha256
 from http.client import HTTPException, HTTPResponse
+from typing import NoReturn
 from urllib.error import HTTPError, URLError
 
 from netcompile.diagnostics.diagnostic import refuse
@@ -121,7 +122,7 @@ def digests(path: str, what: str) -> Digests:
     return Digests(size, first.hexdigest(), second.hexdigest())
 
 
-def _refuse_other(wanted: Wanted, found: Digests) -> None:
+def _refuse_other(wanted: Wanted, found: Digests) -> NoReturn:
     kind, want, got = ("SHA-256", wanted.sha256, found.sha256)
     if not wanted.sha256 or want == got:
         kind, want, got = ("SHA-1", wanted.sha1, found.sha1)
@@ -195,16 +196,16 @@ def _require_size(url: str, wanted: Wanted, answer: Answer) -> None:
     if answer.total is None:
         return
     if wanted.size is not None and answer.total != wanted.size:
-        refuse(
-            "download", f"{url} has {answer.total} bytes, and not {wanted.size} as {wanted.by or 'the manifest'} says"
-        )
+        refuse("download", f"{url} has {answer.total} bytes, and not {wanted.size} as the manifest says")
     if answer.total > wanted.most:
-        _refuse_length(url, wanted, answer.total)
+        _refuse_length(url, wanted)
 
 
-def _refuse_length(url: str, wanted: Wanted, size: int) -> None:
-    what = f"{url} has more than {wanted.most} bytes" if size > wanted.most else f"{url} has no end where it should"
-    refuse("download", what, why="no more are fetched", remedy="--max-bytes SIZE allows more")
+def _refuse_length(url: str, wanted: Wanted) -> NoReturn:
+    if wanted.size is not None:
+        refuse("download", f"{url} has more than {wanted.size} bytes, which the manifest says that it has")
+    what = f"{url} has more than {wanted.most} bytes: no more are fetched"
+    refuse("download", what, remedy="--max-bytes SIZE allows more")
 
 
 def _copy(response: HTTPResponse, answer: Answer, url: str, wanted: Wanted, begun: Beginning, timeout: float) -> None:
@@ -217,7 +218,7 @@ def _copy(response: HTTPResponse, answer: Answer, url: str, wanted: Wanted, begu
             have += len(block)
             if have > most:
                 begun.discard()
-                _refuse_length(url, wanted, have)
+                _refuse_length(url, wanted)
             if not answer.start and len(head) < HEAD:
                 head += block[: HEAD - len(head)]
                 _refuse_page(head, url, begun)

@@ -11,8 +11,8 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from shutil import rmtree
 from io import FileIO
+from shutil import rmtree
 
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.files.locks import PREFIX, locked

@@ -18,7 +18,7 @@ import os
 from collections.abc import Sequence
 
 from netcompile.cli.exit_codes import DONE, IO_FAILED
-from netcompile.cli.fetching import Hashes, chosen, fetch_one, target_of
+from netcompile.cli.fetching import Hashes, chosen, fetch_one, say_bundled, target_of
 from netcompile.cli.manifest import HASHES, Listed, is_hash, read_manifest
 from netcompile.cli.messages import say, show
 from netcompile.cli.options import positive
@@ -28,9 +28,8 @@ from netcompile.diagnostics.text import bytes_text
 from netcompile.download.address import checked
 from netcompile.download.transfer import MOST, RETRIES, TIMEOUT, Manner
 from netcompile.files.limits import memory_size
-from netcompile.files.look import is_file
 from netcompile.report.table import table
-from netcompile.zoo.find import bundled_folder
+from netcompile.zoo.find import bundled_folder, find_weights
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -57,10 +56,11 @@ def run(arguments: argparse.Namespace) -> int:
     given = Hashes(arguments.sha1 or "", arguments.sha256 or "")
     found = _wanted(arguments, rows, given)
     alone = len(found) == 1 and not arguments.all
-    targets = [target_of(row, arguments.out, alone) for row in found]
+    wanted = [row for row in found if row.source or arguments.url or not say_bundled(row)]
+    targets = [target_of(row, arguments.out, alone) for row in wanted]
     manner = Manner(say, arguments.timeout, arguments.retries)
     code = DONE
-    for row, target in zip(found, targets, strict=True):
+    for row, target in zip(wanted, targets, strict=True):
         try:
             fetch_one(row, target, arguments.url, given, manner, arguments.max_bytes)
         except NetError as problem:
@@ -95,13 +95,12 @@ def _wanted(arguments: argparse.Namespace, rows: Sequence[Listed], given: Hashes
 
 def _list(rows: Sequence[Listed], whole: bool) -> None:
     if not whole:
-        body = [(row.name, row.file, _hash_of(row), "yes" if row.source else "no") for row in rows]
-        write_text(table(("net", "file", "hash by", "address"), body) + "\n")
+        body = [(row.name, _hash_of(row), _licence_of(row), "yes" if row.source else "no") for row in rows]
+        write_text(table(("net", "hash by", "licence", "address"), body) + "\n")
         write_lines("", "netcompile fetch --list NET says all that is known of one.")
         return
     for row in rows:
-        place = os.path.join(bundled_folder(), "weights", row.file)
-        source = row.source or ("part of the project" if is_file(place) else "no address is known")
+        source = row.source or ("none is known" if find_weights(row.file) is None else "none: it is part of netcompile")
         facts = {
             "definition": row.net or "none is bundled",
             "file": row.file,
@@ -120,6 +119,10 @@ def _hash_of(row: Listed) -> str:
     if not (row.sha1 or row.sha256):
         return "-"
     return row.hash_from.partition(" (")[0] or "manifest"
+
+
+def _licence_of(row: Listed) -> str:
+    return "see its page" if row.licence.startswith("see ") else row.licence or "not known"
 
 
 def _sha1(text: str) -> str:
