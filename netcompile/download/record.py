@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from netcompile.diagnostics.diagnostic import refuse
-from netcompile.files.locks import PREFIX, locked
+from netcompile.files.locks import try_lock
 from netcompile.files.reading import read_json
 from netcompile.files.whole import whole_file
 
@@ -38,16 +40,29 @@ def recorded(folder: str, file: str, net: str) -> Fetched | None:
 
 def record(folder: str, file: str, fetched: Fetched) -> None:
     """Record it, in place of what was. Raises OSError; NetError for a damaged record."""
-    guard = os.path.join(folder, f"{PREFIX}fetched")
-    with locked(guard, folder or os.curdir, _PATIENCE):
-        try:
-            rows = {**_read(folder), file: fetched}
-            text = json.dumps({name: asdict(rows[name]) for name in sorted(rows)}, indent=2)
-            with whole_file(os.path.join(folder, NAME)) as out:
-                out.write(f"{text}\n".encode())
-        finally:
-            with suppress(OSError):
-                os.rmdir(guard)
+    with _alone(folder or os.curdir):
+        rows = {**_read(folder), file: fetched}
+        text = json.dumps({name: asdict(rows[name]) for name in sorted(rows)}, indent=2)
+        with whole_file(os.path.join(folder, NAME)) as out:
+            out.write(f"{text}\n".encode())
+
+
+@contextmanager
+def _alone(folder: str) -> Iterator[None]:
+    """One run at a time adds a line: by a lock on the folder itself, of which nothing stays."""
+    if not hasattr(os, "O_DIRECTORY"):  # folders cannot be opened there
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        end = time.monotonic() + _PATIENCE
+        while try_lock(descriptor) is False:
+            if time.monotonic() > end:
+                refuse("output-busy", f"another run is writing to {folder}", remedy="wait for it, or give another -o")
+            time.sleep(0.01)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _read(folder: str) -> dict[str, Fetched]:

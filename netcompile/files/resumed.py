@@ -60,8 +60,7 @@ class Beginning:
     @contextmanager
     def append(self) -> Iterator[FileIO]:
         """The file, open to be continued, without a buffer: what was written is there whatever happens then."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-        with about(self.target), FileIO(os.open(self.path, flags, 0o666), "ab") as file:
+        with about(self.target), open(self.path, "ab", buffering=0, opener=_no_link) as file:
             yield file
 
     def finish(self) -> None:
@@ -93,6 +92,10 @@ def beginning(target: str, waiting: Callable[[], None]) -> Iterator[Beginning]:
             with suppress(OSError):
                 if not found.size():
                     rmtree(folder)
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _nothing() -> None:

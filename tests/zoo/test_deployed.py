@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from netcompile.analyser import Analysed, analyse
 from netcompile.ir.build import Options
+from netcompile.layers.base import Layer
 from netcompile.prototxt.recognise import open_source
 from netcompile.zoo import catalogue
 from netcompile.zoo.find import find_definition
@@ -96,7 +98,7 @@ def blobs(net: Analysed) -> dict[str, list[tuple[int, ...]]]:
     found = {}
     for node in net.graph.nodes:
         shapes = [net.shapes[value] for value in node.bottoms]
-        if specs := node.layer.blobs(shapes):
+        if specs := node.layer.blobs(*shapes):
             found[node.name] = [tuple(spec.shape) for spec in specs]
     return found
 
@@ -126,7 +128,7 @@ def test_as_large_as_the_published_file(name: str) -> None:
 @pytest.mark.parametrize("name", SHAPES)
 def test_shapes_of_blobs(name: str) -> None:
     net = analysed(name)
-    found = {value.blob: tuple(net.shapes[value]) for value in net.graph.values}
+    found = {value.blob: tuple(net.shapes[value]) for value in net.graph.values()}
     assert {blob: found[blob] for blob in SHAPES[name]} == SHAPES[name]
     assert not net.problems
 
@@ -148,21 +150,27 @@ def test_the_crops_of_hed() -> None:
 
 @pytest.mark.parametrize("name", ORIGINALS)
 def test_the_same_layers_as_the_published_definition(name: str, shared: Path) -> None:
+    """The file that has VGG-19 ends before its connected layers."""
     ours = analysed(name)
     shape = tuple(ours.shapes[ours.graph.inputs[0].value])
-    theirs = analyse(open_source(shared / "corpus" / ORIGINALS[name]), Options(shapes={"data": shape}))
-    assert layers(ours) == layers(theirs)
-    assert blobs(ours) == blobs(theirs)
+    published = layers(analyse(open_source(shared / "corpus" / ORIGINALS[name]), Options(shapes={"data": shape})))
+    assert layers(ours)[: len(published)] == published
+    assert len(published) == len(layers(ours)) or (name, published[-1][0]) == ("vgg19", "pool5")
 
 
 def layers(net: Analysed) -> list[tuple[object, ...]]:
-    """Names, types, blobs, and the shapes that come of all parameters."""
+    """Names, types, parameters but for how weights begin, and the blobs with their shapes."""
     return [
         (
             node.name,
             node.type,
+            {key: value for key, value in parameters(node.layer) if not key.endswith("_filler")},
             [value.blob for value in node.bottoms],
             [(value.blob, tuple(net.shapes[value])) for value in node.tops],
         )
         for node in net.graph.nodes
     ]
+
+
+def parameters(layer: Layer) -> list[tuple[str, object]]:
+    return [(field.name, getattr(layer, field.name)) for field in fields(layer)]
