@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
-from netcompile.cli.manifest import Listed
 from netcompile.cli.messages import say, show
 from netcompile.cli.output import write_lines
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
@@ -21,6 +20,7 @@ from netcompile.files.look import is_file, is_folder, make_folder
 from netcompile.files.named import below, special
 from netcompile.files.resumed import Beginning, beginning
 from netcompile.zoo.find import find_weights
+from netcompile.zoo.published import Listed
 
 PUBLISHER = "publisher"
 ENDINGS = (".caffemodel", ".caffemodel.h5", ".h5", ".hdf5", ".binaryproto")  # of files that hold weights

@@ -25,7 +25,7 @@ from netcompile.progress import Progress
 
 MOST = (1 << 31) - 1  # bytes: protobuf, and so Caffe, reads no larger caffemodel
 RETRIES = 4
-TIMEOUT = 30.0  # seconds
+TIMEOUT = 20.0  # seconds
 SLOWEST = 1000  # bytes a second, on the average of a timeout
 _CHUNK = 1 << 20
 _ATTEMPTS = 100  # for a connection that breaks again and again, each time somewhat later
@@ -70,7 +70,9 @@ class Digests:
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How a server is asked: seconds without an answer, further attempts, and what is told to the user."""
+    """How a server is asked: seconds without an answer, further attempts (half as many where it is slow), and what is
+    told to the user.
+    """
 
     say: Callable[[str], None]
     timeout: float = TIMEOUT
@@ -139,7 +141,7 @@ def _receive_all(wanted: Wanted, begun: Beginning, manner: Manner) -> bool:
             return _receive(url, wanted, begun, manner)
         except Interrupted as end:
             kept = usable(url, wanted, begun)
-            left -= 1
+            left -= 2 if end.slow else 1  # each has taken its time already
             if kept > furthest and not end.slow:
                 furthest, left, pause = kept, manner.retries - 1, _PAUSE
             if left < 0 or attempt == _ATTEMPTS:
@@ -213,7 +215,10 @@ def _copy(response: HTTPResponse, answer: Answer, url: str, wanted: Wanted, begu
     most = wanted.most if wanted.size is None else wanted.size
     have, head = answer.start, b""
     since, came = time.monotonic(), 0
-    with begun.append() as file, Progress(answer.total or 0, begun.target, unit="bytes", done=have) as progress:
+    with (
+        begun.append() as file,
+        Progress(answer.total or 0, os.path.basename(begun.target), unit="bytes", done=have) as progress,
+    ):
         while block := _read(response, timeout):
             have += len(block)
             if have > most:
@@ -271,9 +276,9 @@ def _answered(url: str, headers: dict[str, str], have: int, begun: Beginning, ti
             refuse("download", f"{url}: its certificate is not trusted", why=_reason(reason))
         if isinstance(reason, socket.gaierror) and reason.errno == socket.EAI_NONAME:
             refuse("download", f"{url}: there is no such host, or no network", why=_reason(reason))
-        raise Interrupted(f"no answer: {_reason(reason)}") from None
+        raise Interrupted(f"no answer: {_reason(reason)}", slow=isinstance(reason, TimeoutError)) from None
     except TimeoutError:
-        raise Interrupted(f"no answer for {timeout:g} s") from None
+        raise Interrupted(f"no answer for {timeout:g} s", slow=True) from None
     except (OSError, HTTPException, ValueError) as error:  # the last for headers that cannot be read
         raise Interrupted(f"no answer that can be read: {_reason(error)}") from None
 

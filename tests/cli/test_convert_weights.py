@@ -131,8 +131,8 @@ def test_a_broken_manifest(netcompile, tmp_path, text, message):
 
 
 def test_the_bundled_manifest_names_bundled_nets(repository):
-    from netcompile.cli.manifest import read_manifest
     from netcompile.zoo.find import find_definition
+    from netcompile.zoo.published import read_manifest
 
     rows = read_manifest(str(repository / "weights" / "manifest.toml"))
     assert len(rows) == 29

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from netcompile.cli.manifest import read_manifest
 from netcompile.diagnostics.visible import is_visible
 from netcompile.download import transfer
 from netcompile.zoo.find import find_definition
+from netcompile.zoo.published import read_manifest
 from tests.download.server import gives, redirects, site, status
 
 DATA = bytes(range(256)) * 400
@@ -379,6 +379,21 @@ def test_the_manifest_of_the_project(repository):
         assert row.source.startswith(("http://", "https://")) or not row.source
         assert is_visible(row.source)
         assert bool(row.sha1 or row.sha256) == bool(row.hash_from), row.name
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ("fcn8s-heavy-pascal.caffemodel", "fix: netcompile fetch voc-fcn8s downloads it"),
+        ("my weights/bvlc_alexnet.caffemodel", "fix: netcompile fetch alexnet -o 'my weights'/ downloads it"),
+        ("mine.caffemodel", "fix: give the path of a .caffemodel"),
+        ("VGG_VOC0712_SSD_300x300_iter_120000.caffemodel", "fix: give the path of a .caffemodel"),
+    ],
+)
+def test_weights_that_could_be_fetched(netcompile, weights, said):
+    result = netcompile("build", "voc-fcn8s/val.prototxt", "--weights", weights)
+    assert result.code == 2
+    assert f"there is no file '{weights}'\n  {said}\n" in result.err
 
 
 def test_what_fetch_says_next_works(netcompile, web, folder, repository):

@@ -14,12 +14,10 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 from collections.abc import Sequence
 
 from netcompile.cli.exit_codes import DONE, IO_FAILED
 from netcompile.cli.fetching import Hashes, chosen, fetch_one, say_bundled, target_of
-from netcompile.cli.manifest import HASHES, Listed, is_hash, read_manifest
 from netcompile.cli.messages import say, show
 from netcompile.cli.options import positive
 from netcompile.cli.output import write_lines, write_text
@@ -29,7 +27,8 @@ from netcompile.download.address import checked
 from netcompile.download.transfer import MOST, RETRIES, TIMEOUT, Manner
 from netcompile.files.limits import memory_size
 from netcompile.report.table import table
-from netcompile.zoo.find import bundled_folder, find_weights
+from netcompile.zoo.find import find_weights
+from netcompile.zoo.published import HASHES, Listed, bundled_manifest, is_hash, read_manifest
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +40,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sha1", type=_sha1, metavar="HEX", help="what the file of one NET has to be")
     parser.add_argument("--sha256", type=_sha256, metavar="HEX", help="the same, and the better hash")
     parser.add_argument("--manifest", metavar="FILE", help="another manifest.toml than the bundled one")
-    parser.add_argument("--timeout", type=_seconds, metavar="S", default=TIMEOUT, help="without an answer, default 30")
+    parser.add_argument(
+        "--timeout", type=_seconds, metavar="S", default=TIMEOUT, help=f"seconds without an answer, default {TIMEOUT:g}"
+    )
     parser.add_argument("--retries", type=_count, metavar="N", default=RETRIES, help="further attempts, default 4")
     what = f"bytes of a file whose size is not known, default {MOST}: Caffe reads no larger one"
     parser.add_argument("--max-bytes", type=_size, metavar="SIZE", default=MOST, help=what)
@@ -49,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """All nets are tried; exit code 3 if one of them could not be fetched."""
-    rows = read_manifest(arguments.manifest or os.path.join(bundled_folder(), "weights", "manifest.toml"))
+    rows = read_manifest(arguments.manifest or bundled_manifest())
     if arguments.list:
         _list(chosen(arguments.nets, rows, None) if arguments.nets else rows, bool(arguments.nets))
         return DONE
