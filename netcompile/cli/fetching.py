@@ -141,7 +141,7 @@ def fetch_one(row: Listed, target: str, url: str | None, given: Hashes, manner: 
     with beginning(target, lambda: say(f"another run is fetching {target}: waiting for it")) as begun:
         wanted = wanted_of(row, folder, file, url, given, most)
         if wanted.judged and is_file(target):
-            found = digests(target, f"checking {target}")
+            found = digests(target, f"checking {file}")
             if wanted.fits(found):
                 write_lines(f"{target} is there, {_as(wanted, found)}", *_next(row, target))
                 return

@@ -99,7 +99,7 @@ def fetch(wanted: Wanted, begun: Beginning, manner: Manner) -> Digests:
     while True:
         told_whole = _receive_all(wanted, begun, manner)
         joined = begun.note().get("joined") == "yes"
-        found = digests(begun.path, f"checking {begun.target}")
+        found = digests(begun.path, f"checking {os.path.basename(begun.target)}")
         if wanted.fits(found):
             break
         begun.discard()
