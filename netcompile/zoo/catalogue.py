@@ -13,7 +13,7 @@ from netcompile.prototxt.message import Message
 from netcompile.spec import NetSpec, Top
 from netcompile.spec import layers as L
 from netcompile.spec import params as P
-from netcompile.zoo import classifiers, edges, heads, inputs, trunks
+from netcompile.zoo import classifiers, detectors, edges, heads, inputs, trunks
 
 FCN32S: tuple[str, ...] = ()
 FCN16S = ("pool4",)
@@ -156,6 +156,7 @@ DEPLOYED: dict[str, Callable[[], NetSpec]] = {
     "resnet-101": partial(classifiers.resnet, 101),
     "resnet-152": partial(classifiers.resnet, 152),
     "hed": edges.hed,
+    "ssd300-voc": partial(detectors.ssd300, VOC),
 }
 DEPLOY = "deploy.prototxt"
 

@@ -69,9 +69,9 @@ def test_the_committed_files_are_what_is_written(
     committed = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*.prototxt")}
     assert {name: committed[name] for name in committed if name not in DEMO} == written
     assert set(committed) & DEMO == DEMO
-    assert capsys.readouterr().out.endswith(f"44 of 44 files changed in {tmp_path}\n")
+    assert capsys.readouterr().out.endswith(f"45 of 45 files changed in {tmp_path}\n")
     assert main([str(tmp_path)]) == 0
-    assert capsys.readouterr().out == f"0 of 44 files changed in {tmp_path}\n"
+    assert capsys.readouterr().out == f"0 of 45 files changed in {tmp_path}\n"
 
 
 def test_the_manifest_names_networks_that_are_here(repository: Path) -> None:
