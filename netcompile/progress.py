@@ -6,15 +6,16 @@ import sys
 from typing import Any
 
 from netcompile.diagnostics.visible import visible
-from netcompile.terminal import error_console
+from netcompile.terminal import error_console, is_quiet
 
 
 class Progress:
-    """Counts finished items on stderr while the block lasts, if that is a terminal; otherwise silent."""
+    """Counts finished items on stderr while the block lasts, if that is a terminal; otherwise, and with -q, silent."""
 
     def __init__(self, total: int, what: str, show: bool = True) -> None:
         self.total, self.what = total, visible(what)
-        self.visible = show and total > 0 and sys.stderr is not None and sys.stderr.isatty()
+        wanted = show and total > 0 and not is_quiet()
+        self.visible = wanted and sys.stderr is not None and sys.stderr.isatty()
         self.bar: Any = None
 
     def __enter__(self) -> Progress:
