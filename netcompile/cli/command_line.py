@@ -136,7 +136,7 @@ def whole_parser() -> Parser:
     parser = Parser(prog="netcompile")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name in command_names():
-        parser = commands.add_parser(name, help=summary(name).replace("%", "%%"))
-        command_module(name).configure(parser)
-        add_verbosity(parser)
+        one = commands.add_parser(name, help=summary(name).replace("%", "%%"))
+        command_module(name).configure(one)
+        add_verbosity(one)
     return parser

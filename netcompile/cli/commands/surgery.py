@@ -23,7 +23,7 @@ from netcompile.cli.exit_codes import DONE, USAGE
 from netcompile.cli.messages import say, show
 from netcompile.cli.netinput import add_net, options, read_source
 from netcompile.cli.options import add_max_memory, add_weights, torch_seed, weights_of
-from netcompile.cli.output import write_lines
+from netcompile.cli.output import write_done
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.text import bytes_text, listed
 from netcompile.files.whole import whole_file, whole_folder
@@ -87,7 +87,7 @@ def _convolutionalise(arguments: argparse.Namespace, net: Net, old: Weights | No
     else:
         path = arguments.out_weights or f"{arguments.out.removesuffix('.prototxt')}.caffemodel"
         _save_both(path, done.weights, arguments.out, text, done.net)
-    write_lines(*done.changes, f"wrote {arguments.out}")
+    write_done(*done.changes, f"wrote {arguments.out}")
     return DONE
 
 
@@ -117,7 +117,7 @@ def _transplant(arguments: argparse.Namespace, net: Net, old: Weights) -> Weight
         ("copied", found.copied), ("read in another shape", found.coerced), ("drawn by their fillers", found.filled),
     ):  # fmt: skip
         if names:
-            write_lines(f"{what}: {', '.join(names)}")
+            write_done(f"{what}: {', '.join(names)}")
     if found.dropped:
         what = f"{arguments.weights} has blobs that the net has no place for: {listed(found.dropped)}"
         show([Diagnostic("weights-unused", what, severity="warning")])
@@ -135,7 +135,7 @@ def _interp(arguments: argparse.Namespace, net: Net, old: Weights) -> Weights:
         refuse("surgery", 'the net has no Deconvolution with "up" in its name', remedy="--layers A,B")
     found = transplant(net, old, seed=arguments.seed)
     made = interp(found.weights, names)
-    write_lines(f"bilinear: {', '.join(names)}")
+    write_done(f"bilinear: {', '.join(names)}")
     return made
 
 
@@ -147,7 +147,7 @@ def _expand(arguments: argparse.Namespace, net: Net, old: Weights) -> Weights:
     rest = {name: blobs for name, blobs in old.items() if name not in (before, after)}
     found = expand_score(transplant(net, rest, seed=arguments.seed).weights, after, old, before)
     count, total = (len(blobs[0]) for blobs in (old[before], found[after]) if blobs[0] is not None)
-    write_lines(f"{after}: {count} old classes, {total - count} new ones")
+    write_done(f"{after}: {count} old classes, {total - count} new ones")
     return found
 
 
@@ -162,4 +162,4 @@ def _write(path: str, weights: Weights, net: Net) -> int:
 
 
 def _tell(path: str, weights: Weights, size: int) -> None:
-    write_lines(f"wrote {path} ({len(weights)} layers, {bytes_text(size)})")
+    write_done(f"wrote {path} ({len(weights)} layers, {bytes_text(size)})")
