@@ -213,10 +213,18 @@ def refuse_damaged(file: DataFile, fault: Fault, known: bool, mean: bool = False
 def _other_message(file: DataFile) -> Diagnostic | None:
     """The other messages that Caffe writes to files, recognised by fields that a net cannot have."""
     seen: set[tuple[int, int]] = set()
-    with suppress(WireError):
-        for n, kind, _, _ in islice(fields(file, 0, file.size), 65):
+    graph = False  # whether field 2 is a message with a message in it, where a solver's state has a path
+    with suppress(WireError, IndexError):
+        for n, kind, start, _ in islice(fields(file, 0, file.size), 65):
             seen.add((n, kind))
+            graph = graph or ((n, kind) == (2, BYTES) and file[start] == 0x0A)
     what = ""
+    if (1, VARINT) in seen and graph and not {(7, BYTES), (8, BYTES)} & seen:
+        what = "this is a SavedModel of TensorFlow (.pb), not Caffe's weights"
+        return Diagnostic("caffemodel-not", f"{file.name}: {what}", remedy="give the .caffemodel")
+    if (1, VARINT) in seen and ((7, BYTES) in seen or (8, BYTES) in seen):  # its graph, its sets of operators
+        what = "this is an ONNX model, not Caffe's weights"
+        return Diagnostic("caffemodel-not", f"{file.name}: {what}", remedy="give the .caffemodel")
     if (DATA, BYTES) in seen or ((DOUBLE_DATA, BYTES) in seen and (_NET_NAME, BYTES) not in seen):
         what = "this is a single blob (a .binaryproto mean), not weights"
     elif (1, VARINT) in seen and ((2, BYTES) in seen or (3, BYTES) in seen):

@@ -21,6 +21,8 @@ from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.nearest import did_you_mean, nearest
 from netcompile.diagnostics.text import bytes_text
 from netcompile.files.limits import max_memory
+from netcompile.files.look import is_there
+from netcompile.files.named import remote
 from netcompile.terminal import about_stdout, guarded, is_verbose, verbosity, write_error
 
 # What torch says in a RuntimeError where memory lacks.
@@ -103,6 +105,7 @@ def _told(name: str, found: Namespace) -> int:
     """Run a command, and say what it took if that is asked for; NetError is told here, as briefly or fully as asked."""
     started = monotonic()
     try:
+        _refuse_urls(found)
         code = command_module(name).run(found)
     except NetError as error:
         show(error.diagnostics)
@@ -112,6 +115,14 @@ def _told(name: str, found: Namespace) -> int:
         peak = getrusage(RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         say(f"{name} took {monotonic() - started:.2f} s and at most {bytes_text(peak)} of memory")
     return code
+
+
+def _refuse_urls(found: Namespace) -> None:
+    """Raises NetError where a URL stands for a file: for no command but one with --url does a URL mean anything."""
+    for name, value in vars(found).items():
+        for text in value if isinstance(value, list) else [value]:
+            if name != "url" and isinstance(text, str) and (wrong := remote(text)) is not None and not is_there(text):
+                raise NetError(wrong)
 
 
 def top_level(arguments: Sequence[str]) -> int:
