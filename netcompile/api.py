@@ -25,7 +25,9 @@ from netcompile.algebra.effort import bounded
 from netcompile.analyser import analyse
 from netcompile.analysis.footprint import require_weights
 from netcompile.compiler import compile_net
+from netcompile.diagnostics.diagnostic import NetError
 from netcompile.files import limits
+from netcompile.files.named import remote
 from netcompile.ir.build import Options
 from netcompile.prototxt.recognise import open_source
 from netcompile.runtime.execute import load_source, with_weights
@@ -71,6 +73,9 @@ def _load(
 
     shapes = {name: tuple(shape) for name, shape in (inputs or {}).items()}
     options = Options(train=phase == "train", stages=tuple(stages), shapes=shapes, with_loss=with_loss)
+    for given in (net, weights):
+        if given is not None and (wrong := remote(os.fspath(given))) is not None:
+            raise NetError(wrong)
     path = str(find_weights(weights) or os.fspath(weights)) if weights is not None else None
     with bounded():
         analysed = analyse(open_source(find_definition(net) or net), options, crop_offsets)

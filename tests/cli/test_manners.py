@@ -8,7 +8,9 @@ import shutil
 
 import pytest
 
+from netcompile.api import load
 from netcompile.cli.command_line import command_names, command_parser
+from netcompile.diagnostics.diagnostic import NetError
 
 NET, WEIGHTS = "shapes-fcn8s/deploy.prototxt", "shapes-fcn8s.caffemodel"
 MISALIGNED = """\
@@ -165,3 +167,69 @@ def test_tables_fit(netcompile, arguments):
     rows = [line for line in lines if "  " in line.strip() or line.startswith("─")]
     assert any(line.startswith("─") for line in lines)
     assert max(map(len, rows)) <= 80
+
+
+URL = "https://example.org/fcn8s.caffemodel"
+AWAY = (
+    f"error[no-such-file]: '{URL}' is a URL, and files are read from this machine alone\n"
+    "  fix: download it first: netcompile fetch knows published weights\n"
+)
+
+
+@pytest.mark.parametrize("arguments", [
+    ["build", URL],
+    ["check", URL],
+    ["build", NET, "--weights", URL],
+    ["convert-weights", NET, URL],
+    ["run", NET, "--inputs", URL, "--out", "x"],
+    ["verify", NET, "--reference", URL],
+    ["predict", NET, "--weights", "w.caffemodel", "a.png", URL, "-o", "x"],
+    ["evaluate", NET, "--weights", "w.caffemodel", "--data", URL],
+    ["train", URL, "--data", "x"],
+    ["surgery", "transplant", NET, "--weights", URL, "-o", "x.caffemodel"],
+])  # fmt: skip
+def test_a_url_is_no_file(netcompile, files, arguments):
+    done = netcompile(*arguments)
+    assert (done.code, done.out, done.err) == (2, "", AWAY)
+
+
+@pytest.mark.parametrize("given", [(URL,), (NET, URL)])
+def test_load_reads_nothing_from_the_network(given):
+    with pytest.raises(NetError) as caught:
+        load(*given)
+    assert f"{caught.value}\n" == AWAY
+
+
+def test_folders_in_place_of_files(netcompile, files):
+    netcompile("build", NET, "-o", "built")
+    (files / "one").mkdir()
+    (files / "one" / "a.prototxt").write_text(MISALIGNED)
+    shutil.copytree("one", "two")
+    (files / "two" / "b.prototxt").write_text(MISALIGNED)
+    shutil.copy("w.caffemodel", "one")
+    for arguments, what in (
+        (["offsets", "built"], "'built' is the folder of a build, and this command reads the prototxt that it was made "
+         "from\n  fix: predict, evaluate and verify take builds; here give the prototxt"),
+        (["build", "one"], "'one' is a folder, not a prototxt\n  why: it holds a.prototxt\n  fix: give one/a.prototxt"),
+        (["build", "two"], "'two' is a folder, not a prototxt\n  why: it holds a.prototxt, b.prototxt\n"
+         "  fix: give one of them: two/a.prototxt, two/b.prototxt"),
+        (["build", NET, "--weights", "one"], "'one' is a folder, not a caffemodel\n  why: it holds w.caffemodel\n"
+         "  fix: give one/w.caffemodel"),
+        (["build", NET, "--weights", "two"], "'two' is a folder, not a caffemodel"),
+    ):  # fmt: skip
+        done = netcompile(*arguments)
+        assert (done.code, done.err) == (2, f"error[no-such-file]: {what}\n")
+
+
+def test_net_and_weights_that_were_taken_for_each_other(netcompile, files):
+    done = netcompile("build", "w.caffemodel", "--weights", "m.prototxt")
+    assert done.err == (
+        "w.caffemodel:1:1: error[binary-file]: this is a binary NetParameter, such as a .caffemodel\n"
+        "  why: a net is read from text in protobuf's text format, in UTF-8\n"
+        "  fix: give the .prototxt of the net; weights belong after --weights\n"
+    )
+    done = netcompile("build", "m.prototxt", "--weights", "m.prototxt")
+    assert done.err == (
+        "error[caffemodel-not]: m.prototxt: this is a prototxt (text), not weights\n"
+        "  fix: give the .caffemodel here and the prototxt as the net\n"
+    )
