@@ -17,6 +17,7 @@ It is a plain module: it computes at any size for which the net is legal, moves 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 
 from torch import nn
@@ -41,7 +42,7 @@ def load(
     net: PathLike, weights: PathLike | None = None, *, phase: str = "test", level: int = 1,
     outputs: Sequence[str] | None = None, inputs: Mapping[str, Sequence[int]] | None = None,
     stages: Sequence[str] = (), with_loss: bool = False, crop_offsets: str = "auto",
-    max_memory: int | str | None = None,
+    max_memory: int | str | None = None, trust_edits: bool = False,
 ) -> nn.Module:  # fmt: skip
     """The net with its weights, in evaluation mode unless `phase` is "train".
 
@@ -49,6 +50,7 @@ def load(
     `weights`: a .caffemodel or .caffemodel.h5; without one the parameters are PyTorch's initial ones.
     `level`: optimisation, 0 to 2. `outputs`: blobs to return, by default the net's outputs; of one the module returns a
     tensor, of several a dictionary by blob name. `inputs`: shapes of inputs that the file does not declare.
+    `trust_edits`: take a build whose files were changed since as it is, with a warning that names them; its code is run.
     `max_memory`: what the weights may take, as bytes or as text such as "2GB"; by default half of what is free.
 
     Raises NetError with every mistake of the file and of the weights; OSError; ValueError for arguments that are none.
@@ -59,18 +61,25 @@ def load(
     if phase not in ("test", "train"):
         raise ValueError(f"phase is 'test' or 'train', not {phase!r}")
     with limits.max_memory(None if max_memory is None else limits.memory_size(str(max_memory))):
+        if is_build(os.fspath(net)):
+            if weights is not None or outputs is not None or inputs is not None:
+                raise ValueError("a build has its weights and outputs: load the prototxt to choose others")
+            return _build(os.fspath(net), trust_edits)
         return _load(net, weights, phase, level, outputs, inputs, stages, with_loss, crop_offsets)
+
+
+def _build(folder: str, trust_edits: bool) -> nn.Module:
+    loaded = load_build(folder, trust_edits)
+    if loaded.edited:
+        names = ", ".join(f"'{name}'" for name in loaded.edited)
+        warnings.warn(f"{folder}: not as built, and trusted as asked for: {names}", stacklevel=3)
+    return loaded.net
 
 
 def _load(
     net: PathLike, weights: PathLike | None, phase: str, level: int, outputs: Sequence[str] | None,
     inputs: Mapping[str, Sequence[int]] | None, stages: Sequence[str], with_loss: bool, crop_offsets: str,
 ) -> nn.Module:  # fmt: skip
-    if is_build(os.fspath(net)):
-        if weights is not None or outputs is not None or inputs is not None:
-            raise ValueError("a build has its weights and outputs: load the prototxt to choose others")
-        return load_build(os.fspath(net)).net
-
     shapes = {name: tuple(shape) for name, shape in (inputs or {}).items()}
     options = Options(train=phase == "train", stages=tuple(stages), shapes=shapes, with_loss=with_loss)
     for given in (net, weights):

@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Sequence
 
 from netcompile.cli.netinput import read_weights_path
-from netcompile.diagnostics.diagnostic import refuse
+from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.diagnostics.text import listed
 from netcompile.files.limits import memory_size
 from netcompile.terminal import NORMAL, QUIET, VERBOSE
 
@@ -35,6 +36,21 @@ def add_verbosity(parser: argparse.ArgumentParser, **given: str) -> None:
 def verbosity_of(arguments: argparse.Namespace) -> int:
     """How much the command is to say, as `terminal.verbosity` takes it."""
     return QUIET if arguments.quiet else VERBOSE if arguments.verbose else NORMAL
+
+
+def add_trust_edits(parser: argparse.ArgumentParser) -> None:
+    """``--trust-edits``, of commands that take the folder of a build."""
+    what = "take a build whose files were changed since as it is; its module is run"
+    parser.add_argument("--trust-edits", action="store_true", help=what)
+
+
+def edits_told(folder: str, edited: Sequence[str]) -> list[Diagnostic]:
+    """A note with the files of a build that are not those that were built; none where there are none."""
+    if not edited:
+        return []
+    names, are = listed([f"'{name}'" for name in edited]), "is" if len(edited) == 1 else "are"
+    what = f"{folder}: {names} {are} not as built, and {are} trusted as asked for"
+    return [Diagnostic("build-folder", what, severity="note")]
 
 
 def add_optimise(parser: argparse.ArgumentParser, what: str = "optimisation") -> None:
