@@ -113,7 +113,9 @@ def _folder(name: str) -> Diagnostic:
     paths = [os.path.join(name, entry) for entry in inside]
     if not inside and is_file(os.path.join(name, "manifest.json")):
         what = f"'{name}' is the folder of a build, and this command reads the prototxt that it was made from"
-        return Diagnostic("no-such-file", what, remedy="predict, evaluate and verify take builds; here give the prototxt")
+        return Diagnostic(
+            "no-such-file", what, remedy="predict, evaluate and verify take builds; here give the prototxt"
+        )
     return Diagnostic(
         "no-such-file",
         f"'{name}' is a folder, not a prototxt",

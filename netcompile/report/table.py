@@ -36,7 +36,9 @@ def table(
     room = terminal_width() - len(indent)
     blocks, least = [list(range(len(header)))], widths
     if _whole(widths) > room:
-        least = [_least(name, column, at in right) for at, (name, *column) in enumerate(zip(header, *body, strict=True))]
+        least = [
+            _least(name, column, at in right) for at, (name, *column) in enumerate(zip(header, *body, strict=True))
+        ]
         blocks = _blocks(least, room)
     parts = []
     for block in blocks:

@@ -117,7 +117,9 @@ def _load(folder: str, trust_edits: bool) -> Loaded:
     return Loaded(net, names["net"], inputs, outputs, identity, None, images, kinds, variables, tuple(edited or ()))
 
 
-def _prepared(folder: str, fields: Any, hashes: Mapping[str, Any], edited: dict[str, str] | None) -> Preprocessing | None:
+def _prepared(
+    folder: str, fields: Any, hashes: Mapping[str, Any], edited: dict[str, str] | None
+) -> Preprocessing | None:
     """What an input's images go through; None where the net did not say."""
     if fields is None:
         return None
@@ -148,7 +150,9 @@ def _built(
         if digest != hashes.get(name):
             if edited is None:
                 what = f"'{name}' is not the file that was built: its checksum differs from the manifest's"
-                raise _broken(folder, what, "build it again; --trust-edits takes it as it is (Python: trust_edits=True)")
+                raise _broken(
+                    folder, what, "build it again; --trust-edits takes it as it is (Python: trust_edits=True)"
+                )
             edited[name] = digest
         file.seek(0)
         yield file

@@ -329,8 +329,16 @@ NOT_WEIGHTS = {
         "caffemodel-not",
         "this is a zip archive (a PyTorch checkpoint and an .npz are zip archives too)",
     ),
-    "torch": (local("archive/data.pkl"), "caffemodel-not", "this is a PyTorch checkpoint (.pth, .pt), not Caffe's weights"),
-    "torch.jit": (local("net/data/0"), "caffemodel-not", "this is a PyTorch checkpoint (.pth, .pt), not Caffe's weights"),
+    "torch": (
+        local("archive/data.pkl"),
+        "caffemodel-not",
+        "this is a PyTorch checkpoint (.pth, .pt), not Caffe's weights",
+    ),
+    "torch.jit": (
+        local("net/data/0"),
+        "caffemodel-not",
+        "this is a PyTorch checkpoint (.pth, .pt), not Caffe's weights",
+    ),
     "npz": (local("data.npy"), "caffemodel-not", "this is an .npz of arrays"),
     "keras": (local("metadata.json"), "caffemodel-not", "this is a model of Keras (.keras)"),
     "zipped": (
@@ -353,7 +361,11 @@ NOT_WEIGHTS = {
         "caffemodel-not",
         "this is a SavedModel of TensorFlow (.pb), not Caffe's weights",
     ),
-    "tflite": (b"\x1c\0\0\0TFL3\0\0", "caffemodel-not", "this is a TensorFlow Lite model (.tflite), not Caffe's weights"),
+    "tflite": (
+        b"\x1c\0\0\0TFL3\0\0",
+        "caffemodel-not",
+        "this is a TensorFlow Lite model (.tflite), not Caffe's weights",
+    ),
     "mxnet": (b"\x12\x01" + bytes(20), "caffemodel-not", "this is a file of MXNet's parameters (.params)"),
     "gif": (b"GIF89a..", "caffemodel-not", "this is a GIF image"),
     "bmp": (b"BM\x0e" + bytes(11), "caffemodel-not", "this is a BMP image"),

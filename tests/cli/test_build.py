@@ -366,7 +366,9 @@ def test_edits_are_trusted_where_that_is_asked_for(netcompile, tmp_path):
     trusted = netcompile(*line, "--trust-edits")
     assert trusted.code == 1
     assert "the first is 'score'" in trusted.out
-    assert f"note[build-folder]: {folder}: 'shapes_fcn8s.py' is not as built, and is trusted as asked for\n" in trusted.err
+    assert (
+        f"note[build-folder]: {folder}: 'shapes_fcn8s.py' is not as built, and is trusted as asked for\n" in trusted.err
+    )
     with pytest.warns(UserWarning, match=r"not as built, and trusted as asked for: 'shapes_fcn8s\.py'$"):
         net = package.load(folder, trust_edits=True)
     x = torch.ones(1, 3, 32, 32)

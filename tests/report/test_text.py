@@ -107,7 +107,9 @@ def test_a_table_wider_than_the_terminal_is_folded_and_keeps_every_character(mon
 
 def test_how_a_table_is_folded(monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
-    assert f"{table(HEADER, ROWS, right=(3, 4))}\n" == """\
+    assert (
+        f"{table(HEADER, ROWS, right=(3, 4))}\n"
+        == """\
 layer                bottoms → tops       shape
 ───────────────────  ───────────────────  ──────────────────
 a_layer_with_a_      [bold]conv1_1[/      1×64×(H + 198)×(W
@@ -120,6 +122,7 @@ layer                     parameters    MACs
 a_layer_with_a_long_name      36.9 k  18.0 G
 b                                  7       8
 """
+    )
 
 
 def test_where_there_is_no_terminal_there_are_80_columns(monkeypatch):
