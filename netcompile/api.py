@@ -50,7 +50,7 @@ def load(
     `weights`: a .caffemodel or .caffemodel.h5; without one the parameters are PyTorch's initial ones.
     `level`: optimisation, 0 to 2. `outputs`: blobs to return, by default the net's outputs; of one the module returns a
     tensor, of several a dictionary by blob name. `inputs`: shapes of inputs that the file does not declare.
-    `trust_edits`: take a build whose files were changed since as it is, with a warning that names them; its code is run.
+    `trust_edits`: take a build whose files were changed since as it is, with a warning that names them.
     `max_memory`: what the weights may take, as bytes or as text such as "2GB"; by default half of what is free.
 
     Raises NetError with every mistake of the file and of the weights; OSError; ValueError for arguments that are none.

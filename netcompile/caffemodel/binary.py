@@ -213,7 +213,7 @@ def refuse_damaged(file: DataFile, fault: Fault, known: bool, mean: bool = False
 
 
 def _other_message(file: DataFile) -> Diagnostic | None:
-    """The other messages that Caffe and other frameworks write to files, recognised by fields that a net cannot have."""
+    """The messages that Caffe and other frameworks write beside nets, recognised by fields that a net cannot have."""
     seen: set[tuple[int, int]] = set()
     nested = False  # whether field 2 is a message with a message in it, where a solver's state has a path
     with suppress(WireError, IndexError):

@@ -40,7 +40,7 @@ class Parser(argparse.ArgumentParser):
         self.given = list(args or ())
         found, rest = super().parse_known_args(args, namespace)
         for name in self._unknown():
-            # "-output X" is "-o utput X" to argparse; names of options with one dash are how Caffe's own tools had them.
+            # "-output X" is "-o utput X" to argparse; Caffe's own tools have one dash.
             if name.startswith("--") or f"-{name}" in self._option_string_actions:
                 self._refuse(name)
         return found, rest

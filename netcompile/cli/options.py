@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 from netcompile.cli.netinput import read_weights_path
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
@@ -20,7 +21,7 @@ def add_weights(parser: argparse.ArgumentParser, what: str = "", required: bool 
     parser.add_argument("--weights", metavar="F", required=required, help=help)
 
 
-def add_verbosity(parser: argparse.ArgumentParser, **given: str) -> None:
+def add_verbosity(parser: argparse.ArgumentParser, **given: Any) -> None:
     """``-q`` and ``-v``, of every command and of the operations below it; `main` applies them."""
     group = parser.add_mutually_exclusive_group()
     quiet = "errors, warnings and the data that was asked for: no notes, no progress, nothing about what was written"

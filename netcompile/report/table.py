@@ -1,7 +1,8 @@
 """Text tables: padded with spaces, as wide as they need; where there is less room, folded to it.
 
-The room is the terminal's width, or what COLUMNS says, or 80 columns where there is neither. Columns of words are folded
-first; where that is not enough, the columns go into blocks one below the other, each of which begins with the first one.
+The room is the terminal's width, or what COLUMNS says, or 80 columns where there is neither. Columns of words are
+folded first; where that is not enough, the columns go into blocks one below the other, each of which begins with the
+first one.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class Expanded:
 
 
 def heads(net: Net) -> tuple[Head, ...]:
-    """The net's heads: outputs whose classes come from the same score layers are one. Nets without classes have none."""
+    """The net's heads: outputs whose classes come from the same score layers are one. A net may have none."""
     producers = net.graph.producers()
     found: list[Head] = []
     for name in net.graph.outputs:
@@ -180,7 +180,8 @@ def expand_classes(net: Net, old: Weights, *, renamed: Mapping[str, str] | None 
     bilinear = [name for name in upsampling if name in grown or name not in rest]
     for name in bilinear:
         weights[name] = _interpolating(weights[name])
-    counts, problems = {}, []
+    counts: dict[str, tuple[int, int]] = {}
+    problems: list[Diagnostic] = []
     for name, blobs in grown.items():
         try:
             weights[name] = _expanded(name, weights[name], blobs, name in upsampling)
@@ -203,7 +204,8 @@ def _differ(net: Net, node: Node, blobs: Blobs) -> bool:
 def _channels(blobs: Blobs, other: Blobs) -> int:
     """How many classes blobs have: the extent along the first axis where they differ from the others."""
     ours, theirs = (_whole(blob) for blob in (blobs[0], other[0]))
-    return next((a for a, b in zip(ours.shape, theirs.shape, strict=False) if a != b), ours.shape[0])
+    grown = next((axis for axis, (a, b) in enumerate(zip(ours.shape, theirs.shape, strict=False)) if a != b), 0)
+    return int(ours.shape[grown])
 
 
 def _whole(blob: Array | None) -> Array:

@@ -115,7 +115,8 @@ def test_inputs_that_do_not_fit(netcompile, tmp_path, arrays, options, message):
     ((1, 5, 4, 2), "input 'data' is 1×5×4×2 in {in}: its axes are in another order than the net's",
      "the net takes 1×2×3×3: this looks like N×H×W×C", "save it as x.transpose(0, 3, 1, 2), with NumPy"),
     ((4, 5, 2, 1), "input 'data' is 4×5×2×1 in {in}: its axes are in another order than the net's",
-     "the net takes 1×2×3×3: this looks like W×H×C×N, as MATLAB has it", "save it as x.transpose(3, 2, 1, 0), with NumPy"),
+     "the net takes 1×2×3×3: this looks like W×H×C×N, as MATLAB has it",
+     "save it as x.transpose(3, 2, 1, 0), with NumPy"),
     ((2, 5, 4), "input 'data' has 3 axes in {in}, 4 in the net",
      "2×5×4 against 1×2×3×3: this looks like C×H×W, without the axis of the batch", "save it as x[None], with NumPy"),
     ((5, 4, 2), "input 'data' has 3 axes in {in}, 4 in the net",
@@ -134,8 +135,8 @@ def test_axes_in_another_order(netcompile, tmp_path, command, shape, what, why, 
     assert result.err.endswith(f"  why: {why}\n  fix: {fix}\n")
     # What the advice says is taken.
     if command == "run":
-        x = np.zeros(shape)
-        np.savez(path, data=eval(fix.removeprefix("save it as ").removesuffix(", with NumPy")))
+        change = fix.removeprefix("save it as ").removesuffix(", with NumPy")
+        np.savez(path, data=eval(change, {"x": np.zeros(shape)}))
         assert netcompile(*arguments).code == 0
 
 

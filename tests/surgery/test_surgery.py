@@ -473,6 +473,7 @@ FILLED = 'num_output: 2 weight_filler { type: "xavier" }'
 
 # --- more classes
 
+SCORES = ["score_fr", "score_pool4", "score_pool3"]
 DEMO = ("shapes-fcn8s/deploy.prototxt", "shapes-fcn8s.caffemodel")
 
 
@@ -487,10 +488,10 @@ def grown_text(name, old=6, new=8):
 
 
 @pytest.mark.parametrize(("name", "found"), [
-    ("shapes-fcn8s/deploy", [(6, ["score_fr", "score_pool4", "score_pool3"], ["upscore2", "upscore_pool4", "upscore8"])]),
+    ("shapes-fcn8s/deploy", [(6, SCORES, ["upscore2", "upscore_pool4", "upscore8"])]),
     ("voc-fcn32s/val", [(21, ["score_fr"], ["upscore"])]),
     ("nyud-fcn32s-color-hha/test", [(40, ["score_frcolor", "score_frhha"], ["upscore"])]),
-    ("shapes-fcn8s/train", [(6, ["score_fr", "score_pool4", "score_pool3"], ["upscore2", "upscore_pool4", "upscore8"])]),
+    ("shapes-fcn8s/train", [(6, SCORES, ["upscore2", "upscore_pool4", "upscore8"])]),
     ("siftflow-fcn16s/test", [
         (33, ["score_fr_sem", "score_pool4_sem"], ["upscore2_sem", "upscore16_sem"]),
         (3, ["score_fr_geo", "score_pool4_geo"], ["upscore2_geo", "upscore16_geo"]),
@@ -609,11 +610,10 @@ def test_classes_that_there_cannot_be(classes, layer, what):
 
 
 def test_expand_score_as_a_command_and_a_step_of_training(tmp_path, capsys, monkeypatch):
-    """Eight classes instead of six: a step on a picture with a new class in it lowers the loss, and its score learns."""
+    """Eight classes instead of six: steps on a picture with a new class in it lower the loss, and its score learns."""
     monkeypatch.chdir(tmp_path)
-    code, said, err = call(
-        capsys, "expand-score", "shapes-fcn8s/train.prototxt", "--weights", DEMO[1], "--classes", "8", "-o", "new.caffemodel"
-    )  # fmt: skip
+    given = ("shapes-fcn8s/train.prototxt", "--weights", DEMO[1], "--classes", "8", "-o", "new.caffemodel")
+    code, said, err = call(capsys, "expand-score", *given)
     assert (code, err) == (0, "")
     assert said.splitlines()[:4] == [
         "score_fr: 6 old classes, 2 new ones", "score_pool4: 6 old classes, 2 new ones",
@@ -644,8 +644,8 @@ def test_expand_score_mistakes(tmp_path, capsys, monkeypatch):
         ((DEMO[0], "--out-net", "y"), "error[usage]: --out-net needs --classes N: without it NET is the new net\n"),
         ((DEMO[0], "--layer", "no"), "error[surgery]: the old weights have no layer 'no'\n"),
         ((DEMO[0], "--layer", "score_fr:no"), "error[surgery]: the net has no layer 'no' with weights\n"),
-        ((DEMO[0], "--classes", "4"), "error[surgery]: the net has 6 classes already (score_fr, score_pool4, score_pool3): "
-         "4 are no more\n"),
+        ((DEMO[0], "--classes", "4"), "error[surgery]: the net has 6 classes already (score_fr, score_pool4, "
+         "score_pool3): 4 are no more\n"),
     ):  # fmt: skip
         code, _, err = call(capsys, "expand-score", *line, *given)
         assert (code, err) == (2, what)

@@ -17,7 +17,7 @@ from netcompile.analysis.fix import fix
 from netcompile.analysis.repad import border, coarsest, least_pad, tried
 from netcompile.analysis.windows import windows
 from netcompile.cli.exit_codes import DONE, FINDINGS
-from netcompile.cli.messages import tell_lines, show
+from netcompile.cli.messages import show, tell_lines
 from netcompile.cli.netinput import add_net, analyse_net
 from netcompile.cli.options import add_max_memory
 from netcompile.cli.output import write_text

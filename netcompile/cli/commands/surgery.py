@@ -152,7 +152,7 @@ def _expand(arguments: argparse.Namespace, net: Net, old: Weights) -> int:
         refuse("usage", "--out-net needs --classes N: without it NET is the new net")
     renamed = {}
     if arguments.classes is not None:
-        net, _ = with_classes(net, arguments.classes, *arguments.layer[:1], options=options(arguments))
+        net, _ = with_classes(net, arguments.classes, "".join(arguments.layer[:1]), options(arguments))
     else:
         pairs = [text.partition(":") for text in arguments.layer]
         renamed = {after or before: before for before, _, after in pairs}

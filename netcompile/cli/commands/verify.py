@@ -20,7 +20,13 @@ from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_source
 from netcompile.cli.options import (
-    add_max_memory, add_optimise, add_trust_edits, add_weights, edits_told, seed_number, weights_of,
+    add_max_memory,
+    add_optimise,
+    add_trust_edits,
+    add_weights,
+    edits_told,
+    seed_number,
+    weights_of,
 )  # fmt: skip
 from netcompile.cli.output import write_json, write_text
 from netcompile.cli.weights import require_other, shown
