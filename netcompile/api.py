@@ -33,6 +33,7 @@ from netcompile.ir.build import Options
 from netcompile.prototxt.recognise import open_source
 from netcompile.runtime.execute import load_source, with_weights
 from netcompile.runtime.loaded import is_build, load_build
+from netcompile.runtime.notebook import facts_of, facts_of_build, with_facts
 from netcompile.zoo.find import find_definition, find_weights
 
 PathLike = str | os.PathLike[str]
@@ -73,7 +74,7 @@ def _build(folder: str, trust_edits: bool) -> nn.Module:
     if loaded.edited:
         names = ", ".join(f"'{name}'" for name in loaded.edited)
         warnings.warn(f"{folder}: not as built, and trusted as asked for: {names}", stacklevel=3)
-    return loaded.net
+    return with_facts(loaded.net, facts_of_build(folder, loaded.name, loaded.inputs, loaded.outputs))
 
 
 def _load(
@@ -89,7 +90,8 @@ def _load(
     with bounded():
         analysed = analyse(open_source(find_definition(net) or net), options, crop_offsets)
         module = compile_net(analysed, level, outputs, path)
+        facts = facts_of(analysed, module)
     if path is not None:
-        return with_weights(analysed, module, path)
+        return with_facts(with_weights(analysed, module, path), facts)
     require_weights(analysed.source.name, analysed.graph, analysed.shapes)
-    return load_source(module).train(phase == "train")
+    return with_facts(load_source(module).train(phase == "train"), facts)
