@@ -56,7 +56,7 @@ def page(
 
 
 def fragment(template: str, filters: Mapping[str, Callable[..., Any]] | None = None, **values: Any) -> str:
-    """What a template makes of the values, escaped as in a page: HTML to be put into another page, if it is no whole one."""
+    """What a template makes of the values, escaped as in a page: a part to be put into another page."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(

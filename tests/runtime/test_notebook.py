@@ -102,7 +102,8 @@ def test_names_are_text_and_nothing_else(tmp_path):
     (tmp_path / "x.prototxt").write_text(
         f'name: "{HOSTILE}"\n'
         f'layer {{ name: "d" type: "Input" top: "{HOSTILE}" input_param {{ shape {{ dim: [1, 3, 20, 20] }} }} }}\n'
-        f'layer {{ name: "p" type: "Pooling" bottom: "{HOSTILE}" top: "p" pooling_param {{ kernel_size: 3 stride: 1 }} }}\n'
+        f'layer {{ name: "p" type: "Pooling" bottom: "{HOSTILE}" top: "p" '
+        "pooling_param { kernel_size: 3 stride: 1 } }\n"
         f'layer {{ name: "{HOSTILE}" type: "Crop" bottom: "{HOSTILE}" bottom: "p" top: "o" }}\n'
     )
     net = package.load(tmp_path / "x.prototxt")
