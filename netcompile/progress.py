@@ -7,13 +7,13 @@ from typing import Any
 
 from netcompile.diagnostics.text import bytes_text
 from netcompile.diagnostics.visible import visible
-from netcompile.terminal import error_console
+from netcompile.terminal import error_console, is_quiet
 
 _NAME = 28  # characters
 
 
 class Progress:
-    """Counts finished items on stderr while the block lasts, if that is a terminal; otherwise silent.
+    """Counts finished items on stderr while the block lasts, if that is a terminal; otherwise, and with -q, silent.
 
     With the unit "bytes" it shows sizes, for a total of 0 those alone; `done` of them were there before. `what` is then
     the name of a file, and cut: on 80 columns there is room for the time left.
@@ -23,7 +23,8 @@ class Progress:
         self.total, self.what, self.unit, self.done = total, visible(what), unit, done
         if unit == "bytes" and len(self.what) > _NAME:
             self.what = f"{self.what[: _NAME - 1]}…"
-        self.visible = show and (total > 0 or unit == "bytes") and sys.stderr is not None and sys.stderr.isatty()
+        wanted = show and (total > 0 or unit == "bytes") and not is_quiet()
+        self.visible = wanted and sys.stderr is not None and sys.stderr.isatty()
         self.bar: Any = None
 
     def __enter__(self) -> Progress:
