@@ -123,9 +123,7 @@ def _load(folder: str, trust_edits: bool) -> Loaded:
     identity = " ".join(str(hashes.get(name)) for name in (names["module"], *([weights] if weights else [])))
     net.train(manifest.get("phase") == "train")
     made_by_hand = tuple(edited or ())
-    return Loaded(
-        net, names["net"], inputs, outputs, identity, None, images, known, fixed, variables, made_by_hand
-    )
+    return Loaded(net, names["net"], inputs, outputs, identity, None, images, known, fixed, variables, made_by_hand)
 
 
 def _output(manifest: Mapping[str, Any], name: str) -> Output:

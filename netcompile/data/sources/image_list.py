@@ -36,7 +36,8 @@ class LabelledImages:
 
     def batch(self, index: int) -> dict[str, Array]:
         layout = Preprocessing(order="bgr" if self.colour else "grey")
-        images, labels = [], []
+        images: list[Array] = []
+        labels = []
         for k in range(index * self.size, (index + 1) * self.size):
             path, label = self.items[self.order(k)]
             # As OpenCV's imread, with which Caffe reads: upright, since 3.1, and without the alpha channel.
