@@ -47,7 +47,8 @@ class AnnotatedImages:
     span: Span  # of the source in the net
 
     def batch(self, index: int) -> dict[str, Array]:
-        images, labels, rows, annotated = [], [], [], set()
+        images: list[Array] = []
+        labels, rows, annotated = [], [], set()
         with located(self.span):
             for item in range(self.size):
                 k = index * self.size + item
