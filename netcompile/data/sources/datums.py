@@ -40,7 +40,8 @@ class LabelledDatums:
     span: Span  # of the source in the net
 
     def batch(self, index: int) -> dict[str, Array]:
-        images, labels = [], []
+        images: list[Array] = []
+        labels = []
         with located(self.span):
             for k in range(index * self.size, (index + 1) * self.size):
                 _, pixels, datum = pixels_of(self.records, self.order(k), self.colour)
