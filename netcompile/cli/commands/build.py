@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import asdict
 from typing import Any
 
 from netcompile.analyser import Analysed
@@ -222,6 +223,7 @@ def _manifest(
         **({"kinds": kinds} if kinds else {}),
         "shapes": {output.name: list(output.shape) for output in outputs},
         "upsampled": [output.name for output in outputs if output.upsampled],
+        **({"rows": rows} if (rows := {o.name: asdict(o.rows) for o in outputs if o.rows is not None}) else {}),
         **({"fixed": list(fixed)} if fixed is not None else {}),
         **({"variables": variables} if variables else {}),
         **({"classes": list(classes)} if classes else {}),
