@@ -152,6 +152,7 @@ def make_job(
     placed = to_device(loaded, device, dtype)
     if placed.type == "cuda":
         loaded = replace(loaded, net=Graphed(loaded.net).eval())
+    task = task.prepared_by(preprocessing)
     job = Job(loaded, task, first, preparation, preprocessing, placed, legal, ExtraInputs(tuple(extra_inputs)))
     return job, notes
 

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
 
 from netcompile.analysis.outputs import Output
 from netcompile.array import Array
@@ -167,6 +167,10 @@ class Task(ABC):
     def feeds(self, view: View) -> Arrays:
         """What the inputs of `fed` are fed with for a view of an image, with their first axis, by blob."""
         return {}
+
+    def prepared_by(self, preprocessing: Preprocessing) -> Self:
+        """The task, told what becomes of the values of an image."""
+        return self
 
     # results ----------------------------------------------------------------------------------------------------
 
