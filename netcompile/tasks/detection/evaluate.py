@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -24,13 +24,11 @@ from netcompile.tasks.detection.average_precision import Matches, class_scores, 
 from netcompile.tasks.detection.classes import Classes, classes_of
 from netcompile.tasks.detection.coco_scores import CocoScores, coco_scores, require_pycocotools
 from netcompile.tasks.detection.drawing import drawn
+from netcompile.tasks.detection.outputs import RegionOutputs, RowOutput
 from netcompile.tasks.detection.records import records
 from netcompile.tasks.detection.results import DetectionScores, Worst
 from netcompile.tasks.inference import Done, Job, Read, ahead, each, infer_images
 from netcompile.tasks.task import Asked
-
-if TYPE_CHECKING:
-    from netcompile.tasks.detection.task import Detection
 
 _LONGEST = 480  # pixels of a picture on the page
 
@@ -60,15 +58,19 @@ class _Scored:
     rows: tuple[dict[str, Any], ...]
 
 
-def evaluate(job: Job, task: Detection, asked: Asked, group: Processes) -> DetectionScores:
+def evaluate(
+    job: Job, source: RowOutput | RegionOutputs, names: tuple[str, ...], limit: float, shown: float, asked: Asked,
+    group: Processes,
+) -> DetectionScores:  # fmt: skip
     """Run the net on every image of a data set of boxes, or of an LMDB of SSD's AnnotatedDatums.
 
     PASCAL VOC's layout is scored by its development kit's rules, LMDB by SSD's, COCO's files by pycocotools. Images
     that cannot be read or run are reported and left out. Raises NetError where the data set cannot be read, its classes
-    are not the net's, or no image was scored; OSError.
+    are not the net's, or no image was scored; OSError. `limit` is the least overlap of a box that is right, `shown` the
+    score from which pictures have boxes.
     """
     data = _open(asked)
-    classes = classes_of(task.names, task.source.labels, task.source.background, data)
+    classes = classes_of(names, source.labels, source.background, data)
     coco = data.coco if isinstance(data, BoxSet) else None
     if coco is not None:
         require_pycocotools()
@@ -77,17 +79,17 @@ def evaluate(job: Job, task: Detection, asked: Asked, group: Processes) -> Detec
 
     def count(done: Done) -> str:
         try:
-            found = task.result(done.arrays, done.seen)
+            found: Detections = job.task.result(done.arrays, done.seen)
         except ValueError as error:
             return reason_of(error)
         item: _Item = done.key
         assert item.truth is not None
         if len(found) and not 0 <= int(found.classes.min()) <= int(found.classes.max()) < len(classes.names):
             return f"a box has the label {int(found.classes.max())}, the net has {len(classes.names)} classes"
-        matches = _matches(found, item.truth, len(classes.names), task.limit)
+        matches = _matches(found, item.truth, len(classes.names), limit)
         rows = tuple(records(item.name, found, classes.names))
         scored.append(_Scored(item.index, item.number, found, matches, rows))
-        _keep(worst, asked.worst, item, found, matches, done.seen.rgb, task.draw_from, classes.names)
+        _keep(worst, asked.worst, item, found, matches, done.seen.rgb, shown, classes.names)
         return ""
 
     mine = list(group.share(len(data.samples) if isinstance(data, BoxSet) else len(data)))
@@ -99,11 +101,11 @@ def evaluate(job: Job, task: Detection, asked: Asked, group: Processes) -> Detec
     parts = group.gather((scored, worst))
     everything = sorted((one for part, _ in parts for one in part), key=lambda one: one.index)
     scores = _coco(coco, everything, classes, group) if coco is not None else None
-    found = together([one.matches for one in everything], len(classes.names))
+    matches = together([one.matches for one in everything], len(classes.names))
     return DetectionScores(
-        task.blobs[0], data.name if isinstance(data, BoxSet) else os.path.basename(os.path.abspath(asked.data)),
-        images, broken, task.limit, class_scores(found, classes.names), scores,
-        tuple(_worst_of([one for _, part in parts for one in part], asked.worst)), task.draw_from,
+        source.blobs[0], data.name if isinstance(data, BoxSet) else os.path.basename(os.path.abspath(asked.data)),
+        images, broken, limit, class_scores(matches, classes.names), scores,
+        tuple(_worst_of([one for _, part in parts for one in part], asked.worst)), shown,
         tuple(row for one in everything for row in one.rows),
     )  # fmt: skip
 

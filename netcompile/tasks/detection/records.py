@@ -12,9 +12,9 @@ from netcompile.data.boxes import Detections
 def records(image: str, found: Detections, names: Sequence[str]) -> list[dict[str, Any]]:
     """For each detection of an image, the best first: image, class, label, score, box.
 
-    The class is the label's name, None where nobody says it. The box is xmin, ymin, xmax, ymax in pixels of the original
-    image, to hundredths; scores have six digits. R-CNN's corners are whole pixels that belong to the box, those of SSD
-    and YOLO its edges.
+    The class is the label's name, None where nobody says it. The box is xmin, ymin, xmax, ymax in pixels of the
+    original image, to hundredths; scores have six digits. R-CNN's corners are whole pixels that belong to the box,
+    those of SSD and YOLO its edges.
     """
     ordered = found.best_first()
     return [

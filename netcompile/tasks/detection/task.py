@@ -203,7 +203,7 @@ class Detection(Task):
     def evaluate(self, job: Any, asked: Asked, group: Processes) -> Evaluation:
         from netcompile.tasks.detection.evaluate import evaluate  # torch
 
-        return evaluate(job, self, asked, group)
+        return evaluate(job, self.source, self.names, self.limit, self.draw_from, asked, group)
 
 
 def _source(net: Net, found: Found) -> RowOutput | RegionOutputs:
