@@ -216,11 +216,11 @@ def _source(net: Net, found: Found) -> RowOutput | RegionOutputs:
     if isinstance(source, str):  # a blob of which nothing is known
         source = RowOutput(found.blobs[0], None)
     if isinstance(source, RegionOutputs) and not source.regions:
-        blobs = ",".join(source.blobs)
+        options = " ".join(f"--output {blob}" for blob in source.blobs)
         refuse(
             "task",
             f"the build gives '{source.scores}' and '{source.offsets}', and not the regions that they are of",
-            remedy=f"build it with --output {blobs},rois (whatever the regions are called), or give the prototxt",
+            remedy=f"build it with {options} --output rois (or what the regions are called), or give the prototxt",
         )
     return source
 
