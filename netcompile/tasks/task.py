@@ -34,8 +34,8 @@ class Net:
     """What is known of a net before it runs.
 
     `inputs` and `outputs` at the declared size; `inner` are other blobs of which it is known what they hold. `fixed` is
-    the height and width of the only image that it takes, None where it takes others. `images` are the inputs that take
-    images and what happens to these, as far as the net says.
+    the declared height and width of a net that takes few other sizes, or none; None where it takes any. `images` are
+    the inputs that take images and what happens to these, as far as the net says.
     """
 
     inputs: tuple[tuple[str, IntShape], ...]
