@@ -148,7 +148,7 @@ def _classes(arguments: argparse.Namespace) -> tuple[str, ...]:
     """The names of the classes, none without --classes. Raises NetError for a list that there is not."""
     if arguments.classes is None:
         return ()
-    from netcompile.data.palettes import class_names
+    from netcompile.data.class_names import class_names
 
     return class_names(arguments.classes)
 

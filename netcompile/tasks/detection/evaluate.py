@@ -28,6 +28,7 @@ from netcompile.tasks.detection.outputs import RegionOutputs, RowOutput
 from netcompile.tasks.detection.records import records
 from netcompile.tasks.detection.results import DetectionScores, Worst
 from netcompile.tasks.inference import Done, Job, Read, ahead, each, infer_images
+from netcompile.tasks.records import Record
 from netcompile.tasks.task import Asked
 
 _LONGEST = 480  # pixels of a picture on the page
@@ -35,16 +36,13 @@ _LONGEST = 480  # pixels of a picture on the page
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """An image of the data set: its place, its path or key, and what is in it by the net's labels."""
+    """An image of the data set: its place, its name, its path or record, and what is in it by the net's labels."""
 
     index: int
     name: str
+    path: str
     truth: TrueBoxes | None = None
     number: int = 0  # in a COCO file
-
-    @property
-    def path(self) -> str:
-        return self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ class _Scored:
     number: int
     found: Detections
     matches: Matches
-    rows: tuple[dict[str, Any], ...]
+    record: Record
 
 
 def evaluate(
@@ -87,8 +85,8 @@ def evaluate(
         if len(found) and not 0 <= int(found.classes.min()) <= int(found.classes.max()) < len(classes.names):
             return f"a box has the label {int(found.classes.max())}, the net has {len(classes.names)} classes"
         matches = _matches(found, item.truth, len(classes.names), limit)
-        rows = tuple(records(item.name, found, classes.names))
-        scored.append(_Scored(item.index, item.number, found, matches, rows))
+        record = {"image": item.path, "detections": records(found, classes.names)}
+        scored.append(_Scored(item.index, item.number, found, matches, record))
         _keep(worst, asked.worst, item, found, matches, done.seen.rgb, shown, classes.names)
         return ""
 
@@ -106,7 +104,7 @@ def evaluate(
         source.blobs[0], data.name if isinstance(data, BoxSet) else os.path.basename(os.path.abspath(asked.data)),
         images, broken, limit, class_scores(matches, classes.names), scores,
         tuple(_worst_of([one for _, part in parts for one in part], asked.worst)), shown,
-        tuple(row for one in everything for row in one.rows),
+        tuple(one.record for one in everything),
     )  # fmt: skip
 
 
@@ -126,32 +124,32 @@ def _reads(job: Job, data: BoxSet | AnnotatedImages, classes: Classes, indices: 
         else:
             sample = data.samples[index]
             truth = replace(sample.truth, classes=classes.labels[sample.truth.classes])
-            yield partial(job.read, _Item(index, sample.image, truth, sample.number), sample.image)
+            yield partial(job.read, _Item(index, sample.name, sample.image, truth, sample.number), sample.image)
 
 
 def _of_record(job: Job, data: AnnotatedImages, classes: Classes, index: int) -> Read:
     """The image and the boxes of a record. SSD keeps boxes as parts of the image."""
-    name = f"{data.records.name}: record {index}"
+    nameless = _Item(index, "", f"{data.records.name}: record {index}")
     try:
         key, rgb, boxes = data[index]
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
-            return Read(_Item(index, name), None, "it holds no image of three colours")
+            return Read(nameless, None, "it holds no image of three colours")
         height, width = rgb.shape[:2]
         strange = [box.label for box in boxes if not 0 <= box.label < len(classes.names)]
         if strange:
             why = f"a box has the label {strange[0]}, the net has {len(classes.names)} classes"
-            return Read(_Item(index, name), None, why)
+            return Read(nameless, None, why)
         corners = np.array([[b.xmin, b.ymin, b.xmax, b.ymax] for b in boxes], np.float64).reshape(-1, 4)
         truth = TrueBoxes(
             np.array([box.label for box in boxes], np.int64),
             corners * np.array([width, height] * 2),
             np.array([box.difficult for box in boxes], bool),
         )
-        return job.prepared(_Item(index, key, truth), rgb)
+        return job.prepared(_Item(index, key, key, truth), rgb)
     except MemoryError:
-        return Read(_Item(index, name), None, "not enough memory for it")
+        return Read(nameless, None, "not enough memory for it")
     except Exception as error:  # as with files of images
-        return Read(_Item(index, name), None, reason_of(error))
+        return Read(nameless, None, reason_of(error))
 
 
 def _matches(found: Detections, truth: TrueBoxes, count: int, limit: float) -> Matches:

@@ -10,7 +10,7 @@ import numpy as np
 
 from netcompile.analysis.outputs import Output
 from netcompile.array import Array
-from netcompile.data.boxes import Detections
+from netcompile.data.boxes import Detections, areas
 from netcompile.data.preparation import Preparation, Resize, View
 from netcompile.layers.base import IntShape, Rows
 from netcompile.tasks.detection.rcnn import LONG_SIDE, OVERLAP, SHORT_SIDE, THRESHOLD, rcnn_detections, scale_of
@@ -42,7 +42,8 @@ class RowOutput:
 
     @property
     def why(self) -> str:
-        return f"output '{self.blob}' has a row for each box: image, label, score, corners"
+        form = "centre, size" if self.rows is not None and self.rows.centred else "corners"
+        return f"output '{self.blob}' has a row for each box: image, label, score, {form}"
 
     @property
     def fed(self) -> tuple[tuple[str, IntShape], ...]:
@@ -59,12 +60,16 @@ class RowOutput:
         return {}
 
     def detections(self, arrays: Mapping[str, Array], view: View) -> Detections:
-        """What was found, in pixels of the image. Raises ValueError for what are no rows."""
+        """What was found, in pixels of the image, without what lies beside it, where the input was filled.
+
+        Raises ValueError for what are no rows.
+        """
         found = detections_of_rows(arrays[self.blob], centres=self.rows is not None and self.rows.centred)
         height, width = view.size
         inside = found.clipped(1, 1).moved((width, height))
         corners = view.to_image(inside.boxes.reshape(-1, 2)).reshape(-1, 4)
-        return Detections(found.classes, found.scores, corners).clipped(*view.original)
+        made = Detections(found.classes, found.scores, corners).clipped(*view.original)
+        return made.chosen(areas(made.boxes) > 0) if view.top < 0 or view.left < 0 else made
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,19 +9,17 @@ from typing import Any
 from netcompile.data.boxes import Detections
 
 
-def records(image: str, found: Detections, names: Sequence[str]) -> list[dict[str, Any]]:
-    """For each detection of an image, the best first: image, class, label, score, box.
+def records(found: Detections, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Each detection, the best first: class (its number), name (None where nobody says it), score, box.
 
-    The class is the label's name, None where nobody says it. The box is xmin, ymin, xmax, ymax in pixels of the
-    original image, to hundredths; scores have six digits. R-CNN's corners are whole pixels that belong to the box,
-    those of SSD and YOLO its edges.
+    The box is xmin, ymin, xmax, ymax in pixels of the original image, to hundredths; scores have six digits. R-CNN's
+    corners are whole pixels that belong to the box, those of SSD and YOLO its edges.
     """
     ordered = found.best_first()
     return [
         {
-            "image": image,
-            "class": names[label] if 0 <= label < len(names) else None,
-            "label": label,
+            "class": label,
+            "name": names[label] if 0 <= label < len(names) else None,
             "score": round(score, 6),
             "box": [round(value, 2) for value in box],
         }

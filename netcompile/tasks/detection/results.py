@@ -42,7 +42,7 @@ class Worst:
 class DetectionScores(Evaluation):
     """The scores of a net's boxes. `limit`: the overlap of a box that is right. `coco` only on COCO's files.
 
-    `shown` is the score from which the pictures have boxes; `boxes` are the records of all detections.
+    `shown` is the score from which the pictures have boxes; `records` are those of the images.
     """
 
     output: str
@@ -54,7 +54,7 @@ class DetectionScores(Evaluation):
     coco: CocoScores | None
     worst: tuple[Worst, ...]
     shown: float
-    boxes: tuple[Record, ...]
+    records: tuple[Record, ...]
 
     @property
     def means(self) -> Mapping[str, float]:
@@ -110,9 +110,9 @@ class DetectionScores(Evaluation):
         }
 
     def files(self, net: str, iteration: int) -> dict[str, bytes | Writer]:
-        """report.html, and boxes.jsonl with a line for each detection."""
-        lines = "".join(map(line, self.boxes))
-        return {"report.html": self.page(net).encode(), "boxes.jsonl": lines.encode("utf-8", "backslashreplace")}
+        """report.html, and detections.jsonl with a line for each image."""
+        lines = "".join(map(line, self.records))
+        return {"report.html": self.page(net).encode(), "detections.jsonl": lines.encode("utf-8", "backslashreplace")}
 
     def page(self, net: str) -> str:
         """One self-contained HTML page."""

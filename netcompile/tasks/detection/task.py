@@ -37,7 +37,7 @@ DRAWN = 0.5  # the score from which boxes are drawn
 
 @dataclass(frozen=True)
 class Detection(Task):
-    """Writes boxes/NAME.json and drawings/NAME.png for each image; boxes.jsonl, with a line for each box, for all.
+    """Writes boxes/NAME.json and overlays/NAME.png for each image, and detections.jsonl for all.
 
     On request PASCAL VOC's files of results (voc/comp4_det_test_CLASS.txt) and COCO's (coco.json).
     """
@@ -45,7 +45,7 @@ class Detection(Task):
     source: RowOutput | RegionOutputs
     names: tuple[str, ...] = ()  # of the classes; none where nobody says
     least: float | None = None  # what scores less is left out
-    drawings: bool = True
+    overlays: bool = True
     draw_from: float = DRAWN
     voc: bool = False
     coco: bool = False
@@ -83,7 +83,6 @@ class Detection(Task):
                 help="of a box that is right, default 0.5 (not COCO's)",
             )
             return
-        group.add_argument("--no-drawings", action="store_true", help="write no images with boxes")
         group.add_argument(
             "--draw-from", type=_share, default=DRAWN, metavar="S", help="draw what scores this, default 0.5"
         )
@@ -105,7 +104,7 @@ class Detection(Task):
             refuse("usage", "the net has one list of classes: give --classes once")
         names = named_classes(options.classes[0], source.labels, source.background) if options.classes else ()
         return cls(
-            source, names, getattr(options, "min_score", None), not getattr(options, "no_drawings", False),
+            source, names, getattr(options, "min_score", None), not getattr(options, "no_overlays", False),
             getattr(options, "draw_from", DRAWN), getattr(options, "voc", False), getattr(options, "coco", False),
             getattr(options, "overlap", 0.5),
         )  # fmt: skip
@@ -135,24 +134,21 @@ class Detection(Task):
         return found if self.least is None else found.above(self.least)
 
     def places(self) -> tuple[Place, ...]:
-        return (*((Place("drawings", "png"),) if self.drawings else ()), Place("boxes", "json"))
+        return (*((Place("overlays", "png"),) if self.overlays else ()), Place("boxes", "json"))
 
     def contents(self, result: Detections, seen: Seen, made_by: str) -> Iterator[Writer]:
-        if self.drawings:
+        if self.overlays:
             yield partial(png, pixels=drawn(seen.rgb, result.above(self.draw_from), self.names), made_by=made_by)
-        path = str(seen.key.path)
-        found = [
-            {key: value for key, value in row.items() if key != "image"} for row in records(path, result, self.names)
-        ]
-        record = {"image": path, "size": list(seen.rgb.shape[:2]), "boxes": found, **seen.view.as_json()}
+        height, width = seen.rgb.shape[:2]
+        found = records(result, self.names)
+        record = {"image": seen.key.path, "width": width, "height": height, "detections": found, **seen.view.as_json()}
         yield partial(json_record, record=record, made_by=made_by)
 
     def settings(self) -> str:
         return f"{self.source} {self.names} {self.least} {self.draw_from}"
 
     def collect(self, folder: str, pictures: Sequence[Picture], records: Sequence[Record | None]) -> list[str]:
-        rows = [{"image": one["image"], **box} for one in records if one is not None for box in one["boxes"]]
-        made = [write_lines(os.path.join(folder, "boxes.jsonl"), rows)]
+        made = [write_lines(os.path.join(folder, "detections.jsonl"), records)]
         found = [
             (picture.name, self._read(one)) for picture, one in zip(pictures, records, strict=True) if one is not None
         ]
@@ -169,9 +165,9 @@ class Detection(Task):
 
     def _read(self, record: Record) -> Detections:
         """The detections of an image from its record."""
-        boxes = record["boxes"]
+        boxes = record["detections"]
         return Detections(
-            np.array([box["label"] for box in boxes], np.int64),
+            np.array([box["class"] for box in boxes], np.int64),
             np.array([box["score"] for box in boxes], np.float64),
             np.array([box["box"] for box in boxes], np.float64).reshape(-1, 4),
             isinstance(self.source, RegionOutputs),
@@ -194,7 +190,7 @@ class Detection(Task):
 
     def summary(self, pictures: Sequence[Picture], records: Sequence[Record | None]) -> str:
         known = [record for record in records if record is not None]
-        rows = [(record["image"], len(record["boxes"]), *_best(record["boxes"])) for record in known]
+        rows = [(record["image"], len(record["detections"]), *_best(record["detections"])) for record in known]
         if not rows:
             return ""
         more = f"(and {len(rows) - SHOWN} more)\n" if len(rows) > SHOWN else ""
@@ -240,7 +236,7 @@ def _best(boxes: Sequence[dict[str, Any]]) -> tuple[str, str]:
     if not boxes:
         return "", ""
     best = boxes[0]
-    return f"{best['score']:.4f}", f"class {best['label']}" if best["class"] is None else best["class"]
+    return f"{best['score']:.4f}", f"class {best['class']}" if best["name"] is None else best["name"]
 
 
 def coco_image(name: str) -> int | str:

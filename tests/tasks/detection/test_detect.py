@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from netcompile.data.resizing import resize
+from netcompile.surgery import write_weights
 from tests.data import lmdb_files
 from tests.tasks.detection.nets import cells, write_rcnn, write_ssd
 from tests.tasks.detection.oracles import average_precisions, curve, rcnn
@@ -57,7 +58,9 @@ def classes(tmp_path: Path) -> Path:
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    """All detections of a file, each with its image."""
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{"image": one["image"], **box} for one in found for box in one["detections"]]
 
 
 # --- predict
@@ -75,16 +78,16 @@ def test_boxes_are_those_of_numpy(netcompile, ssd, classes, tmp_path):
     assert "every image is resized to 32x32" in found.err
     expected = cells(image[::2, ::2])
     assert len(expected) >= 4
-    rows = lines(tmp_path / "out" / "boxes.jsonl")
+    rows = lines(tmp_path / "out" / "detections.jsonl")
     for name, across in (("a.png", 16), ("wide.png", 32)):
         own = [row for row in rows if row["image"] == str(tmp_path / name)]
-        assert [(row["label"], row["class"]) for row in own] == [(label, NAMES[label]) for label, _, _ in expected]
+        assert [(row["class"], row["name"]) for row in own] == [(label, NAMES[label]) for label, _, _ in expected]
         np.testing.assert_allclose([row["score"] for row in own], [score for _, score, _ in expected], atol=2e-6)
         sides = np.array([box for *_, box in expected]) * [across, 16, across, 16]
         np.testing.assert_allclose([row["box"] for row in own], sides, atol=0.011)
     record = json.loads((tmp_path / "out" / "boxes" / "wide.json").read_text())
-    assert (record["size"], record["resized"]) == ([64, 128], [32, 32])
-    with Image.open(tmp_path / "out" / "drawings" / "wide.png") as drawing:
+    assert (record["height"], record["width"], record["resized"]) == (64, 128, [32, 32])
+    with Image.open(tmp_path / "out" / "overlays" / "wide.png") as drawing:
         assert drawing.size == (128, 64)
         assert (np.asarray(drawing) != image.repeat(2, 1)).any()
     best = expected[0]
@@ -98,13 +101,13 @@ def test_formats_of_results(netcompile, ssd, classes, tmp_path):
     out = tmp_path / "out"
     found = netcompile(
         "predict", *ssd, tmp_path / "000000000042.png", "-o", out, "--classes", classes, "--voc", "--coco",
-        "--no-drawings", "--min-score", "0.5",
+        "--no-overlays", "--min-score", "0.5",
     )  # fmt: skip
     assert found.code == 0, found.err
     expected = [row for row in cells(image) if row[1] >= 0.5]
     assert 0 < len(expected) < len(cells(image))
     assert sorted(os.listdir(out / "voc")) == ["comp4_det_test_green.txt", "comp4_det_test_red.txt"]
-    assert not (out / "drawings").exists()
+    assert not (out / "overlays").exists()
     red = (out / "voc" / "comp4_det_test_red.txt").read_text().splitlines()
     boxes = [[8 * side for side in box] for label, _, box in expected if label == 1]
     assert [[round(float(side)) for side in row.split()[2:]] for row in red] == boxes
@@ -118,9 +121,9 @@ def test_a_second_run_leaves_what_is_there(netcompile, ssd, tmp_path):
     Image.fromarray(scene(3)[0]).save(tmp_path / "a.png")
     call = ("predict", *ssd, tmp_path / "a.png", "-o", tmp_path / "out")
     assert netcompile(*call).code == 0
-    before = (tmp_path / "out" / "boxes.jsonl").read_text()
+    before = (tmp_path / "out" / "detections.jsonl").read_text()
     assert "1 were there before" in netcompile(*call).out
-    assert (tmp_path / "out" / "boxes.jsonl").read_text() == before
+    assert (tmp_path / "out" / "detections.jsonl").read_text() == before
     assert "wrote 1 of 1" in netcompile(*call, "--min-score", "0.9").out
 
 
@@ -128,9 +131,9 @@ def test_an_image_without_anything(netcompile, ssd, tmp_path):
     Image.new("RGB", (50, 40), (60, 60, 60)).save(tmp_path / "a.png")
     found = netcompile("predict", *ssd, tmp_path / "a.png", "-o", tmp_path / "out", "--voc", "--coco")
     assert found.code == 0, found.err
-    assert (tmp_path / "out" / "boxes.jsonl").read_text() == ""
+    assert lines(tmp_path / "out" / "detections.jsonl") == []
     assert json.loads((tmp_path / "out" / "coco.json").read_text()) == []
-    assert json.loads((tmp_path / "out" / "boxes" / "a.json").read_text())["boxes"] == []
+    assert json.loads((tmp_path / "out" / "boxes" / "a.json").read_text())["detections"] == []
 
 
 SIZES = [(1, 1), (7, 4000), (4000, 7), (33, 31)]
@@ -142,14 +145,97 @@ def test_boxes_stay_within_any_image(netcompile, ssd, tmp_path, size):
     pixels[: size[0] // 2 + 1] = COLOURS[1]
     Image.fromarray(pixels).save(tmp_path / "a.png")
     assert netcompile("predict", *ssd, tmp_path / "a.png", "-o", tmp_path / "out").code == 0
-    rows = lines(tmp_path / "out" / "boxes.jsonl")
+    rows = lines(tmp_path / "out" / "detections.jsonl")
     assert rows
     for row in rows:
         x0, y0, x1, y1 = row["box"]
         assert 0 <= x0 <= x1 <= size[1]
         assert 0 <= y0 <= y1 <= size[0]
-    with Image.open(tmp_path / "out" / "drawings" / "a.png") as drawing:
+    with Image.open(tmp_path / "out" / "overlays" / "a.png") as drawing:
         assert drawing.size == size[::-1]
+
+
+def test_an_image_that_is_fitted_in(netcompile, ssd, tmp_path):
+    """64 × 32 pixels become 32 × 16 in the middle rows of the input: boxes are in pixels of the image all the same."""
+    small, _ = scene(5)
+    strip = small[8:24]  # the two middle rows of cells
+    Image.fromarray(strip.repeat(2, 0).repeat(2, 1)).save(tmp_path / "a.png")
+    found = netcompile("predict", *ssd, tmp_path / "a.png", "-o", tmp_path / "out", "--resize", "fit")
+    assert found.code == 0, found.err
+    whole = np.zeros((32, 32, 3), np.uint8)
+    whole[8:24] = strip
+    expected = [row for row in cells(whole) if 1 <= row[2][1] < 3]
+    assert len(expected) >= 2
+    rows = lines(tmp_path / "out" / "detections.jsonl")
+    assert [row["class"] for row in rows] == [label for label, _, _ in expected]
+    sides = np.array([box for *_, box in expected]) * 16 - [0, 16, 0, 16]
+    np.testing.assert_allclose([row["box"] for row in rows], sides, atol=0.011)
+    record = json.loads((tmp_path / "out" / "boxes" / "a.json").read_text())
+    assert (record["resized"], record["crop"]) == ([16, 32], [-8, 0, 32, 32])
+
+
+def test_an_image_that_lies_on_its_side(netcompile, ssd, tmp_path):
+    """Its EXIF tag turns it: boxes are in pixels of the upright image, as the overlay shows it."""
+    upright, _ = scene(3)
+    upright = upright[:, :24]
+    turned, tag = Image.fromarray(np.rot90(upright)), Image.Exif()
+    tag[0x0112] = 6  # shown a quarter turned to the right
+    Image.fromarray(upright).save(tmp_path / "upright.png")
+    turned.save(tmp_path / "turned.png", exif=tag)
+    found = netcompile("predict", *ssd, tmp_path / "upright.png", tmp_path / "turned.png", "-o", tmp_path / "out")
+    assert found.code == 0, found.err
+    rows = lines(tmp_path / "out" / "detections.jsonl")
+    by_image = [[{**row, "image": ""} for row in rows if name in row["image"]] for name in ("upright", "turned")]
+    assert by_image[0] == by_image[1] != []
+
+
+YOLO = """\
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 32 dim: 32 } } }
+layer { name: "cells" type: "Pooling" bottom: "data" top: "cells" pooling_param { pool: AVE kernel_size: 8 stride: 8 } }
+layer { name: "maps" type: "Convolution" bottom: "cells" top: "maps"
+  convolution_param { num_output: 7 kernel_size: 1 } }
+layer { name: "found" type: "YoloDetectionOutput" bottom: "maps" top: "found"
+  yolo_detection_output_param { num_classes: 2 side: 4 num_box: 1 confidence_threshold: 0.25 nms_threshold: 0.45
+    biases: 1 biases: 2 FORM } }
+"""
+
+
+@pytest.mark.parametrize(("form", "first"), [("", 1), ("ssd_format: true", 1), ("ssd_format: false", 0)])
+def test_rows_of_yolo(netcompile, tmp_path, form, first):
+    """Three forms of a row: MobileNet-YOLO's, and those of OpenCL Caffe with corners and with centre and size.
+
+    Boxes are a cell wide and two cells high around the middle of their cell; class 0 is red, 1 is green.
+    """
+    net, weights = tmp_path / "yolo.prototxt", tmp_path / "yolo.caffemodel"
+    net.write_text(YOLO.replace("FORM", form))
+    kernel = np.zeros((7, 3), np.float32)  # x, y, width, height, objectness, red, green; from B, G, R
+    kernel[4:] = [[0, 10, 10], [0, 0, 10], [0, 10, 0]]
+    bias = np.array([0, 0, 0, 0, -6, 0, 0], np.float32)
+    write_weights(weights, {"maps": (kernel.reshape(7, 3, 1, 1), bias)})
+    rgb, _ = scene(3)
+    Image.fromarray(rgb).save(tmp_path / "a.png")
+    call = ("predict", net, "--weights", weights, *PLAIN, tmp_path / "a.png", "-o", tmp_path / "out")
+    assert netcompile(*call).code == 0
+    expected = []
+    for row in range(4):
+        for column in range(4):
+            values = kernel @ (rgb[8 * row, 8 * column, ::-1] / 255) + bias
+            chances = np.exp(values[5:]) / np.exp(values[5:]).sum()
+            score = chances.max() / (1 + np.exp(-values[4]))
+            if score >= 0.25:
+                top, bottom = max(0, 8 * row - 4), min(32, 8 * row + 12)
+                expected.append((int(chances.argmax()) + first, score, [8 * column, top, 8 * column + 8, bottom]))
+    rows = lines(tmp_path / "out" / "detections.jsonl")
+    expected.sort(key=lambda one: -one[1])
+    assert len(expected) >= 3
+    assert [one["class"] for one in rows] == [label for label, _, _ in expected]
+    np.testing.assert_allclose([one["score"] for one in rows], [score for _, score, _ in expected], atol=2e-6)
+    np.testing.assert_allclose([one["box"] for one in rows], [box for *_, box in expected], atol=0.011)
+    named = tmp_path / "names.txt"
+    named.write_text("red\ngreen\n")
+    assert netcompile(*call, "--classes", named).code == 0
+    rows = lines(tmp_path / "out" / "detections.jsonl")
+    assert [one["name"] for one in rows] == [("red", "green")[label - first] for label, _, _ in expected]
 
 
 def test_a_build_says_the_same(netcompile, ssd, classes, tmp_path):
@@ -160,7 +246,7 @@ def test_a_build_says_the_same(netcompile, ssd, classes, tmp_path):
     for source in ((net, flag, weights), (tmp_path / "build",)):
         found = netcompile("predict", *source, *plain, tmp_path / "a.png", "-o", tmp_path / "out", "--classes", classes)
         assert found.code == 0, found.err
-        rows.append(lines(tmp_path / "out" / "boxes.jsonl"))
+        rows.append(lines(tmp_path / "out" / "detections.jsonl"))
     assert rows[0] == rows[1] != []
     too_many = netcompile(
         "predict", tmp_path / "build", tmp_path / "a.png", "-o", tmp_path / "out", "--classes", "coco"
@@ -208,9 +294,9 @@ def test_rcnn_is_that_of_loops(netcompile, tmp_path):
         regions, scores, moved = (raw[name].astype(float).tolist() for name in ("where", "chances", "moved"))
     expected = rcnn(regions, scores, moved, (300, 400), 2.0, 0.05, 0.4, 100)
     assert len(expected) >= 100
-    rows = lines(tmp_path / "out" / "boxes.jsonl")
+    rows = lines(tmp_path / "out" / "detections.jsonl")
     ranked = sorted(expected, key=lambda row: -row[1])
-    assert [row["label"] for row in rows] == [label for label, _, _ in ranked]
+    assert [row["class"] for row in rows] == [label for label, _, _ in ranked]
     np.testing.assert_allclose([row["score"] for row in rows], [score for _, score, _ in ranked], atol=1e-5)
     np.testing.assert_allclose([row["box"] for row in rows], [box for *_, box in ranked], atol=0.02)
 
@@ -226,7 +312,7 @@ def test_a_build_of_an_rcnn_needs_its_regions(netcompile, tmp_path):
     assert netcompile("build", net, "--weights", weights, "-o", tmp_path / "b2", *outputs).code == 0
     found = netcompile("predict", tmp_path / "b2", tmp_path / "a.png", "-o", tmp_path / "out")
     assert found.code == 0, found.err
-    assert lines(tmp_path / "out" / "boxes.jsonl")
+    assert lines(tmp_path / "out" / "detections.jsonl")
 
 
 # --- evaluate
@@ -298,7 +384,7 @@ def test_scores_on_voc(netcompile, ssd, classes, voc, tmp_path):
     page = (out / "report.html").read_text()
     assert f"{mean} %" in page
     assert page.count("<figure>") >= 4
-    rows = lines(out / "boxes.jsonl")
+    rows = lines(out / "detections.jsonl")
     assert len(rows) == sum(len(own) for own, _ in images)
     strict = netcompile("evaluate", *ssd, "--data", root, "--classes", classes, "--overlap", "1", "--json").json
     assert strict["mean_ap"]["area"] < scores["mean_ap"]["area"] + 1e-9
@@ -325,7 +411,7 @@ def test_three_processes_score_as_one(netcompile, ssd, classes, voc, tmp_path):
     assert done.returncode == 0, done.stderr
     alone = tmp_path / "alone"
     assert netcompile(*call, alone).code == 0
-    for name in ("scores.json", "boxes.jsonl", "report.html"):
+    for name in ("scores.json", "detections.jsonl", "report.html"):
         assert (out / name).read_bytes() == (alone / name).read_bytes(), name
 
 
@@ -380,8 +466,8 @@ def test_scores_on_cocos_files(netcompile, ssd, classes, tmp_path, capsys):
         for label, (column, row), crowd in objects:
             box = [32 * column, 32 * row, 32, 32]
             whole_file["annotations"].append(
-                {"id": len(whole_file["annotations"]) + 1, "image_id": image, "category_id": numbers[label], "bbox": box,
-                 "area": 1024, "iscrowd": int(crowd)}
+                {"id": len(whole_file["annotations"]) + 1, "image_id": image, "category_id": numbers[label],
+                 "bbox": box, "area": 1024, "iscrowd": int(crowd)}
             )  # fmt: skip
         for label, score, (x, y, _, _) in cells(rgb[::4, ::4]):
             results.append(

@@ -11,10 +11,10 @@ from netcompile.tasks.detection.records import records, voc_file_names
 def test_records():
     boxes = np.array([[0, 1, 2.005, 3.3333], [4, 5, 6, 7]])
     found = Detections(np.array([1, 7]), np.array([0.25, 1 / 3]), boxes)
-    rows = records("a/b.jpg", found, ("background", "cat\x1b"))
+    rows = records(found, ("background", "cat\x1b"))
     assert rows == [
-        {"image": "a/b.jpg", "class": None, "label": 7, "score": 0.333333, "box": [4, 5, 6, 7]},
-        {"image": "a/b.jpg", "class": "cat\x1b", "label": 1, "score": 0.25, "box": [0, 1, 2, 3.33]},
+        {"class": 7, "name": None, "score": 0.333333, "box": [4, 5, 6, 7]},
+        {"class": 1, "name": "cat\x1b", "score": 0.25, "box": [0, 1, 2, 3.33]},
     ]
 
 
