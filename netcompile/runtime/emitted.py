@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from netcompile.array import Array
+from netcompile.runtime.notebook import html
 
 IN_MEMORY = "<netcompile>/"  # where source lies that is no file: the start of its file name
 
@@ -50,6 +51,7 @@ def module_of(source: str, path: str) -> ModuleType:
     for made in vars(module).values():
         if isinstance(made, type) and issubclass(made, nn.Module) and made.__module__ == name:
             copyreg.pickle(made, _reduced)
+            setattr(made, "_repr_html_", html)  # noqa: B010 (no attribute that torch knows)
     return module
 
 
