@@ -25,6 +25,7 @@ from netcompile.files.npz import read_npy
 from netcompile.files.reading import open_file, read_json
 from netcompile.files.whole import recover, settled
 from netcompile.ir.graph import Graph
+from netcompile.layers.base import Rows
 from netcompile.runtime.emitted import by_name, instance
 from netcompile.runtime.execute import DTYPES, Noticed, ties, uninitialised, with_weights
 
@@ -129,7 +130,11 @@ def _load(folder: str, trust_edits: bool) -> Loaded:
 def _output(manifest: Mapping[str, Any], name: str) -> Output:
     """What the manifest says of an output."""
     shape = tuple(int(n) for n in manifest.get("shapes", {}).get(name, ()))
-    return Output(name, shape, str(manifest.get("kinds", {}).get(name, "")), name in manifest.get("upsampled", ()))
+    rows = manifest.get("rows", {}).get(name)
+    return Output(
+        name, shape, str(manifest.get("kinds", {}).get(name, "")), name in manifest.get("upsampled", ()),
+        None if rows is None else Rows(int(rows["labels"]), bool(rows["background"]), bool(rows["centred"])),
+    )  # fmt: skip
 
 
 def _prepared(

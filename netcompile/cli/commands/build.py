@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import asdict
 from typing import Any
 
 from netcompile.analyser import Analysed
@@ -146,7 +147,7 @@ def _classes(arguments: argparse.Namespace) -> tuple[str, ...]:
     """The names of the classes, none without --classes. Raises NetError for a list that there is not."""
     if arguments.classes is None:
         return ()
-    from netcompile.data.palettes import class_names
+    from netcompile.data.class_names import class_names
 
     return class_names(arguments.classes)
 
@@ -221,6 +222,7 @@ def _manifest(
         **({"kinds": kinds} if kinds else {}),
         "shapes": {output.name: list(output.shape) for output in outputs},
         "upsampled": [output.name for output in outputs if output.upsampled],
+        **({"rows": rows} if (rows := {o.name: asdict(o.rows) for o in outputs if o.rows is not None}) else {}),
         **({"fixed": list(fixed)} if fixed is not None else {}),
         **({"variables": variables} if variables else {}),
         **({"classes": list(classes)} if classes else {}),
