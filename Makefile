@@ -66,8 +66,10 @@ prototxt: $(STAMP) ## write prototxt/ from the specs in netcompile/zoo
 	$(BIN)/python -m netcompile.zoo
 
 convert-weights: $(STAMP) ## convert what weights/manifest.toml lists and weights/ has; FETCH=1 downloads it first
-	$(if $(FETCH),$(BIN)/netcompile fetch --manifest weights/manifest.toml -o weights/ $(WANTED) || code=$$?; )$(BIN)/netcompile \
-	    convert-weights --manifest weights/manifest.toml && exit $${code:-0}
+	code=0; \
+	$(if $(FETCH),$(BIN)/netcompile fetch --manifest weights/manifest.toml -o weights/ $(WANTED) || code=$$?;) \
+	$(BIN)/netcompile convert-weights --manifest weights/manifest.toml || code=$$?; \
+	exit $$code
 
 corpus: $(STAMP) ## a table of what works over a corpus of found nets (../shared/corpus)
 	$(BIN)/python -m tests.corpus
