@@ -6,9 +6,12 @@ Python's urllib does the work, proxies by the environment included (``http_proxy
 from __future__ import annotations
 
 import re
+import socket
 import string
-from http.client import HTTPResponse
-from typing import cast
+from contextlib import suppress
+from http.client import HTTPException, HTTPResponse
+from threading import Timer
+from typing import Any, cast
 from urllib.error import HTTPError
 from urllib.parse import quote, urljoin, urlsplit
 from urllib.request import (
@@ -26,9 +29,56 @@ from netcompile.diagnostics.diagnostic import refuse
 from netcompile.version import __version__
 
 REDIRECTS = 10
-_HANDLERS = (ProxyHandler, UnknownHandler, HTTPHandler, HTTPSHandler, HTTPDefaultErrorHandler, HTTPErrorProcessor)
 _MOVED = frozenset((301, 302, 303, 307, 308))
 _HEADERS = {"User-Agent": f"netcompile/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
+
+
+class _Timed:
+    """A connection whose answer's headers have to be complete in time: each of their bytes is waited for anew."""
+
+    sock: socket.socket
+    timeout: float
+
+    def getresponse(self) -> HTTPResponse:
+        late: list[bool] = []
+
+        def end() -> None:
+            late.append(True)
+            with suppress(OSError):  # it has ended by itself
+                socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+
+        ending = Timer(self.timeout, end)
+        ending.daemon = True
+        ending.start()
+        try:
+            response: HTTPResponse = super().getresponse()  # type: ignore[misc]
+        except (OSError, HTTPException):
+            if late:
+                raise TimeoutError from None
+            raise
+        finally:
+            ending.cancel()
+        if late:  # cut headers are headers to http.client
+            response.close()
+            raise TimeoutError
+        return response
+
+
+def _timed(connection: Any) -> Any:
+    return type("Timed", (_Timed, connection), {})
+
+
+class _Http(HTTPHandler):
+    def do_open(self, http_class: Any, req: Request, **options: Any) -> HTTPResponse:
+        return super().do_open(_timed(http_class), req, **options)
+
+
+class _Https(HTTPSHandler):
+    def do_open(self, http_class: Any, req: Request, **options: Any) -> HTTPResponse:
+        return super().do_open(_timed(http_class), req, **options)
+
+
+_HANDLERS = (ProxyHandler, UnknownHandler, _Http, _Https, HTTPDefaultErrorHandler, HTTPErrorProcessor)
 
 
 def checked(address: str) -> str:
@@ -59,7 +109,7 @@ def checked(address: str) -> str:
 
 
 def opened(address: str, headers: dict[str, str], timeout: float) -> HTTPResponse:
-    """The answer of an address, which the caller closes; `timeout` seconds for each step.
+    """The answer of an address, which the caller closes; `timeout` seconds to connect, for its headers, for each read.
 
     Raises NetError for redirects that are not followed, HTTPError for a status that is no success, OSError and
     HTTPException (of http.client) where there is no answer.

@@ -188,6 +188,8 @@ def _receive(url: str, wanted: Wanted, begun: Beginning, manner: Manner) -> bool
         _require_size(url, wanted, answer)
         require_disk(begun.target, (answer.total or 0) - answer.start)
         _copy(response, answer, url, wanted, begun, manner.timeout)
+    if answer.total is None and not begun.size():  # as it looks where the connection ends within the headers
+        raise Interrupted("the server sent nothing, and did not say that there is nothing")
     if answer.total is not None and begun.size() < answer.total:
         raise Interrupted(f"the connection ended after {begun.size()} of {answer.total} bytes")
     return answer.total is not None

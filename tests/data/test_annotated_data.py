@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from netcompile.data.resizing import MODES, resized
 from netcompile.data.sources.base import Batches, Wanted
 from netcompile.data.sources.boxes import Boxes, samples, satisfies
 from netcompile.data.sources.distort import bgr, distorted, hsv
-from netcompile.data.sources.interpolation import MODES, resized
 from netcompile.data.sources.reshape import reshaped
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from netcompile.data.resizing import resized
 from netcompile.data.sources.base import Batches
-from netcompile.data.sources.interpolation import resized
 from netcompile.diagnostics.diagnostic import NetError
 from tests.data.test_preprocessing import binaryproto
 from tests.data.test_sources import batches, bgr

@@ -304,6 +304,7 @@ AGAIN: dict[str, tuple[Action, str]] = {
     "too many": (status(429), "the server answers 429 (Too Many Requests)"),
     "a bug": (status(500), "the server answers 500"),
     "no answer": (resets(), "no answer"),
+    "cut headers": (raw(b"HTTP/1.1 200 OK\r\nContent-Ty"), "the server sent nothing, and did not say that there is"),
     "no status": (raw(b"what?\r\n\r\n"), "no answer that can be read"),
     "an endless header": (raw(b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70_000), "no answer that can be read"),
     "many headers": (raw(b"HTTP/1.1 200 OK\r\n" + b"A: x\r\n" * 200), "no answer that can be read"),
@@ -341,6 +342,19 @@ def test_a_silent_server(web: Site, fetching: Fetching) -> None:
     fetching.manner = replace(fetching.manner, timeout=0.1, retries=1)
     url = web.add("/w", hangs(0.3))
     assert "no answer for 0.1 s" in fetching.refused(url)
+
+
+def test_a_server_that_drips_its_headers(web: Site, fetching: Fetching) -> None:
+    fetching.manner = replace(fetching.manner, timeout=0.2, retries=0)
+
+    def drips(handler: Handler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nA: ")
+        for _ in range(100):
+            handler.wfile.write(b"x")
+            hangs(0.02)(handler)
+
+    assert "no answer for 0.2 s" in fetching.refused(web.add("/w", drips))
+    assert fetching.left() == []
 
 
 def test_a_server_that_stops(web: Site, fetching: Fetching) -> None:

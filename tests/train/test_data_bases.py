@@ -132,7 +132,7 @@ def test_an_ssd_trains_on_annotated_data(tmp_path: Path) -> None:
     )
     (tmp_path / "net.prototxt").write_text(layer + SSD)
     (tmp_path / "solver.prototxt").write_text(
-        'net: "net.prototxt" base_lr: 0.05 lr_policy: "fixed" momentum: 0.9 max_iter: 25 random_seed: 1\n'
+        'net: "net.prototxt" base_lr: 0.05 lr_policy: "fixed" momentum: 0.9 max_iter: 15 random_seed: 1\n'
     )
     assert entry(["train", str(tmp_path / "solver.prototxt"), "-o", str(tmp_path / "out")]) == 0
     losses = json.loads((tmp_path / "out" / "log.json").read_text())["loss"]

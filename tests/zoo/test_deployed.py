@@ -178,6 +178,7 @@ def layers(net: Analysed) -> list[tuple[object, ...]]:
             [(value.blob, tuple(net.shapes[value])) for value in node.tops],
         )
         for node in net.graph.nodes
+        if node.type != "Silence"
     ]
 
 

@@ -47,7 +47,7 @@ class AnnotatedImages:
     span: Span  # of the source in the net
 
     def batch(self, index: int) -> dict[str, Array]:
-        images, labels, rows, annotated = [], [], [], set()
+        images, rows, labels, annotated = list[Array](), list[Array](), list[int](), set[bool]()
         with located(self.span):
             for item in range(self.size):
                 k = index * self.size + item

@@ -13,7 +13,7 @@ from netcompile.array import Array
 from netcompile.data.images import read_image
 from netcompile.data.paths import first_there, require_files
 from netcompile.data.preprocessing import Preprocessing
-from netcompile.data.resizing import resize
+from netcompile.data.resizing import resized
 from netcompile.data.sources.base import Batches, Order, Wanted, readable, require_batch, stacked
 from netcompile.data.sources.transform import Transform, read_transform
 from netcompile.diagnostics.diagnostic import refuse
@@ -43,7 +43,7 @@ class LabelledImages:
             # As OpenCV's imread, with which Caffe reads: upright, since 3.1, and without the alpha channel.
             image = layout.planes(readable(path, partial(read_image, over_white=False)))
             if all(self.new_size):
-                image = resize(image, *self.new_size)
+                image = resized(image, *self.new_size).astype(np.float32)
             image = self.transform(image, np.random.default_rng((self.seed & (2**63 - 1), k)))
             if not images:
                 require_batch(image, self.size)

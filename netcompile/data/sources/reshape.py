@@ -10,7 +10,7 @@ from math import floor
 import numpy as np
 
 from netcompile.array import Array
-from netcompile.data.sources.interpolation import resized
+from netcompile.data.resizing import resized
 from netcompile.files.limits import require_memory
 from netcompile.prototxt.message import Message
 

@@ -18,9 +18,9 @@ from netcompile.array import Array
 from netcompile.data.images import read_image
 from netcompile.data.paths import require_files
 from netcompile.data.preprocessing import Preprocessing
+from netcompile.data.resizing import resized
 from netcompile.data.sources.base import Batches, Wanted, readable
 from netcompile.data.sources.image_list import rooted
-from netcompile.data.sources.interpolation import resized
 from netcompile.data.sources.transform import Window, read_transform
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.files.limits import require_memory
