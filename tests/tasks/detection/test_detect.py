@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from netcompile.data.resizing import resize
+from netcompile.data.resizing import resized
 from netcompile.surgery import write_weights
 from tests.data import lmdb_files
 from tests.tasks.detection.nets import cells, write_rcnn, write_ssd
@@ -282,7 +282,7 @@ def test_rcnn_is_that_of_loops(netcompile, tmp_path):
     )
     assert found.code == 0, found.err
     assert "every image is resized to short=600,max=1000" in found.err
-    blob = resize(pixels[:, :, ::-1].transpose(2, 0, 1).astype(np.float32), 600, 800) - np.reshape(
+    blob = resized(pixels[:, :, ::-1].transpose(2, 0, 1), 600, 800).astype(np.float32) - np.reshape(
         [127, 128, 129], (3, 1, 1)
     )
     arrays = {"data": blob[None].astype(np.float32), "im_info": np.array([[600, 800, 2]], np.float32)}
