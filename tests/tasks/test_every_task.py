@@ -112,7 +112,10 @@ def test_several_processes_give_the_same(netcompile, images, tmp_path, count):
         assert netcompile("predict", net, images, "-o", tmp_path / task / "one", "--mean", "0").code == 0
         calls.append(["predict", str(net), str(images), "-o", str(tmp_path / task / "many"), "--mean", "0"])
     program = tmp_path / "all.py"
-    program.write_text(f"from netcompile.cli.main import main\nfor call in {calls!r}:\n    assert main(call) == 0\n")
+    program.write_text(
+        "from netcompile.cli.main import main\nfrom netcompile.runtime.processes import processes\n"
+        f"with processes():\n    for call in {calls!r}:\n        assert main(call) == 0\n"
+    )
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", str(program)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
