@@ -1,4 +1,4 @@
-"""The notebooks of examples/: whole by their format, small, without outputs, and every cell runs from an empty folder."""
+"""The notebooks of examples/: whole by their format, small, without outputs; every cell runs in an empty folder."""
 
 from __future__ import annotations
 

@@ -122,7 +122,8 @@ def test_a_table_has_an_end(tmp_path):
         f'layer {{ name: "c{i}" type: "Crop" bottom: "d" bottom: "r{i}" top: "c{i}" }}' for i in range(count)
     )
     (tmp_path / "x.prototxt").write_text(
-        f'layer {{ name: "d" type: "Input" top: "d" input_param {{ shape {{ dim: [1, 1, 4, 4] }} }} }}\n{tops}\n{crops}\n'
+        'layer { name: "d" type: "Input" top: "d" input_param { shape { dim: [1, 1, 4, 4] } } }\n'
+        f"{tops}\n{crops}\n"
     )
     found = shown(package.load(tmp_path / "x.prototxt"))
     assert len(found.rows) == 1 + 1 + MOST + 1 + MOST
