@@ -58,6 +58,11 @@ class Analysed:
         """The same, with the layers that keep further sizes from being proved."""
         return legal(self.graph, self.symbolic, self.shapes)
 
+    @property
+    def fixed(self) -> tuple[int, int] | None:
+        """The declared height and width of a net that is legal for a few sizes only; None where it takes any number."""
+        return self.symbolic.declared if any(these.is_finite for these in self.valid) else None
+
     def require(self) -> Analysed:
         """Itself, or NetError with everything that Caffe would refuse."""
         if self.problems:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -135,8 +136,18 @@ def read_weights_path(name: str) -> str:
         return name
     path = find_weights(name) if name else None
     if path is None:
-        refuse("no-such-file", f"there is no file '{name}'", remedy="give the path of a .caffemodel")
+        refuse("no-such-file", f"there is no file '{name}'", remedy=_weights_remedy(name))
     return str(path)
+
+
+def _weights_remedy(name: str) -> str:
+    from netcompile.zoo.published import published  # what reads TOML, for this message alone
+
+    row = published(os.path.basename(name))
+    if row is None or not row.source:
+        return "give the path of a .caffemodel"
+    folder = os.path.dirname(name)
+    return f"netcompile fetch {row.name}{f' -o {shlex.quote(folder)}/' if folder else ''} downloads it"
 
 
 def analyse_net(

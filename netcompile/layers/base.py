@@ -196,6 +196,19 @@ class Labels:
 
 
 @dataclass(frozen=True, slots=True)
+class Rows:
+    """What rows of detections say: image, label, score, and xmin, ymin, xmax, ymax as parts of the net's input.
+
+    `labels` is how many labels there are; with `background` label 0 is what belongs to no class. `centred`: the last
+    four numbers are the box's centre x, y, its width and height.
+    """
+
+    labels: int
+    background: bool = True
+    centred: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class InPlaceGradient:
     """The gradient that Caffe computes where a layer writes over its bottom, and that is not its derivative.
 
@@ -237,6 +250,7 @@ class Layer:
     declares_shapes: ClassVar[bool] = False  # a data layer whose fields are its tops' shapes: each matters
     is_measure: ClassVar[bool] = False  # loss or metric: vanishes at inference with the labels that it needs
     computed: ClassVar[bool] = True  # False: known by name, and computed by nobody here
+    taught: ClassVar[str] = ""  # what a loss or metric says of the values that it reads first
     auto_top: ClassVar[bool] = False  # Caffe invents a top where none is named (losses)
     sized_by_values: ClassVar[bool] = False  # how large a top is depends on numbers: `shapes` tells the least
     keeps_state: ClassVar[bool] = False  # has attributes though no blobs: wants a unique name
@@ -324,11 +338,15 @@ class Layer:
         return self.pixelwise(*maps)
 
     def content(self, *bottoms: str) -> str:
-        """What the tops hold if the bottoms hold this: "probabilities", "labels", or "" for any other numbers."""
+        """What the tops hold if the bottoms hold this, one of `analysis.outputs.CONTENTS`, or "" where nothing says."""
         if self.moves is not None:
             found = set(bottoms[self.moves])
             return found.pop() if len(found) == 1 else ""
         return bottoms[0] if bottoms and self.is_noop(train=False) else ""
+
+    def detected(self) -> Rows | None:
+        """What the top says where it holds "detections"."""
+        return None
 
     def labels(self, *bottoms: IntShape) -> Labels | None:
         """The bottom that the layer reads class labels from."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from netcompile.layers.base import Arity, Condition, Emission, Emitted, Layer, Refused, Shape, layer
+from netcompile.layers.base import Arity, Condition, Emission, Emitted, Layer, Refused, Rows, Shape, layer
 from netcompile.layers.params import Params
 from netcompile.layers.shapes import volume
 from netcompile.layers.source import literal
@@ -41,6 +41,9 @@ class Detections(Layer):
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         return ((1, 1, 1, 7),)
+
+    def content(self, *bottoms: str) -> str:
+        return "detections"
 
 
 @layer("DetectionOutput")
@@ -98,6 +101,9 @@ class DetectionOutput(Detections):
             int(nms.get("top_k")) if nms.has("top_k") else -1,
             nms.get("eta"),
         )
+
+    def detected(self) -> Rows | None:
+        return Rows(self.classes, self.background == 0)
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         return boxes_agree(bottoms, self.classes, self.classes if not self.shared else 1)

@@ -51,7 +51,7 @@ def module_of(source: str, path: str) -> ModuleType:
     for made in vars(module).values():
         if isinstance(made, type) and issubclass(made, nn.Module) and made.__module__ == name:
             copyreg.pickle(made, _reduced)
-            made._repr_html_ = html  # type: ignore[attr-defined]
+            setattr(made, "_repr_html_", html)  # noqa: B010 (no attribute that torch knows)
     return module
 
 

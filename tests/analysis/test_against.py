@@ -25,7 +25,7 @@ def pairs() -> Iterator[tuple[Path, Path]]:
     for folder in sorted((REPOSITORY / "prototxt").iterdir()):
         trained = [path for name in ("train", "trainval") if (path := folder / f"{name}.prototxt").exists()]
         for name in ("val", "test", "deploy"):
-            if (folder / f"{name}.prototxt").exists():
+            if trained and (folder / f"{name}.prototxt").exists():
                 yield folder / f"{name}.prototxt", trained[0]
 
 

@@ -43,6 +43,8 @@ def test_files_and_manifest(demo):
         "weights": "shapes_fcn8s.safetensors",
         "inputs": [{"name": "data", "shape": [1, 3, 96, 128]}],
         "outputs": ["score"],
+        "shapes": {"score": [1, 6, 96, 128]},
+        "upsampled": ["score"],
         "phase": "test",
         "optimisation": 1,
         "tool": "0.1.0",

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from netcompile.data.class_names import class_names, class_sets
 from netcompile.data.images import overlay, png, read_depth, read_image, read_labels, thumbnail
-from netcompile.data.palettes import cityscapes_palette, class_names, class_sets, palette, voc_palette
+from netcompile.data.palettes import cityscapes_palette, palette, voc_palette
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.runtime.outputs import made_by_png
 from tests.runtime.conftest import picture
@@ -172,7 +173,7 @@ def test_class_files(tmp_path, text, names):
 
 def test_bundled_classes():
     assert {name: len(class_names(name)) for name in class_sets()} == {
-        "cityscapes": 19, "nyud": 40, "pascal": 21, "pascal-context-59": 60, "sift-flow-geometric": 3,
+        "cityscapes": 19, "coco": 80, "nyud": 40, "pascal": 21, "pascal-context-59": 60, "sift-flow-geometric": 3,
         "sift-flow-semantic": 33,
     }  # fmt: skip
     assert class_names("pascal")[15] == "person"

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import asdict
 from typing import Any
 
 from netcompile.analyser import Analysed
-from netcompile.analysis.outputs import output_kinds
+from netcompile.analysis.outputs import described
 from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inputs
@@ -146,7 +147,7 @@ def _classes(arguments: argparse.Namespace) -> tuple[str, ...]:
     """The names of the classes, none without --classes. Raises NetError for a list that there is not."""
     if arguments.classes is None:
         return ()
-    from netcompile.data.palettes import class_names
+    from netcompile.data.class_names import class_names
 
     return class_names(arguments.classes)
 
@@ -205,7 +206,9 @@ def _manifest(
     arguments: argparse.Namespace, analysed: Analysed, module: EmittedModule, stem: str, images: dict[str, Any],
     classes: tuple[str, ...], hashes: dict[str, str],
 ) -> dict[str, Any]:  # fmt: skip
-    kinds = {name: kind for name, kind in output_kinds(analysed.graph).items() if name in module.outputs}
+    outputs = described(analysed.graph, analysed.shapes, tuple(module.outputs))
+    kinds = {output.name: output.holds for output in outputs if output.holds}
+    fixed = analysed.fixed
     variables = {blob: name for blob, name in module.variables.items() if blob != name}
     return {
         "net": analysed.name,
@@ -217,6 +220,10 @@ def _manifest(
         "outputs": list(module.outputs),
         **({"images": images} if any(images.values()) or len(images) < len(module.inputs) else {}),
         **({"kinds": kinds} if kinds else {}),
+        "shapes": {output.name: list(output.shape) for output in outputs},
+        "upsampled": [output.name for output in outputs if output.upsampled],
+        **({"rows": rows} if (rows := {o.name: asdict(o.rows) for o in outputs if o.rows is not None}) else {}),
+        **({"fixed": list(fixed)} if fixed is not None else {}),
         **({"variables": variables} if variables else {}),
         **({"classes": list(classes)} if classes else {}),
         "phase": "train" if analysed.graph.train else "test",
