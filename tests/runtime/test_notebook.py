@@ -199,6 +199,19 @@ def test_mode_and_numbers_are_those_of_the_moment(net):
     assert "714.3 k" not in net._repr_html_()
 
 
+def test_two_nets_of_one_name_have_lines_of_their_own(netcompile, tmp_path):
+    """Python keeps lines by the names of files: in memory each net has one of its own, a build's is read again."""
+    whole, part = package.load(*DEMO), package.load(*DEMO, outputs=["pool3"])
+    for _ in range(2):
+        assert "self.conv4_1(" in inspect.getsource(type(whole).forward)
+        assert "self.conv4_1(" not in inspect.getsource(type(part).forward)
+    for outputs in (["--output", "pool3"], []):
+        line = ("build", *DEMO[:1], "--weights", DEMO[1], "-o", tmp_path / "b", *outputs)
+        assert netcompile(*line).code == 0
+        source = inspect.getsource(type(package.load(tmp_path / "b")).forward)
+        assert ("self.conv4_1(" in source) == (not outputs)
+
+
 def test_the_source_is_at_hand(net):
     assert "def forward(self, data):" in inspect.getsource(type(net))
     assert inspect.getsource(type(net).forward).startswith("    def forward(self, data):")
