@@ -11,11 +11,16 @@ if TYPE_CHECKING:
     from netcompile import spec, surgery
     from netcompile.api import load
     from netcompile.diagnostics.diagnostic import NetError
+    from netcompile.predicting import predict
 
-__all__ = ["NetError", "__version__", "load", "spec", "surgery"]
+__all__ = ["NetError", "__version__", "load", "predict", "spec", "surgery"]
 
 # Where the other names are: imported when they are asked for, since torch takes a second and most commands need none.
-_PLACES = {"NetError": "netcompile.diagnostics.diagnostic", "load": "netcompile.api"}
+_PLACES = {
+    "NetError": "netcompile.diagnostics.diagnostic",
+    "load": "netcompile.api",
+    "predict": "netcompile.predicting",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -19,21 +19,27 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from torch import nn
 
 from netcompile.algebra.effort import bounded
-from netcompile.analyser import analyse
+from netcompile.analyser import Analysed, analyse
 from netcompile.analysis.footprint import require_weights
 from netcompile.compiler import compile_net
+from netcompile.data.preprocessing import of_input
 from netcompile.diagnostics.diagnostic import NetError
+from netcompile.emit.module import EmittedModule
 from netcompile.files import limits
 from netcompile.files.named import remote
 from netcompile.ir.build import Options
+from netcompile.predicting import with_about
 from netcompile.prototxt.recognise import open_source
 from netcompile.runtime.execute import load_source, with_weights
 from netcompile.runtime.loaded import is_build, load_build
 from netcompile.runtime.notebook import facts_of, facts_of_build, with_facts
+from netcompile.tasks.inputs import described_net
+from netcompile.tasks.task import Net
 from netcompile.zoo.find import find_definition, find_weights
 
 PathLike = str | os.PathLike[str]
@@ -74,7 +80,9 @@ def _build(folder: str, trust_edits: bool) -> nn.Module:
     if loaded.edited:
         names = ", ".join(f"'{name}'" for name in loaded.edited)
         warnings.warn(f"{folder}: not as built, and trusted as asked for: {names}", stacklevel=3)
-    return with_facts(loaded.net, facts_of_build(folder, loaded.name, loaded.inputs, loaded.outputs))
+    net = with_facts(loaded.net, facts_of_build(folder, loaded.name, loaded.inputs, loaded.outputs))
+    images = dict(loaded.images) or dict.fromkeys(name for name, _ in loaded.inputs)
+    return with_about(net, loaded.name, Net(loaded.inputs, loaded.known, (), loaded.fixed, images))
 
 
 def _load(
@@ -91,7 +99,17 @@ def _load(
         analysed = analyse(open_source(find_definition(net) or net), options, crop_offsets)
         module = compile_net(analysed, level, outputs, path)
         facts = facts_of(analysed, module)
+        about = _about(analysed, module, os.path.dirname(analysed.source.name))
     if path is not None:
-        return with_facts(with_weights(analysed, module, path), facts)
+        return with_about(with_facts(with_weights(analysed, module, path), facts), analysed.name, about)
     require_weights(analysed.source.name, analysed.graph, analysed.shapes)
-    return with_facts(load_source(module).train(phase == "train"), facts)
+    return with_about(with_facts(load_source(module).train(phase == "train"), facts), analysed.name, about)
+
+
+def _about(analysed: Analysed, module: EmittedModule, beside: str) -> Net:
+    """What `predict` has to know of the module."""
+    net = described_net(analysed, tuple(module.outputs))
+    entries = [entry for entry in analysed.graph.inputs if entry.value in module.inputs]
+    images = {entry.value.blob: of_input(entry, beside)[0] for entry in entries if len(entry.shape) == 4}
+    inputs = tuple((value.blob, analysed.shapes[value]) for value in module.inputs)
+    return replace(net, inputs=inputs, images=images)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from netcompile.algebra.nset import NSet
 from netcompile.analyser import Analysed
-from netcompile.analysis.outputs import described, output_kinds
+from netcompile.analysis.outputs import described
 from netcompile.cli.messages import say_lines, show, show_notes
 from netcompile.cli.netinput import (
     NET_HELP,
@@ -34,17 +34,16 @@ from netcompile.cli.options import (
     weights_of,
 )
 from netcompile.cli.weights import remarks as of_weights
-from netcompile.data.preparation import NONE, Preparation, Resize, crop_option, resize_option
+from netcompile.data.preparation import crop_option, resize_option
 from netcompile.data.preprocessing import of_input
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.source import Source
 from netcompile.diagnostics.visible import visible
 from netcompile.emit.module import outputs_of
 from netcompile.files.look import is_folder
-from netcompile.ir.graph import Graph
 from netcompile.layers.base import IntShape
 from netcompile.tasks.catalogue import NAMES, TASKS, choose
-from netcompile.tasks.inputs import image_inputs, inputs_behind, outputs_of_build
+from netcompile.tasks.inputs import described_net, image_inputs, inputs_behind, outputs_of_build, prepared
 from netcompile.tasks.segmentation.task import Segmentation
 from netcompile.tasks.task import Asked, Found, Net, Task
 
@@ -53,7 +52,6 @@ if TYPE_CHECKING:
     from netcompile.tasks.inference import Job
 
 REMARKS = frozenset({"mean-assumed", "mean-average", "mean-outside"})
-CLASSIC = Resize("exact", 256, 256)  # what ten crops are taken of where nobody says: classify.py's --images_dim
 
 
 def add_imaging(parser: argparse.ArgumentParser, batch: int, scoring: bool) -> None:
@@ -128,7 +126,7 @@ def open_job(arguments: argparse.Namespace, leads: bool = True, asked: Asked | N
     also = dict(map(_also, arguments.also))
     folders = {**(task.folders(asked) if asked is not None else {}), **also}
     names = image_inputs(opened.needed, task.fed(opened.net), folders, arguments.also)
-    preparation = prepared(arguments, opened.net, task)
+    preparation = prepared(opened.net, task, arguments.resize, arguments.crop, arguments.oversample)
     loaded, told = opened.load()
     job, remarks = make_job(
         loaded, task, preparation, {name: opened.net.images.get(name) for name in names}, folders, device=target,
@@ -142,26 +140,6 @@ def open_job(arguments: argparse.Namespace, leads: bool = True, asked: Asked | N
         if preparation.text():
             say_lines(f"every image is {preparation.text()}")
     return job
-
-
-def prepared(arguments: argparse.Namespace, net: Net, task: Task) -> Preparation:
-    """What the options say is done to an image; what they leave open the net and its task say. Raises NetError."""
-    usual = task.preparation(net)
-    resize, crop = arguments.resize, arguments.crop
-    if resize is None:
-        resize = usual.resize if crop is None or usual.crop is not None else NONE
-        crop = crop or usual.crop
-    elif resize.how == "fit" and not resize.height:
-        resize = replace(resize, height=net.declared[0], width=net.declared[1])
-    elif crop is None and resize.how != "fit" and net.fixed is not None and resize != Resize("exact", *net.fixed):
-        crop = net.fixed
-    if arguments.oversample:
-        if not task.averages:
-            refuse("usage", f"--oversample is a mean over crops, and no use for {task.title}")
-        crop = crop or net.declared
-        if arguments.resize is None and usual.crop is None:
-            resize = CLASSIC if max(crop) <= CLASSIC.height else Resize("short", max(crop), max(crop))
-    return Preparation(resize, crop, arguments.oversample)
 
 
 def _of_build(arguments: argparse.Namespace) -> Opened:
@@ -187,12 +165,12 @@ def _of_net(arguments: argparse.Namespace) -> Opened:
     wanted = None if arguments.with_loss else arguments.output
     analysed = analyse_net(arguments, source, outputs=wanted).require()
     bare = without_loss(arguments, source).require() if arguments.with_loss else analysed
-    net, asked = _described(bare), None
+    net, asked = described_net(bare), None
     if arguments.output is not None:
         names = tuple(named_blobs(arguments.output, analysed) or ())
         outputs_of(analysed.graph, names)
         asked = described(analysed.graph, analysed.shapes, names)
-        net = _described(_whole(arguments, source) or bare)
+        net = described_net(_whole(arguments, source) or bare)
     task, found = choose(net, arguments.task, asked)
     outputs_of(analysed.graph, found.blobs)
     # A label that is an Input layer's is an input too, and no image.
@@ -207,26 +185,6 @@ def _of_net(arguments: argparse.Namespace) -> Opened:
         replace(net, images=images), task, found, needed, analysed.valid, tuple(notes),
         lambda: _load(arguments, analysed, found.blobs),
     )  # fmt: skip
-
-
-def _described(analysed: Analysed) -> Net:
-    graph, shapes = analysed.graph, analysed.shapes
-    known = [blob for blob in output_kinds(graph) if blob not in graph.outputs]
-    outputs = _outputs(graph)
-    inputs = tuple((entry.value.blob, entry.shape) for entry in graph.inputs)
-    return Net(
-        inputs, described(graph, shapes, outputs), described(graph, shapes, tuple(known)), analysed.fixed
-    )  # fmt: skip
-
-
-def _outputs(graph: Graph) -> tuple[str, ...]:
-    """The net's outputs; of a net that gives nothing but losses, what these are of."""
-    makers = graph.producers()
-    made = [makers.get(graph.blobs[name]) for name in graph.outputs]
-    if any(node is None or not node.layer.is_measure for node in made):
-        return graph.outputs
-    scored = dict.fromkeys(node.bottoms[0] for node in made if node is not None and node.bottoms)
-    return tuple(value.blob for value in scored if graph.blobs[value.blob] == value) or graph.outputs
 
 
 def _whole(arguments: argparse.Namespace, source: Source) -> Analysed | None:

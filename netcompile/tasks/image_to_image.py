@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from PIL import Image
@@ -83,6 +83,9 @@ class ImageToImage(Task):
             return shape[0], shape[1]
         high, wide = (round(o * out / n) for o, out, n in zip(seen.view.original, shape, seen.view.size, strict=False))
         return max(1, high), max(1, wide)
+
+    def value(self, result: list[Array], seen: Seen) -> Any:
+        return result[0] if len(result) == 1 else dict(zip(self.blobs, result, strict=True))
 
     def places(self) -> tuple[Place, ...]:
         if len(self.outputs) == 1:

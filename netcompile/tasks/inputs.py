@@ -1,14 +1,18 @@
-"""Which inputs of a net take images, and which of a build's outputs are wanted."""
+"""What is known of a net's inputs and outputs, which inputs take images, and what happens to these."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from netcompile.analyser import Analysed
+from netcompile.analysis.outputs import described, output_kinds
+from netcompile.data.preparation import NONE, Preparation, Resize, Size
 from netcompile.diagnostics.diagnostic import refuse
-from netcompile.ir.graph import Input
+from netcompile.ir.graph import Graph, Input
 from netcompile.ir.prune import needed
 from netcompile.layers.base import IntShape
+from netcompile.tasks.task import Net, Task
 
 
 def outputs_of_build(outputs: tuple[str, ...], asked: Sequence[str] | None) -> tuple[str, ...]:
@@ -58,3 +62,50 @@ def image_inputs(
             others = f": it has {', '.join(names)}" if name not in names else ": IMAGES are for it"
             refuse("image-input", f"--also {text}: the net has no further input '{name}'{others}")
     return tuple(names)
+
+
+CLASSIC = Resize("exact", 256, 256)  # what ten crops are taken of where nobody says: classify.py's --images_dim
+
+
+def prepared(
+    net: Net, task: Task, resize: Resize | None = None, crop: Size | None = None, oversample: bool = False
+) -> Preparation:
+    """What is done to an image: as asked for; what is left open the net and its task say. Raises NetError."""
+    usual = task.preparation(net)
+    if resize is None:
+        chosen = usual.resize if crop is None or usual.crop is not None else NONE
+        crop = crop or usual.crop
+    elif resize.how == "fit" and not resize.height:
+        chosen = replace(resize, height=net.declared[0], width=net.declared[1])
+    else:
+        chosen = resize
+        if crop is None and resize.how != "fit" and net.fixed is not None and resize != Resize("exact", *net.fixed):
+            crop = net.fixed
+    if oversample:
+        if not task.averages:
+            refuse("usage", f"--oversample is a mean over crops, and no use for {task.title}")
+        crop = crop or net.declared
+        if resize is None and usual.crop is None:
+            chosen = CLASSIC if max(crop) <= CLASSIC.height else Resize("short", max(crop), max(crop))
+    return Preparation(chosen, crop, oversample)
+
+
+def described_net(analysed: Analysed, outputs: tuple[str, ...] | None = None) -> Net:
+    """What is known of a net before it runs; `outputs` are its own where none are named."""
+    graph, shapes = analysed.graph, analysed.shapes
+    known = [blob for blob in output_kinds(graph) if blob not in graph.outputs]
+    outputs = outputs or _outputs(graph)
+    inputs = tuple((entry.value.blob, entry.shape) for entry in graph.inputs)
+    return Net(
+        inputs, described(graph, shapes, outputs), described(graph, shapes, tuple(known)), analysed.fixed
+    )  # fmt: skip
+
+
+def _outputs(graph: Graph) -> tuple[str, ...]:
+    """The net's outputs; of a net that gives nothing but losses, what these are of."""
+    makers = graph.producers()
+    made = [makers.get(graph.blobs[name]) for name in graph.outputs]
+    if any(node is None or not node.layer.is_measure for node in made):
+        return graph.outputs
+    scored = dict.fromkeys(node.bottoms[0] for node in made if node is not None and node.bottoms)
+    return tuple(value.blob for value in scored if graph.blobs[value.blob] == value) or graph.outputs

@@ -95,8 +95,7 @@ class Points(Task):
     def places(self) -> tuple[Place, ...]:
         return (Place("overlays", "png"), Place("points", "json"))
 
-    def contents(self, result: list[Peak], seen: Seen, made_by: str) -> Iterator[Writer]:
-        yield partial(png, pixels=drawn(seen.rgb, result, self.blobs), made_by=made_by)
+    def value(self, result: list[Peak], seen: Seen) -> dict[str, Any]:
         several = len(self.blobs) > 1
         points = [
             {
@@ -108,8 +107,11 @@ class Points(Task):
             }
             for peak in result
         ]
-        record = {"image": seen.key.path, "points": points, **seen.view.as_json()}
-        yield partial(json_record, record=record, made_by=made_by)
+        return {"image": seen.key.path, "points": points, **seen.view.as_json()}
+
+    def contents(self, result: list[Peak], seen: Seen, made_by: str) -> Iterator[Writer]:
+        yield partial(png, pixels=drawn(seen.rgb, result, self.blobs), made_by=made_by)
+        yield partial(json_record, record=self.value(result, seen), made_by=made_by)
 
     def settings(self) -> str:
         return f"{self.least}"

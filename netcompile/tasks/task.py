@@ -186,6 +186,10 @@ class Task(ABC):
     def result(self, arrays: Sequence[Arrays], seen: Seen) -> Any:
         """What the outputs of an image's views mean, in coordinates of the image. Raises NetError, ValueError."""
 
+    def value(self, result: Any, seen: Seen) -> Any:
+        """The result as Python code gets it."""
+        return result
+
     # writing ----------------------------------------------------------------------------------------------------
 
     @abstractmethod

@@ -117,12 +117,15 @@ class Classification(Task):
     def places(self) -> tuple[Place, ...]:
         return (Place("classes", "json"),)
 
-    def contents(self, result: Array, seen: Seen, made_by: str) -> Iterator[Writer]:
+    def value(self, result: Array, seen: Seen) -> dict[str, Any]:
         best = [{"class": i, "name": self.called(i), "score": _number(result[i])} for i in self.best(result)]
         record = {"image": seen.key.path, "top": best, **seen.view.as_json()}
         if len(seen.views) > 1:
             record["views"] = len(seen.views)
-        yield partial(json_record, record=record, made_by=made_by)
+        return record
+
+    def contents(self, result: Array, seen: Seen, made_by: str) -> Iterator[Writer]:
+        yield partial(json_record, record=self.value(result, seen), made_by=made_by)
 
     def settings(self) -> str:
         return f"{self.names} {self.top}"

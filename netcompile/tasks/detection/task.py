@@ -139,10 +139,12 @@ class Detection(Task):
     def contents(self, result: Detections, seen: Seen, made_by: str) -> Iterator[Writer]:
         if self.overlays:
             yield partial(png, pixels=drawn(seen.rgb, result.above(self.draw_from), self.names), made_by=made_by)
+        yield partial(json_record, record=self.value(result, seen), made_by=made_by)
+
+    def value(self, result: Detections, seen: Seen) -> Record:
         height, width = seen.rgb.shape[:2]
         found = records(result, self.names)
-        record = {"image": seen.key.path, "width": width, "height": height, "detections": found, **seen.view.as_json()}
-        yield partial(json_record, record=record, made_by=made_by)
+        return {"image": seen.key.path, "width": width, "height": height, "detections": found, **seen.view.as_json()}
 
     def settings(self) -> str:
         return f"{self.source} {self.names} {self.least} {self.draw_from}"

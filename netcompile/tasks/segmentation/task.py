@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -126,6 +126,11 @@ class Segmentation(Task):
             labels = onto_image(labels, seen, OUTSIDE)
             levels = None if levels is None else onto_image(levels, seen, 0)
         return Map(labels, levels, prob)
+
+    def value(self, result: dict[str, Map], seen: Seen) -> Any:
+        """The labels of the only output, or its levels; of several by blob."""
+        found = {name: made.labels if made.levels is None else made.levels for name, made in result.items()}
+        return next(iter(found.values())) if len(found) == 1 else found
 
     def contents(self, result: dict[str, Map], seen: Seen, made_by: str) -> Iterator[Writer]:
         for output in self.outputs:
