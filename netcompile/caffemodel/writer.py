@@ -56,13 +56,18 @@ def _layer(layer: Layer) -> Iterator[bytes | memoryview]:
         if len(numbers) != 4 * prod(blob.shape):
             what = f"blob {index} of layer '{layer.name}' has {len(numbers)} bytes"
             raise ValueError(f"{what}, and its shape wants {4 * prod(blob.shape)}")
-        shape = _field(_DIM, [b"".join(map(_varint, blob.shape))])
-        yield from _field(_BLOBS, [*_field(_DATA, [numbers]), *_field(_SHAPE, shape)])
+        shape = _packed(_DIM, b"".join(map(_varint, blob.shape)))
+        yield from _field(_BLOBS, [*_packed(_DATA, numbers), *_field(_SHAPE, shape)])
 
 
 def _field(number: int, parts: Sequence[bytes | memoryview]) -> list[bytes | memoryview]:
     """A field that holds bytes: its tag, its length and the parts."""
     return [_varint(number << 3 | BYTES) + _varint(sum(map(len, parts))), *parts]
+
+
+def _packed(number: int, numbers: bytes | memoryview) -> list[bytes | memoryview]:
+    """A repeated field of numbers; without any there is no field."""
+    return _field(number, [numbers]) if len(numbers) else []
 
 
 def _varint(value: int) -> bytes:

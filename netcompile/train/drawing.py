@@ -1,8 +1,8 @@
 """Pictures of circles, squares, triangles, crosses and rings, the same to the bit on every machine.
 
-All of it is arithmetic of whole numbers: lengths are in eighths of a pixel, angles are pairs of whole numbers, and random
-numbers are the raw words of NumPy's PCG64, which NumPy promises to keep. What the small classifier and detector learn
-from is drawn here, and what they are tested on.
+All of it is arithmetic of whole numbers: lengths are in eighths of a pixel, angles are pairs of whole numbers, and
+random numbers are the raw words of NumPy's PCG64, which NumPy promises to keep. What the small classifier and detector
+learn from is drawn here, and what they are tested on.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ UNIT = 8  # of a pixel
 _FINE = 4  # samples of a pixel each way
 _ALL = _FINE * _FINE
 _CONTRAST = 80  # least distance of a colour from both of its ground's
-_SHARED = 4  # a figure overlaps another's box by a part of this of the smaller one at most
+_SHARED = 3  # a figure overlaps another's box by a part of this of the smaller one at most
 
 
 class Dice:
@@ -204,15 +204,15 @@ def figure(dice: Dice, kind: int, x: int, y: int, radius: int) -> Figure:
     return Figure(KINDS[kind], x, y, along, across, *direction(dice), inner)
 
 
-def draw_one(dice: Dice, size: int) -> tuple[Array, int]:
-    """A square picture with one shape, size × size × 3 bytes, RGB, and the shape's place in KINDS."""
+def draw_one(dice: Dice, size: int, kind: int) -> Array:
+    """A square picture with one shape, size × size × 3 bytes, RGB; `kind` is the shape's place in KINDS."""
     canvas = Canvas(dice, size, size)
     canvas.clutter(3)
-    kind, radius = dice.between(0, len(KINDS) - 1), dice.between(size // 9 * UNIT, size // 3 * UNIT)
+    radius = dice.between(size // 8 * UNIT, size // 3 * UNIT)
     x, y = (dice.between(size * UNIT * 5 // 16, size * UNIT * 11 // 16) for _ in range(2))
     canvas.draw(figure(dice, kind, x, y, radius), canvas.colour())
     canvas.clutter(1)
-    return canvas.bytes(), kind
+    return canvas.bytes()
 
 
 def draw_several(dice: Dice, height: int, width: int) -> tuple[Array, list[Found]]:
@@ -227,7 +227,7 @@ def draw_several(dice: Dice, height: int, width: int) -> tuple[Array, list[Found
             box = (x - radius, y - radius, x + radius, y + radius)
             inside = _shared(box, (0, 0, width * UNIT, height * UNIT))
             free = all(_SHARED * _shared(box, other) <= min(_area(box), _area(other)) for other in taken)
-            if free and 16 * inside >= 7 * _area(box):
+            if free and 16 * inside >= 6 * _area(box):
                 taken.append(box)
                 canvas.draw(figure(dice, kind, x, y, radius), canvas.colour())
                 break
