@@ -58,6 +58,12 @@ class Analysed:
         """The same, with the layers that keep further sizes from being proved."""
         return legal(self.graph, self.symbolic, self.shapes)
 
+    @property
+    def fixed(self) -> tuple[int, int] | None:
+        """Height and width of the only image that the net takes; None where it takes others."""
+        high, wide = ([*these.members(2)] for these in self.valid)
+        return (high[0], wide[0]) if len(high) == len(wide) == 1 else None
+
     def require(self) -> Analysed:
         """Itself, or NetError with everything that Caffe would refuse."""
         if self.problems:

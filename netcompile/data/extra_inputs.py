@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from netcompile.array import Array
@@ -27,9 +27,8 @@ class ExtraInputs:
 
     all: tuple[ExtraInput, ...] = ()
 
-    def __call__(self, path: str, rgb: Array) -> Mapping[str, Array]:
-        """The blobs, C×H×W, that go with the image `rgb` of this path. Raises OSError, ValueError."""
-        found = {}
+    def images(self, path: str, rgb: Array) -> Iterator[tuple[str, Preprocessing, Array]]:
+        """The images that go with the image `rgb` of this path, by blob. Raises OSError, ValueError."""
         for one in self.all:
             where = beside(one.folder, path)
             if where is None:
@@ -38,8 +37,7 @@ class ExtraInputs:
             if pixels.shape[:2] != rgb.shape[:2]:
                 (a, b), (c, d) = rgb.shape[:2], pixels.shape[:2]
                 raise ValueError(f"it is {a}×{b}, its companion for input '{one.blob}' {c}×{d}")
-            found[one.blob] = one.preprocessing.blob(pixels)
-        return found
+            yield one.blob, one.preprocessing, pixels
 
     def paths(self, path: str) -> tuple[str, ...]:
         """The files that go with an image; those that are not there are left out."""

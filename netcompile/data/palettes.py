@@ -1,19 +1,19 @@
-"""Colours of label maps and names of classes: PASCAL VOC's, Cityscapes', those of the FCN data sets, or a file's."""
+"""Colours of label maps: PASCAL VOC's, Cityscapes', or a file's."""
 
 from __future__ import annotations
 
-import os
 import re
 
 import numpy as np
 
 from netcompile.array import Array
+from netcompile.data.class_names import bundled_rows
+from netcompile.data.class_names import class_names as class_names
+from netcompile.data.class_names import class_sets as class_sets
 from netcompile.data.image_file import open_image
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.files.look import is_file
-from netcompile.files.reading import open_file, parse_json, read_bytes
-
-FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "classes")
+from netcompile.files.reading import open_file
 
 
 def voc_palette() -> Array:
@@ -30,7 +30,7 @@ def voc_palette() -> Array:
 def cityscapes_palette() -> Array:
     """The colours of Cityscapes' 19 training classes, 256×3; black beyond them."""
     palette = np.zeros((256, 3), np.uint8)
-    for label, row in enumerate(_rows("cityscapes")):
+    for label, row in enumerate(bundled_rows("cityscapes")):
         palette[label] = [int(part) for part in row[1:4]]
     return palette
 
@@ -90,45 +90,3 @@ def _colours_of_text(data: bytes) -> list[list[int]] | None:
         elif line.strip() and not line.lstrip().startswith(("#", "//")):
             return None
     return colours
-
-
-def _rows(name: str) -> list[list[str]]:
-    with open(os.path.join(FOLDER, f"{name}.tsv"), encoding="utf-8") as file:
-        return [line.rstrip("\n").split("\t") for line in file if line.strip()]
-
-
-def class_sets() -> tuple[str, ...]:
-    """The names of the bundled lists of classes.
-
-    >>> class_sets()
-    ('cityscapes', 'nyud', 'pascal', 'pascal-context-59', 'sift-flow-geometric', 'sift-flow-semantic')
-    """
-    return tuple(sorted(name[:-4] for name in os.listdir(FOLDER) if name.endswith(".tsv")))
-
-
-def class_names(name: str) -> tuple[str, ...]:
-    """The classes of a bundled list, or of a text file with one a line ("7: car", "07 car" and "car" all name car).
-
-    Lines after the first empty one are remarks. Raises NetError, OSError.
-    """
-    if name in class_sets():
-        return tuple(row[0] for row in _rows(name))
-    if not is_file(name):
-        refuse(
-            "class-names",
-            f"there is no list of classes '{name}'",
-            remedy=f"--classes {', '.join(class_sets())}, or a file with one class a line",
-        )
-    data = read_bytes(name, 1 << 20)
-    if b"\0" in data:
-        refuse("class-names", f"{name}: this is no text", remedy="write one class a line")
-    text = data.decode("utf-8-sig", "replace").replace("\r\n", "\n").strip()
-    lines = [line.strip() for line in text.partition("\n\n")[0].splitlines()]
-    if len(lines) == 1 and lines[0].startswith("["):
-        try:
-            found = parse_json(lines[0])
-        except ValueError:
-            found = None
-        if isinstance(found, list):
-            return tuple(map(str, found))
-    return tuple(re.sub(r"^\d+\s*[:.)\t ]\s*(?=\S)", "", line) for line in lines)

@@ -33,7 +33,8 @@ class Preprocessing:
     """(pixel − mean) · scale, channels in the given order.
 
     `mean` has one number a channel, or one for all; `image` is a whole mean image, C×H×W, used where an image has its
-    size (elsewhere `mean`, its average, is). `origin` says where it was found.
+    size (elsewhere `mean`, its average, is). `origin` says where it was found. `resize` and `crop` are what the data
+    layer does to an image before, as in `layers.images.Images`.
     """
 
     mean: tuple[float, ...] = FCN_MEAN_BGR
@@ -42,6 +43,8 @@ class Preprocessing:
     image: Array | None = None
     origin: str = "the FCN reference code"
     unsaid: str = ""  # why nobody says the mean; `mean` is the FCN reference code's then
+    resize: tuple[str, int, int] | None = None
+    crop: tuple[int, int] | None = None
 
     def blob(self, pixels: Array) -> Array:
         """A C×H×W float32 blob of an H×W×3 image, for "depth" of an H×W map. ValueError for a depth of 0."""
@@ -130,6 +133,8 @@ def as_json(made: Preprocessing, mean_file: str | None) -> dict[str, Any]:
     A mean that nobody says is null, with the reason as "unsaid".
     """
     fields = {"order": made.order, "mean": list(made.mean), "scale": made.scale, "origin": made.origin}
+    sizes = {"resize": made.resize, "crop": made.crop}
+    fields |= {key: list(value) for key, value in sizes.items() if value is not None}
     if made.unsaid:
         return {**fields, "mean": None, "unsaid": made.unsaid}
     return fields if made.image is None else {**fields, "mean_image": mean_file}
@@ -140,19 +145,31 @@ def from_json(fields: dict[str, Any], image: Array | None) -> Preprocessing:
     order = str(fields["order"])
     if order not in ORDERS:
         raise ValueError(f"{order!r} is no order of channels")
+    made = Preprocessing(scale=float(fields["scale"]), order=order, origin=str(fields["origin"]))
+    if fields.get("resize") is not None:
+        how, *sides = fields["resize"]
+        made = replace(made, resize=(str(how), *_sides(sides)))
+    if fields.get("crop") is not None:
+        made = replace(made, crop=_sides(fields["crop"]))
     if fields["mean"] is None:
-        return Preprocessing(
-            scale=float(fields["scale"]), order=order, origin=str(fields["origin"]), unsaid=str(fields["unsaid"])
-        )
-    mean = tuple(float(value) for value in fields["mean"])
-    return Preprocessing(mean, float(fields["scale"]), order, image, str(fields["origin"]))
+        return replace(made, unsaid=str(fields["unsaid"]))
+    return replace(made, mean=tuple(float(value) for value in fields["mean"]), image=image)
+
+
+def _sides(values: Any) -> tuple[int, int]:
+    height, width = map(int, values)
+    if min(height, width) < 1:
+        raise ValueError(f"{values!r} is no height and width")
+    return height, width
 
 
 def _read(said: Images, entry: Input, beside: str, notes: list[Diagnostic]) -> Preprocessing:
     """The preprocessing that a data layer says, its mean file read; with `unsaid` where that cannot be."""
+    made = Preprocessing(
+        scale=said.scale, order=said.order, origin=said.origin, unsaid=said.unsaid, resize=said.resize, crop=said.crop
+    )
     if said.mean is not None:
-        return Preprocessing(said.mean, said.scale, said.order, origin=said.origin)
-    made = Preprocessing(scale=said.scale, order=said.order, origin=said.origin, unsaid=said.unsaid)
+        return replace(made, mean=said.mean)
     name = said.mean_file
     if not name:
         return made

@@ -87,6 +87,7 @@ class Graph:
     outputs: tuple[str, ...]  # blobs that nobody consumes
     blobs: dict[str, Value] = field(default_factory=dict)  # final value of each blob, in order of first appearance
     order: tuple[str, ...] = ()  # names of all layers after filtering, data layers included
+    taught: Mapping[Value, str] = field(default_factory=dict)  # what losses that vanished say of what they read
     cut: Cut | None = None  # what the outputs that were asked for do not need
 
     def replace(self, **changes: Any) -> Graph:

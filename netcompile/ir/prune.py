@@ -102,7 +102,13 @@ def _rebuild(graph: Graph, nodes: tuple[Node, ...], dropped: set[Value]) -> Grap
     fed = {entry.value.blob for entry in inputs}
     if not fed.issuperset(outputs):
         outputs = tuple(blob for blob in outputs if blob not in fed or blob in graph.outputs)
-    return graph.replace(inputs=inputs, nodes=nodes, outputs=outputs, blobs=blobs)
+    kept = {id(node) for node in nodes}
+    taught = {
+        node.bottoms[0]: node.layer.taught
+        for node in graph.nodes
+        if id(node) not in kept and node.layer.taught and node.bottoms and node.bottoms[0] in alive
+    }
+    return graph.replace(inputs=inputs, nodes=nodes, outputs=outputs, blobs=blobs, taught={**graph.taught, **taught})
 
 
 def named_blobs(asked: Iterable[str], known: Mapping[str, object]) -> tuple[tuple[str, ...], list[Diagnostic]]:

@@ -42,6 +42,9 @@ class Detections(Layer):
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         return ((1, 1, 1, 7),)
 
+    def content(self, *bottoms: str) -> str:
+        return "detections"
+
 
 @layer("DetectionOutput")
 @dataclass(frozen=True, slots=True)

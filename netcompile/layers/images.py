@@ -30,7 +30,8 @@ class Images:
     """(pixel − mean) · scale of each pixel that a data layer reads, as its class and its fields say.
 
     `mean` has one number for each channel, or one for all. It is None where it stands in the file `mean_file`, or where
-    the net does not give it: then `unsaid` says why. `origin` says where scale and mean were found.
+    the net does not give it: then `unsaid` says why. `origin` says where scale and mean were found. `resize` is how an
+    image is resized before, ("exact" | "short" | "fit", height, width), `crop` what is cut out of it then.
     """
 
     mean: tuple[float, ...] | None = (0.0,)
@@ -40,6 +41,8 @@ class Images:
     mean_file: str = ""
     unsaid: str = ""
     remarks: tuple[Diagnostic, ...] = ()
+    resize: tuple[str, int, int] | None = None
+    crop: tuple[int, int] | None = None
 
 
 def nobody(why: str = NO_DATA_LAYER, remarks: tuple[Diagnostic, ...] = ()) -> Images:
@@ -55,10 +58,13 @@ def transformed(message: Message, unread: tuple[str, ...] = ()) -> Images:
     """
     remarks = tuple(_unread(message, path) for path in unread if _is_set(message, path))
     kind = message.get("type")
+    resize, crop = sizes_of(message)
     if not message.has("transform_param"):
-        return Images(origin=f"the {kind} layer, which subtracts nothing", remarks=remarks)
+        origin = f"the {kind} layer, which subtracts nothing"
+        return Images(origin=origin, remarks=remarks, resize=resize, crop=crop)
     transform = message.get("transform_param")
-    found = Images(scale=float(transform.get("scale")), origin="transform_param", remarks=remarks)
+    scale, origin = float(transform.get("scale")), "transform_param"
+    found = Images(scale=scale, origin=origin, remarks=remarks, resize=resize, crop=crop)
     values = tuple(float(value) for value in transform.all("mean_value"))
     if values and transform.has("mean_file"):
         both = Diagnostic(
@@ -75,6 +81,34 @@ def transformed(message: Message, unread: tuple[str, ...] = ()) -> Images:
     if transform.has("mean_file"):
         return replace(found, mean=None, mean_file=str(transform.get("mean_file")))
     return found
+
+
+# SSD's Resize_mode; FIT_LARGE_SIZE_AND_PAD keeps the aspect within height × width, and fills the rest.
+_MODES = {"WARP": "exact", "FIT_SMALL_SIZE": "short", "FIT_LARGE_SIZE_AND_PAD": "fit"}
+
+
+def sizes_of(message: Message) -> tuple[tuple[str, int, int] | None, tuple[int, int] | None]:
+    """What a data layer resizes its images to, and what it crops then; None for what it does not.
+
+    Sources: BVLC's image_data_layer.cpp (new_height, new_width) and data_transformer.cpp (crop_size); SSD's
+    im_transforms.cpp (resize_param; crop_h, crop_w).
+    """
+    resize = None
+    for entry in message.entries:
+        section = entry.value
+        if isinstance(section, Message) and {"new_height", "new_width"} <= section.type.fields.keys():
+            sides = int(section.get("new_height") or 0), int(section.get("new_width") or 0)
+            resize = ("exact", *sides) if all(sides) else resize
+    if not message.has("transform_param"):
+        return resize, None
+    transform = message.get("transform_param")
+    if transform.has("resize_param"):
+        own = transform.get("resize_param")
+        sides, mode = (int(own.get("height") or 0), int(own.get("width") or 0)), str(own.get("resize_mode"))
+        resize = (_MODES.get(mode, "exact"), *sides) if all(sides) else resize
+    size = int(transform.get("crop_size") or 0)
+    crop = (size or int(transform.get("crop_h") or 0), size or int(transform.get("crop_w") or 0))
+    return resize, crop if all(crop) else None
 
 
 def as_they_are(message: Message, source: str) -> Images:

@@ -79,6 +79,8 @@ class _ClassLoss(Loss):
 class SoftmaxWithLoss(_ClassLoss):
     """−log of the label's softmax probability, which counts as FLT_MIN at least."""
 
+    taught: ClassVar[str] = "scores"
+
     at: ClassVar[str] = "softmax_param.axis"
 
     @classmethod
@@ -114,6 +116,8 @@ def _refuse_probabilities(p: Params) -> None:
 @dataclass(frozen=True)
 class InfogainLoss(_ClassLoss):
     """−Σ H[label, class] · log of the class's softmax probability, for a matrix H from a bottom or a file."""
+
+    taught: ClassVar[str] = "scores"
 
     source: str = ""
     folder: str = ""
@@ -220,6 +224,8 @@ class _ItemLoss(Loss):
 class MultinomialLogisticLoss(_ItemLoss):
     """−log of the label's probability, for probabilities as they come; one counts as 1e-20 at least."""
 
+    taught: ClassVar[str] = "probabilities"
+
     def takes_logarithm(self) -> bool:
         return True
 
@@ -235,6 +241,8 @@ class MultinomialLogisticLoss(_ItemLoss):
 class HingeLoss(_ItemLoss):
     """One against all: how far each score is inside the margin, summed as it is (L1) or squared (L2)."""
 
+    taught: ClassVar[str] = "scores"
+
     norm: str = "L1"
 
     @classmethod
@@ -249,6 +257,8 @@ class HingeLoss(_ItemLoss):
 @dataclass(frozen=True, slots=True)
 class SigmoidCrossEntropyLoss(Loss):
     """Cross-entropy of a sigmoid with its target, element by element."""
+
+    taught: ClassVar[str] = "logits"
 
     ignore: int | None = None
     over: str = "BATCH_SIZE"
@@ -279,6 +289,8 @@ class SigmoidCrossEntropyLoss(Loss):
 class EuclideanLoss(Loss):
     """Half the squared distance, over the number of items; both bottoms are trained."""
 
+    taught: ClassVar[str] = "values"
+
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         a, b = bottoms
         planes(a, self.type)
@@ -299,6 +311,8 @@ def _like(e: Emission) -> str:
 @dataclass(frozen=True, slots=True)
 class ContrastiveLoss(Loss):
     """Draws similar pairs together, and others apart until a margin lies between them."""
+
+    taught: ClassVar[str] = "vectors"
 
     margin: float = 1.0
     legacy_version: bool = False

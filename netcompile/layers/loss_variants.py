@@ -65,6 +65,8 @@ class Writer(Sink):
 class SoftmaxCrossEntropyLoss(Loss):
     """Σ t · (log t − log softmax(x)) / N against a distribution t over the channels (colorization)."""
 
+    taught: ClassVar[str] = "scores"
+
     arity: ClassVar[Arity] = Arity(bottoms=2, tops=(0, 1))
     fork: ClassVar[str] = "colorization"
 
@@ -84,6 +86,8 @@ class SmoothL1Loss(Loss):
 
     Further bottoms weigh d before (inside) and the loss after (outside).
     """
+
+    taught: ClassVar[str] = "values"
 
     sigma: float = 1.0
 

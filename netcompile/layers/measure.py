@@ -127,6 +127,8 @@ def one_label(label: Shape, what: str, bottom: int = 1) -> list[Condition]:
 class Accuracy(Measure):
     """The share of labels that fewer than `top_k` other classes beat or equal; a second top: by class."""
 
+    taught: ClassVar[str] = "scores"
+
     top_k: int = 1
     axis: int = 1
     ignore: int | None = None

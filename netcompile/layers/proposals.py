@@ -65,6 +65,9 @@ class Proposals(Layer):
     extra: ClassVar[str] = ""
     forms: ClassVar[tuple[str, str]] = ("", "[:, None]")  # what gives a top the fork's axes
 
+    def content(self, *bottoms: str) -> str:
+        return "regions"
+
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         scores, offsets, image = bottoms
         for index, shape in enumerate((scores, offsets)):

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from netcompile.analyser import Analysed
-from netcompile.analysis.outputs import output_kinds
+from netcompile.analysis.outputs import Output, described
 from netcompile.compiler import compile_net
 from netcompile.data.preprocessing import Preprocessing, from_json
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
@@ -34,7 +34,11 @@ Blob = tuple[str, tuple[int, ...]]  # name, shape
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """An `nn.Module` and what is known about its inputs and outputs. `graph` is None for a build."""
+    """An `nn.Module` and what is known about its inputs and outputs. `graph` is None for a build.
+
+    `known` are its outputs, of a build those alone that it has; `fixed` is the height and width of the only image that
+    it takes, None where it takes others or nobody knows.
+    """
 
     net: nn.Module
     name: str
@@ -43,7 +47,8 @@ class Loaded:
     identity: str  # changes whenever the net or its weights do
     graph: Graph | None = None
     images: Mapping[str, Preprocessing | None] = field(default_factory=dict)  # the inputs that take images
-    kinds: Mapping[str, str] = field(default_factory=dict)  # what outputs hold, as `analysis.outputs` says
+    known: tuple[Output, ...] = ()
+    fixed: tuple[int, int] | None = None
     variables: Mapping[str, str] = field(default_factory=dict)  # of blobs that no variable of a build can be called as
 
     def __call__(self, feed: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -76,7 +81,10 @@ def _load(folder: str) -> Loaded:
         outputs = tuple(str(name) for name in manifest["outputs"])
         weights = None if manifest["weights"] is None else str(manifest["weights"])
         images = {str(n): _prepared(folder, fields, hashes) for n, fields in manifest.get("images", {}).items()}
-        kinds = {str(name): str(kind) for name, kind in manifest.get("kinds", {}).items()}
+        known = tuple(_output(manifest, name) for name in outputs)
+        fixed = None if manifest.get("fixed") is None else tuple(int(n) for n in manifest["fixed"])
+        if fixed is not None and len(fixed) != 2:
+            raise ValueError(f"{fixed} is no height and width")
         variables = {str(blob): str(name) for blob, name in manifest.get("variables", {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise _broken(folder, f"its {MANIFEST} cannot be read: {type(error).__name__}: {error}") from None
@@ -101,7 +109,13 @@ def _load(folder: str) -> Loaded:
         raise _broken(folder, "it was built without weights", "netcompile build … --weights F.caffemodel")
     identity = " ".join(str(hashes.get(name)) for name in (names["module"], *([weights] if weights else [])))
     net.train(manifest.get("phase") == "train")
-    return Loaded(net, names["net"], inputs, outputs, identity, None, images, kinds, variables)
+    return Loaded(net, names["net"], inputs, outputs, identity, None, images, known, fixed, variables)
+
+
+def _output(manifest: Mapping[str, Any], name: str) -> Output:
+    """What the manifest says of an output."""
+    shape = tuple(int(n) for n in manifest.get("shapes", {}).get(name, ()))
+    return Output(name, shape, str(manifest.get("kinds", {}).get(name, "")), name in manifest.get("upsampled", ()))
 
 
 def _prepared(folder: str, fields: Any, hashes: Mapping[str, Any]) -> Preprocessing | None:
@@ -158,7 +172,8 @@ def load_compiled(
         digest.hexdigest(),
         analysed.graph,
         {},
-        output_kinds(analysed.graph),
+        described(analysed.graph, analysed.shapes, tuple(module.outputs)),
+        analysed.fixed,
     )
 
 

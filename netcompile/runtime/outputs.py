@@ -11,9 +11,10 @@ from netcompile.diagnostics.diagnostic import NetError, refuse
 from netcompile.files.look import make_folder
 from netcompile.files.named import below
 from netcompile.files.npz import made_by_npz
-from netcompile.files.reading import open_file
+from netcompile.files.reading import open_file, read_json
 from netcompile.files.whole import PARTIAL, whole_file
 
+MADE_BY = "netcompile"  # the key of the text that says what made a file
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
@@ -46,7 +47,8 @@ class Outputs:
         try:
             if os.stat(path).st_mtime_ns < os.stat(source).st_mtime_ns:
                 return False
-            return (made_by_npz(path) if path.endswith(".npz") else made_by_png(path)) == self.settings
+            made_by = _READERS[os.path.splitext(path)[1]]
+            return made_by(path) == self.settings
         except OSError:
             return False
 
@@ -62,7 +64,20 @@ def made_by_png(path: str) -> str | None:
             return None
     try:
         with open_image(path) as image:
-            text = image.info.get("netcompile")
+            text = image.info.get(MADE_BY)
     except (ValueError, NetError):
         return None
     return text if isinstance(text, str) else None
+
+
+def made_by_json(path: str) -> str | None:
+    """The text under `MADE_BY` in a JSON object; None for other JSON, or what is none."""
+    try:
+        found = read_json(path)
+    except (ValueError, NetError):
+        return None
+    text = found.get(MADE_BY) if isinstance(found, dict) else None
+    return text if isinstance(text, str) else None
+
+
+_READERS = {".png": made_by_png, ".npz": made_by_npz, ".json": made_by_json}

@@ -172,7 +172,7 @@ def test_class_files(tmp_path, text, names):
 
 def test_bundled_classes():
     assert {name: len(class_names(name)) for name in class_sets()} == {
-        "cityscapes": 19, "nyud": 40, "pascal": 21, "pascal-context-59": 60, "sift-flow-geometric": 3,
+        "cityscapes": 19, "coco": 80, "nyud": 40, "pascal": 21, "pascal-context-59": 60, "sift-flow-geometric": 3,
         "sift-flow-semantic": 33,
     }  # fmt: skip
     assert class_names("pascal")[15] == "person"

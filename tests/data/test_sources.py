@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from netcompile.data.mat import read_mat
+from netcompile.data.resizing import resize
 from netcompile.data.sources.arrays import read_arrays
 from netcompile.data.sources.base import Batches, Order, Wanted
-from netcompile.data.sources.image_list import resize
 from netcompile.data.sources.transform import Transform, read_transform
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source

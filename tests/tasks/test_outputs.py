@@ -21,8 +21,8 @@ from netcompile.files.npz import made_by_npz, write_npz
 from netcompile.files.whole import PARTIAL, claimed
 from netcompile.runtime.outputs import Outputs
 from netcompile.runtime.processes import Processes
+from netcompile.tasks.inference import Read, batches
 from netcompile.tasks.segmentation.score_maps import grey, labels_of, probabilities
-from netcompile.tasks.segmentation.segment import Read, batches
 
 
 def wait() -> None:
@@ -148,7 +148,10 @@ def test_an_archive_says_what_made_it(tmp_path):
 
 @given(st.lists(st.sampled_from([None, (2, 3), (3, 2), (4, 4)]), max_size=60), st.integers(1, 5))
 def test_every_image_is_in_one_batch(sizes, size):
-    reads = [Read(i, None if s is None else np.zeros((*s, 3), np.uint8)) for i, s in enumerate(sizes)]
+    reads = [
+        Read(i, None) if s is None else Read(i, np.zeros((*s, 3), np.uint8), blobs=(np.zeros((3, *s), np.float32),))
+        for i, s in enumerate(sizes)
+    ]
     found = list(batches(iter(reads), size))
     assert sorted(image.key for group in found for image in group) == list(range(len(reads)))
     for group in found:

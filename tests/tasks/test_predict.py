@@ -180,8 +180,13 @@ def test_nets_that_give_no_map(netcompile, images, tmp_path):
     net.write_text(
         'layer { name: "d" type: "Input" top: "data" input_param { shape { dim: [1, 3, 4, 4] } } }\n' + layer
     )
-    done = netcompile("predict", net, images, "-o", tmp_path / "out")
-    assert (done.code, "error[score-map]: no output of the net is a map (N×C×H×W): it has r" in done.err) == (2, True)
+    done = netcompile("predict", net, images, "-o", tmp_path / "out", "--task", "segmentation")
+    assert done.code == 2
+    assert done.err == (
+        "error[task]: the net gives no label maps: no output is a map (N×C×H×W) with a score for each class\n"
+        "  why: its outputs are 'r' 1\n"
+        "  fix: --output BLOB names another blob; --task raw writes what there is\n"
+    )
     done = netcompile("predict", "nyud-fcn32s-color-hha/test.prototxt", images, "-o", tmp_path / "out")
     assert (done.code, "the net takes 2 images (color, hha), IMAGES are for 'color' alone" in done.err) == (2, True)
     assert "fix: --also hha=DIR: images of the same names" in done.err
@@ -201,7 +206,7 @@ def test_a_build_keeps_a_mean_image(netcompile, images, tmp_path):
     build = netcompile("build", net, "--weights", weights, "-o", tmp_path / "build")
     assert build.code == 0, build.err
     for what, out in ((("predict", net, "--weights", weights), "a"), (("predict", tmp_path / "build"), "b")):
-        done = netcompile(*what, images, "-o", tmp_path / out)
+        done = netcompile(*what, images, "-o", tmp_path / out, "--task", "segmentation")
         assert (done.code, done.err) == (0, "")
     for name in files(images):
         with Image.open(tmp_path / "a/labels" / name) as a, Image.open(tmp_path / "b/labels" / name) as b:

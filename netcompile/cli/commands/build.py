@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 from netcompile.analyser import Analysed
-from netcompile.analysis.outputs import output_kinds
+from netcompile.analysis.outputs import described
 from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inputs
@@ -206,7 +206,9 @@ def _manifest(
     arguments: argparse.Namespace, analysed: Analysed, module: EmittedModule, stem: str, images: dict[str, Any],
     classes: tuple[str, ...], hashes: dict[str, str],
 ) -> dict[str, Any]:  # fmt: skip
-    kinds = {name: kind for name, kind in output_kinds(analysed.graph).items() if name in module.outputs}
+    outputs = described(analysed.graph, analysed.shapes, tuple(module.outputs))
+    kinds = {output.name: output.holds for output in outputs if output.holds}
+    fixed = analysed.fixed
     variables = {blob: name for blob, name in module.variables.items() if blob != name}
     return {
         "net": analysed.name,
@@ -218,6 +220,9 @@ def _manifest(
         "outputs": list(module.outputs),
         **({"images": images} if any(images.values()) or len(images) < len(module.inputs) else {}),
         **({"kinds": kinds} if kinds else {}),
+        "shapes": {output.name: list(output.shape) for output in outputs},
+        "upsampled": [output.name for output in outputs if output.upsampled],
+        **({"fixed": list(fixed)} if fixed is not None else {}),
         **({"variables": variables} if variables else {}),
         **({"classes": list(classes)} if classes else {}),
         "phase": "train" if analysed.graph.train else "test",

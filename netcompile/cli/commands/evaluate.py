@@ -1,7 +1,7 @@
-"""Score a net on labelled images: the lines that the FCN repository's score.py prints, and a table per class.
+"""Score a net on labelled images: label maps, classes or boxes, as its outputs are.
 
-With -o writes DIR/scores.json, DIR/confusion.npz (an int64 matrix per output, true class × predicted class) and
-DIR/report.html with the worst images, all or nothing. Pixels labelled 255 do not count.
+For label maps it prints the lines of the FCN repository's score.py, and a table per class. With -o it writes
+DIR/scores.json, DIR/report.html with the worst images, and matrices, all or nothing. Pixels labelled 255 do not count.
 
 Under torchrun every process takes its share of the images; the sums are exact. A broken image is reported, left out,
 and makes the exit code 1. A build's module is Python code, and is run.
@@ -10,25 +10,25 @@ and makes the exit code 1. A build's module is Python code, and is run.
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+import os
+import re
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netcompile.cli.exit_codes import DONE, FINDINGS
+from netcompile.cli.imaging import add_imaging, open_job
 from netcompile.cli.messages import show
 from netcompile.cli.output import json_text, write_json, write_text
-from netcompile.cli.segmenting import add_segmenting, open_job
 from netcompile.files.look import about
-from netcompile.files.npz import write_npz
 from netcompile.files.whole import whole_folder
+from netcompile.tasks.task import Asked
 
 if TYPE_CHECKING:
-    from netcompile.array import Array
-    from netcompile.tasks.segmentation.evaluate import Evaluation
+    from netcompile.tasks.task import Evaluation
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    add_segmenting(parser, batch=1)
+    add_imaging(parser, batch=1, scoring=True)
     parser.add_argument(
         "--data",
         metavar="DATA",
@@ -38,55 +38,53 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", metavar="S", help="which images: a list of the data set, or a file; default: val")
     parser.add_argument("--root", metavar="DIR", help="what the paths of a list are relative to; default: its folder")
     parser.add_argument(
-        "--classes", action="append", metavar="C", default=[], help="names of classes: pascal, nyud, …, or a file"
-    )
-    parser.add_argument("--palette", default="voc", metavar="P", help="colours: voc (default), cityscapes, or a file")
-    parser.add_argument(
         "--iteration", type=int, metavar="N", help="what the lines say; default: from the weights' name"
     )
     parser.add_argument("--worst", type=int, default=12, metavar="N", help="images on the page, default 12")
-    parser.add_argument("-o", dest="out", metavar="DIR", help="write scores.json, confusion.npz and report.html")
+    parser.add_argument("-o", dest="out", metavar="DIR", help="write scores.json, report.html and matrices")
     parser.add_argument("--json", action="store_true", help="print the scores as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from netcompile.data.datasets import open_data
-    from netcompile.data.palettes import class_names, palette
     from netcompile.runtime.processes import processes
-    from netcompile.tasks.segmentation.evaluate import evaluate, iteration_of
-    from netcompile.tasks.segmentation.evaluation_text import evaluation_as_json, evaluation_as_text
 
-    for name in arguments.classes:
-        class_names(name)
-    colours = palette(arguments.palette)
-    data = replace(open_data(arguments.data, arguments.split, arguments.root), palette=colours)
+    asked = Asked(
+        arguments.data, arguments.split, arguments.root, tuple(arguments.classes),
+        max(0, arguments.worst) if arguments.out else 0, arguments.batch, lambda problem: show([problem]),
+    )  # fmt: skip
     iteration = arguments.iteration if arguments.iteration is not None else iteration_of(arguments.weights)
     with processes() as group:
-        job = open_job(arguments, group.leads, data.folders)
-        found = evaluate(
-            job, data, group, lambda problem: show([problem]), batch=arguments.batch,
-            keep=max(0, arguments.worst) if arguments.out else 0, classes=tuple(arguments.classes),
-        )  # fmt: skip
+        job = open_job(arguments, group.leads, asked)
+        found = job.task.evaluate(job, asked, group)
         if group.leads:
+            scores = {"task": job.task.name, **found.as_json(job.loaded.name, iteration)}
             if arguments.out is not None:
-                _write(arguments, found, job.loaded.name, data.name, iteration, colours)
+                _write(arguments.out, found, scores, job.loaded.name, iteration)
             if arguments.json:
-                write_json(evaluation_as_json(found, job.loaded.name, data.name, iteration))
+                write_json(scores)
             else:
-                write_text(evaluation_as_text(found, datetime.now(), iteration))
+                write_text(found.text(datetime.now(), iteration))
         group.wait()
     return FINDINGS if found.broken else DONE
 
 
-def _write(
-    arguments: argparse.Namespace, found: Evaluation, net: str, data: str, iteration: int, colours: Array
-) -> None:
-    from netcompile.tasks.segmentation.evaluation_page import evaluation_page
-    from netcompile.tasks.segmentation.evaluation_text import evaluation_as_json
+def _write(folder: str, found: Evaluation, scores: dict[str, Any], net: str, iteration: int) -> None:
+    with whole_folder(folder) as staged:
+        staged.write("scores.json", json_text(scores).encode())
+        for name, content in found.files(net, iteration).items():
+            if isinstance(content, bytes):
+                staged.write(name, content)
+                continue
+            path = staged.add(name)
+            with about(path), open(path, "xb") as file:
+                content(file)
 
-    with whole_folder(arguments.out) as staged:
-        staged.write("scores.json", json_text(evaluation_as_json(found, net, data, iteration)).encode())
-        path = staged.add("confusion.npz")
-        with about(path), open(path, "xb") as file:
-            write_npz(file, {head.blob: head.matrix for head in found.heads})
-        staged.write("report.html", evaluation_page(found, net, data, colours).encode())
+
+def iteration_of(weights: str | None) -> int:
+    """The iteration that Caffe's snapshots have in their names, else 0.
+
+    >>> iteration_of("train_iter_100000.caffemodel"), iteration_of("fcn8s-heavy-pascal.caffemodel")
+    (100000, 0)
+    """
+    found = re.search(r"_iter_(\d+)", os.path.basename(weights or ""))
+    return int(found[1]) if found else 0

@@ -8,25 +8,17 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import torch
 
 from netcompile.array import Array
 from netcompile.data.images import read_image
 from netcompile.data.paths import first_there, require_files
 from netcompile.data.preprocessing import Preprocessing
+from netcompile.data.resizing import resize
 from netcompile.data.sources.base import Batches, Order, Wanted, readable, stacked
 from netcompile.data.sources.transform import Transform, read_transform
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.files.reading import read_lines
 from netcompile.ir.graph import Input
-
-
-def resize(image: Array, height: int, width: int) -> Array:
-    """Bilinear between pixel centres without smoothing, as OpenCV resizes; rounded to whole values."""
-    values = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None]
-    out = torch.nn.functional.interpolate(values, (height, width), mode="bilinear", align_corners=False)
-    rounded: Array = out[0].round().clamp(0, 255).numpy()
-    return rounded
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,58 +2,49 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from typing import Any
 
 import numpy as np
 
+from netcompile.analysis.outputs import Output
 from netcompile.array import Array
-from netcompile.data.datasets import DataSet, Sample, labels_of
+from netcompile.data.datasets import DataSet, Sample, labels_of, open_data
 from netcompile.data.image_file import reason_of
 from netcompile.data.images import thumbnail
 from netcompile.data.palettes import class_names
-from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.diagnostics.diagnostic import NetError, refuse
+from netcompile.files.npz import write_npz
 from netcompile.runtime.processes import Processes
-from netcompile.tasks.segmentation.metrics import Scores, confusion, scores
+from netcompile.tasks.inference import Done, Job, Read, each, infer_images, read_all
+from netcompile.tasks.segmentation.evaluation_page import evaluation_page
+from netcompile.tasks.segmentation.evaluation_text import evaluation_as_json, evaluation_as_text
+from netcompile.tasks.segmentation.metrics import confusion, scores
+from netcompile.tasks.segmentation.results import Head, Results, Worst
 from netcompile.tasks.segmentation.score_maps import is_grey
-from netcompile.tasks.segmentation.score_maps import labels_of as predicted_labels
-from netcompile.tasks.segmentation.segment import Job, Read, Segmented, each, read_all, segment
+from netcompile.tasks.task import Arrays, Asked, Evaluation, Writer
 
 
-@dataclass(frozen=True, slots=True)
-class Worst:
-    """An image of which little is right, small: pixels, true and predicted labels. `iu` is over its own classes."""
+@dataclass(frozen=True)
+class SegmentationScores(Results, Evaluation):
+    """The same, for the data set `data`; label maps are drawn in the colours of `palette`."""
 
-    name: str
-    iu: float
-    accuracy: float
-    rgb: Array
-    truth: Array
-    predicted: Array
+    data: str
+    palette: Array
 
+    def text(self, now: datetime, iteration: int) -> str:
+        return evaluation_as_text(self, now, iteration)
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The result of one score blob."""
+    def as_json(self, net: str, iteration: int) -> dict[str, Any]:
+        return evaluation_as_json(self, net, self.data, iteration)
 
-    blob: str
-    label: str
-    classes: tuple[str, ...]
-    matrix: Array  # int64, true class × predicted class
-    scores: Scores
-    worst: tuple[Worst, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """The results of all heads. `loss` is the mean of the net's loss, None where it has none."""
-
-    heads: tuple[Head, ...]
-    images: int
-    broken: int
-    loss: float | None
+    def files(self, net: str, iteration: int) -> dict[str, bytes | Writer]:
+        return {
+            "confusion.npz": partial(write_npz, arrays={head.blob: head.matrix for head in self.heads}),
+            "report.html": evaluation_page(self, net, self.data, self.palette).encode(),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +82,16 @@ def worst_of(images: list[Worst], keep: int) -> list[Worst]:
 
 
 def evaluate(
-    job: Job, data: DataSet, group: Processes, report: Callable[[Diagnostic], None], *,
-    batch: int = 1, keep: int = 12, classes: tuple[str, ...] = (),
-) -> Evaluation:  # fmt: skip
+    job: Job, outputs: tuple[Output, ...], palette: Array, asked: Asked, group: Processes
+) -> SegmentationScores:
     """Run the net on every sample and count pixels; each process does its share, and all get the result.
 
-    Pixels labelled 255, or with no class of the net, do not count. `classes` names a list of classes for each head.
-    Samples that cannot be read, or whose score map and label map differ in size, are reported and left out. Raises
-    NetError where the data has fewer label maps than the net score blobs, or no pixel was counted.
+    Pixels labelled 255, or with no class of the net, do not count. `asked.classes` names a list of classes for each
+    head. Samples that cannot be read, or whose score map and label map differ in size, are reported and left out.
+    Raises NetError where the data has fewer label maps than the net score blobs, or no pixel was counted.
     """
-    heads = job.heads
+    data = replace(open_data(asked.data, asked.split, asked.root), palette=palette)
+    heads = tuple(output.name for output in outputs)
     if len(heads) > len(data.heads):
         refuse(
             "data-set",
@@ -110,33 +101,36 @@ def evaluate(
     mine = [_Truth(index, data.samples[index]) for index in group.share(len(data.samples))]
     tallies = [_Tally() for _ in heads]
     losses: dict[int, float] = {}
-    reads = (_with_labels(read, data) for read in read_all(((one, one.sample.image) for one in mine), job.extra_inputs))
-    results = segment(reads, job, batch, _planes if len(job.loaded.inputs) > 1 else None)
+    reads = (_with_labels(read, data) for read in read_all(((one, one.sample.image) for one in mine), job))
+    labels = [name for name, _ in job.loaded.inputs if name not in job.image_blobs]
 
-    def count(result: Segmented) -> str:
-        why = _count(result, job, tallies, keep)
-        loss = _loss(result, heads)
+    def planes(key: _Truth) -> dict[str, Array]:
+        return {name: found.astype(np.float32) for name, found in zip(labels, key.labels, strict=False)}
+
+    results = infer_images(reads, job, asked.batch, planes if labels else None)
+
+    def count(done: Done) -> str:
+        why = _count(done, job, outputs, tallies, asked.worst)
+        loss = _loss(done.arrays[0], heads)
         if not why and loss is not None:
-            losses[result.key.index] = loss
+            losses[done.key.index] = loss
         return why
 
-    counts = each(results, len(mine), group.leads, lambda key: str(key.sample.image), report, count)
-    return _together(heads, data, tallies, losses, np.array(counts), group, keep, classes)
+    counts = each(results, len(mine), group.leads, lambda key: str(key.sample.image), asked.note, count)
+    return _together(heads, data, tallies, losses, np.array(counts), group, asked)
 
 
-def _count(result: Segmented, job: Job, tallies: list[_Tally], keep: int) -> str:
+def _count(done: Done, job: Job, outputs: tuple[Output, ...], tallies: list[_Tally], keep: int) -> str:
     """Add one image to every head's counts, or say why that cannot be."""
-    pairs = []
-    for blob, truth in zip(job.heads, result.key.labels, strict=False):
-        score = result.scores[blob]
-        kind = job.loaded.kinds.get(blob, "")
-        predicted = predicted_labels(score, kind)
+    pairs, maps = [], job.task.result(done.arrays, done.seen)
+    for output, truth in zip(outputs, done.key.labels, strict=False):
+        predicted = maps[output.name].labels
         if predicted.shape != truth.shape:
             (a, b), (c, d) = predicted.shape, truth.shape
-            return f"output '{blob}' is {a}×{b}, the label map {c}×{d}"
-        pairs.append((truth, predicted, _classes(score, kind)))
+            return f"output '{output.name}' is {a}×{b}, the label map {c}×{d}"
+        pairs.append((truth, predicted, _classes(done.arrays[0][output.name], output.holds)))
     for tally, (truth, predicted, classes) in zip(tallies, pairs, strict=True):
-        tally.add(result.key.sample.name, result.rgb, truth, predicted, classes, keep)
+        tally.add(done.key.sample.name, done.seen.rgb, truth, predicted, classes, keep)
     return ""
 
 
@@ -146,9 +140,9 @@ def _classes(score: Array, kind: str) -> int:
     return score.shape[0] if score.ndim == 3 and kind != "labels" else 256
 
 
-def _loss(result: Segmented, heads: tuple[str, ...]) -> float | None:
+def _loss(arrays: Arrays, heads: tuple[str, ...]) -> float | None:
     """The value of "loss", the blob that score.py reads; else the first single number among the outputs."""
-    single = {name: array for name, array in result.scores.items() if name not in heads and array.size == 1}
+    single = {name: array for name, array in arrays.items() if name not in heads and array.size == 1}
     if not single:
         return None
     return float((single["loss"] if "loss" in single else next(iter(single.values()))).item())
@@ -166,15 +160,10 @@ def _with_labels(read: Read, data: DataSet) -> Read:
         return Read(read.key, None, f"its labels cannot be read: {reason_of(error)}")
 
 
-def _planes(key: _Truth) -> Array:
-    """What the label inputs of a net with its losses are fed with."""
-    return np.stack([labels.astype(np.float32) for labels in key.labels])
-
-
 def _together(
     heads: tuple[str, ...], data: DataSet, tallies: list[_Tally], losses: dict[int, float], counts: Array,
-    group: Processes, keep: int, classes: tuple[str, ...],
-) -> Evaluation:  # fmt: skip
+    group: Processes, asked: Asked,
+) -> SegmentationScores:  # fmt: skip
     """Exact sums over all processes; the loss is summed in the order of the samples, whoever computed it."""
     parts = group.gather(
         ([tally.matrix.shape[0] if tally.matrix is not None else 0 for tally in tallies], losses,
@@ -184,15 +173,16 @@ def _together(
     if not images:
         refuse("data-set", "not one image could be scored", why="each is reported above")
     results = []
+    classes = asked.classes
     for index, (blob, tally) in enumerate(zip(heads, tallies, strict=True)):
         size = max(part[0][index] for part in parts)
         matrix = group.sum(tally.matrix if tally.matrix is not None else np.zeros((size, size), np.int64))
-        worst = worst_of([image for part in parts for image in part[2][index]], keep)
+        worst = worst_of([image for part in parts for image in part[2][index]], asked.worst)
         names = _names(classes[index] if index < len(classes) else data.classes[index], len(matrix), bool(classes))
         results.append(Head(blob, data.heads[index], names, matrix, scores(matrix), tuple(worst)))
     merged = {index: loss for part in parts for index, loss in part[1].items()}
     mean = sum(merged[index] for index in sorted(merged)) / len(merged) if merged else None
-    return Evaluation(tuple(results), images, broken, mean)
+    return SegmentationScores(tuple(results), images, broken, mean, data.name, data.palette)
 
 
 def _names(wanted: str, count: int, insist: bool) -> tuple[str, ...]:
@@ -205,13 +195,3 @@ def _names(wanted: str, count: int, insist: bool) -> tuple[str, ...]:
     if insist and names:
         refuse("class-names", f"'{wanted}' names {len(names)} classes, the net has {count}")
     return tuple(f"class {index}" for index in range(count))
-
-
-def iteration_of(weights: str | None) -> int:
-    """The iteration that Caffe's snapshots have in their names, else 0.
-
-    >>> iteration_of("train_iter_100000.caffemodel"), iteration_of("fcn8s-heavy-pascal.caffemodel")
-    (100000, 0)
-    """
-    found = re.search(r"_iter_(\d+)", os.path.basename(weights or ""))
-    return int(found[1]) if found else 0

@@ -9,8 +9,8 @@ import numpy as np
 from netcompile.array import Array
 from netcompile.data.images import data_uri
 from netcompile.report.page import PICTURES, page
-from netcompile.tasks.segmentation.evaluate import Evaluation, Head, Worst
 from netcompile.tasks.segmentation.evaluation_text import percent
+from netcompile.tasks.segmentation.results import Head, Results, Worst
 
 WRONG, IGNORED = (214, 51, 32), (128, 128, 128)  # colours of pixels in maps of errors
 CONFUSIONS = 12  # that are shown of a head
@@ -26,7 +26,7 @@ class Confusion:
     share: float
 
 
-def evaluation_page(found: Evaluation, net: str, data: str, palette: Array) -> str:
+def evaluation_page(found: Results, net: str, data: str, palette: Array) -> str:
     """One self-contained HTML page."""
     return page(
         "evaluation.html",

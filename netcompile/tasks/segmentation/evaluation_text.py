@@ -7,11 +7,11 @@ from typing import Any
 
 from netcompile.diagnostics.visible import visible
 from netcompile.report.table import table
-from netcompile.tasks.segmentation.evaluate import Evaluation, Head
 from netcompile.tasks.segmentation.metrics import score_lines
+from netcompile.tasks.segmentation.results import Head, Results
 
 
-def evaluation_as_text(found: Evaluation, now: datetime, iteration: int) -> str:
+def evaluation_as_text(found: Results, now: datetime, iteration: int) -> str:
     """For each head score.py's lines, then a table of its classes."""
     parts = []
     for head in found.heads:
@@ -45,7 +45,7 @@ def percent(value: float) -> str:
     return "-" if value != value else f"{100 * value:.2f}"
 
 
-def evaluation_as_json(found: Evaluation, net: str, data: str, iteration: int) -> dict[str, Any]:
+def evaluation_as_json(found: Results, net: str, data: str, iteration: int) -> dict[str, Any]:
     """``{"version", "net", "data", "iteration", "images", "broken", "loss", "heads": […]}``; null for NaN."""
     return {
         "version": 1,

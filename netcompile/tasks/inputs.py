@@ -1,29 +1,14 @@
-"""Which outputs of a net are maps of scores, and which of its inputs take images."""
+"""Which inputs of a net take images, and which of a build's outputs are wanted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from netcompile.analyser import Analysed
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.ir.graph import Input
 from netcompile.ir.prune import needed
-
-
-def score_maps(net: Analysed) -> tuple[str, ...]:
-    """The outputs of four axes; else the maps that the net's losses are of. Raises NetError where it has none."""
-    losses = [node.bottoms[0] for node in net.graph.nodes if node.layer.auto_top]
-    scored = dict.fromkeys(value.blob for value in losses if net.graph.blobs[value.blob] == value)
-    for blobs in (net.graph.outputs, scored):
-        maps = tuple(name for name in blobs if len(net.shapes.get(net.graph.blobs[name], ())) == 4)
-        if maps:
-            return maps
-    refuse(
-        "score-map",
-        f"no output of the net is a map (N×C×H×W): it has {', '.join(net.graph.outputs)}",
-        why="a net that classifies whole images gives no label per pixel",
-        remedy="netcompile surgery convolutionalise makes a map of it; --output names another blob",
-    )
+from netcompile.layers.base import IntShape
 
 
 def outputs_of_build(outputs: tuple[str, ...], asked: Sequence[str] | None) -> tuple[str, ...]:
@@ -45,18 +30,19 @@ def inputs_behind(net: Analysed, entries: Iterable[Input], blobs: Iterable[str])
     return tuple(entry for entry in entries if entry.value in taken)
 
 
-def require_images(
-    inputs: Sequence[tuple[str, tuple[int, ...]]], folders: Mapping[str, str], asked: Sequence[str]
-) -> None:
-    """Raises NetError unless the net takes an image, and there is a folder for every further one.
+def image_inputs(
+    inputs: Sequence[tuple[str, IntShape]], fed: Collection[str], folders: Mapping[str, str], asked: Sequence[str]
+) -> tuple[str, ...]:
+    """The inputs that take images, of those that the outputs need: all but what the task feeds (`fed`).
 
-    `inputs` are names and shapes, `folders` those for further inputs, `asked` what ``--also`` said.
+    Raises NetError unless the net takes an image, and there is a folder for every further one. `folders` are those,
+    `asked` what ``--also`` said.
     """
-    names = [name for name, _ in inputs]
+    names = [name for name, _ in inputs if name not in fed]
     if not names:
         refuse("image-input", "the net takes no image: it has no inputs", remedy="netcompile run computes it")
     for name, shape in inputs:
-        if len(shape) != 4:
+        if name in names and len(shape) != 4:
             refuse("image-input", f"input '{name}' has {len(shape)} axes, an image 4")
     lacking = [name for name in names[1:] if name not in folders]
     if lacking:
@@ -71,3 +57,4 @@ def require_images(
         if name not in names[1:]:
             others = f": it has {', '.join(names)}" if name not in names else ": IMAGES are for it"
             refuse("image-input", f"--also {text}: the net has no further input '{name}'{others}")
+    return tuple(names)

@@ -1,0 +1,45 @@
+"""All tasks, and which of them a net is of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from netcompile.analysis.outputs import Output
+from netcompile.diagnostics.diagnostic import refuse
+from netcompile.tasks.arrays import RawOutputs, Vectors
+from netcompile.tasks.segmentation.task import Maps, Segmentation
+from netcompile.tasks.task import Found, Net, Task
+
+# In the order in which a net is tried; the last one takes every net.
+TASKS: tuple[type[Task], ...] = (Segmentation, Maps, Vectors, RawOutputs)
+NAMES = tuple(task.name for task in TASKS)
+
+
+def choose(net: Net, wanted: str | None, asked: tuple[Output, ...] | None = None) -> tuple[type[Task], Found]:
+    """The task of a net, and what tells it; `wanted` names one, `asked` are outputs that the user wants.
+
+    Outputs that are asked for are of the net's own task if they can be. Raises NetError where the one that is wanted
+    does not fit.
+    """
+    narrowed = net if asked is None else replace(net, outputs=asked)
+    if wanted is not None:
+        task = TASKS[NAMES.index(wanted)]
+        found = task.recognise(narrowed, True)
+        if isinstance(found, str):
+            shapes = ", ".join(f"'{o.name}' {'×'.join(map(str, o.shape))}" for o in narrowed.outputs)
+            refuse("task", f"the net gives no {task.title}: {found}", why=f"its outputs are {shapes}",
+                   remedy="--output BLOB names another blob; --task raw writes what there is")  # fmt: skip
+        return task, found
+    own, found = _first(net)
+    if asked is None:
+        return own, found
+    for_these = own.recognise(narrowed, True)
+    return (own, for_these) if isinstance(for_these, Found) else _first(narrowed)
+
+
+def _first(net: Net) -> tuple[type[Task], Found]:
+    for task in TASKS:
+        found = task.recognise(net, False)
+        if isinstance(found, Found):
+            return task, found
+    raise AssertionError("the last task takes every net")

@@ -1,0 +1,1 @@
+"""Detection: boxes with classes and scores. What nets find, how that is written, drawn and scored."""
