@@ -10,18 +10,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from netcompile.array import Array
 from netcompile.caffemodel.writer import Blob, Layer, write_caffemodel
+from netcompile.data.box_sets import open_boxes
+from netcompile.data.boxes_voc import read_annotation
 from netcompile.data.images import read_image, to_blob
 from netcompile.data.paths import read_lines
 from netcompile.data.sources.base import Batches
 from netcompile.diagnostics.source import Source
 from netcompile.prototxt.recognise import open_source
+from netcompile.tasks.detection.average_precision import ClassScore, class_scores, matched, together
+from netcompile.tasks.detection.rows import detections_of_rows
 from netcompile.train.blobs import learned_blobs
-from netcompile.train.demo_sets import CROP, MEAN_BGR, Boxes, SingleShapes
+from netcompile.train.demo_sets import CROP, KINDS, MEAN_BGR, Boxes, SingleShapes
 from netcompile.train.loop import Training
 from netcompile.train.net import compiled, read_net
 from netcompile.train.prepare import Wishes, prepare
@@ -98,3 +103,22 @@ def right(training: Training, listed: Path) -> tuple[int, int]:
         batch = to_blob(image[top : top + CROP, left : left + CROP], MEAN_BGR)
         known += int(net(batch)[0].argmax()) == int(label)
     return known, len(lines)
+
+
+def precisions(training: Training, root: Path) -> tuple[ClassScore, ...]:
+    """The trained detector's average precisions on the test split of a folder in VOC's layout, class by class."""
+    net = deployed(training, definition("shapes-ssd", "deploy"))
+    parts = []
+    for sample in open_boxes(str(root), "test").samples:
+        image = read_image(sample.image)
+        found = detections_of_rows(net(to_blob(image, MEAN_BGR)).numpy()).moved((image.shape[1], image.shape[0]))
+        truth = read_annotation(str(root / "Annotations" / f"{sample.name}.xml"))
+        labels = np.array([KINDS.index(name) + 1 for name in truth.names])
+        boxes = truth.boxes + 1  # VOC's numbers, from 1, are what the net learned
+        parts.append(
+            matched(
+                found.classes, found.scores, found.boxes, labels, boxes, truth.difficult,
+                count=len(KINDS) + 1, border=1,
+            )
+        )  # fmt: skip
+    return class_scores(together(parts, len(KINDS) + 1), ("background", *KINDS))

@@ -37,8 +37,8 @@ def judged(
     detections: list[tuple[int, float, np.ndarray]], truth: list[list[tuple[str, np.ndarray, bool]]], name: str,
     border: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:  # fmt: skip
-    """One class: the detections' scores from the highest down, 1 right, 0 wrong, -1 not counted, their overlaps with the
-    object that they are judged by, and how many objects count.
+    """One class, from the highest score down: scores; 1 right, 0 wrong, -1 not counted; overlaps with the object that
+    judges; and how many objects count.
 
     A detection is (image, score, box in pixels).
     """

@@ -180,7 +180,10 @@ def test_some_steps_learn_and_are_written(
     out, err = capsys.readouterr()
     assert f"wrote train-demo-out/{net}.caffemodel\n" in err
     assert ("top-1: " in out) == (name == "classifier")
-    learned, bundled = (netcompile.load(f"{net}/deploy.prototxt", path).state_dict() for path in (written, f"{net}.caffemodel"))
+    assert ("mean AP (11 points): " in out) == (name == "detector")
+    learned, bundled = (
+        netcompile.load(f"{net}/deploy.prototxt", path).state_dict() for path in (written, f"{net}.caffemodel")
+    )
     assert learned.keys() == bundled.keys()
     again = start(LESSONS[name], 2, lambda text: None)
     again.run()
@@ -212,7 +215,13 @@ def test_judging_by_hand() -> None:
     """An object is found once; one that is difficult counts neither way; a box must be half right."""
     box = np.array([1, 1, 10, 10.0])
     truth = [[("ring", box, False), ("ring", box + 50, True), ("cross", box + 90, False)], []]
-    detections = [(0, 0.5, box), (0, 0.9, box + [0, 0, 0, 10]), (0, 0.8, box + 50), (0, 0.4, box + 90), (1, 0.7, box)]
+    detections = [
+        (0, 0.5, box),
+        (0, 0.9, box + np.array([0, 0, 0, 10])),
+        (0, 0.8, box + 50),
+        (0, 0.4, box + 90),
+        (1, 0.7, box),
+    ]
     scores, verdicts, shares, count = judged(detections, truth, "ring")
     assert scores.tolist() == [0.9, 0.8, 0.7, 0.5, 0.4]
     assert verdicts.tolist() == [1, -1, 0, 0, 0]
@@ -260,5 +269,7 @@ def test_the_detector(level: int) -> None:
         turns = np.diff(verdicts[counted]) != 0
         assert (-np.diff(scores[counted])[turns]).min(initial=1) > expected["score_margin"]
         assert abs(shares - 0.5).min() > expected["overlap_margin"]
-    assert (np.mean(eleven), np.mean(areas)) == pytest.approx((expected["map_11_points"], expected["map_area"]), abs=1e-9)
+    assert (np.mean(eleven), np.mean(areas)) == pytest.approx(
+        (expected["map_11_points"], expected["map_area"]), abs=1e-9
+    )
     assert np.mean(eleven) > 0.85
