@@ -17,6 +17,10 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "tests" / "data" / "shapes"
 
 
+CLASSES = ROOT / "tests" / "data" / "shapes-classes"
+SCENES = ROOT / "tests" / "data" / "shapes-detection"
+
+
 def step(text: str) -> None:
     print(f"\n\033[1m== {text}\033[0m" if sys.stdout.isatty() else f"\n== {text}", flush=True)
 
@@ -59,6 +63,34 @@ def demo(out: Path) -> None:
     step("Build the original voc-fcn8s; its published weights are not bundled")
     command("build", "voc-fcn8s/val.prototxt", "-o", out / "voc-fcn8s")
     print(f"\nRead {out / 'voc-fcn8s' / 'voc_fcn8s.py'}, and open {out / 'voc-fcn8s' / 'report.html'}.")
+
+
+def classify(out: Path) -> None:
+    """The steps of the small classifier; pictures are cut to its size, as they were when it was trained."""
+    expected = json.loads((CLASSES / "expected.json").read_text())
+    build, crop = out / "shapes-classifier", str(expected["crop"])
+    prepared = ("--mean", ",".join(map(str, expected["mean_bgr"])), "--resize", "none", "--crop", crop)
+    named = ("--classes", CLASSES / "synset_words.txt")
+    step("Classify pictures of shapes with a small trained net, and score it")
+    weights = ROOT / "weights" / "shapes-classifier.caffemodel"
+    command("build", "shapes-classifier/deploy.prototxt", "--weights", weights, "-o", build)
+    command("predict", build, CLASSES / "images", *named, *prepared, "-o", out / "classes")
+    command("evaluate", build, "--data", CLASSES / "val.txt", *named, *prepared, "-o", out / "classes-scores")
+    print(f"(expected: {expected['top1']} of {expected['images']} right)")
+
+
+def detect(out: Path) -> None:
+    """The steps of the small detector."""
+    expected = json.loads((SCENES / "expected.json").read_text())
+    build, images = out / "shapes-ssd", SCENES / "VOC"
+    mean = ("--mean", ",".join(map(str, expected["mean_bgr"])))
+    named = ("--classes", SCENES / "labelmap_shapes.prototxt")
+    step("Find shapes with a small trained SSD, and score it")
+    weights = ROOT / "weights" / "shapes-ssd.caffemodel"
+    command("build", "shapes-ssd/deploy.prototxt", "--weights", weights, "-o", build)
+    command("predict", build, images / "JPEGImages", *named, *mean, "-o", out / "boxes")
+    command("evaluate", build, "--data", images, *named, *mean, "-o", out / "boxes-scores")
+    print(f"(expected: a mean AP at 11 points of {expected['map_11_points']:.4f})")
 
 
 if __name__ == "__main__":
