@@ -60,9 +60,8 @@ class Analysed:
 
     @property
     def fixed(self) -> tuple[int, int] | None:
-        """Height and width of the only image that the net takes; None where it takes others."""
-        high, wide = ([*these.members(2)] for these in self.valid)
-        return (high[0], wide[0]) if len(high) == len(wide) == 1 else None
+        """The declared height and width of a net that is legal for a few sizes only; None where it takes any number."""
+        return self.symbolic.declared if any(these.is_finite for these in self.valid) else None
 
     def require(self) -> Analysed:
         """Itself, or NetError with everything that Caffe would refuse."""

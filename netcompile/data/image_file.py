@@ -11,7 +11,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from io import BufferedReader, FileIO, UnsupportedOperation
+from io import BufferedReader, BytesIO, FileIO, UnsupportedOperation
+from typing import BinaryIO
 
 from PIL import Image
 
@@ -38,11 +39,30 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     than Pillow's MAX_IMAGE_PIXELS or than the memory may hold, and for a path that is no file.
     """
     name = os.fspath(path)
+    with _told(name), _Unmapped(FileIO(open_descriptor(name))) as file, _opened(file, name) as image:
+        yield image
+
+
+@contextmanager
+def open_encoded(data: bytes, name: str) -> Iterator[Image.Image]:
+    """The image that `data` is the file of, as `open_image` gives it; `name` is what messages call it."""
+    with _told(name), _opened(BytesIO(data), name) as image:
+        yield image
+
+
+@contextmanager
+def _opened(file: BinaryIO, name: str) -> Iterator[Image.Image]:
+    with Image.open(file, formats=_formats()) as image:
+        whole = file.seek(0, os.SEEK_END) if image.format == "TIFF" else 0  # libtiff gets it in one piece
+        _require_room(name, *image.size, whole)
+        yield image
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """What goes wrong in the block as `open_image` tells it."""
     try:
-        with _Unmapped(FileIO(open_descriptor(name))) as file, Image.open(file, formats=_formats()) as image:
-            whole = os.path.getsize(name) if image.format == "TIFF" else 0  # libtiff gets it in one piece
-            _require_room(name, *image.size, whole)
-            yield image
+        yield
     except NetError:
         raise
     except MemoryError:  # some decoders ask for what a file claims

@@ -36,8 +36,8 @@ Blob = tuple[str, tuple[int, ...]]  # name, shape
 class Loaded:
     """An `nn.Module` and what is known about its inputs and outputs. `graph` is None for a build.
 
-    `known` are its outputs, of a build those alone that it has; `fixed` is the height and width of the only image that
-    it takes, None where it takes others or nobody knows.
+    `known` are its outputs, of a build those alone that it has; `fixed` is the declared height and width of a net
+    that takes few other sizes, or none; None where it takes any, or nobody knows.
     """
 
     net: nn.Module

@@ -7,11 +7,22 @@ from dataclasses import replace
 from netcompile.analysis.outputs import Output
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.tasks.arrays import RawOutputs, Vectors
+from netcompile.tasks.classification.task import Classification
+from netcompile.tasks.image_to_image import ImageToImage
+from netcompile.tasks.points import Points
 from netcompile.tasks.segmentation.task import Maps, Segmentation
 from netcompile.tasks.task import Found, Net, Task
 
 # In the order in which a net is tried; the last one takes every net.
-TASKS: tuple[type[Task], ...] = (Segmentation, Maps, Vectors, RawOutputs)
+TASKS: tuple[type[Task], ...] = (
+    Segmentation,
+    Maps,
+    ImageToImage,
+    Points,
+    Classification,
+    Vectors,
+    RawOutputs,
+)
 NAMES = tuple(task.name for task in TASKS)
 
 

@@ -152,6 +152,7 @@ def make_job(
     placed = to_device(loaded, device, dtype)
     if placed.type == "cuda":
         loaded = replace(loaded, net=Graphed(loaded.net).eval())
+    task = task.prepared_by(preprocessing)
     job = Job(loaded, task, first, preparation, preprocessing, placed, legal, ExtraInputs(tuple(extra_inputs)))
     return job, notes
 
@@ -216,7 +217,8 @@ def infer_images(images: Iterable[Read], job: Job, batch: int = 1, feeds_of: Fee
             yield Broken(group[0].key, group[0].problem)
             continue
         height, width = group[0].views[0].size
-        if job.legal is None or (height in job.legal[0] and width in job.legal[1]):
+        declared = (height, width) == tuple(dict(job.loaded.inputs)[job.image][2:])
+        if declared or job.legal is None or (height in job.legal[0] and width in job.legal[1]):
             yield from _bounded(group, job, feeds_of, known)
         else:
             yield from (Broken(image.key, f"the net is not legal for {height}×{width} pixels") for image in group)

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
 
 from netcompile.analysis.outputs import Output
 from netcompile.array import Array
@@ -34,8 +34,8 @@ class Net:
     """What is known of a net before it runs.
 
     `inputs` and `outputs` at the declared size; `inner` are other blobs of which it is known what they hold. `fixed` is
-    the height and width of the only image that it takes, None where it takes others. `images` are the inputs that take
-    images and what happens to these, as far as the net says.
+    the declared height and width of a net that takes few other sizes, or none; None where it takes any. `images` are
+    the inputs that take images and what happens to these, as far as the net says.
     """
 
     inputs: tuple[tuple[str, IntShape], ...]
@@ -167,6 +167,10 @@ class Task(ABC):
     def feeds(self, view: View) -> Arrays:
         """What the inputs of `fed` are fed with for a view of an image, with their first axis, by blob."""
         return {}
+
+    def prepared_by(self, preprocessing: Preprocessing) -> Self:
+        """The task, told what becomes of the values of an image."""
+        return self
 
     # results ----------------------------------------------------------------------------------------------------
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+from netcompile.data.sources.ahead import ReadAhead
 from netcompile.data.sources.base import Batches, Joined, Wanted
+from netcompile.data.sources.datums import datum_data
 from netcompile.data.sources.hdf5 import hdf5_data
 from netcompile.data.sources.image_list import image_data
 from netcompile.data.sources.label_maps import maps_for, python_data
@@ -13,14 +16,29 @@ from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.ir.graph import Input
 from netcompile.train.dummy_data import dummy_data
 
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """How a type of data layer is read; `ahead`: in other threads, while the net computes."""
+
+    read: Callable[[Sequence[Input], Wanted], Batches]
+    ahead: bool = False
+
+
 # The data layers that are read, by type.
-SOURCES = {"ImageData": image_data, "HDF5Data": hdf5_data, "DummyData": dummy_data, "Python": python_data}
+SOURCES = {
+    "Data": Source(datum_data, ahead=True),
+    "ImageData": Source(image_data, ahead=True),
+    "HDF5Data": Source(hdf5_data),
+    "DummyData": Source(dummy_data),
+    "Python": Source(python_data, ahead=True),
+}
 
 
 def feed(entries: Sequence[Input], wanted: Wanted) -> Batches:
     """The batches for these inputs. Raises NetError, OSError."""
     if wanted.data is not None:
-        return maps_for(entries, wanted)
+        return ReadAhead(maps_for(entries, wanted))
     layers: defaultdict[int, list[Input]] = defaultdict(list)
     for entry in entries:
         layers[id(entry.message)].append(entry)
@@ -39,11 +57,12 @@ def feed(entries: Sequence[Input], wanted: Wanted) -> Batches:
 def _layer(entries: Sequence[Input], wanted: Wanted) -> Batches:
     kind = str(entries[0].message.get("type"))
     if kind in SOURCES:
-        return SOURCES[kind](entries, wanted)
+        source = SOURCES[kind]
+        batches = source.read(entries, wanted)
+        return ReadAhead(batches) if source.ahead else batches
     why = {
         "Input": "an Input layer is fed from outside",
         "MemoryData": "a MemoryData layer is fed from outside",
-        "Data": "LMDB and LevelDB data bases are not read here",
         "WindowData": "WindowData is not read here",
     }.get(kind, f"what a {kind} layer reads is not known here")
     message = entries[0].message

@@ -356,7 +356,7 @@ MISTAKES: list[tuple[str, str]] = [
     (python_layer("__import__('os').system('true')"), "param_str of VOCSegDataLayer is not what it wants"),
     (python_layer("{}", "MyLayer"), "data layer voc_layers.MyLayer is user code"),
     ('layer { name: "d" type: "Data" top: "data" top: "label" data_param { source: "x" batch_size: 1 } }',
-     "nothing feeds 'data' and 'label'"),
+     "there is no data base 'x'"),
 ]  # fmt: skip
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from netcompile.array import Array
 from netcompile.data.preprocessing import Preprocessing, with_mean_file
-from netcompile.diagnostics.diagnostic import refuse
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.text import shape_text
 from netcompile.prototxt.message import Message
 
 _NOTHING = Preprocessing(mean=(0.0,))
+_DONE = frozenset(("scale", "mirror", "crop_size", "mean_file", "mean_value", "force_color", "force_gray"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +45,33 @@ class Transform:
             spare = (height - self.crop, width - self.crop)
             top, left = (int(random.integers(s + 1)) for s in spare) if self.train else (s // 2 for s in spare)
         flip = self.mirror and bool(random.integers(2))
-        values = made.normalised(image.astype(np.float32))
-        if self.crop:
-            values = values[:, top : top + self.crop, left : left + self.crop]
-        return np.ascontiguousarray(values[:, :, ::-1] if flip else values)
+        height, width = (self.crop, self.crop) if self.crop else (height, width)
+        window = (slice(None), slice(top, top + height), slice(left, left + width))
+        if made.image is not None:
+            made = replace(made, image=made.image[window][:, :, :: -1 if flip else 1])
+        part = image[window][:, :, :: -1 if flip else 1]
+        return made.normalised(part.astype(np.float32, order="C"))
 
 
-def read_transform(message: Message, find: Callable[[str], str], train: bool) -> Transform:
-    """The transform of a ``transform_param``; `find` gives the path of a mean file. Raises NetError, OSError."""
+def read_transform(
+    message: Message, find: Callable[[str], str], train: bool, others: frozenset[str] = frozenset()
+) -> Transform:
+    """The transform of a ``transform_param``; `find` gives the path of a mean file. Raises NetError, OSError.
+
+    `others` are fields that the caller does; any other one that would change images is refused.
+    """
+    problems = []
+    for entry in message.entries:
+        name = entry.field.name
+        if name not in _DONE | others and entry.value != entry.field.default:
+            what, why = (
+                f"'{name}' of transform_param is not done here",
+                "images without it are not what the net expects",
+            )
+            remedy = "leave it out, or feed prepared images: --data BATCHES.npz"
+            problems.append(Diagnostic("data-field", what, message.name_span_of(name), why, remedy))
+    if problems:
+        raise NetError(problems)
     values = tuple(float(v) for v in message.all("mean_value"))
     made = Preprocessing(values or (0.0,), float(message.get("scale")))
     if message.has("mean_file"):

@@ -189,7 +189,10 @@ def _scores_pixels(output: Output, net: Net) -> bool:
     """Whether a map's values are scores: it is said, or there is one for each pixel, and not as many as colours."""
     if output.holds:
         return output.holds in ("labels", "probabilities", "scores", "logits")
-    dense = output.shape[2:] == net.declared
+    high, wide = output.shape[2:]
+    if high > net.declared[0] or wide > net.declared[1]:
+        return False
+    dense = (high, wide) == net.declared
     return output.upsampled or (dense and output.shape[1] not in (net.colours, 3))
 
 
