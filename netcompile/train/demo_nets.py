@@ -26,7 +26,8 @@ from netcompile.prototxt.recognise import open_source
 from netcompile.tasks.detection.average_precision import ClassScore, class_scores, matched, together
 from netcompile.tasks.detection.rows import detections_of_rows
 from netcompile.train.blobs import learned_blobs
-from netcompile.train.demo_sets import CROP, KINDS, MEAN_BGR, Boxes, SingleShapes
+from netcompile.train.demo_sets import CROP, MEAN_BGR, Boxes, SingleShapes
+from netcompile.train.drawing import KINDS
 from netcompile.train.loop import Training
 from netcompile.train.net import compiled, read_net
 from netcompile.train.prepare import Wishes, prepare

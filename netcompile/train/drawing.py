@@ -61,22 +61,23 @@ class Figure:
         length = isqrt(self.p * self.p + self.q * self.q)
         u, v = dx * self.p + dy * self.q, dy * self.p - dx * self.q
         a, b = self.along * length, self.across * length
+        inside: Array
         match self.kind:
             case "circle":
-                return _disc(u, v, self.along, self.across, length)
+                inside = (u * self.across) ** 2 + (v * self.along) ** 2 <= (a * self.across) ** 2
             case "ring":
-                hole = _disc(u * 32, v * 32, self.along * self.inner, self.across * self.inner, length)
-                return _disc(u, v, self.along, self.across, length) & ~hole
+                far = (u * self.across) ** 2 + (v * self.along) ** 2
+                inside = (far <= (a * self.across) ** 2) & (1024 * far > (a * self.across * self.inner) ** 2)
             case "square":
-                return (16 * abs(u) <= 13 * a) & (16 * abs(v) <= 13 * b)
+                inside = (16 * abs(u) <= 13 * a) & (16 * abs(v) <= 13 * b)
             case "triangle":  # equilateral before it is stretched: √3 is 1774 / 1024
-                return (2 * u >= -a) & (1024 * u * b + 1774 * abs(v) * a <= 1024 * a * b)
+                inside = (2 * u >= -a) & (1024 * u * b + 1774 * abs(v) * a <= 1024 * a * b)
             case "cross":
                 one = (abs(u) <= a) & (32 * abs(v) <= b * self.inner)
-                other = (abs(v) <= b) & (32 * abs(u) <= a * self.inner)
-                return one | other
+                inside = one | (abs(v) <= b) & (32 * abs(u) <= a * self.inner)
             case _:
-                return (abs(u) <= a) & (abs(v) <= b)
+                inside = (abs(u) <= a) & (abs(v) <= b)
+        return inside
 
     def coverage(self) -> tuple[int, int, Array]:
         """The first row and column of a window, and for each of its pixels how many of 16 samples are inside."""
@@ -86,11 +87,6 @@ class Figure:
         points = (2 * np.arange(size * _FINE, dtype=np.int64) + 1) * UNIT // (2 * _FINE)
         inside = self.contains((points + (left * UNIT - self.x))[None, :], (points + (top * UNIT - self.y))[:, None])
         return top, left, inside.reshape(size, _FINE, size, _FINE).sum((1, 3))
-
-
-def _disc(u: Array, v: Array, along: int, across: int, length: int) -> Array:
-    inside: Array = (u * across) ** 2 + (v * along) ** 2 <= (along * across * length) ** 2
-    return inside
 
 
 @dataclass(frozen=True, slots=True)

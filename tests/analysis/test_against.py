@@ -23,7 +23,9 @@ def told(deploy: Source, trained: Source) -> list[tuple[str, str]]:
 
 def pairs() -> Iterator[tuple[Path, Path]]:
     for folder in sorted((REPOSITORY / "prototxt").iterdir()):
-        trained = [path for name in ("train", "trainval", "train_val") if (path := folder / f"{name}.prototxt").exists()]
+        trained = [
+            path for name in ("train", "trainval", "train_val") if (path := folder / f"{name}.prototxt").exists()
+        ]
         for name in ("val", "test", "deploy"):
             if (folder / f"{name}.prototxt").exists():
                 yield folder / f"{name}.prototxt", trained[0]

@@ -17,7 +17,6 @@ from netcompile.train import demo, demo_nets
 from netcompile.train.demo_nets import LESSONS, definition, start
 from netcompile.train.demo_sets import (
     HEIGHT,
-    KINDS,
     TEST_SEED,
     WIDTH,
     Boxes,
@@ -27,7 +26,7 @@ from netcompile.train.demo_sets import (
     write_classes,
     write_scenes,
 )
-from netcompile.train.drawing import UNIT, Dice, Figure, Found, draw_several
+from netcompile.train.drawing import KINDS, UNIT, Dice, Figure, Found, draw_several
 from netcompile.train.solver import read_solver
 from tests.train.scoring import annotations, average_precisions, judged
 
@@ -94,22 +93,25 @@ def test_shapes_of_batches() -> None:
     assert ((rows[:, 3:7] > 0) & (rows[:, 3:7] <= 1)).all()
 
 
-# One figure of 20 by 20 pixels around (30, 20); the area is that of the shape, in pixels.
+# A figure that reaches one pixel from its centre; the area is that of the shape.
 AREAS = [
-    ("circle", 0, np.pi * 400),
-    ("ring", 16, np.pi * (400 - 100)),
-    ("square", 0, (2 * 20 * 13 / 16) ** 2),
-    ("triangle", 0, 3 * np.sqrt(3) / 4 * 400),
-    ("cross", 8, 2 * 40 * 10 - 10 * 10),
-    ("bar", 0, 40 * 40),
+    ("circle", 0, np.pi),
+    ("ring", 16, np.pi * (1 - 1 / 4)),
+    ("square", 0, (2 * 13 / 16) ** 2),
+    ("triangle", 0, 3 * np.sqrt(3) / 4),
+    ("cross", 8, 2 * 2 / 2 - 1 / 4),
+    ("bar", 0, 4),
 ]
 
 
 @pytest.mark.parametrize(("kind", "inner", "area"), AREAS, ids=[row[0] for row in AREAS])
 @pytest.mark.parametrize(("p", "q"), [(128, 0), (96, 80), (-50, 117)])
-def test_a_figure_covers_its_area_however_it_is_turned(kind: str, inner: int, area: float, p: int, q: int) -> None:
-    top, left, parts = Figure(kind, 30 * UNIT, 20 * UNIT, 20 * UNIT, 20 * UNIT, p, q, inner).coverage()
-    assert parts.sum() / 16 == pytest.approx(area, rel=0.02)
+@pytest.mark.parametrize("radius", [12, 32])
+def test_a_figure_covers_its_area_however_it_is_turned(
+    kind: str, inner: int, area: float, p: int, q: int, radius: int
+) -> None:
+    top, left, parts = Figure(kind, 30 * UNIT, 20 * UNIT, radius * UNIT, radius * UNIT, p, q, inner).coverage()
+    assert parts.sum() / 16 == pytest.approx(area * radius**2, rel=0.03)
     rows, columns = np.mgrid[0 : len(parts), 0 : len(parts)]
     centre = [float((place * parts).sum() / parts.sum()) + 0.5 for place in (columns + left, rows + top)]
     assert centre == pytest.approx([30, 20], abs=0.1)
