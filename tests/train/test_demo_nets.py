@@ -117,6 +117,15 @@ def test_a_figure_covers_its_area_however_it_is_turned(
     assert centre == pytest.approx([30, 20], abs=0.1)
 
 
+@pytest.mark.parametrize("kind", [row[0] for row in AREAS])
+def test_the_largest_figure_is_drawn_without_overflow(kind: str) -> None:
+    """As Python's own numbers, which have no limit, say."""
+    large = Figure(kind, 0, 0, 32 * UNIT, 32 * UNIT, -127, 15, 23)
+    points = np.arange(-48 * UNIT, 48 * UNIT, 7)
+    exact = large.contains(points.astype(object)[None, :], points.astype(object)[:, None])
+    np.testing.assert_array_equal(large.contains(points[None, :], points[:, None]), exact.astype(bool))
+
+
 def test_boxes_hold_what_shows() -> None:
     """Pixels of a shape's colour reach to the sides of its box: within 3 pixels, as tips are mixed with the ground."""
     seen = 0
