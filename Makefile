@@ -15,6 +15,10 @@ FUZZ_SECONDS ?= 300
 FUZZ_SEED    ?= 0
 FUZZ_JOBS    ?= 1
 
+# What `make convert-weights` downloads before: nothing, everything (FETCH=1), or nets (FETCH="alexnet voc-fcn8s").
+FETCH  ?=
+WANTED := $(if $(filter-out 1 yes all,$(FETCH)),$(FETCH),--all)
+
 # A worker of the tests holds torch and takes about 1 GB.
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
@@ -61,8 +65,11 @@ bench-gpu: $(STAMP) ## measure FCN-8s on a GPU; says so where there is none
 prototxt: $(STAMP) ## write prototxt/ from the specs in netcompile/zoo
 	$(BIN)/python -m netcompile.zoo
 
-convert-weights: $(STAMP) ## convert every caffemodel in weights/ that weights/manifest.toml lists
-	$(BIN)/netcompile convert-weights --manifest weights/manifest.toml
+convert-weights: $(STAMP) ## convert what weights/manifest.toml lists and weights/ has; FETCH=1 downloads it first
+	code=0; \
+	$(if $(FETCH),$(BIN)/netcompile fetch --manifest weights/manifest.toml -o weights/ $(WANTED) || code=$$?;) \
+	$(BIN)/netcompile convert-weights --manifest weights/manifest.toml || code=$$?; \
+	exit $$code
 
 corpus: $(STAMP) ## a table of what works over a corpus of found nets (../shared/corpus)
 	$(BIN)/python -m tests.corpus

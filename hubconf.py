@@ -27,7 +27,7 @@ def _entries():
     for folder, name in found.items():
         entry = functools.partial(net, name)
         entry.__doc__ = f"The bundled definition {name}; `weights` is its .caffemodel."
-        globals()[folder.replace("-", "_")] = entry
+        globals()[folder.replace("-", "_").replace(".", "_")] = entry
 
 
 _entries()

@@ -17,6 +17,7 @@ It is a plain module: it computes at any size for which the net is legal, moves 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 
 from torch import nn
@@ -25,11 +26,14 @@ from netcompile.algebra.effort import bounded
 from netcompile.analyser import analyse
 from netcompile.analysis.footprint import require_weights
 from netcompile.compiler import compile_net
+from netcompile.diagnostics.diagnostic import NetError
 from netcompile.files import limits
+from netcompile.files.named import remote
 from netcompile.ir.build import Options
 from netcompile.prototxt.recognise import open_source
 from netcompile.runtime.execute import load_source, with_weights
 from netcompile.runtime.loaded import is_build, load_build
+from netcompile.runtime.notebook import facts_of, facts_of_build, with_facts
 from netcompile.zoo.find import find_definition, find_weights
 
 PathLike = str | os.PathLike[str]
@@ -39,7 +43,7 @@ def load(
     net: PathLike, weights: PathLike | None = None, *, phase: str = "test", level: int = 1,
     outputs: Sequence[str] | None = None, inputs: Mapping[str, Sequence[int]] | None = None,
     stages: Sequence[str] = (), with_loss: bool = False, crop_offsets: str = "auto",
-    max_memory: int | str | None = None,
+    max_memory: int | str | None = None, trust_edits: bool = False,
 ) -> nn.Module:  # fmt: skip
     """The net with its weights, in evaluation mode unless `phase` is "train".
 
@@ -47,6 +51,7 @@ def load(
     `weights`: a .caffemodel or .caffemodel.h5; without one the parameters are PyTorch's initial ones.
     `level`: optimisation, 0 to 2. `outputs`: blobs to return, by default the net's outputs; of one the module returns a
     tensor, of several a dictionary by blob name. `inputs`: shapes of inputs that the file does not declare.
+    `trust_edits`: take a build whose files were changed since as it is, with a warning that names them.
     `max_memory`: what the weights may take, as bytes or as text such as "2GB"; by default half of what is free.
 
     Raises NetError with every mistake of the file and of the weights; OSError; ValueError for arguments that are none.
@@ -57,25 +62,36 @@ def load(
     if phase not in ("test", "train"):
         raise ValueError(f"phase is 'test' or 'train', not {phase!r}")
     with limits.max_memory(None if max_memory is None else limits.memory_size(str(max_memory))):
+        if is_build(os.fspath(net)):
+            if weights is not None or outputs is not None or inputs is not None:
+                raise ValueError("a build has its weights and outputs: load the prototxt to choose others")
+            return _build(os.fspath(net), trust_edits)
         return _load(net, weights, phase, level, outputs, inputs, stages, with_loss, crop_offsets)
+
+
+def _build(folder: str, trust_edits: bool) -> nn.Module:
+    loaded = load_build(folder, trust_edits)
+    if loaded.edited:
+        names = ", ".join(f"'{name}'" for name in loaded.edited)
+        warnings.warn(f"{folder}: not as built, and trusted as asked for: {names}", stacklevel=3)
+    return with_facts(loaded.net, facts_of_build(folder, loaded.name, loaded.inputs, loaded.outputs))
 
 
 def _load(
     net: PathLike, weights: PathLike | None, phase: str, level: int, outputs: Sequence[str] | None,
     inputs: Mapping[str, Sequence[int]] | None, stages: Sequence[str], with_loss: bool, crop_offsets: str,
 ) -> nn.Module:  # fmt: skip
-    if is_build(os.fspath(net)):
-        if weights is not None or outputs is not None or inputs is not None:
-            raise ValueError("a build has its weights and outputs: load the prototxt to choose others")
-        return load_build(os.fspath(net)).net
-
     shapes = {name: tuple(shape) for name, shape in (inputs or {}).items()}
     options = Options(train=phase == "train", stages=tuple(stages), shapes=shapes, with_loss=with_loss)
+    for given in (net, weights):
+        if given is not None and (wrong := remote(os.fspath(given))) is not None:
+            raise NetError(wrong)
     path = str(find_weights(weights) or os.fspath(weights)) if weights is not None else None
     with bounded():
         analysed = analyse(open_source(find_definition(net) or net), options, crop_offsets)
         module = compile_net(analysed, level, outputs, path)
+        facts = facts_of(analysed, module)
     if path is not None:
-        return with_weights(analysed, module, path)
+        return with_facts(with_weights(analysed, module, path), facts)
     require_weights(analysed.source.name, analysed.graph, analysed.shapes)
-    return load_source(module).train(phase == "train")
+    return with_facts(load_source(module).train(phase == "train"), facts)

@@ -5,27 +5,39 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from netcompile.diagnostics.text import bytes_text
 from netcompile.diagnostics.visible import visible
-from netcompile.terminal import error_console
+from netcompile.terminal import error_console, is_quiet
+
+_NAME = 28  # characters
 
 
 class Progress:
-    """Counts finished items on stderr while the block lasts, if that is a terminal; otherwise silent."""
+    """Counts finished items on stderr while the block lasts, if that is a terminal; otherwise, and with -q, silent.
 
-    def __init__(self, total: int, what: str, show: bool = True) -> None:
-        self.total, self.what = total, visible(what)
-        self.visible = show and total > 0 and sys.stderr is not None and sys.stderr.isatty()
+    With the unit "bytes" it shows sizes, for a total of 0 those alone; `done` of them were there before. `what` is then
+    the name of a file, and cut: on 80 columns there is room for the time left.
+    """
+
+    def __init__(self, total: int, what: str, show: bool = True, unit: str = "", done: int = 0) -> None:
+        self.total, self.what, self.unit, self.done = total, visible(what), unit, done
+        if unit == "bytes" and len(self.what) > _NAME:
+            self.what = f"{self.what[: _NAME - 1]}…"
+        wanted = show and (total > 0 or unit == "bytes") and not is_quiet()
+        self.visible = wanted and sys.stderr is not None and sys.stderr.isatty()
         self.bar: Any = None
 
     def __enter__(self) -> Progress:
         if self.visible:
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich import progress as rich
 
-            what = "{task.description}  {task.percentage:.0f}%  {task.fields[rate]}"
-            text = TextColumn(what, markup=False)
-            columns = (BarColumn(), MofNCompleteColumn(), text, TimeRemainingColumn())
-            self.bar = Progress(*columns, console=error_console(), transient=True, redirect_stderr=False)
-            self.task = self.bar.add_task(self.what, total=self.total, rate="")
+            percent = "  {task.percentage:.0f}%" if self.total else ""
+            what = f"{{task.description}}{percent}  {{task.fields[rate]}}"
+            text = rich.TextColumn(what, markup=False)
+            count = rich.DownloadColumn() if self.unit == "bytes" else rich.MofNCompleteColumn()
+            columns = (rich.BarColumn(), count, text, rich.TimeRemainingColumn())
+            self.bar = rich.Progress(*columns, console=error_console(), transient=True, redirect_stderr=False)
+            self.task = self.bar.add_task(self.what, total=self.total or None, completed=self.done, rate="")
             self.bar.start()
         return self
 
@@ -37,7 +49,10 @@ class Progress:
         if self.bar is not None:
             self.bar.start()
             self.bar.advance(self.task, count)
-            self.bar.update(self.task, rate=f"{self.bar.tasks[0].speed or 0:.3g}/s")
+            self.bar.update(self.task, rate=self._rate(self.bar.tasks[0].speed or 0))
+
+    def _rate(self, speed: float) -> str:
+        return f"{bytes_text(int(speed))}/s" if self.unit == "bytes" else f"{speed:.3g}/s"
 
     def clear(self) -> None:
         """Take the line away, so that a message can stand there; the next step brings it back."""

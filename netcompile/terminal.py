@@ -2,6 +2,7 @@
 
 `write_out` and `write_error` escape what is not visible; while `guarded` lasts, so do the streams themselves, whoever
 writes to them: argparse, warnings of libraries, a forgotten ``print``. Colours and bars of this program go past that.
+How much is said at all is here too (`verbosity`), since bars of progress ask for it as well as messages.
 """
 
 from __future__ import annotations
@@ -9,10 +10,34 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from errno import EBADF
 from typing import Any, TextIO, cast
 
 from netcompile.diagnostics.visible import visible_text
+
+QUIET, NORMAL, VERBOSE = -1, 0, 1
+_verbosity: ContextVar[int] = ContextVar("verbosity", default=NORMAL)
+
+
+@contextmanager
+def verbosity(level: int) -> Iterator[None]:
+    """Within the block so much is said: QUIET, NORMAL or VERBOSE. Errors and warnings are said at each."""
+    before = _verbosity.set(level)
+    try:
+        yield
+    finally:
+        _verbosity.reset(before)
+
+
+def is_quiet() -> bool:
+    """Whether notes, progress and what was done are left unsaid."""
+    return _verbosity.get() <= QUIET
+
+
+def is_verbose() -> bool:
+    """Whether everything that is known is said."""
+    return _verbosity.get() >= VERBOSE
 
 
 class _Guard:

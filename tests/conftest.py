@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ CONFORMANCE = REPOSITORY / "tests" / "conformance"
 CONFORMANCE_FORKS = REPOSITORY / "tests" / "conformance_forks"
 TRAINING = REPOSITORY / "tests" / "training"
 SHAPES = REPOSITORY / "tests" / "data" / "shapes"
+
+os.environ.pop("COLUMNS", None)  # tables have 80 columns where a test does not say otherwise
 
 # The suite is the same on every run and every machine; `make fuzz` is where new examples are looked for.
 settings.register_profile(

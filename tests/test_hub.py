@@ -20,7 +20,7 @@ def hubconf() -> dict[str, Any]:
 
 def test_every_bundled_net_has_an_entry() -> None:
     entries = {name for name, value in hubconf().items() if callable(value) and not name.startswith("_")}
-    assert entries == {"net", *(name.split("/")[0].replace("-", "_") for name in definitions())}
+    assert entries == {"net", *(name.split("/")[0].replace("-", "_").replace(".", "_") for name in definitions())}
     said = hubconf()["voc_fcn8s"].__doc__
     assert said == "The bundled definition voc-fcn8s/deploy.prototxt; `weights` is its .caffemodel."
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 
 import pytest
@@ -41,3 +42,18 @@ def test_nothing_is_shown_elsewhere(stream: io.StringIO | None, monkeypatch: pyt
     with Progress(3, "images") as progress:
         progress.step()
     assert stream is None or stream.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("total", "done", "shown"),
+    [(5_000_000, 2_000_000, "3.0/5.0 MB w.caffemodel  60%"), (0, 0, "1.0/? MB w.caffemodel  ")],
+)
+def test_sizes(total: int, done: int, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with Progress(total, "w.caffemodel", unit="bytes", done=done) as progress:
+        progress.step(1_000_000)
+        progress.bar.refresh()
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue())
+    assert shown in re.sub(r"(?<=B) +", " ", plain)

@@ -58,6 +58,19 @@ def test_the_version_is_said_once(repository: Path) -> None:
     assert f"[{netcompile.__version__}]" in (repository / "CHANGELOG.md").read_text()
 
 
+def test_the_citation_says_what_the_metadata_say(repository: Path) -> None:
+    """Its form is that of the Citation File Format 1.2.0: plain keys of the first level, each once."""
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    text = (repository / "CITATION.cff").read_text(encoding="utf-8")
+    keys = re.findall(r"^([a-z-]+):", text, re.MULTILINE)
+    assert len(set(keys)) == len(keys)
+    assert {"cff-version", "message", "title", "authors", "version", "license", "type"} <= set(keys)
+    assert re.search(r"^cff-version: 1\.2\.0$", text, re.MULTILINE)
+    assert re.search(rf"^version: {re.escape(project['version'])}$", text, re.MULTILINE)
+    assert re.search(rf"^license: {re.escape(project['license'])}$", text, re.MULTILINE)
+    assert f'  - name: "{project["authors"][0]["name"]}"\n' in text
+
+
 def test_the_readme_and_ci_name_the_same_test_command(repository: Path) -> None:
     assert re.search(r"^make test\b", (repository / "README.md").read_text(), re.MULTILINE)
     assert (repository / ".ci" / "run").read_text().splitlines()[-1] == "exec make test"

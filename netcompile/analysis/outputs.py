@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netcompile.ir.graph import Graph, Node, Value
-from netcompile.layers.base import IntShape, Layer
+from netcompile.layers.base import IntShape, Layer, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,13 +13,14 @@ class Output:
     """What is known of a blob before the net runs.
 
     `shape` is that at the declared size. `holds` is one of `CONTENTS`, "" where nothing says it. `upsampled`: the
-    values were brought to a larger plane last, as an FCN does with its scores.
+    values were brought to a larger plane last, as an FCN does with its scores. `rows` is what rows of detections say.
     """
 
     name: str
     shape: IntShape
     holds: str = ""
     upsampled: bool = False
+    rows: Rows | None = None
 
 
 # What a blob may hold, as layers say of their tops (`Layer.content`) or losses of what they read (`Layer.taught`).
@@ -66,9 +67,12 @@ def described(graph: Graph, shapes: dict[Value, IntShape], names: tuple[str, ...
     found, makers = contents(graph), graph.producers()
     values = {name: graph.blobs[name] for name in names if name in graph.blobs}
     return tuple(
-        Output(name, shapes.get(value, ()), found.get(value, ""), _is_upsampled(value, makers, shapes))
+        Output(
+            name, shapes.get(value, ()), found.get(value, ""), _is_upsampled(value, makers, shapes),
+            makers[value].layer.detected() if value in makers else None,
+        )
         for name, value in values.items()
-    )
+    )  # fmt: skip
 
 
 def _is_upsampled(value: Value, makers: dict[Value, Node], shapes: dict[Value, IntShape]) -> bool:

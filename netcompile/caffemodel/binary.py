@@ -47,6 +47,8 @@ class Fault(Exception):
 
 def read_binary(file: DataFile) -> CaffeModel:
     name, old, new = "", list[Range](), list[Range]()
+    if file.size and file[0] == 0x08 and (other := _other_message(file)) is not None:  # a net has a text as field 1
+        raise NetError(other)
     try:
         try:
             for number, kind, a, b in fields(file, 0, file.size):
@@ -211,19 +213,23 @@ def refuse_damaged(file: DataFile, fault: Fault, known: bool, mean: bool = False
 
 
 def _other_message(file: DataFile) -> Diagnostic | None:
-    """The other messages that Caffe writes to files, recognised by fields that a net cannot have."""
+    """The messages that Caffe and other frameworks write beside nets, recognised by fields that a net cannot have."""
     seen: set[tuple[int, int]] = set()
-    with suppress(WireError):
-        for n, kind, _, _ in islice(fields(file, 0, file.size), 65):
+    nested = False  # whether field 2 is a message with a message in it, where a solver's state has a path
+    with suppress(WireError, IndexError):
+        for n, kind, start, _ in islice(fields(file, 0, file.size), 65):
             seen.add((n, kind))
-    what = ""
-    if (DATA, BYTES) in seen or ((DOUBLE_DATA, BYTES) in seen and (_NET_NAME, BYTES) not in seen):
+            nested = nested or ((n, kind) == (2, BYTES) and file[start] == 0x0A)
+    what, remedy = "", "give the .caffemodel beside it"
+    if (1, VARINT) in seen and ((7, BYTES) in seen or (8, BYTES) in seen):  # its graph, its sets of operators
+        what, remedy = "this is an ONNX model, not Caffe's weights", "give the .caffemodel"
+    elif (1, VARINT) in seen and nested:
+        what, remedy = "this is a SavedModel of TensorFlow (.pb), not Caffe's weights", "give the .caffemodel"
+    elif (DATA, BYTES) in seen or ((DOUBLE_DATA, BYTES) in seen and (_NET_NAME, BYTES) not in seen):
         what = "this is a single blob (a .binaryproto mean), not weights"
     elif (1, VARINT) in seen and ((2, BYTES) in seen or (3, BYTES) in seen):
         what = "this is a solver's state (.solverstate), not weights"
-    if not what:
-        return None
-    return Diagnostic("caffemodel-not", f"{file.name}: {what}", remedy="give the .caffemodel beside it")
+    return Diagnostic("caffemodel-not", f"{file.name}: {what}", remedy=remedy) if what else None
 
 
 def _no_layers(file: DataFile) -> Diagnostic:

@@ -29,6 +29,7 @@ from netcompile.files.hdf5_guard import Elsewhere, member, raise_of_system, requ
 from netcompile.files.hdf5_sizes import Stored, claimed_bytes
 from netcompile.files.limits import require_memory
 
+_KERAS = {b"model_weights", b"optimizer_weights", b"top_level_model_weights", b"_layer_checkpoint_dependencies"}
 _INDICES = 1000  # a parameter index beyond this is damage
 _DEPTH = 32  # a name with slashes is a path of groups
 _LAYERS = 1 << 20
@@ -138,6 +139,8 @@ def _layers(file: DataFile, opened: Any) -> list[StoredLayer]:
 
     root = h5g.open(opened.id, b"/")
     if b"data" not in list(root):
+        if not _KERAS.isdisjoint(root):
+            raise _Refused("/", "this is a model of Keras (.h5), not Caffe's weights", "give the .caffemodel")
         what = "has no group 'data': this is another kind of HDF5 file"
         raise _Refused("/", what, "give the file that Caffe's snapshot wrote")
     top = _open(root, b"data", "/data")

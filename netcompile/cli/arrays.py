@@ -48,18 +48,49 @@ def _shapes(analysed: Analysed, arrays: Mapping[str, Any], path: str) -> dict[st
             continue
         shape = tuple(int(extent) for extent in arrays[blob].shape)
         shapes[blob] = shape
-        here = shape_text(shape)
+        here, order = shape_text(shape), other_order(shape, entry.shape)
+        remedy = f"save it as x{order[1]}, with NumPy" if order[1] else ""
         if 0 in shape:
             what, why = f"input '{blob}' is empty: {here} in {path}", "every extent must be at least 1"
-        elif entry.declared and len(shape) != len(entry.shape):
+        elif len(shape) != len(entry.shape) and (entry.declared or order[0]):
             what = f"input '{blob}' has {len(shape)} axes in {path}, {len(entry.shape)} in the net"
-            why = f"{here} against {shape_text(entry.shape)}"
+            why = f"{here} against {shape_text(entry.shape)}{order[0]}"
+        elif order[0]:
+            what = f"input '{blob}' is {here} in {path}: its axes are in another order than the net's"
+            why = f"the net takes {shape_text(entry.shape)}{order[0]}"
         else:
             continue
-        problems.append(Diagnostic("input-shape", what, entry.message.span, why=why))
+        problems.append(Diagnostic("input-shape", what, entry.message.span, why=why, remedy=remedy))
     if problems:
         raise NetError(problems)
     return shapes
+
+
+def other_order(shape: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[str, str]:
+    """What an array of images probably is that is not N×C×H×W, and what makes it so; ("", "") where nothing tells.
+
+    It is told by where the channels stand that the net wants.
+
+    >>> other_order((1, 375, 500, 3), (1, 3, 500, 500))
+    (': this looks like N×H×W×C', '.transpose(0, 3, 1, 2)')
+    >>> other_order((3, 375, 500), (1, 3, 500, 500))
+    (': this looks like C×H×W, without the axis of the batch', '[None]')
+    """
+    if len(wanted) != 4:
+        return "", ""
+    channels = wanted[1]
+    orders = {
+        4: (("N×H×W×C", 3, ".transpose(0, 3, 1, 2)"), ("W×H×C×N, as MATLAB has it", 2, ".transpose(3, 2, 1, 0)")),
+        3: (("C×H×W, without the axis of the batch", 0, "[None]"),
+            ("H×W×C, without the axis of the batch", 2, ".transpose(2, 0, 1)[None]")),
+        2: (("H×W, without the axes of batch and channels", -1, "[None, None]"),),
+    }  # fmt: skip
+    if len(shape) == 4 and shape[1] == channels:
+        return "", ""
+    for name, axis, change in orders.get(len(shape), ()):
+        if (shape[axis] if axis >= 0 else 1) == channels:
+            return f": this looks like {name}", change
+    return "", ""
 
 
 @contextmanager

@@ -6,13 +6,17 @@ import argparse
 import ast
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from importlib import import_module
+from itertools import takewhile
 from types import ModuleType
 from typing import Any, NoReturn
 
 from netcompile.cli.exit_codes import USAGE
 from netcompile.cli.messages import say
+from netcompile.cli.options import add_verbosity
+from netcompile.diagnostics.nearest import did_you_mean, nearest
 from netcompile.terminal import about_stdout
 from netcompile.version import __version__
 
@@ -24,11 +28,49 @@ exit codes: 0 done, 1 findings, 2 usage or bad input, 3 input or output failed, 
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's parser, its mistakes told in this program's words."""
+    """argparse's parser, its mistakes told in this program's words, with what was probably meant."""
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(allow_abbrev=False, **options)
+        self.given: Sequence[str] = ()  # the arguments that are being parsed
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's; an option that there is not is told before what is missing, which may be its value."""
+        self.given = list(args or ())
+        found, rest = super().parse_known_args(args, namespace)
+        for name in self._unknown():
+            # "-output X" is "-o utput X" to argparse; Caffe's own tools have one dash.
+            if name.startswith("--") or f"-{name}" in self._option_string_actions:
+                self._refuse(name)
+        return found, rest
+
+    def _unknown(self) -> list[str]:
+        """The arguments that look like an option with a name, and are none of this parser's."""
+        if any(isinstance(action, argparse._SubParsersAction) for action in self._actions):
+            return []  # the operation's parser knows its options
+        given = takewhile(lambda text: text != "--", self.given)
+        names = [argument.partition("=")[0] for argument in given if argument.startswith("-")]
+        return [
+            name
+            for name in names
+            if len(name) > 2 and " " not in name and not name[1].isdigit() and name not in self._option_string_actions
+        ]
+
+    def _nearest(self, name: str) -> list[str]:
+        options = [option for option in self._option_string_actions if option.startswith("--")]
+        return nearest(f"--{name.lstrip('-')}", options, 1, 0.7)
+
+    def _refuse(self, name: str) -> NoReturn:
+        self.fail(f"there is no option '{name}'{_meant(self._nearest(name))}")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        names = [str(choice) for choice in action.choices]
+        near = nearest(value, names) if isinstance(value, str) else []
+        what = f"invalid choice: {value!r} (choose from {', '.join(names)}){_meant(near)}"
+        raise argparse.ArgumentError(action, what)
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """As argparse's, but a full disk is told."""
@@ -36,9 +78,20 @@ class Parser(argparse.ArgumentParser):
             (file or sys.stderr).write(message or "")
 
     def error(self, message: str) -> NoReturn:
+        for name in self._unknown():
+            if name.startswith("--") or self._nearest(name):
+                self._refuse(name)
+        self.fail(message)
+
+    def fail(self, message: str) -> NoReturn:
+        """Say what is wrong with the command line, and end."""
         say(f"error: {message}")
         say(f"see {self.prog} --help")
         raise SystemExit(USAGE)
+
+
+def _meant(near: Sequence[str]) -> str:
+    return f"; {did_you_mean(near)}" if near else ""
 
 
 def command_names() -> list[str]:
@@ -57,6 +110,7 @@ def command_parser(name: str) -> Parser:
     command = command_module(name)
     parser = Parser(prog=f"netcompile {name}", description=command.__doc__)
     command.configure(parser)
+    add_verbosity(parser)
     return parser
 
 
@@ -82,5 +136,7 @@ def whole_parser() -> Parser:
     parser = Parser(prog="netcompile")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name in command_names():
-        command_module(name).configure(commands.add_parser(name, help=summary(name).replace("%", "%%")))
+        one = commands.add_parser(name, help=summary(name).replace("%", "%%"))
+        command_module(name).configure(one)
+        add_verbosity(one)
     return parser

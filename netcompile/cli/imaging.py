@@ -26,8 +26,10 @@ from netcompile.cli.options import (
     add_device,
     add_max_memory,
     add_optimise,
+    add_trust_edits,
     add_weights,
     device,
+    edits_told,
     positive,
     weights_of,
 )
@@ -88,6 +90,7 @@ def add_imaging(parser: argparse.ArgumentParser, batch: int, scoring: bool) -> N
     for task in TASKS:
         task.configure(parser, scoring)
     parser.add_argument("--batch", type=positive, default=batch, metavar="N", help=f"images at a time, default {batch}")
+    add_trust_edits(parser)
     add_optimise(parser)
     add_device(parser, ("float32", "bfloat16"))
     add_max_memory(parser)
@@ -168,14 +171,14 @@ def _of_build(arguments: argparse.Namespace) -> Opened:
     if arguments.weights is not None:
         refuse("usage", "a build has its own weights: leave --weights out, or give the prototxt")
     _refuse_options(arguments)
-    loaded = load_build(arguments.net)
+    loaded = load_build(arguments.net, arguments.trust_edits)
     outputs = outputs_of_build(loaded.outputs, arguments.output)
     images = dict(loaded.images) or dict.fromkeys(name for name, _ in loaded.inputs)
     net = Net(loaded.inputs, loaded.known, (), loaded.fixed, images)
     asked = None if arguments.output is None else tuple(o for o in loaded.known if o.name in outputs)
     task, found = choose(net, arguments.task, asked)
     needed = tuple((name, shape) for name, shape in loaded.inputs if name in images or name in task.fed(net))
-    return Opened(net, task, found, needed, None, (), lambda: (loaded, ()))
+    return Opened(net, task, found, needed, None, (), lambda: (loaded, edits_told(arguments.net, loaded.edited)))
 
 
 def _of_net(arguments: argparse.Namespace) -> Opened:

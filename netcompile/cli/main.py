@@ -5,18 +5,25 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from argparse import Namespace
 from collections.abc import Sequence
 from errno import EBADF, ENOENT
+from resource import RUSAGE_SELF, getrusage
+from time import monotonic
 
 from netcompile.algebra.effort import bounded
 from netcompile.cli.command_line import command_module, command_names, command_parser, list_of_commands
 from netcompile.cli.exit_codes import BUG, DONE, INTERRUPTED, IO_FAILED, USAGE
 from netcompile.cli.messages import say, show
+from netcompile.cli.options import verbosity_of
 from netcompile.cli.program import received, silence
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.nearest import did_you_mean, nearest
+from netcompile.diagnostics.text import bytes_text
 from netcompile.files.limits import max_memory
-from netcompile.terminal import about_stdout, guarded, write_error
+from netcompile.files.look import is_there
+from netcompile.files.named import remote
+from netcompile.terminal import about_stdout, guarded, is_verbose, verbosity, write_error
 
 # What torch says in a RuntimeError where memory lacks.
 NO_MEMORY = "out of memory", "can't allocate memory", "Storage size calculation overflowed"
@@ -85,10 +92,8 @@ def main(arguments: Sequence[str]) -> int:
         if not arguments or arguments[0] not in command_names():
             return top_level(arguments)
         found = command_parser(arguments[0]).parse_args(arguments[1:])
-        with bounded(), max_memory(getattr(found, "max_memory", None)):
-            code = command_module(arguments[0]).run(found)
-        assert isinstance(code, int)
-        return code
+        with verbosity(verbosity_of(found)), bounded(), max_memory(getattr(found, "max_memory", None)):
+            return _told(arguments[0], found)
     except NetError as error:
         show(error.diagnostics)
         return USAGE
@@ -96,11 +101,39 @@ def main(arguments: Sequence[str]) -> int:
         return stop.code if isinstance(stop.code, int) else USAGE
 
 
+def _told(name: str, found: Namespace) -> int:
+    """Run a command, and say what it took if that is asked for; NetError is told here, as briefly or fully as asked."""
+    started = monotonic()
+    try:
+        _refuse_urls(found)
+        code = command_module(name).run(found)
+    except NetError as error:
+        show(error.diagnostics)
+        code = USAGE
+    assert isinstance(code, int)
+    if is_verbose():
+        peak = getrusage(RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        say(f"{name} took {monotonic() - started:.2f} s and at most {bytes_text(peak)} of memory")
+    return code
+
+
+def _refuse_urls(found: Namespace) -> None:
+    """Raises NetError where a URL stands for a file: for no command but one with --url does a URL mean anything."""
+    if "url" in found:
+        return
+    for value in vars(found).values():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and (wrong := remote(text)) is not None and not is_there(text):
+                raise NetError(wrong)
+
+
 def top_level(arguments: Sequence[str]) -> int:
     """What is said without a command: --help, --version, or that there is no such command."""
     if not arguments:
         list_of_commands().print_help(sys.stderr)
         return USAGE
+    if arguments[0] in ("-q", "--quiet", "-v", "--verbose") and len(arguments) > 1:  # before the command, too
+        return main([arguments[1], arguments[0], *arguments[2:]])
     if arguments[0].startswith("-"):
         list_of_commands().parse_args(arguments[:1])
     if arguments[0] == "help":

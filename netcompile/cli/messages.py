@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from netcompile.diagnostics.diagnostic import Diagnostic, sorted_by_position
 from netcompile.diagnostics.visible import visible
-from netcompile.terminal import try_error, write_error, write_styled
+from netcompile.terminal import is_quiet, is_verbose, try_error, write_error, write_styled
 
 MOST = 200  # findings that are shown; a file of mistakes has any number
 SAME = 3  # notes and warnings of one code that are shown in full before the rest is counted
@@ -27,10 +27,11 @@ def coloured() -> bool:
 def show(diagnostics: Iterable[Diagnostic]) -> None:
     """All of them, sorted by position, each with its excerpt, reason and remedy; of very many the first ones.
 
-    Errors go before warnings and notes where not all are shown.
+    Errors go before warnings and notes where not all are shown. Notes are left out with -q.
     """
     color = coloured()
-    ordered = sorted_by_position(diagnostics)
+    quiet = is_quiet()
+    ordered = sorted_by_position(found for found in diagnostics if not quiet or found.severity != "note")
     chosen = ordered
     if len(ordered) > MOST:
         chosen = sorted_by_position(sorted(ordered, key=lambda found: _SEVERITIES.index(found.severity))[:MOST])
@@ -42,11 +43,18 @@ def show(diagnostics: Iterable[Diagnostic]) -> None:
 
 
 def show_notes(notes: Sequence[Diagnostic], codes: frozenset[str]) -> None:
-    """Warnings, and the notes of these codes; of many alike only the first few. `check` shows them all."""
+    """Warnings, and the notes of these codes; of many alike only the first few.
+
+    `check` shows them all, and so does every command with -v; with -q there are no notes.
+    """
+    if is_verbose():
+        show(notes)
+        return
+    quiet = is_quiet()
     counts: Counter[str] = Counter()
     shown = []
     for note in notes:
-        if note.severity == "note" and note.code not in codes:
+        if note.severity == "note" and (quiet or note.code not in codes):
             continue
         counts[note.code] += 1
         if counts[note.code] <= SAME:
@@ -60,6 +68,18 @@ def show_notes(notes: Sequence[Diagnostic], codes: frozenset[str]) -> None:
 def say(text: str) -> None:
     """One line on stderr."""
     try_error(f"netcompile: {visible(text)}\n")
+
+
+def tell(text: str) -> None:
+    """One line on stderr about what was done; none with -q."""
+    if not is_quiet():
+        say(text)
+
+
+def tell_lines(*lines: str) -> None:
+    """As `say_lines`, what nobody has to know: none with -q."""
+    if not is_quiet():
+        say_lines(*lines)
 
 
 def say_lines(*lines: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.nearest import did_you_mean
 from netcompile.diagnostics.source import Source
 from netcompile.diagnostics.text import listed
-from netcompile.files.look import is_folder, is_there
+from netcompile.files.look import is_file, is_folder, is_there
 from netcompile.ir import prune
 from netcompile.ir.build import Options
 from netcompile.ir.graph import Input
@@ -23,6 +24,8 @@ from netcompile.prototxt.recognise import decode_source, open_source
 from netcompile.zoo.find import find_definition, find_weights, near_definitions
 
 NET_HELP = 'a prototxt: a path, "-" for standard input, or a bundled name such as voc-fcn8s/val.prototxt'
+
+_GIVE_NET = "give the path of a prototxt"
 
 
 def add_net(parser: argparse.ArgumentParser) -> None:
@@ -100,7 +103,7 @@ def read_source(name: str) -> Source:
         refuse(
             "no-such-file",
             f"there is no file '{name}', and no bundled definition of that name",
-            remedy=did_you_mean(near, "give the path of a prototxt"),
+            remedy=did_you_mean(near, _GIVE_NET),
         )
     # Messages show the name that the user can type again, not where this machine keeps the file.
     return decode_source(bundled.read_bytes(), "/".join(bundled.parts[-2:]))
@@ -108,24 +111,43 @@ def read_source(name: str) -> Source:
 
 def _folder(name: str) -> Diagnostic:
     inside = sorted(entry for entry in os.listdir(name) if entry.endswith((".prototxt", ".pt")))
+    paths = [os.path.join(name, entry) for entry in inside]
+    if not inside and is_file(os.path.join(name, "manifest.json")):
+        what = f"'{name}' is the folder of a build, and this command reads the prototxt that it was made from"
+        return Diagnostic(
+            "no-such-file", what, remedy="predict, evaluate and verify take builds; here give the prototxt"
+        )
     return Diagnostic(
         "no-such-file",
         f"'{name}' is a folder, not a prototxt",
         why=f"it holds {listed(inside)}" if inside else "",
-        remedy=f"netcompile … {os.path.join(name, inside[0])}" if inside else "give the path of a prototxt",
+        remedy=f"give one of them: {listed(paths)}" if inside[1:] else f"give {paths[0]}" if inside else _GIVE_NET,
     )
 
 
 def read_weights_path(name: str) -> str:
     """The path of a caffemodel, a bundled one included. Raises NetError where there is none."""
     if is_folder(name):
-        refuse("no-such-file", f"'{name}' is a folder, not a caffemodel")
+        inside = sorted(entry for entry in os.listdir(name) if entry.endswith((".caffemodel", ".h5")))
+        why = f"it holds {listed(inside)}" if inside else ""
+        remedy = f"give {'one of them' if inside[1:] else os.path.join(name, inside[0])}" if inside else ""
+        refuse("no-such-file", f"'{name}' is a folder, not a caffemodel", why=why, remedy=remedy)
     if is_there(name):
         return name
     path = find_weights(name) if name else None
     if path is None:
-        refuse("no-such-file", f"there is no file '{name}'", remedy="give the path of a .caffemodel")
+        refuse("no-such-file", f"there is no file '{name}'", remedy=_weights_remedy(name))
     return str(path)
+
+
+def _weights_remedy(name: str) -> str:
+    from netcompile.zoo.published import published  # what reads TOML, for this message alone
+
+    row = published(os.path.basename(name))
+    if row is None or not row.source:
+        return "give the path of a .caffemodel"
+    folder = os.path.dirname(name)
+    return f"netcompile fetch {row.name}{f' -o {shlex.quote(folder)}/' if folder else ''} downloads it"
 
 
 def analyse_net(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 from netcompile.cli.netinput import read_weights_path
-from netcompile.diagnostics.diagnostic import refuse
+from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.diagnostics.text import listed
 from netcompile.files.limits import memory_size
+from netcompile.terminal import NORMAL, QUIET, VERBOSE
 
 LEVEL = 1  # of optimisation, where none is asked for
 
@@ -16,6 +19,39 @@ def add_weights(parser: argparse.ArgumentParser, what: str = "", required: bool 
     """``--weights F``; `what` is said behind the kinds of files."""
     help = f"the .caffemodel or .caffemodel.h5{what}"
     parser.add_argument("--weights", metavar="F", required=required, help=help)
+
+
+def add_verbosity(parser: argparse.ArgumentParser, **given: Any) -> None:
+    """``-q`` and ``-v``, of every command and of the operations below it; `main` applies them."""
+    group = parser.add_mutually_exclusive_group()
+    quiet = "errors, warnings and the data that was asked for: no notes, no progress, nothing about what was written"
+    group.add_argument("-q", "--quiet", action="store_true", help=quiet, **given)
+    verbose = "every note, each of many alike; at the end the time and the memory that it took"
+    group.add_argument("-v", "--verbose", action="store_true", help=verbose, **given)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for kind in dict.fromkeys(action.choices.values()):  # what is given before the operation is not forgotten
+                add_verbosity(kind, default=argparse.SUPPRESS)
+
+
+def verbosity_of(arguments: argparse.Namespace) -> int:
+    """How much the command is to say, as `terminal.verbosity` takes it."""
+    return QUIET if arguments.quiet else VERBOSE if arguments.verbose else NORMAL
+
+
+def add_trust_edits(parser: argparse.ArgumentParser) -> None:
+    """``--trust-edits``, of commands that take the folder of a build."""
+    what = "take a build whose files were changed since as it is; its module is run"
+    parser.add_argument("--trust-edits", action="store_true", help=what)
+
+
+def edits_told(folder: str, edited: Sequence[str]) -> list[Diagnostic]:
+    """A note with the files of a build that are not those that were built; none where there are none."""
+    if not edited:
+        return []
+    names, are = listed([f"'{name}'" for name in edited]), "is" if len(edited) == 1 else "are"
+    what = f"{folder}: {names} {are} not as built, and {are} trusted as asked for"
+    return [Diagnostic("build-folder", what, severity="note")]
 
 
 def add_optimise(parser: argparse.ArgumentParser, what: str = "optimisation") -> None:

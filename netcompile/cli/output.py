@@ -7,7 +7,7 @@ from json import JSONEncoder
 from typing import Any
 
 from netcompile.diagnostics.visible import visible, visible_json
-from netcompile.terminal import write_out
+from netcompile.terminal import is_quiet, write_out
 
 
 def write_text(text: str) -> None:
@@ -21,6 +21,12 @@ def write_text(text: str) -> None:
 def write_lines(*lines: str) -> None:
     """Lines to stdout, whatever is in them: a line end within one is written as an escape."""
     write_out("".join(f"{visible(line)}\n" for line in lines))
+
+
+def write_done(*lines: str) -> None:
+    """Lines to stdout about what was done, such as which files were written; none with -q."""
+    if not is_quiet():
+        write_lines(*lines)
 
 
 def write_json(value: Any) -> None:

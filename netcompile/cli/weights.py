@@ -13,7 +13,7 @@ from netcompile.caffemodel.plan import convert_plain, match
 from netcompile.caffemodel.reader import read_caffemodel, read_mean
 from netcompile.caffemodel.tensorfile import Entry, write
 from netcompile.cli.messages import show
-from netcompile.cli.output import write_lines
+from netcompile.cli.output import write_done
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.text import bytes_text
@@ -60,7 +60,7 @@ def convert_one(
     require_other(target, arguments.net)
     with Progress(1, f"files: converting {path}"):
         found, what, size = _converted(arguments, path, target, net)
-    write_lines(f"wrote {target} ({what}, {bytes_text(size)})")
+    write_done(f"wrote {target} ({what}, {bytes_text(size)})")
     show(found)
 
 

@@ -2,8 +2,8 @@
 
 An LMDB is a file of pages: two meta pages, of which the one of the later transaction counts, and a B+ tree of branch
 and leaf pages; long values lie in pages of their own (overflow pages). LMDB's own library maps the file and trusts
-every offset in it: a page that is cut off or changed ends the process. So the pages are read here, each number is
-compared with the page and the file that it is in, and a forked process or a second thread reads as well as the first.
+every offset in it: a file that is cut off ends the process, a changed page may. So the pages are read here, each number
+is compared with the page and the file that it is in; a forked process or a second thread reads as well as the first.
 Layout: `mdb.c` of LMDB 0.9 (data version 1), on 64-bit little-endian machines, which is what Caffe wrote.
 """
 
@@ -239,7 +239,7 @@ def _entries(file: DataFile, page_size: int, number: int, page: bytes, kind: int
         _damaged(file, number * page_size, f"page {number} of the tree should be a {wanted} page")
     if not _HEAD < lower <= upper <= page_size or lower % 2:
         _damaged(file, number * page_size + 12, f"page {number} has no such free space: bytes {lower} to {upper}")
-    return (lower - _HEAD) // 2
+    return int(lower - _HEAD) // 2
 
 
 def _node(file: DataFile, page: bytes, number: int, index: int, count: int) -> int:

@@ -8,8 +8,6 @@ import numpy as np
 
 from netcompile.array import Array
 from netcompile.data.class_names import bundled_rows
-from netcompile.data.class_names import class_names as class_names
-from netcompile.data.class_names import class_sets as class_sets
 from netcompile.data.image_file import open_image
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.files.look import is_file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from textwrap import wrap
 
 WIDTH = 88
 _OPEN, _CLOSE = "([{", ")]}"
@@ -117,7 +118,7 @@ def _statement(code: str, indent: int) -> list[str]:
 
 
 def lay_out(line: str, indent: int) -> list[str]:
-    """Lines of one statement; its trailing comment moves above it where it would not fit behind.
+    """Lines of one statement; its trailing comment moves above it where it would not fit behind, folded if need be.
 
     Spaces before the statement are indentation of its own.
     """
@@ -131,4 +132,5 @@ def lay_out(line: str, indent: int) -> list[str]:
     margin = " " * indent
     if indent + len(code) + 4 + len(comment) <= WIDTH:
         return [f"{margin}{code}  # {comment}"]
-    return [f"{margin}# {comment}", *_statement(code, indent)]
+    lines = wrap(comment, WIDTH - indent - 2, break_long_words=False, break_on_hyphens=False)
+    return [*(f"{margin}# {part}" for part in lines), *_statement(code, indent)]

@@ -8,7 +8,10 @@ below the folder that the user gave. docs/paths.md lists every such path.
 from __future__ import annotations
 
 import os
+import re
 import stat
+
+from netcompile.diagnostics.diagnostic import Diagnostic
 
 LONGEST = 200  # bytes of a name: what is put behind it fits into the 255 of most file systems
 
@@ -18,6 +21,25 @@ _KINDS = (
     (stat.S_ISBLK, "a device"),
     (stat.S_ISSOCK, "a socket"),
 )
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+def remote(name: str) -> Diagnostic | None:
+    """What is said where a URL is given for a file, None for any other name: nothing is read from the network.
+
+    >>> print(remote("https://example.org/fcn8s.caffemodel"))
+    error[no-such-file]: 'https://example.org/fcn8s.caffemodel' is a URL, and files are read from this machine alone
+      fix: download it first: netcompile fetch knows published weights
+    >>> print(remote("file:///nets/a.prototxt").remedy)
+    give the path: /nets/a.prototxt
+    """
+    if _URL.match(name) is None:
+        return None
+    remedy = "download it first: netcompile fetch knows published weights"
+    if name[:7].lower() == "file://":
+        remedy = f"give the path: {name[7:]}"
+    return Diagnostic("no-such-file", f"'{name}' is a URL, and files are read from this machine alone", remedy=remedy)
 
 
 def special(path: str | os.PathLike[str]) -> str:

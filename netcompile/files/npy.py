@@ -15,6 +15,7 @@ from typing import IO
 
 MAGIC = b"\x93NUMPY"
 _LONGEST = 10_000  # bytes of a header; NumPy's limit, too
+NO_NUMBERS = "is no type of real numbers"
 _AXES = 64  # NumPy's own limit
 _TYPE = re.compile(r"[<>|=]?(?:b1|i[1248]|u[1248]|f[248]|f1[26])", re.ASCII)
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
@@ -74,7 +75,7 @@ def _header(text: str) -> NpyHeader:
         raise ValueError("its header does not say type, order and shape")
     kind, fortran, shape = value["descr"], value["fortran_order"], value["shape"]
     if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
-        raise ValueError(f"{str(kind)[:40]} is no type of real numbers")
+        raise ValueError(f"{str(kind)[:40]} {NO_NUMBERS}")
     whole = isinstance(shape, tuple) and all(type(n) is int and 0 <= n < 1 << 63 for n in shape)
     if type(fortran) is not bool or not whole or len(shape) > _AXES:
         raise ValueError("its header gives no shape")

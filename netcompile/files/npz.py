@@ -22,7 +22,7 @@ from zlib import error as ZlibError
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.files.limits import DEFLATE, require_memory
 from netcompile.files.look import is_there
-from netcompile.files.npy import MAGIC, NpyHeader, read_header
+from netcompile.files.npy import MAGIC, NO_NUMBERS, NpyHeader, read_header
 from netcompile.files.reading import open_file
 
 if TYPE_CHECKING:
@@ -141,7 +141,8 @@ def array_name(member: str) -> str:
 
 def unreadable(path: str, name: str, why: str, code: str = "inputs-file") -> Diagnostic:
     """What is said of an array with a `problem`."""
-    return Diagnostic(code, f"array '{name}' of {path} cannot be read", why=why)
+    remedy = "save it as numbers: x.astype(numpy.float32)" if why.endswith(NO_NUMBERS) else ""
+    return Diagnostic(code, f"array '{name}' of {path} cannot be read", why=why, remedy=remedy)
 
 
 def read_npy(path: str) -> Array:

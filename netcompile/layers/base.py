@@ -196,6 +196,19 @@ class Labels:
 
 
 @dataclass(frozen=True, slots=True)
+class Rows:
+    """What rows of detections say: image, label, score, and xmin, ymin, xmax, ymax as parts of the net's input.
+
+    `labels` is how many labels there are; with `background` label 0 is what belongs to no class. `centred`: the last
+    four numbers are the box's centre x, y, its width and height.
+    """
+
+    labels: int
+    background: bool = True
+    centred: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class InPlaceGradient:
     """The gradient that Caffe computes where a layer writes over its bottom, and that is not its derivative.
 
@@ -330,6 +343,10 @@ class Layer:
             found = set(bottoms[self.moves])
             return found.pop() if len(found) == 1 else ""
         return bottoms[0] if bottoms and self.is_noop(train=False) else ""
+
+    def detected(self) -> Rows | None:
+        """What the top says where it holds "detections"."""
+        return None
 
     def labels(self, *bottoms: IntShape) -> Labels | None:
         """The bottom that the layer reads class labels from."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from netcompile.layers.base import Arity, Condition, Emission, Emitted, Layer, Refused, Shape, layer
+from netcompile.layers.base import Arity, Condition, Emission, Emitted, Layer, Refused, Rows, Shape, layer
 from netcompile.layers.params import Params
 from netcompile.layers.shapes import volume
 from netcompile.layers.source import literal
@@ -101,6 +101,9 @@ class DetectionOutput(Detections):
             int(nms.get("top_k")) if nms.has("top_k") else -1,
             nms.get("eta"),
         )
+
+    def detected(self) -> Rows | None:
+        return Rows(self.classes, self.background == 0)
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         return boxes_agree(bottoms, self.classes, self.classes if not self.shared else 1)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from netcompile.layers.base import Arity, Condition, Emission, Emitted, Refused, Shape, layer
+from netcompile.layers.base import Arity, Condition, Emission, Emitted, Refused, Rows, Shape, layer
 from netcompile.layers.detection import Detections
 from netcompile.layers.params import Params, Section
 from netcompile.layers.shapes import number
@@ -78,6 +78,9 @@ class YoloDetectionOutput(Detections):
             classes, boxes, anchors[: 2 * boxes], threshold, s.get("nms_threshold"), mobilenet, corners, s.get("side")
         )
 
+    def detected(self) -> Rows | None:
+        return Rows(self.classes + 1) if self.mobilenet or self.corners else Rows(self.classes, False, centred=True)
+
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         x, found = bottoms[0], list[Condition]()
         for index, own in enumerate(bottoms if self.mobilenet else bottoms[:1]):
@@ -132,6 +135,9 @@ class Yolov3DetectionOutput(Detections):
         if any(2 * m + 1 >= len(anchors) for m in mask):
             s.refuse("mask", f"mask {max(mask)} for {len(anchors) // 2} anchors", code="param-range")
         return cls(classes, boxes, anchors, masks, scales, s.get("confidence_threshold"), s.get("nms_threshold"))
+
+    def detected(self) -> Rows | None:
+        return Rows(self.classes + 1)
 
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         found: list[Condition] = []

@@ -13,13 +13,21 @@ from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.source import Source, Span
 from netcompile.files.look import about
 
+_IMAGE = "give the .prototxt of the net first: netcompile predict NET IMAGE -o DIR"
 _SIGNATURES = (
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "weights belong after --weights"),
     (b"\x1f\x8b", "a gzip archive", "unpack it first"),
     (b"PK\x03\x04", "a zip archive", "unpack it first"),
-    (b"\x89PNG", "a PNG image", ""),
-    (b"\xff\xd8\xff", "a JPEG image", ""),
-    (b"%PDF", "a PDF document", ""),
+    (b"\x89PNG", "a PNG image", _IMAGE),
+    (b"\xff\xd8\xff", "a JPEG image", _IMAGE),
+    (b"GIF8", "a GIF image", _IMAGE),
+    (b"BM", "a BMP image", _IMAGE),
+    (b"II*\0", "a TIFF image", _IMAGE),
+    (b"MM\0*", "a TIFF image", _IMAGE),
+    (b"RIFF", "a WebP image or another RIFF file", _IMAGE),
+    (b"\x08", "a binary message of protobuf that is no net, such as an ONNX model", "give the .prototxt of the net"),
+    (b"\x80", "a pickle of Python's, such as an old PyTorch checkpoint", "give the .prototxt of the net"),
+    (b"%PDF", "a PDF document", "give the .prototxt of the net"),
 )
 _SOLVER_FIELDS = {
     *("net", "train_net", "test_net", "net_param", "train_net_param", "base_lr", "lr_policy", "max_iter"),
@@ -92,7 +100,7 @@ def read_source(file: SupportsRead, name: str, first: bytes = b"") -> Source:
 
 def decode_source(data: bytes, name: str = "<bytes>") -> Source:
     """``data`` as text. Raises NetError for a caffemodel, HDF5, archive, UTF-16 or other binary file."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data or data[:1] in (b"\x89", b"\x1f"):
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data or data[:1] in (b"\x89", b"\x1f", b"\x08", b"\x80"):
         refuse_binary(data, name)
     if data[:1] in (b"\n", b"\x12", b"\xa2") and looks_like_caffemodel(data):  # how a caffemodel begins
         refuse_binary(data, name)
@@ -124,7 +132,7 @@ def refuse_binary(data: bytes, name: str) -> None:
     else:
         for signature, what, how in _SIGNATURES:
             if data.startswith(signature):
-                kind, remedy = what, how or remedy
+                kind, remedy = what, how
     why = "a net is read from text in protobuf's text format, in UTF-8"
     refuse("binary-file", f"this is {kind}", Span(source, 0, 0), why, remedy)
 

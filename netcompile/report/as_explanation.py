@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from textwrap import indent
 
 from netcompile.algebra.volume import Volume
 from netcompile.analysis.crops import CropReport
@@ -85,7 +84,7 @@ def _derivation(report: Offsets, derivation: Derivation, bottoms: tuple[str, str
             for chain, end in ways:
                 if chain:
                     way = f"'{visible(derivation.ancestor)}' → '{end}'"
-                    parts.append(f"{which}{way}, {title}\n{indent(rows(report, chain, axis), '  ')}")
+                    parts.append(f"{which}{way}, {title}\n{rows(report, chain, axis)}")
             whole = f"({letter} of '{bottoms[1]}' - {letter} of '{bottoms[0]}') / S"
             parts.append(f"{which}{name} = {whole} = {conclusion(derivation, axis, rows is _by_place)}")
     return parts
@@ -110,7 +109,7 @@ def _by_size(report: Offsets, chain: Sequence[Step], axis: int) -> str:
         total, shift = step.compound[axis].filter_pair()
         compound = (f"({stride}, {offset})", total, _product(s, offset, p, shift))
         rows.append((step.layer, *_window(step, axis), *compound, *_size(step, axis), place(report, step.line)))
-    return table(header, rows, right=(1, 2, 3, 4, 5, 6))
+    return table(header, rows, right=(1, 2, 3, 4, 5, 6), indent="  ")
 
 
 def _by_place(report: Offsets, chain: Sequence[Step], axis: int) -> str:
@@ -120,7 +119,7 @@ def _by_place(report: Offsets, chain: Sequence[Step], axis: int) -> str:
         local, total, earlier = step.local[axis], step.compound[axis], before[axis]
         shift = _product(earlier.stride, local.offset, earlier.offset, total.offset)
         rows.append((step.layer, f"({local.stride}, {local.offset})", total.stride, shift, place(report, step.line)))
-    return table(header, rows, right=(1, 2, 3))
+    return table(header, rows, right=(1, 2, 3), indent="  ")
 
 
 def _window(step: Step, axis: int) -> tuple[object, object, object]:

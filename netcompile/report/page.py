@@ -50,10 +50,15 @@ def page(
     `styles` are style sheets of `templates`; `allowed` is what the page's Content-Security-Policy lets in besides them.
     `filters` and `values` are for the template; a value is put in without escaping only if it is `markupsafe.Markup`.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     style = read(*styles)
     policy = f"default-src 'none'; style-src {hash_source(style)}; {allowed}; base-uri 'none'; form-action 'none'"
+    return fragment(template, filters, style=Markup(style), policy=policy, tool=__version__, **values)
+
+
+def fragment(template: str, filters: Mapping[str, Callable[..., Any]] | None = None, **values: Any) -> str:
+    """What a template makes of the values, escaped as in a page: a part to be put into another page."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
         loader=FileSystemLoader(FOLDER, encoding="utf-8"),
         autoescape=True,
@@ -63,5 +68,5 @@ def page(
         lstrip_blocks=True,
     )
     environment.filters.update(filters or {})
-    text = environment.get_template(template).render(style=Markup(style), policy=policy, tool=__version__, **values)
+    text = environment.get_template(template).render(**values)
     return text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n"

@@ -95,13 +95,15 @@ def blobs_as_compiled(
     return Activations(arrays, {key: places[key] for key in arrays})
 
 
-def blobs_of_build(folder: str, feed: Mapping[str, Array], names: Iterable[str] = ()) -> Activations:
+def blobs_of_build(
+    folder: str, feed: Mapping[str, Array], names: Iterable[str] = (), trust_edits: bool = False
+) -> Activations:  # fmt: skip
     """Run a build's module and keep the variables of its `forward`, which are named after the blobs.
 
     The build says which blobs have variables of other names; `names` are blob names that are looked for as identifiers
-    too. What passes fused away is not there.
+    too. What passes fused away is not there. `trust_edits` is as for `load_build`.
     """
-    loaded = load_build(folder)
+    loaded = load_build(folder, trust_edits)
     inputs = [feed[name] for name, _ in loaded.inputs]
     variables, order = _variables(loaded.net, inputs)
     called = {blob: name for blob, name in loaded.variables.items() if name in variables}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import linecache
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from netcompile.array import Array
+from netcompile.runtime.notebook import html
 
 IN_MEMORY = "<netcompile>/"  # where source lies that is no file: the start of its file name
 
@@ -41,6 +43,7 @@ def module_of(source: str, path: str) -> ModuleType:
     spec = spec_from_loader(name, _Loader(source, path))
     assert spec is not None
     assert spec.loader is not None
+    linecache.cache.pop(path, None)  # lines of what the file was before
     module = sys.modules[name] = module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -50,7 +53,13 @@ def module_of(source: str, path: str) -> ModuleType:
     for made in vars(module).values():
         if isinstance(made, type) and issubclass(made, nn.Module) and made.__module__ == name:
             copyreg.pickle(made, _reduced)
+            setattr(made, "_repr_html_", html)  # noqa: B010 (no attribute that torch knows)
     return module
+
+
+def _place(source: str, class_name: str) -> str:
+    """A file name for source that is no file; another one for other source, since Python keeps lines by file names."""
+    return f"{IN_MEMORY}{sha256(source.encode()).hexdigest()[:8]}/{class_name}.py"
 
 
 def instance(source: str, class_name: str, path: str = "") -> nn.Module:
@@ -60,7 +69,7 @@ def instance(source: str, class_name: str, path: str = "") -> nn.Module:
     """
     with warnings.catch_warnings(), torch.device("cpu"):
         warnings.simplefilter("ignore")
-        made = getattr(module_of(source, path or f"{IN_MEMORY}{class_name}.py"), class_name, None)
+        made = getattr(module_of(source, path or _place(source, class_name)), class_name, None)
         if not isinstance(made, type) or not issubclass(made, nn.Module):
             raise LookupError(f"the module has no class '{class_name}' of a net")
         return made()

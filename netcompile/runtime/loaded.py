@@ -25,6 +25,7 @@ from netcompile.files.npz import read_npy
 from netcompile.files.reading import open_file, read_json
 from netcompile.files.whole import recover, settled
 from netcompile.ir.graph import Graph
+from netcompile.layers.base import Rows
 from netcompile.runtime.emitted import by_name, instance
 from netcompile.runtime.execute import DTYPES, Noticed, ties, uninitialised, with_weights
 
@@ -50,6 +51,7 @@ class Loaded:
     known: tuple[Output, ...] = ()
     fixed: tuple[int, int] | None = None
     variables: Mapping[str, str] = field(default_factory=dict)  # of blobs that no variable of a build can be called as
+    edited: tuple[str, ...] = ()  # files of a build that are not those that were built
 
     def __call__(self, feed: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One forward pass; every output by blob name."""
@@ -64,15 +66,17 @@ def is_build(path: str) -> bool:
     return is_file(manifest)
 
 
-def load_build(folder: str) -> Loaded:
+def load_build(folder: str, trust_edits: bool = False) -> Loaded:
     """The module of a build's folder with its weights, in evaluation mode. This runs the module's file.
 
-    Raises NetError where the folder is no whole build, or its files are not those that its manifest was written for.
+    Raises NetError where the folder is no whole build, or its files are not those that its manifest was written for;
+    with `trust_edits` such files are taken as they are, and named in `edited`.
     """
-    return settled(os.path.join(folder, MANIFEST), lambda: _load(folder))
+    return settled(os.path.join(folder, MANIFEST), lambda: _load(folder, trust_edits))
 
 
-def _load(folder: str) -> Loaded:
+def _load(folder: str, trust_edits: bool) -> Loaded:
+    edited: dict[str, str] | None = {} if trust_edits else None
     try:
         manifest = read_json(os.path.join(folder, MANIFEST))
         inputs = tuple((str(i["name"]), tuple(int(n) for n in i["shape"])) for i in manifest["inputs"])
@@ -80,7 +84,7 @@ def _load(folder: str) -> Loaded:
         hashes = dict(manifest["sha256"])
         outputs = tuple(str(name) for name in manifest["outputs"])
         weights = None if manifest["weights"] is None else str(manifest["weights"])
-        images = {str(n): _prepared(folder, fields, hashes) for n, fields in manifest.get("images", {}).items()}
+        images = {str(n): _prepared(folder, fields, hashes, edited) for n, fields in manifest.get("images", {}).items()}
         known = tuple(_output(manifest, name) for name in outputs)
         fixed = None if manifest.get("fixed") is None else tuple(int(n) for n in manifest["fixed"])
         if fixed is not None and len(fixed) != 2:
@@ -91,47 +95,69 @@ def _load(folder: str) -> Loaded:
     if not outputs:
         raise _broken(folder, f"its {MANIFEST} names no outputs")
     # The parameters become those of the file, and are never in memory twice.
-    with _built(folder, names["module"], hashes) as file, uninitialised():
+    with _built(folder, names["module"], hashes, edited) as file, uninitialised():
         try:
             net = instance(file.read().decode("utf-8"), names["class"], os.path.join(folder, names["module"]))
         except LookupError as error:
             raise _broken(folder, str(error.args[0])) from None
+        except Exception as error:
+            if not edited:
+                raise
+            raise _broken(folder, f"'{names['module']}' cannot be run: {type(error).__name__}: {error}") from error
     if weights:
-        with _built(folder, weights, hashes) as file:
+        with _built(folder, weights, hashes, edited) as file:
             try:
                 tensors = load_file(os.path.join(folder, weights))
             except SafetensorError as error:
                 raise _broken(folder, f"'{weights}' is damaged: {error}") from None
             if not os.path.samestat(os.fstat(file.fileno()), os.stat(os.path.join(folder, weights))):
                 raise _broken(folder, f"'{weights}' was replaced while it was read")
-        net.load_state_dict(tensors, assign=not ties(net))
+        try:
+            net.load_state_dict(tensors, assign=not ties(net))
+        except RuntimeError as error:
+            if not edited:
+                raise
+            raise _broken(folder, f"'{weights}' does not fit the module: {error}") from None
     elif any(True for _ in net.parameters()):
         raise _broken(folder, "it was built without weights", "netcompile build … --weights F.caffemodel")
+    hashes |= edited or {}
     identity = " ".join(str(hashes.get(name)) for name in (names["module"], *([weights] if weights else [])))
     net.train(manifest.get("phase") == "train")
-    return Loaded(net, names["net"], inputs, outputs, identity, None, images, known, fixed, variables)
+    made_by_hand = tuple(edited or ())
+    return Loaded(net, names["net"], inputs, outputs, identity, None, images, known, fixed, variables, made_by_hand)
 
 
 def _output(manifest: Mapping[str, Any], name: str) -> Output:
     """What the manifest says of an output."""
     shape = tuple(int(n) for n in manifest.get("shapes", {}).get(name, ()))
-    return Output(name, shape, str(manifest.get("kinds", {}).get(name, "")), name in manifest.get("upsampled", ()))
+    rows = manifest.get("rows", {}).get(name)
+    return Output(
+        name, shape, str(manifest.get("kinds", {}).get(name, "")), name in manifest.get("upsampled", ()),
+        None if rows is None else Rows(int(rows["labels"]), bool(rows["background"]), bool(rows["centred"])),
+    )  # fmt: skip
 
 
-def _prepared(folder: str, fields: Any, hashes: Mapping[str, Any]) -> Preprocessing | None:
+def _prepared(
+    folder: str, fields: Any, hashes: Mapping[str, Any], edited: dict[str, str] | None
+) -> Preprocessing | None:
     """What an input's images go through; None where the net did not say."""
     if fields is None:
         return None
     if fields.get("mean_image") is None:
         return from_json(fields, None)
     name = str(fields["mean_image"])
-    with _built(folder, name, hashes):
+    with _built(folder, name, hashes, edited):
         return from_json(fields, read_npy(os.path.join(folder, name)))
 
 
 @contextmanager
-def _built(folder: str, name: str, hashes: Mapping[str, Any]) -> Iterator[BinaryIO]:
-    """A file of the build, open, its checksum compared with the manifest's. Raises NetError where it is another one."""
+def _built(
+    folder: str, name: str, hashes: Mapping[str, Any], edited: dict[str, str] | None
+) -> Iterator[BinaryIO]:  # fmt: skip
+    """A file of the build, open, its checksum compared with the manifest's. Raises NetError where it is another one.
+
+    Where `edited` is given it takes that file's checksum by its name, and nothing is raised.
+    """
     path = os.path.join(folder, name)
     if os.path.basename(name) != name or not is_file(path):
         raise _broken(folder, f"'{name}' is not in it")
@@ -140,8 +166,14 @@ def _built(folder: str, name: str, hashes: Mapping[str, Any]) -> Iterator[Binary
     except ValueError:
         raise _broken(folder, f"'{name}' is a link that leads out of it") from None
     with open_file(path) as file:
-        if file_digest(file, "sha256").hexdigest() != hashes.get(name):
-            raise _broken(folder, f"'{name}' is not the file that was built: its checksum differs from the manifest's")
+        digest = file_digest(file, "sha256").hexdigest()
+        if digest != hashes.get(name):
+            if edited is None:
+                what = f"'{name}' is not the file that was built: its checksum differs from the manifest's"
+                raise _broken(
+                    folder, what, "build it again; --trust-edits takes it as it is (Python: trust_edits=True)"
+                )
+            edited[name] = digest
         file.seek(0)
         yield file
 

@@ -68,10 +68,12 @@ ALONE = Processes()
 
 
 def join(backend: str = "gloo") -> Processes:
-    """The group that `torchrun` describes in the environment; else this process alone. Raises WorkerLost.
+    """The group that there is already, or that `torchrun` describes in the environment; else this process alone.
 
-    gloo carries what lies in main memory, on every machine; "nccl" what lies on GPUs.
+    Raises WorkerLost. gloo carries what lies in main memory, on every machine; "nccl" what lies on GPUs.
     """
+    if is_joined():
+        return Processes(dist.get_rank(), dist.get_world_size())
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count < 2 or "RANK" not in os.environ:
         return ALONE
@@ -79,19 +81,26 @@ def join(backend: str = "gloo") -> Processes:
     return Processes(dist.get_rank(), dist.get_world_size())
 
 
+def is_joined() -> bool:
+    """Whether this process is in a group."""
+    return dist.is_available() and dist.is_initialized()
+
+
 def leave() -> None:
     """Close the group; nothing happens in a process alone."""
-    if dist.is_available() and dist.is_initialized():
+    if is_joined():
         dist.destroy_process_group()
 
 
 @contextmanager
 def processes() -> Iterator[Processes]:
-    """The group of `join`, while the block lasts."""
+    """The group of `join`, while the block lasts; one that a program has made itself stays."""
+    own = not is_joined()
     try:
         yield join()
     finally:
-        leave()
+        if own:
+            leave()
 
 
 def local_device(name: str) -> str:

@@ -19,22 +19,28 @@ Weights are plain dictionaries: a layer's name to its blobs, NumPy arrays in Caf
 
 from netcompile.analysis.bilinear import bilinear
 from netcompile.surgery.blobs import Weights, read_weights, write_weights
+from netcompile.surgery.classes import Expanded, Head, expand_classes, heads, with_classes
 from netcompile.surgery.convolutionalise import Converted, convolutionalise
 from netcompile.surgery.net import Net, parse_net, read_net
 from netcompile.surgery.transplant import Transplanted, expand_score, interp, transplant
 
 __all__ = [
     "Converted",
+    "Expanded",
+    "Head",
     "Net",
     "Transplanted",
     "Weights",
     "bilinear",
     "convolutionalise",
+    "expand_classes",
     "expand_score",
+    "heads",
     "interp",
     "parse_net",
     "read_net",
     "read_weights",
     "transplant",
+    "with_classes",
     "write_weights",
 ]

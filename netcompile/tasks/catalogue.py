@@ -8,6 +8,7 @@ from netcompile.analysis.outputs import Output
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.tasks.arrays import RawOutputs, Vectors
 from netcompile.tasks.classification.task import Classification
+from netcompile.tasks.detection.task import Detection
 from netcompile.tasks.image_to_image import ImageToImage
 from netcompile.tasks.points import Points
 from netcompile.tasks.segmentation.task import Maps, Segmentation
@@ -15,6 +16,7 @@ from netcompile.tasks.task import Found, Net, Task
 
 # In the order in which a net is tried; the last one takes every net.
 TASKS: tuple[type[Task], ...] = (
+    Detection,
     Segmentation,
     Maps,
     ImageToImage,

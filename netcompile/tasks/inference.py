@@ -23,7 +23,7 @@ from netcompile.data.image_file import reason_of
 from netcompile.data.images import read_image
 from netcompile.data.preparation import Preparation, View
 from netcompile.data.preprocessing import Preprocessing, preprocessing_of
-from netcompile.data.resizing import resize
+from netcompile.data.resizing import resized
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.files.limits import require_memory
 from netcompile.ir.graph import Graph
@@ -125,7 +125,7 @@ def resize_planes(made: Preprocessing, pixels: Array, size: tuple[int, int]) -> 
         return planes
     if made.order == "depth":
         raise ValueError("a map of depths is not resized here: give it in the size that the net takes")
-    return resize(planes, *size)
+    return resized(planes, *size).astype(np.float32)
 
 
 def make_job(

@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from netcompile.data.sources.ahead import ReadAhead
+from netcompile.data.sources.annotated import annotated_data
 from netcompile.data.sources.base import Batches, Joined, Wanted
 from netcompile.data.sources.datums import datum_data
 from netcompile.data.sources.hdf5 import hdf5_data
 from netcompile.data.sources.image_list import image_data
 from netcompile.data.sources.label_maps import maps_for, python_data
+from netcompile.data.sources.windows import window_data
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.ir.graph import Input
 from netcompile.train.dummy_data import dummy_data
@@ -28,9 +30,11 @@ class Source:
 # The data layers that are read, by type.
 SOURCES = {
     "Data": Source(datum_data, ahead=True),
+    "AnnotatedData": Source(annotated_data, ahead=True),
     "ImageData": Source(image_data, ahead=True),
     "HDF5Data": Source(hdf5_data),
     "DummyData": Source(dummy_data),
+    "WindowData": Source(window_data, ahead=True),
     "Python": Source(python_data, ahead=True),
 }
 
@@ -63,7 +67,6 @@ def _layer(entries: Sequence[Input], wanted: Wanted) -> Batches:
     why = {
         "Input": "an Input layer is fed from outside",
         "MemoryData": "a MemoryData layer is fed from outside",
-        "WindowData": "WindowData is not read here",
     }.get(kind, f"what a {kind} layer reads is not known here")
     message = entries[0].message
     tops = " and ".join(f"'{entry.value.blob}'" for entry in entries)

@@ -1,4 +1,4 @@
-"""`python -m netcompile.zoo [FOLDER]` writes the family's prototxts, by default into prototxt/."""
+"""`python -m netcompile.zoo [FOLDER]` writes the bundled prototxts, by default into prototxt/."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Every network of the family, and the files in which it is published."""
+"""Every bundled network that is written from a specification, and the files that hold it.
+
+The FCN family is in the files in which it was published; of other nets there is what their weights are used with.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from netcompile.prototxt.message import Message
 from netcompile.spec import NetSpec, Top
 from netcompile.spec import layers as L
 from netcompile.spec import params as P
-from netcompile.zoo import heads, inputs, trunks
+from netcompile.zoo import classifiers, detectors, edges, heads, inputs, trunks
 
 FCN32S: tuple[str, ...] = ()
 FCN16S = ("pool4",)
@@ -138,14 +141,41 @@ NETS: dict[str, tuple[tuple[str, ...], Callable[[str], NetSpec]]] = {
 }
 
 
-def names() -> tuple[str, ...]:
-    """Every file of the family: "voc-fcn8s/val.prototxt" and so on."""
+# Nets of one file each, deploy.prototxt.
+DEPLOYED: dict[str, Callable[[], NetSpec]] = {
+    "alexnet": classifiers.alexnet,
+    "caffenet": classifiers.caffenet,
+    "rcnn-ilsvrc13": partial(classifiers.caffenet, "fc-rcnn", 200, softmax=False),
+    "flickr-style": partial(classifiers.caffenet, "fc8_flickr", 20),
+    "googlenet": classifiers.googlenet,
+    "vgg16": partial(classifiers.vgg, trunks.VGG16),
+    "vgg19": partial(classifiers.vgg, classifiers.VGG19),
+    "squeezenet-v1.0": partial(classifiers.squeezenet, "1.0"),
+    "squeezenet-v1.1": partial(classifiers.squeezenet, "1.1"),
+    "resnet-50": partial(classifiers.resnet, 50),
+    "resnet-101": partial(classifiers.resnet, 101),
+    "resnet-152": partial(classifiers.resnet, 152),
+    "hed": edges.hed,
+    "ssd300-voc": partial(detectors.ssd300, VOC),
+}
+DEPLOY = "deploy.prototxt"
+
+
+def family() -> tuple[str, ...]:
+    """Every file of the FCN family: "voc-fcn8s/val.prototxt" and so on."""
     return tuple(f"{name}/{split}.prototxt" for name, (splits, _) in NETS.items() for split in splits)
+
+
+def names() -> tuple[str, ...]:
+    """Every file that a specification writes: the family's, "alexnet/deploy.prototxt" and so on."""
+    return family() + tuple(f"{name}/{DEPLOY}" for name in DEPLOYED)
 
 
 def network(name: str) -> Message:
     """The network of one file. Raises KeyError for a name that `names` does not list."""
     folder, _, file = name.partition("/")
+    if folder in DEPLOYED and file == DEPLOY:
+        return DEPLOYED[folder]().to_proto().message
     splits, build = NETS[folder]
     split = file.removesuffix(".prototxt")
     if split not in splits:

@@ -27,7 +27,7 @@ def pairs() -> Iterator[tuple[Path, Path]]:
             path for name in ("train", "trainval", "train_val") if (path := folder / f"{name}.prototxt").exists()
         ]
         for name in ("val", "test", "deploy"):
-            if (folder / f"{name}.prototxt").exists():
+            if trained and (folder / f"{name}.prototxt").exists():
                 yield folder / f"{name}.prototxt", trained[0]
 
 

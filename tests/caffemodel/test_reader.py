@@ -307,6 +307,11 @@ def test_damage_has_its_place(case, tmp_path):
     assert code in ("caffemodel-corrupt", "caffemodel-truncated")
 
 
+def local(name):
+    """The beginning of a zip archive whose first member has this name."""
+    return b"PK\x03\x04" + bytes(22) + len(name).to_bytes(2, "little") + b"\0\0" + name.encode() + b"...."
+
+
 NOT_WEIGHTS = {
     "empty": (b"", "caffemodel-empty", "the file is empty"),
     "lfs": (
@@ -324,6 +329,48 @@ NOT_WEIGHTS = {
         "caffemodel-not",
         "this is a zip archive (a PyTorch checkpoint and an .npz are zip archives too)",
     ),
+    "torch": (
+        local("archive/data.pkl"),
+        "caffemodel-not",
+        "this is a PyTorch checkpoint (.pth, .pt), not Caffe's weights",
+    ),
+    "torch.jit": (
+        local("net/data/0"),
+        "caffemodel-not",
+        "this is a PyTorch checkpoint (.pth, .pt), not Caffe's weights",
+    ),
+    "npz": (local("data.npy"), "caffemodel-not", "this is an .npz of arrays"),
+    "keras": (local("metadata.json"), "caffemodel-not", "this is a model of Keras (.keras)"),
+    "zipped": (
+        local("net.caffemodel"),
+        "caffemodel-not",
+        "this is a zip archive (a PyTorch checkpoint and an .npz are zip archives too)",
+    ),
+    "onnx": (
+        e.number(1, 8) + e.chunk(2, "pytorch") + e.chunk(3, "2.0") + e.chunk(7, b"\n\0") + e.chunk(8, b"\x10\x0e"),
+        "caffemodel-not",
+        "this is an ONNX model, not Caffe's weights",
+    ),
+    "graph": (
+        2 * e.chunk(1, e.chunk(1, "input") + e.chunk(2, "Placeholder")),
+        "caffemodel-not",
+        "this is a TensorFlow graph (.pb), not Caffe's weights",
+    ),
+    "saved model": (
+        e.number(1, 1) + e.chunk(2, e.chunk(1, e.chunk(5, "2.1"))),
+        "caffemodel-not",
+        "this is a SavedModel of TensorFlow (.pb), not Caffe's weights",
+    ),
+    "tflite": (
+        b"\x1c\0\0\0TFL3\0\0",
+        "caffemodel-not",
+        "this is a TensorFlow Lite model (.tflite), not Caffe's weights",
+    ),
+    "mxnet": (b"\x12\x01" + bytes(20), "caffemodel-not", "this is a file of MXNet's parameters (.params)"),
+    "gif": (b"GIF89a..", "caffemodel-not", "this is a GIF image"),
+    "bmp": (b"BM\x0e" + bytes(11), "caffemodel-not", "this is a BMP image"),
+    "tiff": (b"II*\0....", "caffemodel-not", "this is a TIFF image"),
+    "webp": (b"RIFF....WEBPVP8", "caffemodel-not", "this is a WebP image"),
     "gzip": (b"\x1f\x8b\x08....", "caffemodel-not", "this is compressed with gzip"),
     "tar": (b"a" * 257 + b"ustar\x00", "caffemodel-not", "this is a tar archive"),
     "pickle": (

@@ -8,7 +8,9 @@ import os
 import py_compile
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
+import torch
 
 import netcompile.files.whole as whole_folder_module
 
@@ -41,6 +43,8 @@ def test_files_and_manifest(demo):
         "weights": "shapes_fcn8s.safetensors",
         "inputs": [{"name": "data", "shape": [1, 3, 96, 128]}],
         "outputs": ["score"],
+        "shapes": {"score": [1, 6, 96, 128]},
+        "upsampled": ["score"],
         "phase": "test",
         "optimisation": 1,
         "tool": "0.1.0",
@@ -343,6 +347,50 @@ def test_a_mixture_of_two_builds_is_refused(netcompile, tmp_path, name):
         load_build(str(tmp_path / "0"))
     assert [found.code for found in caught.value.diagnostics] == ["build-folder"]
     assert "its checksum differs from the manifest's" in caught.value.diagnostics[0].what
+
+
+def test_edits_are_trusted_where_that_is_asked_for(netcompile, tmp_path):
+    """The module is run as it is, its name is told, and what it computes is what the edit says."""
+    import netcompile as package
+
+    folder, other = tmp_path / "built", tmp_path / "other"
+    for out in (folder, other):
+        assert netcompile("build", *DEMO, "-O", "0", "-o", out).code == 0
+    module = folder / "shapes_fcn8s.py"
+    module.write_text(module.read_text().replace("        return score\n", "        return 2 * score\n"))
+    np.savez(tmp_path / "in.npz", data=np.ones((1, 3, 32, 32), np.float32))
+    line = ("verify", folder, "--reference", other, "--inputs", tmp_path / "in.npz")
+    refused = netcompile(*line)
+    assert (refused.code, refused.err) == (2, (
+        f"error[build-folder]: {folder}: 'shapes_fcn8s.py' is not the file that was built: its checksum differs from "
+        "the manifest's\n  fix: build it again; --trust-edits takes it as it is (Python: trust_edits=True)\n"
+    ))  # fmt: skip
+    trusted = netcompile(*line, "--trust-edits")
+    assert trusted.code == 1
+    assert "the first is 'score'" in trusted.out
+    assert (
+        f"note[build-folder]: {folder}: 'shapes_fcn8s.py' is not as built, and is trusted as asked for\n" in trusted.err
+    )
+    with pytest.warns(UserWarning, match=r"not as built, and trusted as asked for: 'shapes_fcn8s\.py'$"):
+        net = package.load(folder, trust_edits=True)
+    x = torch.ones(1, 3, 32, 32)
+    with torch.inference_mode():
+        assert torch.equal(net(x), 2 * package.load(other, trust_edits=True)(x))
+
+
+@pytest.mark.parametrize(("text", "what"), [
+    ("def", "cannot be run: SyntaxError: "), ("1 / 0", "cannot be run: ZeroDivisionError: "),
+    ("x = 1", "the module has no class"), (None, "does not fit the module: "),
+])  # fmt: skip
+def test_edits_that_cannot_be_run(netcompile, tmp_path, text, what):
+    assert netcompile("build", *DEMO, "-o", tmp_path / "b").code == 0
+    module = tmp_path / "b" / "shapes_fcn8s.py"
+    text = module.read_text().replace("self.fc7 =", "self.fc7_ = self.fc7 =") if text is None else text
+    module.write_text(text)
+    done = netcompile("verify", tmp_path / "b", "--reference", tmp_path / "b", "--trust-edits")
+    assert done.code == 2
+    assert f"error[build-folder]: {tmp_path / 'b'}: " in done.err
+    assert what in done.err
 
 
 def test_a_file_without_a_checksum_is_refused(netcompile, tmp_path):

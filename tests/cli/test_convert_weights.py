@@ -131,10 +131,10 @@ def test_a_broken_manifest(netcompile, tmp_path, text, message):
 
 
 def test_the_bundled_manifest_names_bundled_nets(repository):
-    from netcompile.cli.manifest import read_manifest
     from netcompile.zoo.find import find_definition
+    from netcompile.zoo.published import read_manifest
 
     rows = read_manifest(str(repository / "weights" / "manifest.toml"))
-    assert len(rows) == 15
-    assert all(find_definition(row.net) for row in rows)
-    assert all(row.source for row in rows if row.name != "shapes-fcn8s")
+    assert len(rows) == 29
+    assert all(find_definition(row.net) for row in rows if row.net)
+    assert {row.name for row in rows if not row.source} == {"shapes-fcn8s", "ssd300-voc"}

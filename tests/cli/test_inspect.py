@@ -115,7 +115,8 @@ def test_graphml_is_read_back(netcompile, tmp_path):
     assert len(graph.get_edge_data("1:relu", "2:sum")) == 2
 
 
-def test_activations_and_centre_are_shown(netcompile):
+def test_activations_and_centre_are_shown(netcompile, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
     lines = netcompile("inspect", "voc-fcn8s/deploy.prototxt").out.splitlines()
     assert lines[2].split()[-5:] == ["activations", "field", "centre", "stride", "offset"]
     (fc7,) = [line.split() for line in lines if line.startswith("fc7")]

@@ -23,10 +23,14 @@ def test_all_blobs_are_caffes(netcompile, tmp_path, level):
     weights = ["--weights", FCN / "weights.caffemodel", "-O", level]
     inputs = ["--inputs", FCN / "inputs.npz", "--out", out, "--blobs", "all"]
     result = netcompile("run", FCN / "net.prototxt", *weights, *inputs)
-    assert (result.code, result.out, result.err) == (0, "", "")
+    assert (result.code, result.err) == (0, "")
+    lines = result.out.splitlines()
     with np.load(out) as found, np.load(FCN / "expected.npz") as expected:
         names = [key.removeprefix("blob:") for key in expected.files if key.startswith("blob:")]
         assert found.files == names
+        assert lines[0].startswith(f"wrote {out} ({len(names)} arrays, ")
+        shapes = {name: "×".join(map(str, found[name].shape)) for name in names}
+        assert lines[1:] == [f"  {name}: {shapes[name]}, float32" for name in names]
         for name in names:
             want = expected[f"blob:{name}"]
             assert found[name].shape == want.shape
@@ -105,6 +109,42 @@ def test_inputs_that_do_not_fit(netcompile, tmp_path, arrays, options, message):
     assert result.code == 2
     assert message.replace("{in}", str(tmp_path / "in.npz")) in result.err
     assert not (tmp_path / "out.npz").exists()
+
+
+@pytest.mark.parametrize(("shape", "what", "why", "fix"), [
+    ((1, 5, 4, 2), "input 'data' is 1×5×4×2 in {in}: its axes are in another order than the net's",
+     "the net takes 1×2×3×3: this looks like N×H×W×C", "save it as x.transpose(0, 3, 1, 2), with NumPy"),
+    ((4, 5, 2, 1), "input 'data' is 4×5×2×1 in {in}: its axes are in another order than the net's",
+     "the net takes 1×2×3×3: this looks like W×H×C×N, as MATLAB has it",
+     "save it as x.transpose(3, 2, 1, 0), with NumPy"),
+    ((2, 5, 4), "input 'data' has 3 axes in {in}, 4 in the net",
+     "2×5×4 against 1×2×3×3: this looks like C×H×W, without the axis of the batch", "save it as x[None], with NumPy"),
+    ((5, 4, 2), "input 'data' has 3 axes in {in}, 4 in the net",
+     "5×4×2 against 1×2×3×3: this looks like H×W×C, without the axis of the batch",
+     "save it as x.transpose(2, 0, 1)[None], with NumPy"),
+])  # fmt: skip
+@pytest.mark.parametrize("command", ["run", "verify"])
+def test_axes_in_another_order(netcompile, tmp_path, command, shape, what, why, fix):
+    arguments = relu(tmp_path, data=np.zeros(shape))
+    path = str(tmp_path / "in.npz")
+    if command == "verify":
+        arguments = ["verify", arguments[1], "--reference", path]
+    result = netcompile(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert f"error[input-shape]: {what.replace('{in}', path)}\n" in result.err
+    assert result.err.endswith(f"  why: {why}\n  fix: {fix}\n")
+    # What the advice says is taken.
+    if command == "run":
+        change = fix.removeprefix("save it as ").removesuffix(", with NumPy")
+        np.savez(path, data=eval(change, {"x": np.zeros(shape)}))
+        assert netcompile(*arguments).code == 0
+
+
+def test_what_is_no_number(netcompile, tmp_path):
+    result = netcompile(*relu(tmp_path, data=np.zeros((1, 2, 3, 3)) + 1j))
+    assert result.err.endswith(
+        "  why: <c16 is no type of real numbers\n  fix: save it as numbers: x.astype(numpy.float32)\n"
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"\x93NUMPY\x01\x00", b"not a zip", b"\x80\x04K\x01."])
@@ -204,7 +244,8 @@ def test_output_cuts_the_net(netcompile, tmp_path, level):
     (tmp_path / "net.prototxt").write_text(BRANCHES)
     given = ["--inputs", tmp_path / "in.npz", "--out", tmp_path / "out.npz", "-O", level]
     result = netcompile("run", tmp_path / "net.prototxt", *given, "--output", "a", "--output", "relu", "--output", "a")
-    assert (result.code, result.out, result.err) == (0, "", "")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.endswith(" (2 arrays, 640 B)\n  a: 1×2×3×3, float32\n  relu: 1×2×3×3, float32\n")
     with np.load(tmp_path / "out.npz") as found:
         assert found.files == ["a", "relu"]
         assert np.array_equal(found["a"], -2 * x)

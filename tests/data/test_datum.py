@@ -15,6 +15,7 @@ from PIL import Image
 from netcompile.data.annotated import LabelledBox, open_annotated, read_annotated
 from netcompile.data.datum import open_labelled, planes, read_datum
 from netcompile.diagnostics.diagnostic import NetError
+from netcompile.files.limits import max_memory
 from tests.data.lmdb_files import annotated, encoded, message, raw, write
 from tests.data.test_preprocessing import binaryproto
 from tests.data.test_sources import batches, bgr
@@ -315,3 +316,17 @@ def test_the_way_out_of_a_leveldb(tmp_path: Path) -> None:
     with pytest.raises(NetError) as caught:
         batches(data_layer(tmp_path / "db"), tmp_path)
     assert "plyvel" in caught.value.diagnostics[0].remedy
+
+
+@pytest.mark.parametrize("kind", ["Data", "AnnotatedData", "ImageData"])
+def test_a_batch_is_bounded(tmp_path: Path, kind: str) -> None:
+    """Before it is read: a billion small images."""
+    record = raw(GREY[None])
+    write(tmp_path / "db", [annotated(record, {}) if kind == "AnnotatedData" else record])
+    Image.fromarray(GREY).save(tmp_path / "a.png")
+    (tmp_path / "list").write_text("a.png 0\n")
+    layer = data_layer(Path("db"), size=10**9).replace('"Data"', f'"{kind}"')
+    if kind == "ImageData":
+        layer = layer.replace("data_param", "image_data_param").replace("backend: LMDB", "").replace('"db"', '"list"')
+    with max_memory(1 << 26), pytest.raises(NetError, match=r"a batch of 1000000000 images of \d×6×5 takes"):
+        batches(layer, tmp_path).batch(0)

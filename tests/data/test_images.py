@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from netcompile.data.class_names import class_names, class_sets
 from netcompile.data.images import overlay, png, read_depth, read_image, read_labels, thumbnail
-from netcompile.data.palettes import cityscapes_palette, class_names, class_sets, palette, voc_palette
+from netcompile.data.palettes import cityscapes_palette, palette, voc_palette
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.runtime.outputs import made_by_png
 from tests.runtime.conftest import picture

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from netcompile.data.mat import read_mat
-from netcompile.data.resizing import resize
+from netcompile.data.resizing import resized
 from netcompile.data.sources.arrays import read_arrays
 from netcompile.data.sources.base import Batches, Order, Wanted
 from netcompile.data.sources.transform import Transform, read_transform
@@ -117,7 +117,7 @@ def test_mean_file_and_mean_value_together() -> None:
 
 def test_resize_is_bilinear_between_pixel_centres() -> None:
     image = np.array([[[0, 100]]], np.uint8)
-    assert resize(image, 1, 4).tolist() == [[[0, 25, 75, 100]]]
+    assert resized(image, 1, 4).tolist() == [[[0, 25, 75, 100]]]
 
 
 def test_hdf5(tmp_path: Path) -> None:

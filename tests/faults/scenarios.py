@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
+from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from netcompile.surgery import write_weights
+from tests.download.server import gives, site
 
 # Two nets whose modules have the same size and whose weights have the same names and shapes: only what each file says
 # tells whose it is. A reader that took the module of one and the weights of the other would compute, and compute wrong.
@@ -138,6 +143,30 @@ def _write(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / "out" / name).write_text("old\n") and None
 
 
+SERVERS = ExitStack()
+
+
+@cache
+def _web() -> str:
+    """The address of a server on the loopback address, which lives as long as this process."""
+    os.environ["no_proxy"] = "127.0.0.1"
+    found = SERVERS.enter_context(site())
+    return found.add("/w.caffemodel", gives(PUBLISHED, tag='"one"'))
+
+
+def _published(known: str) -> Callable[[Path], None]:
+    """A manifest with a file on the web of which `known` is known, in whose place there is an old one."""
+
+    def setup(folder: Path) -> None:
+        row = f'name = "w"\nfile = "w.caffemodel"\nsource = "{_web()}"\n{known}'
+        (folder / "m.toml").write_text(f"[[weights]]\n{row}\n")
+        _write("w.caffemodel")(folder)
+
+    return setup
+
+
+PUBLISHED = bytes(range(256)) * 100
+FETCH = ("fetch", "w", "--manifest", "m.toml", "-o", "out/")
 BUILD = ("toy.py", "toy.safetensors", "manifest.json", "offsets.json", "report.html")
 SNAPSHOT = ("snap/s_iter_2.json", "snap/s_iter_2.safetensors", "snap/s_iter_2.state.safetensors")
 
@@ -227,6 +256,8 @@ SCENARIOS = (
          "out/c.prototxt", "--out-weights", "out/weights/c.caffemodel"),
         pieces=True,  # two folders are two moves
     ),
+    Scenario("fetch", FETCH, setup=_published(f'sha1 = "{sha1(PUBLISHED).hexdigest()}"')),
+    Scenario("fetch what nobody knows", FETCH, pieces=True, setup=_published("")),
     Scenario("time", ("time", "toy1.prototxt", "--iterations", "1")),
     Scenario("offsets", ("offsets", "cropped.prototxt")),
     Scenario("inspect", ("inspect", "toy1.prototxt")),

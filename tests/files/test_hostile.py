@@ -19,11 +19,12 @@ from PIL import Image
 from netcompile.caffemodel.file import DataFile
 from netcompile.caffemodel.reader import read_caffemodel, read_weights
 from netcompile.cli.manifest import read_manifest
+from netcompile.data.class_names import class_names
 from netcompile.data.datasets import open_data
 from netcompile.data.image_file import open_image
 from netcompile.data.images import read_image
 from netcompile.data.mat import read_mat
-from netcompile.data.palettes import class_names, palette
+from netcompile.data.palettes import palette
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.files.limits import max_memory
 from netcompile.files.npz import members_npz, read_npz

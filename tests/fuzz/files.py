@@ -34,10 +34,13 @@ from PIL import Image
 
 from netcompile.caffemodel.reader import read_mean, read_weights
 from netcompile.cli.manifest import read_manifest
+from netcompile.data.boxes_coco import read_instances
+from netcompile.data.boxes_voc import read_annotation
+from netcompile.data.class_names import class_names
 from netcompile.data.datasets import open_data
 from netcompile.data.images import read_depth, read_image, read_labels
 from netcompile.data.mat import read_mat
-from netcompile.data.palettes import class_names, palette
+from netcompile.data.palettes import palette
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.files.limits import max_memory
 from netcompile.files.npz import read_npz
@@ -373,7 +376,29 @@ def list_seeds() -> Sequence[bytes]:
 
 @cache
 def class_seeds() -> Sequence[bytes]:
-    return b"0: cat\n1: dog\n", b'["cat", "dog"]', b"cat\n\nremark"
+    label_map = b'# x\nitem {\n  name: "1"\n  label: 1\n  display_name: "cat"\n}\nitem { label: 0 name: \'dog\' }\n'
+    return (
+        b"0: cat\n1: dog\n", b'["cat", "dog"]', b"cat\n\nremark", label_map, b'{"0": ["n1", "cat"], "1": "dog"}',
+        b"n01440764 tench, Tinca tinca\nn01443537 goldfish\n", b"1,1,person\n13,2,stop sign\n",
+    )  # fmt: skip
+
+
+@cache
+def annotation_seeds() -> Sequence[bytes]:
+    box = b"<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30.5</xmax><ymax>40</ymax></bndbox>"
+    return (
+        b'<?xml version="1.0"?>\n<annotation><filename>a</filename><object><name>cat</name><difficult>1</difficult>'
+        + box + b"<part><name>head</name></part></object>\n<object><name>dog</name>" + box + b"</object></annotation>",
+        b"<annotation><!-- none --></annotation>",
+    )  # fmt: skip
+
+
+@cache
+def instance_seeds() -> Sequence[bytes]:
+    box = {"id": 1, "image_id": 7, "category_id": 3, "bbox": [1, 2.5, 3, 4], "area": 12, "iscrowd": 0}
+    image = {"id": 7, "file_name": "a.jpg", "height": 5, "width": 6}
+    whole = {"images": [image], "categories": [{"id": 3, "name": "cat"}], "annotations": [box, {**box, "iscrowd": 1}]}
+    return (json.dumps(whole, indent=1).encode(),)
 
 
 @cache
@@ -402,6 +427,8 @@ KINDS: dict[str, Kind] = {
     "manifest": Kind(manifest_seeds, read_manifest, "toml", edit=manifest_edit),
     "list": Kind(list_seeds, open_data, "txt", edit=text_edit),
     "classes": Kind(class_seeds, class_names, "txt", edit=text_edit),
+    "annotation": Kind(annotation_seeds, read_annotation, "xml", edit=text_edit),
+    "instances": Kind(instance_seeds, read_instances, "json", edit=text_edit),
     "palette": Kind(palette_seeds, palette, "txt", edit=text_edit),
 }
 

@@ -231,6 +231,18 @@ def test_maps_of_one_pixel_are_as_vectors(cls: type[Layer]) -> None:
         assert all(same(x.flatten(), y.flatten()) for x, y in zip(a, b, strict=True)), place.title
 
 
+def check_rows(layer: Layer, top: Tensor, title: str) -> None:
+    """Rows of detections have whole labels, of which there are as many as the layer says; regions have an image."""
+    told, rows = layer.detected(), top.flatten(0, -2) if layer.detected() is not None else top.flatten(1)
+    if told is None:
+        assert rows.shape[1] in (1, 5), title
+        return
+    labels = rows[:, 1]
+    assert rows.shape[1] == 7, title
+    assert same(labels, labels.round()), title
+    assert labels.max() < told.labels, title
+
+
 @pytest.mark.parametrize("content", ["", "labels", "probabilities"])
 @CLASSES
 def test_contents(cls: type[Layer], content: str) -> None:
@@ -242,6 +254,9 @@ def test_contents(cls: type[Layer], content: str) -> None:
             continue
         layer, run = made
         for top in run(numbers(layer, shapes, content)):
+            if said in ("detections", "regions"):
+                check_rows(place.node.layer, top, place.title)
+                continue
             assert top.min() >= 0, place.title
             if said == "labels":
                 assert same(top, top.round()), place.title

@@ -89,8 +89,9 @@ def test_the_published_tables(name):
     assert made.crops[-1].inferred == (t, t)
 
 
-def test_the_text_can_be_reckoned_through():
+def test_the_text_can_be_reckoned_through(monkeypatch):
     """Every line of the text that says "a·b + c = d" is right, and the rows lead to the offset."""
+    monkeypatch.setenv("COLUMNS", "300")
     text = explanation_as_text(report("voc-fcn8s/val.prototxt"))
     sums = re.findall(r"(?<![\w(])([\d/]+)·(\(?-?[\d/]+\)?)(?: ([+-]) ([\d/]+))? = (-?[\d/]+)(?= )", text)
     assert len(sums) > 20
@@ -102,7 +103,8 @@ def test_the_text_can_be_reckoned_through():
     assert "offset = (p of 'data' - p of 'upscore8') / S = (0 - (-31)) / 1 = 31" in text
 
 
-def test_lines_of_the_text():
+def test_lines_of_the_text(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
     found = report("voc-fcn32s/val.prototxt")
     lines = explanation_as_text(found).splitlines()
     assert "score cuts 'upscore' to the size of 'data', starting at 19" in next(li for li in lines if "cuts" in li)

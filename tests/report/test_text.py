@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from fractions import Fraction
 
 import pytest
@@ -17,7 +18,7 @@ from netcompile.report.layers import layers_report
 from netcompile.report.model import Report
 from netcompile.report.offsets import offsets_report
 from netcompile.report.reasons import conclusion
-from netcompile.report.table import table
+from netcompile.report.table import table, terminal_width
 from netcompile.zoo.find import find_definition
 
 
@@ -85,17 +86,49 @@ def test_every_derivation_ends_in_the_inferred_offset(report):
         assert all(conclusion(derivation, axis).endswith(f"= {crop.inferred[axis]}") for axis in (0, 1))
 
 
-@pytest.mark.parametrize("room", [20, 30, 50, 70])
-def test_a_table_wider_than_the_terminal_is_folded_and_keeps_every_character(monkeypatch, room):
-    header = ("layer", "bottoms → tops", "shape", "parameters", "MACs")
-    rows = [
-        ("a_layer_with_a_long_name", "[bold]conv1_1[/bold] → conv1_1", "1×64×(H + 198)×(W + 198)", "36.9 k", "18.0 G"),
-        ("b", "some words that take a line each", None, 7, 8),
-    ]
-    wide = table(header, rows, right=(3, 4))
-    monkeypatch.setattr("netcompile.report.table.terminal_width", lambda: room)
-    narrow = table(header, rows, right=(3, 4))
+HEADER = ("layer", "bottoms → tops", "shape", "parameters", "MACs")
+ROWS = [
+    ("a_layer_with_a_long_name", "[bold]conv1_1[/bold] → conv1_1", "1×64×(H + 198)×(W + 198)", "36.9 k", "18.0 G"),
+    ("b", "some words that take a line each", None, 7, 8),
+]
+
+
+@pytest.mark.parametrize(("room", "blocks"), [(20, 4), (30, 4), (50, 3), (70, 2), (74, 1)])
+def test_a_table_wider_than_the_terminal_is_folded_and_keeps_every_character(monkeypatch, room, blocks):
+    monkeypatch.setenv("COLUMNS", "300")
+    wide = table(HEADER, ROWS, right=(3, 4))
+    monkeypatch.setenv("COLUMNS", str(room))
+    narrow = table(HEADER, ROWS, right=(3, 4))
     assert max(map(len, narrow.splitlines())) <= room < max(map(len, wide.splitlines()))
-    assert sorted("".join(narrow.split()).replace("─", "")) == sorted("".join(wide.split()).replace("─", ""))
-    monkeypatch.setattr("netcompile.report.table.terminal_width", lambda: 300)
-    assert table(header, rows, right=(3, 4)) == wide
+    first = "".join(name for name in (HEADER[0], *(row[0] for row in ROWS)))
+    letters = sorted("".join(wide.split()).replace("─", "") + (blocks - 1) * first)
+    assert sorted("".join(narrow.split()).replace("─", "")) == letters
+
+
+def test_how_a_table_is_folded(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    assert (
+        f"{table(HEADER, ROWS, right=(3, 4))}\n"
+        == """\
+layer                bottoms → tops       shape
+───────────────────  ───────────────────  ──────────────────
+a_layer_with_a_      [bold]conv1_1[/      1×64×(H + 198)×(W
+long_name            bold] → conv1_1      + 198)
+b                    some words that
+                     take a line each
+
+layer                     parameters    MACs
+────────────────────────  ──────────  ──────
+a_layer_with_a_long_name      36.9 k  18.0 G
+b                                  7       8
+"""
+    )
+
+
+def test_where_there_is_no_terminal_there_are_80_columns(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert terminal_width() == 80
+    for said, columns in (("100", 100), ("10", 80), ("", 80), ("x", 80), ("²", 80)):
+        monkeypatch.setenv("COLUMNS", said)
+        assert terminal_width() == columns

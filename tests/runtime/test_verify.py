@@ -217,7 +217,8 @@ layer { name: "more" type: "Power" bottom: "root" top: "more" power_param { shif
     ([4, -9, 16, -25], 0, "'root' (2 of 4), 'more' (2 of 4)"),
     ([-4, -9, -16, -25], 1, "'root' (4 of 4), 'more' (4 of 4)"),
 ])  # fmt: skip
-def test_nan_on_both_sides_is_said(netcompile, tmp_path, values, code, said):
+def test_nan_on_both_sides_is_said(netcompile, tmp_path, monkeypatch, values, code, said):
+    monkeypatch.setenv("COLUMNS", "300")
     (tmp_path / "net.prototxt").write_text(POWER)
     data = np.array([values], np.float32)
     with np.errstate(invalid="ignore"):

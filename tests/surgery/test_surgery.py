@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import h5py
 import numpy as np
 import pytest
@@ -467,3 +469,184 @@ def test_layers_that_share_a_blob_are_filled_alike():
 
 
 FILLED = 'num_output: 2 weight_filler { type: "xavier" }'
+
+
+# --- more classes
+
+SCORES = ["score_fr", "score_pool4", "score_pool3"]
+DEMO = ("shapes-fcn8s/deploy.prototxt", "shapes-fcn8s.caffemodel")
+
+
+def shapes_weights():
+    from netcompile.zoo.find import find_weights
+
+    return surgery.read_weights(find_weights(DEMO[1]))
+
+
+def grown_text(name, old=6, new=8):
+    return to_text(surgery.read_net(name).message).replace(f"num_output: {old}\n", f"num_output: {new}\n")
+
+
+@pytest.mark.parametrize(("name", "found"), [
+    ("shapes-fcn8s/deploy", [(6, SCORES, ["upscore2", "upscore_pool4", "upscore8"])]),
+    ("voc-fcn32s/val", [(21, ["score_fr"], ["upscore"])]),
+    ("nyud-fcn32s-color-hha/test", [(40, ["score_frcolor", "score_frhha"], ["upscore"])]),
+    ("shapes-fcn8s/train", [(6, SCORES, ["upscore2", "upscore_pool4", "upscore8"])]),
+    ("siftflow-fcn16s/test", [
+        (33, ["score_fr_sem", "score_pool4_sem"], ["upscore2_sem", "upscore16_sem"]),
+        (3, ["score_fr_geo", "score_pool4_geo"], ["upscore2_geo", "upscore16_geo"]),
+    ]),
+])  # fmt: skip
+def test_heads_of_the_fcn_nets(name, found):
+    heads = surgery.heads(surgery.read_net(name))
+    assert [(head.classes, list(head.scores), list(head.upsampling)) for head in heads] == found
+
+
+def test_heads_are_found_by_what_layers_do():
+    """Names say nothing, a softmax and an ArgMax are looked through, numbers for each class belong to the head."""
+    text = """
+        layer { name: "in" type: "Input" top: "x" input_param { shape { dim: [1, 3, 8, 8] } } }
+        layer { name: "up" type: "Convolution" bottom: "x" top: "a" convolution_param { num_output: 4 kernel_size: 1 } }
+        layer { name: "n" type: "BatchNorm" bottom: "a" top: "n" }
+        layer { name: "s" type: "Scale" bottom: "n" top: "n" scale_param { bias_term: true } }
+        layer { name: "conv" type: "Deconvolution" bottom: "n" top: "b"
+          convolution_param { num_output: 4 group: 4 kernel_size: 4 stride: 2 } }
+        layer { name: "p" type: "Softmax" bottom: "b" top: "p" }
+        layer { name: "l" type: "ArgMax" bottom: "p" top: "l" argmax_param { axis: 1 } }
+    """
+    (head,) = surgery.heads(surgery.parse_net(text))
+    parts = [list(head.scores), list(head.upsampling), list(head.others)]
+    assert (head.classes, parts) == (4, [["up"], ["conv"], ["n", "s"]])
+    net, _ = surgery.with_classes(surgery.parse_net(text), 6)
+    old = surgery.transplant(surgery.parse_net(text), {}, seed=2).weights
+    found = surgery.expand_classes(net, old)
+    assert found.counts == {"up": (4, 6)}
+    assert net.layer("conv").get("convolution_param").get("group") == 6
+    assert [blob.shape for blob in found.weights["conv"]] == [(6, 1, 4, 4), (6,)]
+    assert [blob.shape for blob in found.weights["s"]] == [(6,), (6,)]
+    assert surgery.heads(surgery.parse_net(POOL)) == ()
+
+
+def test_every_score_layer_grows_and_the_old_scores_stay(tmp_path):
+    """To the bit, and at every level; the new classes' maps are enlarged bilinearly."""
+    old = shapes_weights()
+    net, _ = surgery.with_classes(surgery.read_net(DEMO[0]), 8)
+    assert to_text(net.message) == grown_text(DEMO[0])
+    found = surgery.expand_classes(net, old)
+    assert found.counts == dict.fromkeys(["score_fr", "score_pool4", "score_pool3"], (6, 8))
+    assert found.bilinear == ("upscore2", "upscore_pool4", "upscore8")
+    assert found.filled == ()
+    for name, size in (("upscore2", 4), ("upscore_pool4", 4), ("upscore8", 16)):
+        kernel = found.weights[name][0]
+        for i, j in np.ndindex(8, 8):
+            wanted = old[name][0][i, j] if max(i, j) < 6 else surgery.bilinear(size) * (i == j)
+            assert np.array_equal(kernel[i, j], wanted)
+    for name in ("score_fr", "score_pool4", "score_pool3"):
+        for mine, theirs in zip(found.weights[name], old[name], strict=True):
+            assert np.array_equal(mine[:6], theirs.reshape(mine[:6].shape))
+    x = np.random.RandomState(0).standard_normal((1, 3, 61, 75)).astype(np.float32) * 30
+    (tmp_path / "8.prototxt").write_text(to_text(net.message))
+    surgery.write_weights(tmp_path / "8.caffemodel", found.weights)
+    with torch.inference_mode():
+        for level in (0, 1):
+            before = netcompile.load(*DEMO, level=level)(torch.from_numpy(x))
+            after = netcompile.load(tmp_path / "8.prototxt", tmp_path / "8.caffemodel", level=level)(
+                torch.from_numpy(x)
+            )
+            assert after.shape == (1, 8, 61, 75)
+            assert torch.equal(after[:, :6], before)
+
+
+def test_what_was_learned_in_an_upsampling_layer_stays():
+    old = shapes_weights()
+    random = np.random.RandomState(0)
+    old["upscore2"] = (random.standard_normal((6, 6, 4, 4)).astype(np.float32),)
+    old["upscore8"] = (np.zeros((6, 6, 16, 16), np.float32),)
+    del old["upscore_pool4"]
+    net, _ = surgery.with_classes(surgery.read_net(DEMO[0]), 7)
+    found = surgery.expand_classes(net, old)
+    assert np.array_equal(found.weights["upscore2"][0][:6, :6], old["upscore2"][0])
+    assert not found.weights["upscore2"][0][:6, 6].any()
+    for name, size in (("upscore8", 16), ("upscore_pool4", 4)):  # of zeros, and of none at all
+        kernel = found.weights[name][0]
+        assert all(np.array_equal(kernel[i, j], surgery.bilinear(size) * (i == j)) for i, j in np.ndindex(7, 7))
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_groups_come_and_go(grouped):
+    """The old net enlarges each class in a group of its own, the new one does not, and the reverse."""
+    plain, groups = grown_text(DEMO[0]), grown_text(DEMO[0]).replace("bias_term: false", "bias_term: false group: 8")
+    old = shapes_weights()
+    if not grouped:
+        for name in ("upscore2", "upscore_pool4", "upscore8"):
+            old[name] = (old[name][0][np.arange(6), np.arange(6)][:, None],)
+    found = surgery.expand_classes(surgery.parse_net(groups if grouped else plain), old).weights["upscore8"][0]
+    assert found.shape == (8, 1 if grouped else 8, 16, 16)
+    assert np.array_equal(found, surgery.interp({"u": (found,)}, ["u"])["u"][0])
+
+
+def test_one_head_of_several(tmp_path):
+    net = surgery.read_net("siftflow-fcn16s/test")
+    with pytest.raises(NetError) as caught:
+        surgery.with_classes(net, 40)
+    assert str(caught.value) == (
+        "error[surgery]: the net has several heads\n"
+        "  why: their score layers are score_fr_sem, score_pool4_sem; score_fr_geo, score_pool4_geo\n"
+        "  fix: --layer NAME says which"
+    )
+    changed, _ = surgery.with_classes(net, 5, "score_pool4_geo")
+    assert [head.classes for head in surgery.heads(changed)] == [33, 5]
+
+
+@pytest.mark.parametrize(("classes", "layer", "what"), [
+    (6, "", "the net has 6 classes already (score_fr, score_pool4, score_pool3): 6 are no more"),
+    (3, "", "the net has 6 classes already (score_fr, score_pool4, score_pool3): 3 are no more"),
+    (8, "conv1_1", "the net has no score layer 'conv1_1'"),
+])  # fmt: skip
+def test_classes_that_there_cannot_be(classes, layer, what):
+    with pytest.raises(NetError) as caught:
+        surgery.with_classes(surgery.read_net(DEMO[0]), classes, layer)
+    assert [d.what for d in caught.value.diagnostics] == [what]
+
+
+def test_expand_score_as_a_command_and_a_step_of_training(tmp_path, capsys, monkeypatch):
+    """Eight classes instead of six: steps on a picture with a new class in it lower the loss, and its score learns."""
+    monkeypatch.chdir(tmp_path)
+    given = ("shapes-fcn8s/train.prototxt", "--weights", DEMO[1], "--classes", "8", "-o", "new.caffemodel")
+    code, said, err = call(capsys, "expand-score", *given)
+    assert (code, err) == (0, "")
+    assert said.splitlines()[:4] == [
+        "score_fr: 6 old classes, 2 new ones", "score_pool4: 6 old classes, 2 new ones",
+        "score_pool3: 6 old classes, 2 new ones", "bilinear: upscore2, upscore_pool4, upscore8",
+    ]  # fmt: skip
+    assert said.splitlines()[4].startswith("wrote new.caffemodel (")
+    assert said.splitlines()[5:] == ["wrote new.prototxt"]
+    random = np.random.RandomState(1)
+    data = random.standard_normal((1, 1, 3, 40, 40)).astype(np.float32) * 30
+    label = np.full((1, 1, 1, 40, 40), 7, np.float32)
+    np.savez("batches.npz", data=np.repeat(data, 3, 0), label=np.repeat(label, 3, 0))
+    (tmp_path / "solver.prototxt").write_text(
+        'net: "new.prototxt" base_lr: 1e-3 lr_policy: "fixed" max_iter: 3 display: 1 momentum: 0 snapshot_prefix: "s"'
+    )
+    assert entry(["train", "solver.prototxt", "--weights", "new.caffemodel", "--data", "batches.npz", "-o", "run"]) == 0
+    losses = json.loads((tmp_path / "run" / "log.json").read_text())["loss"]
+    assert losses[2] < losses[1] < losses[0]
+    before, after = surgery.read_weights("new.caffemodel"), surgery.read_weights("run/final.safetensors")
+    assert all((before[name][1][7] != after[name][1][7]).all() for name in ("score_fr", "score_pool4", "score_pool3"))
+
+
+def test_expand_score_mistakes(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = ("--weights", DEMO[1], "-o", "x.caffemodel")
+    for line, what in (
+        ((DEMO[0],), "error[surgery]: no score layer of the net has more classes than in shapes-fcn8s.caffemodel\n"
+         "  fix: give a net with more, or --classes N, which writes one\n"),
+        ((DEMO[0], "--out-net", "y"), "error[usage]: --out-net needs --classes N: without it NET is the new net\n"),
+        ((DEMO[0], "--layer", "no"), "error[surgery]: the old weights have no layer 'no'\n"),
+        ((DEMO[0], "--layer", "score_fr:no"), "error[surgery]: the net has no layer 'no' with weights\n"),
+        ((DEMO[0], "--classes", "4"), "error[surgery]: the net has 6 classes already (score_fr, score_pool4, "
+         "score_pool3): 4 are no more\n"),
+    ):  # fmt: skip
+        code, _, err = call(capsys, "expand-score", *line, *given)
+        assert (code, err) == (2, what)
+        assert list(tmp_path.iterdir()) == []

@@ -2,12 +2,14 @@
 
 Writes NAME.py, NAME.safetensors (with --weights), NAME.onnx (with --onnx), offsets.json, report.html and
 manifest.json, all or nothing: where anything fails, the folder is as it was. Other files in it are left alone.
+-v says also where an optimisation did not apply, and why.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import asdict
 from typing import Any
 
 from netcompile.analyser import Analysed
@@ -16,7 +18,7 @@ from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inputs
 from netcompile.cli.options import add_max_memory, add_optimise, add_weights, weights_of
-from netcompile.cli.output import json_text, write_lines, write_text
+from netcompile.cli.output import json_text, write_done, write_lines
 from netcompile.cli.weights import converter, remarks
 from netcompile.compiler import compile_net, emit_net, optimise_net
 from netcompile.data.preprocessing import as_json, of_input
@@ -64,7 +66,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", dest="out", metavar="DIR", help="the folder to write to, default ./NAME")
     add_optimise(parser)
     add_max_memory(parser)
-    parser.add_argument("-v", "--verbose", action="store_true", help="say where an optimisation did not apply, and why")
     parser.add_argument("--allow-missing", action="store_true", help="weights that the file lacks become zeros")
 
 
@@ -103,8 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
         staged.write("manifest.json", json_text(manifest).encode("utf-8", "backslashreplace"))
         sizes = staged.sizes()
     lines = [f"wrote {folder}/{name} ({bytes_text(size)})" for name, size in sizes.items()]
-    write_lines(*lines, "")
-    write_text(offsets_as_text(report.offsets))
+    write_done(*lines, "", *offsets_as_text(report.offsets).splitlines())
     if arguments.verbose:
         write_lines("", "Not optimised:", *(f"  {site}" for site in found.skipped or ("nothing",)))
     show_notes(notes, SHOWN)
@@ -147,7 +147,7 @@ def _classes(arguments: argparse.Namespace) -> tuple[str, ...]:
     """The names of the classes, none without --classes. Raises NetError for a list that there is not."""
     if arguments.classes is None:
         return ()
-    from netcompile.data.palettes import class_names
+    from netcompile.data.class_names import class_names
 
     return class_names(arguments.classes)
 
@@ -222,6 +222,7 @@ def _manifest(
         **({"kinds": kinds} if kinds else {}),
         "shapes": {output.name: list(output.shape) for output in outputs},
         "upsampled": [output.name for output in outputs if output.upsampled],
+        **({"rows": rows} if (rows := {o.name: asdict(o.rows) for o in outputs if o.rows is not None}) else {}),
         **({"fixed": list(fixed)} if fixed is not None else {}),
         **({"variables": variables} if variables else {}),
         **({"classes": list(classes)} if classes else {}),

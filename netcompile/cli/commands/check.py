@@ -15,7 +15,7 @@ from netcompile.analysis.edits import unified_diff
 from netcompile.analysis.fix import fix, same_but_crops
 from netcompile.analysis.lint import lint
 from netcompile.cli.exit_codes import DONE, FINDINGS, USAGE
-from netcompile.cli.messages import say, show
+from netcompile.cli.messages import say, show, tell
 from netcompile.cli.netinput import add_net, analyse_net, options, read_source, refusals
 from netcompile.cli.options import add_max_memory
 from netcompile.cli.output import write_json, write_text
@@ -112,7 +112,7 @@ def fix_file(arguments: argparse.Namespace, analysed: Analysed) -> Analysed:
         file.write((b"\xef\xbb\xbf" if marked else b"") + fixed.source.text.encode("utf-8", "surrogateescape"))
     for report in fixed.done:
         inferred = ", ".join(dict.fromkeys(str(value) for value in report.inferred or ()))
-        say(f"{analysed.source.name}:{report.node.line}: crop '{report.node.name}' now starts at {inferred}")
+        tell(f"{analysed.source.name}:{report.node.line}: crop '{report.node.name}' now starts at {inferred}")
     return after
 
 

@@ -8,7 +8,7 @@ import re
 from netcompile.analyser import Analysed
 from netcompile.analysis.edits import Edit, Unwritable, edited, pad_edits
 from netcompile.cli.exit_codes import DONE, FINDINGS
-from netcompile.cli.messages import say, show, show_notes
+from netcompile.cli.messages import show, show_notes, tell
 from netcompile.cli.netinput import add_net, analyse_net, refusals
 from netcompile.cli.options import add_max_memory
 from netcompile.cli.output import write_json, write_text
@@ -81,7 +81,7 @@ def what_if(arguments: argparse.Namespace, analysed: Analysed) -> Analysed:
             except Unwritable as why:
                 refuse("repad", f"the pad of '{name}' cannot be changed: {why}", node.message.span_of("name"))
     pads = ", ".join(f"'{name}' pads {shape_text(dict.fromkeys(pad))}" for name, pad in arguments.pad)
-    say(f"what if {pads}: the file itself is not changed")
+    tell(f"what if {pads}: the file itself is not changed")
     if arguments.crop_offsets == "auto":
         arguments.crop_offsets = "inferred"
     return analyse_net(arguments, edited(analysed.source, edits))

@@ -15,7 +15,7 @@ import argparse
 from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.imaging import add_imaging, open_job
 from netcompile.cli.messages import show
-from netcompile.cli.output import write_lines, write_text
+from netcompile.cli.output import write_done, write_text
 from netcompile.diagnostics.diagnostic import refuse
 
 
@@ -42,6 +42,6 @@ def run(arguments: argparse.Namespace) -> int:
             write_text(found.summary)
         before = f", {found.found} were there before" if found.found else ""
         broken = f", {found.broken} broken" if found.broken else ""
-        write_lines(f"wrote {found.made} of {len(images)} images to {arguments.out}{before}{broken}")
-        write_lines(*(f"wrote {path}" for path in found.collected))
+        write_done(f"wrote {found.made} of {len(images)} images to {arguments.out}{before}{broken}")
+        write_done(*(f"wrote {path}" for path in found.collected))
     return FINDINGS if found.broken else DONE

@@ -17,7 +17,7 @@ from netcompile.analysis.fix import fix
 from netcompile.analysis.repad import border, coarsest, least_pad, tried
 from netcompile.analysis.windows import windows
 from netcompile.cli.exit_codes import DONE, FINDINGS
-from netcompile.cli.messages import say_lines, show
+from netcompile.cli.messages import show, tell_lines
 from netcompile.cli.netinput import add_net, analyse_net
 from netcompile.cli.options import add_max_memory
 from netcompile.cli.output import write_text
@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         with whole_file(arguments.output) as file:
             file.write(text.encode("utf-8", "surrogateescape"))
     note = explain(analysed, after, chosen, (old, pad), these.describe("H, W"))
-    say_lines(*note)
+    tell_lines(*note)
     return DONE
 
 

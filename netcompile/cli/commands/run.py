@@ -12,8 +12,10 @@ from netcompile.cli.exit_codes import DONE, IO_FAILED
 from netcompile.cli.messages import say, show_notes
 from netcompile.cli.netinput import add_net, add_output, named_blobs, read_source
 from netcompile.cli.options import add_device, add_max_memory, add_optimise, add_weights, device, weights_of
+from netcompile.cli.output import write_done
 from netcompile.cli.weights import require_other, shown
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
+from netcompile.diagnostics.text import bytes_text, shape_text
 from netcompile.files.limits import require_disk
 from netcompile.files.npz import members_npz, read_npz, write_npz
 from netcompile.files.whole import whole_file
@@ -75,6 +77,10 @@ def run(arguments: argparse.Namespace) -> int:
     require_disk(arguments.out, sum(array.nbytes for array in found.values()))
     with whole_file(arguments.out) as file:
         write_npz(file, found)
+        size = file.tell()
+    count = "1 array" if len(found) == 1 else f"{len(found)} arrays"
+    write_done(f"wrote {arguments.out} ({count}, {bytes_text(size)})")
+    write_done(*(f"  {name}: {shape_text(array.shape)}, {array.dtype}" for name, array in found.items()))
     return DONE
 
 

@@ -4,7 +4,8 @@ convolutionalise  every InnerProduct becomes a Convolution with the right kernel
                   gives its scores at its own size, and a map of scores on larger images
 transplant        weights of one net into another by layer name; blobs of fully connected layers are read as kernels
 interp            bilinear kernels in upsampling layers
-expand-score      the classes of an old score layer become the first of a larger one
+expand-score      more classes: the old ones become the first in every score layer, upsampling stays bilinear; NET has
+                  the new number of classes, or the old one and --classes N writes the new net too
 
 Weights are read from .caffemodel, .caffemodel.h5 or .safetensors (keys LAYER.INDEX), and written as .caffemodel or
 .safetensors, by the name given.
@@ -22,8 +23,9 @@ from netcompile.analysis.shapes import infer
 from netcompile.cli.exit_codes import DONE, USAGE
 from netcompile.cli.messages import say, show
 from netcompile.cli.netinput import add_net, options, read_source
-from netcompile.cli.options import add_max_memory, add_weights, torch_seed, weights_of
-from netcompile.cli.output import write_lines
+from netcompile.cli.options import add_max_memory, add_weights, positive, torch_seed, weights_of
+from netcompile.cli.output import write_done
+from netcompile.cli.weights import require_other
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.text import bytes_text, listed
 from netcompile.files.whole import whole_file, whole_folder
@@ -44,8 +46,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     two.add_argument("--suffix", default="", help="what new names have behind the old ones; same names count too")
     three = kinds.add_parser("interp", help="bilinear kernels in upsampling layers")
     three.add_argument("--layers", action="append", metavar="A,B", help='default: Deconvolutions with "up" in the name')
-    four = kinds.add_parser("expand-score", help="a score layer with more classes")
-    four.add_argument("--layer", required=True, metavar="OLD[:NEW]", help="the score layer, in the old and the new net")
+    four = kinds.add_parser("expand-score", help="score layers with more classes")
+    four.add_argument("--classes", type=positive, metavar="N", help="NET is the old net: write one with N classes")
+    four.add_argument("--out-net", metavar="NEW.prototxt", help="that net; default: named after OUT, with --classes")
+    what = "a score layer that is found in no other way, in the old and the new net; which head, with --classes"
+    four.add_argument("--layer", action="append", default=[], metavar="OLD[:NEW]", help=f"{what} (repeatable)")
     for kind in (one, two, three, four):
         required = kind in (two, four)
         add_weights(kind, " with the old weights", required)
@@ -67,16 +72,17 @@ def run(arguments: argparse.Namespace) -> int:
     require_weights(net.name, net.graph, infer(net.graph)[0])
     path = weights_of(arguments)
     old = None if path is None else read_weights(path)
-    operation = {"transplant": _transplant, "interp": _interp, "expand-score": _expand}.get(arguments.operation)
-    if operation is None:
-        return _convolutionalise(arguments, net, old)
-    _save(arguments.out, operation(arguments, net, old or {}), net)
-    return DONE
+    operation = {"transplant": _transplant, "interp": _interp}.get(arguments.operation)
+    if operation is not None:
+        _save(arguments.out, operation(arguments, net, old or {}), net)
+        return DONE
+    return (_expand if arguments.operation == "expand-score" else _convolutionalise)(arguments, net, old or {})
 
 
-def _convolutionalise(arguments: argparse.Namespace, net: Net, old: Weights | None) -> int:
+def _convolutionalise(arguments: argparse.Namespace, net: Net, weights: Weights) -> int:
     from netcompile.surgery import convolutionalise
 
+    old = None if arguments.weights is None else weights
     if arguments.out_weights is not None and old is None:
         refuse("usage", "--out-weights needs --weights")
     done = convolutionalise(net, old, pad=arguments.pad, suffix=arguments.suffix, options=options(arguments))
@@ -87,7 +93,7 @@ def _convolutionalise(arguments: argparse.Namespace, net: Net, old: Weights | No
     else:
         path = arguments.out_weights or f"{arguments.out.removesuffix('.prototxt')}.caffemodel"
         _save_both(path, done.weights, arguments.out, text, done.net)
-    write_lines(*done.changes, f"wrote {arguments.out}")
+    write_done(*done.changes, f"wrote {arguments.out}")
     return DONE
 
 
@@ -117,7 +123,7 @@ def _transplant(arguments: argparse.Namespace, net: Net, old: Weights) -> Weight
         ("copied", found.copied), ("read in another shape", found.coerced), ("drawn by their fillers", found.filled),
     ):  # fmt: skip
         if names:
-            write_lines(f"{what}: {', '.join(names)}")
+            write_done(f"{what}: {', '.join(names)}")
     if found.dropped:
         what = f"{arguments.weights} has blobs that the net has no place for: {listed(found.dropped)}"
         show([Diagnostic("weights-unused", what, severity="warning")])
@@ -135,20 +141,43 @@ def _interp(arguments: argparse.Namespace, net: Net, old: Weights) -> Weights:
         refuse("surgery", 'the net has no Deconvolution with "up" in its name', remedy="--layers A,B")
     found = transplant(net, old, seed=arguments.seed)
     made = interp(found.weights, names)
-    write_lines(f"bilinear: {', '.join(names)}")
+    write_done(f"bilinear: {', '.join(names)}")
     return made
 
 
-def _expand(arguments: argparse.Namespace, net: Net, old: Weights) -> Weights:
-    from netcompile.surgery import expand_score, transplant
+def _expand(arguments: argparse.Namespace, net: Net, old: Weights) -> int:
+    from netcompile.surgery import expand_classes, with_classes
 
-    before, _, after = arguments.layer.partition(":")
-    after = after or before
-    rest = {name: blobs for name, blobs in old.items() if name not in (before, after)}
-    found = expand_score(transplant(net, rest, seed=arguments.seed).weights, after, old, before)
-    count, total = (len(blobs[0]) for blobs in (old[before], found[after]) if blobs[0] is not None)
-    write_lines(f"{after}: {count} old classes, {total - count} new ones")
-    return found
+    if arguments.out_net is not None and arguments.classes is None:
+        refuse("usage", "--out-net needs --classes N: without it NET is the new net")
+    renamed = {}
+    if arguments.classes is not None:
+        net, _ = with_classes(net, arguments.classes, "".join(arguments.layer[:1]), options(arguments))
+    else:
+        pairs = [text.partition(":") for text in arguments.layer]
+        renamed = {after or before: before for before, _, after in pairs}
+    for after, before in renamed.items():
+        if before not in old:
+            refuse("surgery", f"the old weights have no layer '{before}'")
+        if after not in [node.name for node in net.graph.nodes]:
+            refuse("surgery", f"the net has no layer '{after}' with weights")
+    found = expand_classes(net, old, renamed=renamed, seed=arguments.seed)
+    if not found.counts:
+        what = f"no score layer of the net has more classes than in {arguments.weights}"
+        refuse("surgery", what, remedy="give a net with more, or --classes N, which writes one")
+    for name, (count, total) in found.counts.items():
+        write_done(f"{name}: {count} old classes, {total - count} new ones")
+    for what, names in (("bilinear", found.bilinear), ("drawn by their fillers", found.filled)):
+        if names:
+            write_done(f"{what}: {', '.join(names)}")
+    if arguments.classes is None:
+        _save(arguments.out, found.weights, net)
+        return DONE
+    out = arguments.out_net or f"{arguments.out.removesuffix('.caffemodel').removesuffix('.safetensors')}.prototxt"
+    require_other(out, arguments.net, arguments.weights)
+    _save_both(arguments.out, found.weights, out, to_text(net.message).encode("utf-8", "surrogateescape"), net)
+    write_done(f"wrote {out}")
+    return DONE
 
 
 def _save(path: str, weights: Weights, net: Net) -> None:
@@ -162,4 +191,4 @@ def _write(path: str, weights: Weights, net: Net) -> int:
 
 
 def _tell(path: str, weights: Weights, size: int) -> None:
-    write_lines(f"wrote {path} ({len(weights)} layers, {bytes_text(size)})")
+    write_done(f"wrote {path} ({len(weights)} layers, {bytes_text(size)})")

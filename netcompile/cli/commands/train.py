@@ -14,7 +14,7 @@ import argparse
 from collections.abc import Sequence
 
 from netcompile.cli.exit_codes import DONE, INTERRUPTED
-from netcompile.cli.messages import say_lines, show_notes
+from netcompile.cli.messages import show_notes, tell_lines
 from netcompile.cli.netinput import read_source, read_weights_path
 from netcompile.cli.options import add_device, add_max_memory, device, torch_seed
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
@@ -114,7 +114,7 @@ def refuse_beside_resume(arguments: argparse.Namespace) -> None:
 
 def say(text: str) -> None:
     """A line of progress."""
-    say_lines(text)
+    tell_lines(text)
 
 
 def note(found: Sequence[Diagnostic]) -> None:

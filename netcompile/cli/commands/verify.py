@@ -15,16 +15,24 @@ from typing import TYPE_CHECKING, Any
 
 from netcompile.analyser import Analysed
 from netcompile.analysis.footprint import require_room
-from netcompile.cli.arrays import analyse_fed, labels_told
+from netcompile.cli.arrays import analyse_fed, labels_told, other_order
 from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_source
-from netcompile.cli.options import add_max_memory, add_optimise, add_weights, seed_number, weights_of
+from netcompile.cli.options import (
+    add_max_memory,
+    add_optimise,
+    add_trust_edits,
+    add_weights,
+    edits_told,
+    seed_number,
+    weights_of,
+)  # fmt: skip
 from netcompile.cli.output import write_json, write_text
 from netcompile.cli.weights import require_other, shown
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.source import Source
-from netcompile.diagnostics.text import listed
+from netcompile.diagnostics.text import listed, shape_text
 from netcompile.files.look import is_folder, is_there
 from netcompile.files.npz import read_npz
 from netcompile.files.whole import whole_file
@@ -44,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--inputs", metavar="IN.npz", help="one array per input, by blob name")
     parser.add_argument("--self", dest="own", action="store_true", help="compare -O0 with -O1 and -O2")
     parser.add_argument("--seed", type=seed_number, default=1, help="of drawn inputs and weights (--self), default 1")
+    add_trust_edits(parser)
     parser.add_argument("--tolerance", type=float, default=1e-4, metavar="T", help="relative error, default 1e-4")
     add_optimise(parser)
     add_max_memory(parser)
@@ -81,19 +90,21 @@ def _with_reference(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
     from netcompile.runtime.loaded import is_build, load_build
     from netcompile.runtime.verify import verify
 
-    given = _given(arguments)
+    given, trust = _given(arguments), arguments.trust_edits
     reference: Arrays = {}
     if not is_build(arguments.reference):
         _check_reference(arguments.reference)
         reference = read_npz(arguments.reference, "float64")
     feed = {**{key.removeprefix("blob:"): array.astype("float32") for key, array in reference.items()}, **given}
     if is_build(arguments.net):
-        loaded = load_build(arguments.net)
+        loaded = load_build(arguments.net, trust)
+        show(edits_told(arguments.net, loaded.edited))
+        _check_orders(loaded.inputs, feed)
         name, feed = loaded.name, _feed(loaded.inputs, feed, arguments)
         # Values right after layers are not kept there; but a blob may be called as if it were one.
         blobs = {*loaded.outputs, *loaded.variables}
         reference = {key: array for key, array in reference.items() if not key.startswith("top:") or key in blobs}
-        found = blobs_of_build(arguments.net, feed, [key.removeprefix("blob:") for key in reference])
+        found = blobs_of_build(arguments.net, feed, [key.removeprefix("blob:") for key in reference], trust)
     else:
         analysed, feed = _analysed(arguments, read_source(arguments.net), feed)
         name = analysed.name
@@ -101,12 +112,23 @@ def _with_reference(arguments: argparse.Namespace) -> tuple[str, list[Result]]:
         with labels_told(analysed, feed):
             found = blobs_of_net(analysed, weights, feed, arguments.optimise, noticed=shown(weights))
     if is_build(arguments.reference):
-        other = load_build(arguments.reference)
+        other = load_build(arguments.reference, trust)
+        show(edits_told(arguments.reference, other.edited))
         _feed(other.inputs, feed, arguments)
-        reference = blobs_of_build(arguments.reference, feed, tuple(found.arrays)).arrays
+        reference = blobs_of_build(arguments.reference, feed, tuple(found.arrays), trust).arrays
     result = verify(found, reference, arguments.tolerance)
     _remarks(result, arguments.reference)
     return name, [(f"against {arguments.reference}", result, found, reference)]
+
+
+def _check_orders(inputs: tuple[tuple[str, tuple[int, ...]], ...], feed: Arrays) -> None:
+    """Raises NetError for an array whose axes are in another order than the build's."""
+    for name, shape in inputs:
+        why, change = other_order(feed[name].shape, shape) if name in feed else ("", "")
+        if why:
+            what = f"input '{name}' is {shape_text(feed[name].shape)}: its axes are in another order than the build's"
+            why, remedy = f"the build takes {shape_text(shape)}{why}", f"save it as x{change}, with NumPy"
+            refuse("input-shape", what, why=why, remedy=remedy)
 
 
 def _given(arguments: argparse.Namespace) -> Arrays:

@@ -15,6 +15,7 @@ from netcompile.data.image_file import reason_of
 from netcompile.data.paths import first_there
 from netcompile.diagnostics.diagnostic import NetError, refuse
 from netcompile.diagnostics.text import shape_text
+from netcompile.files.limits import require_memory
 from netcompile.ir.graph import Input
 
 T = TypeVar("T")
@@ -80,6 +81,11 @@ class Wanted:
             return found
         why = f"layer '{entry.message.get('name')}' reads it"
         refuse("no-such-file", f"there is no {what} '{path}'", entry.message.span_of("type"), why)
+
+
+def require_batch(image: Array, size: int) -> None:
+    """Raises NetError where a batch of `size` such images takes too much memory: the images, and then one array."""
+    require_memory(8 * size * image.size, f"a batch of {size} images of {shape_text(image.shape)}")
 
 
 def stacked(images: Sequence[Array]) -> Array:

@@ -12,7 +12,7 @@ from netcompile.array import Array
 from netcompile.data.datum import pixels_of
 from netcompile.data.lmdb import FILE, Records, lmdb_file, open_lmdb
 from netcompile.data.paths import first_there
-from netcompile.data.sources.base import Batches, Order, Wanted, stacked
+from netcompile.data.sources.base import Batches, Order, Wanted, require_batch, stacked
 from netcompile.data.sources.transform import Transform, read_transform
 from netcompile.diagnostics.diagnostic import located, refuse
 from netcompile.diagnostics.source import Span
@@ -40,11 +40,15 @@ class LabelledDatums:
     span: Span  # of the source in the net
 
     def batch(self, index: int) -> dict[str, Array]:
-        images, labels = [], []
+        images: list[Array] = []
+        labels = []
         with located(self.span):
             for k in range(index * self.size, (index + 1) * self.size):
                 _, pixels, datum = pixels_of(self.records, self.order(k), self.colour)
-                images.append(self.transform(pixels, np.random.default_rng((self.seed & (2**63 - 1), k))))
+                image = self.transform(pixels, np.random.default_rng((self.seed & (2**63 - 1), k)))
+                if not images:
+                    require_batch(image, self.size)
+                images.append(image)
                 labels.append(datum.label)
             return dict(zip(self.tops, (stacked(images), np.asarray(labels, np.float32)), strict=False))
 

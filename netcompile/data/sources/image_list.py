@@ -13,8 +13,8 @@ from netcompile.array import Array
 from netcompile.data.images import read_image
 from netcompile.data.paths import first_there, require_files
 from netcompile.data.preprocessing import Preprocessing
-from netcompile.data.resizing import resize
-from netcompile.data.sources.base import Batches, Order, Wanted, readable, stacked
+from netcompile.data.resizing import resized
+from netcompile.data.sources.base import Batches, Order, Wanted, readable, require_batch, stacked
 from netcompile.data.sources.transform import Transform, read_transform
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.files.reading import read_lines
@@ -36,14 +36,18 @@ class LabelledImages:
 
     def batch(self, index: int) -> dict[str, Array]:
         layout = Preprocessing(order="bgr" if self.colour else "grey")
-        images, labels = [], []
+        images: list[Array] = []
+        labels = []
         for k in range(index * self.size, (index + 1) * self.size):
             path, label = self.items[self.order(k)]
             # As OpenCV's imread, with which Caffe reads: upright, since 3.1, and without the alpha channel.
             image = layout.planes(readable(path, partial(read_image, over_white=False)))
             if all(self.new_size):
-                image = resize(image, *self.new_size)
-            images.append(self.transform(image, np.random.default_rng((self.seed & (2**63 - 1), k))))
+                image = resized(image, *self.new_size).astype(np.float32)
+            image = self.transform(image, np.random.default_rng((self.seed & (2**63 - 1), k)))
+            if not images:
+                require_batch(image, self.size)
+            images.append(image)
             labels.append(label)
         return dict(zip(self.tops, (stacked(images), np.asarray(labels, np.float32)), strict=False))
 
@@ -66,7 +70,7 @@ def image_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
         if not path:
             what = f"{listing}:{number}: not of the form 'image label'"
             refuse("data-file", what, why=line[:100])
-        items.append((_rooted(root, path.strip(), wanted, listing), value))
+        items.append((rooted(root, path.strip(), wanted, listing), value))
     require_files(listing, [path for path, _ in items])
     skip = 0
     if int(section.get("rand_skip")):
@@ -87,7 +91,7 @@ def image_data(entries: Sequence[Input], wanted: Wanted) -> Batches:
     )  # fmt: skip
 
 
-def _rooted(root: str, path: str, wanted: Wanted, listing: str) -> str:
+def rooted(root: str, path: str, wanted: Wanted, listing: str) -> str:
     """An image's path: below root_folder, else as it stands, else beside its list."""
     if root:
         return first_there(os.path.join(folder, root, path) for folder in (*wanted.folders, "")) or root + path

@@ -31,26 +31,47 @@ class Transform:
 
         Raises NetError where the image is smaller than the crop, or the mean image has another size.
         """
+        return self.of(image, self.window(image, random))
+
+    def window(self, image: Array, random: np.random.Generator) -> Window:
+        """The part of a C×H×W image that is kept, and whether it is mirrored. Raises NetError for a small image."""
+        height, width = image.shape[1:]
+        top = left = 0
+        if self.crop:
+            if min(height, width) < self.crop:
+                refuse("batch-size", f"an image of {height}×{width} is smaller than crop_size {self.crop}")
+            spare = (height - self.crop, width - self.crop)
+            top, left = (int(random.integers(s + 1)) for s in spare) if self.train else (s // 2 for s in spare)
+            height = width = self.crop
+        return Window(top, left, height, width, self.mirror and bool(random.integers(2)))
+
+    def of(self, image: Array, window: Window) -> Array:
+        """(pixels − mean) · scale of the window, C×H×W float32. Raises NetError for a mean of another size."""
         made = self.preprocessing
         if made.image is not None and made.image.shape != image.shape:
             refuse("data-file", f"the mean image is {shape_text(made.image.shape)}, an image {shape_text(image.shape)}")
         if len(made.mean) not in (1, len(image)):
             what = f"{len(made.mean)} values of mean_value for {len(image)} channels"
             refuse("param-count", what, why="Caffe wants one for all channels, or one for each")
-        top = left = 0
-        height, width = image.shape[1:]
-        if self.crop:
-            if min(height, width) < self.crop:
-                refuse("batch-size", f"an image of {height}×{width} is smaller than crop_size {self.crop}")
-            spare = (height - self.crop, width - self.crop)
-            top, left = (int(random.integers(s + 1)) for s in spare) if self.train else (s // 2 for s in spare)
-        flip = self.mirror and bool(random.integers(2))
-        height, width = (self.crop, self.crop) if self.crop else (height, width)
-        window = (slice(None), slice(top, top + height), slice(left, left + width))
         if made.image is not None:
-            made = replace(made, image=made.image[window][:, :, :: -1 if flip else 1])
-        part = image[window][:, :, :: -1 if flip else 1]
-        return made.normalised(part.astype(np.float32, order="C"))
+            made = replace(made, image=window.of(made.image))
+        return made.normalised(window.of(image).astype(np.float32, order="C"))
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of an image, in pixels, and whether it is mirrored."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    mirrored: bool = False
+
+    def of(self, image: Array) -> Array:
+        """The part of a C×H×W image, without copying it."""
+        part = image[:, self.top : self.top + self.height, self.left : self.left + self.width]
+        return part[:, :, ::-1] if self.mirrored else part
 
 
 def read_transform(

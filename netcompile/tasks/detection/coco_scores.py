@@ -34,12 +34,7 @@ def coco_scores(truth: CocoTruth, found: Iterable[tuple[int, Detections]], ids: 
 
     Raises NetError where pycocotools is not installed.
     """
-    try:
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-    except ImportError as error:
-        what = f"scores on COCO's files need a package that is not installed: {error.name or 'pycocotools'}"
-        refuse("coco-missing", what, remedy='pip install "netcompile[coco]"')
+    COCO, COCOeval = require_pycocotools()
     shown = io.StringIO()  # it reports to stdout what it does
     with redirect_stdout(shown):
         true, said = COCO(), COCO()
@@ -59,6 +54,17 @@ def coco_scores(truth: CocoTruth, found: Iterable[tuple[int, Detections]], ids: 
     }
     summary = [float(value) if value > -1 else float("nan") for value in evaluation.stats]
     return CocoScores(dict(zip(NAMES, summary, strict=True)), categories)
+
+
+def require_pycocotools() -> tuple[Any, Any]:
+    """Its classes COCO and COCOeval. Raises NetError where it is not installed."""
+    try:
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+    except ImportError as error:
+        what = f"scores on COCO's files need a package that is not installed: {error.name or 'pycocotools'}"
+        refuse("coco-missing", what, remedy='pip install "netcompile[coco]"')
+    return COCO, COCOeval
 
 
 def _mean(values: Any) -> float:

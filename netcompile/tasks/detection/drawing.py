@@ -57,12 +57,12 @@ def text_colour(ground: Colour) -> Colour:
     return BLACK if (luminance + 0.05) ** 2 > 0.05 * 1.05 else WHITE
 
 
-def drawn(rgb: Array, found: Detections, names: Sequence[str] = ()) -> Array:
+def drawn(rgb: Array, found: Detections, names: Sequence[str] = (), scores: bool = True) -> Array:
     """The image (H×W×3 bytes) with a box and a label for everything that was found, the best on top.
 
     Lines and letters grow with the image; labels stay within it, and those that find no room are left out, as are all
-    beyond the best 300. `names` are those of the classes; a class beyond them has its number. Accents are dropped, and
-    other characters that Pillow's own font lacks or that do not show are written as escapes.
+    beyond the best 300. `names` are those of the classes; a class beyond them has its number. `scores`: whether labels
+    have them. Accents are dropped, and other characters that Pillow's own font lacks or that do not show are escapes.
     """
     height, width = rgb.shape[:2]
     image = Image.fromarray(np.ascontiguousarray(rgb))
@@ -78,7 +78,7 @@ def drawn(rgb: Array, found: Detections, names: Sequence[str] = ()) -> Array:
             _fill(draw, _grown(part, max(1, line // 3)), halo)
         for part in _outline(box, line, pattern):
             _fill(draw, part, colour)
-    _write_labels(draw, ordered, boxes, names, (height, width))
+    _write_labels(draw, _texts(ordered, names, scores), ordered, boxes, (height, width))
     return np.asarray(image)
 
 
@@ -121,13 +121,15 @@ def _pieces(start: int, stop: int, line: int, pattern: Sequence[int]) -> Iterato
         at, turn = end, turn + 1
 
 
+def _texts(found: Detections, names: Sequence[str], scores: bool) -> list[str]:
+    pairs = zip(found.classes.tolist(), found.scores.tolist(), strict=True)
+    return [f"{_name(label, names)} {score:.2f}" if scores else _name(label, names) for label, score in pairs]
+
+
 def _write_labels(
-    draw: ImageDraw.ImageDraw,
-    found: Detections,
-    boxes: Sequence[Rectangle],
-    names: Sequence[str],
+    draw: ImageDraw.ImageDraw, texts: Sequence[str], found: Detections, boxes: Sequence[Rectangle],
     size: tuple[int, int],
-) -> None:
+) -> None:  # fmt: skip
     height, width = size
     letters = int(min(max((height * width) ** 0.5 / 32, 10), _LARGEST, height / 1.5))
     if letters < _SMALLEST:
@@ -135,9 +137,7 @@ def _write_labels(
     font, pad = ImageFont.load_default(letters), max(1, letters // 6)
     taken: list[Rectangle] = []
     placed: list[tuple[Rectangle, str, Colour]] = []
-    best = found.chosen(np.arange(min(len(found), _MOST_LABELS)))
-    for label, score, box in zip(best.classes.tolist(), best.scores.tolist(), boxes, strict=False):
-        text = f"{_name(label, names)} {score:.2f}"
+    for text, label, box in zip(texts[:_MOST_LABELS], found.classes.tolist(), boxes, strict=False):
         left, top, right, bottom = draw.textbbox((0, 0), text, font=font, anchor="ls")
         across, down = int(right - min(left, 0)) + 2 * pad + 1, letters + 2 * pad
         spot = _spot(box, across, max(down, int(bottom - top) + 2 * pad), size, taken)

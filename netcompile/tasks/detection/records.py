@@ -1,18 +1,16 @@
-"""Detections as lines of JSON, one for each."""
+"""Detections as records for JSON, and the names of PASCAL VOC's files of results."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from netcompile.data.boxes import Detections
-from netcompile.diagnostics.visible import visible_json
 
 
-def records(image: str, found: Detections, names: Sequence[str]) -> list[dict[str, Any]]:
-    """For each detection of an image, the best first: image, class (its name), label (its number), score, box.
+def records(found: Detections, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Each detection, the best first: class (its number), name (None where nobody says it), score, box.
 
     The box is xmin, ymin, xmax, ymax in pixels of the original image, to hundredths; scores have six digits. R-CNN's
     corners are whole pixels that belong to the box, those of SSD and YOLO its edges.
@@ -20,9 +18,8 @@ def records(image: str, found: Detections, names: Sequence[str]) -> list[dict[st
     ordered = found.best_first()
     return [
         {
-            "image": image,
-            "class": names[label] if 0 <= label < len(names) else f"class {label}",
-            "label": label,
+            "class": label,
+            "name": names[label] if 0 <= label < len(names) else None,
             "score": round(score, 6),
             "box": [round(value, 2) for value in box],
         }
@@ -30,11 +27,6 @@ def records(image: str, found: Detections, names: Sequence[str]) -> list[dict[st
             ordered.classes.tolist(), ordered.scores.tolist(), ordered.boxes.tolist(), strict=True
         )
     ]
-
-
-def json_lines(rows: Sequence[dict[str, Any]]) -> str:
-    """The records, a line each; characters that do not show are written as JSON's escapes."""
-    return "".join(visible_json(json.dumps(row, ensure_ascii=False)) + "\n" for row in rows)
 
 
 def voc_file_names(names: Sequence[str], prefix: str = "comp4_det_test_") -> dict[str, str]:

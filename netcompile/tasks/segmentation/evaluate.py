@@ -11,10 +11,10 @@ import numpy as np
 
 from netcompile.analysis.outputs import Output
 from netcompile.array import Array
+from netcompile.data.class_names import class_names
 from netcompile.data.datasets import DataSet, Sample, labels_of, open_data
 from netcompile.data.image_file import reason_of
 from netcompile.data.images import thumbnail
-from netcompile.data.palettes import class_names
 from netcompile.diagnostics.diagnostic import NetError, refuse
 from netcompile.files.npz import write_npz
 from netcompile.runtime.processes import Processes

@@ -13,9 +13,10 @@ import numpy as np
 
 from netcompile.analysis.outputs import Output
 from netcompile.array import Array
+from netcompile.data.class_names import class_names
 from netcompile.data.datasets import open_data
 from netcompile.data.images import overlay, png, tinted
-from netcompile.data.palettes import class_names, palette
+from netcompile.data.palettes import palette
 from netcompile.data.preparation import mean_over
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.emit.names import distinct
@@ -74,7 +75,7 @@ class Segmentation(Task):
         group = parser.add_argument_group("label maps and maps of one channel")
         group.add_argument("--palette", default="voc", metavar="P", help="voc (default), cityscapes, or a file")
         if not scoring:
-            group.add_argument("--no-overlays", action="store_true", help="write the label maps alone")
+            group.add_argument("--no-overlays", action="store_true", help="write no overlays")
             group.add_argument("--opacity", type=float, default=0.6, help="of an overlay's colours, default 0.6")
             group.add_argument("--softmax", action="store_true", help="write the probabilities as well")
 

@@ -1,4 +1,4 @@
-"""LMDB files that a Data layer reads."""
+"""LMDB files that Data and AnnotatedData layers read."""
 
 from __future__ import annotations
 
@@ -26,6 +26,17 @@ layer { name: "p" type: "Pooling" bottom: "data" top: "p" pooling_param { pool: 
 layer { name: "ip" type: "InnerProduct" bottom: "p" top: "ip" inner_product_param { num_output: 2 } }
 layer { name: "l" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "l" }
 """
+BOXES = """
+layer { name: "d" type: "AnnotatedData" top: "data" top: "label" data_param { source: "." batch_size: 3 }
+        transform_param { mirror: true expand_param { max_expand_ratio: 2 } resize_param { height: 8 width: 9 }
+                          emit_constraint { emit_type: CENTER } }
+        annotated_data_param { batch_sampler { sampler { min_scale: 0.3 } max_sample: 1 max_trials: 9
+                                               sample_constraint { min_jaccard_overlap: 0.1 } } } }
+layer { name: "p" type: "Pooling" bottom: "data" top: "p" pooling_param { pool: AVE global_pooling: true } }
+layer { name: "ip" type: "InnerProduct" bottom: "p" top: "ip" inner_product_param { num_output: 2 } }
+layer { name: "l" type: "Reduction" bottom: "ip" top: "l" loss_weight: 1 }
+layer { name: "s" type: "Silence" bottom: "label" }
+"""
 SOLVER = 'net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 1 random_seed: 1 snapshot_prefix: "s"\n'
 
 
@@ -36,7 +47,9 @@ def seeds() -> list[bytes]:
     numbers = [lmdb_files.raw(random.standard_normal((3, 4, 5)).astype(np.float32), k) for k in range(4)]
     image = random.integers(0, 256, (40, 50, 3), dtype=np.uint8)
     files = [lmdb_files.encoded(image, k, form) for k, form in enumerate(("PNG", "JPEG", "BMP"))]
-    return [_written(records) for records in (small_ones, numbers, files, small_ones * 30)]
+    boxes = [{"xmin": 0.1, "ymin": 0.2, "xmax": 0.7, "ymax": 0.9, "difficult": True}, {"xmax": 1.0, "ymax": 1.0}]
+    annotated = [lmdb_files.annotated(record, {1: boxes, 2: boxes[:1]}) for record in files]
+    return [_written(records) for records in (small_ones, numbers, files, annotated, small_ones * 30)]
 
 
 def _written(records: Sequence[bytes]) -> bytes:
@@ -63,9 +76,10 @@ def mutate(chance: Random, corpus: Sequence[bytes]) -> bytes:
 
 
 def fixtures() -> None:
-    """A net that reads the data base, and its solver."""
-    Path("net.prototxt").write_text(DATUMS + NET)
-    Path("solver.prototxt").write_text(SOLVER)
+    """Two nets that read the data base, as Datums and as AnnotatedDatums, and their solvers."""
+    for name, text in (("net", DATUMS + NET), ("boxes", BOXES)):
+        Path(f"{name}.prototxt").write_text(text)
+        Path(f"{name}-solver.prototxt").write_text(SOLVER.replace("net.prototxt", f"{name}.prototxt"))
 
 
 def around(data: bytes, row: Row) -> AbstractContextManager[object]:
@@ -73,5 +87,5 @@ def around(data: bytes, row: Row) -> AbstractContextManager[object]:
     return prepared()
 
 
-ROWS = (Row(("train", "solver.prototxt", "-o", "out")),)
+ROWS = tuple(Row(("train", f"{name}-solver.prototxt", "-o", "out")) for name in ("net", "boxes"))
 TARGET = Target("lmdb", FILE, seeds, mutate, ROWS, fixtures, around)

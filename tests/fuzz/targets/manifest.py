@@ -1,4 +1,4 @@
-"""manifest.toml of `convert-weights --manifest`."""
+"""manifest.toml of `convert-weights` and `fetch`, which reaches a closed port alone."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def seeds() -> list[bytes]:
     """Manifests of one and of several files."""
     one = '[[weights]]\nname = "small"\nnet = "net.prototxt"\nfile = "w.caffemodel"\nsource = "https://example.org/w"\n'
     absent = '[[weights]]\nname = "no"\nnet = "voc-fcn8s/val.prototxt"\nfile = "no.caffemodel"\nsource = "x"\n'
-    return [text.encode() for text in (one, one + absent, "# nothing\nweights = []\n", 'title = "t"\n' + one)]
+    known = f'{one}sha1 = "{"1" * 40}"\nhash_from = "publisher"\nbytes = 5\nlicence = "BSD"\nnotes = "none"\n'
+    return [text.encode() for text in (one, known, one + absent, "# nothing\nweights = []\n", 'title = "t"\n' + one)]
 
 
 def mutate(chance: Random, corpus: Sequence[bytes]) -> bytes:
@@ -70,5 +71,11 @@ def fixtures() -> None:
     Path("w.caffemodel").write_bytes(small.caffemodel(small.arrays()))
 
 
-ROWS = (Row(("convert-weights", "--manifest", FILE)),)
+CLOSED = ("--url", "http://127.0.0.1:1/w.caffemodel", "--retries", "0")
+ROWS = (
+    Row(("convert-weights", "--manifest", FILE), 3),
+    Row(("fetch", "--list", "--manifest", FILE)),
+    Row(("fetch", "--list", "small", "--manifest", FILE)),
+    Row(("fetch", "small", "--manifest", FILE, "-o", "out/", *CLOSED)),
+)
 TARGET = Target("manifest", FILE, seeds, mutate, ROWS, fixtures, text=True)

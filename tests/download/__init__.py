@@ -1,0 +1,1 @@
+"""A web server that does what a test says, and tests of downloading from it."""

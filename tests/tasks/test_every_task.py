@@ -1,0 +1,124 @@
+"""What holds for every task: odd images, several processes, runs that go on, builds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from netcompile.tasks.catalogue import NAMES
+from tests.tasks import odd_images
+
+INPUT = 'layer { name: "d" type: "Input" top: "data" input_param { shape { dim: [1, 3, 12, 16] } } }\n'
+POOL = 'layer { name: "p" type: "Pooling" bottom: "data" top: "p" pooling_param { pool: AVE %s } }\n'
+# Nets without weights, one for each task: what tells the task is the shape and the last layer.
+NETS = {
+    "segmentation": 'layer { name: "s" type: "Softmax" bottom: "data" top: "s" }',
+    "map": 'layer { name: "c" type: "Slice" bottom: "data" top: "a" top: "b" top: "c" }\n'
+    'layer { name: "q" type: "Silence" bottom: "b" bottom: "c" }\n'
+    'layer { name: "s" type: "Sigmoid" bottom: "a" top: "s" }',
+    "image": 'layer { name: "s" type: "Power" bottom: "data" top: "s" power_param { scale: -1 } }',
+    "points": POOL % "kernel_size: 4 stride: 4",
+    "classification": POOL % "global_pooling: true" + 'layer { name: "s" type: "Softmax" bottom: "p" top: "s" }',
+    "vector": POOL % "global_pooling: true",
+    "raw": 'layer { name: "s" type: "Reduction" bottom: "data" top: "s" reduction_param { axis: 1 } }',
+    # Two priors for every cell of 4×4 pixels, whose offsets and scores are what the image is there.
+    "detection": """
+layer { name: "p" type: "Pooling" bottom: "data" top: "p" pooling_param { pool: AVE kernel_size: 4 stride: 4 } }
+layer { name: "half" type: "Power" bottom: "p" top: "half" power_param { scale: 0.01 } }
+layer { name: "conf" type: "Slice" bottom: "half" top: "one" top: "two" slice_param { slice_point: 2 } }
+layer { name: "quiet" type: "Silence" bottom: "two" }
+layer { name: "perm" type: "Permute" bottom: "one" top: "perm" permute_param { order: [0, 2, 3, 1] } }
+layer { name: "resh" type: "Reshape" bottom: "perm" top: "resh" reshape_param { shape { dim: [0, -1, 2] } } }
+layer { name: "soft" type: "Softmax" bottom: "resh" top: "soft" softmax_param { axis: 2 } }
+layer { name: "flat" type: "Flatten" bottom: "soft" top: "flat" flatten_param { axis: 1 } }
+layer { name: "four" type: "Concat" bottom: "one" bottom: "one" top: "four" }
+layer { name: "permloc" type: "Permute" bottom: "four" top: "permloc" permute_param { order: [0, 2, 3, 1] } }
+layer { name: "loc" type: "Flatten" bottom: "permloc" top: "loc" flatten_param { axis: 1 } }
+layer { name: "prior" type: "PriorBox" bottom: "p" bottom: "data" top: "prior"
+  prior_box_param { min_size: 4 clip: true variance: [0.1, 0.1, 0.2, 0.2] } }
+layer { name: "out" type: "DetectionOutput" bottom: "loc" bottom: "flat" bottom: "prior" top: "out"
+  detection_output_param { num_classes: 2 share_location: true background_label_id: 0 nms_param { nms_threshold: 0.45 }
+    code_type: CENTER_SIZE keep_top_k: 20 confidence_threshold: 0.5 } }""",
+}
+
+
+@pytest.fixture
+def net(request, tmp_path: Path) -> Path:
+    path = tmp_path / "net.prototxt"
+    path.write_text(f'name: "n"\n{INPUT}{NETS[request.param]}\n')
+    return path
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+every_task = pytest.mark.parametrize("net", NETS, indirect=True)
+
+
+def test_all_tasks_are_here():
+    assert set(NETS) == set(NAMES)
+
+
+@every_task
+def test_odd_images_are_right_or_refused(netcompile, net, tmp_path, request):
+    task = request.node.callspec.params["net"]
+    good, bad = odd_images.write(tmp_path / "images")
+    out = tmp_path / "out"
+    done = netcompile("predict", net, tmp_path / "images", "-o", out, "--mean", "0")
+    assert done.code == 1, done.err
+    for name in bad:
+        assert f"warning[image-broken]: {tmp_path / 'images' / name} is skipped\n  why: " in done.err
+    assert done.err.count("is skipped") == len(bad), done.err
+    assert f"wrote {len(good)} of {len(good) + len(bad)} images to {out}, {len(bad)} broken\n" in done.out
+    same = Counter(Path(name).stem for name in good | bad)
+    expected = {p.stem if same[p.stem] == 1 else f"{p.stem}_{p.suffix[1:]}" for p in map(Path, good)}
+    assert {Path(name).stem for name in files(out)} - {"classes", "points", "detections"} == expected
+    assert (task not in ("segmentation", "map")) == ("--task says otherwise" in done.err)
+
+
+@every_task
+def test_a_build_is_of_the_same_task(netcompile, net, images, tmp_path):
+    first = netcompile("predict", net, images, "-o", tmp_path / "a", "--mean", "0")
+    assert netcompile("build", net, "-o", tmp_path / "build").code == 0
+    second = netcompile("predict", tmp_path / "build", images, "-o", tmp_path / "b", "--mean", "0")
+    assert (first.code, second.code) == (0, 0), second.err
+    assert list(files(tmp_path / "a")) == list(files(tmp_path / "b"))
+
+
+@every_task
+def test_a_run_goes_on_where_it_was_stopped(netcompile, net, images, tmp_path):
+    call = ("predict", net, images, "-o", tmp_path / "out", "--mean", "0")
+    assert netcompile(*call).code == 0
+    whole = files(tmp_path / "out")
+    for name in list(whole)[::3]:
+        (tmp_path / "out" / name).unlink()
+    assert netcompile(*call).code == 0
+    assert files(tmp_path / "out") == whole
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_several_processes_give_the_same(netcompile, images, tmp_path, count):
+    """Every task in one start: torchrun takes seconds."""
+    calls = []
+    for task, text in NETS.items():
+        net = tmp_path / f"{task}.prototxt"
+        net.write_text(f'name: "n"\n{INPUT}{text}\n')
+        assert netcompile("predict", net, images, "-o", tmp_path / task / "one", "--mean", "0").code == 0
+        calls.append(["predict", str(net), str(images), "-o", str(tmp_path / task / "many"), "--mean", "0"])
+    program = tmp_path / "all.py"
+    program.write_text(
+        "from netcompile.cli.main import main\nfrom netcompile.runtime.processes import processes\n"
+        f"with processes():\n    for call in {calls!r}:\n        assert main(call) == 0\n"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", str(program)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    for task in NETS:
+        assert files(tmp_path / task / "one") == files(tmp_path / task / "many"), task
