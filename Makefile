@@ -41,7 +41,7 @@ setup-browser: ## install Chromium for the tests of the report page (Debian, Ubu
 	    [ "$$(id -u)" = 0 ] || { echo "apt-get needs root: sudo make setup-browser" >&2; exit 1; }; \
 	    apt-get update -q && apt-get install -y -q --no-install-recommends chromium fonts-dejavu-core; }
 
-demo: $(STAMP) ## the main job: build the demo net, segment the test images, score them
+demo: $(STAMP) ## the main job: build the demo nets, segment, classify and detect on the test images, score it all
 	$(BIN)/python -m netcompile.demo
 
 train-demo: $(STAMP) ## train the demo net from scratch and score it, in minutes

@@ -10,7 +10,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-BUNDLED = ("prototxt/*/*.prototxt", "weights/manifest.toml", "weights/shapes-fcn8s.caffemodel")
+BUNDLED = ("prototxt/*/*.prototxt", "weights/manifest.toml", "weights/shapes-*.caffemodel")
 
 
 class BuildWithDefinitions(build_py):

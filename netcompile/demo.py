@@ -1,7 +1,8 @@
 """``make demo``: the main job end to end, on the small FCN-8s that comes with the project.
 
 Builds it from its prototxt and caffemodel, which prints the offset report, segments the drawn test images with the
-emitted module, which writes palette PNGs and overlays, scores it, and builds voc-fcn8s.
+emitted module, which writes palette PNGs and overlays, and scores it. Then a small classifier and a small SSD do
+the same with classes and boxes; at last it builds voc-fcn8s.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from netcompile.data.images import read_labels
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "tests" / "data" / "shapes"
+CLASSES = ROOT / "tests" / "data" / "shapes-classes"
+SCENES = ROOT / "tests" / "data" / "shapes-detection"
 
 
 def step(text: str) -> None:
@@ -56,9 +59,48 @@ def demo(out: Path) -> None:
     ):
         print(f"{name:<16} {found[key]:.4f}   (Caffe: {expected[key]:.4f})")
 
+    classify(out)
+    detect(out)
+
     step("Build the original voc-fcn8s; its published weights are not bundled")
     command("build", "voc-fcn8s/val.prototxt", "-o", out / "voc-fcn8s")
     print(f"\nRead {out / 'voc-fcn8s' / 'voc_fcn8s.py'}, and open {out / 'voc-fcn8s' / 'report.html'}.")
+
+
+def classify(out: Path) -> None:
+    """The steps of the small classifier; pictures are cut to its size, as they were when it was trained."""
+    expected = json.loads((CLASSES / "expected.json").read_text())
+    build, crop = out / "shapes-classifier", str(expected["crop"])
+    prepared = ("--mean", ",".join(map(str, expected["mean_bgr"])), "--resize", "none", "--crop", crop)
+    named = ("--classes", CLASSES / "synset_words.txt")
+    step("Classify pictures of shapes with a small trained net, and score it")
+    weights = ROOT / "weights" / "shapes-classifier.caffemodel"
+    command("build", "shapes-classifier/deploy.prototxt", "--weights", weights, "-o", build)
+    command("predict", build, CLASSES / "images", *named, *prepared, "-o", out / "classes")
+    scores = out / "classes-scores"
+    command("evaluate", build, "--data", CLASSES / "val.txt", *named, *prepared, "-o", scores)
+    right = sum(json.loads((scores / "scores.json").read_text())["right"])
+    print(f"{'top-1':<16} {right} of {expected['images']}   (on every machine: {expected['top1']})")
+    print(f"Open {scores / 'report.html'} for the pictures that it takes for something else.")
+
+
+def detect(out: Path) -> None:
+    """The steps of the small detector."""
+    expected = json.loads((SCENES / "expected.json").read_text())
+    build, images = out / "shapes-ssd", SCENES / "VOC"
+    mean = ("--mean", ",".join(map(str, expected["mean_bgr"])))
+    named = ("--classes", SCENES / "labelmap_shapes.prototxt")
+    step("Find shapes with a small trained SSD, and score it")
+    weights = ROOT / "weights" / "shapes-ssd.caffemodel"
+    command("build", "shapes-ssd/deploy.prototxt", "--weights", weights, "-o", build)
+    scores = out / "boxes-scores"
+    command("predict", build, images / "JPEGImages", *named, *mean, "-o", out / "boxes")
+    command("evaluate", build, "--data", images, *named, *mean, "-o", scores)
+    found = json.loads((scores / "scores.json").read_text())["mean_ap"]
+    for key, name in (("eleven_point", "11 points"), ("area", "area")):
+        wanted = expected["map_11_points" if key == "eleven_point" else "map_area"]
+        print(f"{f'mean AP, {name}':<18} {found[key]:.4f}   (on every machine: {wanted:.4f})")
+    print(f"Look at the pictures in {out / 'boxes' / 'overlays'}.")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 The net learns from drawn scenes (`shapes`), one in each step and never the same twice, with the bundled solver. None of
 them is among the 32 images that it is scored on. ``python -m netcompile.train.demo N`` takes N steps, the learning rate
 falling accordingly, and only shows how far that gets; without a number the mean IU must come as near to that of the
-reference as `WITHIN`, or the exit code is 1.
+reference as `WITHIN`, or the exit code is 1. ``python -m netcompile.train.demo classifier`` and ``detector`` train the
+two small nets (`demo_nets`) in its place, and a number of steps may follow there too.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from netcompile.data.datasets import labels_of, open_data
 from netcompile.data.images import read_image, to_blob
 from netcompile.diagnostics.source import Source
 from netcompile.prototxt.recognise import open_source
+from netcompile.tasks.detection.average_precision import mean
 from netcompile.tasks.segmentation.metrics import Scores, confusion, score_lines, scores
-from netcompile.train.blobs import learned_blobs
+from netcompile.train import demo_nets
 from netcompile.train.loop import Training
-from netcompile.train.net import compiled, read_net
 from netcompile.train.prepare import Wishes, prepare
 from netcompile.train.shapes import CLASSES, Scenes
 from netcompile.train.snapshot import caffe_blobs, write_tensors
@@ -37,6 +38,7 @@ from netcompile.zoo.find import find_definition
 NET = "shapes-fcn8s"
 DATA = Path(__file__).resolve().parents[2] / "tests" / "data" / "shapes"
 OUT = "train-demo-out"
+LEAST = {"classifier": 0.95, "detector": 0.85}  # what they must reach: top-1, and mean AP
 WITHIN = 0.03  # of the reference's mean IU
 EVERY = 250  # steps between lines about the loss
 
@@ -87,39 +89,45 @@ def start(plan: Plan, say: Callable[[str], None]) -> Training:
     return replace(training, blobs=blobs)
 
 
-@torch.no_grad()
 def score(training: Training, folder: str, limit: int | None = None) -> Scores:
     """The scores of the net as it stands, on the images of a folder in the layout of PASCAL VOC."""
-    ref = replace(training.solver.train_net, level=None, stages=())
-    net = compiled(read_net(bundled("deploy"), ref, False, {}))
-    by_name = {(take.layer, take.index): tensor for take, tensor in training.blobs.items()}
-    blobs = {info.take: by_name[info.take.layer, info.take.index] for info in learned_blobs(net.module)}
+    net = demo_nets.deployed(training, bundled("deploy"))
     matrix = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
     for sample in open_data(folder, "val").samples[:limit]:
-        values = torch.from_numpy(to_blob(read_image(sample.image)))
-        tops = net(blobs, {net.inputs[0]: values}, torch.device("cpu"))
-        predicted = tops[net.outputs[0]][0].argmax(0).numpy()
+        predicted = net(to_blob(read_image(sample.image)))[0].argmax(0).numpy()
         matrix += confusion(labels_of(sample)[0], predicted, len(CLASSES))
     return scores(matrix)
 
 
-def main(plan: Plan) -> Scores:
-    """Train, with a line now and then; write the weights and score them."""
+def clock() -> Callable[[str], None]:
+    """What says a line with the seconds since now in front."""
     started = time.monotonic()
 
     def say(text: str) -> None:
         print(f"[{time.monotonic() - started:6.1f} s] {text}", file=sys.stderr, flush=True)
 
-    training = start(plan, say)
+    return say
+
+
+def train(training: Training, every: int, say: Callable[[str], None]) -> None:
+    """Train to the end, with a line about the loss every so many steps; the folder `OUT` is there then."""
 
     def look() -> bool:
-        if training.iteration % EVERY == 0:
-            recent = training.losses[-EVERY:]
-            say(f"iteration {training.iteration} of {plan.iterations}, loss {sum(recent) / len(recent):.4f}")
+        if training.iteration % every == 0:
+            recent = training.losses[-every:]
+            done = f"iteration {training.iteration} of {training.solver.max_iter}"
+            say(f"{done}, loss {sum(recent) / len(recent):.4f}")
         return False
 
     training.run(look)
     os.makedirs(OUT, exist_ok=True)
+
+
+def main(plan: Plan) -> Scores:
+    """Train, with a line now and then; write the weights and score them."""
+    say = clock()
+    training = start(plan, say)
+    train(training, EVERY, say)
     path = os.path.join(OUT, "final.safetensors")
     write_tensors(path, caffe_blobs(training.layers, training.blobs))
     say(f"wrote {path}")
@@ -130,8 +138,32 @@ def main(plan: Plan) -> Scores:
     return found
 
 
+def learn(name: str, iterations: int | None) -> int:
+    """Train the classifier or the detector, write its caffemodel, and say how good it is; the exit code."""
+    say = clock()
+    lesson = demo_nets.LESSONS[name]
+    training = demo_nets.start(lesson, iterations, say)
+    train(training, EVERY // 5, say)
+    path = Path(OUT, f"{lesson.net}.caffemodel")
+    demo_nets.write_weights(path, training)
+    say(f"wrote {path}")
+    if name == "classifier":
+        known, count = demo_nets.right(training, DATA.with_name("shapes-classes") / "val.txt")
+        reached = known / count
+        print(f"top-1: {known} of {count} ({reached:.1%})")
+    else:
+        classes = demo_nets.precisions(training, DATA.with_name("shapes-detection") / "VOC")
+        for row in classes:
+            print(f"{row.name:<10} AP {row.eleven_point:.4f}")
+        reached = mean(row.eleven_point for row in classes)
+        print(f"mean AP (11 points): {reached:.4f}")
+    return 0 if iterations is not None or reached >= LEAST[name] else 1
+
+
 def run(arguments: list[str]) -> int:
     """The command; the exit code."""
+    if arguments and arguments[0] in demo_nets.LESSONS:
+        return learn(arguments[0], int(arguments[1]) if arguments[1:] else None)
     if arguments:
         main(Plan(iterations=int(arguments[0])))
         return 0

@@ -18,8 +18,12 @@ from netcompile.zoo.find import definitions
 FILES = catalogue.family()
 network = cache(catalogue.network)
 ORIGINALS = "corpus/shelhamer__fcn.berkeleyvision.org"
-# Drawn and trained for this project; it comes with its weights and not from a specification.
-DEMO = {"shapes-fcn8s/deploy.prototxt", "shapes-fcn8s/solver.prototxt", "shapes-fcn8s/train.prototxt"}
+# Trained for this project on drawn shapes; they come with their weights and not from a specification.
+DEMO = {
+    *(f"shapes-fcn8s/{name}.prototxt" for name in ("deploy", "solver", "train")),
+    *(f"shapes-classifier/{name}.prototxt" for name in ("deploy", "solver", "train_val")),
+    *(f"shapes-ssd/{name}.prototxt" for name in ("deploy", "solver", "train")),
+}
 OFFSETS = {"32s": [19], "16s": [5, 27], "8s": [5, 9, 31], "8s-atonce": [5, 9, 31], "alexnet": [18]}
 
 
