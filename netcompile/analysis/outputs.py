@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IntShape, Layer, Rows
@@ -31,6 +32,7 @@ CONTENTS = (
     "logits",  # before a sigmoid
     "values",  # of a regression
     "vectors",  # whose distances count
+    "features",  # of an activation in the middle of a net
     "detections",  # rows of image, class, score, box
     "regions",  # rows of image, box
 )
@@ -46,7 +48,7 @@ def contents(graph: Graph) -> dict[Value, str]:
         content = node.layer.content(*(found.get(bottom, "") for bottom in node.bottoms))
         found.update(dict.fromkeys(node.tops, content))
     for value, taught in {**graph.taught, **lessons(graph.nodes)}.items():
-        if not found.get(value):
+        if found.get(value, "") in ("", "features"):
             found[value] = taught
     return {value: content for value, content in found.items() if content}
 
@@ -68,11 +70,28 @@ def described(graph: Graph, shapes: dict[Value, IntShape], names: tuple[str, ...
     values = {name: graph.blobs[name] for name in names if name in graph.blobs}
     return tuple(
         Output(
-            name, shapes.get(value, ()), found.get(value, ""), _is_upsampled(value, makers, shapes),
+            name, shapes.get(value, ()), "" if _is_rearranged(value, makers, shapes) else found.get(value, ""),
+            _is_upsampled(value, makers, shapes),
             makers[value].layer.detected() if value in makers else None,
         )
         for name, value in values.items()
     )  # fmt: skip
+
+
+def is_vector(output: Output) -> bool:
+    """Whether it is N×C, or N×C×1×1."""
+    return len(output.shape) >= 2 and all(extent == 1 for extent in output.shape[2:])
+
+
+def _is_rearranged(value: Value, makers: dict[Value, Node], shapes: dict[Value, IntShape]) -> bool:
+    """Whether elements were put into another order or other axes, so that a channel is no class's any more."""
+    while value in makers and makers[value].layer.moves is not None and len(makers[value].bottoms) == 1:
+        bottom = makers[value].bottoms[0]
+        after, before = shapes.get(value, ()), shapes.get(bottom, ())
+        if prod(after) == prod(before) and after[1:2] != before[1:2]:
+            return True
+        value = bottom
+    return False
 
 
 def _is_upsampled(value: Value, makers: dict[Value, Node], shapes: dict[Value, IntShape]) -> bool:

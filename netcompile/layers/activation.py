@@ -32,6 +32,9 @@ class ReLU(Elementwise):
             return call("F.leaky_relu", x, negative_slope=literal(self.slope))
         return call("F.relu", x)
 
+    def content(self, *bottoms: str) -> str:
+        return bottoms[0] or "features"
+
 
 @layer("Dropout")
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ class Sigmoid(Elementwise):
     """1 / (1 + e^-x)."""
 
     with_loss: ClassVar[str] = "SigmoidCrossEntropyLoss"
+    taught: ClassVar[str] = "logits"
 
     @classmethod
     def read(cls, p: Params) -> Self:

@@ -250,7 +250,7 @@ class Layer:
     declares_shapes: ClassVar[bool] = False  # a data layer whose fields are its tops' shapes: each matters
     is_measure: ClassVar[bool] = False  # loss or metric: vanishes at inference with the labels that it needs
     computed: ClassVar[bool] = True  # False: known by name, and computed by nobody here
-    taught: ClassVar[str] = ""  # what a loss or metric says of the values that it reads first
+    taught: ClassVar[str] = ""  # what a loss, a metric or a Softmax says of the values that it reads first
     auto_top: ClassVar[bool] = False  # Caffe invents a top where none is named (losses)
     sized_by_values: ClassVar[bool] = False  # how large a top is depends on numbers: `shapes` tells the least
     keeps_state: ClassVar[bool] = False  # has attributes though no blobs: wants a unique name

@@ -18,6 +18,7 @@ class Softmax(AlongAxis):
     at: ClassVar[str] = "softmax_param.axis"
     family: ClassVar[str] = "prediction"
     with_loss: ClassVar[str] = "SoftmaxWithLoss"
+    taught: ClassVar[str] = "scores"
 
     @classmethod
     def read(cls, p: Params) -> Self:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Self
 
+from netcompile.analysis.outputs import is_vector
 from netcompile.array import Array
 from netcompile.data.preparation import mean_over
 from netcompile.files.npz import write_npz
@@ -61,7 +62,7 @@ class Vectors(RawOutputs):
 
     @classmethod
     def recognise(cls, net: Net, asked: bool) -> Found | str:
-        flat = [o.name for o in net.outputs if len(o.shape) >= 2 and all(extent == 1 for extent in o.shape[2:])]
+        flat = [o.name for o in net.outputs if is_vector(o) and net.has_each_image(o)]
         if not flat:
             return "no output is a vector for each image (N×C)"
         known = " and ".join(f"'{name}'" for name in flat)

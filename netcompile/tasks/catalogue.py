@@ -31,9 +31,10 @@ NAMES = tuple(task.name for task in TASKS)
 def choose(net: Net, wanted: str | None, asked: tuple[Output, ...] | None = None) -> tuple[type[Task], Found]:
     """The task of a net, and what tells it; `wanted` names one, `asked` are outputs that the user wants.
 
-    Outputs that are asked for are of the net's own task if they can be. Raises NetError where the one that is wanted
-    does not fit.
+    Outputs that are asked for are of the net's own task if they can be, but features of inner layers, and what is no
+    score of classes in a net of these. Raises NetError where the one that is wanted does not fit.
     """
+    net = replace(net, outputs=_computed(net) or net.outputs)
     narrowed = net if asked is None else replace(net, outputs=asked)
     if wanted is not None:
         task = TASKS[NAMES.index(wanted)]
@@ -45,9 +46,24 @@ def choose(net: Net, wanted: str | None, asked: tuple[Output, ...] | None = None
         return task, found
     own, found = _first(net)
     if asked is None:
-        return own, found
-    for_these = own.recognise(narrowed, True)
+        return own, replace(found, why=found.why + _left_aside(net, found))
+    for_these = own.recognise(narrowed, own.any_blob and any(output.holds != "features" for output in narrowed.outputs))
     return (own, for_these) if isinstance(for_these, Found) else _first(narrowed)
+
+
+def _computed(net: Net) -> tuple[Output, ...]:
+    """The outputs that are no inputs."""
+    given = dict(net.inputs)
+    return tuple(output for output in net.outputs if output.name not in given)
+
+
+def _left_aside(net: Net, found: Found) -> str:
+    """The outputs that the task does not read, for people."""
+    others = [f"'{output.name}'" for output in net.outputs if output.name not in found.blobs]
+    if not others:
+        return ""
+    more = f" and {len(others) - 4} more" if len(others) > 5 else ""
+    return f"; {', '.join(others[:4] if more else others)}{more} {'are' if others[1:] else 'is'} left aside"
 
 
 def _first(net: Net) -> tuple[type[Task], Found]:

@@ -44,7 +44,8 @@ class ImageToImage(Task):
             for output in net.outputs
             if len(output.shape) == 4
             and output.shape[1] in (1, 3)
-            and (asked or (output.holds in ("", "values") and _covers(output, net) and output.shape[2:] > (1, 1)))
+            and net.has_each_image(output)
+            and (asked or (output.holds in ("", "values", "features") and net.is_plane(output) and net.is_fine(output)))
         ]
         if not found:
             return "no output is an image of one or three channels, as large as the input"
@@ -95,10 +96,6 @@ class ImageToImage(Task):
     def contents(self, result: list[Array], seen: Seen, made_by: str) -> Iterator[Writer]:
         for pixels in result:
             yield partial(png, pixels=pixels, made_by=made_by)
-
-
-def _covers(output: Output, net: Net) -> bool:
-    return output.shape[2] >= net.declared[0] and output.shape[3] >= net.declared[1]
 
 
 def coloured(brightness: Array, rgb: Array) -> Array:

@@ -54,7 +54,12 @@ class Points(Task):
     @classmethod
     def recognise(cls, net: Net, asked: bool) -> Found | str:
         """Maps that are coarser than the image, or of which a regression is trained."""
-        maps = [o for o in net.outputs if len(o.shape) == 4 and (asked or (_is_plane(o) and o.holds in ("", "values")))]
+        maps = [
+            output
+            for output in net.outputs
+            if (len(output.shape) == 4 and net.has_each_image(output) if asked else net.is_plane(output))
+            and (asked or output.holds in ("", "values"))
+        ]
         if not maps:
             return "no output is a heat map (N×C×H×W)"
         names = " and ".join(f"'{o.name}'" for o in maps)
@@ -118,10 +123,6 @@ class Points(Task):
 
     def collect(self, folder: str, pictures: Sequence[Picture], records: Sequence[dict[str, Any] | None]) -> list[str]:
         return [write_lines(os.path.join(folder, "points.jsonl"), records)]
-
-
-def _is_plane(output: Output) -> bool:
-    return output.shape[2] * output.shape[3] > 1
 
 
 def peaks(plane: Array, least: float) -> tuple[Array, Array]:

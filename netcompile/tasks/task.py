@@ -54,6 +54,22 @@ class Net:
         """Channels of that input."""
         return next((shape[1] for _, shape in self.inputs if len(shape) == 4), 0)
 
+    def has_each_image(self, output: Output) -> bool:
+        """Whether an output's first axis is that of the images, where the net has an input of four axes."""
+        batch = next((shape[0] for _, shape in self.inputs if len(shape) == 4), None)
+        return batch is None or output.shape[:1] == (batch,)
+
+    def is_plane(self, output: Output) -> bool:
+        """Whether an output is N×C×H×W, a picture of what is where: not a single place, nor a line of an image."""
+        if len(output.shape) != 4 or not self.has_each_image(output):
+            return False
+        return min(output.shape[2:]) > 1 or min(self.declared) == 1
+
+    def is_fine(self, output: Output) -> bool:
+        """Whether such a plane has about a place for each pixel: convolutions without padding may cost its edges, and
+        nothing halves it."""
+        return all(8 * side > 5 * whole for side, whole in zip(output.shape[2:], self.declared, strict=True))
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -127,6 +143,7 @@ class Task(ABC):
     title: ClassVar[str]  # for people: "label maps"
     one_by_one: ClassVar[bool] = False  # its net takes one image at a time
     averages: ClassVar[bool] = False  # whether the mean over several crops of an image is of use
+    any_blob: ClassVar[bool] = True  # whether a blob that is asked for is of its net's task for its shape alone
 
     @property
     @abstractmethod
@@ -177,7 +194,7 @@ class Task(ABC):
     def split(self, tops: Arrays, count: int) -> list[Arrays]:
         """The outputs of a batch of `count`, one for each of its items. ValueError where they do not fit."""
         for name, top in tops.items():
-            if (not top.ndim or top.shape[0] != count) and count > 1:
+            if (top.ndim and top.shape[0] != count) or (not top.ndim and count > 1):
                 raise ValueError(f"output '{name}' has a batch of {top.shape[0] if top.ndim else 0}, not {count}")
         whole = {name: top if top.ndim else top.reshape(1) for name, top in tops.items()}
         return [{name: top[index] for name, top in whole.items()} for index in range(count)]

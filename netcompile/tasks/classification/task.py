@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from netcompile.analysis.outputs import Output
+from netcompile.analysis.outputs import Output, is_vector
 from netcompile.array import Array
 from netcompile.data.class_names import named_classes
 from netcompile.data.pictures import Picture
@@ -38,6 +38,7 @@ class Classification(Task):
     name: ClassVar[str] = "classification"
     title: ClassVar[str] = "classes of images"
     averages: ClassVar[bool] = True
+    any_blob: ClassVar[bool] = False  # what has no scores of classes, its features say, is a vector
 
     @property
     def blobs(self) -> tuple[str, ...]:
@@ -50,7 +51,7 @@ class Classification(Task):
 
     @classmethod
     def recognise(cls, net: Net, asked: bool) -> Found | str:
-        flat = [o for o in net.outputs if len(o.shape) >= 2 and all(extent == 1 for extent in o.shape[2:])]
+        flat = [o for o in net.outputs if is_vector(o) and net.has_each_image(o)]
         if not flat:
             return "no output has a score for each class of an image (N×C)"
         told = [o for o in flat if o.holds in ("probabilities", "scores")]
@@ -58,9 +59,7 @@ class Classification(Task):
             return "nothing says that its outputs are scores of classes: no Softmax, no loss of classes"
         best = (told or flat)[-1]
         what = {"probabilities": "probabilities", "scores": "scores"}.get(best.holds, "numbers")
-        others = ", ".join(f"'{o.name}'" for o in net.outputs if o is not best)
-        rest = f"; {others} {'is' if len(net.outputs) == 2 else 'are'} left aside" if others else ""
-        return Found((best.name,), f"output '{best.name}' has {best.shape[1]} {what} for each image{rest}")
+        return Found((best.name,), f"output '{best.name}' has {best.shape[1]} {what} for each image")
 
     @classmethod
     def configure(cls, parser: argparse.ArgumentParser, scoring: bool) -> None:

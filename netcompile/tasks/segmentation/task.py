@@ -64,9 +64,11 @@ class Segmentation(Task):
         maps = [output for output in net.outputs if is_map(output, net, asked)]
         if not maps:
             return "no output is a map (N×C×H×W) with a score for each class"
-        if not asked and all(_is_single(output) for output in maps):
-            return "its maps have one channel"
-        if asked or any(_scores_pixels(output, net) for output in maps):
+        if not asked:
+            if all(_is_single(output) for output in maps):
+                return "its maps have one channel"
+            maps = _that_score(maps, net)
+        if maps and (asked or not all(_is_single(output) for output in maps)):
             return Found(tuple(output.name for output in maps), f"{_listed(maps)} scores for every pixel")
         return "nothing says that its maps are scores of classes"
 
@@ -171,7 +173,9 @@ class Maps(Segmentation):
         maps = [output for output in net.outputs if is_map(output, net, asked) and _is_single(output)]
         if not maps:
             return "no output is a map of one channel (N×1×H×W)"
-        if not asked and not any(_scores_pixels(output, net) for output in maps):
+        if not asked:
+            maps = _that_score(maps, net)
+        if not maps:
             return "nothing says that its maps of one channel are probabilities"
         return Found(tuple(output.name for output in maps), f"{_listed(maps)} one number for every pixel")
 
@@ -184,22 +188,27 @@ def is_map(output: Output, net: Net, asked: bool) -> bool:
     """Whether an output has a value for every place of a plane."""
     shape = output.shape
     if output.holds == "labels":
-        return len(shape) >= 3 or asked
+        return net.has_each_image(output) and (asked or len(shape) == 3 or net.is_plane(output))
     if output.holds in ("detections", "regions") or len(shape) != 4:
         return False
-    is_plane = shape[2] * shape[3] > 1 or max(net.declared) <= 1
-    return asked or (is_plane and shape[1] <= 256)
+    return net.has_each_image(output) if asked else net.is_plane(output) and shape[1] <= 256
+
+
+def _that_score(maps: Sequence[Output], net: Net) -> list[Output]:
+    """Those maps that hold scores, and those beside them of the same size of which nothing is known."""
+    told = [output for output in maps if _scores_pixels(output, net)]
+    sizes = {output.shape[2:] for output in told}
+    return [output for output in maps if output in told or (not output.holds and output.shape[2:] in sizes)]
 
 
 def _scores_pixels(output: Output, net: Net) -> bool:
     """Whether a map's values are scores: it is said, or there is one for each pixel, and not as many as colours."""
-    if output.holds:
+    if output.holds not in ("", "features"):
         return output.holds in ("labels", "probabilities", "scores", "logits")
     high, wide = output.shape[2:]
     if high > net.declared[0] or wide > net.declared[1]:
         return False
-    dense = (high, wide) == net.declared
-    return output.upsampled or (dense and output.shape[1] not in (net.colours, 3))
+    return output.upsampled or (net.is_fine(output) and output.shape[1] not in (net.colours, 3))
 
 
 def _is_single(output: Output) -> bool:
