@@ -45,6 +45,7 @@ class ImageToImage(Task):
             if len(output.shape) == 4
             and output.shape[1] in (1, 3)
             and net.has_each_image(output)
+            and output.holds not in ("detections", "regions")
             and (asked or (output.holds in ("", "values", "features") and net.is_plane(output) and net.is_fine(output)))
         ]
         if not found:

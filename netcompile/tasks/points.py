@@ -57,7 +57,8 @@ class Points(Task):
         maps = [
             output
             for output in net.outputs
-            if (len(output.shape) == 4 and net.has_each_image(output) if asked else net.is_plane(output))
+            if output.holds not in ("detections", "regions")
+            and (len(output.shape) == 4 and net.has_each_image(output) if asked else net.is_plane(output))
             and (asked or output.holds in ("", "values"))
         ]
         if not maps:

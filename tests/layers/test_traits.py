@@ -249,6 +249,9 @@ def test_contents(cls: type[Layer], content: str) -> None:
     for place in every_place()[cls]:
         shapes = place.shapes
         said = place.node.layer.content(*[content] * len(shapes)) if place.node.tops else ""
+        if said == "features":
+            assert not content, place.title
+            continue
         made = alone(place, shapes) if said else None
         if made is None:
             continue

@@ -122,3 +122,13 @@ def test_several_processes_give_the_same(netcompile, images, tmp_path, count):
     assert done.returncode == 0, done.stderr
     for task in NETS:
         assert files(tmp_path / task / "one") == files(tmp_path / task / "many"), task
+
+
+def test_boxes_are_no_picture(netcompile, images, tmp_path):
+    net = tmp_path / "net.prototxt"
+    net.write_text(f'name: "n"\n{INPUT}{NETS["detection"]}\n')
+    for task in set(NAMES) - {"detection", "raw"}:
+        done = netcompile("predict", net, images, "-o", tmp_path / "out", "--mean", "0", "--task", task)
+        assert done.code == 2, (task, done.err)
+        assert done.err.startswith("error[task]: the net gives no ")
+        assert "\n  why: its outputs are 'out' 1×1×1×7\n" in done.err

@@ -197,9 +197,11 @@ layer { name: "b" type: "Crop" bottom: "a" bottom: "x" top: "b" crop_param { off
 layer { name: "c" type: "ArgMax" bottom: "x" top: "c" argmax_param { axis: 1 } }
 layer { name: "d" type: "ReLU" bottom: "a" top: "d" }
 layer { name: "e" type: "Softmax" bottom: "x" top: "e" }
+layer { name: "r" type: "ReLU" bottom: "x" top: "r" }
 """
 
 
 def test_what_outputs_hold():
     kinds = output_kinds(analyse(Source(KINDS)).graph)
-    assert kinds == {"a": "probabilities", "b": "probabilities", "c": "labels", "e": "probabilities"}
+    likely = dict.fromkeys("abde", "probabilities")
+    assert kinds == {"x": "scores", "c": "labels", "r": "features", **likely}
