@@ -26,7 +26,7 @@ from netcompile.data.preparation import crop_option, resize_option
 from netcompile.data.preprocessing import preprocessing_of
 from netcompile.diagnostics.diagnostic import NetError, refuse
 from netcompile.runtime.loaded import Loaded
-from netcompile.tasks.catalogue import NAMES, TASKS, choose
+from netcompile.tasks.catalogue import NAMES, TASKS, choose, require_use
 from netcompile.tasks.inference import Broken, Done, Job, Read, infer_images
 from netcompile.tasks.inputs import image_inputs, prepared
 from netcompile.tasks.task import Net
@@ -84,7 +84,9 @@ def _job(
         raise ValueError(f"task is one of {', '.join(NAMES)}, not {task!r}")
     name, about = net.__dict__[ABOUT]
     kind, found = choose(about, task)
-    made = kind.make(about, found, _options(options, classes))
+    chosen = _options(options, classes)
+    require_use(kind, chosen.classes)
+    made = kind.make(about, found, chosen)
     images = image_inputs(about.inputs, made.fed(about), {}, ())
     try:
         sized = None if resize is None else resize_option(resize)

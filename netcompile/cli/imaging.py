@@ -42,7 +42,7 @@ from netcompile.diagnostics.visible import visible
 from netcompile.emit.module import outputs_of
 from netcompile.files.look import is_folder
 from netcompile.layers.base import IntShape
-from netcompile.tasks.catalogue import NAMES, TASKS, choose
+from netcompile.tasks.catalogue import NAMES, TASKS, choose, require_use
 from netcompile.tasks.inputs import described_net, image_inputs, inputs_behind, outputs_of_build, prepared
 from netcompile.tasks.segmentation.task import Segmentation
 from netcompile.tasks.task import Asked, Found, Net, Task
@@ -122,6 +122,7 @@ def open_job(arguments: argparse.Namespace, leads: bool = True, asked: Asked | N
 
     target = local_device(device(arguments.device))
     opened = _of_build(arguments) if is_build(arguments.net) else _of_net(arguments)
+    require_use(opened.task, arguments.classes)
     task = opened.task.make(opened.net, opened.found, arguments)
     also = dict(map(_also, arguments.also))
     folders = {**(task.folders(asked) if asked is not None else {}), **also}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from netcompile.caffemodel.reader import read_mean
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 
 # The mean of the FCN reference code's data layers, in BGR order.
 FCN_MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)
+
+_LEAST, _MOST = 1e-30, 1e30  # of a factor, and of a mean: what float32 has no room for is refused
 
 ORDERS = ("bgr", "rgb", "grey", "depth")
 
@@ -107,6 +108,8 @@ def preprocessing_of(
     elif result.unsaid and order == "rgb":
         result = replace(result, mean=FCN_MEAN_BGR[::-1])  # the same mean of the same colours
     if scale is not None:
+        if not _LEAST <= abs(scale) <= _MOST:
+            refuse("usage", f"--scale {scale:g} leaves nothing of an image", why="values are computed in float32")
         result = replace(result, scale=scale)
     if order is not None:
         result = replace(result, order=order)
@@ -197,7 +200,7 @@ def _with_mean(made: Preprocessing, mean: str) -> Preprocessing:
         numbers = tuple(float(part) for part in mean.replace(",", " ").split())
     except ValueError:
         numbers = ()
-    if numbers and all(map(isfinite, numbers)):
+    if numbers and all(abs(number) <= _MOST for number in numbers):
         return replace(made, mean=numbers, image=None, origin="--mean", unsaid="")
     if not is_file(mean):
         refuse(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from netcompile.analysis.outputs import Output
@@ -64,6 +65,14 @@ def _left_aside(net: Net, found: Found) -> str:
         return ""
     more = f" and {len(others) - 4} more" if len(others) > 5 else ""
     return f"; {', '.join(others[:4] if more else others)}{more} {'are' if others[1:] else 'is'} left aside"
+
+
+def require_use(task: type[Task], classes: Collection[str]) -> None:
+    """Raise NetError where names of classes are given and the task has none."""
+    if classes and not task.has_classes:
+        fitting = " or ".join(other.name for other in TASKS if other.has_classes and other is not Maps)
+        what = f"--classes names classes, and {task.title} have none"
+        refuse("usage", what, remedy=f"leave it out, or say what the outputs are: --task {fitting}")
 
 
 def _first(net: Net) -> tuple[type[Task], Found]:

@@ -16,7 +16,7 @@ from netcompile.array import Array
 from netcompile.data.images import png
 from netcompile.data.preprocessing import Preprocessing
 from netcompile.emit.names import distinct
-from netcompile.tasks.task import Arrays, Found, Net, Place, Seen, Task, Writer
+from netcompile.tasks.task import Arrays, Found, Net, Place, Seen, Task, Writer, require_numbers
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,16 @@ class ImageToImage(Task):
         return replace(self, preprocessing=preprocessing)
 
     def result(self, arrays: Sequence[Arrays], seen: Seen) -> list[Array]:
-        return [self._image(arrays[0][name], seen) for name in self.blobs]
+        return [self._image(name, arrays[0][name], seen) for name in self.blobs]
 
-    def _image(self, planes: Array, seen: Seen) -> Array:
+    def _image(self, name: str, planes: Array, seen: Seen) -> Array:
         made = self.preprocessing
         if planes.ndim != 3 or planes.shape[0] not in (1, 3):
             raise ValueError(f"it has {planes.shape[0]} channels, an image one or three")
+        require_numbers(name, planes)
         mean = np.asarray(made.mean if len(made.mean) in (1, len(planes)) else (sum(made.mean) / len(made.mean),))
         values = planes / (made.scale or 1.0) + mean[:, None, None]
-        pixels = np.rint(np.nan_to_num(values).clip(0, 255)).astype(np.uint8).transpose(1, 2, 0)
+        pixels = np.rint(values.clip(0, 255)).astype(np.uint8).transpose(1, 2, 0)
         if len(planes) == 3 and made.order == "bgr":
             pixels = pixels[:, :, ::-1]
         size = self._size(pixels.shape, seen)

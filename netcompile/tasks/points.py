@@ -20,7 +20,7 @@ from netcompile.data.pictures import Picture
 from netcompile.data.preparation import mean_over
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.tasks.records import json_record, write_lines
-from netcompile.tasks.task import Arrays, Found, Net, Place, Seen, Task, Writer
+from netcompile.tasks.task import Arrays, Found, Net, Place, Seen, Task, Writer, require_numbers
 
 LEAST = 0.1  # of a peak, as in OpenPose's demos
 MOST = 1000  # peaks of one map that are kept, the highest
@@ -88,6 +88,7 @@ class Points(Task):
             maps = mean_over(seen.views, [one[output.name] for one in arrays])
             if maps.ndim != 3:
                 raise ValueError(f"output '{output.name}' has {maps.ndim + 1} axes, heat maps 4")
+            require_numbers(output.name, maps.max(), finite=True)
             high, wide = (size / extent for size, extent in zip(seen.view.size, maps.shape[1:], strict=True))
             for channel, plane in enumerate(maps):
                 places, scores = peaks(plane, self.least)

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
 
+import numpy as np
+
 from netcompile.analysis.outputs import Output
 from netcompile.array import Array
 from netcompile.data.pictures import Picture
@@ -117,6 +119,13 @@ class Asked:
     note: Callable[[Diagnostic], None]
 
 
+def require_numbers(name: str, values: Array, finite: bool = False) -> None:
+    """Raise ValueError where a net's output has NaN in it, which no picture shows; with `finite` infinity, too."""
+    ends = (values.max(), values.min()) if values.size and values.dtype.kind == "f" else (0,)
+    if np.isnan(ends[0]) or (finite and np.isinf(ends).any()):
+        raise ValueError(f"output '{name}' has {'NaN' if np.isnan(ends[0]) else 'infinity'} in it, which is no result")
+
+
 class Evaluation(ABC):
     """The result of an evaluation, the same in every process."""
 
@@ -143,6 +152,7 @@ class Task(ABC):
     title: ClassVar[str]  # for people: "label maps"
     one_by_one: ClassVar[bool] = False  # its net takes one image at a time
     averages: ClassVar[bool] = False  # whether the mean over several crops of an image is of use
+    has_classes: ClassVar[bool] = False  # whether names of classes (--classes) are of use
     any_blob: ClassVar[bool] = True  # whether a blob that is asked for is of its net's task for its shape alone
 
     @property

@@ -132,3 +132,47 @@ def test_boxes_are_no_picture(netcompile, images, tmp_path):
         assert done.code == 2, (task, done.err)
         assert done.err.startswith("error[task]: the net gives no ")
         assert "\n  why: its outputs are 'out' 1×1×1×7\n" in done.err
+
+
+UNKNOWN = 'layer { name: "bad" type: "Power" bottom: "data" top: "data" power_param { shift: -1e6 power: 0.5 } }\n'
+ENDLESS = 'layer { name: "bad" type: "Exp" bottom: "data" top: "data" exp_param { scale: 1e6 shift: 1 } }\n'
+
+
+@pytest.mark.parametrize(
+    ("front", "what", "more"),
+    [
+        *((UNKNOWN, "NaN", (task,)) for task in ("segmentation", "map", "image", "points", "classification")),
+        *((ENDLESS, "infinity", (task,)) for task in ("points", "classification")),
+        (ENDLESS, "infinity", ("segmentation", "--softmax")),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else value if len(value) < 9 else "",
+)
+def test_what_is_no_number_is_no_result(netcompile, images, tmp_path, front, what, more):
+    task = more[0]
+    text = {"classification": NETS["vector"], "segmentation": NETS["image"]} if what != "NaN" else {}
+    net = tmp_path / "net.prototxt"
+    net.write_text(f'name: "n"\n{INPUT}{front}{text.get(task, NETS[task])}\n')
+    done = netcompile("predict", net, images, "-o", tmp_path / "out", "--mean", "0", "--task", *more)
+    assert done.code == 1
+    assert f" has {what} in it, which is no result\n" in done.err
+    assert "Warning" not in done.err
+    assert not [name for name in files(tmp_path / "out") if not name.endswith(".jsonl")]
+
+
+@every_task
+def test_options_that_leave_nothing(netcompile, net, images, tmp_path, request):
+    call = ("predict", net, images, "-o", tmp_path / "out")
+    for scale in ("nan", "inf", "0", "1e39"):
+        done = netcompile(*call, "--mean", "0", "--scale", scale)
+        assert (done.code, done.err) == (
+            2,
+            f"error[usage]: --scale {float(scale):g} leaves nothing of an image\n  why: values are computed in float32\n",
+        )
+    assert netcompile(*call, "--mean", "1e39").err.startswith("error[mean-file]: '1e39' is neither numbers nor a file\n")
+    names = netcompile(*call, "--mean", "0", "--classes", tmp_path / "none.txt")
+    assert names.code == 2
+    task = request.node.callspec.params["net"]
+    if task in ("segmentation", "map", "classification", "detection"):
+        assert names.err.startswith(f"error[class-names]: there is no list of classes '{tmp_path / 'none.txt'}'\n")
+    else:
+        assert names.err.startswith("error[usage]: --classes names classes, and ")

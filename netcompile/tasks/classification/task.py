@@ -19,7 +19,7 @@ from netcompile.data.preparation import Preparation, Resize, mean_over
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.report.table import table
 from netcompile.tasks.records import json_record, write_lines
-from netcompile.tasks.task import Arrays, Asked, Evaluation, Found, Net, Place, Seen, Task, Writer
+from netcompile.tasks.task import Arrays, Asked, Evaluation, Found, Net, Place, Seen, Task, Writer, require_numbers
 
 if TYPE_CHECKING:
     from netcompile.runtime.processes import Processes
@@ -37,6 +37,7 @@ class Classification(Task):
 
     name: ClassVar[str] = "classification"
     title: ClassVar[str] = "classes of images"
+    has_classes: ClassVar[bool] = True
     averages: ClassVar[bool] = True
     any_blob: ClassVar[bool] = False  # what has no scores of classes, its features say, is a vector
 
@@ -97,6 +98,8 @@ class Classification(Task):
     def result(self, arrays: Sequence[Arrays], seen: Seen) -> Array:
         """The probability of each class."""
         scores = [one[self.output.name].reshape(-1).astype(np.float64) for one in arrays]
+        for one in scores:
+            require_numbers(self.output.name, one.max(), finite=True)
         if self.output.holds != "probabilities":
             scores = [softmax(one) for one in scores]
         found = mean_over(seen.views, scores)

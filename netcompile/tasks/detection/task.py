@@ -53,6 +53,7 @@ class Detection(Task):
 
     name: ClassVar[str] = "detection"
     title: ClassVar[str] = "boxes of objects"
+    has_classes: ClassVar[bool] = True
     one_by_one: ClassVar[bool] = True  # R-CNN takes one image, MobileNet-YOLO's rows do not tell several apart
 
     @property

@@ -22,7 +22,7 @@ from netcompile.diagnostics.diagnostic import refuse
 from netcompile.emit.names import distinct
 from netcompile.files.npz import write_npz
 from netcompile.tasks.segmentation.score_maps import grey, is_grey, labels_of, probabilities
-from netcompile.tasks.task import Arrays, Asked, Evaluation, Found, Net, Place, Seen, Task, Writer
+from netcompile.tasks.task import Arrays, Asked, Evaluation, Found, Net, Place, Seen, Task, Writer, require_numbers
 
 if TYPE_CHECKING:
     from netcompile.runtime.processes import Processes
@@ -54,6 +54,7 @@ class Segmentation(Task):
 
     name: ClassVar[str] = "segmentation"
     title: ClassVar[str] = "label maps"
+    has_classes: ClassVar[bool] = True
 
     @property
     def blobs(self) -> tuple[str, ...]:
@@ -90,6 +91,8 @@ class Segmentation(Task):
         if softmax and all(output.holds == "labels" for output in outputs):
             what = f"{' and '.join(found.blobs)} hold labels: there are no probabilities"
             refuse("score-map", what, remedy="--output BLOB names the scores before ArgMax")
+        for listed in options.classes:
+            class_names(listed)
         name = getattr(options, "palette", "voc")
         return cls(outputs, palette(name), name, not getattr(options, "no_overlays", False), softmax, opacity)
 
@@ -117,12 +120,14 @@ class Segmentation(Task):
 
     def _map(self, output: Output, scores: Sequence[Array], seen: Seen) -> Map:
         score = mean_over(seen.views, scores)
+        require_numbers(output.name, score)
         levels = grey(score, output.holds) if is_grey(score, output.holds) else None
         labels = labels_of(score, output.holds)
         prob = None
         if self.softmax and output.holds != "labels":
             if score.ndim != 3:
                 refuse("score-map", f"output '{output.name}' holds labels: there are no probabilities")
+            require_numbers(output.name, score.max(0), finite=True)
             prob = probabilities(score, output.holds)
         if not seen.view.is_plain:
             labels = onto_image(labels, seen, OUTSIDE)
@@ -156,8 +161,6 @@ class Segmentation(Task):
     def evaluate(self, job: Job, asked: Asked, group: Processes) -> Evaluation:
         from netcompile.tasks.segmentation.evaluate import evaluate  # torch
 
-        for name in asked.classes:
-            class_names(name)
         return evaluate(job, self.outputs, self.palette, asked, group)
 
 
