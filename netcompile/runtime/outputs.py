@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from netcompile.data.image_file import open_image
@@ -34,10 +35,7 @@ class Outputs:
 
         Raises OSError; NetError where a link leads out of the folder.
         """
-        try:
-            below(self.folder, os.path.relpath(path, self.folder))
-        except ValueError as error:
-            refuse("path-outside", f"{path} is no place to write to", why=str(error), remedy="give another -o")
+        inside(self.folder, os.path.relpath(path, self.folder))
         make_folder(os.path.dirname(path))
         with whole_file(path, self._partial) as file:
             content(file)
@@ -51,6 +49,26 @@ class Outputs:
             return made_by(path) == self.settings
         except OSError:
             return False
+
+
+def inside(folder: str, name: str) -> str:
+    """The path of `name` in a folder of outputs. Raises NetError where a link leads out of that."""
+    path = os.path.join(folder, name)
+    try:
+        below(folder, name)
+    except ValueError as error:
+        refuse("path-outside", f"{path} is no place to write to", why=str(error), remedy="give another -o")
+    return path
+
+
+@contextmanager
+def whole_output(folder: str, name: str) -> Iterator[BinaryIO]:
+    """A file that takes its place in a claimed folder of outputs when the block ends well; a link there is replaced.
+
+    Raises OSError; NetError where a link leads out of the folder.
+    """
+    with whole_file(inside(folder, name), os.path.join(folder, PARTIAL)) as file:
+        yield file
 
 
 def made_by_png(path: str) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +18,7 @@ from netcompile.data.palettes import voc_palette
 from netcompile.data.pictures import Picture
 from netcompile.data.preparation import mean_over
 from netcompile.diagnostics.diagnostic import refuse
-from netcompile.tasks.records import json_record, write_lines
+from netcompile.tasks.records import NUMBER, has_form, json_record, write_lines
 from netcompile.tasks.task import Arrays, Found, Net, Place, Seen, Task, Writer, require_numbers
 
 LEAST = 0.1  # of a peak, as in OpenPose's demos
@@ -120,11 +119,14 @@ class Points(Task):
         yield partial(png, pixels=drawn(seen.rgb, result, self.blobs), made_by=made_by)
         yield partial(json_record, record=self.value(result, seen), made_by=made_by)
 
+    def knows(self, record: dict[str, Any]) -> bool:
+        return has_form(record, {"image": str, "points": [{"channel": int, "x": NUMBER, "y": NUMBER, "score": NUMBER}]})
+
     def settings(self) -> str:
         return f"{self.least}"
 
     def collect(self, folder: str, pictures: Sequence[Picture], records: Sequence[dict[str, Any] | None]) -> list[str]:
-        return [write_lines(os.path.join(folder, "points.jsonl"), records)]
+        return [write_lines(folder, "points.jsonl", records)]
 
 
 def peaks(plane: Array, least: float) -> tuple[Array, Array]:

@@ -53,7 +53,7 @@ def predict(
             why = f"outputs are named after it, and its name has more than {LONGEST} bytes"
             report(Diagnostic("image-names", f"{picture.path} is skipped", why=why, severity="warning"))
         fit = [p for p in mine if not is_long(p.name)]
-        todo = [p for p in fit if not _is_done(out, p, paths(out, job.task, p), job.extra_inputs)]
+        todo = [p for p in fit if not _is_done(out, job.task, p, job.extra_inputs)]
         results = infer_images(read_all(((picture, picture.path) for picture in todo), job), job, batch)
         counts = each(
             results, len(todo), group.leads, lambda picture: str(picture.path), report,
@@ -65,21 +65,26 @@ def predict(
     return Predicted(made, found, broken, collected, summary)
 
 
-def _is_done(out: Outputs, picture: Picture, made: Sequence[str], extra_inputs: ExtraInputs) -> bool:
-    return all(
-        out.is_done(path, source) for source in (picture.path, *extra_inputs.paths(picture.path)) for path in made
-    )
+def _is_done(out: Outputs, task: Task, picture: Picture, extra_inputs: ExtraInputs) -> bool:
+    made, sources = paths(out, task, picture), (picture.path, *extra_inputs.paths(picture.path))
+    if not all(out.is_done(path, source) for source in sources for path in made):
+        return False
+    return not _has_record(task) or _record(out, task, made[-1]) is not None
+
+
+def _has_record(task: Task) -> bool:
+    return task.places()[-1].extension == "json"
 
 
 def _together(out: Outputs, task: Task, images: Sequence[Picture]) -> tuple[tuple[str, ...], str]:
     """The files about all images, from what was written for each."""
-    if task.places()[-1].extension != "json":
+    if not _has_record(task):
         return (), ""
-    records = [None if is_long(p.name) else _record(out, paths(out, task, p)[-1]) for p in images]
+    records = [None if is_long(p.name) else _record(out, task, paths(out, task, p)[-1]) for p in images]
     return tuple(task.collect(out.folder, images, records)), task.summary(images, records)
 
 
-def _record(out: Outputs, path: str) -> Record | None:
+def _record(out: Outputs, task: Task, path: str) -> Record | None:
     """What was written for an image in this run or one like it; None where nothing was."""
     try:
         record = read_json(path)
@@ -87,7 +92,7 @@ def _record(out: Outputs, path: str) -> Record | None:
         return None
     if not isinstance(record, dict) or record.pop(MADE_BY, None) != out.settings:
         return None
-    return record
+    return record if task.knows(record) else None
 
 
 def settings(job: Job) -> str:

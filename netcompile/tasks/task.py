@@ -231,6 +231,10 @@ class Task(ABC):
         """A text that differs whenever the files could, for the same outputs."""
         return ""
 
+    def knows(self, record: dict[str, Any]) -> bool:
+        """Whether a record has all that the task writes of an image: somebody may have changed it meanwhile."""
+        return True
+
     def collect(self, folder: str, pictures: Sequence[Picture], records: Sequence[dict[str, Any] | None]) -> list[str]:
         """Write what is about all images together, from the last file of each (if it is JSON; None where an image is
         broken); the paths written."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -176,3 +178,51 @@ def test_options_that_leave_nothing(netcompile, net, images, tmp_path, request):
         assert names.err.startswith(f"error[class-names]: there is no list of classes '{tmp_path / 'none.txt'}'\n")
     else:
         assert names.err.startswith("error[usage]: --classes names classes, and ")
+
+
+RECORDS = ("classification", "detection", "points")
+with_records = pytest.mark.parametrize("net", RECORDS, indirect=True)
+
+
+@with_records
+def test_a_record_that_somebody_changed_is_made_anew(netcompile, net, images, tmp_path):
+    out = tmp_path / "out"
+    more = ("--voc", "--coco") if "DetectionOutput" in net.read_text() else ()
+    call = ("predict", net, images, "-o", out, "--mean", "0", *more)
+    assert netcompile(*call).code == 0
+    whole = files(out)
+    path = next(path for path in sorted(out.rglob("*.json")) if path.parent != out)
+    record = json.loads(path.read_text())
+    (name, entries) = next((name, value) for name, value in record.items() if isinstance(value, list))
+    changed: list[object] = [None, 5, "x", {}, [1], [None], [{}], [{key: "y" for key in entries[0]}]]
+    changed += [[{**entries[0], key: value}] for key in entries[0] for value in (True, [], float("inf"))]
+    texts = [json.dumps({**record, name: value}) for value in changed]
+    texts += [json.dumps({key: value for key, value in record.items() if key != lost}) for lost in ("image", name)]
+    for text in ("", "{", "null", "[]", path.read_text()[:-9], *texts):
+        path.write_text(text)
+        done = netcompile(*call)
+        assert (done.code, files(out)) == (0, whole), (text, done.err)
+
+
+@with_records
+def test_links_lead_nowhere(netcompile, net, images, tmp_path):
+    """Files that lie beside the folder of the outputs stay as they are."""
+    out, beside = tmp_path / "out", tmp_path / "beside"
+    detects = "DetectionOutput" in net.read_text()
+    call = ("predict", net, images, "-o", out, "--mean", "0", *(("--voc", "--coco") if detects else ()))
+    assert netcompile(*call).code == 0
+    whole = files(out)
+    for name in {name.split("/")[0] for name in whole}:
+        shutil.rmtree(out)
+        out.mkdir()
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir()
+        (beside / "file").write_text("here")
+        (out / name).symlink_to(beside / "file" if "." in name else beside)
+        done = netcompile(*call)
+        if "." in name:
+            assert (done.code, files(out)) == (0, whole), (name, done.err)
+        else:
+            assert done.code == 2, (name, done.err)
+            assert f"error[path-outside]: {out / name}/" in done.err
+        assert files(beside) == {"file": b"here"}, name

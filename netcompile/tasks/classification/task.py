@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +17,7 @@ from netcompile.data.pictures import Picture
 from netcompile.data.preparation import Preparation, Resize, mean_over
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.report.table import table
-from netcompile.tasks.records import json_record, write_lines
+from netcompile.tasks.records import NUMBER, has_form, json_record, write_lines
 from netcompile.tasks.task import Arrays, Asked, Evaluation, Found, Net, Place, Seen, Task, Writer, require_numbers
 
 if TYPE_CHECKING:
@@ -129,11 +128,14 @@ class Classification(Task):
     def contents(self, result: Array, seen: Seen, made_by: str) -> Iterator[Writer]:
         yield partial(json_record, record=self.value(result, seen), made_by=made_by)
 
+    def knows(self, record: dict[str, Any]) -> bool:
+        return has_form(record, {"image": str, "top": [{"class": int, "name": str | None, "score": NUMBER}]})
+
     def settings(self) -> str:
         return f"{self.names} {self.top}"
 
     def collect(self, folder: str, pictures: Sequence[Picture], records: Sequence[dict[str, Any] | None]) -> list[str]:
-        return [write_lines(os.path.join(folder, "classes.jsonl"), records)]
+        return [write_lines(folder, "classes.jsonl", records)]
 
     def summary(self, pictures: Sequence[Picture], records: Sequence[dict[str, Any] | None]) -> str:
         rows = [

@@ -20,12 +20,13 @@ from netcompile.data.images import png
 from netcompile.data.pictures import Picture
 from netcompile.data.preparation import Preparation, View
 from netcompile.diagnostics.diagnostic import refuse
-from netcompile.files.whole import whole_file, whole_folder
+from netcompile.files.whole import whole_folder
 from netcompile.report.table import table
+from netcompile.runtime.outputs import inside, whole_output
 from netcompile.tasks.detection.drawing import drawn
 from netcompile.tasks.detection.outputs import RegionOutputs, RowOutput, find
 from netcompile.tasks.detection.records import records, voc_file_names
-from netcompile.tasks.records import Record, json_record, write_lines
+from netcompile.tasks.records import NUMBER, Record, has_form, json_record, write_lines
 from netcompile.tasks.task import Arrays, Asked, Evaluation, Found, Net, Place, Seen, Task, Writer
 
 if TYPE_CHECKING:
@@ -147,23 +148,27 @@ class Detection(Task):
         found = records(result, self.names)
         return {"image": seen.key.path, "width": width, "height": height, "detections": found, **seen.view.as_json()}
 
+    def knows(self, record: Record) -> bool:
+        box = {"class": int, "name": str | None, "score": NUMBER, "box": [NUMBER]}
+        form = {"image": str, "width": int, "height": int, "detections": [box]}
+        return has_form(record, form) and all(len(found["box"]) == 4 for found in record["detections"])
+
     def settings(self) -> str:
         return f"{self.source} {self.names} {self.least} {self.draw_from}"
 
     def collect(self, folder: str, pictures: Sequence[Picture], records: Sequence[Record | None]) -> list[str]:
-        made = [write_lines(os.path.join(folder, "detections.jsonl"), records)]
+        made = [write_lines(folder, "detections.jsonl", records)]
         found = [
             (picture.name, self._read(one)) for picture, one in zip(pictures, records, strict=True) if one is not None
         ]
         if self.voc:
-            made += self._write_voc(os.path.join(folder, "voc"), found)
+            made += self._write_voc(folder, found)
         if self.coco:
-            path = os.path.join(folder, "coco.json")
             ids = category_ids(self.names) if self.names else range(self._count(found))
             text = results_text(results(((coco_image(name), boxes) for name, boxes in found), ids))
-            with whole_file(path) as file:
+            with whole_output(folder, "coco.json") as file:
                 file.write(text.encode())
-            made.append(path)
+            made.append(os.path.join(folder, "coco.json"))
         return made
 
     def _read(self, record: Record) -> Detections:
@@ -186,10 +191,11 @@ class Detection(Task):
         if self.source.background:
             texts.pop(names[0], None)
         files = voc_file_names(list(texts))
-        with whole_folder(folder) as staged:
+        made = [inside(folder, os.path.join("voc", file)) for file in files.values()]
+        with whole_folder(os.path.join(folder, "voc")) as staged:
             for name, text in texts.items():
                 staged.write(files[name], text.encode("utf-8", "surrogateescape"))
-        return [os.path.join(folder, file) for file in files.values()]
+        return made
 
     def summary(self, pictures: Sequence[Picture], records: Sequence[Record | None]) -> str:
         known = [record for record in records if record is not None]
