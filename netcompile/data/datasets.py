@@ -112,6 +112,7 @@ def _listed(split: str | None, candidates: Sequence[str], folder: str) -> tuple[
     raise _wrong(
         f"there is no split '{split}'" if split else "the data set has no list of images",
         "--split NAME or FILE" + (f"; there are {', '.join(known)}" if known else ""),
+        why=f"label maps are listed in {folder}",
     )
 
 
@@ -174,6 +175,12 @@ def _of_list(path: str, root: str | None) -> DataSet:
     for number, line in enumerate(_lines(path), 1):
         parts = [part.strip() for part in line.split("\t")] if "\t" in line else line.split()
         counts.setdefault(len(parts), number)
+        if parts[-1].lower().endswith(".xml"):
+            raise _wrong(
+                f"{path}: entry {number} is not of the form IMAGE LABELS",
+                "one image and its label map a line",
+                why=f"{parts[-1]} says where boxes are, and a label map has a class for every pixel",
+            )
         found = tuple(_under(base, part) for part in parts)
         samples.append(Sample(os.path.splitext(os.path.basename(found[0]))[0], found[0], found[1:]))
     if len(counts) > 1 or min(counts, default=2) < 2:
@@ -199,4 +206,8 @@ def _checked(data: DataSet) -> DataSet:
     if not any(is_file(sample.image) for sample in data.samples):
         what = f"none of the {len(data.samples)} images of {data.listed} is there"
         raise _wrong(what, "--root FOLDER", why=f"no {data.samples[0].image}")
+    maps = [path for sample in data.samples for path in sample.labels]
+    if maps and not any(map(is_file, maps)):
+        what = f"none of the {len(maps)} label maps of {data.listed} is there"
+        raise _wrong(what, "one image and its label map a line, or a data set that has them", why=f"no {maps[0]}")
     return data

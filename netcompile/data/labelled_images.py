@@ -15,6 +15,10 @@ from netcompile.diagnostics.text import shape_text
 from netcompile.files.look import is_file, is_folder
 
 
+# Folders of VOC, SBD, SIFT Flow and COCO, whose images have other labels.
+_OTHERS = ("JPEGImages", "Annotations", "annotations", "cls", "SemanticLabels", "SegmentationClass")
+
+
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
     """An image's name and its class. `path` is its file; or `index` its place in a data base, which knows the rest."""
@@ -95,6 +99,14 @@ def _of_folders(path: str) -> LabelledImages:
     if not is_folder(path):
         refuse(
             "no-such-file", f"there is no folder '{path}'", remedy="--split names a list or a folder of the data set"
+        )
+    other = next((name for name in _OTHERS if is_folder(os.path.join(path, name))), None)
+    if other is not None:
+        refuse(
+            "data-set",
+            f"'{path}' has no folder for each class",
+            why=f"it has {other}, as data sets of label maps and boxes do",
+            remedy="a list: IMAGE LABEL a line; or a folder per class",
         )
     names = sorted(name for name in os.listdir(path) if is_folder(os.path.join(path, name)) and name[0] != ".")
     samples = [

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from netcompile.array import Array
+from netcompile.diagnostics.diagnostic import refuse
+from netcompile.diagnostics.text import listed
 from netcompile.runtime.notebook import html
 
 IN_MEMORY = "<netcompile>/"  # where source lies that is no file: the start of its file name
@@ -76,8 +78,16 @@ def instance(source: str, class_name: str, path: str = "") -> nn.Module:
 
 
 def by_name(result: Any, outputs: Sequence[str]) -> dict[str, Tensor]:
-    """What a net returned, by blob name: with one output it returns the tensor itself."""
-    return result if isinstance(result, dict) else {outputs[0]: result}
+    """What a net returned, by blob name: with one output it returns the tensor itself.
+
+    Raises NetError where it has other outputs: then it is not the module that these were written down for.
+    """
+    found = result if isinstance(result, dict) else dict.fromkeys(outputs[:1], result)
+    lacking = [name for name in outputs if name not in found]
+    if lacking:
+        what = f"the module gives no '{lacking[0]}'"
+        refuse("build-folder", what, why=f"it gives {listed(list(found))}", remedy="build it again")
+    return found
 
 
 def arrays_of(tensors: Mapping[str, Any]) -> dict[str, Array]:

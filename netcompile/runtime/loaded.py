@@ -82,10 +82,11 @@ def _load(folder: str, trust_edits: bool) -> Loaded:
         inputs = tuple((str(i["name"]), tuple(int(n) for n in i["shape"])) for i in manifest["inputs"])
         names = {key: str(manifest[key]) for key in ("net", "module", "class")}
         hashes = dict(manifest["sha256"])
-        outputs = tuple(str(name) for name in manifest["outputs"])
+        outputs = _names(manifest["outputs"])
         weights = None if manifest["weights"] is None else str(manifest["weights"])
         images = {str(n): _prepared(folder, fields, hashes, edited) for n, fields in manifest.get("images", {}).items()}
-        known = tuple(_output(manifest, name) for name in outputs)
+        upsampled = _names(manifest.get("upsampled", []))
+        known = tuple(_output(manifest, name, name in upsampled) for name in outputs)
         fixed = None if manifest.get("fixed") is None else tuple(int(n) for n in manifest["fixed"])
         if fixed is not None and len(fixed) != 2:
             raise ValueError(f"{fixed} is no height and width")
@@ -127,12 +128,19 @@ def _load(folder: str, trust_edits: bool) -> Loaded:
     return Loaded(net, names["net"], inputs, outputs, identity, None, images, known, fixed, variables, made_by_hand)
 
 
-def _output(manifest: Mapping[str, Any], name: str) -> Output:
+def _names(found: Any) -> tuple[str, ...]:
+    """A manifest's list of names."""
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise ValueError(f"{found!r:.60} is no list of names")
+    return tuple(found)
+
+
+def _output(manifest: Mapping[str, Any], name: str, upsampled: bool) -> Output:
     """What the manifest says of an output."""
     shape = tuple(int(n) for n in manifest.get("shapes", {}).get(name, ()))
     rows = manifest.get("rows", {}).get(name)
     return Output(
-        name, shape, str(manifest.get("kinds", {}).get(name, "")), name in manifest.get("upsampled", ()),
+        name, shape, str(manifest.get("kinds", {}).get(name, "")), upsampled,
         None if rows is None else Rows(int(rows["labels"]), bool(rows["background"]), bool(rows["centred"])),
     )  # fmt: skip
 

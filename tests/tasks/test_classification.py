@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ from PIL import Image
 from netcompile.data.preparation import Preparation, Resize
 from netcompile.surgery import write_weights
 from netcompile.tasks.classification.results import rank
+from tests.data import lmdb_files
 
 # Caffe's channels are BGR: class 0 is blue, 1 green, 2 red. Scores are means over the plane, divided by 50.
 NET = """name: "colours"
@@ -226,3 +230,63 @@ def test_the_data_layer_says_how_images_are_prepared(netcompile, net, images, tm
     net.write_text(f'{text[0]}\nlayer {{ name: "d" top: "data" {layer} }}\n{text[2]}')
     done = run(netcompile, net, images, tmp_path / "out")
     assert f"every image is {expected.text()}\n" in done.err
+
+
+def records(folder: Path) -> Path:
+    """Six images of one colour in an LMDB, the last of a class that the net has not."""
+    kind = lmdb_files.message("Datum")
+    values = []
+    for label, colour in ((2, (0, 10, 200)), (1, (40, 90, 0)), (0, (60, 0, 30)), (1, (50, 50, 50)), (0, (0, 0, 90))):
+        pixels = np.broadcast_to(np.uint8(colour)[:, None, None], (3, 12, 16))
+        values.append(kind(channels=3, height=12, width=16, data=pixels.tobytes(), label=label).SerializeToString())
+    values.append(kind(channels=3, height=12, width=16, data=pixels.tobytes(), label=9).SerializeToString())
+    return lmdb_files.write(folder, values)
+
+
+def test_evaluation_on_a_data_base(netcompile, net, tmp_path):
+    call = ("evaluate", net, "--weights", tmp_path / "w.caffemodel", "--mean", "0", "--data", records(tmp_path / "db"))
+    done = netcompile(*call, "--json")
+    assert done.code == 1
+    assert "\n  why: its class is 9, the net has 0 to 2\n" in done.err
+    found = json.loads(done.out)
+    assert (found["images"], found["broken"], found["right"]) == (5, 1, [1, 1, 1])
+    assert (found["top1"], found["counts"]) == (0.6, [2, 2, 1])
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_evaluation_by_several_processes(netcompile, net, images, tmp_path, count):
+    """Of a list with a broken image, and of a data base: the same files to the byte."""
+    common = ["evaluate", str(net), "--weights", str(tmp_path / "w.caffemodel"), "--mean", "0", "--worst", "2"]
+    sets = {"list": str(write_list(images)), "lmdb": str(records(tmp_path / "db"))}
+    for name, data in sets.items():
+        assert netcompile(*common, "--data", data, "-o", tmp_path / name / "one").code == 1
+    calls = [[*common, "--data", data, "-o", str(tmp_path / name / "many")] for name, data in sets.items()]
+    program = tmp_path / "all.py"
+    program.write_text(
+        "from netcompile.cli.main import main\nfrom netcompile.runtime.processes import processes\n"
+        f"with processes():\n    for call in {calls!r}:\n        assert main(call) == 1\n"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", str(program)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    for name in sets:
+        one, many = ({p.name: p.read_bytes() for p in (tmp_path / name / of).iterdir()} for of in ("one", "many"))
+        assert set(one) == {"scores.json", "report.html", "confusion.npz"}
+        assert one == many, name
+
+
+@pytest.mark.parametrize(
+    ("names", "what"),
+    [
+        (("JPEGImages", "a", "b"), "has no folder for each class\n  why: it has JPEGImages, as data sets of label maps"),
+        (("a", "b"), "has 2 folders, the net 3 classes\n  why: the first folder by name is class 0"),
+    ],
+)
+def test_folders_that_are_no_classes(netcompile, net, images, tmp_path, names, what):
+    for name in names:
+        (tmp_path / "set" / name).mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / "set" / name / "1.png")
+    done = netcompile("evaluate", net, "--weights", tmp_path / "w.caffemodel", "--data", tmp_path / "set")
+    assert done.code == 2
+    assert f"error[data-set]: '{tmp_path / 'set'}' {what}" in done.err

@@ -271,3 +271,32 @@ def test_three_processes_count_as_one(netcompile, pixels, voc, tmp_path):
     assert done.stdout.count("Begin seg tests") == 1
     alone = netcompile(*map(str, call[2:-3]), "--with-loss", "--json").json
     assert json.loads((out / "scores.json").read_text()) == alone
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("x0.png 2", "none of the 1 label maps of {list} is there\n  why: no {folder}/2\n"),
+        ("x0.png x0.xml", "{list}: entry 1 is not of the form IMAGE LABELS\n  why: x0.xml says where boxes are"),
+    ],
+)
+def test_lists_of_other_tasks(netcompile, pixels, voc, line, what):
+    listed = voc / "JPEGImages" / "list.txt"
+    listed.write_text(f"{line}\n")
+    done = netcompile("evaluate", pixels.net, "--weights", pixels.weights, "--data", listed)
+    assert done.code == 2
+    assert "error[data-set]: " + what.format(list=listed, folder=listed.parent) in done.err
+
+
+def test_pixels_that_a_crop_left_out_do_not_count(netcompile, pixels, voc):
+    """The net sees each pixel by itself, so that inside the crop the answer is what it is without one."""
+    call = ("evaluate", pixels.net, "--weights", pixels.weights, "--data", voc, "--json")
+    done = netcompile(*call, "--crop", "4x6")
+    assert done.code == 0, done.err
+    total = np.zeros((3, 3), np.int64)
+    for index in range(5):
+        truth, labels = read_labels(voc / "SegmentationClass" / f"x{index}.png"), pixels.labels(picture(index))
+        top, left = (truth.shape[0] - 4) // 2, (truth.shape[1] - 6) // 2
+        here = slice(top, top + 4), slice(left, left + 6)
+        total += by_hand(truth[here], labels[here], 3)
+    assert done.json["heads"][0]["hist"] == total.tolist()

@@ -33,7 +33,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--data",
         metavar="DATA",
         required=True,
-        help="the folder of a data set (VOC, SBD, SIFT Flow, NYUDv2), or a list: an image and its label maps a line",
+        help="the folder of a data set (VOC, SBD, SIFT Flow, NYUDv2, COCO, a folder for each class), an LMDB, COCO's "
+        "instances_*.json, or a list: an image and its label maps, its class, or its annotation a line",
     )
     parser.add_argument("--split", metavar="S", help="which images: a list of the data set, or a file; default: val")
     parser.add_argument("--root", metavar="DIR", help="what the paths of a list are relative to; default: its folder")

@@ -83,6 +83,13 @@ def evaluate(job: Job, output: Output, names: tuple[str, ...], asked: Asked, gro
     """Run the net on every image; each process does its share, and all get the result. Raises NetError, OSError."""
     data = open_labelled_images(asked.data, asked.split, asked.root)
     classes = output.shape[1]
+    if data.names and len(data.names) != classes:
+        refuse(
+            "data-set",
+            f"'{asked.data}' has {len(data.names)} folders, the net {classes} classes",
+            why="the first folder by name is class 0, the next class 1, and so on",
+            remedy="an empty folder for each class without images; or a list: IMAGE LABEL a line",
+        )
     mine = [data.samples[index] for index in group.share(len(data.samples))]
     matrix, within = np.zeros((classes, classes), np.int64), np.zeros((classes, min(MOST, classes)), np.int64)
     worst: list[Wrong] = []

@@ -13,9 +13,11 @@ VOID = 255  # the label of pixels that do not count
 
 
 def confusion(truth: Array, predicted: Array, classes: int) -> Array:
-    """Pixels by (true class, predicted class), int64; labels outside 0 … classes - 1 do not count, nor does 255."""
+    """Pixels by (true class, predicted class), int64; labels outside 0 … classes - 1 do not count, nor does 255, which
+    in the prediction is what a crop left out."""
     truth, predicted = truth.ravel().astype(np.int64), predicted.ravel().astype(np.int64)
     counted = (truth >= 0) & (truth < classes) & (truth != VOID)
+    counted &= (predicted < classes) & (predicted != VOID)
     pairs = classes * truth[counted] + predicted[counted]
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
