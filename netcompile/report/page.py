@@ -57,10 +57,10 @@ def page(
 
 def fragment(template: str, filters: Mapping[str, Callable[..., Any]] | None = None, **values: Any) -> str:
     """What a template makes of the values, escaped as in a page: a part to be put into another page."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(FOLDER, encoding="utf-8"),
+        loader=FunctionLoader(read),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_shown,

@@ -69,7 +69,10 @@ def _is_done(out: Outputs, task: Task, picture: Picture, extra_inputs: ExtraInpu
     made, sources = paths(out, task, picture), (picture.path, *extra_inputs.paths(picture.path))
     if not all(out.is_done(path, source) for source in sources for path in made):
         return False
-    return not _has_record(task) or _record(out, task, made[-1]) is not None
+    try:
+        return not _has_record(task) or _record(out, task, made[-1]) is not None
+    except OSError:
+        return False
 
 
 def _has_record(task: Task) -> bool:
@@ -85,10 +88,11 @@ def _together(out: Outputs, task: Task, images: Sequence[Picture]) -> tuple[tupl
 
 
 def _record(out: Outputs, task: Task, path: str) -> Record | None:
-    """What was written for an image in this run or one like it; None where nothing was."""
+    """What was written for an image in this run or one like it; None where nothing was. Raises OSError: a record that
+    cannot be read is none that is not there."""
     try:
         record = read_json(path)
-    except (OSError, ValueError, NetError):
+    except (FileNotFoundError, ValueError, NetError):
         return None
     if not isinstance(record, dict) or record.pop(MADE_BY, None) != out.settings:
         return None

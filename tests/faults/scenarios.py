@@ -57,6 +57,35 @@ name: "classifier"
 layer { name: "in" type: "Input" top: "data" input_param { shape { dim: 1 dim: 2 dim: 4 dim: 4 } } }
 layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 3 } }
 """
+CLASSES = """\
+name: "classes"
+layer {{ name: "in" type: "Input" top: "data" input_param {{ shape {{ dim: 1 dim: 3 dim: 6 dim: 8 }} }} }}
+layer {{ name: "mean" type: "Pooling" bottom: "data" top: "mean" pooling_param {{ pool: AVE global_pooling: true }} }}
+layer {{ name: "some" type: "Power" bottom: "mean" top: "some" power_param {{ scale: {scale} }} }}
+layer {{ name: "prob" type: "Softmax" bottom: "some" top: "prob" }}
+"""
+# Two boxes for each of two cells, whose offsets and scores are what the image is there.
+BOXES = """\
+name: "boxes"
+layer {{ name: "in" type: "Input" top: "data" input_param {{ shape {{ dim: 1 dim: 3 dim: 6 dim: 8 }} }} }}
+layer {{ name: "mean" type: "Pooling" bottom: "data" top: "mean"
+  pooling_param {{ pool: AVE kernel_h: 6 kernel_w: 4 stride_h: 6 stride_w: 4 }} }}
+layer {{ name: "some" type: "Power" bottom: "mean" top: "some" power_param {{ scale: {scale} }} }}
+layer {{ name: "two" type: "Slice" bottom: "some" top: "one" top: "rest" slice_param {{ slice_point: 2 }} }}
+layer {{ name: "quiet" type: "Silence" bottom: "rest" }}
+layer {{ name: "perm" type: "Permute" bottom: "one" top: "perm" permute_param {{ order: [0, 2, 3, 1] }} }}
+layer {{ name: "resh" type: "Reshape" bottom: "perm" top: "resh" reshape_param {{ shape {{ dim: [0, -1, 2] }} }} }}
+layer {{ name: "soft" type: "Softmax" bottom: "resh" top: "soft" softmax_param {{ axis: 2 }} }}
+layer {{ name: "conf" type: "Flatten" bottom: "soft" top: "conf" flatten_param {{ axis: 1 }} }}
+layer {{ name: "four" type: "Concat" bottom: "one" bottom: "one" top: "four" }}
+layer {{ name: "where" type: "Permute" bottom: "four" top: "where" permute_param {{ order: [0, 2, 3, 1] }} }}
+layer {{ name: "loc" type: "Flatten" bottom: "where" top: "loc" flatten_param {{ axis: 1 }} }}
+layer {{ name: "prior" type: "PriorBox" bottom: "mean" bottom: "data" top: "prior"
+  prior_box_param {{ min_size: 4 clip: true variance: [0.1, 0.1, 0.2, 0.2] }} }}
+layer {{ name: "out" type: "DetectionOutput" bottom: "loc" bottom: "conf" bottom: "prior" top: "out"
+  detection_output_param {{ num_classes: 2 share_location: true background_label_id: 0 nms_param {{ nms_threshold: 0.45 }}
+    code_type: CENTER_SIZE keep_top_k: 20 confidence_threshold: 0.1 }} }}
+"""
 OLD_FORMAT = """\
 name: "v1"
 input: "data" input_dim: 1 input_dim: 1 input_dim: 4 input_dim: 4
@@ -107,6 +136,8 @@ def inputs(folder: Path) -> None:
         np.savez(folder / f"in{index}.npz", data=data)
         (folder / f"solver{index}.prototxt").write_text(SOLVER.format(seed=7 + index))
         _write_hdf5(folder / f"toy{index}.caffemodel.h5", weights)
+        for name, net in (("classes", CLASSES), ("boxes", BOXES)):
+            (folder / f"{name}{index}.prototxt").write_text(net.format(scale=0.01 * (1 + index)))
     (folder / "images").mkdir()
     (folder / "labels").mkdir()
     for index in range(2):
@@ -115,6 +146,7 @@ def inputs(folder: Path) -> None:
         Image.fromarray((pixels[:, :, 0] % 3).astype(np.uint8)).save(folder / "labels" / f"{index}.png")
     lines = [f"images/{index}.png labels/{index}.png\n" for index in range(2)]
     (folder / "list.txt").write_text("".join(lines))
+    (folder / "classes.txt").write_text("images/0.png 1\nimages/1.png 2\n")
     (folder / "learns.prototxt").write_text(TRAINED)
     labels = random.randint(0, 3, (4, 2, 1, 4, 4)).astype(np.float32)
     np.savez(folder / "batches.npz", data=random.standard_normal((4, 2, 2, 4, 4)).astype(np.float32), label=labels)
@@ -184,6 +216,14 @@ def _predict(index: int) -> tuple[str, ...]:
     return ("predict", *net, "images", "-o", "out", "--softmax", "--batch", "1")
 
 
+def _told(net: str, *more: str) -> tuple[str, ...]:
+    return ("predict", f"{net}.prototxt", "images", "-o", "out", "--mean", "0", "--batch", "1", *more)
+
+
+def _scored(index: int) -> tuple[str, ...]:
+    return ("evaluate", f"classes{index}.prototxt", "--data", "classes.txt", "--mean", "0", "-o", "out")
+
+
 def _evaluate(index: int) -> tuple[str, ...]:
     net = (f"toy{index}.prototxt", "--weights", f"toy{index}.caffemodel")
     return ("evaluate", *net, "--data", "list.txt", "-o", "out", "--json")
@@ -214,6 +254,11 @@ SCENARIOS = (
     Scenario(
         "predict a build", ("predict", "out/b", "images", "-o", "out/p"), _build(0, "out/b"), pieces=True, codes=(1,)
     ),
+    Scenario("predict classes", _told("classes1"), _told("classes0"), pieces=True, codes=(1,)),
+    Scenario(
+        "predict boxes", _told("boxes1", "--voc", "--coco"), _told("boxes0", "--voc", "--coco"), pieces=True, codes=(1,)
+    ),
+    Scenario("evaluate classes", _scored(1), _scored(0), ("scores.json", "confusion.npz", "report.html"), codes=(1,)),
     Scenario("evaluate", _evaluate(1), _evaluate(0), ("scores.json", "confusion.npz", "report.html"), codes=(1,)),
     Scenario(
         "run",
