@@ -79,7 +79,7 @@ def demo(out: Path) -> None:
 
     step("What to look at")
     results(out).save(out / "results.png")
-    for path, what in (
+    for name, what in (
         ("results.png", "some of all results in one picture"),
         ("overlays", "label maps over their images; labels/ has the maps alone"),
         ("boxes/overlays", "boxes with names and scores"),
@@ -89,7 +89,7 @@ def demo(out: Path) -> None:
         ("voc-fcn8s/report.html", "crops, graph and sources of FCN-8s"),
         ("voc-fcn8s/voc_fcn8s.py", "its PyTorch module"),
     ):
-        print(f"{out / path!s:<36} {what}")
+        print(f"{out / name!s:<36} {what}")
 
 
 def classify(out: Path) -> None:
