@@ -24,7 +24,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-browser demo train-demo test check bench bench-gpu prototxt convert-weights corpus compat names fuzz clean
+.PHONY: help setup setup-browser demo pictures train-demo test check bench bench-gpu prototxt convert-weights corpus compat names fuzz clean
 
 help: ## list these targets
 	@echo "netcompile: Caffe prototxts to standalone PyTorch modules"
@@ -43,6 +43,9 @@ setup-browser: ## install Chromium for the tests of the report page (Debian, Ubu
 
 demo: $(STAMP) ## the main job: build the demo nets, segment, classify and detect on the test images, score it all
 	$(BIN)/python -m netcompile.demo
+
+pictures: demo ## write the pictures of README.md anew, from the demo's results (needs Chromium)
+	$(BIN)/python -m tests.browser.pictures
 
 train-demo: $(STAMP) ## train the demo net from scratch and score it, in minutes
 	$(BIN)/python -m netcompile.train.demo

@@ -18,6 +18,10 @@ SAID = {
         "score_pool4 starts at 5\n", "score_pool3 starts at 9\n", "score starts at 31\n",
         "the whole net is legal for every H, W\n",
     ],
+    "ssd": [
+        "ring      1.00  [2.44, 22.44, 45.27, 67.97]\n", "wrote 1 of 1 images to out\n",
+        "mean            93.29      94.75\n",
+    ],
 }  # fmt: skip
 
 

@@ -33,10 +33,10 @@ from netcompile.train.prepare import Wishes, prepare
 from netcompile.train.shapes import CLASSES, Scenes
 from netcompile.train.snapshot import caffe_blobs, write_tensors
 from netcompile.train.solver import Solver, read_solver
-from netcompile.zoo.find import find_definition
+from netcompile.zoo.find import bundled_folder, find_definition
 
 NET = "shapes-fcn8s"
-DATA = Path(__file__).resolve().parents[2] / "tests" / "data" / "shapes"
+DATA = Path(bundled_folder(), "tests", "data", "shapes")
 OUT = "train-demo-out"
 LEAST = {"classifier": 0.95, "detector": 0.85}  # what they must reach: top-1, and mean AP
 WITHIN = 0.03  # of the reference's mean IU

@@ -135,6 +135,8 @@ def test_the_bundled_manifest_names_bundled_nets(repository):
     from netcompile.zoo.published import read_manifest
 
     rows = read_manifest(str(repository / "weights" / "manifest.toml"))
-    assert len(rows) == 29
+    assert len(rows) == 31
     assert all(find_definition(row.net) for row in rows if row.net)
-    assert {row.name for row in rows if not row.source} == {"shapes-fcn8s", "ssd300-voc"}
+    assert {row.name for row in rows if not row.source} == {
+        "shapes-fcn8s", "shapes-classifier", "shapes-ssd", "ssd300-voc",
+    }  # fmt: skip

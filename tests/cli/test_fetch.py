@@ -371,11 +371,11 @@ def test_the_list(netcompile, repository):
 
 def test_the_manifest_of_the_project(repository):
     rows = read_manifest(str(repository / "weights" / "manifest.toml"))
-    assert len({row.name for row in rows}) == len({row.file for row in rows}) == len(rows) == 29
+    assert len({row.name for row in rows}) == len({row.file for row in rows}) == len(rows) == 31
     for row in rows:
         assert not row.net or find_definition(row.net), row.name
         assert row.net or row.notes, row.name
-        assert row.source or row.notes or row.name == "shapes-fcn8s"
+        assert row.source or row.notes or row.name.startswith("shapes-")
         assert row.source.startswith(("http://", "https://")) or not row.source
         assert is_visible(row.source)
         assert bool(row.sha1 or row.sha256) == bool(row.hash_from), row.name

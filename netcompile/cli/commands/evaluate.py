@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.imaging import add_imaging, open_job
 from netcompile.cli.messages import show
-from netcompile.cli.output import json_text, write_json, write_text
+from netcompile.cli.output import json_text, write_done, write_json, write_text
+from netcompile.diagnostics.text import bytes_text
 from netcompile.files.look import about
 from netcompile.files.whole import whole_folder
 from netcompile.tasks.task import Asked
@@ -33,16 +34,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--data",
         metavar="DATA",
         required=True,
-        help="the folder of a data set (VOC, SBD, SIFT Flow, NYUDv2, COCO, a folder for each class), an LMDB, COCO's "
-        "instances_*.json, or a list: an image and its label maps, its class, or its annotation a line",
+        help="a folder (VOC, SBD, SIFT Flow, NYUDv2, COCO, one for each class), an LMDB, instances_*.json, or a list: "
+        "an image and its label maps, its class, or its annotation a line",
     )
-    parser.add_argument("--split", metavar="S", help="which images: a list of the data set, or a file; default: val")
+    parser.add_argument(
+        "--split", metavar="S", help="which images: a list of the data set, or a file; default: val, of boxes test"
+    )
     parser.add_argument("--root", metavar="DIR", help="what the paths of a list are relative to; default: its folder")
     parser.add_argument(
         "--iteration", type=int, metavar="N", help="what the lines say; default: from the weights' name"
     )
     parser.add_argument("--worst", type=int, default=12, metavar="N", help="images on the page, default 12")
-    parser.add_argument("-o", dest="out", metavar="DIR", help="write scores.json, report.html and matrices")
+    parser.add_argument(
+        "-o", dest="out", metavar="DIR", help="write scores.json, report.html and what lies behind them"
+    )
     parser.add_argument("--json", action="store_true", help="print the scores as JSON")
 
 
@@ -59,17 +64,20 @@ def run(arguments: argparse.Namespace) -> int:
         found = job.task.evaluate(job, asked, group)
         if group.leads:
             scores = {"task": job.task.name, **found.as_json(job.loaded.name, iteration)}
+            sizes: dict[str, int] = {}
             if arguments.out is not None:
-                _write(arguments.out, found, scores, job.loaded.name, iteration)
+                sizes = _write(arguments.out, found, scores, job.loaded.name, iteration)
             if arguments.json:
                 write_json(scores)
             else:
                 write_text(found.text(datetime.now(), iteration))
+                write_done(*(f"wrote {arguments.out}/{name} ({bytes_text(size)})" for name, size in sizes.items()))
         group.wait()
     return FINDINGS if found.broken else DONE
 
 
-def _write(folder: str, found: Evaluation, scores: dict[str, Any], net: str, iteration: int) -> None:
+def _write(folder: str, found: Evaluation, scores: dict[str, Any], net: str, iteration: int) -> dict[str, int]:
+    """The files that were written, with their bytes."""
     with whole_folder(folder) as staged:
         staged.write("scores.json", json_text(scores).encode())
         for name, content in found.files(net, iteration).items():
@@ -79,6 +87,7 @@ def _write(folder: str, found: Evaluation, scores: dict[str, Any], net: str, ite
             path = staged.add(name)
             with about(path), open(path, "xb") as file:
                 content(file)
+        return staged.sizes()
 
 
 def iteration_of(weights: str | None) -> int:

@@ -198,8 +198,11 @@ class Detection(Task):
         return made
 
     def summary(self, pictures: Sequence[Picture], records: Sequence[Record | None]) -> str:
-        known = [record for record in records if record is not None]
-        rows = [(record["image"], len(record["detections"]), *_best(record["detections"])) for record in known]
+        rows = [
+            (picture.name, len(record["detections"]), *_best(record["detections"]))
+            for picture, record in zip(pictures, records, strict=True)
+            if record is not None
+        ]
         if not rows:
             return ""
         more = f"(and {len(rows) - SHOWN} more)\n" if len(rows) > SHOWN else ""
