@@ -14,7 +14,6 @@ from netcompile.diagnostics.diagnostic import refuse
 from netcompile.diagnostics.text import shape_text
 from netcompile.files.look import is_file, is_folder
 
-
 # Folders of VOC, SBD, SIFT Flow and COCO, whose images have other labels.
 _OTHERS = ("JPEGImages", "Annotations", "annotations", "cls", "SemanticLabels", "SegmentationClass")
 

@@ -83,8 +83,8 @@ layer {{ name: "loc" type: "Flatten" bottom: "where" top: "loc" flatten_param {{
 layer {{ name: "prior" type: "PriorBox" bottom: "mean" bottom: "data" top: "prior"
   prior_box_param {{ min_size: 4 clip: true variance: [0.1, 0.1, 0.2, 0.2] }} }}
 layer {{ name: "out" type: "DetectionOutput" bottom: "loc" bottom: "conf" bottom: "prior" top: "out"
-  detection_output_param {{ num_classes: 2 share_location: true background_label_id: 0 nms_param {{ nms_threshold: 0.45 }}
-    code_type: CENTER_SIZE keep_top_k: 20 confidence_threshold: 0.1 }} }}
+  detection_output_param {{ num_classes: 2 share_location: true background_label_id: 0
+    nms_param {{ nms_threshold: 0.45 }} code_type: CENTER_SIZE keep_top_k: 20 confidence_threshold: 0.1 }} }}
 """
 OLD_FORMAT = """\
 name: "v1"

@@ -279,7 +279,10 @@ def test_evaluation_by_several_processes(netcompile, net, images, tmp_path, coun
 @pytest.mark.parametrize(
     ("names", "what"),
     [
-        (("JPEGImages", "a", "b"), "has no folder for each class\n  why: it has JPEGImages, as data sets of label maps"),
+        (
+            ("JPEGImages", "a", "b"),
+            "has no folder for each class\n  why: it has JPEGImages, as data sets of label maps",
+        ),
         (("a", "b"), "has 2 folders, the net 3 classes\n  why: the first folder by name is class 0"),
     ],
 )

@@ -166,11 +166,11 @@ def test_options_that_leave_nothing(netcompile, net, images, tmp_path, request):
     call = ("predict", net, images, "-o", tmp_path / "out")
     for scale in ("nan", "inf", "0", "1e39"):
         done = netcompile(*call, "--mean", "0", "--scale", scale)
-        assert (done.code, done.err) == (
-            2,
-            f"error[usage]: --scale {float(scale):g} leaves nothing of an image\n  why: values are computed in float32\n",
-        )
-    assert netcompile(*call, "--mean", "1e39").err.startswith("error[mean-file]: '1e39' is neither numbers nor a file\n")
+        what = f"error[usage]: --scale {float(scale):g} leaves nothing of an image"
+        assert (done.code, done.err) == (2, f"{what}\n  why: values are computed in float32\n")
+    assert netcompile(*call, "--mean", "1e39").err.startswith(
+        "error[mean-file]: '1e39' is neither numbers nor a file\n"
+    )
     names = netcompile(*call, "--mean", "0", "--classes", tmp_path / "none.txt")
     assert names.code == 2
     task = request.node.callspec.params["net"]
@@ -194,7 +194,7 @@ def test_a_record_that_somebody_changed_is_made_anew(netcompile, net, images, tm
     path = next(path for path in sorted(out.rglob("*.json")) if path.parent != out)
     record = json.loads(path.read_text())
     (name, entries) = next((name, value) for name, value in record.items() if isinstance(value, list))
-    changed: list[object] = [None, 5, "x", {}, [1], [None], [{}], [{key: "y" for key in entries[0]}]]
+    changed: list[object] = [None, 5, "x", {}, [1], [None], [{}], [dict.fromkeys(entries[0], "y")]]
     changed += [[{**entries[0], key: value}] for key in entries[0] for value in (True, [], float("inf"))]
     texts = [json.dumps({**record, name: value}) for value in changed]
     texts += [json.dumps({key: value for key, value in record.items() if key != lost}) for lost in ("image", name)]

@@ -93,9 +93,7 @@ NETS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "label maps": (DATA + conv("data", "s", 5), "segmentation", ("s",)),
     "label maps without the edges": (DATA + conv("data", "s", 5, "kernel_size: 21"), "segmentation", ("s",)),
     "label maps and something of the net's own": (
-        DATA
-        + conv("data", "s", 5)
-        + layer("Pooling", "data", "m", "pooling_param { pool: AVE global_pooling: true }"),
+        DATA + conv("data", "s", 5) + layer("Pooling", "data", "m", "pooling_param { pool: AVE global_pooling: true }"),
         "segmentation",
         ("s",),
     ),
