@@ -206,8 +206,12 @@ def _checked(data: DataSet) -> DataSet:
     if not any(is_file(sample.image) for sample in data.samples):
         what = f"none of the {len(data.samples)} images of {data.listed} is there"
         raise _wrong(what, "--root FOLDER", why=f"no {data.samples[0].image}")
+    return data
+
+
+def require_labels(data: DataSet) -> None:
+    """Raise NetError where not one of the label maps is there: the list may have classes or boxes."""
     maps = [path for sample in data.samples for path in sample.labels]
-    if maps and not any(map(is_file, maps)):
+    if not any(map(is_file, maps)):
         what = f"none of the {len(maps)} label maps of {data.listed} is there"
         raise _wrong(what, "one image and its label map a line, or a data set that has them", why=f"no {maps[0]}")
-    return data

@@ -12,7 +12,7 @@ import numpy as np
 from netcompile.analysis.outputs import Output
 from netcompile.array import Array
 from netcompile.data.class_names import class_names
-from netcompile.data.datasets import DataSet, Sample, labels_of, open_data
+from netcompile.data.datasets import DataSet, Sample, labels_of, open_data, require_labels
 from netcompile.data.image_file import reason_of
 from netcompile.data.images import thumbnail
 from netcompile.diagnostics.diagnostic import NetError, refuse
@@ -91,6 +91,7 @@ def evaluate(
     Raises NetError where the data has fewer label maps than the net score blobs, or no pixel was counted.
     """
     data = replace(open_data(asked.data, asked.split, asked.root), palette=palette)
+    require_labels(data)
     heads = tuple(output.name for output in outputs)
     if len(heads) > len(data.heads):
         refuse(
