@@ -29,6 +29,7 @@ SEGMENTING = """name: "segmenting"
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 12 dim: 10 } } }
 layer { name: "score" type: "Convolution" bottom: "data" top: "score"
   convolution_param { num_output: 3 kernel_size: 1 } }
+layer { name: "prob" type: "Softmax" bottom: "score" top: "prob" }
 """
 TRAINING = """name: "training"
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 6 dim: 5 } } }
