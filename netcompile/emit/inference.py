@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from netcompile.emit.code import Code, Shaped
-from netcompile.emit.layout import lay_out
+from netcompile.emit.layout import lay_out, signature
 from netcompile.emit.prelude import free_names
 from netcompile.ir.graph import Graph, Value
 from netcompile.ir.prune import needed
@@ -86,11 +86,11 @@ def size(code: Code, image: str = "") -> list[str]:
     return [] if used.isdisjoint(["H", "W"]) else [f"H, W = {image}.shape[2:]"]
 
 
-def dispatch(arguments: Sequence[str], image: str = "", base: int = 0) -> list[str]:
+def dispatch(arguments: Sequence[str], result: str, image: str = "", base: int = 0) -> list[str]:
     """The method `forward`: where gradients are recorded, and which way a small image takes."""
     named, plain = ", ".join(arguments), "literal" if image else "compute"
     wants = " or ".join(["self.training", *(f"{a}.requires_grad" for a in arguments)])
-    lines = lay_out(f"def forward({', '.join(['self', *arguments])}):", 4)
+    lines = signature("forward", ["self", *(f"{a}: Tensor" for a in arguments)], result, 4)
     direct = lay_out(f"return self.{plain}({named})", 12)
     lines += ["        # Compiled, traced or transformed it is a module as any other."]
     lines += [*lay_out(f"if not eager({named}):", 8), *direct]
@@ -118,7 +118,7 @@ def border_method(windowed: Windowed, layers: Sequence[str], image: str, channel
     size = f"{base} + (n - {base}) % {period}" if base % period else f"{base} + n % {period}"
     lines = [
         "    @torch.no_grad()",
-        f"    def border(self, {image}):",
+        f"    def border(self, {image}: Tensor) -> dict[str, Tensor] | None:",
         '        """What surrounds the windows, kept until the weights change.',
         "",
         "        Where nothing of the image is seen, a blob is that of an image of zeros,",

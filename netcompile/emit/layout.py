@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
 WIDTH = 88
@@ -134,3 +134,14 @@ def lay_out(line: str, indent: int) -> list[str]:
         return [f"{margin}{code}  # {comment}"]
     lines = wrap(comment, WIDTH - indent - 2, break_long_words=False, break_on_hyphens=False)
     return [*(f"{margin}# {part}" for part in lines), *_statement(code, indent)]
+
+
+def signature(name: str, arguments: Sequence[str], result: str, indent: int) -> list[str]:
+    """Lines of the head of a function with these arguments: one, or the arguments on lines of their own."""
+    margin, deeper = " " * indent, " " * (indent + 4)
+    inner = ", ".join(arguments)
+    line = f"{margin}def {name}({inner}) -> {result}:"
+    if len(line) <= WIDTH:
+        return [line]
+    inside = [deeper + inner] if len(deeper + inner) <= WIDTH else [f"{deeper}{each}," for each in arguments]
+    return [f"{margin}def {name}(", *inside, f"{margin}) -> {result}:"]

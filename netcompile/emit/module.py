@@ -23,7 +23,7 @@ from netcompile.emit.inference import (
     dispatch,
     size,
 )
-from netcompile.emit.layout import lay_out
+from netcompile.emit.layout import lay_out, signature
 from netcompile.emit.names import class_name
 from netcompile.emit.prelude import IMPORTS, Definition, free_names
 from netcompile.emit.text import dims_text, doc_text, folded
@@ -87,7 +87,7 @@ def emit(
     init = [line for layer in codes[0].layers for statement in layer.init for line in lay_out(statement, 8)]
     init += ["        self.borders = Kept()"] if windowed is not None else []
     head = [f"class {name}(nn.Module):", f'    """{doc_text(graph.name or name)}"""', ""]
-    head += ["    def __init__(self):", "        super().__init__()", *init]
+    head += ["    def __init__(self) -> None:", "        super().__init__()", *init]
     methods = _methods(codes, wanted, windowed, inference)
     body = [*head, *(line for method in methods for line in ["", *method.lines])]
     top = [*_docstring(net, name, wanted, origin), *_imports(body, functions, imports)]
@@ -185,14 +185,15 @@ def _methods(
     arguments = [literal.variables.named[entry.value] for entry in inputs]
     if not inference:
         return [_method("forward", arguments, literal, wanted)]
+    result = _result(wanted)
     if windowed is None:
         own = size(literal, *arguments[:1])
-        return [Method(dispatch(arguments), {}), _method("compute", arguments, literal, wanted, own)]
+        return [Method(dispatch(arguments, result), {}), _method("compute", arguments, literal, wanted, own)]
     image, borders = arguments[0], bordered_values(windowed, literal.net.graph)
-    whole = _method("literal", [*arguments, "only_border=False"], literal, wanted, borders=borders)
+    whole = _method("literal", arguments, literal, wanted, borders=borders)
     return [
-        Method(dispatch(arguments, image, windowed.surrounds[0].base), {}),
-        _method("windowed", [*arguments, "border"], codes[1], wanted, size(codes[1], image)),
+        Method(dispatch(arguments, result, image, windowed.surrounds[0].base), {}),
+        _method("windowed", arguments, codes[1], wanted, size(codes[1], image), more=["border: dict[str, Tensor]"]),
         Method(border_method(windowed, bordering(literal, windowed), image, inputs[0].shape[1]), {}),
         Method(whole.lines, {}),
     ]
@@ -205,17 +206,30 @@ def _method(
     wanted: Mapping[str, Value],
     begin: Sequence[str] = (),
     borders: Mapping[str, Value] | None = None,
+    more: Sequence[str] = (),
 ) -> Method:
-    """A method that computes the wanted blobs, with statements to `begin` with.
+    """A method that computes the wanted blobs, with statements to `begin` with, and `more` arguments.
 
     With `borders` a call with `only_border` ends as soon as these are there.
     """
     blobs, named = code.net.graph.blobs, code.variables
-    body = lay_out(f"def {name}({', '.join(['self', *arguments])}):", 4) + [f"        {line}" for line in begin]
+    results = {blob: named.result(blobs[blob]) for blob in wanted}
+    alone = next(iter(results.values())) if len(results) == 1 else None
+    typed = ["self", *(f"{each}: Tensor" for each in arguments), *more]
+    result = _result(wanted)
+    if borders is not None:
+        typed.append("only_border: bool = False")
+        result = result if "dict" in result else f"{result} | dict[str, Tensor]"
+    body = signature(name, typed, result, 4) + [f"        {line}" for line in begin]
     missing = set((borders or {}).values())
+    open_ = None if alone in arguments else alone  # the result's variable, until its type is told
     spans = {}
     for index, layer in enumerate(code.layers):
-        lines = [line for statement in layer.forward for line in lay_out(statement, 8)]
+        lines = []
+        for statement in layer.forward:
+            if open_ is not None and statement.startswith(f"{open_} = "):  # modules give Any
+                statement, open_ = statement.replace(" = ", ": Tensor = ", 1), None
+            lines += lay_out(statement, 8)
         if lines:
             spans[index] = (len(body) + 1, len(body) + len(lines))
         body += lines
@@ -224,9 +238,12 @@ def _method(
             if not missing:
                 found = {key: named.named[value] for key, value in (borders or {}).items()}
                 body += ["        if only_border:", *_return(found, 12)]
-    results = {blob: named.result(blobs[blob]) for blob in wanted}
-    alone = next(iter(results.values())) if len(results) == 1 else None
     return Method([*body, *([f"        return {alone}"] if alone else _return(results, 8))], spans)
+
+
+def _result(wanted: Collection[str]) -> str:
+    """The type of what a net with these outputs returns."""
+    return "Tensor" if len(wanted) == 1 else "dict[str, Tensor]"
 
 
 def _return(values: Mapping[str, str], indent: int) -> list[str]:
@@ -260,4 +277,9 @@ def _imports(body: Iterable[str], functions: Mapping[str, Definition], more: Map
     used = free_names("\n".join(body))
     found = {statement for name, statement in {**IMPORTS, **more}.items() if name in used}
     found |= {statement for each in functions.values() for statement in each.imports}
-    return sorted(found, key=lambda statement: (statement.startswith("from"), statement))
+    names: dict[str, list[str]] = {}  # module → what is imported from it
+    for statement in found:
+        if statement.startswith("from "):
+            names.setdefault(statement.split(" ")[1], []).append(statement.split(" import ")[1])
+    plain = sorted(statement for statement in found if not statement.startswith("from "))
+    return [*plain, *(f"from {module} import {', '.join(sorted(names[module]))}" for module in sorted(names))]

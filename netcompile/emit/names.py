@@ -16,6 +16,7 @@ _TAKEN = (
         [
             "self",
             "torch",
+            "Tensor",
             "nn",
             "F",
             "math",

@@ -15,7 +15,12 @@ from importlib.util import find_spec
 
 PRELUDE = "netcompile.prelude"
 # What the code of layers may use without naming it.
-IMPORTS = {"torch": "import torch", "F": "import torch.nn.functional as F", "nn": "from torch import nn"}
+IMPORTS = {
+    "torch": "import torch",
+    "F": "import torch.nn.functional as F",
+    "nn": "from torch import nn",
+    "Tensor": "from torch import Tensor",
+}
 
 
 @dataclass(frozen=True, slots=True)

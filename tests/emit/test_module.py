@@ -108,7 +108,7 @@ def test_a_variable_never_hides_a_function() -> None:
     layer { name: "r" type: "ReLU" bottom: "F" top: "torch" }
     """
     source = compiled(text).source
-    assert "def forward(self, caffe_max_pool_2):" in source
+    assert "def forward(self, caffe_max_pool_2: Tensor) -> Tensor:" in source
     assert "F_2, _ = caffe_max_pool(caffe_max_pool_2, " in source
     assert "torch_2 = F.relu(F_2)" in source
 
