@@ -27,6 +27,7 @@ def compile_net(
     weights: str | None = None,
     comments: bool = True,
     dtype: str = "float32",
+    style: str | None = None,
 ) -> EmittedModule:
     """Emit the net at an optimisation level. Raises NetError with every refusal.
 
@@ -34,9 +35,8 @@ def compile_net(
     code may rely on the values in the file, and on that type, whose digits decide how it computes (others work too).
     Without `comments` nothing is proved for the sake of the source, as when only its tensors are wanted.
     """
-    return emit_net(
-        analysed, optimise_net(analysed, level, outputs, weights, comments, dtype), level, outputs, comments
-    )
+    found = optimise_net(analysed, level, outputs, weights, comments, dtype)
+    return emit_net(analysed, found, level, outputs, comments, style)
 
 
 def optimise_net(
@@ -57,13 +57,26 @@ def optimise_net(
 
 
 def emit_net(
-    analysed: Analysed, found: Rewritten, level: int = 1, outputs: Sequence[str] | None = None, comments: bool = True
+    analysed: Analysed,
+    found: Rewritten,
+    level: int = 1,
+    outputs: Sequence[str] | None = None,
+    comments: bool = True,
+    style: str | None = None,
 ) -> EmittedModule:
     """The second step: the source of what `optimise_net` found."""
     program, origin = found.program, _origin(analysed.source.name)
     if level < 2:
         dims = analysed.symbolic.shapes if comments else None
-        return emit(program.graph, analysed.shapes, symbolic=dims, outputs=outputs, origin=origin)
+        return emit(
+            program.graph,
+            analysed.shapes,
+            symbolic=dims,
+            outputs=outputs,
+            origin=origin,
+            style=style,
+            literal=level == 0,
+        )
     windowed = None
     if program.windowed is not None:
         inside = Program(program.windowed).shapes
@@ -81,6 +94,7 @@ def emit_net(
         original=analysed.proved,
         windowed=windowed,
         inference=windowed is not None or fused,
+        style=style,
     )
 
 
