@@ -28,14 +28,26 @@ from netcompile.layers.params import Params, Section, constant_filler
 from netcompile.layers.shapes import four_axes, number, planes
 from netcompile.layers.source import call, literal
 from netcompile.prototxt.message import Message, float_text
+from netcompile.prototxt.schema import float32
 
-MODULES = {2: "BatchNorm1d", 3: "BatchNorm1d", 4: "BatchNorm2d", 5: "BatchNorm3d"}  # by rank
+AXES = {2: 1, 3: 1, 4: 2, 5: 3}  # how many axes PyTorch's class for a rank has behind the channels, at most
 
 
 def refuse_negative(s: Section, field: str) -> None:
     """Report a number below 0 that is added to a variance."""
     if not s.get(field) >= 0:
         s.refuse(field, f"{field} {s.get(field):g} is negative", code="param-range", why="it keeps the root real")
+
+
+def batch_norm(axes: int, channels: int, eps: float, fraction: float, affine: bool = True) -> str:
+    """Source of PyTorch's batch normalisation of so many axes, without what is its default."""
+    return call(
+        f"nn.BatchNorm{axes}d",
+        channels,
+        eps=None if literal(eps) == "1e-05" else literal(eps),
+        momentum=momentum(fraction),
+        affine=None if affine else "False",
+    )
 
 
 def momentum(fraction: float) -> str | None:
@@ -47,7 +59,7 @@ def momentum(fraction: float) -> str | None:
     """
     if fraction == 1:
         return "None"
-    rest = float(1 - Decimal(float_text(fraction))) if isfinite(fraction) else 0.1
+    rest = float(1 - Decimal(float_text(float32(fraction)))) if isfinite(fraction) else 0.1
     return None if rest == 0.1 else literal(rest)
 
 
@@ -57,15 +69,9 @@ def running(e: Emission, eps: float, fraction: float, tensors: Mapping[str, Reci
     Ranks that PyTorch has no class for keep their tensors in one of another rank.
     """
     rank, me = len(e.bottoms[0]), f"self.{e.name}"
-    make = call(
-        f"nn.{MODULES.get(rank, 'BatchNorm1d')}",
-        e.bottoms[0][1],
-        eps=None if literal(eps) == "1e-05" else literal(eps),
-        momentum=momentum(fraction),
-        affine=None if "weight" in tensors else "False",
-    )
+    make = batch_norm(AXES.get(rank, 1), e.bottoms[0][1], eps, fraction, "weight" in tensors)
     value = f"{me}({e.x[0]})"
-    if rank not in MODULES:
+    if rank not in AXES:
         value = call("F.batch_norm", e.x[0], *(f"{me}.{key}" for key in tensors), eps=literal(eps))
     recipes = [*tensors.items(), ("num_batches_tracked", Constant(0, (), "int64"))]
     return Emitted(
@@ -139,11 +145,10 @@ class BatchNorm(SameShape):
     def emit(self, e: Emission) -> Emitted:
         if e.train:
             return self._train(e)
-        x, y = e.x[0], e.y[0]
         if self.use_global_stats is False:
             if self.eps > 0:
-                return e.call("normalisation.normalise_batch", x, literal(self.eps))
-            return e.call("normalisation.normalise_exactly", x)
+                return e.call("normalisation.normalise_batch", e.x[0], literal(self.eps))
+            return e.call("normalisation.normalise_exactly", e.x[0])
         return self.running(e, {})
 
     def running(self, e: Emission, affine: Mapping[str, Recipe]) -> Emitted:

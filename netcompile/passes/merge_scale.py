@@ -78,9 +78,7 @@ def rewrite(program: Program, sites: Sequence[Merge]) -> Program:
 def _merged(node: Node, *behind: Node) -> Node:
     """The BatchNorm with the weight and the bias of the layers behind it."""
     blobs = {
-        name: Take(other.name, index, other.occurrence)
-        for other in behind
-        for index, name in enumerate(_set_by(other))
+        name: Take(other.name, index, other.occurrence) for other in behind for index, name in enumerate(_set_by(other))
     }
     return replace(node, layer=as_kind(AffineBatchNorm, node.layer, **blobs), tops=behind[-1].tops, params=())
 
