@@ -49,9 +49,9 @@ def optimise_net(
 ) -> Rewritten:
     """The first step of `compile_net`: the net after the passes of a level, and where these did not apply, and why."""
     graph = analysed.require().graph if level < 2 and not comments else analysed.require().proved
-    if level < 2:
-        return optimise(graph, level)
     outputs_of(graph, outputs)  # an unknown one is refused before anything is computed
+    if level < 2:
+        return optimise(graph, level, outputs=outputs)
     facts = NO_FACTS if weights is None else facts_of(analysed, weights)
     return optimise(graph, level, replace(facts, float32=dtype == "float32"), outputs)
 
@@ -74,6 +74,7 @@ def emit_net(
             symbolic=dims,
             outputs=outputs,
             origin=origin,
+            original=analysed.graph if level else None,
             style=style,
             literal=level == 0,
         )

@@ -13,7 +13,7 @@ from netcompile.emit.code import Code, LayerCode, Weight, shape_text
 from netcompile.emit.layout import lay_out, signature
 from netcompile.emit.names import MODULE_ATTRIBUTES, Names, identifier
 from netcompile.emit.nesting import nested
-from netcompile.emit.outline import COUNTS, Body, Called, Chained, Outlined, Parameter, Ref, Step, outline
+from netcompile.emit.outline import COUNTS, Body, Called, Chained, Layers, Outlined, Parameter, Ref, Step, outline
 from netcompile.emit.structures import structure
 from netcompile.emit.template import Kind, Line, filled, kind_of, x
 from netcompile.emit.text import doc_text
