@@ -27,9 +27,12 @@ def compile_net(
     weights: str | None = None,
     comments: bool = True,
     dtype: str = "float32",
-    style: str | None = None,
+    style: str | None = "flat",
 ) -> EmittedModule:
     """Emit the net at an optimisation level. Raises NetError with every refusal.
+
+    `style` is "flat", or "blocks" for a class for each part that repeats; None for blocks where they make the source
+    shorter by a quarter. The literal net of level 0 is flat.
 
     `weights` is the caffemodel that the module is for, and `dtype` the type that it is to run in: from level 2 on,
     code may rely on the values in the file, and on that type, whose digits decide how it computes (others work too).
@@ -62,7 +65,7 @@ def emit_net(
     level: int = 1,
     outputs: Sequence[str] | None = None,
     comments: bool = True,
-    style: str | None = None,
+    style: str | None = "flat",
 ) -> EmittedModule:
     """The second step: the source of what `optimise_net` found."""
     program, origin = found.program, _origin(analysed.source.name)

@@ -20,6 +20,9 @@ from netcompile.emit.text import doc_text
 from netcompile.ir.graph import Value
 
 
+NAMED, KNOWN = 1.5, 1.4  # how much such blocks are worth more
+
+
 @dataclass(frozen=True, slots=True)
 class BlockClass:
     """The lines of one block's class, and which of them, from 1, are each layer's."""
@@ -47,11 +50,14 @@ def in_blocks(code: Code, wanted: Sequence[Value], reserved: frozenset[str], own
     inputs = tuple(entry.value for entry in code.net.graph.inputs)
     nodes = code.net.graph.nodes
 
-    def named(uses: Sequence[Layers]) -> bool:
+    def worth(uses: Sequence[Layers]) -> float:
+        """Blocks that have a word, and those whose layers' names belong together, are what people draw."""
         lasting = [at for at, index in enumerate(uses[0]) if code.layers[index].init]
-        return bool(lasting) and belong_together([[nodes[use[at]].name for at in lasting] for use in uses])
+        together = lasting and belong_together([[nodes[use[at]].name for at in lasting] for use in uses])
+        known = structure([nodes[index] for index in uses[0]], code.net.shapes)
+        return (NAMED if together else 1.0) * (KNOWN if known else 1.0)
 
-    outlined = outline(Body(steps, inputs, tuple(dict.fromkeys(wanted))), named)
+    outlined = outline(Body(steps, inputs, tuple(dict.fromkeys(wanted))), worth)
     if not outlined.blocks:
         return None
     return _Writer(code, outlined, tuple(kinds), reserved, own).written()
@@ -242,7 +248,7 @@ class _Writer:
             tuple(given[i] for i in range(len(block.holes))),
             tuple(_type(each) for each in values),
             tuple(defaults),
-            tuple(i not in counts for i in range(len(block.holes))),
+            tuple(i not in counts or defaults[i] is not None for i in range(len(block.holes))),
         )
 
     def _values(self, number: int) -> list[set[str]]:

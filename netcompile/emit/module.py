@@ -72,7 +72,7 @@ def emit(
     original: Graph | None = None,
     windowed: Windowed | None = None,
     inference: bool = False,
-    style: str | None = None,
+    style: str | None = "flat",
     literal: bool = False,
 ) -> EmittedModule:
     """Source of `graph`; `outputs` names blobs (by default the net's outputs).
@@ -162,11 +162,8 @@ def _file(
         at += len(each.lines) + 2
     spans = {**_spans(methods, len(top) + len(body) + len(head)), **spans}
     lines = [*top, *body, *net]
-    if functions:
-        own = len(lines)
-        lines += [line for each in functions.values() for line in ["", "", *each.source.split("\n")]]
-    else:
-        own = len(lines)
+    own = sum(not line.lstrip().startswith("#") for line in [*body, *net])
+    lines += [line for each in functions.values() for line in ["", "", *each.source.split("\n")]]
     stored = {
         part.id
         for part in ast.walk(ast.parse("\n".join(net)))

@@ -21,7 +21,7 @@ ROUNDS = 24  # blocks that are looked for
 MOST_PARAMETERS = 8
 MOST_VALUES = 4  # that a block reads, or gives
 
-NAMED = 1.5  # how much a block is worth more whose layers' names belong together
+DEAREST = 2.5  # the most that `worth` may say
 ODD = 1.5  # lines that each further value costs that a block reads or gives: people draw blocks of one and one
 OVERHEAD = 9  # lines of a class beside its layers: its head, docstring, two heads of methods, empty lines
 
@@ -111,14 +111,14 @@ class _Place:
     start: int
 
 
-def outline(main: Body, named: Callable[[Sequence[Layers]], bool] = lambda uses: False) -> Outlined:
+def outline(main: Body, worth: Callable[[Sequence[Layers]], float] = lambda uses: 1.0) -> Outlined:
     """The net with every block that shortens it; a block stands behind those that it uses.
 
-    `named` says of the layers of several windows whether their names set these apart: such windows are preferred.
+    `worth` says, by the layers of a block's uses, how much the lines that it saves count, up to `DEAREST`.
     """
     bodies, blocks = [main], list[Block]()
     for _ in range(ROUNDS):
-        best = _best(bodies, named)
+        best = _best(bodies, worth)
         if best is None:
             break
         places, length = best
@@ -131,16 +131,15 @@ def outline(main: Body, named: Callable[[Sequence[Layers]], bool] = lambda uses:
     return _in_order(_inlined(Outlined(bodies[0], tuple(blocks))))
 
 
-def _best(bodies: Sequence[Body], named: Callable[[Sequence[Layers]], bool]) -> tuple[list[_Place], int] | None:
+def _best(bodies: Sequence[Body], worth: Callable[[Sequence[Layers]], float]) -> tuple[list[_Place], int] | None:
     """Occurrences and length of the block that saves the most, None where none saves anything."""
     best, found = 0.0, None
     for places, length in _repeated(bodies):
         value = _saved(bodies, places, length)
-        if value * NAMED <= best:
+        if value * DEAREST <= best:
             continue
         windows = (bodies[place.body].steps[place.start : place.start + length] for place in places)
-        if named([tuple(layer for step in window for layer in step.layers) for window in windows]):
-            value *= NAMED
+        value *= worth([tuple(layer for step in window for layer in step.layers) for window in windows])
         if value > best:
             best, found = value, (places, length)
     return found
