@@ -19,7 +19,6 @@ from netcompile.emit.template import Kind, Line, filled, kind_of, x
 from netcompile.emit.text import doc_text
 from netcompile.ir.graph import Value
 
-
 NAMED, KNOWN = 1.5, 1.4  # how much such blocks are worth more
 
 
@@ -45,7 +44,7 @@ def in_blocks(code: Code, wanted: Sequence[Value], reserved: frozenset[str], own
 
     `reserved` are names that no class may have, `own` those that no attribute may have.
     """
-    kinds: dict[Kind, int] = {}
+    kinds: dict[tuple[Kind, bool], int] = {}  # with groups or without: a depthwise convolution is another thing
     steps = tuple(_step(code, layer, kinds) for layer in code.layers)
     inputs = tuple(entry.value for entry in code.net.graph.inputs)
     nodes = code.net.graph.nodes
@@ -60,10 +59,10 @@ def in_blocks(code: Code, wanted: Sequence[Value], reserved: frozenset[str], own
     outlined = outline(Body(steps, inputs, tuple(dict.fromkeys(wanted))), worth)
     if not outlined.blocks:
         return None
-    return _Writer(code, outlined, tuple(kinds), reserved, own).written()
+    return _Writer(code, outlined, [kind for kind, _ in kinds], reserved, own).written()
 
 
-def _step(code: Code, layer: LayerCode, kinds: dict[Kind, int]) -> Step:
+def _step(code: Code, layer: LayerCode, kinds: dict[tuple[Kind, bool], int]) -> Step:
     """A layer for `outline`."""
     node = code.net.graph.nodes[layer.nodes[0]]
     lines = (sum(_height(line) for line in layer.init), sum(_height(line) for line in layer.forward))
@@ -72,10 +71,15 @@ def _step(code: Code, layer: LayerCode, kinds: dict[Kind, int]) -> Step:
         reads, writes = (node.bottoms, node.tops) if runs else ((), ())
         return Step(("own", layer.nodes[0]), (), reads, writes, layer.nodes, lines=lines, free=False)
     kind, numbers = kind_of(layer.pattern.emitted, len(node.bottoms), len(node.tops))
-    key = kinds.setdefault(kind, len(kinds))
+    groups = [number for hole, number in zip(kind.holes, numbers, strict=True) if hole.role == "groups"]
+    key = kinds.setdefault((kind, any(number != "1" for number in groups)), len(kinds))
     stored = sum(len(line.holes) for line in kind.forward)
     holes = kind.holes
-    return Step(key, numbers, node.bottoms, node.tops, layer.nodes, holes, stored, lines, bool(layer.open))
+    width = len(layer.forward[-1])
+    if layer.open:
+        width = len(layer.open) - len(layer.open.partition(" = ")[0]) - len(x(0)) - 3
+    reads, writes = node.bottoms, node.tops
+    return Step(key, numbers, reads, writes, layer.nodes, holes, stored, lines, width, bool(layer.open))
 
 
 def _height(line: str) -> int:
@@ -382,8 +386,8 @@ class _Writer:
     def _main(self) -> Code:
         """The net's own code: calls of blocks, and the layers that are in none."""
         names = Names(MODULE_ATTRIBUTES | self.own, public=True)
-        for layer in self.code.layers:
-            for index in layer.nodes:
+        for step in self.outlined.main.steps:
+            for index in () if isinstance(step.kind, (Called, Chained)) else step.layers:
                 node = self.code.net.graph.nodes[index]
                 if (key := (node.name, node.occurrence)) in self.code.attributes:
                     names.fresh(self.code.attributes[key], node.layer.attributes)
@@ -403,7 +407,7 @@ class _Writer:
         rows: list[list[Step]] = []
         for step in steps:
             before = rows[-1][-1] if rows else None
-            linked = before is not None and step.reads == before.writes and len(step.writes) == 1
+            linked = before is not None and step.reads == before.writes and len(step.writes) == len(before.reads) == 1
             if linked and before is not None and readers[before.writes[0]] == 1 and self._alike(before, step):
                 rows[-1].append(step)
             else:

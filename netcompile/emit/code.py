@@ -223,10 +223,14 @@ GOING_ON = ("activation", "normalisation", "prediction")  # families of layers t
 
 
 def _open(net: Shaped, node: Node, emitted: Emitted, tops: tuple[str, ...], name: str) -> str:
-    """The statement of a layer that goes on with what one other layer made: it has one bottom, of its top's shape."""
-    if node.layer.family not in GOING_ON or len(node.bottoms) != 1 or len(node.tops) != 1 or len(emitted.forward) != 1:
+    """The statement of a layer that goes on with what another made: it keeps the shape, or moves all numbers."""
+    if len(node.bottoms) != 1 or len(node.tops) != 1 or len(emitted.forward) != 1:
         return ""
-    if net.shapes.get(node.tops[0]) != net.shapes.get(node.bottoms[0]) or emitted.forward[0].count(x(0)) != 1:
+    before, after = (net.shapes.get(value, ()) for value in (node.bottoms[0], node.tops[0]))
+    moves = node.layer.moves is not None and count(before) == count(after)
+    if not moves and (node.layer.family not in GOING_ON or before != after):
+        return ""
+    if emitted.forward[0].count(x(0)) != 1:
         return ""
     return filled(emitted.forward[0], (x(0),), tops, name)
 

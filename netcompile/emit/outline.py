@@ -18,11 +18,15 @@ from netcompile.emit.template import Hole
 LONGEST = 250  # steps of a block
 WORK = 400_000  # windows that are looked at in one search
 ROUNDS = 24  # blocks that are looked for
+PHASES = 4  # ways to begin that are tried where windows overlap
 MOST_PARAMETERS = 8
 MOST_VALUES = 4  # that a block reads, or gives
 
+DEEPEST, WIDE = 3, 80  # steps in one line, and its characters
 DEAREST = 2.5  # the most that `worth` may say
 ODD = 1.5  # lines that each further value costs that a block reads or gives: people draw blocks of one and one
+LEAST = 2  # lines that a block must save
+START = 36  # characters of a call before its numbers
 OVERHEAD = 9  # lines of a class beside its layers: its head, docstring, two heads of methods, empty lines
 
 Ref = Hashable  # a value of a body
@@ -44,8 +48,8 @@ class Step:
     """A layer, a call of a block, or several calls in a row.
 
     `lines` is how many it has in ``__init__`` and in ``forward``; `follows`: it can be written into the line of the
-    step whose only result it reads. `layers` are the indices of the layers that it runs, in a block those of its first
-    use.
+    step whose only result it reads, where that stays one line: `width` is what it adds. `layers` are the indices of the
+    layers that it runs, in a block those of its first use.
     """
 
     kind: Hashable
@@ -56,6 +60,7 @@ class Step:
     holes: tuple[Hole, ...] = ()  # what each number is
     stored: int = 0  # how many of them, the last ones, ``forward`` needs
     lines: tuple[int, int] = (1, 1)
+    width: int = 0
     follows: bool = False
     free: bool = True  # may be part of a block
 
@@ -140,9 +145,23 @@ def _best(bodies: Sequence[Body], worth: Callable[[Sequence[Layers]], float]) ->
             continue
         windows = (bodies[place.body].steps[place.start : place.start + length] for place in places)
         value *= worth([tuple(layer for step in window for layer in step.layers) for window in windows])
-        if value > best:
+        if value > best and _agree(bodies, places, length):
             best, found = value, (places, length)
     return found
+
+
+def _agree(bodies: Sequence[Body], places: Sequence[_Place], length: int) -> bool:
+    """Whether windows of one digest have one description, too."""
+    return len({_description(bodies[place.body], place.start, length) for place in places}) == 1
+
+
+def _description(body: Body, start: int, length: int) -> Hashable:
+    """What a window computes: kinds, what each step reads, what is read outside."""
+    window = body.steps[start : start + length]
+    names: dict[Ref, Hashable] = {value: index for index, value in enumerate(_reads(window))}
+    names.update({v: (at, place) for at, step in enumerate(window) for place, v in enumerate(step.writes)})
+    steps = tuple((step.kind, tuple(names[value] for value in step.reads)) for step in window)
+    return steps, tuple(names[value] for value in _gives(body, start, length))
 
 
 def _repeated(bodies: Sequence[Body]) -> Iterable[tuple[list[_Place], int]]:
@@ -170,17 +189,25 @@ def _repeated(bodies: Sequence[Body]) -> Iterable[tuple[list[_Place], int]]:
 def _occurrences(group: Sequence[tuple[int, _Window]], length: int) -> Iterable[tuple[list[_Place], int]]:
     """Those windows of a group that also give the same values, without overlap."""
     alike: defaultdict[int, list[_Place]] = defaultdict(list)
-    ends: dict[tuple[int, int], int] = {}
     for index, window in group:
-        if len(window.external) > MOST_VALUES or not 0 < window.alive <= MOST_VALUES:
-            continue
-        key = (window.living, index)
-        if window.start >= ends.get(key, 0):
-            ends[key] = window.start + length
+        if len(window.external) <= MOST_VALUES and 0 < window.alive <= MOST_VALUES:
             alike[window.living].append(_Place(index, window.start))
     for places in alike.values():
-        if len(places) > 1:
-            yield places, length
+        first = places[0]
+        near = [p for p in places[:PHASES] if p.body == first.body and p.start < first.start + length]
+        for begin in range(len(near)):  # in a chain each of them gives other windows
+            chosen = _apart(places[begin:], length)
+            if len(chosen) > 1:
+                yield chosen, length
+
+
+def _apart(places: Sequence[_Place], length: int) -> list[_Place]:
+    """Windows without overlap, from the first on."""
+    chosen = [places[0]]
+    for place in places[1:]:
+        if place.body != chosen[-1].body or place.start >= chosen[-1].start + length:
+            chosen.append(place)
+    return chosen
 
 
 class _Scan:
@@ -215,13 +242,13 @@ class _Window:
         if at >= len(scan.steps) or not scan.steps[at].free:
             return False
         step = scan.steps[at]
-        read: list[tuple[int, int]] = []
+        read: list[tuple[int, int, int]] = []  # without negative numbers: -1 and -2 have one hash
         for value in step.reads:
             maker, place = scan.made.get(value, (-1, 0))
             if maker >= self.start:
-                read.append((maker - self.start, place))
+                read.append((1, maker - self.start, place))
             else:
-                read.append((-1 - self.external.setdefault(value, len(self.external)), 0))
+                read.append((0, self.external.setdefault(value, len(self.external)), 0))
         self.digest = hash((self.digest, scan.tokens[at], tuple(read)))
         for place in range(len(step.writes)):
             self.living += hash((self.length, place))
@@ -234,15 +261,14 @@ class _Window:
         return True
 
 
-def lines_of(steps: Sequence[Step]) -> int:
-    """About how many lines steps have; one that follows another has its line."""
-    count = 0
-    before: Step | None = None
-    chain = 0
+def lines_of(steps: Sequence[Step], before: Step | None = None) -> int:
+    """About how many lines steps have, behind the step `before`; one that follows another has its line."""
+    count = chain = width = 0
     for step in steps:
         init, forward = step.lines
-        joined = step.follows and before is not None and step.reads == before.writes and chain < 3
-        chain = chain + 1 if joined else 1
+        joined = step.follows and before is not None and step.reads == before.writes and chain < DEEPEST
+        joined = joined and width + step.width <= WIDE
+        chain, width = (chain + 1, width + step.width) if joined else (1, step.width)
         count += init + (0 if joined else forward)
         before = step
     return count
@@ -254,6 +280,7 @@ def _saved(bodies: Sequence[Body], places: Sequence[_Place], length: int) -> flo
     lines = lines_of(windows[0])
     if len(places) * (lines - 2) <= lines + OVERHEAD:
         return 0.0
+    before = [bodies[place.body].steps[place.start - 1] if place.start else None for place in places]
     numbers = _numbers(windows)
     if len(numbers.values) > MOST_PARAMETERS:
         return 0.0
@@ -261,8 +288,19 @@ def _saved(bodies: Sequence[Body], places: Sequence[_Place], length: int) -> flo
     reads, gives = _reads(windows[0]), _gives(body, start, length)
     after = body.steps[start + length : start + length + 1]
     torn = windows[0][0].follows + sum(step.follows and step.reads == gives for step in after)
-    each = 2 + ODD * (len(reads) - 1 + len(gives) - 1) + 0.1 * len(numbers.values) + 0.5 * torn
-    return sum(lines_of(window) - each for window in windows) - lines - OVERHEAD - numbers.stored
+    each = 1 + ODD * (len(reads) - 1 + len(gives) - 1) + 0.1 * len(numbers.values) + 0.5 * torn
+    each *= len(windows)
+    each += sum(_height(numbers.holes, [column[i] for column in numbers.values]) for i in range(len(windows)))
+    shorter = sum(lines_of(window, step) for window, step in zip(windows, before, strict=True)) - each
+    head = _height((), ["parameter: int"] * len(numbers.values)) - 1
+    return shorter - lines - OVERHEAD - head - numbers.stored - LEAST
+
+
+def _height(holes: Sequence[Hole], numbers: Sequence[Number]) -> int:
+    """About how many lines a call of a block with these numbers has."""
+    width = START + sum(2 + (len(number) if isinstance(number, str) else 8) for number in numbers)
+    width += sum(1 + len(hole.role) for hole in holes if hole.keyword)
+    return 1 if width <= WIDE else 3 if width <= WIDE + START else 2 + len(numbers)
 
 
 def _reads(window: Sequence[Step]) -> tuple[Ref, ...]:
@@ -344,7 +382,8 @@ def _replaced(
         window = body.steps[at : at + length]
         layers = tuple(layer for step in window for layer in step.layers)
         reads, writes = _reads(window), _gives(body, at, length)
-        steps.append(Step(Called(number), arguments, reads, writes, layers, block.holes))
+        lines = _height(block.holes, arguments), 1
+        steps.append(Step(Called(number), arguments, reads, writes, layers, block.holes, lines=lines))
         at += length
     return replace(body, steps=tuple(steps))
 
