@@ -1,9 +1,18 @@
 """Layers in bands of rows."""
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
 
 
-def in_bands(compute, x, reach, stride, channels):
+def in_bands(
+    compute: Callable[[Tensor], Tensor],
+    x: Tensor,
+    reach: int,
+    stride: int,
+    channels: int,
+) -> Tensor:
     """`compute` on some rows of `x` at a time; it loses `reach`, divides by `stride`.
 
     What lies between, with so many channels, would be larger than a cache: a band of it
@@ -14,10 +23,10 @@ def in_bands(compute, x, reach, stride, channels):
     whole = x.device.type != "cpu" or torch.compiler.is_compiling()
     if whole or 2 * count >= x.shape[2]:
         return compute(x)
-    end, y = x.shape[2] - reach, None
+    end, y = x.shape[2] - reach, x.new_empty(0)
     for start in range(0, end, count):
         rows = compute(x[:, :, start : start + count + reach])
-        if y is None:
+        if start == 0:
             size = *rows.shape[:2], -(-end // stride), rows.shape[3]
             layout = torch.channels_last
             y = torch.empty(
