@@ -1,23 +1,29 @@
 """Layers in bands of rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 
 def in_bands(
-    compute: Callable[[Tensor], Tensor],
+    steps: Sequence[Callable[[Tensor], Tensor]],
     x: Tensor,
     reach: int,
     stride: int,
     channels: int,
 ) -> Tensor:
-    """`compute` on some rows of `x` at a time; it loses `reach`, divides by `stride`.
+    """Steps on some rows of `x` at a time; they lose `reach` rows, divide by `stride`.
 
     What lies between, with so many channels, would be larger than a cache: a band of it
     has 8 MB. Small blobs are one band.
     """
+
+    def compute(rows: Tensor) -> Tensor:
+        for step in steps:
+            rows = step(rows)
+        return rows
+
     row = len(x) * channels * x.shape[3] * x.element_size()
     count = max(1, (1 << 23) // max(1, row * stride)) * stride
     whole = x.device.type != "cpu" or torch.compiler.is_compiling()

@@ -74,8 +74,8 @@ def stochastic_pool(
 
 def mean_pool3d(
     x: Tensor,
-    size: tuple[int, ...],
-    stride: tuple[int, ...],
+    size: int | tuple[int, ...],
+    stride: int | tuple[int, ...],
     padding: int | tuple[int, ...] = 0,
     **options: Any,
 ) -> Tensor:
