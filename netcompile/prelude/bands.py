@@ -1,13 +1,13 @@
 """Layers in bands of rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 
 def in_bands(
-    steps: Sequence[Callable[[Tensor], Tensor]],
+    steps: list[Callable[[Tensor], Tensor]],
     x: Tensor,
     reach: int,
     stride: int,

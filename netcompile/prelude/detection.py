@@ -1,7 +1,5 @@
 """SSD's prior boxes and detections."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -62,10 +60,10 @@ def detect(
 
 def prior_boxes(
     x: Tensor,
-    image: Sequence[float],
-    sizes: Sequence[Sequence[float]],
-    variances: Sequence[float],
-    step: Sequence[float] | None = None,
+    image: tuple[float, ...],
+    sizes: list[tuple[float, float]],
+    variances: list[float],
+    step: tuple[float, ...] | None = None,
     offset: float = 0.5,
     clip: bool = False,
 ) -> Tensor:
@@ -75,7 +73,7 @@ def prior_boxes(
     parts of the image, and their variances. Corners are computed in float64, as in SSD.
     """
     device, dtype = x.device, torch.promote_types(x.dtype, torch.float32)
-    step = step or [whole / n for whole, n in zip(image, x.shape[2:])]
+    step = step or tuple(whole / n for whole, n in zip(image, x.shape[2:]))
     cy, cx = (
         (torch.arange(n, device=device, dtype=dtype) + offset) * s
         for n, s in zip(x.shape[2:], step)

@@ -1,7 +1,5 @@
 """Optical flow: correlation, warping, and FlowNet's resizing."""
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -88,7 +86,7 @@ def inner_warp(x: Tensor, flow: Tensor) -> Tensor:
 
 
 def resample(
-    x: Tensor, size: Sequence[int], method: str = "linear", antialias: bool = True
+    x: Tensor, size: tuple[int, ...], method: str = "linear", antialias: bool = True
 ) -> Tensor:
     """FlowNet's resizing; where the factors differ, each axis has the other's shift.
 
@@ -122,7 +120,7 @@ def resample(
     return weights[0] @ x @ weights[1].T
 
 
-def middle(x: Tensor, size: Sequence[int]) -> Tensor:
+def middle(x: Tensor, size: tuple[int, ...]) -> Tensor:
     """The middle of x, read between pixels where the margin is odd.
 
     Places are kept 1.05 pixels from the far edge, as in FlowNet's code, so the last row

@@ -1,6 +1,6 @@
 """Convolutions with large kernels by Winograd's algorithm, down their rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -143,11 +143,11 @@ class LargeKernel(Conv2d):
 def at_points(x: Tensor, points: tuple[float, ...]) -> Tensor:
     """Values at the points and at infinity from coefficients, along the first axis."""
     rows = [polynomial([other for other in points if other != at]) for at in points]
-    rows = [[*row, 0.0] for row in rows] + [polynomial(points)]
+    rows = [[*row, 0.0] for row in rows] + [polynomial([*points])]
     return (x.new_tensor(rows) @ x.flatten(1)).view_as(x)
 
 
-def polynomial(roots: Sequence[float]) -> list[float]:
+def polynomial(roots: list[float]) -> list[float]:
     """The coefficients of the polynomial with these roots, the constant first."""
     made = [1.0]
     for root in roots:

@@ -1,6 +1,5 @@
 """oneDNN's operators for inference, which torch has and does not document."""
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -46,7 +45,7 @@ def onednn_as_known(dtype: torch.dtype) -> bool:
 
 
 def convolved(
-    x: Tensor, packed: Tensor, bias: Tensor | None, window: Sequence[Any]
+    x: Tensor, packed: Tensor, bias: Tensor | None, window: tuple[Any, ...]
 ) -> Tensor:
     """A convolution; its window is padding, stride, dilation and groups.
 
@@ -58,7 +57,7 @@ def convolved(
 
 
 def kernels_laid_out(
-    weight: Tensor, window: Sequence[Any], shape: Sequence[int]
+    weight: Tensor, window: tuple[Any, ...], shape: tuple[int, ...]
 ) -> Tensor:
     """Kernels as `convolved` wants them, for inputs of about this shape."""
     pack = torch.ops.mkldnn._reorder_convolution_weight

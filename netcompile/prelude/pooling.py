@@ -1,6 +1,6 @@
 """Pooling where PyTorch has no equal."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -127,7 +127,9 @@ def pyramid(
     return torch.cat([level.flatten(1) for level in levels], dim=1)
 
 
-def grid_pyramid(x: Tensor, bins: Sequence[int], pool: Callable[..., Tensor]) -> Tensor:
+def grid_pyramid(
+    x: Tensor, bins: tuple[int, ...], pool: Callable[..., Tensor]
+) -> Tensor:
     """One column per batch element: poolings on grids of about b × b windows."""
     h, w = x.shape[2:]
     levels = [pool(x, (h // b, w // b), ceil_mode=True).flatten(1) for b in bins]

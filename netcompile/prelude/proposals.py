@@ -1,7 +1,5 @@
 """Faster R-CNN's proposals of regions."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -9,7 +7,7 @@ from netcompile.prelude.boxes import suppress
 
 
 def moved_anchors(
-    offsets: Tensor, anchors: Sequence[Sequence[float]], stride: int
+    offsets: Tensor, anchors: list[tuple[float, ...]], stride: int
 ) -> Tensor:
     """Boxes of every cell of an image: its anchors, moved and stretched by offsets.
 
@@ -30,7 +28,7 @@ def propose(
     scores: Tensor,
     offsets: Tensor,
     image: Tensor,
-    anchors: Sequence[Sequence[float]],
+    anchors: list[tuple[float, ...]],
     stride: int,
     before: int,
     after: int,

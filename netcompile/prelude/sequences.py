@@ -1,7 +1,5 @@
 """Sequences read off scores (CTC), and how they are compared."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -27,7 +25,7 @@ def ctc_decode(
     return found[:steps].T[:, :, None, None], total[:, None, None, None]
 
 
-def edit_distance(a: Sequence[object], b: Sequence[object]) -> int:
+def edit_distance(a: list[int], b: list[int]) -> int:
     """How many insertions, deletions and replacements lead from list a to list b."""
     row = list(range(len(b) + 1))
     for i, p in enumerate(a, 1):

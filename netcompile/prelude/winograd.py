@@ -1,6 +1,5 @@
 """3 × 3 convolutions by Winograd's algorithm."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -75,7 +74,7 @@ class Winograd(Conv2d):
             del row
             found.append(pixels([multiply(*pair) for pair in zip(columns, kernel)]))
         for q, column in enumerate(zip(*found)):
-            for p, some in enumerate(pixels(column)):
+            for p, some in enumerate(pixels([*column])):
                 finite = finite and (p not in ends or q not in ends or is_finite(some))
                 to = y[:, p::m, q::m]
                 some = some[:, : to.shape[1], : to.shape[2]]
@@ -101,7 +100,7 @@ class Winograd(Conv2d):
         return made
 
 
-def values(c: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def values(c: list[Tensor]) -> tuple[Tensor, ...]:
     """Polynomials, from their coefficients: at 0, ±a, ±b (or 0, ±1) and at infinity.
 
     Each is divided by its points but one first; the kernels are scaled to fit.
@@ -117,7 +116,7 @@ def values(c: Sequence[Tensor]) -> tuple[Tensor, ...]:
     return zero, plus, even.sub_(odd, alpha=a), high, more.sub_(less, alpha=b), end
 
 
-def pixels(v: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def pixels(v: list[Tensor]) -> tuple[Tensor, ...]:
     """Pixels from values at the points of `values`, which are overwritten."""
     if len(v) == 4:
         return v[0].add_(v[1]).add_(v[2]), v[1].sub_(v[2]).add_(v[3])

@@ -1,7 +1,5 @@
 """YOLO's detections."""
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,9 +7,7 @@ from torch import Tensor
 from netcompile.prelude.boxes import best_first, suppress
 
 
-def yolo_boxes(
-    x: Tensor, anchors: Sequence[Sequence[float]], pixels: int = 1
-) -> Tensor:
+def yolo_boxes(x: Tensor, anchors: list[tuple[float, ...]], pixels: int = 1) -> Tensor:
     """Numbers and boxes of every cell: N × cells × anchors × (x, y, w, h, rest).
 
     x, y are the centre and w, h the size as parts of the image; a cell is `pixels` wide
@@ -45,8 +41,8 @@ def yolo_rows(
 
 
 def yolo2_rows(
-    maps: Sequence[Tensor],
-    anchors: Sequence[Sequence[float]],
+    maps: list[Tensor],
+    anchors: list[tuple[float, ...]],
     classes: int,
     threshold: float,
     overlap: float,
@@ -63,7 +59,7 @@ def yolo2_rows(
 
 def yolo2_cells(
     x: Tensor,
-    anchors: Sequence[Sequence[float]],
+    anchors: list[tuple[float, ...]],
     classes: int,
     threshold: float,
     overlap: float,
@@ -90,7 +86,7 @@ def yolo2_cells(
 
 
 def yolo3_rows(
-    maps: Sequence[tuple[Tensor, Sequence[Sequence[float]], int]],
+    maps: list[tuple[Tensor, list[tuple[float, ...]], int]],
     classes: int,
     threshold: float,
     overlap: float,

@@ -346,7 +346,7 @@ layer {{ name: "c3" type: "Convolution" bottom: "p" top: "c3" convolution_param 
 def test_bands_of_rows_are_the_whole_blob() -> None:
     analysed = net(BANDED.format(pooling="kernel_size: 3 stride: 3"), (1, 3, 120, 150))
     literal, fast, module = pair(analysed)
-    assert "in_bands([self.c1, " in module.source or "in_bands([lambda" in module.source
+    assert "p = in_bands(" in module.source
     in_bands = fast.windowed.__func__.__globals__["in_bands"]
     for size in ((120, 150), (121, 150), (122, 151), (40, 33)):
         x = torch.randn(1, 3, *size)
