@@ -27,16 +27,19 @@ def compile_net(
     weights: str | None = None,
     comments: bool = True,
     dtype: str = "float32",
+    style: str | None = "flat",
 ) -> EmittedModule:
     """Emit the net at an optimisation level. Raises NetError with every refusal.
+
+    `style` is "flat", or "blocks" for a class for each part that repeats; None for blocks where they make the source
+    shorter by a quarter. The literal net of level 0 is flat.
 
     `weights` is the caffemodel that the module is for, and `dtype` the type that it is to run in: from level 2 on,
     code may rely on the values in the file, and on that type, whose digits decide how it computes (others work too).
     Without `comments` nothing is proved for the sake of the source, as when only its tensors are wanted.
     """
-    return emit_net(
-        analysed, optimise_net(analysed, level, outputs, weights, comments, dtype), level, outputs, comments
-    )
+    found = optimise_net(analysed, level, outputs, weights, comments, dtype)
+    return emit_net(analysed, found, level, outputs, comments, style)
 
 
 def optimise_net(
@@ -49,21 +52,35 @@ def optimise_net(
 ) -> Rewritten:
     """The first step of `compile_net`: the net after the passes of a level, and where these did not apply, and why."""
     graph = analysed.require().graph if level < 2 and not comments else analysed.require().proved
-    if level < 2:
-        return optimise(graph, level)
     outputs_of(graph, outputs)  # an unknown one is refused before anything is computed
+    if level < 2:
+        return optimise(graph, level, outputs=outputs)
     facts = NO_FACTS if weights is None else facts_of(analysed, weights)
     return optimise(graph, level, replace(facts, float32=dtype == "float32"), outputs)
 
 
 def emit_net(
-    analysed: Analysed, found: Rewritten, level: int = 1, outputs: Sequence[str] | None = None, comments: bool = True
+    analysed: Analysed,
+    found: Rewritten,
+    level: int = 1,
+    outputs: Sequence[str] | None = None,
+    comments: bool = True,
+    style: str | None = "flat",
 ) -> EmittedModule:
     """The second step: the source of what `optimise_net` found."""
     program, origin = found.program, _origin(analysed.source.name)
     if level < 2:
         dims = analysed.symbolic.shapes if comments else None
-        return emit(program.graph, analysed.shapes, symbolic=dims, outputs=outputs, origin=origin)
+        return emit(
+            program.graph,
+            analysed.shapes,
+            symbolic=dims,
+            outputs=outputs,
+            origin=origin,
+            original=analysed.graph if level else None,
+            style=style,
+            literal=level == 0,
+        )
     windowed = None
     if program.windowed is not None:
         inside = Program(program.windowed).shapes
@@ -81,6 +98,7 @@ def emit_net(
         original=analysed.proved,
         windowed=windowed,
         inference=windowed is not None or fused,
+        style=style,
     )
 
 

@@ -61,6 +61,12 @@ def add_optimise(parser: argparse.ArgumentParser, what: str = "optimisation") ->
     )
 
 
+def add_style(parser: argparse.ArgumentParser) -> None:
+    """``--style blocks|flat``."""
+    what = "a class for each part that repeats, or one for all; default: blocks where they save a quarter of the lines"
+    parser.add_argument("--style", choices=("blocks", "flat"), help=what)
+
+
 def add_max_memory(parser: argparse.ArgumentParser) -> None:
     """``--max-memory``, of every command that reads a net, data or weights; `main` applies it."""
     what = "what a file, or the net, may take: 2GB, 512MiB; default: half of what is free"

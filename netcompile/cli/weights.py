@@ -72,7 +72,7 @@ def _converted(
         size = _convert_mean(path, target)
         found, what = [], "a mean"
     elif net is not None:
-        module = compile_net(net, arguments.optimise, weights=path, comments=False)
+        module = compile_net(net, arguments.optimise, weights=path, comments=False, style=arguments.style)
         done = converter(path, net, module, arguments.allow_missing)(target)
         found, size = remarks(done, path), done.bytes
         what = f"{len(module.weights)} tensors of {module.class_name}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,11 +13,12 @@ from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.emit.blobs import LearnedBlobs, Owners
 from netcompile.emit.names import MODULE_ATTRIBUTES, Names
 from netcompile.emit.prelude import Clash, Definition, Missing, closure
+from netcompile.emit.template import ME, filled, x, y
 from netcompile.emit.text import dims_text
 from netcompile.emit.variables import Variables, variables
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.ir.prune import needed
-from netcompile.layers.base import BlobSpec, Emission, IntShape, Refused, Shape
+from netcompile.layers.base import BlobSpec, Emission, Emitted, IntShape, Refused, Shape
 from netcompile.layers.shapes import count
 
 LARGE = 1 << 20  # bytes from which on a blob is dropped after its last use
@@ -51,15 +54,33 @@ class Weight:
 
 @dataclass(frozen=True, slots=True)
 class LayerCode:
-    """One layer as statements of ``__init__`` and of ``forward``, and what they need."""
+    """One layer, or several, as statements of ``__init__`` and of ``forward``, and what they need.
 
-    node: Node
+    Where its only line may be joined with that of the layer before, `open` is it with `template.x(0)` in the place of
+    the variable that it `reads`. `depth` is how many layers are in the last line.
+    """
+
+    nodes: tuple[int, ...]  # indices of the layers in the graph
     init: tuple[str, ...] = ()
     forward: tuple[str, ...] = ()  # none if no output needs the layer
     functions: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
     weights: tuple[Weight, ...] = ()
-    blobs: LearnedBlobs | None = None
+    open: str = ""
+    reads: str = ""
+    comment: str = ""
+    aside: bool = False  # the comment is for where it fits behind its statement
+    depth: int = 1
+    pattern: Pattern | None = None  # the layer's code as it is anywhere; None where it belongs to its place
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A layer's code for the names of `template`, and the variables of the place."""
+
+    emitted: Emitted
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +91,7 @@ class Code:
     variables: Variables
     attributes: Attributes
     layers: tuple[LayerCode, ...]
+    blobs: tuple[LearnedBlobs, ...]
     problems: tuple[Diagnostic, ...]
 
 
@@ -102,21 +124,28 @@ def write(
     blobs = [node.layer.blobs(*net.bottoms(node)) for node in graph.nodes]
     attributes = _attributes(graph, blobs, own) if attributes is None else attributes
     owners = Owners()
-    layers, problems = [], []
+    uses = Counter([*held, *(bottom for index in live for bottom in graph.nodes[index].bottoms)])
+    shared = Counter(spec.name for node in graph.nodes for spec in node.params if spec.name)
+    layers, learned, problems = [], [], []
     released: list[str] = []
     for index, node in enumerate(graph.nodes):
         try:
-            layer = _layer(net, index, blobs[index], named, attributes, owners, index in live)
+            layer, own = _layer(net, index, blobs[index], named, attributes, owners, index in live)
+            if any(shared[spec.name] > 1 for spec in node.params):
+                layer = replace(layer, pattern=None)
+            if not node.bottoms or uses[node.bottoms[0]] > 1:
+                layer = replace(layer, open="")
         except Refused as refused:
             problems.append(diagnose(node, refused))
             continue
+        learned += [own] if own is not None else []
         if drop and index in live:
             released += _released(net, index, named, held)
         if released and layer.forward:
             layer = replace(layer, forward=(*layer.forward, f"del {', '.join(released)}"))
             released = []
         layers.append(layer)
-    return Code(net, named, attributes, tuple(layers), tuple(problems))
+    return Code(net, named, attributes, tuple(layers), tuple(learned), tuple(problems))
 
 
 def _attributes(graph: Graph, blobs: Sequence[tuple[BlobSpec, ...]], own: frozenset[str]) -> Attributes:
@@ -136,15 +165,17 @@ def _layer(
     attributes: Attributes,
     owners: Owners,
     live: bool,
-) -> LayerCode:
+) -> tuple[LayerCode, LearnedBlobs | None]:
     """One layer; `owners` learns of its blobs. Raises Refused where it has no counterpart in PyTorch."""
     node, reading = net.graph.nodes[index], named.readings[index]
     sources = owners.sources(node, specs)
-    emitted = node.layer.emit(
+    name = attributes.get((node.name, node.occurrence), node.name)
+    tops = tuple(named.named[top] for top in node.tops)
+    pattern = node.layer.emit(
         Emission(
-            reading.variables,
-            tuple(named.named[top] for top in node.tops),
-            attributes.get((node.name, node.occurrence), node.name),
+            tuple(map(x, range(len(node.bottoms)))),
+            tuple(map(y, range(len(node.tops)))),
+            ME,
             node.name,
             net.bottoms(node),
             tuple(net.shapes[top] for top in node.tops if top in net.shapes),
@@ -153,28 +184,66 @@ def _layer(
             attributes,
         )
     )
+    init, forward = (
+        tuple(filled(line, reading.variables, tops, name) for line in lines)
+        for lines in (pattern.init, pattern.forward)
+    )
+    tensors = tuple((filled(key, (), (), name), recipe) for key, recipe in pattern.tensors)
+    emitted = replace(pattern, init=init, forward=forward, tensors=tensors)
     ties = owners.ties(node, specs, emitted)
     owners.own(node, specs, emitted)
-    used = live or bool(emitted.init)
-    return LayerCode(
-        node,
-        (*emitted.init, *ties),
-        (*reading.statements, *_commented(net, node, emitted.forward, bool(specs))) if live and emitted.forward else (),
+    used, runs = live or bool(init), live and bool(forward)
+    free = runs and not reading.statements and not _placed(pattern)
+    code = LayerCode(
+        (index,),
+        (*init, *ties),
+        (*reading.statements, *forward) if runs else (),
         emitted.functions if used else (),
         emitted.imports if used else (),
-        tuple(Weight(key, recipe, node.name) for key, recipe in emitted.tensors),
-        LearnedBlobs(node, specs, sources) if specs else None,
+        tuple(Weight(key, recipe, node.name) for key, recipe in tensors),
+        _open(net, node, pattern, tops, name) if free else "",
+        reading.variables[0] if reading.variables else "",
+        _comment(net, node) if runs else "",
+        aside=not node.tops or len(net.dims(node.tops[0]) or ()) != 4 or node.layer.moves is not None,
+        pattern=Pattern(pattern, reading.variables, tops) if free else None,
     )
+    return code, LearnedBlobs(node, specs, sources) if specs else None
 
 
-def _commented(net: Shaped, node: Node, lines: tuple[str, ...], learned: bool) -> tuple[str, ...]:
-    """The layer's lines, the last with the top's shape, without the batch, as a comment where that is news."""
-    bottoms = net.bottoms(node)
-    same = bottoms and node.tops and net.shapes.get(node.tops[0]) == bottoms[0] and not learned
+# Attributes of other layers, and the image's height and width.
+_PLACE = re.compile(rf"self\.(?!{ME})[A-Za-z_]|(?<![\w.])[HW](?!\w)")
+
+
+def _placed(emitted: Emitted) -> bool:
+    """Whether a layer's code belongs to its place in the net."""
+    return any(_PLACE.search(line) for line in (*emitted.init, *emitted.forward))
+
+
+GOING_ON = ("activation", "normalisation", "prediction")  # families of layers that belong to the one before
+
+
+def _open(net: Shaped, node: Node, emitted: Emitted, tops: tuple[str, ...], name: str) -> str:
+    """The statement of a layer that goes on with what one other layer made: it has one bottom, of its top's shape."""
+    if node.layer.family not in GOING_ON or len(node.bottoms) != 1 or len(node.tops) != 1 or len(emitted.forward) != 1:
+        return ""
+    if net.shapes.get(node.tops[0]) != net.shapes.get(node.bottoms[0]) or emitted.forward[0].count(x(0)) != 1:
+        return ""
+    return filled(emitted.forward[0], (x(0),), tops, name)
+
+
+def shape_text(net: Shaped, value: Value) -> str:
+    """A value's shape without the batch, for a comment; "" where it is not known."""
+    dims = net.dims(value)
+    return dims_text(dims[1:] if len(dims) > 3 else dims, brief=True) if dims else ""
+
+
+def _comment(net: Shaped, node: Node) -> str:
+    """The top's shape, without the batch, where its height or width, or the number of its axes, is news."""
     dims = net.dims(node.tops[0]) if len(node.tops) == 1 else None
-    if same or not dims or "#" in lines[-1]:
-        return lines
-    return (*lines[:-1], f"{lines[-1]}  # {dims_text(dims[1:] if len(dims) > 3 else dims)}")
+    before = net.dims(node.bottoms[0]) if node.bottoms else None
+    if not dims or (before is not None and len(before) == len(dims) and before[2:] == dims[2:]):
+        return ""
+    return shape_text(net, node.tops[0])
 
 
 def _released(net: Shaped, index: int, named: Variables, kept: Container[Value]) -> list[str]:
@@ -186,7 +255,9 @@ def _released(net: Shaped, index: int, named: Variables, kept: Container[Value])
     return [named.named[b] for b in large if named.named[b] not in tops]
 
 
-def defined(layers: Sequence[LayerCode], before: Iterable[str], after: Iterable[str]) -> dict[str, Definition]:
+def defined(
+    graph: Graph, layers: Sequence[LayerCode], before: Iterable[str], after: Iterable[str]
+) -> dict[str, Definition]:
     """The functions that the layers call, by name, and others `before` and `after` them.
 
     Raises NetError with the first layer whose functions are not there, or called like others.
@@ -200,5 +271,6 @@ def defined(layers: Sequence[LayerCode], before: Iterable[str], after: Iterable[
             try:
                 closure(called)
             except (Clash, Missing) as error:
-                raise NetError([diagnose(layer.node, Refused(str(error), code="unsupported"))]) from None
+                node = graph.nodes[layer.nodes[0]]
+                raise NetError([diagnose(node, Refused(str(error), code="unsupported"))]) from None
         raise

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.emit.blobs import LearnedBlobs, blobs_of
-from netcompile.emit.code import Code, Shaped, Weight, defined, write
+from netcompile.emit.blocks import BlockClass, in_blocks
+from netcompile.emit.code import Code, LayerCode, Shaped, Weight, defined, write
 from netcompile.emit.inference import (
     ATTRIBUTES,
     BORDER_FUNCTIONS,
@@ -23,14 +25,17 @@ from netcompile.emit.inference import (
     dispatch,
     size,
 )
-from netcompile.emit.layout import lay_out, signature
+from netcompile.emit.layout import WIDTH, lay_out, signature
 from netcompile.emit.names import class_name
+from netcompile.emit.nesting import nested
 from netcompile.emit.prelude import IMPORTS, Definition, free_names
 from netcompile.emit.text import dims_text, doc_text, folded
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.ir.prune import unknown_blob
 from netcompile.layers.base import IntShape, Shape
 from netcompile.layers.source import string
+
+SAVED = 0.75  # of the lines that a net has without blocks: from there on they are worth it
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class EmittedModule:
     nodes: tuple[Node, ...]  # the layers whose code it is, after all passes
     lines: Mapping[int, tuple[int, int]]  # index into `nodes` → first and last line in `source`
     variables: Mapping[str, str]  # blob name → the variable that holds its final value where it is computed whole
+    style: str = "flat"  # or "blocks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,8 @@ def emit(
     original: Graph | None = None,
     windowed: Windowed | None = None,
     inference: bool = False,
+    style: str | None = "flat",
+    literal: bool = False,
 ) -> EmittedModule:
     """Source of `graph`; `outputs` names blobs (by default the net's outputs).
 
@@ -84,28 +92,85 @@ def emit(
         codes = _codes(net, wanted, windowed, inference, frozenset(called | hidden))
     bound = {line.rpartition(" ")[2] for each in functions.values() for line in each.imports}
     name = class_name(graph.name, called | bound)
+    top = _docstring(net, name, wanted, origin)
+    taken = frozenset([name, *called, *bound, *IMPORTS])
+
+    def written(codes: Sequence[Code], classes: Sequence[BlockClass] = ()) -> _File:
+        return _file(name, top, codes, classes, wanted, functions, imports, windowed, inference, literal)
+
+    flat = written(codes)
+    chosen, file = codes, flat
+    if style != "flat" and windowed is None and not literal:
+        blocks = in_blocks(codes[0], list(wanted.values()), taken, ATTRIBUTES if inference else frozenset())
+        if blocks is not None:
+            made = written([blocks.code], blocks.classes)
+            if style == "blocks" or made.own <= flat.own * SAVED:
+                chosen, file = [blocks.code], made
+    named = codes[0].variables.named
+    kept = {blob: named[value] for blob, value in codes[0].net.graph.blobs.items() if value in named}
+    return EmittedModule(
+        "\n".join(file.lines) + "\n",
+        name,
+        tuple(entry.value for entry in graph.inputs),
+        tuple(wanted),
+        tuple(weight for layer in chosen[0].layers for weight in layer.weights),
+        tuple(codes[0].blobs if original is None else blobs_of(original)),
+        codes[-1].net.graph.nodes,
+        file.spans,
+        {blob: variable for blob, variable in kept.items() if variable in file.variables},
+        "blocks" if file is not flat else "flat",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """The lines of a file, how many of them are the net's own, each layer's, and the variables of the net's values."""
+
+    lines: Sequence[str]
+    own: int
+    spans: Mapping[int, tuple[int, int]]
+    variables: frozenset[str]
+
+
+def _file(
+    name: str,
+    docstring: Sequence[str],
+    codes: Sequence[Code],
+    classes: Sequence[BlockClass],
+    wanted: Mapping[str, Value],
+    functions: Mapping[str, Definition],
+    imports: Mapping[str, str],
+    windowed: Windowed | None,
+    inference: bool,
+    literal: bool,
+) -> _File:
+    """A module's file: docstring, imports, the blocks, the net, and what these call."""
+    graph = codes[0].net.graph
+    codes = codes if literal else [replace(code, layers=tuple(nested(code.layers))) for code in codes]
     init = [line for layer in codes[0].layers for statement in layer.init for line in lay_out(statement, 8)]
     init += ["        self.borders = Kept()"] if windowed is not None else []
     head = [f"class {name}(nn.Module):", f'    """{doc_text(graph.name or name)}"""', ""]
     head += ["    def __init__(self) -> None:", "        super().__init__()", *init]
     methods = _methods(codes, wanted, windowed, inference)
-    body = [*head, *(line for method in methods for line in ["", *method.lines])]
-    top = [*_docstring(net, name, wanted, origin), *_imports(body, functions, imports)]
-    top += [line for each in functions.values() for line in ["", "", *each.source.split("\n")]]
-    top += ["", ""]
-    found = [layer.blobs for layer in codes[0].layers if layer.blobs is not None]
-    named = codes[0].variables.named
-    return EmittedModule(
-        "\n".join([*top, *body]) + "\n",
-        name,
-        tuple(entry.value for entry in graph.inputs),
-        tuple(wanted),
-        tuple(weight for layer in codes[0].layers for weight in layer.weights),
-        tuple(found if original is None else blobs_of(original)),
-        codes[-1].net.graph.nodes,
-        _spans(methods, len(top) + len(head)),
-        {blob: named[value] for blob, value in codes[0].net.graph.blobs.items() if value in named},
-    )
+    net = [*head, *(line for method in methods for line in ["", *method.lines])]
+    body = [line for each in classes for line in [*each.lines, "", ""]]
+    top = [*docstring, *_imports([*body, *net], functions, imports), "", ""]
+    spans: dict[int, tuple[int, int]] = {}
+    at = len(top)
+    for each in classes:
+        spans |= {index: (first + at, last + at) for index, (first, last) in each.spans.items()}
+        at += len(each.lines) + 2
+    spans = {**_spans(methods, len(top) + len(body) + len(head)), **spans}
+    lines = [*top, *body, *net]
+    own = sum(not line.lstrip().startswith("#") for line in [*body, *net])
+    lines += [line for each in functions.values() for line in ["", "", *each.source.split("\n")]]
+    stored = {
+        part.id
+        for part in ast.walk(ast.parse("\n".join(net)))
+        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+    }
+    arguments = {codes[0].variables.named[entry.value] for entry in graph.inputs}
+    return _File(lines, own, spans, frozenset(stored | arguments))
 
 
 def _spans(methods: Sequence[Method], before: int) -> dict[int, tuple[int, int]]:
@@ -168,7 +233,7 @@ def _functions(codes: Sequence[Code], wanted: Mapping[str, Value], inference: bo
     layers = [layer for code in codes for layer in code.layers]
     before = [] if codes[0].variables.indices.isdisjoint(wanted.values()) else ["indices.as_numbers"]
     after = [*(FUNCTIONS if inference else ()), *(BORDER_FUNCTIONS if len(codes) > 1 else ())]
-    return defined(layers, before, after)
+    return defined(codes[0].net.graph, layers, before, after)
 
 
 def _imported(codes: Sequence[Code]) -> dict[str, str]:
@@ -224,21 +289,32 @@ def _method(
     missing = set((borders or {}).values())
     open_ = None if alone in arguments else alone  # the result's variable, until its type is told
     spans = {}
-    for index, layer in enumerate(code.layers):
-        lines = []
-        for statement in layer.forward:
+    for layer in code.layers:
+        lines: list[str] = []
+        for statement in commented(layer):
             if open_ is not None and statement.startswith(f"{open_} = "):  # modules give Any
                 statement, open_ = statement.replace(" = ", ": Tensor = ", 1), None
             lines += lay_out(statement, 8)
         if lines:
-            spans[index] = (len(body) + 1, len(body) + len(lines))
+            spans.update(dict.fromkeys(layer.nodes, (len(body) + 1, len(body) + len(lines))))
         body += lines
-        if missing and not missing.isdisjoint(layer.node.tops):
-            missing -= set(layer.node.tops)
+        made = {top for index in layer.nodes for top in code.net.graph.nodes[index].tops}
+        if missing and not missing.isdisjoint(made):
+            missing -= made
             if not missing:
                 found = {key: named.named[value] for key, value in (borders or {}).items()}
                 body += ["        if only_border:", *_return(found, 12)]
     return Method([*body, *([f"        return {alone}"] if alone else _return(results, 8))], spans)
+
+
+def commented(layer: LayerCode) -> list[str]:
+    """A layer's statements in ``forward``; the one that makes its result has the comment."""
+    lines = list(layer.forward)
+    at = next((i for i in reversed(range(len(lines))) if not lines[i].startswith("del ")), -1)
+    fits = not layer.aside or len(lines[at]) + len(layer.comment) + 12 <= WIDTH
+    if layer.comment and at >= 0 and "#" not in lines[at] and fits:
+        lines[at] += f"  # {layer.comment}"
+    return lines
 
 
 def _result(wanted: Collection[str]) -> str:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from textwrap import wrap
 
+from netcompile.algebra.size import Size
 from netcompile.diagnostics.visible import is_visible
 from netcompile.layers.base import Shape
 
 
-def dims_text(dims: Shape) -> str:
-    """``1 × 21 × (H + 6) × W``; parentheses where an extent is a sum."""
+def dims_text(dims: Shape, brief: bool = False) -> str:
+    """``1 × 21 × (H + 6) × W``; parentheses where an extent is a sum.
+
+    If `brief`, an extent is as it is for large images, without what holds for small ones.
+    """
     parts = []
     for dim in dims:
-        text = str(dim)
+        text = dim.formula() if brief and isinstance(dim, Size) else str(dim)
         parts.append(f"({text})" if (" + " in text or " - " in text) else text)
     return " × ".join(parts) or "scalar"
 

@@ -46,6 +46,23 @@ def weight_plan(graph: Graph, module: EmittedModule) -> Plan:
     return Plan(tuple(tensors), tuple(layers))
 
 
+def blob_keys(module: EmittedModule) -> dict[str, str]:
+    """For each blob of a caffemodel, as ``<layer>.<index>``, the entry of the state dict that its numbers go into.
+
+    Where these are several, the one that begins with it. A blob that nothing is computed from has none.
+    """
+    found: dict[str, str] = {}
+    for begins in (True, False):
+        for weight in module.weights:
+            for take in weight.recipe.sources()[: 1 if begins else None]:
+                found.setdefault(str(take), weight.key)
+    for blobs in module.blobs:  # those that layers share
+        for own, owner in zip(blobs.own, blobs.owners, strict=True):
+            if str(owner) in found:
+                found.setdefault(str(own), found[str(owner)])
+    return found
+
+
 def needs_weights(plan: Plan) -> bool:
     """Whether any tensor comes from a caffemodel."""
     return any(tensor.recipe.sources() for tensor in plan.tensors)

@@ -29,7 +29,7 @@ class ReLU(Elementwise):
 
     def expression(self, x: str) -> str:
         if self.slope:
-            return call("F.leaky_relu", x, negative_slope=literal(self.slope))
+            return call("F.leaky_relu", x, literal(self.slope))
         return call("F.relu", x)
 
     def content(self, *bottoms: str) -> str:

@@ -51,7 +51,7 @@ class ReLU6(Elementwise):
     def expression(self, x: str) -> str:
         most = f".clamp(max={literal(self.most)})"
         if self.slope:
-            return f"F.leaky_relu({x}, negative_slope={literal(self.slope)}){most}"
+            return f"F.leaky_relu({x}, {literal(self.slope)}){most}"
         return f"F.relu6({x})" if self.most == 6 else f"F.relu({x}){most}"
 
 
@@ -72,7 +72,7 @@ class NegReLU(Elementwise):
 
     def expression(self, x: str) -> str:
         if self.slope:
-            return f"-F.leaky_relu(-{x}, negative_slope={literal(self.slope)})"
+            return f"-F.leaky_relu(-{x}, {literal(self.slope)})"
         return f"-F.relu(-{x})"
 
 
@@ -122,7 +122,7 @@ class CReLU(AlongAxis):
             return e.assign(f"F.relu(torch.cat(({x}, -{x}))).reshape({size})")
         both = f"torch.cat(({x}, -{x}), dim={self.along(shape)})"
         if self.slope:
-            return e.assign(f"F.leaky_relu({both}, negative_slope={literal(self.slope)})")
+            return e.assign(f"F.leaky_relu({both}, {literal(self.slope)})")
         return e.assign(f"F.relu({both})")
 
 

@@ -15,6 +15,8 @@ from netcompile.prototxt.message import float_text
 
 def affine(x: str, scale: float, shift: float) -> str:
     """Source of scale · x + shift, without what changes nothing."""
+    if scale == -1 and shift:
+        return f"{literal(shift)} - {x}"
     text = x if scale == 1 else f"-{x}" if scale == -1 else f"{literal(scale)} * {x}"
     if shift:
         text += f" {'-' if shift < 0 else '+'} {literal(abs(shift))}"
@@ -116,9 +118,8 @@ class Power(Elementwise):
         inner = affine(x, self.scale, self.shift)
         if self.power == 1:
             return inner
-        if inner.isidentifier():
-            return f"{inner}**{literal(self.power)}"
-        return f"({inner}) ** {literal(self.power)}"
+        power = str(int(self.power)) if self.power in (2, 3) else literal(self.power)
+        return f"{inner}**{power}" if inner.isidentifier() else f"({inner}) ** {power}"
 
 
 def _base(s: Section) -> float:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import ClassVar, Self
 
 from netcompile.layers.base import NO_AXES, BlobSpec, Emission, Emitted, IntShape, Labels, Layer, Shape, layer
-from netcompile.layers.elementwise import parameters
+from netcompile.layers.elementwise import AFFINE, parameters
 from netcompile.layers.kinds import with_bias
 from netcompile.layers.params import Params
 from netcompile.layers.shapes import canonical_axis, count
@@ -71,16 +71,26 @@ class InnerProduct(_Product):
 
     @classmethod
     def read(cls, p: Params) -> Layer:
-        return UnitInnerProduct.plain(p) if p.sub("inner_product_param").get("normalize") else cls.plain(p)
+        s = p.sub("inner_product_param")
+        kind = UnitInnerProduct if s.get("normalize") else TransposedInnerProduct if s.get("transpose") else cls
+        return kind.plain(p)
 
     def emit(self, e: Emission) -> Emitted:
         specs, x = self.blobs(*e.bottoms), self.vectors(e)
-        if self.transpose:
-            # The matrix stays as Caffe has it, so that an encoder's can be shared with its decoder.
-            line = f"{e.y[0]} = {x} @ self.{e.name}.weight" + (f" + self.{e.name}.bias" if self.bias else "")
-            return Emitted((line,), (parameters(e.name, specs),), tensors=e.entries(specs))
         make = call("nn.Linear", specs[0].shape[1], self.outputs, bias=None if self.bias else "False")
         return Emitted((f"{e.y[0]} = self.{e.name}({x})",), (f"self.{e.name} = {make}",), tensors=e.entries(specs))
+
+
+@dataclass(frozen=True, slots=True)
+class TransposedInnerProduct(InnerProduct):
+    """InnerProduct with a matrix of inputs × outputs, which stays so: an encoder's can be shared with its decoder."""
+
+    type: ClassVar[str] = "InnerProduct"
+    attributes: ClassVar[tuple[str, ...]] = AFFINE
+
+    def emit(self, e: Emission) -> Emitted:
+        line = f"{e.y[0]} = {self.vectors(e)} @ self.{e.name}_weight" + (f" + self.{e.name}_bias" if self.bias else "")
+        return parameters(line, e, self.blobs(*e.bottoms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +103,14 @@ class UnitInnerProduct(_Product):
 
     type: ClassVar[str] = "InnerProduct"
     fork: ClassVar[str] = "caffe-windows"
+    attributes: ClassVar[tuple[str, ...]] = AFFINE
 
     def emit(self, e: Emission) -> Emitted:
-        specs, me = self.blobs(*e.bottoms), f"self.{e.name}"
-        rows = f"unit_rows({me}.weight, {self.outputs})" + (".T" if self.transpose else "")
-        make = call("F.linear", self.vectors(e), rows, *((f"{me}.bias",) if self.bias else ()))
-        init = parameters(e.name, specs)
-        return Emitted((f"{e.y[0]} = {make}",), (init,), ("normalisation.unit_rows",), e.entries(specs))
+        me = f"self.{e.name}"
+        rows = f"unit_rows({me}_weight, {self.outputs})" + (".T" if self.transpose else "")
+        make = call("F.linear", self.vectors(e), rows, *((f"{me}_bias",) if self.bias else ()))
+        made = parameters(f"{e.y[0]} = {make}", e, self.blobs(*e.bottoms))
+        return replace(made, functions=("normalisation.unit_rows",))
 
 
 @layer("Embed")
@@ -114,6 +125,7 @@ class Embed(Layer):
     bias_filler: Message | None = None
 
     stored: ClassVar[tuple[str, ...]] = ("kernel", "bias")
+    attributes: ClassVar[tuple[str, ...]] = ("_bias",)
     index_bottoms: ClassVar[tuple[int, ...]] = (0,)
     family: ClassVar[str] = "convolution"
     mixed: ClassVar[frozenset[int] | None] = NO_AXES
@@ -136,9 +148,11 @@ class Embed(Layer):
         return with_bias(weight, self.bias, self.outputs, self.bias_filler)
 
     def emit(self, e: Emission) -> Emitted:
-        specs = self.blobs(*e.bottoms)
-        if not self.bias:
-            make = f"self.{e.name} = nn.Embedding({self.inputs}, {self.outputs})"
-            return Emitted((f"{e.y[0]} = self.{e.name}({e.x[0]}.long())",), (make,), tensors=e.entries(specs))
-        line = f"{e.y[0]} = F.embedding({e.x[0]}.long(), self.{e.name}.weight) + self.{e.name}.bias"
-        return Emitted((line,), (parameters(e.name, specs),), tensors=e.entries(specs))
+        init = [f"self.{e.name} = nn.Embedding({self.inputs}, {self.outputs})"]
+        tensors = [(f"{e.name}.weight", e.take(0))]
+        line = f"{e.y[0]} = self.{e.name}({e.x[0]}.long())"
+        if self.bias:
+            init.append(f"self.{e.name}_bias = nn.Parameter(torch.zeros({self.outputs}))")
+            tensors.append((f"{e.name}_bias", e.take(1)))
+            line += f" + self.{e.name}_bias"
+        return Emitted((line,), tuple(init), tensors=tuple(tensors))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, Self
 
+from netcompile.caffemodel.recipe import Recipe
 from netcompile.diagnostics.text import shape_text
 from netcompile.layers.base import (
     IDENTITY,
@@ -25,7 +26,7 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.params import Params, Section, constant_filler
 from netcompile.layers.shapes import all_alike, canonical_axis, number
-from netcompile.layers.source import literal
+from netcompile.layers.source import call, literal
 from netcompile.prototxt.message import Message
 
 MOST_NESTED = 50  # bottoms that are written as one expression
@@ -217,11 +218,20 @@ class _Broadcast(Layer):
         return f"{blob}[{', '.join([':' if rank == 1 else '...'] + ['None'] * behind)}]"
 
 
-def parameters(name: str, specs: Sequence[BlobSpec]) -> str:
-    """Source that makes ``self.name`` hold a parameter for each blob, by its name."""
-    sizes = {spec.name: ", ".join(map(str, spec.shape)) or "()" for spec in specs}
-    made = ", ".join(f'"{key}": torch.empty({size})' for key, size in sizes.items())
-    return f"self.{name} = nn.ParameterDict({{{made}}})"
+AFFINE = ("_weight", "_bias")  # ends of the attributes that `parameters` makes for blobs called weight and bias
+
+
+def parameters(forward: str, e: Emission, specs: Sequence[BlobSpec], weight: str = "empty") -> Emitted:
+    """A line of ``forward``, with a parameter of the module for each blob: ``self.NAME_BLOB``.
+
+    Until they are given values biases are 0, and weights what torch's function of the name in `weight` makes them.
+    """
+    init, tensors = list[str](), list[tuple[str, Recipe]]()
+    for index, spec in enumerate(specs):
+        make = call(f"torch.{'zeros' if spec.meaning == 'bias' else weight}", ", ".join(map(str, spec.shape)) or "()")
+        init.append(f"self.{e.name}_{spec.name} = nn.Parameter({make})")
+        tensors.append((f"{e.name}_{spec.name}", e.take(index)))
+    return Emitted((forward,), tuple(init), tensors=tuple(tensors))
 
 
 @layer("Bias")
@@ -231,6 +241,7 @@ class Bias(_Broadcast):
 
     word: ClassVar[str] = "bias"
 
+    attributes: ClassVar[tuple[str, ...]] = ("_bias",)
     stored: ClassVar[tuple[str, ...]] = ("bias",)
 
     @classmethod
@@ -244,8 +255,8 @@ class Bias(_Broadcast):
     def emit(self, e: Emission) -> Emitted:
         if len(e.x) == 2:
             return e.assign(f"{e.x[0]} + {self.broadcast(e.x[1], *e.bottoms)}")
-        specs, bias = self.blobs(*e.bottoms), self.broadcast(f"self.{e.name}.bias", *e.bottoms)
-        return Emitted((f"{e.y[0]} = {e.x[0]} + {bias}",), (parameters(e.name, specs),), tensors=e.entries(specs))
+        bias = self.broadcast(f"self.{e.name}_bias", *e.bottoms)
+        return parameters(f"{e.y[0]} = {e.x[0]} + {bias}", e, self.blobs(*e.bottoms))
 
 
 @layer("Scale")
@@ -258,6 +269,7 @@ class Scale(_Broadcast):
 
     word: ClassVar[str] = "scale"
 
+    attributes: ClassVar[tuple[str, ...]] = AFFINE
     stored: ClassVar[tuple[str, ...]] = ("kernel", "bias")
 
     @classmethod
@@ -276,10 +288,8 @@ class Scale(_Broadcast):
         return weight + ((self.blob("bias", self.bias_filler, *bottoms),) if self.bias else ())
 
     def emit(self, e: Emission) -> Emitted:
-        specs = self.blobs(*e.bottoms)
-        weight = e.x[1] if len(e.x) == 2 else f"self.{e.name}.weight"
+        weight = e.x[1] if len(e.x) == 2 else f"self.{e.name}_weight"
         text = f"{e.x[0]} * {self.broadcast(weight, *e.bottoms)}"
         if self.bias:
-            text += f" + {self.broadcast(f'self.{e.name}.bias', *e.bottoms)}"
-        init = (parameters(e.name, specs),) if specs else ()
-        return Emitted((f"{e.y[0]} = {text}",), init, tensors=e.entries(specs))
+            text += f" + {self.broadcast(f'self.{e.name}_bias', *e.bottoms)}"
+        return parameters(f"{e.y[0]} = {text}", e, self.blobs(*e.bottoms), "ones")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from decimal import Decimal
+from math import isfinite, prod
 from typing import ClassVar, Self
 
 from netcompile.caffemodel.recipe import Constant, Recipe, ScaledByFactor
@@ -26,15 +27,56 @@ from netcompile.layers.kinds import SameShape
 from netcompile.layers.params import Params, Section, constant_filler
 from netcompile.layers.shapes import four_axes, number, planes
 from netcompile.layers.source import call, literal
-from netcompile.prototxt.message import Message
+from netcompile.prototxt.message import Message, float_text
+from netcompile.prototxt.schema import float32
 
-MODULES = {2: "BatchNorm1d", 3: "BatchNorm1d", 4: "BatchNorm2d", 5: "BatchNorm3d"}  # by rank
+AXES = {2: 1, 3: 1, 4: 2, 5: 3}  # how many axes PyTorch's class for a rank has behind the channels, at most
 
 
 def refuse_negative(s: Section, field: str) -> None:
     """Report a number below 0 that is added to a variance."""
     if not s.get(field) >= 0:
         s.refuse(field, f"{field} {s.get(field):g} is negative", code="param-range", why="it keeps the root real")
+
+
+def batch_norm(axes: int, channels: int, eps: float, fraction: float, affine: bool = True) -> str:
+    """Source of PyTorch's batch normalisation of so many axes, without what is its default."""
+    return call(
+        f"nn.BatchNorm{axes}d",
+        channels,
+        eps=None if literal(eps) == "1e-05" else literal(eps),
+        momentum=momentum(fraction),
+        affine=None if affine else "False",
+    )
+
+
+def momentum(fraction: float) -> str | None:
+    """PyTorch's momentum for a `moving_average_fraction` f, as source; None for PyTorch's default.
+
+    Caffe sums: with every batch sum = f · sum + new and factor = f · factor + 1, and the mean is sum / factor. After
+    many batches the factor is 1 / (1 - f), so that mean = f · mean + (1 - f) · new: what PyTorch does at once with
+    momentum 1 - f. Both average the unbiased variance. With f = 1 all batches count alike: PyTorch's momentum None.
+    """
+    if fraction == 1:
+        return "None"
+    rest = float(1 - Decimal(float_text(float32(fraction)))) if isfinite(fraction) else 0.1
+    return None if rest == 0.1 else literal(rest)
+
+
+def running(e: Emission, eps: float, fraction: float, tensors: Mapping[str, Recipe]) -> Emitted:
+    """Code of a batch normalisation by running statistics: an ``nn.BatchNorm`` with these tensors.
+
+    Ranks that PyTorch has no class for keep their tensors in one of another rank.
+    """
+    rank, me = len(e.bottoms[0]), f"self.{e.name}"
+    make = batch_norm(AXES.get(rank, 1), e.bottoms[0][1], eps, fraction, "weight" in tensors)
+    value = f"{me}({e.x[0]})"
+    if rank not in AXES:
+        value = call("F.batch_norm", e.x[0], *(f"{me}.{key}" for key in tensors), eps=literal(eps))
+    recipes = [*tensors.items(), ("num_batches_tracked", Constant(0, (), "int64"))]
+    return Emitted(
+        (f"{e.y[0]} = {value}",), (f"{me} = {make}",), tensors=tuple((f"{e.name}.{key}", r) for key, r in recipes)
+    )
 
 
 def _channels(shape: Shape) -> Dim:
@@ -103,27 +145,16 @@ class BatchNorm(SameShape):
     def emit(self, e: Emission) -> Emitted:
         if e.train:
             return self._train(e)
-        x, y = e.x[0], e.y[0]
         if self.use_global_stats is False:
             if self.eps > 0:
-                return e.call("normalisation.normalise_batch", x, literal(self.eps))
-            return e.call("normalisation.normalise_exactly", x)
-        rank, channels = len(e.bottoms[0]), e.bottoms[0][1]
-        eps = None if self.eps == BatchNorm.eps or literal(self.eps) == "1e-05" else literal(self.eps)
-        make = call(f"nn.{MODULES.get(rank, 'BatchNorm1d')}", channels, eps=eps, affine="False")
-        line = f"{y} = self.{e.name}({x})"
-        if rank not in MODULES:
-            statistics = f"self.{e.name}.running_mean, self.{e.name}.running_var"
-            line = f"{y} = {call('F.batch_norm', x, statistics, eps=literal(self.eps))}"
-        return Emitted(
-            (line,),
-            (f"self.{e.name} = {make}",),
-            tensors=(
-                (f"{e.name}.running_mean", ScaledByFactor(e.take(0), e.take(2))),
-                (f"{e.name}.running_var", ScaledByFactor(e.take(1), e.take(2))),
-                (f"{e.name}.num_batches_tracked", Constant(0, (), "int64")),
-            ),
-        )
+                return e.call("normalisation.normalise_batch", e.x[0], literal(self.eps))
+            return e.call("normalisation.normalise_exactly", e.x[0])
+        return self.running(e, {})
+
+    def running(self, e: Emission, affine: Mapping[str, Recipe]) -> Emitted:
+        """Code that normalises by the running statistics; `affine` are the weight and bias behind it, or nothing."""
+        mean, variance = ScaledByFactor(e.take(0), e.take(2)), ScaledByFactor(e.take(1), e.take(2))
+        return running(e, self.eps, self.fraction, {"running_mean": mean, "running_var": variance, **affine})
 
     def _train(self, e: Emission) -> Emitted:
         make = call(
@@ -187,20 +218,17 @@ class ScaledBatchNorm(SameShape):
         return prod(tops[0])
 
     def emit(self, e: Emission) -> Emitted:
-        me, c, rank = f"self.{e.name}", e.bottoms[0][1], len(e.bottoms[0])
         keys = {"running_mean": 0, "running_var": 1, "weight": 3, "bias": 4}
-        tensors: list[tuple[str, Recipe]] = [(f"{e.name}.{key}", e.take(i)) for key, i in keys.items()]
-        line = f"{e.y[0]} = {me}({e.x[0]})"
-        eps = literal(self.eps)
-        if e.train:
-            make = f"AveragedBatchNorm({c}, eps={eps}, fraction={literal(self.fraction)})"
-            return Emitted((line,), (f"{me} = {make}",), ("normalisation.AveragedBatchNorm",), tuple(tensors))
-        if rank not in MODULES:
-            names = (f"{me}.{key}" for key in keys)
-            line = f"{e.y[0]} = F.batch_norm({e.x[0]}, {', '.join(names)}, eps={eps})"
-        tensors.append((f"{e.name}.num_batches_tracked", Constant(0, (), "int64")))
-        make = f"nn.{MODULES.get(rank, 'BatchNorm1d')}({c}, eps={eps})"
-        return Emitted((line,), (f"{me} = {make}",), (), tuple(tensors))
+        tensors = {key: e.take(index) for key, index in keys.items()}
+        if not e.train:
+            return running(e, self.eps, self.fraction, tensors)
+        make = f"AveragedBatchNorm({e.bottoms[0][1]}, eps={literal(self.eps)}, fraction={literal(self.fraction)})"
+        return Emitted(
+            (f"{e.y[0]} = self.{e.name}({e.x[0]})",),
+            (f"self.{e.name} = {make}",),
+            ("normalisation.AveragedBatchNorm",),
+            tuple((f"{e.name}.{key}", recipe) for key, recipe in tensors.items()),
+        )
 
 
 @layer("LRN")

@@ -22,7 +22,7 @@ from netcompile.layers.base import (
     layer,
 )
 from netcompile.layers.kinds import SameShape
-from netcompile.layers.normalisation import refuse_negative
+from netcompile.layers.normalisation import batch_norm, refuse_negative
 from netcompile.layers.params import Params, constant_filler
 from netcompile.layers.shapes import four_axes, number, planes
 from netcompile.layers.source import as_planes, literal
@@ -171,7 +171,7 @@ class BN(Layer):
             make = f"RunningBN({c}, eps={eps}, momentum={literal(self.momentum)})"
             functions = ("normalisation.RunningBN",)
         else:
-            make = f"nn.BatchNorm{2 if rank == 4 else 1}d({c}, eps={eps})"
+            make = batch_norm(2 if rank == 4 else 1, c, self.eps, self.momentum)
             make += ".requires_grad_(False)" if e.train and self.frozen else ""
         if self.kind == "segnet" and self.mode == "INFERENCE":
             # It takes no statistics: their tops stay as Caffe's fresh blobs are.

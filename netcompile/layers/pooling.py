@@ -189,7 +189,7 @@ class Pooling(Layer):
             return e.call("pooling.stochastic_pool", x, self.kernel, self.stride, self._end())
         if self._plain():
             function = "F.max_pool2d" if self.method == "MAX" else "F.avg_pool2d"
-            make = call(function, x, kernel_size=kernel, stride=stride, padding=padding, ceil_mode=ceil,
+            make = call(function, x, kernel, stride=stride, padding=padding, ceil_mode=ceil,
                         return_indices="True" if self.mask else None)  # fmt: skip
             return Emitted((f"{', '.join(e.y)} = {make}",))
         windows = (x, self.kernel, self.stride, self.pad, self._end())

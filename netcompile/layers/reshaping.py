@@ -220,4 +220,8 @@ class Reshape(Layer):
         middle = [f"{x}.shape[{copied[i]}]" if i in copied else str(d) for i, d in enumerate(self.dims)]
         kept = [f"{x}.shape[{axis}]" for axis in range(rank)]
         dims = [*kept[:start], *middle, *kept[end:]]
+        if dims[-1:] == ["-1"] and dims[:-1] == kept[: len(dims) - 1] and len(dims) <= rank:
+            return e.assign(f"{x}.flatten({len(dims) - 1})")
+        if kept and dims[:rank] == kept and set(dims[rank:]) == {"1"}:
+            return e.assign(f"{x}[...{', None' * (len(dims) - rank)}]")
         return e.assign(f"{x}.reshape({', '.join(dims) or '()'})")

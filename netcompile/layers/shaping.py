@@ -23,6 +23,7 @@ from netcompile.layers.base import (
 from netcompile.layers.kinds import AlongAxis, SameShape, Sink
 from netcompile.layers.params import Params
 from netcompile.layers.shapes import canonical_axis
+from netcompile.layers.source import call
 
 
 @layer("Split")
@@ -106,8 +107,9 @@ class Concat(AlongAxis):
         return ((*bottoms[0][:axis], whole, *bottoms[0][axis + 1 :]),)
 
     def emit(self, e: Emission) -> Emitted:
-        axis = self.along(e.bottoms[0])
-        return e.assign(f"torch.cat(({', '.join(e.x)}{',' * (len(e.x) == 1)}), dim={axis})")
+        if len(e.x) == 1:
+            return e.assign(e.x[0])
+        return e.assign(f"torch.cat(({', '.join(e.x)}), dim={self.along(e.bottoms[0])})")
 
     def shares_memory(self, bottoms: int, tops: int) -> bool:
         return bottoms == 1
@@ -203,8 +205,8 @@ class Slice(AlongAxis):
         if self.tops == 1:
             return e.assign(e.x[0])
         axis = self.along(e.bottoms[0])
-        cuts = repr(self.points) if self.points else str(self.tops)
-        return Emitted((f"{', '.join(e.y)} = torch.tensor_split({e.x[0]}, {cuts}, dim={axis})",))
+        cut = call("torch.tensor_split", e.x[0], self.points, dim=axis)
+        return Emitted((f"{', '.join(e.y)} = {cut if self.points else f'{e.x[0]}.chunk({self.tops}, dim={axis})'}",))
 
 
 @layer("Tile")

@@ -13,13 +13,15 @@ from netcompile.passes.drop_noops import DROP_NOOPS
 from netcompile.passes.fuse_convolution import FUSE_CONVOLUTION
 from netcompile.passes.image_window import IMAGE_WINDOW, NEEDED_WINDOW
 from netcompile.passes.large_kernels import LARGE_KERNELS
+from netcompile.passes.merge_scale import MERGE_SCALE
 from netcompile.passes.upsampling import UPSAMPLING
 from netcompile.passes.winograd import WINOGRAD
 
 PIPELINE: tuple[tuple[int, Pass[Any]], ...] = (  # (lowest -O level, pass)
     (1, DROP_NOOPS),
     (2, DROP_DEAD),
-    (2, FUSE_CONVOLUTION),
+    (2, FUSE_CONVOLUTION),  # before the next one: a convolution takes in both
+    (1, MERGE_SCALE),
     (2, WINOGRAD),
     (2, LARGE_KERNELS),
     (2, UPSAMPLING),
@@ -32,8 +34,8 @@ PIPELINE: tuple[tuple[int, Pass[Any]], ...] = (  # (lowest -O level, pass)
 def optimise(graph: Graph, level: int, facts: Facts = NO_FACTS, outputs: Sequence[str] | None = None) -> Rewritten:
     """The graph after every pass of the level. Level 0 is the literal net.
 
-    `outputs` are the blobs that must survive, by default the net's own; from level 2 on others may vanish.
+    `outputs` are the blobs that must survive, by default the net's own; from level 1 on others may vanish.
     """
-    if level >= 2 and outputs is not None:
+    if level >= 1 and outputs is not None:
         graph = graph.replace(outputs=tuple(outputs))
     return run_all((step for least, step in PIPELINE if level >= least), Program(graph, facts))

@@ -80,7 +80,7 @@ def html_report(
     report, note = bounded(report)
     if module is None:
         try:
-            module = compile_net(analysed)
+            module = compile_net(analysed, style=None)
         except NetError as error:
             first, *rest = error.diagnostics
             refused = first.what + (f" (and {len(rest)} more)" if rest else "")

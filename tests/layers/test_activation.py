@@ -202,8 +202,11 @@ def test_the_code_is_what_a_person_would_write() -> None:
         source = compile_text(one(kind, params), level=0)[1].source
         return next(text.split("  #")[0].strip() for text in source.split("\n") if " out = " in text)
 
-    assert line("Power", "power_param { power: 2 }") == "out = data**2.0"
-    assert line("Power", "power_param { power: 0.5 scale: -1 shift: -2 }") == "out = (-data - 2.0) ** 0.5"
+    assert line("Power", "power_param { power: 2 }") == "out = data**2"
+    assert line("Power", "power_param { power: 3 shift: 1 }") == "out = (data + 1.0) ** 3"
+    assert line("Power", "power_param { scale: -1 shift: 1 }") == "out = 1.0 - data"
+    assert line("ReLU", "relu_param { negative_slope: 0.1 }") == "out = F.leaky_relu(data, 0.1)"
+    assert line("Power", "power_param { power: 0.5 scale: -1 shift: -2 }") == "out = (-2.0 - data) ** 0.5"
     assert line("Exp", "exp_param { base: 2 }") == "out = torch.exp2(data)"
     assert line("Log", "log_param { scale: 0.1 shift: 1 }") == "out = torch.log(0.1 * data + 1.0)"
     assert line("Clip", "clip_param { min: 0 max: 6 }") == "out = data.clamp(0.0, 6.0)"

@@ -86,7 +86,7 @@ def test_tied_weights_of_an_autoencoder_are_one_tensor() -> None:
     )
     net, module = compile_text(text)
     made = module_of(net, module, draw_blobs(net))
-    assert made.get_parameter("e.weight") is made.get_parameter("d.weight")
+    assert made.get_parameter("e.weight") is made.get_parameter("d_weight")
     x = RNG.normal(size=(2, 6))
     e, d = draw_blobs(net)["e"], draw_blobs(net)["d"]
     wanted = (x @ e[0].T + e[1]) @ e[0] + d[1]
@@ -111,7 +111,11 @@ def test_the_code_is_what_a_person_would_write() -> None:
     source = compile_text(one("InnerProduct", "num_output: 6"))[1].source
     assert "self.x = nn.Linear(60, 6)" in source
     assert "out = self.x(data.flatten(1))" in source
-    assert (
-        "self.x = nn.Embedding(4, 2)"
-        in compile_text(one("Embed", "num_output: 2 input_dim: 4 bias_term: false"))[1].source
-    )
+    source = compile_text(one("InnerProduct", "num_output: 6 transpose: true"))[1].source
+    assert "self.x_weight = nn.Parameter(torch.empty(60, 6))" in source
+    assert "self.x_bias = nn.Parameter(torch.zeros(6))" in source
+    assert "out = data.flatten(1) @ self.x_weight + self.x_bias" in source
+    source = compile_text(one("Embed", "num_output: 2 input_dim: 4"))[1].source
+    assert "self.x = nn.Embedding(4, 2)" in source
+    assert "self.x_bias = nn.Parameter(torch.zeros(2))" in source
+    assert "out = self.x(data.long()) + self.x_bias" in source

@@ -168,10 +168,21 @@ def test_shared_blobs_are_one_tensor() -> None:
     text += 'layer { name: "y" type: "Scale" bottom: "out" top: "y" param { name: "w" } }'
     net, module = compile_text(text)
     made = module_of(net, module, draw_blobs(net))
-    assert made.get_parameter("x.weight") is made.get_parameter("y.weight")
+    assert made.get_parameter("x_weight") is made.get_parameter("y_weight")
 
 
 def test_the_code_is_what_a_person_would_write() -> None:
     source = compile_text(one("Scale", "bias_term: true"))[1].source
-    assert 'self.x = nn.ParameterDict({"weight": torch.empty(3), "bias": torch.empty(3)})' in source
-    assert "out = data * self.x.weight[:, None, None] + self.x.bias[:, None, None]" in source
+    assert "self.x_weight = nn.Parameter(torch.ones(3))" in source
+    assert "self.x_bias = nn.Parameter(torch.zeros(3))" in source
+    assert "out = data * self.x_weight[:, None, None] + self.x_bias[:, None, None]" in source
+
+
+def test_attributes_of_layers_stay_apart() -> None:
+    text = one("Scale", "bias_term: true")
+    for name in ("x_weight", "x_bias", "X"):
+        text += f'layer {{ name: "{name}" type: "Bias" bottom: "out" top: "{name}" }}'
+    net, module = compile_text(text)
+    keys = [weight.key for weight in module.weights]
+    assert keys == ["x_weight", "x_bias", "x_weight_2_bias", "x_bias_2_bias", "X_bias"]
+    assert module_of(net, module, draw_blobs(net)).state_dict().keys() == set(keys)

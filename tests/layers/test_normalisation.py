@@ -82,6 +82,38 @@ def test_running_sums(shape: tuple[int, ...], use: str) -> None:
         np.testing.assert_allclose(made.get_buffer(f"x.{name}").numpy(), value, rtol=1e-12, err_msg=name)
 
 
+@pytest.mark.parametrize(
+    ("fraction", "make"),
+    [
+        ("", "nn.BatchNorm2d(4, momentum=0.001, affine=False)"),
+        ("moving_average_fraction: 0.9", "nn.BatchNorm2d(4, affine=False)"),
+        ("moving_average_fraction: 0.9997", "nn.BatchNorm2d(4, momentum=0.0003, affine=False)"),
+        ("moving_average_fraction: 0.5 eps: 0.001", "nn.BatchNorm2d(4, eps=0.001, momentum=0.5, affine=False)"),
+        ("moving_average_fraction: 0 eps: 1e-5", "nn.BatchNorm2d(4, momentum=1.0, affine=False)"),
+        ("moving_average_fraction: 1", "nn.BatchNorm2d(4, momentum=None, affine=False)"),
+        ("moving_average_fraction: inf", "nn.BatchNorm2d(4, affine=False)"),
+    ],
+)
+def test_momentum(fraction: str, make: str) -> None:
+    source = compile_text(one("BatchNorm", f"batch_norm_param {{ {fraction} }}"))[1].source
+    assert f"        self.x = {make}\n" in source
+
+
+@pytest.mark.parametrize("fraction", [0.9, 0.5])
+def test_training_on_in_pytorch_averages_as_caffe_does(fraction: float) -> None:
+    """From the steady state of Caffe's sums on; before it the first batches weigh more there."""
+    text = one("BatchNorm", f"batch_norm_param {{ moving_average_fraction: {fraction} }}")
+    net, module = compile_text(text)
+    sums = statistics(4, 1 / (1 - fraction))
+    made = module_of(net, module, {"x": sums}).train()
+    for _ in range(3):
+        data = RNG.normal(size=SHAPE) * 4 - 1
+        made(torch.from_numpy(data))
+        sums = running_sums(net.graph.nodes[0].message, data, sums)
+    for name, total in zip(("running_mean", "running_var"), sums[:2], strict=True):
+        np.testing.assert_allclose(made.get_buffer(f"x.{name}").numpy(), total / sums[2], rtol=1e-12, err_msg=name)
+
+
 def test_a_trained_module_in_evaluation_uses_its_sums() -> None:
     blobs, data = {"x": statistics(4)}, RNG.normal(size=SHAPE)
     net, module = compile_text(one("BatchNorm"), train=True)

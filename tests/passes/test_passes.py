@@ -47,6 +47,22 @@ layer { name: "c" type: "Crop" bottom: "a" bottom: "data" top: "c" }
 layer { name: "dead" type: "Convolution" bottom: "a" top: "dead" convolution_param { num_output: 4 kernel_size: 3 } }
 layer { name: "d" type: "Silence" bottom: "dead" }
 """
+# DenseNet's order: what stands before the convolutions is folded into none of them.
+BEFORE = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 9 dim: 8 } } }
+layer { name: "b" type: "BatchNorm" bottom: "data" top: "b" batch_norm_param { eps: 0.001 } }
+layer { name: "s" type: "Scale" bottom: "b" top: "b" scale_param { bias_term: true } }
+layer { name: "r" type: "ReLU" bottom: "b" top: "b" }
+layer { name: "c" type: "Convolution" bottom: "b" top: "c" convolution_param { num_output: 4 kernel_size: 3 } }
+layer { name: "d" type: "Concat" bottom: "c" bottom: "c" top: "d" }
+layer { name: "b2" type: "BatchNorm" bottom: "d" top: "b2" }
+layer { name: "s2" type: "Scale" bottom: "b2" top: "s2" }
+layer { name: "t2" type: "Bias" bottom: "s2" top: "t2" }
+layer { name: "b3" type: "BatchNorm" bottom: "d" top: "b3" }
+layer { name: "t3" type: "Bias" bottom: "b3" top: "b3" }
+layer { name: "s3" type: "Scale" bottom: "b3" top: "b3" }
+layer { name: "e" type: "Eltwise" bottom: "t2" bottom: "b3" top: "e" }
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +101,8 @@ def nets() -> tuple[Net, ...]:
         found.append(Net(case.name, analysed, case.weights and str(case.weights), case.arrays("inputs")))
     trained = analyse(open_source(str(REPOSITORY / "prototxt/shapes-fcn8s/deploy.prototxt")))
     weights = str(REPOSITORY / "weights/shapes-fcn8s.caffemodel")
-    made = [("trained", trained, weights), ("wide", analyse(Source(WIDE)), None), ("cut", analyse(Source(CUT)), None)]
+    made: list[tuple[str, Analysed, str | None]] = [("trained", trained, weights)]
+    made += [(n, analyse(Source(t)), None) for n, t in (("wide", WIDE), ("cut", CUT), ("before", BEFORE))]
     for name, analysed, file in made:
         shape = analysed.graph.inputs[0].shape
         image = np.random.default_rng(3).normal(0, 40, shape).astype(np.float32)

@@ -17,7 +17,7 @@ from netcompile.analysis.outputs import described
 from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inputs
-from netcompile.cli.options import add_max_memory, add_optimise, add_weights, weights_of
+from netcompile.cli.options import add_max_memory, add_optimise, add_style, add_weights, weights_of
 from netcompile.cli.output import json_text, write_done, write_lines
 from netcompile.cli.weights import converter, remarks
 from netcompile.compiler import compile_net, emit_net, optimise_net
@@ -26,6 +26,7 @@ from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.text import bytes_text, listed
 from netcompile.emit.module import EmittedModule
 from netcompile.emit.names import file_stem
+from netcompile.emit.weights import blob_keys
 from netcompile.export.onnx_file import (
     OPSET,
     STEPS,
@@ -65,6 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", dest="out", metavar="DIR", help="the folder to write to, default ./NAME")
     add_optimise(parser)
+    add_style(parser)
     add_max_memory(parser)
     parser.add_argument("--allow-missing", action="store_true", help="weights that the file lacks become zeros")
 
@@ -76,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     analysed = analyse_net(arguments, outputs=arguments.output)
     weights = weights_of(arguments)
     found = optimise_net(analysed, arguments.optimise, weights=weights)
-    module = emit_net(analysed, found, arguments.optimise)
+    module = emit_net(analysed, found, arguments.optimise, style=arguments.style)
     stem = file_stem(analysed.name)
     convert = None if weights is None else converter(weights, analysed, module, arguments.allow_missing)
     classes = _classes(arguments)
@@ -228,6 +230,8 @@ def _manifest(
         **({"classes": list(classes)} if classes else {}),
         "phase": "train" if analysed.graph.train else "test",
         "optimisation": arguments.optimise,
+        "style": module.style,
+        "keys": blob_keys(module),
         "tool": __version__,
         "sha256": hashes,
     }

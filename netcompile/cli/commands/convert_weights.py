@@ -15,7 +15,7 @@ from netcompile.cli.exit_codes import DONE, USAGE
 from netcompile.cli.manifest import convert_manifest
 from netcompile.cli.messages import show
 from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_weights_path
-from netcompile.cli.options import add_max_memory, add_optimise
+from netcompile.cli.options import add_max_memory, add_optimise, add_style
 from netcompile.cli.weights import convert_one, target_name
 from netcompile.diagnostics.diagnostic import NetError, refuse
 from netcompile.files.look import is_folder, make_folder
@@ -30,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifest", metavar="FILE", help="convert what a manifest.toml lists")
     parser.add_argument("--allow-missing", action="store_true", help="weights that the file lacks become zeros")
     add_optimise(parser, "of the module")
+    add_style(parser)
     add_max_memory(parser)
     add_options(parser)
 

@@ -1,0 +1,22 @@
+"""Batch normalisation with the layers behind it that scale and shift its channels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netcompile.caffemodel.recipe import Constant, Recipe
+from netcompile.layers.base import Emission, Emitted
+from netcompile.layers.normalisation import BatchNorm
+
+
+@dataclass(frozen=True)
+class AffineBatchNorm(BatchNorm):
+    """A BatchNorm by running statistics, times `weight` and plus `bias`: blobs of other layers, or nothing."""
+
+    weight: Recipe | None = None
+    bias: Recipe | None = None
+
+    def emit(self, e: Emission) -> Emitted:
+        channels = (e.bottoms[0][1],)
+        weight = self.weight or Constant(1.0, channels)
+        return self.running(e, {"weight": weight, "bias": self.bias or Constant(0.0, channels)})
