@@ -16,7 +16,7 @@ from netcompile.layers.source import extent, string
 
 # Names that the methods below use.
 ATTRIBUTES = frozenset(["compute", "literal", "windowed", "border", "borders", "plain", "relu", "packed"])
-_VARIABLES = "H W border layers key now before plain zeros n height width recorded only_border rows band iter next min"
+_VARIABLES = "H W border layers key now before plain zeros n height width recorded only_border rows iter next min dict list"
 VARIABLES = frozenset(_VARIABLES.split(" "))
 # Functions of `netcompile/prelude` that they call.
 FUNCTIONS = ("inference.eager",)
@@ -86,12 +86,16 @@ def size(code: Code, image: str = "") -> list[str]:
     return [] if used.isdisjoint(["H", "W"]) else [f"H, W = {image}.shape[2:]"]
 
 
-def dispatch(arguments: Sequence[str], result: str, image: str = "", base: int = 0) -> list[str]:
-    """The method `forward`: where gradients are recorded, and which way a small image takes."""
+def dispatch(arguments: Sequence[str], result: str, image: str = "", base: int = 0, alone: str = "") -> list[str]:
+    """The method `forward`: where gradients are recorded, and which way a small image takes.
+
+    `alone` is the blob that it returns where that is one; what `literal` returns has every blob by its name.
+    """
     named, plain = ", ".join(arguments), "literal" if image else "compute"
     wants = " or ".join(["self.training", *(f"{a}.requires_grad" for a in arguments)])
     lines = signature("forward", ["self", *(f"{a}: Tensor" for a in arguments)], result, 4)
-    direct = lay_out(f"return self.{plain}({named})", 12)
+    every = f"return self.{plain}({named})" + (f"[{string(alone)}]" if image and alone else "")
+    direct = lay_out(every, 12)
     lines += ["        # Compiled, traced or transformed it is a module as any other."]
     lines += [*lay_out(f"if not eager({named}):", 8), *direct]
     lines += ["        # Gradients are recorded in training alone, or for an input that wants one."]
@@ -100,9 +104,9 @@ def dispatch(arguments: Sequence[str], result: str, image: str = "", base: int =
         lines += ["        if recorded or self.training:  # the border has a gradient too"]
         lines += [*direct, "        with torch.no_grad():"]
         lines += lay_out(f"if min({image}.shape[2:]) < {base}:  # smaller images have no border of their own", 12)
-        lines += [f"                return self.literal({named})", f"            border = self.border({image})"]
+        lines += [*lay_out(every, 16), f"            border = self.border({image})"]
         lines += ["            if border is None:  # weights not finite, or layers with hooks"]
-        lines += [f"                return self.literal({named})"]
+        lines += lay_out(every, 16)
         return [*lines, *lay_out(f"return self.windowed({named}, border)", 12)]
     lines += ["        with torch.set_grad_enabled(recorded):"]
     return [*lines, f"            return self.compute({named})"]
@@ -115,6 +119,7 @@ def border_method(windowed: Windowed, layers: Sequence[str], image: str, channel
     """
     first = windowed.surrounds[0]
     base, period = first.base, first.period
+    typed = "" if layers else ": list[nn.Module]"
     size = f"{base} + (n - {base}) % {period}" if base % period else f"{base} + n % {period}"
     lines = [
         "    @torch.no_grad()",
@@ -125,10 +130,11 @@ def border_method(windowed: Windowed, layers: Sequence[str], image: str, channel
         f"        and but for its length the same for all sizes that agree modulo {period}.",
         "        None where weights are not finite, or hooks may change what layers give.",
         '        """',
-        *lay_out(f"layers = [{', '.join(f'self.{layer}' for layer in layers)}]", 8),
+        *lay_out(f"layers{typed} = [{', '.join(f'self.{layer}' for layer in layers)}]", 8),
         "        now = None if is_hooked(*layers) else state_of(*tensors_of(*layers))",
         f"        H, W = ({size} for n in {image}.shape[2:])",
         f"        key = H, W, {image}.dtype, {image}.device",
+        "        border: dict[str, Tensor] | None",
         "        before, border = self.borders.get(key, (None, None))",
         "        if is_known(before, now):",
         "            return border",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import symtable
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -74,6 +75,37 @@ def free_names(source: str) -> frozenset[str]:
         outermost = table.get_type() == "module"
         found |= {s.get_name() for s in table.get_symbols() if s.is_referenced() and (outermost or s.is_global())}
     return frozenset(found)
+
+
+def import_lines(statements: Iterable[str]) -> list[str]:
+    """Import statements, each once, in isort's order: Python's own library, an empty line, then torch and others.
+
+    Names of one module are imported together: constants first, then classes, then what has a small letter.
+
+    >>> import_lines(["from torch import nn", "import torch", "from torch import Tensor", "import math"])
+    ['import math', '', 'import torch', 'from torch import Tensor, nn']
+    """
+    plain: dict[str, str] = {}  # module → statement
+    names: dict[str, set[str]] = {}  # module → what is imported from it
+    for statement in statements:
+        if statement.startswith("from "):
+            module, _, name = statement.removeprefix("from ").partition(" import ")
+            names.setdefault(module, set()).add(name)
+        else:
+            plain[statement.split(" ")[1]] = statement
+    lines = sorted(plain.items())
+    lines += [
+        (module, f"from {module} import {', '.join(sorted(names[module], key=_kind))}") for module in sorted(names)
+    ]
+    own = [line for module, line in lines if module.partition(".")[0] in sys.stdlib_module_names]
+    others = [line for _, line in lines if line not in own]
+    return [*own, *([""] if own and others else []), *others]
+
+
+def _kind(name: str) -> tuple[int, str, str]:
+    """By which isort sorts names."""
+    kind = 0 if name.isupper() and len(name) > 1 else 1 if name[0].isupper() else 2
+    return kind, name.lower(), name
 
 
 def _named(name: str) -> Definition:

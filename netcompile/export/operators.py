@@ -38,7 +38,7 @@ def survivors(boxes: Tensor, scores: Tensor, overlap: float, threshold: float) -
     found = scores > threshold
     for index, candidates in enumerate(boxes):
         count = int(found[index].sum())
-        stay = suppress(candidates[:count], overlap)  # type: ignore[no-untyped-call]
+        stay = suppress(candidates[:count], overlap)
         found[index] = False
         found[index, torch.tensor(stay, dtype=torch.int64)] = True
     return found
@@ -63,8 +63,7 @@ def _(rows: Tensor, mask: Tensor, otherwise: Tensor) -> Tensor:
 @torch.library.custom_op("netcompile::region_maxima", mutates_args=())
 def region_maxima(x: Tensor, rois: Tensor, height: int, width: int, scale: float) -> Tensor:
     """ROIPooling: the maximum of each cell of a grid on each region, a row of image, x1, y1, x2, y2."""
-    pooled: Tensor = roi_pool(x, rois, (height, width), scale)  # type: ignore[no-untyped-call]
-    return pooled
+    return roi_pool(x, rois, (height, width), scale)
 
 
 @region_maxima.register_fake

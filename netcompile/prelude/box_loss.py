@@ -1,8 +1,11 @@
 """SSD's loss."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from netcompile.prelude.activation import softmax_in_order
 from netcompile.prelude.boxes import (
@@ -16,8 +19,16 @@ from netcompile.prelude.losses import caffe_softmax_loss, smooth_l1
 
 
 def hard_examples(
-    loss, matched, most, boxes, ratio=3.0, limit=0.5, size=None, overlap=None, kept=0
-):
+    loss: Tensor,
+    matched: Tensor,
+    most: Tensor,
+    boxes: Tensor,
+    ratio: float = 3.0,
+    limit: float = 0.5,
+    size: int | None = None,
+    overlap: float | None = None,
+    kept: int = 0,
+) -> Tensor:
     """A mask of the examples to train on: of all, the `size` of most loss.
 
     Without `size`: of the unmatched whose overlap is below `limit`, `ratio` for every
@@ -32,10 +43,10 @@ def hard_examples(
         order = best_first(loss[eligible].tolist())
     else:
         sizes = (boxes[:, 2:] - boxes[:, :2]).clamp_min(0).prod(dim=1)
-        order = loss[eligible].sort(descending=True, stable=True).indices
-        order = order[:kept] if kept > -1 else order
-        order = order[sizes[eligible][order] >= 1e-5]
-        order = order[suppress(boxes[eligible][order], overlap)].tolist()
+        best = loss[eligible].sort(descending=True, stable=True).indices
+        best = best[:kept] if kept > -1 else best
+        best = best[sizes[eligible][best] >= 1e-5]
+        order = best[suppress(boxes[eligible][best], overlap)].tolist()
     chosen = torch.zeros_like(matched, dtype=torch.bool)
     chosen[eligible[order[:size]]] = True
     return chosen
@@ -50,28 +61,28 @@ class BoxLoss(nn.Module):
 
     def __init__(
         self,
-        classes,
-        code,
-        shared=True,
-        background=0,
-        difficult=True,
-        threshold=0.5,
-        one_each=False,
-        by_prior=True,
-        inside=False,
-        encoded=False,
-        clipped=False,
-        agnostic=False,
-        mining="MAX_NEGATIVE",
-        squared=False,
-        logistic=False,
-        weight=1.0,
-        normalization="VALID",
-        locate=True,
-        classify=True,
-        nms_by_prior=False,
-        **hard,
-    ):
+        classes: int,
+        code: str,
+        shared: bool = True,
+        background: int = 0,
+        difficult: bool = True,
+        threshold: float = 0.5,
+        one_each: bool = False,
+        by_prior: bool = True,
+        inside: bool = False,
+        encoded: bool = False,
+        clipped: bool = False,
+        agnostic: bool = False,
+        mining: str = "MAX_NEGATIVE",
+        squared: bool = False,
+        logistic: bool = False,
+        weight: float = 1.0,
+        normalization: str = "VALID",
+        locate: bool = True,
+        classify: bool = True,
+        nms_by_prior: bool = False,
+        **hard: Any,
+    ) -> None:
         super().__init__()
         self.classes, self.code, self.shared = classes, code, shared
         self.background, self.difficult, self.agnostic = background, difficult, agnostic
@@ -81,14 +92,18 @@ class BoxLoss(nn.Module):
         self.squared, self.logistic, self.weight = squared, logistic, weight
         self.normalization, self.locate, self.classify = normalization, locate, classify
 
-    def forward(self, location, scores, priors, truth):
+    def forward(
+        self, location: Tensor, scores: Tensor, priors: Tensor, truth: Tensor
+    ) -> Tensor:
         n, count = location.shape[0], priors.shape[2] // 4
         priors = priors[0].detach().reshape(2, count, 4)
         location = location.reshape(n, count, -1, 4)
         scores = scores.reshape(n, count, self.classes)
         truth = truth.detach().reshape(-1, 8)
         truth = truth if self.difficult else truth[truth[:, 7] == 0]
-        differences, positive, negative = [], [], []
+        differences: list[Tensor] = []
+        positive: list[tuple[int, int, int]] = []
+        negative: list[tuple[int, int]] = []
         for image in range(n):
             own = truth[truth[:, 0].long() == image]
             example = (location[image], scores[image], priors, own)
@@ -105,14 +120,16 @@ class BoxLoss(nn.Module):
         divisors = {"VALID": max(len(positive), 1), "FULL": n * count, "BATCH_SIZE": n}
         return total / divisors.get(self.normalization, 1)
 
-    def labels(self, own, matched):
+    def labels(self, own: Tensor, matched: Tensor) -> Iterator[tuple[int, int]]:
         """(box, class) of every match."""
         boxes = (matched > -1).nonzero()[:, 0]
         label = own[matched[boxes], 1].long()
         label = torch.full_like(label, self.background + 1) if self.agnostic else label
         return zip(boxes.tolist(), label.tolist())
 
-    def examples(self, location, scores, priors, own):
+    def examples(
+        self, location: Tensor, scores: Tensor, priors: Tensor, own: Tensor
+    ) -> Iterator[tuple[int, Tensor, list[int]]]:
         """For each class with offsets of its own: (class, matches, background boxes).
 
         None without true boxes. Nothing in here takes part in the gradient.
@@ -121,7 +138,7 @@ class BoxLoss(nn.Module):
         if len(own) == 0:
             return
         for slot, matched, most in self.match(location, priors, own):
-            missed = []
+            missed: list[int] = []
             if self.mining != "NONE":
                 loss = self.hardness(location, scores, priors, own, matched)
                 boxes = priors[0]
@@ -133,7 +150,9 @@ class BoxLoss(nn.Module):
                     matched = matched.where(hard | (matched < 0), -1)
             yield slot, matched, missed
 
-    def match(self, location, priors, own):
+    def match(
+        self, location: Tensor, priors: Tensor, own: Tensor
+    ) -> list[tuple[int, Tensor, Tensor]]:
         """(class whose offsets count, matches, overlaps) for one image."""
         labels = own[:, 1].long()
         slots = [c for c in range(self.classes) if c != self.background]
@@ -145,7 +164,8 @@ class BoxLoss(nn.Module):
             return [(c, matched.where(label == c, -1), most) for c in slots]
         found = []
         for slot in [0] if self.shared else slots:
-            mine = (labels == labels if self.shared else labels == slot).nonzero()[:, 0]
+            mine = torch.ones_like(labels) if self.shared else labels == slot
+            mine = mine.nonzero()[:, 0]
             boxes = self.decode(location[:, slot], priors)
             matched, most = match_boxes(boxes, own[mine, 3:7], *self.matching)
             if len(mine):
@@ -153,13 +173,15 @@ class BoxLoss(nn.Module):
             found.append((slot, matched, most))
         return found
 
-    def spread(self, priors):
+    def spread(self, priors: Tensor) -> Tensor:
         return torch.ones_like(priors[1]) if self.encoded else priors[1]
 
-    def decode(self, offsets, priors):
+    def decode(self, offsets: Tensor, priors: Tensor) -> Tensor:
         return decode_boxes(offsets, priors[0], self.spread(priors), self.code)
 
-    def difference(self, offsets, priors, own, matched):
+    def difference(
+        self, offsets: Tensor, priors: Tensor, own: Tensor, matched: Tensor
+    ) -> Tensor:
         """Offsets of matched boxes minus those of their true boxes: matches × 4."""
         at = (matched > -1).nonzero()[:, 0]
         offsets, priors = offsets[at], priors[:, at]
@@ -176,7 +198,14 @@ class BoxLoss(nn.Module):
         scaled = offsets + (offsets / priors[1] - offsets).detach()
         return scaled - goal / priors[1]
 
-    def hardness(self, location, scores, priors, own, matched):
+    def hardness(
+        self,
+        location: Tensor,
+        scores: Tensor,
+        priors: Tensor,
+        own: Tensor,
+        matched: Tensor,
+    ) -> Tensor:
         """The loss of each box, by which hard ones are chosen."""
         label = own[matched.clamp_min(0), 1].long().where(matched > -1, self.background)
         if self.logistic:
@@ -193,12 +222,17 @@ class BoxLoss(nn.Module):
             loss[matched > -1] += each.sum(dim=1)
         return loss
 
-    def offset_loss(self, d):
+    def offset_loss(self, d: Tensor) -> Tensor:
         if self.squared:
             return 0.5 * d.square().sum()
         return smooth_l1(d.reshape(1, -1), 1.0)
 
-    def class_loss(self, scores, positive, negative):
+    def class_loss(
+        self,
+        scores: Tensor,
+        positive: list[tuple[int, int, int]],
+        negative: list[tuple[int, int]],
+    ) -> Tensor:
         """The summed loss of the chosen boxes' classes, of all boxes without mining."""
         count, every = scores.shape[1], scores.reshape(-1, self.classes)
         places = [image * count + box for image, box, _ in positive]
@@ -213,7 +247,13 @@ class BoxLoss(nn.Module):
         target[places] = torch.tensor(labels, dtype=torch.long, device=every.device)
         return caffe_softmax_loss(every, target, normalization="NONE")
 
-    def logistic_loss(self, scores, count, positive, negatives):
+    def logistic_loss(
+        self,
+        scores: Tensor,
+        count: int,
+        positive: list[tuple[int, int, int]],
+        negatives: int,
+    ) -> Tensor:
         """As SSD has it: targets start as the background's number, and without mining
         an image's begin `count` numbers after those of the image before.
         """

@@ -1,9 +1,12 @@
 """Boxes (xmin, ymin, xmax, ymax): their overlap, suppression, and encoding."""
 
 import torch
+from torch import Tensor
 
 
-def decode_boxes(offsets, priors, variances, code):
+def decode_boxes(
+    offsets: Tensor, priors: Tensor, variances: Tensor, code: str
+) -> Tensor:
     """Boxes (xmin, ymin, xmax, ymax) from offsets to prior boxes; all are … × 4."""
     offsets = offsets * variances
     low, high = priors[..., :2], priors[..., 2:]
@@ -16,7 +19,7 @@ def decode_boxes(offsets, priors, variances, code):
     return torch.cat((centre - half, centre + half), dim=-1)
 
 
-def box_overlap(a, b, border=0):
+def box_overlap(a: Tensor, b: Tensor, border: int = 0) -> Tensor:
     """Intersection over union of boxes (xmin, ymin, xmax, ymax), 0 if they are apart.
 
     A box whose corners are swapped has no area. `border` 1: corners are whole pixels,
@@ -30,14 +33,22 @@ def box_overlap(a, b, border=0):
     return torch.where(shared > 0, shared / (one + two - shared), 0)
 
 
-def suppress(boxes, overlap, eta=1.0, border=0, most=None, strict=False):
+def suppress(
+    boxes: Tensor,
+    overlap: float,
+    eta: float = 1.0,
+    border: int = 0,
+    most: int | None = None,
+    strict: bool = False,
+) -> list[int]:
     """Greedy suppression of boxes sorted by score: which stay, as indices.
 
     A box goes if its intersection over union with one that stays exceeds `overlap`, or
     with `strict` reaches it; `eta` shrinks `overlap` with every box that stays, down to
     a half. At most `most` stay.
     """
-    worst, kept, index = boxes.new_full((len(boxes),), -1), [], 0
+    worst, index = boxes.new_full((len(boxes),), -1), 0
+    kept: list[int] = []
     while most is None or len(kept) < most:
         rest = worst[index:]
         free = (rest < overlap if strict else rest <= overlap).nonzero()
@@ -52,7 +63,7 @@ def suppress(boxes, overlap, eta=1.0, border=0, most=None, strict=False):
     return kept
 
 
-def best_first(scores):
+def best_first(scores: list[float]) -> list[int]:
     """Indices of a list of scores in descending order, as C++'s std::sort puts them.
 
     It partitions around medians of three down to 16 scores and then inserts, so equal
@@ -81,7 +92,7 @@ def best_first(scores):
     return sorted(order, key=lambda i: -scores[i])
 
 
-def encode_boxes(boxes, priors, variances, code):
+def encode_boxes(boxes: Tensor, priors: Tensor, variances: Tensor, code: str) -> Tensor:
     """Offsets that decode to `boxes`: the inverse of decode_boxes; all are … × 4."""
     low, high = priors[..., :2], priors[..., 2:]
     if code == "CORNER":
@@ -93,7 +104,13 @@ def encode_boxes(boxes, priors, variances, code):
     return torch.cat((centre / (high - low), size.log()), dim=-1) / variances
 
 
-def match_boxes(boxes, truth, threshold, one_each=False, inside=False):
+def match_boxes(
+    boxes: Tensor,
+    truth: Tensor,
+    threshold: float,
+    one_each: bool = False,
+    inside: bool = False,
+) -> tuple[Tensor, Tensor]:
     """For each box the true box that it is matched with (-1: none), and the overlap.
 
     First every true box takes the box that it overlaps most; unless `one_each`, others

@@ -1,8 +1,11 @@
 """Convolutions for inference, with the ReLU behind them."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from netcompile.prelude.inference import (
     Kept,
@@ -28,27 +31,28 @@ class Conv2d(nn.Conv2d):
     are. Everywhere else, and for what is not finite, this is nn.Conv2d.
     """
 
+    padding: tuple[int, ...]
     large = 1 << 24  # numbers that are 64 MiB
 
-    def __init__(self, *args, relu=False, **kwargs):
+    def __init__(self, *args: Any, relu: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.relu, self.packed = relu, Kept()
 
-    def forward(self, x, padding=None):
-        padding = self.padding if padding is None else (padding, padding)
+    def forward(self, x: Tensor, padding: int | None = None) -> Tensor:
+        pad = self.padding if padding is None else (padding, padding)
         weight = self.weight
-        y = self.fast(x, weight, padding) if self.serves(x, weight) else None
-        return self.direct(x, weight, padding) if y is None else y
+        y = self.fast(x, weight, pad) if self.serves(x, weight) else None
+        return self.direct(x, weight, pad) if y is None else y
 
-    def direct(self, x, weight, padding):
+    def direct(self, x: Tensor, weight: Tensor, padding: tuple[int, ...]) -> Tensor:
         """As nn.Conv2d computes."""
         window = self.stride, padding, self.dilation, self.groups
         return self.rectified(F.conv2d(x, weight, self.bias, *window))
 
-    def rectified(self, y):
+    def rectified(self, y: Tensor) -> Tensor:
         return F.relu(y, inplace=True) if self.relu else y
 
-    def serves(self, x, weight):
+    def serves(self, x: Tensor, weight: Tensor) -> bool:
         """Whether no derivative is wanted, and oneDNN computes with what there is."""
         bias = self.bias
         tensors = (x, weight) if bias is None else (x, weight, bias)
@@ -60,7 +64,9 @@ class Conv2d(nn.Conv2d):
                 return False
         return x.dim() == 4 and onednn_serves(dtype)
 
-    def fast(self, x, weight, padding):
+    def fast(
+        self, x: Tensor, weight: Tensor, padding: tuple[int, ...]
+    ) -> Tensor | None:
         """The result, or None where it is for `direct` to tell."""
         sizes = zip(x.shape[2:], self.kernel_size, self.stride, padding, self.dilation)
         size = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes]
@@ -70,7 +76,7 @@ class Conv2d(nn.Conv2d):
             return self.matrix(x, weight, padding, size)
         return self.onednn(x, weight, padding, size)
 
-    def once(self, way, weight, pack):
+    def once(self, way: object, weight: Tensor, pack: Callable[[Tensor], Any]) -> Any:
         """The weights laid out for a way to convolve, made anew when they have changed.
 
         None where they are not finite.
@@ -83,7 +89,9 @@ class Conv2d(nn.Conv2d):
         self.packed[way] = place, numbers, packed
         return packed
 
-    def onednn(self, x, weight, padding, size):
+    def onednn(
+        self, x: Tensor, weight: Tensor, padding: tuple[int, ...], size: list[int]
+    ) -> Tensor | None:
         window = padding, self.stride, self.dilation, self.groups
         packed = self.once(
             "onednn", weight, lambda weight: kernels_laid_out(weight, window, x.shape)
@@ -93,7 +101,9 @@ class Conv2d(nn.Conv2d):
         x = x.contiguous(memory_format=torch.channels_last)
         return self.rectified(convolved(x, packed, self.bias, window))
 
-    def matrix(self, x, weight, padding, size):
+    def matrix(
+        self, x: Tensor, weight: Tensor, padding: tuple[int, ...], size: list[int]
+    ) -> Tensor | None:
         """One product: a row of its left factor holds the pixels of one window."""
         if self.kernel_size == self.stride == (1, 1) and not any(padding):
             rows = x.flatten(2)

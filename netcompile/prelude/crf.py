@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 
 class Lattice:
@@ -12,12 +13,11 @@ class Lattice:
     CRF-RNN's code takes points by fours and fills the last four up with zeros.
     """
 
-    def __init__(self, features):
+    def __init__(self, features: Tensor) -> None:
         count, d = features.shape
         features = F.pad(features, (0, 0, 0, 1)) if count % 4 else features
         points = len(features)
-        options = {"device": features.device, "dtype": features.dtype}
-        axis = torch.arange(1, d + 1, **options)
+        axis = torch.arange(1, d + 1, device=features.device, dtype=features.dtype)
         scaled = features * ((2 / 3) ** 0.5 * (d + 1) / (axis * (axis + 1)).sqrt())
         tail = F.pad(scaled, (0, 1)).flip(1).cumsum(1).flip(1)
         raised = torch.cat((tail[:, :1], tail[:, 1:] - axis * scaled), dim=1)
@@ -40,7 +40,7 @@ class Lattice:
         span = keys.amax(dim=(0, 1)) - low + d + 2
         place = torch.cat((span.new_ones(1), span[:-1].cumprod(0)))
         codes = ((keys - low) * place).sum(dim=2)
-        vertices, vertex = codes.unique(return_inverse=True)
+        vertices, vertex = torch.unique(codes, return_inverse=True)
         self.vertex = vertex[:count].flatten()
         # Along each of the d + 1 axes a vertex has two neighbours; a missing
         # one is the last, 0.
@@ -56,7 +56,7 @@ class Lattice:
             self.neighbours.append(pair)
         self.dimensions = d
 
-    def filter(self, values):
+    def filter(self, values: Tensor) -> Tensor:
         """`values` is channels × points."""
         splat = (values[:, :, None] * self.weight.view(values.shape[1], -1)).flatten(1)
         grid = splat.new_zeros(values.shape[0], self.size + 1)
@@ -67,7 +67,16 @@ class Lattice:
         return (slices.sum(dim=2) / (1 + 2.0**-self.dimensions)).to(values.dtype)
 
 
-def mean_field(scores, start, image, weights, iterations, alpha, beta, gamma):
+def mean_field(
+    scores: Tensor,
+    start: Tensor,
+    image: Tensor,
+    weights: tuple[Tensor, ...],
+    iterations: int,
+    alpha: float,
+    beta: float,
+    gamma: float,
+) -> Tensor:
     """CRF-RNN: mean-field inference in a dense CRF; the result is not normalised.
 
     `weights` holds the spatial and the bilateral filter's and the compatibility, each
@@ -77,10 +86,8 @@ def mean_field(scores, start, image, weights, iterations, alpha, beta, gamma):
     if not n:
         return scores.clone()
     dtype = torch.promote_types(image.dtype, torch.float32)
-    options = {"device": scores.device, "dtype": dtype}
-    rows, columns = torch.meshgrid(
-        torch.arange(h, **options), torch.arange(w, **options), indexing="ij"
-    )
+    rows, columns = (torch.arange(n, device=scores.device, dtype=dtype) for n in (h, w))
+    rows, columns = torch.meshgrid(rows, columns, indexing="ij")
     place = torch.stack((columns.flatten(), rows.flatten()), dim=1)
     ones = scores.new_ones(1, h * w)
     spatial = Lattice(place / gamma)

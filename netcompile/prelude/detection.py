@@ -1,25 +1,26 @@
 """SSD's prior boxes and detections."""
 
 import torch
+from torch import Tensor
 
 from netcompile.prelude.boxes import best_first, decode_boxes, suppress
 
 
 def detect(
-    location,
-    scores,
-    priors,
-    classes,
-    code,
-    overlap,
-    shared=True,
-    background=0,
-    encoded=False,
-    threshold=-3.4028235e38,
-    most=-1,
-    keep=-1,
-    eta=1.0,
-):
+    location: Tensor,
+    scores: Tensor,
+    priors: Tensor,
+    classes: int,
+    code: str,
+    overlap: float,
+    shared: bool = True,
+    background: int = 0,
+    encoded: bool = False,
+    threshold: float = -3.4028235e38,
+    most: int = -1,
+    keep: int = -1,
+    eta: float = 1.0,
+) -> Tensor:
     """SSD's detections, 1 × 1 × K × 7: image, class, score, xmin, ymin, xmax, ymax.
 
     For each class the boxes above `threshold`, at most the `most` best, are suppressed
@@ -57,22 +58,30 @@ def detect(
     return torch.stack(rows)[None, None]
 
 
-def prior_boxes(x, image, sizes, variances, step=None, offset=0.5, clip=False):
+def prior_boxes(
+    x: Tensor,
+    image: tuple[float, ...],
+    sizes: list[tuple[float, float]],
+    variances: list[float],
+    step: tuple[float, ...] | None = None,
+    offset: float = 0.5,
+    clip: bool = False,
+) -> Tensor:
     """SSD's default boxes: for every cell of x one of each size (width, height).
 
     `image` and `step` are (height, width) in pixels. Returns 1 × 2 × n: the corners as
     parts of the image, and their variances. Corners are computed in float64, as in SSD.
     """
-    options = {"device": x.device, "dtype": torch.promote_types(x.dtype, torch.float32)}
-    step = step or [whole / n for whole, n in zip(image, x.shape[2:])]
+    device, dtype = x.device, torch.promote_types(x.dtype, torch.float32)
+    step = step or tuple(whole / n for whole, n in zip(image, x.shape[2:]))
     cy, cx = (
-        (torch.arange(n, **options) + offset) * s for n, s in zip(x.shape[2:], step)
+        (torch.arange(n, device=device, dtype=dtype) + offset) * s
+        for n, s in zip(x.shape[2:], step)
     )
     centre = torch.stack(torch.meshgrid(cx, cy, indexing="xy"), dim=-1)[:, :, None]
-    exact = {"device": x.device, "dtype": torch.float64}
-    half = torch.tensor(sizes, **exact) / 2
+    half = torch.tensor(sizes, device=device, dtype=torch.float64) / 2
     corners = torch.cat((centre.double() - half, centre.double() + half), dim=-1)
-    boxes = corners / torch.tensor([image[1], image[0]] * 2, **exact)
+    boxes = corners / half.new_tensor([image[1], image[0]] * 2)
     boxes = boxes.clamp(0, 1) if clip else boxes
-    spread = torch.tensor(variances, **exact).expand_as(boxes)
+    spread = half.new_tensor(variances).expand_as(boxes)
     return torch.stack((boxes.flatten(), spread.flatten()))[None].to(x.dtype)

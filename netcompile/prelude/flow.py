@@ -2,9 +2,19 @@
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 
-def correlate(a, b, kernel, reach, pad, stride=1, step=1, subtract=False):
+def correlate(
+    a: Tensor,
+    b: Tensor,
+    kernel: int,
+    reach: int,
+    pad: int,
+    stride: int = 1,
+    step: int = 1,
+    subtract: bool = False,
+) -> Tensor:
     """Mean product of a's patches with b's, displaced by up to `reach` along both axes.
 
     One channel for each displacement (dy, dx), dx running faster.
@@ -23,8 +33,16 @@ def correlate(a, b, kernel, reach, pad, stride=1, step=1, subtract=False):
 
 
 def correlate_rows(
-    a, b, kernel, reach, pad, stride=1, step=1, subtract=False, right=False
-):
+    a: Tensor,
+    b: Tensor,
+    kernel: int,
+    reach: int,
+    pad: int,
+    stride: int = 1,
+    step: int = 1,
+    subtract: bool = False,
+    right: bool = False,
+) -> Tensor:
     """Mean product of a's patches with b's, displaced along the rows up to `reach`."""
     a, b = F.pad(a, (pad, pad)), F.pad(b, (pad, pad))
     w = a.shape[3] - 2 * reach
@@ -38,7 +56,7 @@ def correlate_rows(
     return F.avg_pool2d(torch.cat(planes, dim=1), kernel, stride)
 
 
-def flow_warp(x, flow, fill=0.0):
+def flow_warp(x: Tensor, flow: Tensor, fill: float = 0.0) -> Tensor:
     """x where the flow points to, bilinearly; `fill` where that lies outside."""
     h, w = x.shape[2:]
     columns = torch.arange(w, device=x.device, dtype=x.dtype) + flow[:, 0]
@@ -50,7 +68,7 @@ def flow_warp(x, flow, fill=0.0):
     a, b = (columns - left)[:, None], (rows - top)[:, None]
     image = torch.arange(x.shape[0], device=x.device)[:, None, None]
 
-    def at(row, column):
+    def at(row: Tensor, column: Tensor) -> Tensor:
         return x[image, :, row, column].permute(0, 3, 1, 2)
 
     upper = (1 - a) * at(top, left) + a * at(top, right)
@@ -58,7 +76,7 @@ def flow_warp(x, flow, fill=0.0):
     return torch.where(inside[:, None], (1 - b) * upper + b * lower, fill)
 
 
-def inner_warp(x, flow):
+def inner_warp(x: Tensor, flow: Tensor) -> Tensor:
     """As flow_warp, with 0 already beyond the middle of the last row and column."""
     h, w = x.shape[2:]
     columns = torch.arange(w, device=x.device, dtype=x.dtype) + flow[:, 0]
@@ -67,7 +85,9 @@ def inner_warp(x, flow):
     return flow_warp(x, torch.where(inside[:, None], flow, -h - w))
 
 
-def resample(x, size, method="linear", antialias=True):
+def resample(
+    x: Tensor, size: tuple[int, ...], method: str = "linear", antialias: bool = True
+) -> Tensor:
     """FlowNet's resizing; where the factors differ, each axis has the other's shift.
 
     The nearest pixel may then lie behind its row: memory goes on with the next one.
@@ -100,7 +120,7 @@ def resample(x, size, method="linear", antialias=True):
     return weights[0] @ x @ weights[1].T
 
 
-def middle(x, size):
+def middle(x: Tensor, size: tuple[int, ...]) -> Tensor:
     """The middle of x, read between pixels where the margin is odd.
 
     Places are kept 1.05 pixels from the far edge, as in FlowNet's code, so the last row

@@ -5,23 +5,23 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 
 class Kept(dict[Any, Any]):
     """What was made from a module's tensors: copies and files of the module lack it."""
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return Kept, ()
 
 
-def window(x, top, left, height, width):
+def window(x: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
     """A copy of some rows and columns."""
     return x[:, :, top : top + height, left : left + width].clone()
 
 
-def eager(*tensors):
+def eager(*tensors: Tensor) -> bool:
     """Whether operators run at once, on these tensors' own numbers, in their own type.
 
     Not where they are observed, nor under autocast: there, operators must be plain
@@ -35,18 +35,18 @@ def eager(*tensors):
     return True
 
 
-def observed(*tensors):
+def observed(*tensors: Tensor) -> bool:
     """Whether something compiles, traces or transforms what tensors are used for."""
     if torch.compiler.is_compiling():
         return True
     for x in tensors:
         kind = type(x)
-        if (kind is not nn.Parameter and kind is not torch.Tensor) or x.is_meta:
+        if (kind is not nn.Parameter and kind is not Tensor) or x.is_meta:
             return True
     return torch._C._is_tracing() or transformed()
 
 
-def transformed():
+def transformed() -> bool:
     """Whether a transform of torch.func, a forward derivative or a mode is at work."""
     functorch = getattr(torch._C, "_functorch", None)
     level = getattr(functorch, "maybe_current_level", None)
@@ -58,7 +58,11 @@ def transformed():
     )
 
 
-def state_of(*tensors):
+# Where tensors lie, and the products of their rows with random numbers.
+State = tuple[list[Any], Tensor | None]
+
+
+def state_of(*tensors: Tensor) -> State | None:
     """What tells tensors from what they were: where they lie, and their numbers.
 
     torch does not count what is written by `.data`, NumPy or another process. So every
@@ -75,19 +79,19 @@ def state_of(*tensors):
         return places, torch.cat(probes) if probes else torch.zeros(1)
 
 
-def place_of(x):
+def place_of(x: Tensor) -> tuple[int, tuple[int, ...], int]:
     """Where a tensor lies, and how; how often it was written as far as torch counts."""
     return x.data_ptr(), x.stride(), 0 if x.is_inference() else x._version
 
 
-def is_known(before, now):
+def is_known(before: State | None, now: State | None) -> bool:
     """Whether tensors in the state `now` are those of one before, if there is any."""
     if before is None or now is None or before[0] != now[0]:
         return False
     return now[1] is None or (before[1] is not None and torch.equal(before[1], now[1]))
 
 
-def is_usable(state):
+def is_usable(state: State | None) -> bool:
     """Whether tensors could be looked at and all numbers are finite.
 
     What zeros around a blob give is otherwise up to the algorithm.
@@ -95,12 +99,12 @@ def is_usable(state):
     return state is not None and (state[1] is None or is_finite(state[1]))
 
 
-def is_finite(x):
+def is_finite(x: Tensor) -> bool:
     """Whether all of a tensor's numbers are finite, and their sum as well."""
     return math.isfinite(x.sum().item())
 
 
-def probe(x):
+def probe(x: Tensor) -> Tensor:
     """The products of a tensor's rows with a vector of random numbers; a vector itself.
 
     In type float32 at least.
@@ -116,32 +120,33 @@ def probe(x):
 
 
 @cache
-def random_vector(length, dtype, device):
+def random_vector(length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Numbers that are the same whenever they are drawn."""
     source = torch.Generator().manual_seed(length)
     drawn = torch.randn(length, generator=source, dtype=torch.float64, device="cpu")
     return drawn.to(device=device, dtype=dtype)
 
 
-def is_hooked(*modules):
+def is_hooked(*modules: nn.Module) -> bool:
     """Whether hooks, or a function put for `forward`, may change what is made."""
     for module in modules:
         if module._forward_hooks or module._forward_pre_hooks:
             return True
-        if "forward" in vars(module) or is_hooked(*module._modules.values()):
+        if "forward" in vars(module) or is_hooked(*module.children()):
             return True
     return False
 
 
-def tensors_of(*modules):
+def tensors_of(*modules: nn.Module) -> list[Tensor]:
     """All that modules compute with, what hooks and parametrisations hold as well."""
-    found = []
+    found: list[Tensor] = []
     for module in modules:
         found += [x for x in module._parameters.values() if x is not None]
         found += [x for x in module._buffers.values() if x is not None]
-        found += [x for x in vars(module).values() if isinstance(x, torch.Tensor)]
+        found += [x for x in vars(module).values() if isinstance(x, Tensor)]
         if module._modules:
-            found += tensors_of(*module._modules.values())
+            found += tensors_of(*module.children())
         if "parametrizations" in module._modules:
-            found += [getattr(module, name) for name in module.parametrizations]
+            changed = module.get_submodule("parametrizations").named_children()
+            found += [getattr(module, name) for name, _ in changed]
     return found

@@ -1,8 +1,11 @@
 """Convolutions with large kernels by Winograd's algorithm, down their rows."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from netcompile.prelude.convolution import Conv2d
 from netcompile.prelude.inference import eager, is_finite, observed
@@ -19,7 +22,15 @@ class LargeKernel(Conv2d):
     CPU: wherever else it is used, the kernels are made from them again, and stay.
     """
 
-    def __init__(self, inputs, outputs, kernel_size, points, bias=True, **options):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel_size: int | tuple[int, int],
+        points: tuple[float, ...],
+        bias: bool = True,
+        **options: Any,
+    ) -> None:
         super().__init__(
             inputs, outputs, kernel_size, bias=bias, device="meta", **options
         )
@@ -30,25 +41,27 @@ class LargeKernel(Conv2d):
         for parameter in self.parameters():
             nn.init.constant_(parameter, 0)
 
-    def forward(self, x, padding=None):
+    def forward(self, x: Tensor, padding: int | None = None) -> Tensor:
         weight = self.weight
         if weight.dim() == 2 and observed(x, weight):
-            padding = self.padding if padding is None else (padding, padding)
-            return self.direct(x, self.kernels(weight), padding)
+            pad = self.padding if padding is None else (padding, padding)
+            return self.direct(x, self.kernels(weight), pad)
         if weight.dim() == 2 and not self.computes(x):
             self.plain()
         return super().forward(x, padding)
 
-    def serves(self, x, weight):
+    def serves(self, x: Tensor, weight: Tensor) -> bool:
         """With values, always: elsewhere `forward` has made kernels of them."""
         return weight.dim() == 2 or super().serves(x, weight)
 
-    def direct(self, x, weight, padding):
+    def direct(self, x: Tensor, weight: Tensor, padding: tuple[int, ...]) -> Tensor:
         """As nn.Conv2d computes, from kernels or their values."""
         weight = self.kernels(weight) if weight.dim() == 2 else weight
         return super().direct(x, weight, padding)
 
-    def fast(self, x, weight, padding):
+    def fast(
+        self, x: Tensor, weight: Tensor, padding: tuple[int, ...]
+    ) -> Tensor | None:
         k, width = self.kernel_size
         h, w = (n + 2 * p - k + 1 for n, k, p in zip(x.shape[2:], (k, width), padding))
         if weight.dim() == 4:
@@ -74,7 +87,7 @@ class LargeKernel(Conv2d):
             y[:, p::2] = self.rectified(some).view(-1, high, w, self.out_channels)
         return y[:, :h].permute(0, 3, 1, 2)
 
-    def computes(self, x):
+    def computes(self, x: Tensor) -> bool:
         """Whether values at points are what to compute with."""
         learns = x.requires_grad or self.weight.requires_grad
         if self.bias is not None:
@@ -83,10 +96,10 @@ class LargeKernel(Conv2d):
             return False
         return eager(x) and self.fits(x) and self.fits(self.weight)
 
-    def fits(self, x):
+    def fits(self, x: Tensor) -> bool:
         return x.device.type in ("cpu", "meta") and x.dtype == torch.float32
 
-    def kernels(self, values):
+    def kernels(self, values: Tensor) -> Tensor:
         """The kernels that have these values."""
         k, width = self.kernel_size
         at = torch.tensor(self.points, dtype=torch.float64)
@@ -98,20 +111,23 @@ class LargeKernel(Conv2d):
         with torch.autocast("cuda" if values.is_cuda else "cpu", enabled=False):
             return torch.einsum("ap,pobc->ocab", back, values).contiguous()
 
-    def plain(self):
+    def plain(self) -> None:
         """From now on, kernels in place of their values."""
         with torch.inference_mode(False):
             self.weight.grad = None
             self.weight.data = self.kernels(self.weight.detach())
 
-    def _apply(self, fn, recurse=True):
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         """To another device or type: first, the kernels."""
         moved = fn(self.weight.detach()[:0])
         if self.weight.dim() == 2 and not self.fits(moved):
             self.plain()
-        return super()._apply(fn, recurse)
+        module: Any = super()
+        return module._apply(fn, recurse)
 
-    def _load_from_state_dict(self, state, prefix, metadata, *others):
+    def _load_from_state_dict(
+        self, state: dict[str, Any], prefix: str, metadata: Any, *others: Any
+    ) -> None:
         """Values, or kernels as any other convolution has them."""
         key, (k, width) = prefix + "weight", self.kernel_size
         given = state.get(key, self.weight)
@@ -124,14 +140,14 @@ class LargeKernel(Conv2d):
         super()._load_from_state_dict(state, prefix, metadata, *others)
 
 
-def at_points(x, points):
+def at_points(x: Tensor, points: tuple[float, ...]) -> Tensor:
     """Values at the points and at infinity from coefficients, along the first axis."""
     rows = [polynomial([other for other in points if other != at]) for at in points]
-    rows = [[*row, 0.0] for row in rows] + [polynomial(points)]
+    rows = [[*row, 0.0] for row in rows] + [polynomial([*points])]
     return (x.new_tensor(rows) @ x.flatten(1)).view_as(x)
 
 
-def polynomial(roots):
+def polynomial(roots: list[float]) -> list[float]:
     """The coefficients of the polynomial with these roots, the constant first."""
     made = [1.0]
     for root in roots:
@@ -139,7 +155,9 @@ def polynomial(roots):
     return made
 
 
-def two_pixels(values, points):
+def two_pixels(
+    values: list[Tensor], points: tuple[float, ...]
+) -> tuple[Tensor, Tensor]:
     """The pixels that products at the points and at infinity give."""
     first, second = values[0], values[-1]
     for at, some in zip(points[1:], values[1:-1]):

@@ -2,11 +2,18 @@
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from netcompile.prelude.measures import caffe_floor, caffe_labels, caffe_normalizer
 
 
-def caffe_softmax_loss(x, label, dim=1, ignore=None, normalization="VALID"):
+def caffe_softmax_loss(
+    x: Tensor,
+    label: Tensor,
+    dim: int = 1,
+    ignore: int | None = None,
+    normalization: str = "VALID",
+) -> Tensor:
     """Caffe's SoftmaxWithLoss: a probability counts as FLT_MIN at least (e^-87.3)."""
     index, valid = caffe_labels(x, label, dim, ignore)
     log_prob = F.log_softmax(x, dim).gather(dim, index)
@@ -14,7 +21,14 @@ def caffe_softmax_loss(x, label, dim=1, ignore=None, normalization="VALID"):
     return loss / caffe_normalizer(valid, x.shape[:dim].numel(), normalization)
 
 
-def caffe_infogain_loss(x, label, matrix, dim=1, ignore=None, normalization="VALID"):
+def caffe_infogain_loss(
+    x: Tensor,
+    label: Tensor,
+    matrix: Tensor | list[list[float]],
+    dim: int = 1,
+    ignore: int | None = None,
+    normalization: str = "VALID",
+) -> Tensor:
     """Caffe's InfogainLoss: row `label` of the matrix weighs the classes' -log p.
 
     A probability counts as 1e-20 at least; neither labels nor matrix get a gradient.
@@ -27,13 +41,13 @@ def caffe_infogain_loss(x, label, matrix, dim=1, ignore=None, normalization="VAL
     return loss / caffe_normalizer(valid, x.shape[:dim].numel(), normalization)
 
 
-def caffe_multinomial_loss(prob, label):
+def caffe_multinomial_loss(prob: Tensor, label: Tensor) -> Tensor:
     """Mean of -log of the label's probability, which counts as 1e-20 at least."""
     prob = prob.reshape(prob.shape[0], -1).gather(1, label.long().reshape(-1, 1))
     return -caffe_floor(prob, 1e-20).log().mean()
 
 
-def caffe_hinge_loss(x, label, squared=False):
+def caffe_hinge_loss(x: Tensor, label: Tensor, squared: bool = False) -> Tensor:
     """Caffe's HingeLoss: the label's score should exceed 1, the others be below -1."""
     x = x.reshape(x.shape[0], -1)
     own = label.long().flatten()[: x.shape[0], None]
@@ -42,7 +56,9 @@ def caffe_hinge_loss(x, label, squared=False):
     return (margin.square() if squared else margin).sum() / x.shape[0]
 
 
-def caffe_sigmoid_loss(x, target, ignore, normalization="BATCH_SIZE"):
+def caffe_sigmoid_loss(
+    x: Tensor, target: Tensor, ignore: int, normalization: str = "BATCH_SIZE"
+) -> Tensor:
     """Caffe's SigmoidCrossEntropyLoss where some targets do not count."""
     target = target.detach().reshape(x.shape)
     valid = target.long() != ignore
@@ -51,7 +67,9 @@ def caffe_sigmoid_loss(x, target, ignore, normalization="BATCH_SIZE"):
     return loss / caffe_normalizer(valid, x.shape[0], normalization)
 
 
-def caffe_contrastive_loss(a, b, similar, margin, legacy=False):
+def caffe_contrastive_loss(
+    a: Tensor, b: Tensor, similar: Tensor, margin: float, legacy: bool = False
+) -> Tensor:
     """Caffe's ContrastiveLoss: half the mean of d^2, or of max(margin - d, 0)^2.
 
     The gradient of the latter is Caffe's, who divides by d + 1e-4; the legacy version
@@ -69,7 +87,7 @@ def caffe_contrastive_loss(a, b, similar, margin, legacy=False):
     return torch.where(similar, square, apart).sum() / (2 * len(a))
 
 
-def softmax_cross_entropy(x, target):
+def softmax_cross_entropy(x: Tensor, target: Tensor) -> Tensor:
     """Batch mean of the divergence of softmax(x) from a target distribution."""
     target = target.reshape(x.shape)
     log_target = torch.where(target > 0, target, 1).log()
@@ -77,7 +95,7 @@ def softmax_cross_entropy(x, target):
     return divergence.sum() / x.shape[0]
 
 
-def smooth_l1(d, sigma, weight=1):
+def smooth_l1(d: Tensor, sigma: float, weight: Tensor | float = 1) -> Tensor:
     """Fast R-CNN's loss of the differences d, per image (or per box)."""
     size = d.abs()
     near = size < 1 / sigma**2

@@ -2,17 +2,17 @@
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 
-def normalise_batch(x, eps):
+def normalise_batch(x: Tensor, eps: float) -> Tensor:
     """Each channel to mean 0 and variance 1, by the batch's own statistics."""
     if x.numel() == x.shape[1]:
         return x - x  # one value is its own mean
     return F.batch_norm(x, None, None, training=True, eps=eps)
 
 
-def normalise_exactly(x):
+def normalise_exactly(x: Tensor) -> Tensor:
     """Each channel to mean 0 and variance 1, with no eps, which PyTorch's own wants."""
     others = [axis for axis in range(x.dim()) if axis != 1]
     x = x - x.mean(others, keepdim=True)
@@ -26,14 +26,24 @@ class BatchNorm(nn.Module):
     them.
     """
 
-    def __init__(self, channels, eps=1e-5, fraction=0.999, use_global_stats=None):
+    mean: Tensor
+    variance: Tensor
+    factor: Tensor
+
+    def __init__(
+        self,
+        channels: int,
+        eps: float = 1e-5,
+        fraction: float = 0.999,
+        use_global_stats: bool | None = None,
+    ) -> None:
         super().__init__()
         self.eps, self.fraction, self.use_global_stats = eps, fraction, use_global_stats
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("variance", torch.zeros(channels))
         self.register_buffer("factor", torch.zeros(1))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         fixed = self.use_global_stats
         if fixed is None:
             fixed = not self.training
@@ -57,17 +67,17 @@ class BatchNorm(nn.Module):
 class ScaleShift(nn.Module):
     """A scale and a shift for each channel."""
 
-    def __init__(self, channels):
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         shape = (-1,) + (1,) * (x.dim() - 2)
         return x * self.weight.view(shape) + self.bias.view(shape)
 
 
-def batch_norm(x, weight, bias, eps):
+def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """Normalise by the batch's mean and biased variance, then scale and shift."""
     dims, shape = (0, *range(2, x.dim())), (-1,) + (1,) * (x.dim() - 2)
     var, mean = torch.var_mean(x, dims, correction=0, keepdim=True)
@@ -77,7 +87,10 @@ def batch_norm(x, weight, bias, eps):
 class RunningBN(nn.Module):
     """Batch normalisation whose running variance is the biased one, as in the fork."""
 
-    def __init__(self, channels, eps, momentum):
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, eps: float, momentum: float) -> None:
         super().__init__()
         self.eps, self.momentum = eps, momentum
         self.weight = nn.Parameter(torch.ones(channels))
@@ -85,7 +98,7 @@ class RunningBN(nn.Module):
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             mean, var = self.running_mean, self.running_var
             return F.batch_norm(x, mean, var, self.weight, self.bias, eps=self.eps)
@@ -96,7 +109,7 @@ class RunningBN(nn.Module):
             self.running_var.lerp_(var, share)
         return batch_norm(x, self.weight, self.bias, self.eps)
 
-    def share(self):
+    def share(self) -> float:
         """How much the batch counts in the running statistics."""
         return 1 - self.momentum
 
@@ -104,24 +117,24 @@ class RunningBN(nn.Module):
 class AveragedBatchNorm(RunningBN):
     """NVCaffe's BatchNorm in training: the first two batches count alone."""
 
-    def __init__(self, channels, eps, fraction):
+    def __init__(self, channels: int, eps: float, fraction: float) -> None:
         super().__init__(channels, eps, fraction)
         self.running_var.zero_()
         self.passes = 0
 
-    def share(self):
+    def share(self) -> float:
         self.passes += 1
         return 1 if self.passes <= 2 else super().share()
 
 
-def lrn(x, size, alpha, beta, k):
+def lrn(x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
     """F.local_response_norm in all float types: that one lacks bfloat16 on a CPU."""
     squares = x.square().flatten(2)[:, None]
     mean = F.avg_pool2d(squares, (size, 1), 1, (size // 2, 0))
     return x * (k + alpha * mean).pow(-beta).view_as(x)
 
 
-def mvn(x, dim, eps):
+def mvn(x: Tensor, dim: tuple[int, ...], eps: float) -> Tensor:
     """Mean 0 and deviation 1 over some axes; eps is added outside the root.
 
     The derivative is Caffe's own, in which eps does not weaken the variance's part.
@@ -133,7 +146,7 @@ def mvn(x, dim, eps):
     return x / (variance + shift).sqrt()
 
 
-def unit_length(x, l1=False):
+def unit_length(x: Tensor, l1: bool = False) -> tuple[Tensor, Tensor]:
     """The channels of each pixel divided by their length, and the lengths."""
     if l1:
         length = x.abs().sum(dim=1, keepdim=True) + 1e-6
@@ -142,7 +155,7 @@ def unit_length(x, l1=False):
     return x / length, length
 
 
-def unit_rows(weight, outputs):
+def unit_rows(weight: Tensor, outputs: int) -> Tensor:
     """The weight, each output's share of it divided by its length."""
     rows = weight.reshape(outputs, -1)
     length = (rows.square().sum(dim=1, keepdim=True) + 1e-6).sqrt()

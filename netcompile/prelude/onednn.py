@@ -1,21 +1,23 @@
 """oneDNN's operators for inference, which torch has and does not document."""
 
 from functools import cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 
-def onednn_serves(dtype):
+def onednn_serves(dtype: torch.dtype) -> bool:
     """Whether oneDNN is there and enabled, and its operators are as they are known."""
-    state = torch.backends.mkldnn
+    state: Any = torch.backends.mkldnn
     if not (state.is_available() and bool(state.enabled)):
         return False
     return onednn_as_known(dtype)
 
 
 @cache
-def onednn_as_known(dtype):
+def onednn_as_known(dtype: torch.dtype) -> bool:
     """Tries every operator once, on numbers that any order of sums leaves exact.
 
     One that is absent, refuses, or has another signature: then none is used.
@@ -42,26 +44,35 @@ def onednn_as_known(dtype):
     return all(same) and torch.equal(y.contiguous(), wanted.to(dtype))
 
 
-def convolved(x, packed, bias, window):
+def convolved(
+    x: Tensor, packed: Tensor, bias: Tensor | None, window: tuple[Any, ...]
+) -> Tensor:
     """A convolution; its window is padding, stride, dilation and groups.
 
     Its own ReLU is not used: it makes 0 of NaN.
     """
     run = torch.ops.mkldnn._convolution_pointwise
-    return run(x, packed, bias, *window, "none", [], "")
+    y: Tensor = run(x, packed, bias, *window, "none", [], "")
+    return y
 
 
-def kernels_laid_out(weight, window, shape):
+def kernels_laid_out(
+    weight: Tensor, window: tuple[Any, ...], shape: tuple[int, ...]
+) -> Tensor:
     """Kernels as `convolved` wants them, for inputs of about this shape."""
     pack = torch.ops.mkldnn._reorder_convolution_weight
-    return pack(weight, *window, list(shape))
+    packed: Tensor = pack(weight, *window, list(shape))
+    return packed
 
 
-def multiply(x, weight, bias=None):
+def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """The product with the transpose of a matrix, laid out for it or as it is."""
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    run = torch.ops.mkldnn._linear_pointwise
+    y: Tensor = run(x, weight, bias, "none", [], "")
+    return y
 
 
-def matrix_laid_out(matrix):
+def matrix_laid_out(matrix: Tensor) -> Tensor:
     """A matrix as `multiply` computes with it fastest."""
-    return torch.ops.mkldnn._reorder_linear_weight(matrix)
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(matrix)
+    return packed

@@ -1,10 +1,20 @@
 """Pooling where PyTorch has no equal."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 
-def caffe_max_pool(x, kernel, stride, pad, end):
+def caffe_max_pool(
+    x: Tensor,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    pad: tuple[int, int],
+    end: tuple[int, int],
+) -> tuple[Tensor, Tensor]:
     """Caffe's max pooling where PyTorch has no equal: any pad < kernel, empty windows.
 
     `end` is the padding behind: `pad`, and what makes rounding down round up. Returns
@@ -20,7 +30,13 @@ def caffe_max_pool(x, kernel, stride, pad, end):
     return y, torch.where(inside, row * n[1] + column, -1)
 
 
-def caffe_ave_pool(x, kernel, stride, pad, end):
+def caffe_ave_pool(
+    x: Tensor,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    pad: tuple[int, int],
+    end: tuple[int, int],
+) -> Tensor:
     """Caffe's mean pooling where PyTorch has no equal: padding counts, not overhang.
 
     `end` is the padding behind: `pad`, and what makes rounding down round up.
@@ -34,13 +50,18 @@ def caffe_ave_pool(x, kernel, stride, pad, end):
     return total / (size[0][:, None] * size[1])
 
 
-def global_max_pool(x):
+def global_max_pool(x: Tensor) -> tuple[Tensor, Tensor]:
     """The maximum of each plane and its flat index h * W + w."""
     y, index = x.flatten(2).max(dim=2)
     return y[:, :, None, None], index[:, :, None, None]
 
 
-def stochastic_pool(x, kernel, stride, end):
+def stochastic_pool(
+    x: Tensor,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    end: tuple[int, int],
+) -> Tensor:
     """Stochastic pooling at test: each window's mean, weighted by itself.
 
     Where they do not sum to more than 0 it gives 0.
@@ -51,18 +72,30 @@ def stochastic_pool(x, kernel, stride, end):
     return squares / total.masked_fill(total <= 0, float("inf"))
 
 
-def mean_pool3d(x, size, stride, padding=0, **options):
+def mean_pool3d(
+    x: Tensor,
+    size: int | tuple[int, ...],
+    stride: int | tuple[int, ...],
+    padding: int | tuple[int, ...] = 0,
+    **options: Any,
+) -> Tensor:
     """F.avg_pool3d in all float types: that one lacks bfloat16 on a CPU."""
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
     return F.avg_pool3d(wide, size, stride, padding, **options).to(x.dtype)
 
 
-def mean_of_volumes(x, kernel, stride, pad):
+def mean_of_volumes(
+    x: Tensor,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    pad: tuple[int, ...],
+) -> Tensor:
     """C3D's means of windows, also of those that begin behind the volume.
 
     A window is divided by its places within the padded volume.
     """
-    ends, places = [], 1
+    ends: list[int] = []
+    places = x.new_ones(())
     for axis, (n, k, s, p) in enumerate(zip(x.shape[2:], kernel, stride, pad)):
         first = torch.arange(-((k - n - 2 * p) // s) + 1, device=x.device) * s - p
         own = (first + k).clamp_max(n + p) - first
@@ -71,18 +104,20 @@ def mean_of_volumes(x, kernel, stride, pad):
     return mean_pool3d(F.pad(x, ends), kernel, stride, divisor_override=1) / places
 
 
-def weighted_mean(x, kernel):
+def weighted_mean(x: Tensor, kernel: tuple[int, ...]) -> Tensor:
     """Stochastic pooling at test over windows side by side."""
     return stochastic_pool(x, kernel, kernel, (0, 0))
 
 
-def pyramid(x, height, pool, fill=0.0):
+def pyramid(
+    x: Tensor, height: int, pool: Callable[..., Tensor], fill: float = 0.0
+) -> Tensor:
     """Spatial pyramid: the plane pooled into 1, 4, 16, … bins, side by side."""
     levels = []
     for level in range(height):
         bins = 2**level
         kernel = [-(-n // bins) for n in x.shape[2:]]
-        edges = []
+        edges: list[int] = []
         for n, k in zip(x.shape[2:], kernel):
             over = k * bins - n
             edges = [(over + 1) // 2, over // 2, *edges]
@@ -92,7 +127,9 @@ def pyramid(x, height, pool, fill=0.0):
     return torch.cat([level.flatten(1) for level in levels], dim=1)
 
 
-def grid_pyramid(x, bins, pool):
+def grid_pyramid(
+    x: Tensor, bins: tuple[int, ...], pool: Callable[..., Tensor]
+) -> Tensor:
     """One column per batch element: poolings on grids of about b × b windows."""
     h, w = x.shape[2:]
     levels = [pool(x, (h // b, w // b), ceil_mode=True).flatten(1) for b in bins]

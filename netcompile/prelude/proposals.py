@@ -1,11 +1,14 @@
 """Faster R-CNN's proposals of regions."""
 
 import torch
+from torch import Tensor
 
 from netcompile.prelude.boxes import suppress
 
 
-def moved_anchors(offsets, anchors, stride):
+def moved_anchors(
+    offsets: Tensor, anchors: list[tuple[float, ...]], stride: int
+) -> Tensor:
     """Boxes of every cell of an image: its anchors, moved and stretched by offsets.
 
     `offsets` are 4A × H × W (dx, dy, log of width, log of height); boxes are HWA × 4.
@@ -14,25 +17,25 @@ def moved_anchors(offsets, anchors, stride):
     x, y = (torch.arange(n, device=device) * stride for n in (width, height))
     shift = torch.stack(torch.meshgrid(x, y, indexing="xy") * 2, dim=-1)[:, :, None]
     boxes = shift + torch.tensor(anchors, device=device, dtype=offsets.dtype)
-    low, high = boxes.reshape(-1, 4).split(2, dim=1)
-    move, stretch = offsets.permute(1, 2, 0).reshape(-1, 4).split(2, dim=1)
+    low, high = boxes.reshape(-1, 4).chunk(2, dim=1)
+    move, stretch = offsets.permute(1, 2, 0).reshape(-1, 4).chunk(2, dim=1)
     size = high - low + 1
     centre, half = move * size + (low + 0.5 * size), 0.5 * (stretch.exp() * size)
     return torch.cat((centre - half, centre + half), dim=1)
 
 
 def propose(
-    scores,
-    offsets,
-    image,
-    anchors,
-    stride,
-    before,
-    after,
-    overlap,
-    least,
-    keep_small=False,
-):
+    scores: Tensor,
+    offsets: Tensor,
+    image: Tensor,
+    anchors: list[tuple[float, ...]],
+    stride: int,
+    before: int,
+    after: int,
+    overlap: float,
+    least: float,
+    keep_small: bool = False,
+) -> list[Tensor]:
     """Faster R-CNN's regions (image, x1, y1, x2, y2), and their scores.
 
     Of an image's boxes the `before` best are suppressed where they overlap, and `after`

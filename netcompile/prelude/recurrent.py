@@ -1,9 +1,10 @@
 """Recurrent layers, step by step."""
 
 import torch
+from torch import Tensor, nn
 
 
-def caffe_lstm_unit(c, gates, cont):
+def caffe_lstm_unit(c: Tensor, gates: Tensor, cont: Tensor) -> tuple[Tensor, Tensor]:
     """Caffe's LSTM step: next cell and output; cont 0 forgets the cell."""
     i, f, o, g = gates.chunk(4, dim=-1)
     keep = cont.detach().unsqueeze(-1) * f.sigmoid()
@@ -11,7 +12,14 @@ def caffe_lstm_unit(c, gates, cont):
     return c, o.sigmoid() * c.tanh()
 
 
-def caffe_lstm(cell, x, cont, static=None, h=None, c=None):
+def caffe_lstm(
+    cell: nn.ModuleDict,
+    x: Tensor,
+    cont: Tensor,
+    static: Tensor | None = None,
+    h: Tensor | None = None,
+    c: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
     """Caffe's LSTM: the outputs of all steps, and the last output and cell.
 
     x is (steps, streams, ...); where cont (steps, streams) is 0 a sequence begins. It
@@ -20,17 +28,23 @@ def caffe_lstm(cell, x, cont, static=None, h=None, c=None):
     gates = cell["x"](x.flatten(2))
     if static is not None:
         gates = gates + cell["static"](static.flatten(1))
-    if h is None:
+    if h is None or c is None:
         h = c = gates.new_zeros(1, gates.shape[1], gates.shape[2] // 4)
     h, c = h.detach(), c.detach()
     outputs = []
-    for step, keep in zip(gates.split(1), cont.detach().split(1)):
+    for step, keep in zip(torch.split(gates, 1), torch.split(cont.detach(), 1)):
         c, h = caffe_lstm_unit(c, step + cell["h"](h * keep.unsqueeze(-1)), keep)
         outputs.append(h)
     return torch.cat(outputs), h.detach(), c.detach()
 
 
-def caffe_rnn(cell, x, cont, static=None, h=None):
+def caffe_rnn(
+    cell: nn.ModuleDict,
+    x: Tensor,
+    cont: Tensor,
+    static: Tensor | None = None,
+    h: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """Caffe's RNN: the outputs of all steps, and the last state.
 
     x is (steps, streams, ...); where cont (steps, streams) is 0 a sequence begins. It
@@ -41,13 +55,13 @@ def caffe_rnn(cell, x, cont, static=None, h=None):
         steps = steps + cell["static"](static.flatten(1))
     h = torch.zeros_like(steps[:1]) if h is None else h.detach()
     states = []
-    for step, keep in zip(steps.split(1), cont.detach().split(1)):
+    for step, keep in zip(torch.split(steps, 1), torch.split(cont.detach(), 1)):
         h = torch.tanh(step + cell["h"](h * keep.unsqueeze(-1)))
         states.append(h)
     return torch.tanh(cell["o"](torch.cat(states))), h.detach()
 
 
-def goes_on(x, marks=None):
+def goes_on(x: Tensor, marks: Tensor | None = None) -> Tensor:
     """1 where a step of a stream goes on with its sequence, else 0: (steps, streams).
 
     Marks lie at step + stream; without them all steps but the first go on.

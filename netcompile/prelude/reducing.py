@@ -1,9 +1,10 @@
 """The largest along an axis."""
 
 import torch
+from torch import Tensor
 
 
-def largest(x, dim, k=1):
+def largest(x: Tensor, dim: int, k: int = 1) -> tuple[Tensor, Tensor]:
     """The k largest along an axis and their indices; of equals the last is first."""
     x = x.flip(dim)
     if k == 1:
@@ -14,7 +15,7 @@ def largest(x, dim, k=1):
     return value, x.shape[dim] - 1 - index
 
 
-def with_indices(value, index):
+def with_indices(value: Tensor, index: Tensor) -> Tensor:
     """Indices and values in two channels, of a type that does not round the former."""
     wide = torch.promote_types(value.dtype, torch.float32)
     return torch.stack((index.to(wide), value.to(wide)), dim=1)

@@ -1,21 +1,24 @@
 """Pooling over regions of an image."""
 
 import torch
+from torch import Tensor
 
 
-def round_half_away(x):
+def round_half_away(x: Tensor) -> Tensor:
     """Rounding as C does it: halves go away from zero."""
     whole = x.trunc()
     return whole + ((x - whole).abs() >= 0.5) * x.sign()
 
 
-def padded(corners, pad):
+def padded(corners: Tensor, pad: float) -> Tensor:
     """Regions x1, y1, x2, y2 in pixels, widened on each side by a part of the side."""
     edge = (corners[:, 2:] - corners[:, :2] + 1) * pad
     return torch.cat((corners[:, :2] - edge, corners[:, 2:] + edge), dim=1)
 
 
-def roi_pool(x, rois, size, scale, pad=0):
+def roi_pool(
+    x: Tensor, rois: Tensor, size: tuple[int, int], scale: float, pad: float = 0
+) -> Tensor:
     """The maximum of each cell of a grid of `size` on each region; 0 if empty.
 
     A row of `rois` is image, x1, y1, x2, y2 in pixels, both corners included.
@@ -47,7 +50,9 @@ def roi_pool(x, rois, size, scale, pad=0):
     return y
 
 
-def roi_align(x, rois, cells, scale, pad=0):
+def roi_align(
+    x: Tensor, rois: Tensor, cells: tuple[int, int], scale: float, pad: float = 0
+) -> Tensor:
     """Features at the corners of a grid of `cells` on each region, bilinear.
 
     A row of `rois` is image, x1, y1, x2, y2 in pixels; pixel centres lie at halves.
@@ -77,7 +82,9 @@ def roi_align(x, rois, cells, scale, pad=0):
     return y.permute(0, 3, 1, 2)
 
 
-def moved_regions(offsets, rois, mean, std):
+def moved_regions(
+    offsets: Tensor, rois: Tensor, mean: list[float], std: list[float]
+) -> Tensor:
     """Regions (image, x1, y1, x2, y2) moved and stretched by the offsets of class 1."""
     offsets, rois = offsets.reshape(-1, 8)[:, 4:], rois.reshape(-1, 5)
     offsets = offsets * offsets.new_tensor(std) + offsets.new_tensor(mean)
@@ -90,7 +97,7 @@ def moved_regions(offsets, rois, mean, std):
     return boxes[:, :, None, None]
 
 
-def position_sensitive_pool(x, rois, k, scale):
+def position_sensitive_pool(x: Tensor, rois: Tensor, k: int, scale: float) -> Tensor:
     """Means over a k × k grid on each region, cell (i, j) from its own channels.
 
     A row of `rois` is image, x1, y1, x2, y2 in pixels; an empty cell gives 0.
@@ -106,7 +113,7 @@ def position_sensitive_pool(x, rois, k, scale):
         last = ((cell + 1) * step[:, None] + start[:, None]).ceil()
         edges = torch.stack((first, last)).clamp(0, extent)
         bounds.append(edges.permute(1, 2, 0).long().tolist())
-    planes = x.unflatten(1, (-1, k, k))
+    planes = torch.unflatten(x, 1, (-1, k, k))
     y = x.new_zeros(rois.shape[0], planes.shape[1], k, k)
     images = rois[:, 0].long().tolist()
     for n, (image, rows, columns) in enumerate(zip(images, *bounds)):

@@ -1,9 +1,12 @@
 """Sequences read off scores (CTC), and how they are compared."""
 
 import torch
+from torch import Tensor
 
 
-def ctc_decode(x, blank, marks=None, merge=True):
+def ctc_decode(
+    x: Tensor, blank: int, marks: Tensor | None = None, merge: bool = True
+) -> tuple[Tensor, Tensor]:
     """The classes of each stream, streams × steps × 1 × 1, and minus the scores' sum.
 
     Of equal scores the first class counts; -1 stands behind the end.
@@ -22,7 +25,7 @@ def ctc_decode(x, blank, marks=None, merge=True):
     return found[:steps].T[:, :, None, None], total[:, None, None, None]
 
 
-def edit_distance(a, b):
+def edit_distance(a: list[int], b: list[int]) -> int:
     """How many insertions, deletions and replacements lead from list a to list b."""
     row = list(range(len(b) + 1))
     for i, p in enumerate(a, 1):
@@ -32,7 +35,7 @@ def edit_distance(a, b):
     return row[-1]
 
 
-def ctc_accuracy(found, labels, x):
+def ctc_accuracy(found: Tensor, labels: Tensor, x: Tensor) -> Tensor:
     """1 less the mean edit distance, in parts of the longer of both sequences."""
     wrong = 0.0
     rows = labels.reshape(x.shape[:2]).T.tolist()

@@ -1,9 +1,10 @@
 """The way back from pooling."""
 
 import torch
+from torch import Tensor
 
 
-def unpool(x, mask, size):
+def unpool(x: Tensor, mask: Tensor, size: tuple[int, int]) -> Tensor:
     """Values at the places h * W + w that a max pooling's mask names, 0 elsewhere.
 
     Where windows overlap and two values have one place, the later one stays, as in
@@ -17,7 +18,7 @@ def unpool(x, mask, size):
     return y.reshape(*x.shape[:2], *size)
 
 
-def corner_mask(x, stride, size):
+def corner_mask(x: Tensor, stride: tuple[int, int], size: tuple[int, int]) -> Tensor:
     """The first place of every window: where a value without a mask goes."""
     rows, columns = (
         (torch.arange(n, device=x.device) * s).clamp_max(m - 1)
@@ -26,7 +27,13 @@ def corner_mask(x, stride, size):
     return (rows[:, None] * size[1] + columns).expand_as(x)
 
 
-def spread(x, kernel, stride, size, mean=False):
+def spread(
+    x: Tensor,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    size: tuple[int, int],
+    mean: bool = False,
+) -> Tensor:
     """Every value added to all of its window, as far as that lies in the plane.
 
     With `mean` each value is divided by the number of the window's places first.

@@ -1,8 +1,10 @@
 """Upsampling by layers that leave the zeros of a transposed convolution out."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from netcompile.prelude.inference import eager, is_finite
 
@@ -13,18 +15,20 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     If `diagonal`, zeros between the channels were left out: there is a group for each.
     """
 
-    def __init__(self, *args, diagonal=False, **kwargs):
+    def __init__(self, *args: Any, diagonal: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.diagonal = diagonal
 
-    def forward(self, x, padding=None):
+    def forward(self, x: Tensor, padding: Any = None) -> Tensor:
         padding = self.padding if padding is None else padding
         x = zeros_between(x) if self.diagonal else x
         window = self.stride, padding, 0, self.groups, self.dilation
         return F.conv_transpose2d(x, self.weight, self.bias, *window)
 
 
-def bilinear(x, factor, top, left, height, width):
+def bilinear(
+    x: Tensor, factor: int, top: int, left: int, height: int, width: int
+) -> Tensor:
     """A window of `x` enlarged by bilinear interpolation, with zeros around `x`.
 
     The transposed convolution whose kernel is this interpolation's gives the same.
@@ -33,7 +37,7 @@ def bilinear(x, factor, top, left, height, width):
     return y[:, :, top : top + height, left : left + width]
 
 
-def zeros_between(x):
+def zeros_between(x: Tensor) -> Tensor:
     """`x`, and NaN where another channel of the pixel is not finite.
 
     That is what kernels of zeros between the channels make of such a pixel.

@@ -1,9 +1,12 @@
 """Windows of blobs, and the borders around them."""
 
 import torch
+from torch import Tensor
 
 
-def surround(x, border, top, left, height, width):
+def surround(
+    x: Tensor, border: Tensor, top: int, left: int, height: int, width: int
+) -> Tensor:
     """`x` from row `top` and column `left` on, and `border` around it.
 
     The border's middle row and column are repeated, to `height` × `width` in all.
@@ -25,7 +28,7 @@ def surround(x, border, top, left, height, width):
     return y
 
 
-def stretched(have, want, device):
+def stretched(have: int, want: int, device: torch.device) -> Tensor:
     """Indices 0 … have-1 with the one in the middle repeated, `want` in all."""
     index = torch.arange(want, device=device)
     return torch.minimum(index, torch.clamp(index - (want - have), min=have // 2))

@@ -1,7 +1,10 @@
 """3 × 3 convolutions by Winograd's algorithm."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from netcompile.prelude.convolution import Conv2d
 from netcompile.prelude.inference import is_finite
@@ -19,11 +22,13 @@ class Winograd(Conv2d):
     time: what is between stays in the cache.
     """
 
-    def __init__(self, *args, m=4, **kwargs):
+    def __init__(self, *args: Any, m: int = 4, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.m = m
 
-    def onednn(self, x, weight, padding, size):
+    def onednn(
+        self, x: Tensor, weight: Tensor, padding: tuple[int, ...], size: list[int]
+    ) -> Tensor | None:
         m = self.m if x.dtype == torch.float32 else 2
         h, w = size
         cin, cout = self.in_channels, self.out_channels
@@ -52,7 +57,7 @@ class Winograd(Conv2d):
                 return None
         return y.permute(0, 3, 1, 2)
 
-    def tiles(self, x, kernels, y, m):
+    def tiles(self, x: Tensor, kernels: list[list[Tensor]], y: Tensor, m: int) -> bool:
         """The pixels of some rows of tiles go to `y`; both are N × H × W × channels.
 
         Returns whether they are finite. If a tile's pixel is not, then a corner is not:
@@ -65,10 +70,11 @@ class Winograd(Conv2d):
         rows = [*values([x[:, k : k + down : m] for k in count])]
         for kernel in kernels:
             row = rows.pop(0)
-            row = values([row[:, :, k : k + across : m] for k in count])
-            found.append(pixels([multiply(*pair) for pair in zip(row, kernel)]))
+            columns = values([row[:, :, k : k + across : m] for k in count])
+            del row
+            found.append(pixels([multiply(*pair) for pair in zip(columns, kernel)]))
         for q, column in enumerate(zip(*found)):
-            for p, some in enumerate(pixels(column)):
+            for p, some in enumerate(pixels([*column])):
                 finite = finite and (p not in ends or q not in ends or is_finite(some))
                 to = y[:, p::m, q::m]
                 some = some[:, : to.shape[1], : to.shape[2]]
@@ -76,7 +82,7 @@ class Winograd(Conv2d):
                 torch.clamp_min(some, 0, out=to) if self.relu else to.copy_(some)
         return finite
 
-    def transformed(self, weight, m):
+    def transformed(self, weight: Tensor, m: int) -> list[list[Tensor]]:
         """The kernels' values at each point, laid out for products."""
         points = (0, 0.75, -0.75, 1.5, -1.5) if m == 4 else (0, 1, -1)
         at = torch.tensor(points, dtype=torch.float64)
@@ -94,7 +100,7 @@ class Winograd(Conv2d):
         return made
 
 
-def values(c):
+def values(c: list[Tensor]) -> tuple[Tensor, ...]:
     """Polynomials, from their coefficients: at 0, ±a, ±b (or 0, ±1) and at infinity.
 
     Each is divided by its points but one first; the kernels are scaled to fit.
@@ -110,7 +116,7 @@ def values(c):
     return zero, plus, even.sub_(odd, alpha=a), high, more.sub_(less, alpha=b), end
 
 
-def pixels(v):
+def pixels(v: list[Tensor]) -> tuple[Tensor, ...]:
     """Pixels from values at the points of `values`, which are overwritten."""
     if len(v) == 4:
         return v[0].add_(v[1]).add_(v[2]), v[1].sub_(v[2]).add_(v[3])

@@ -2,11 +2,12 @@
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from netcompile.prelude.boxes import best_first, suppress
 
 
-def yolo_boxes(x, anchors, pixels=1):
+def yolo_boxes(x: Tensor, anchors: list[tuple[float, ...]], pixels: int = 1) -> Tensor:
     """Numbers and boxes of every cell: N × cells × anchors × (x, y, w, h, rest).
 
     x, y are the centre and w, h the size as parts of the image; a cell is `pixels` wide
@@ -21,7 +22,9 @@ def yolo_boxes(x, anchors, pixels=1):
     return torch.cat((centre, x[..., 2:4].exp() * size, x[..., 4:]), dim=-1)
 
 
-def yolo_rows(boxes, score, label, overlap, images):
+def yolo_rows(
+    boxes: Tensor, score: Tensor, label: Tensor, overlap: float, images: int
+) -> Tensor:
     """Rows 0, class + 1, score, corners of the boxes that stay, best first; or -1."""
     order = best_first(score.tolist())
     boxes, score, label = boxes[order], score[order], label[order]
@@ -37,7 +40,13 @@ def yolo_rows(boxes, score, label, overlap, images):
     return torch.cat((head, corners), dim=1)[stay][None, None]
 
 
-def yolo2_rows(maps, anchors, classes, threshold, overlap):
+def yolo2_rows(
+    maps: list[Tensor],
+    anchors: list[tuple[float, ...]],
+    classes: int,
+    threshold: float,
+    overlap: float,
+) -> Tensor:
     """YOLOv2's detections as MobileNet-YOLO has them: 1 × 1 × K × 7."""
     found = [yolo_boxes(x, anchors).flatten(0, 2)[:, : 5 + classes] for x in maps]
     numbers = torch.cat(found)
@@ -48,7 +57,14 @@ def yolo2_rows(maps, anchors, classes, threshold, overlap):
     return yolo_rows(numbers[keep, :4], score[keep], label[keep], overlap, images)
 
 
-def yolo2_cells(x, anchors, classes, threshold, overlap, corners=False):
+def yolo2_cells(
+    x: Tensor,
+    anchors: list[tuple[float, ...]],
+    classes: int,
+    threshold: float,
+    overlap: float,
+    corners: bool = False,
+) -> Tensor:
     """YOLOv2's detections as OpenCL Caffe has them: 1 × 1 × K × 7.
 
     Boxes suppress others in the order of their cells, by their part within the image.
@@ -69,7 +85,12 @@ def yolo2_cells(x, anchors, classes, threshold, overlap, corners=False):
     return torch.cat(rows)[None, None]
 
 
-def yolo3_rows(maps, classes, threshold, overlap):
+def yolo3_rows(
+    maps: list[tuple[Tensor, list[tuple[float, ...]], int]],
+    classes: int,
+    threshold: float,
+    overlap: float,
+) -> Tensor:
     """YOLOv3's detections, 1 × 1 × K × 7; `maps`: (map, anchors, pixels of a cell).
 
     A box counts once for every class whose score exceeds the threshold.

@@ -64,10 +64,10 @@ class Graphed(nn.Module):
         learns = torch.is_grad_enabled() and any(t.requires_grad for t in (*inputs, *self.parameters()))
         if learns or self.training or not (self.record or all(t.is_cuda for t in inputs)):
             return self.net(*inputs)
-        state = state_of(*tensors_of(self.net))  # type: ignore[no-untyped-call]
+        state = state_of(*tensors_of(self.net))
         if state is None:
             return self.net(*inputs)
-        if not is_known(self.recorded_from, state):  # type: ignore[no-untyped-call]
+        if not is_known(self.recorded_from, state):
             self.recordings.clear()
             self.recorded_from = state
         key = tuple((t.shape, t.dtype, t.device) for t in inputs)

@@ -63,7 +63,24 @@ def test_each_kind(path: Path, level: int) -> None:
 
 
 WINDOWED = (CONFORMANCE / "fcn32s-narrow" / "net.prototxt").read_text()
-USED = ("H", "W", "n", "border", "plain", "state", "key", "zeros", "weight", "weights", "next", "iter", "min", "window")
+USED = (
+    "H",
+    "W",
+    "n",
+    "border",
+    "plain",
+    "state",
+    "key",
+    "zeros",
+    "weight",
+    "weights",
+    "next",
+    "iter",
+    "min",
+    "window",
+    "dict",
+    "list",
+)
 
 
 @pytest.mark.parametrize("name", [*USED, "version", "recorded", "only_border", "rows", "band", "x" * 90])

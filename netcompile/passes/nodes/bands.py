@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -60,16 +61,12 @@ class Bands(Layer):
             made = node.layer.emit(Emission(("rows",), ("rows",), name, node.name, below, above, sources=blobs))
             lines += made.forward
             functions += made.functions
-        *lines, last = lines
-        whole = call("in_bands", "band", e.x[0], self.lost, self.stride, self.channels)
-        return Emitted(
-            (
-                "",
-                "def band(rows):",
-                *(f"    {line}" for line in lines),
-                f"    return {last.removeprefix('rows = ')}",
-                "",
-                f"{e.y[0]} = {whole}",
-            ),
-            functions=tuple(functions),
-        )
+        steps = ", ".join(_step(line.removeprefix("rows = ")) for line in lines)
+        line = call("in_bands", f"[{steps}]", e.x[0], self.lost, self.stride, self.channels)
+        return Emitted((f"{e.y[0]} = {line}",), functions=tuple(functions))
+
+
+def _step(value: str) -> str:
+    """Source of a function of `rows`."""
+    alone = re.fullmatch(r"([\w.]+)\(rows\)", value)
+    return alone[1] if alone else f"lambda rows: {value}"
