@@ -147,7 +147,7 @@ class DummyData(Layer):
             f"{y} = self.{e.name}.new_full({shape!r}, {literal(value)})"
             for y, shape, value in zip(e.y, self.extents, self.values, strict=True)
         )
-        anchor = f'self.register_buffer("{e.name}", torch.empty(0), persistent=False)'
+        anchor = f"self.{e.name} = nn.Buffer(torch.empty(0), persistent=False)"
         return Emitted(lines, (f"{anchor}  # device and type",))
 
 

@@ -284,7 +284,7 @@ class DataAugmentation(Layer):
         if self.averaged:
             index = 1 if self.per_pixel else 2
             shape = self.blobs(*e.bottoms)[index].shape
-            init = (f'self.register_buffer("{e.name}_mean", torch.zeros({", ".join(map(str, shape))}))',)
+            init = (f"self.{e.name}_mean = nn.Buffer(torch.zeros({', '.join(map(str, shape))}))",)
             tensors = ((f"{e.name}_mean", e.take(index)),)
             lines.append(f"{y} = {x} - self.{e.name}_mean")
         elif self.mean:

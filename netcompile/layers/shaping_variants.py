@@ -203,7 +203,7 @@ class ContinuationIndicator(Layer):
     def emit(self, e: Emission) -> Emitted:
         y = e.y[0]
         if not e.x:
-            anchor = f'self.register_buffer("{e.name}", torch.empty(0), persistent=False)  # device and type'
+            anchor = f"self.{e.name} = nn.Buffer(torch.empty(0), persistent=False)  # device and type"
             line = f"{y} = self.{e.name}.new_ones({self.steps}, {self.batch})"
             return Emitted((line, f"{y}[0] = 0"), (anchor,))
         x = e.x[0]
