@@ -13,7 +13,9 @@ from netcompile.emit.code import Code, LayerCode, Weight, shape_text
 from netcompile.emit.layout import lay_out, signature
 from netcompile.emit.names import MODULE_ATTRIBUTES, Names, identifier
 from netcompile.emit.nesting import nested
-from netcompile.emit.outline import COUNTS, Body, Called, Chained, Layers, Outlined, Parameter, Ref, Step, outline
+from netcompile.emit.outline import outline
+from netcompile.emit.repeats import COUNTS
+from netcompile.emit.steps import Body, Called, Chained, Layers, Outlined, Parameter, Ref, Step
 from netcompile.emit.structures import structure
 from netcompile.emit.template import Kind, Line, filled, kind_of, x
 from netcompile.emit.text import doc_text
@@ -45,8 +47,9 @@ def in_blocks(code: Code, wanted: Sequence[Value], reserved: frozenset[str], own
     `reserved` are names that no class may have, `own` those that no attribute may have.
     """
     kinds: dict[tuple[Kind, bool], int] = {}  # with groups or without: a depthwise convolution is another thing
-    steps = tuple(_step(code, layer, kinds) for layer in code.layers)
-    inputs = tuple(entry.value for entry in code.net.graph.inputs)
+    values = {value: index for index, value in enumerate(code.net.graph.values())}  # whole numbers compare faster
+    steps = tuple(_step(code, layer, kinds, values) for layer in code.layers)
+    inputs = tuple(values[entry.value] for entry in code.net.graph.inputs)
     nodes = code.net.graph.nodes
 
     def worth(uses: Sequence[Layers]) -> float:
@@ -56,19 +59,20 @@ def in_blocks(code: Code, wanted: Sequence[Value], reserved: frozenset[str], own
         known = structure([nodes[index] for index in uses[0]], code.net.shapes)
         return (NAMED if together else 1.0) * (KNOWN if known else 1.0)
 
-    outlined = outline(Body(steps, inputs, tuple(dict.fromkeys(wanted))), worth)
+    outlined = outline(Body(steps, inputs, tuple(dict.fromkeys(values[value] for value in wanted))), worth)
     if not outlined.blocks:
         return None
     return _Writer(code, outlined, [kind for kind, _ in kinds], reserved, own).written()
 
 
-def _step(code: Code, layer: LayerCode, kinds: dict[tuple[Kind, bool], int]) -> Step:
+def _step(code: Code, layer: LayerCode, kinds: dict[tuple[Kind, bool], int], values: Mapping[Value, int]) -> Step:
     """A layer for `outline`."""
     node = code.net.graph.nodes[layer.nodes[0]]
+    bottoms, tops = (tuple(values[value] for value in each) for each in (node.bottoms, node.tops))
     lines = (sum(_height(line) for line in layer.init), sum(_height(line) for line in layer.forward))
     if layer.pattern is None:
         runs = bool(layer.forward)
-        reads, writes = (node.bottoms, node.tops) if runs else ((), ())
+        reads, writes = (bottoms, tops) if runs else ((), ())
         return Step(("own", layer.nodes[0]), (), reads, writes, layer.nodes, lines=lines, free=False)
     kind, numbers = kind_of(layer.pattern.emitted, len(node.bottoms), len(node.tops))
     groups = [number for hole, number in zip(kind.holes, numbers, strict=True) if hole.role == "groups"]
@@ -78,8 +82,7 @@ def _step(code: Code, layer: LayerCode, kinds: dict[tuple[Kind, bool], int]) -> 
     width = len(layer.forward[-1])
     if layer.open:
         width = len(layer.open) - len(layer.open.partition(" = ")[0]) - len(x(0)) - 3
-    reads, writes = node.bottoms, node.tops
-    return Step(key, numbers, reads, writes, layer.nodes, holes, stored, lines, width, bool(layer.open))
+    return Step(key, numbers, bottoms, tops, layer.nodes, holes, stored, lines, width, bool(layer.open))
 
 
 def _height(line: str) -> int:
@@ -126,6 +129,7 @@ class _Writer:
     ) -> None:
         self.code, self.outlined, self.kinds, self.own = code, outlined, kinds, own
         self.taken = set(reserved)
+        self.values = list(code.net.graph.values())
         self.by_layer = {index: layer for layer in code.layers for index in layer.nodes}
         self.class_names: list[str] = []
         self.inner: list[tuple[str, ...]] = []  # of each block: the attributes of its steps
@@ -316,7 +320,7 @@ class _Writer:
         names = Names(frozenset(self.taken))
         found: dict[Ref, str] = {}
         for index, value in enumerate(body.inputs):
-            found[value] = names.fresh(_blob(self.code, value) if index else "x")
+            found[value] = names.fresh(_blob(self.code, self.values[value]) if index else "x")
         last = {value: index for index, step in enumerate(body.steps) for value in step.reads}
         for index, (step, attribute) in enumerate(zip(body.steps, attributes, strict=True)):
             again = step.follows and last[step.reads[0]] == index and step.reads[0] not in body.inputs
@@ -445,8 +449,7 @@ class _Writer:
         for index, (step, part) in enumerate(parts):
             weights += self._weights(_block(step), part, attribute if alone else f"{attribute}.{index}")
         named = self.code.variables.named
-        reads = [named[value] for value in steps[0].reads if isinstance(value, Value)]
-        writes = [named[value] for value in steps[-1].writes if isinstance(value, Value)]
+        reads, writes = ([named[self.values[v]] for v in each] for each in (steps[0].reads, steps[-1].writes))
         text = f"{', '.join(writes)} = self.{attribute}({', '.join(reads)})"
         codes = [self.by_layer[index] for index in layers]
         return LayerCode(
@@ -532,7 +535,7 @@ def _written(lines: Sequence[Line], numbers: Sequence[str]) -> list[str]:
     return found
 
 
-def _blob(code: Code, value: Ref) -> str:
+def _blob(code: Code, value: Value) -> str:
     """The name of an input of the net; any other value is x."""
     return next((entry.value.blob for entry in code.net.graph.inputs if entry.value == value), "x")
 
