@@ -12,10 +12,10 @@ from netcompile.emit.block_names import belong_together, block_names, row_name, 
 from netcompile.emit.code import Code, LayerCode, Weight, shape_text
 from netcompile.emit.layout import lay_out, signature
 from netcompile.emit.names import MODULE_ATTRIBUTES, Names, identifier
-from netcompile.emit.nesting import nested
+from netcompile.emit.nesting import INDENT, nested
 from netcompile.emit.outline import outline
 from netcompile.emit.repeats import COUNTS
-from netcompile.emit.steps import Body, Called, Chained, Layers, Outlined, Parameter, Ref, Step
+from netcompile.emit.steps import WIDE, Body, Called, Chained, Layers, Outlined, Parameter, Ref, Step
 from netcompile.emit.structures import structure
 from netcompile.emit.template import Kind, Line, filled, kind_of, x
 from netcompile.emit.text import doc_text
@@ -86,8 +86,8 @@ def _step(code: Code, layer: LayerCode, kinds: dict[tuple[Kind, bool], int], val
 
 
 def _height(line: str) -> int:
-    """About how many lines a statement has."""
-    return 1 if len(line) <= 80 else 3 if len(line) <= 160 else 6
+    """How many lines a statement has."""
+    return 1 if len(line) <= WIDE else len(lay_out(line, INDENT))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,7 @@
 
 A window is described by the kinds of its steps, by what they read (a step of the window and which of its results, or
 the first, second … value from outside) and by which of its results are read outside. Windows of one length are grouped
-by a digest of that, and grow by a step at a time as long as there are several alike; what is chosen is compared
-digest of that, and grow by a step at a time as long as there are several alike; what is chosen is compared exactly.
+by a digest of that, and grow by a step at a time as long as there are several alike; what is chosen is compared exactly.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ MOST_PARAMETERS = 8
 MOST_VALUES = 4  # that a block reads, or gives
 
 DEAREST = 2.1  # the most that a block's lines may be worth
-ODD = 1.5  # lines that each further value costs that a block reads or gives: people draw blocks of one and one
+READ, GIVEN = 1.5, 0.5  # lines that each further value costs that a block reads or gives: people draw one and one
 LEAST = 2  # lines that a block must save
 OVERHEAD = 9  # lines of a class beside its layers: its head, docstring, two heads of methods, empty lines
 
@@ -206,7 +205,7 @@ def _at_most(scans: Sequence[_Scan], windows: Windows) -> float:
     """How many lines a block could save, were it called without numbers."""
     length, places = windows.length, windows.places
     own = [scans[p.body].heights[p.start + length] - scans[p.body].heights[p.start] for p in places]
-    each = 2 + ODD * (windows.reads - 1 + windows.gives - 1)
+    each = 2 + READ * (windows.reads - 1) + GIVEN * (windows.gives - 1)
     return sum(own) - each * len(places) - own[0] - OVERHEAD - LEAST
 
 
