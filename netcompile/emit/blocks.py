@@ -219,9 +219,9 @@ class _Writer:
         values = self._values(number)
         places: list[list[tuple[int, str]]] = [[] for _ in block.holes]
         for index, step in enumerate(block.body.steps):
-            for given, hole in zip(step.numbers, step.holes, strict=True):
-                if isinstance(given, Parameter):
-                    places[given.index].append((index, hole.role))
+            for value, hole in zip(step.numbers, step.holes, strict=True):
+                if isinstance(value, Parameter):
+                    places[value.index].append((index, hole.role))
         counts = [i for i, each in enumerate(places) if any(role in COUNTS for _, role in each)]
         first = [
             i
