@@ -28,13 +28,14 @@ from netcompile.emit.inference import (
 from netcompile.emit.layout import WIDTH, lay_out, signature
 from netcompile.emit.names import class_name
 from netcompile.emit.nesting import nested
-from netcompile.emit.prelude import IMPORTS, Definition, free_names
+from netcompile.emit.prelude import IMPORTS, Definition, free_names, import_lines
 from netcompile.emit.text import dims_text, doc_text, folded
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.ir.prune import unknown_blob
 from netcompile.layers.base import IntShape, Shape
 from netcompile.layers.source import string
 
+_SETS = re.compile(r"(\w+(?:, \w+)*) = ")
 SAVED = 0.75  # of the lines that a net has without blocks: from there on they are worth it
 
 
@@ -256,8 +257,9 @@ def _methods(
         return [Method(dispatch(arguments, result), {}), _method("compute", arguments, literal, wanted, own)]
     image, borders = arguments[0], bordered_values(windowed, literal.net.graph)
     whole = _method("literal", arguments, literal, wanted, borders=borders)
+    alone = next(iter(wanted)) if len(wanted) == 1 else ""
     return [
-        Method(dispatch(arguments, result, image, windowed.surrounds[0].base), {}),
+        Method(dispatch(arguments, result, image, windowed.surrounds[0].base, alone), {}),
         _method("windowed", arguments, codes[1], wanted, size(codes[1], image), more=["border: dict[str, Tensor]"]),
         Method(border_method(windowed, bordering(literal, windowed), image, inputs[0].shape[1]), {}),
         Method(whole.lines, {}),
@@ -284,7 +286,7 @@ def _method(
     result = _result(wanted)
     if borders is not None:
         typed.append("only_border: bool = False")
-        result = result if "dict" in result else f"{result} | dict[str, Tensor]"
+        result, alone = "dict[str, Tensor]", None  # every blob by its name
     body = signature(name, typed, result, 4) + [f"        {line}" for line in begin]
     missing = set((borders or {}).values())
     open_ = None if alone in arguments else alone  # the result's variable, until its type is told
@@ -292,8 +294,12 @@ def _method(
     for layer in code.layers:
         lines: list[str] = []
         for statement in commented(layer):
-            if open_ is not None and statement.startswith(f"{open_} = "):  # modules give Any
-                statement, open_ = statement.replace(" = ", ": Tensor = ", 1), None
+            if open_ is not None and open_ in (targets := _targets(statement)):  # modules give Any
+                if targets == [open_]:
+                    statement = statement.replace(" = ", ": Tensor = ", 1)
+                elif " = self." in statement:
+                    lines.append(f"        {open_}: Tensor")
+                open_ = None
             lines += lay_out(statement, 8)
         if lines:
             spans.update(dict.fromkeys(layer.nodes, (len(body) + 1, len(body) + len(lines))))
@@ -307,12 +313,20 @@ def _method(
     return Method([*body, *([f"        return {alone}"] if alone else _return(results, 8))], spans)
 
 
+def _targets(statement: str) -> list[str]:
+    """The variables that a statement sets."""
+    found = _SETS.match(statement)
+    return found[1].split(", ") if found else []
+
+
 def commented(layer: LayerCode) -> list[str]:
     """A layer's statements in ``forward``; the one that makes its result has the comment."""
     lines = list(layer.forward)
     at = next((i for i in reversed(range(len(lines))) if not lines[i].startswith("del ")), -1)
+    if at < 0:
+        return lines
     fits = not layer.aside or len(lines[at]) + len(layer.comment) + 12 <= WIDTH
-    if layer.comment and at >= 0 and "#" not in lines[at] and fits:
+    if layer.comment and "#" not in lines[at] and fits:
         lines[at] += f"  # {layer.comment}"
     return lines
 
@@ -353,9 +367,4 @@ def _imports(body: Iterable[str], functions: Mapping[str, Definition], more: Map
     used = free_names("\n".join(body))
     found = {statement for name, statement in {**IMPORTS, **more}.items() if name in used}
     found |= {statement for each in functions.values() for statement in each.imports}
-    names: dict[str, list[str]] = {}  # module → what is imported from it
-    for statement in found:
-        if statement.startswith("from "):
-            names.setdefault(statement.split(" ")[1], []).append(statement.split(" import ")[1])
-    plain = sorted(statement for statement in found if not statement.startswith("from "))
-    return [*plain, *(f"from {module} import {', '.join(sorted(names[module]))}" for module in sorted(names))]
+    return import_lines(found)
