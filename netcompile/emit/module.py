@@ -30,12 +30,12 @@ from netcompile.emit.names import class_name
 from netcompile.emit.nesting import nested
 from netcompile.emit.prelude import IMPORTS, Definition, free_names, import_lines
 from netcompile.emit.text import dims_text, doc_text, folded
+from netcompile.emit.unread import SETS, renamed, unread
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.ir.prune import unknown_blob
 from netcompile.layers.base import IntShape, Shape
 from netcompile.layers.source import string
 
-_SETS = re.compile(r"(\w+(?:, \w+)*) = ")
 SAVED = 0.75  # of the lines that a net has without blocks: from there on they are worth it
 
 
@@ -118,7 +118,7 @@ def emit(
         tuple(codes[0].blobs if original is None else blobs_of(original)),
         codes[-1].net.graph.nodes,
         file.spans,
-        {blob: variable for blob, variable in kept.items() if variable in file.variables},
+        {blob: found for blob, name in kept.items() for found in (name, f"_{name}") if found in file.variables},
         "blocks" if file is not flat else "flat",
     )
 
@@ -291,13 +291,16 @@ def _method(
     missing = set((borders or {}).values())
     open_ = None if alone in arguments else alone  # the result's variable, until its type is told
     spans = {}
-    for layer in code.layers:
+    told = [commented(layer) for layer in code.layers]
+    ends = [*results.values(), *(named.named[value] for value in (borders or {}).values())]
+    idle = unread([statement for statements in told for statement in statements], ends)
+    for layer, statements in zip(code.layers, told, strict=True):
         lines: list[str] = []
-        for statement in commented(layer):
+        for statement in (renamed(statement, idle) for statement in statements):
             if open_ is not None and open_ in (targets := _targets(statement)):  # modules give Any
                 if targets == [open_]:
                     statement = statement.replace(" = ", ": Tensor = ", 1)
-                elif " = self." in statement:
+                elif " = self." in statement or statement.count(" = ") > 1:
                     lines.append(f"        {open_}: Tensor")
                 open_ = None
             lines += lay_out(statement, 8)
@@ -315,8 +318,8 @@ def _method(
 
 def _targets(statement: str) -> list[str]:
     """The variables that a statement sets."""
-    found = _SETS.match(statement)
-    return found[1].split(", ") if found else []
+    found = SETS.match(statement)
+    return re.findall(r"\w+", found[0]) if found else []
 
 
 def commented(layer: LayerCode) -> list[str]:

@@ -42,11 +42,12 @@ def _joined(before: LayerCode, layer: LayerCode) -> LayerCode | None:
     line = layer.open.replace(x(0), value)
     if INDENT + len(line) > WIDTH:
         return None
+    rest = [left for each in layer.forward[1:] if (left := _without(each, target))]
     return replace(
         before,
         nodes=(*before.nodes, *layer.nodes),
         init=(*before.init, *layer.init),
-        forward=(*before.forward[:-1], line, *layer.forward[1:]),
+        forward=(*before.forward[:-1], line, *rest),
         functions=(*before.functions, *layer.functions),
         imports=(*before.imports, *layer.imports),
         weights=(*before.weights, *layer.weights),
@@ -54,6 +55,14 @@ def _joined(before: LayerCode, layer: LayerCode) -> LayerCode | None:
         depth=before.depth + 1,
         pattern=None,
     )
+
+
+def _without(statement: str, name: str) -> str:
+    """A statement that does not forget a variable which is not there any more."""
+    if not statement.startswith("del "):
+        return statement
+    names = [each for each in statement.removeprefix("del ").split(", ") if each != name]
+    return f"del {', '.join(names)}" if names else ""
 
 
 def _is_primary(source: str) -> bool:
