@@ -16,7 +16,9 @@ from netcompile.layers.source import extent, string
 
 # Names that the methods below use.
 ATTRIBUTES = frozenset(["compute", "literal", "windowed", "border", "borders", "plain", "relu", "packed"])
-_VARIABLES = "H W border layers key now before plain zeros n height width recorded only_border rows iter next min dict list"
+_VARIABLES = (
+    "H W border layers key now before plain zeros n height width recorded only_border rows iter next min dict list"
+)
 VARIABLES = frozenset(_VARIABLES.split(" "))
 # Functions of `netcompile/prelude` that they call.
 FUNCTIONS = ("inference.eager",)

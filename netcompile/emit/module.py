@@ -36,6 +36,7 @@ from netcompile.ir.prune import unknown_blob
 from netcompile.layers.base import IntShape, Shape
 from netcompile.layers.source import string
 
+_ITSELF = re.compile(r"(\w+) = \1( *#.*)?")  # what a layer without effect says of its own variable
 SAVED = 0.75  # of the lines that a net has without blocks: from there on they are worth it
 
 
@@ -291,7 +292,7 @@ def _method(
     missing = set((borders or {}).values())
     open_ = None if alone in arguments else alone  # the result's variable, until its type is told
     spans = {}
-    told = [commented(layer) for layer in code.layers]
+    told = [[line for line in commented(layer) if not _ITSELF.fullmatch(line)] for layer in code.layers]
     ends = [*results.values(), *(named.named[value] for value in (borders or {}).values())]
     idle = unread([statement for statements in told for statement in statements], ends)
     for layer, statements in zip(code.layers, told, strict=True):
