@@ -9,6 +9,7 @@ from dataclasses import replace
 from netcompile.emit.code import LayerCode
 from netcompile.emit.layout import WIDTH
 from netcompile.emit.template import x
+from netcompile.emit.unread import SETS
 
 DEEPEST = 3  # layers in one line
 INDENT = 8
@@ -31,7 +32,7 @@ def _joined(before: LayerCode, layer: LayerCode) -> LayerCode | None:
     if before.depth >= DEEPEST or not before.forward or (before.comment and layer.comment):
         return None
     target, equals, value = before.forward[-1].partition(" = ")
-    if not equals or target != layer.reads or "#" in value:
+    if not equals or target != layer.reads or "#" in value or SETS.match(value):  # a = b = c has two targets
         return None
     at = layer.open.index(x(0))
     around = layer.open[at - 1], layer.open[at + len(x(0)) : at + len(x(0)) + 1]

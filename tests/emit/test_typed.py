@@ -35,6 +35,9 @@ WRITTEN = {
                 convolution_param { num_output: 4 kernel_size: 1 } }
         layer { name: "s" type: "Split" bottom: "c" top: "a" top: "b" }
         layer { name: "q" type: "Silence" bottom: "a" }""",
+    "each of a split": """
+        layer { name: "s" type: "Split" bottom: "IMAGE" top: "a" top: "b" }
+        layer { name: "r" type: "ReLU" bottom: "a" top: "a" } layer { name: "t" type: "TanH" bottom: "b" top: "b" }""",
     "a mask alone": """
         layer { name: "p" type: "Pooling" bottom: "IMAGE" top: "a" top: "b"
                 pooling_param { kernel_size: 2 stride: 2 } }
