@@ -26,7 +26,7 @@ from netcompile.layers.crop import Crop
 from netcompile.layers.pooling import Pooling
 
 LIMIT = 512  # no search goes on beyond this pad, or twice the present one
-WORK = 15_000  # layers times pads that are tried at most, but `FEWEST` pads
+WORK = 10_000  # layers times pads that are tried at most, but `FEWEST` pads
 FEWEST = 32
 
 Goal = tuple[NSet, NSet]  # heights and widths that must be legal

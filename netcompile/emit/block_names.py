@@ -62,11 +62,21 @@ def block_names(rows: Sequence[Sequence[str]], lasting: Sequence[bool]) -> Block
         part.front for part, counts in zip(parts, lasting, strict=True) if part.middles == middles and counts
     ) or Counter(part.front for part in parts if part.middles == middles)
     front = fronts.most_common(1)[0][0]
+    more = _stem_of([p.back for p, counts in zip(parts, lasting, strict=True) if counts and p.middles == middles])
     layers = []
     for part in parts:
+        if part.middles == middles and part.back.startswith(more):
+            part = _Parts(part.front, middles, part.back.removeprefix(more))
         own = part.middles == middles and part.front == front
         layers.append((part.back if own else part.rest).strip(_SEPARATORS))
-    return BlockNames(tuple((front + middle).strip(_SEPARATORS) for middle in middles), tuple(layers))
+    return BlockNames(tuple((front + middle + more).strip(_SEPARATORS) for middle in middles), tuple(layers))
+
+
+def _stem_of(backs: Sequence[str]) -> str:
+    """What all begin with up to a separator: ``a`` of ``a_branch1`` and ``a_branch2``."""
+    shared = _shared([tokens(back) for back in backs]) if len(backs) > 1 else []
+    ends = [index for index, word in enumerate(shared) if word[0] in _SEPARATORS]
+    return "".join(shared[: ends[-1]]) if ends else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,14 @@ from netcompile.emit.block_names import belong_together, block_names, row_name, 
 from netcompile.emit.code import Code, LayerCode, Weight, shape_text
 from netcompile.emit.layout import lay_out, signature
 from netcompile.emit.names import MODULE_ATTRIBUTES, Names, identifier
-from netcompile.emit.nesting import nested
-from netcompile.emit.outline import COUNTS, Body, Called, Chained, Layers, Outlined, Parameter, Ref, Step, outline
+from netcompile.emit.nesting import INDENT, nested
+from netcompile.emit.outline import outline
+from netcompile.emit.repeats import COUNTS
+from netcompile.emit.steps import WIDE, Body, Called, Chained, Layers, Outlined, Parameter, Ref, Step
 from netcompile.emit.structures import structure
 from netcompile.emit.template import Kind, Line, filled, kind_of, x
 from netcompile.emit.text import doc_text
 from netcompile.ir.graph import Value
-
 
 NAMED, KNOWN = 1.5, 1.4  # how much such blocks are worth more
 
@@ -45,9 +46,10 @@ def in_blocks(code: Code, wanted: Sequence[Value], reserved: frozenset[str], own
 
     `reserved` are names that no class may have, `own` those that no attribute may have.
     """
-    kinds: dict[Kind, int] = {}
-    steps = tuple(_step(code, layer, kinds) for layer in code.layers)
-    inputs = tuple(entry.value for entry in code.net.graph.inputs)
+    kinds: dict[tuple[Kind, bool], int] = {}  # with groups or without: a depthwise convolution is another thing
+    values = {value: index for index, value in enumerate(code.net.graph.values())}  # whole numbers compare faster
+    steps = tuple(_step(code, layer, kinds, values) for layer in code.layers)
+    inputs = tuple(values[entry.value] for entry in code.net.graph.inputs)
     nodes = code.net.graph.nodes
 
     def worth(uses: Sequence[Layers]) -> float:
@@ -57,30 +59,35 @@ def in_blocks(code: Code, wanted: Sequence[Value], reserved: frozenset[str], own
         known = structure([nodes[index] for index in uses[0]], code.net.shapes)
         return (NAMED if together else 1.0) * (KNOWN if known else 1.0)
 
-    outlined = outline(Body(steps, inputs, tuple(dict.fromkeys(wanted))), worth)
+    outlined = outline(Body(steps, inputs, tuple(dict.fromkeys(values[value] for value in wanted))), worth)
     if not outlined.blocks:
         return None
-    return _Writer(code, outlined, tuple(kinds), reserved, own).written()
+    return _Writer(code, outlined, [kind for kind, _ in kinds], reserved, own).written()
 
 
-def _step(code: Code, layer: LayerCode, kinds: dict[Kind, int]) -> Step:
+def _step(code: Code, layer: LayerCode, kinds: dict[tuple[Kind, bool], int], values: Mapping[Value, int]) -> Step:
     """A layer for `outline`."""
     node = code.net.graph.nodes[layer.nodes[0]]
+    bottoms, tops = (tuple(values[value] for value in each) for each in (node.bottoms, node.tops))
     lines = (sum(_height(line) for line in layer.init), sum(_height(line) for line in layer.forward))
     if layer.pattern is None:
         runs = bool(layer.forward)
-        reads, writes = (node.bottoms, node.tops) if runs else ((), ())
+        reads, writes = (bottoms, tops) if runs else ((), ())
         return Step(("own", layer.nodes[0]), (), reads, writes, layer.nodes, lines=lines, free=False)
     kind, numbers = kind_of(layer.pattern.emitted, len(node.bottoms), len(node.tops))
-    key = kinds.setdefault(kind, len(kinds))
+    groups = [number for hole, number in zip(kind.holes, numbers, strict=True) if hole.role == "groups"]
+    key = kinds.setdefault((kind, any(number != "1" for number in groups)), len(kinds))
     stored = sum(len(line.holes) for line in kind.forward)
     holes = kind.holes
-    return Step(key, numbers, node.bottoms, node.tops, layer.nodes, holes, stored, lines, bool(layer.open))
+    width = len(layer.forward[-1])
+    if layer.open:
+        width = len(layer.open) - len(layer.open.partition(" = ")[0]) - len(x(0)) - 3
+    return Step(key, numbers, bottoms, tops, layer.nodes, holes, stored, lines, width, bool(layer.open))
 
 
 def _height(line: str) -> int:
-    """About how many lines a statement has."""
-    return 1 if len(line) <= 80 else 3 if len(line) <= 160 else 6
+    """How many lines a statement has."""
+    return 1 if len(line) <= WIDE else len(lay_out(line, INDENT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +129,7 @@ class _Writer:
     ) -> None:
         self.code, self.outlined, self.kinds, self.own = code, outlined, kinds, own
         self.taken = set(reserved)
+        self.values = list(code.net.graph.values())
         self.by_layer = {index: layer for layer in code.layers for index in layer.nodes}
         self.class_names: list[str] = []
         self.inner: list[tuple[str, ...]] = []  # of each block: the attributes of its steps
@@ -211,9 +219,9 @@ class _Writer:
         values = self._values(number)
         places: list[list[tuple[int, str]]] = [[] for _ in block.holes]
         for index, step in enumerate(block.body.steps):
-            for given, hole in zip(step.numbers, step.holes, strict=True):
-                if isinstance(given, Parameter):
-                    places[given.index].append((index, hole.role))
+            for value, hole in zip(step.numbers, step.holes, strict=True):
+                if isinstance(value, Parameter):
+                    places[value.index].append((index, hole.role))
         counts = [i for i, each in enumerate(places) if any(role in COUNTS for _, role in each)]
         first = [
             i
@@ -312,7 +320,7 @@ class _Writer:
         names = Names(frozenset(self.taken))
         found: dict[Ref, str] = {}
         for index, value in enumerate(body.inputs):
-            found[value] = names.fresh(_blob(self.code, value) if index else "x")
+            found[value] = names.fresh(_blob(self.code, self.values[value]) if index else "x")
         last = {value: index for index, step in enumerate(body.steps) for value in step.reads}
         for index, (step, attribute) in enumerate(zip(body.steps, attributes, strict=True)):
             again = step.follows and last[step.reads[0]] == index and step.reads[0] not in body.inputs
@@ -382,8 +390,8 @@ class _Writer:
     def _main(self) -> Code:
         """The net's own code: calls of blocks, and the layers that are in none."""
         names = Names(MODULE_ATTRIBUTES | self.own, public=True)
-        for layer in self.code.layers:
-            for index in layer.nodes:
+        for step in self.outlined.main.steps:
+            for index in () if isinstance(step.kind, (Called, Chained)) else step.layers:
                 node = self.code.net.graph.nodes[index]
                 if (key := (node.name, node.occurrence)) in self.code.attributes:
                     names.fresh(self.code.attributes[key], node.layer.attributes)
@@ -403,7 +411,7 @@ class _Writer:
         rows: list[list[Step]] = []
         for step in steps:
             before = rows[-1][-1] if rows else None
-            linked = before is not None and step.reads == before.writes and len(step.writes) == 1
+            linked = before is not None and step.reads == before.writes and len(step.writes) == len(before.reads) == 1
             if linked and before is not None and readers[before.writes[0]] == 1 and self._alike(before, step):
                 rows[-1].append(step)
             else:
@@ -441,8 +449,7 @@ class _Writer:
         for index, (step, part) in enumerate(parts):
             weights += self._weights(_block(step), part, attribute if alone else f"{attribute}.{index}")
         named = self.code.variables.named
-        reads = [named[value] for value in steps[0].reads if isinstance(value, Value)]
-        writes = [named[value] for value in steps[-1].writes if isinstance(value, Value)]
+        reads, writes = ([named[self.values[v]] for v in each] for each in (steps[0].reads, steps[-1].writes))
         text = f"{', '.join(writes)} = self.{attribute}({', '.join(reads)})"
         codes = [self.by_layer[index] for index in layers]
         return LayerCode(
@@ -528,7 +535,7 @@ def _written(lines: Sequence[Line], numbers: Sequence[str]) -> list[str]:
     return found
 
 
-def _blob(code: Code, value: Ref) -> str:
+def _blob(code: Code, value: Value) -> str:
     """The name of an input of the net; any other value is x."""
     return next((entry.value.blob for entry in code.net.graph.inputs if entry.value == value), "x")
 

@@ -130,7 +130,7 @@ def write(
     released: list[str] = []
     for index, node in enumerate(graph.nodes):
         try:
-            layer, own = _layer(net, index, blobs[index], named, attributes, owners, index in live)
+            layer, taken = _layer(net, index, blobs[index], named, attributes, owners, index in live)
             if any(shared[spec.name] > 1 for spec in node.params):
                 layer = replace(layer, pattern=None)
             if not node.bottoms or uses[node.bottoms[0]] > 1:
@@ -138,7 +138,7 @@ def write(
         except Refused as refused:
             problems.append(diagnose(node, refused))
             continue
-        learned += [own] if own is not None else []
+        learned += [taken] if taken is not None else []
         if drop and index in live:
             released += _released(net, index, named, held)
         if released and layer.forward:
@@ -223,10 +223,14 @@ GOING_ON = ("activation", "normalisation", "prediction")  # families of layers t
 
 
 def _open(net: Shaped, node: Node, emitted: Emitted, tops: tuple[str, ...], name: str) -> str:
-    """The statement of a layer that goes on with what one other layer made: it has one bottom, of its top's shape."""
-    if node.layer.family not in GOING_ON or len(node.bottoms) != 1 or len(node.tops) != 1 or len(emitted.forward) != 1:
+    """The statement of a layer that goes on with what another made: it keeps the shape, or moves all numbers."""
+    if len(node.bottoms) != 1 or len(node.tops) != 1 or len(emitted.forward) != 1:
         return ""
-    if net.shapes.get(node.tops[0]) != net.shapes.get(node.bottoms[0]) or emitted.forward[0].count(x(0)) != 1:
+    before, after = (net.shapes.get(value, ()) for value in (node.bottoms[0], node.tops[0]))
+    moves = node.layer.moves is not None and count(before) == count(after)
+    if not moves and (node.layer.family not in GOING_ON or before != after):
+        return ""
+    if emitted.forward[0].count(x(0)) != 1:
         return ""
     return filled(emitted.forward[0], (x(0),), tops, name)
 

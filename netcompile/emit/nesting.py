@@ -29,7 +29,7 @@ def nested(layers: Sequence[LayerCode]) -> list[LayerCode]:
 
 def _joined(before: LayerCode, layer: LayerCode) -> LayerCode | None:
     """Two layers as one statement; None where they are better left as they are."""
-    if before.depth >= DEEPEST or not before.forward or (before.comment and layer.comment):
+    if before.depth >= DEEPEST or not before.forward:
         return None
     target, equals, value = before.forward[-1].partition(" = ")
     if not equals or target != layer.reads or "#" in value or SETS.match(value):  # a = b = c has two targets
@@ -41,6 +41,7 @@ def _joined(before: LayerCode, layer: LayerCode) -> LayerCode | None:
     if around[0] == " " and not layer.open[:at].endswith((" = ", ", ")) and not _is_primary(value):
         return None
     line = layer.open.replace(x(0), value)
+    kept = layer if layer.comment and (before.aside or not before.comment) else before
     if INDENT + len(line) > WIDTH:
         return None
     rest = [left for each in layer.forward[1:] if (left := _without(each, target))]
@@ -52,7 +53,8 @@ def _joined(before: LayerCode, layer: LayerCode) -> LayerCode | None:
         functions=(*before.functions, *layer.functions),
         imports=(*before.imports, *layer.imports),
         weights=(*before.weights, *layer.weights),
-        comment=before.comment or layer.comment,
+        comment=kept.comment,
+        aside=kept.aside,
         depth=before.depth + 1,
         pattern=None,
     )

@@ -17,7 +17,8 @@ def structure(nodes: Sequence[Node], shapes: Mapping[Value, IntShape]) -> str:
     if not convolutions:
         return ""
     made = {top: node for node in nodes for top in node.tops}
-    if (joined := _last(nodes, Eltwise)) is not None and joined.layer.operation == "SUM":
+    joined = _last(nodes, Eltwise)
+    if joined is not None and isinstance(joined.layer, Eltwise) and joined.layer.operation == "SUM":
         return _residual(joined, made, shapes)
     if (joined := _last(nodes, Concat)) is not None:
         return _joining(joined, made, shapes)
@@ -40,8 +41,8 @@ def _kernel(node: Node, shapes: Mapping[Value, IntShape]) -> int:
     return max((window[0] for window in node.layer.windows(shapes[node.bottoms[0]])[1]), default=1)
 
 
-def _branch(value: Value, made: Mapping[Value, Node]) -> list[Node] | None:
-    """The convolutions on the way to a value from outside, the first one first; None where ways fork."""
+def _branch(value: Value, made: Mapping[Value, Node]) -> tuple[list[Node], Value] | None:
+    """The convolutions on the way to a value from outside, the first one first, and that; None where ways fork."""
     found = []
     while value in made:
         node = made[value]
@@ -50,15 +51,15 @@ def _branch(value: Value, made: Mapping[Value, Node]) -> list[Node] | None:
         if isinstance(node.layer, Convolution):
             found.append(node)
         value = node.bottoms[0]
-    return found[::-1]
+    return found[::-1], value
 
 
 def _residual(joined: Node, made: Mapping[Value, Node], shapes: Mapping[Value, IntShape]) -> str:
     """Two ways that are added (He et al. 2015)."""
-    ways = [_branch(bottom, made) for bottom in joined.bottoms]
-    if len(ways) != 2 or any(way is None for way in ways):
+    ways = [way for bottom in joined.bottoms if (way := _branch(bottom, made)) is not None]
+    if len(ways) != 2 or ways[0][1] != ways[1][1] or len(joined.bottoms) > 2:
         return ""
-    short, long = sorted((way or [] for way in ways), key=len)
+    short, long = sorted((way for way, _ in ways), key=len)
     kernels = [_kernel(node, shapes) for node in long]
     front = "" if not short else "Projected"
     if len(short) > 1:
@@ -70,10 +71,12 @@ def _residual(joined: Node, made: Mapping[Value, Node], shapes: Mapping[Value, I
 
 def _joining(joined: Node, made: Mapping[Value, Node], shapes: Mapping[Value, IntShape]) -> str:
     """Ways whose channels are put side by side."""
-    ways = [_branch(bottom, made) for bottom in joined.bottoms]
-    if any(way is None for way in ways):
+    found = [_branch(bottom, made) for bottom in joined.bottoms]
+    origins = {way[1] for way in found if way is not None}
+    if None in found or len(origins) > 1:
         return ""
-    lengths = sorted(len(way or []) for way in ways)
+    ways = [way[0] for way in found if way is not None]
+    lengths = sorted(map(len, ways))
     if len(ways) == 2 and lengths[0] == 0 and lengths[1] and any(bottom not in made for bottom in joined.bottoms):
         return "DenseLayer"  # Huang et al. 2016
     firsts = {id(way[0]) for way in ways if way}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import inf, sqrt
 from typing import ClassVar, Self
 
 from netcompile.layers.base import Arity, Emission, Emitted, Layer, Shape, layer
 from netcompile.layers.params import Params, Section
 from netcompile.layers.shapes import planes, volume
-from netcompile.layers.source import literal
+from netcompile.layers.source import call, literal
 from netcompile.prototxt.schema import float32
 
 Sizes = tuple[tuple[float, float], ...]  # (width, height) in pixels
@@ -62,15 +63,10 @@ class Priors(Layer):
     arity: ClassVar[Arity] = Arity(bottoms=2, tops=1)
 
     @classmethod
-    def sizes(cls, p: Params, s: Section) -> Sizes:
-        """The boxes of one cell, rounded to float32 as Caffe keeps them."""
-        raise NotImplementedError
-
-    @classmethod
-    def read(cls, p: Params) -> Self:
-        s = p.sub("prior_box_param")
+    def of(cls, s: Section, boxes: Sizes) -> Self:
+        """The layer with these boxes in a cell, and what else the section says."""
         return cls(
-            cls.sizes(p, s) or ((1.0, 1.0),),
+            boxes or ((1.0, 1.0),),
             _pair(s, "img_size", "img_h", "img_w"),
             _pair(s, "step", "step_h", "step_w"),
             s.get("offset"),
@@ -82,17 +78,20 @@ class Priors(Layer):
         planes(bottoms[1], self.type, "bottom[1]")
         return ((1, 2, volume(planes(bottoms[0], self.type)[2:]) * len(self.boxes) * 4),)
 
+    def source(self) -> str:
+        """Source of the sizes."""
+        return "[" + ", ".join(f"({w!r}, {h!r})" for w, h in self.boxes) + "]"
+
     def emit(self, e: Emission) -> Emitted:
         # Caffe reads height and width as 1 where a blob has fewer axes.
         x, image = e.planes[0], e.x[1]
         size = f"{image}.shape[2:]" if len(e.bottoms[1]) == 4 else str(planes(e.bottoms[1], self.type)[2:])
         size = size if self.image is None else _pair_text(self.image)
-        boxes = "[" + ", ".join(f"({w!r}, {h!r})" for w, h in self.boxes) + "]"
         return e.call(
             "detection.prior_boxes",
             x,
             size,
-            boxes,
+            self.source(),
             literal(list(self.variance)),
             step=_pair_text(self.step) if self.step else None,
             offset=literal(self.offset) if self.offset != 0.5 else None,
@@ -113,10 +112,42 @@ class PriorBox(Priors):
     Sizes lose their fraction, as in SSD's code; the forks that keep it have no field that tells them apart.
     """
 
+    least: tuple[int, ...] = ()
+    most: tuple[int, ...] = ()
+    ratios: tuple[float, ...] = ()
+
     fork: ClassVar[str] = "SSD"
 
     @classmethod
-    def sizes(cls, p: Params, s: Section) -> Sizes:
+    def read(cls, p: Params) -> Self:
+        s = p.sub("prior_box_param")
+        least, most = cls._extents(p, s)
+        ratios = cls._ratios(s)
+        made = cls.of(s, cls._boxes(least, most, ratios))
+        return replace(made, least=tuple(least), most=tuple(most), ratios=tuple(ratios))
+
+    def source(self) -> str:
+        return call("box_sizes", *(literal(list(each)) for each in (self.least, self.most, self.ratios)))
+
+    def emit(self, e: Emission) -> Emitted:
+        made = Priors.emit(self, e)
+        return replace(made, functions=("detection.box_sizes", *made.functions))
+
+    @staticmethod
+    def _boxes(least: Sequence[int], most: Sequence[int], ratios: Sequence[float]) -> Sizes:
+        """A cell's boxes, rounded to float32 as Caffe keeps them: `box_sizes` of the prelude."""
+        boxes: list[tuple[float, float]] = []
+        for index, size in enumerate(least):
+            boxes.append((float(size), float(size)))
+            if most:
+                side = float32(sqrt(size * most[index]))
+                boxes.append((side, side))
+            boxes += [(float32(size * sqrt(r)), float32(size / sqrt(r))) for r in ratios]
+        return tuple(boxes)
+
+    @staticmethod
+    def _extents(p: Params, s: Section) -> tuple[list[int], list[int]]:
+        """Each min_size and max_size, as whole numbers."""
         least, most = s.positive_numbers("min_size"), [float(v) for v in s.all("max_size")]
         if most and len(most) != len(s.all("min_size")):
             s.refuse("max_size", f"{len(most)} max_size for {len(least)} min_size", code="param-count")
@@ -137,15 +168,7 @@ class PriorBox(Priors):
                     severity="note",
                     why="SSD's PriorBox keeps sizes as whole numbers; some forks (Intel's) keep the fraction",
                 )
-        ratios = cls._ratios(s)
-        boxes: list[tuple[float, float]] = []
-        for index, size in enumerate(map(int, least)):
-            boxes.append((float(size), float(size)))
-            if most:
-                side = float32(sqrt(size * int(most[index])))
-                boxes.append((side, side))
-            boxes += [(float32(size * sqrt(r)), float32(size / sqrt(r))) for r in ratios]
-        return tuple(boxes)
+        return [int(v) for v in least], [int(v) for v in most]
 
     @staticmethod
     def _ratios(s: Section) -> list[float]:
@@ -170,7 +193,12 @@ class PriorBoxClustered(Priors):
     fork: ClassVar[str] = "Intel's training toolbox"
 
     @classmethod
-    def sizes(cls, p: Params, s: Section) -> Sizes:
+    def read(cls, p: Params) -> Self:
+        s = p.sub("prior_box_param")
+        return cls.of(s, cls._sizes(s))
+
+    @staticmethod
+    def _sizes(s: Section) -> Sizes:
         wide, high = s.positive_numbers("width"), s.positive_numbers("height")
         if wide and high and len(wide) != len(high):
             s.refuse("height", f"{len(high)} heights for {len(wide)} widths", code="param-count")

@@ -8,6 +8,7 @@ from typing import Any
 from netcompile.ir.graph import Graph
 from netcompile.passes.bands import BANDS
 from netcompile.passes.base import NO_FACTS, Facts, Pass, Program, Rewritten, run_all
+from netcompile.passes.drop_copies import DROP_COPIES
 from netcompile.passes.drop_dead import DROP_DEAD
 from netcompile.passes.drop_noops import DROP_NOOPS
 from netcompile.passes.fuse_convolution import FUSE_CONVOLUTION
@@ -19,6 +20,7 @@ from netcompile.passes.winograd import WINOGRAD
 
 PIPELINE: tuple[tuple[int, Pass[Any]], ...] = (  # (lowest -O level, pass)
     (1, DROP_NOOPS),
+    (1, DROP_COPIES),
     (2, DROP_DEAD),
     (2, FUSE_CONVOLUTION),  # before the next one: a convolution takes in both
     (1, MERGE_SCALE),

@@ -1,5 +1,7 @@
 """SSD's prior boxes and detections."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -56,6 +58,20 @@ def detect(
         none[:, 0] = torch.arange(n, device=none.device)
         return none[None, None]
     return torch.stack(rows)[None, None]
+
+
+def box_sizes(
+    least: list[int], most: list[int], ratios: list[float]
+) -> list[tuple[float, float]]:
+    """SSD's default boxes of one cell: squares of each `least` and of √(least · most),
+    and for each ratio a box of the least one's area. Rounded to float32, as in SSD."""
+    sizes: list[tuple[float, float]] = []
+    for index, size in enumerate(least):
+        sizes.append((size, size))
+        if most:
+            sizes.append((math.sqrt(size * most[index]),) * 2)
+        sizes += [(size * math.sqrt(r), size / math.sqrt(r)) for r in ratios]
+    return [(w, h) for w, h in torch.tensor(sizes, dtype=torch.float32).tolist()]
 
 
 def prior_boxes(

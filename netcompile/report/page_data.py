@@ -210,8 +210,9 @@ def generated_lines(module: EmittedModule) -> dict[tuple[str, int], list[list[in
         for attribute in owned:
             found.setdefault((name, 0), []).extend([n, n] for n in places.get(attribute, ())[:1])
     for weight in module.weights:  # a layer that became part of another one has its code
-        for take in weight.recipe.sources():
-            found.setdefault((take.layer, take.occurrence), found.get((weight.layer, 0), []))
+        if (weight.layer, 0) in found:
+            for take in weight.recipe.sources():
+                found.setdefault((take.layer, take.occurrence), found[weight.layer, 0])
     return found
 
 

@@ -19,6 +19,7 @@ FRAME = re.compile(r'^  File "[^"]*/netcompile/([^"]*)", line (\d+), in ', re.MU
 # What is wrong with the command line or another file.
 OTHERWISE = re.compile(
     r"error\[(?:usage|file|no-such-file|unknown-input|data-short|missing-input|input-shape|reference)\]"
+    r"|error\[too-large\]: solver.prototxt:net_param: "  # the whole net within the solver
     r"|^netcompile: error: ",
     re.MULTILINE,
 )

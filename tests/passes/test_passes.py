@@ -47,7 +47,7 @@ layer { name: "c" type: "Crop" bottom: "a" bottom: "data" top: "c" }
 layer { name: "dead" type: "Convolution" bottom: "a" top: "dead" convolution_param { num_output: 4 kernel_size: 3 } }
 layer { name: "d" type: "Silence" bottom: "dead" }
 """
-# DenseNet's order: what stands before the convolutions is folded into none of them.
+# DenseNet's order: what stands before the convolutions is folded into none of them. SSD's order of axes.
 BEFORE = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 9 dim: 8 } } }
 layer { name: "b" type: "BatchNorm" bottom: "data" top: "b" batch_norm_param { eps: 0.001 } }
@@ -62,6 +62,8 @@ layer { name: "b3" type: "BatchNorm" bottom: "d" top: "b3" }
 layer { name: "t3" type: "Bias" bottom: "b3" top: "b3" }
 layer { name: "s3" type: "Scale" bottom: "b3" top: "b3" }
 layer { name: "e" type: "Eltwise" bottom: "t2" bottom: "b3" top: "e" }
+layer { name: "p" type: "Permute" bottom: "e" top: "p" permute_param { order: 0 order: 2 order: 3 order: 1 } }
+layer { name: "f" type: "Flatten" bottom: "p" top: "f" }
 """
 
 

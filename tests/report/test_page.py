@@ -139,6 +139,22 @@ def test_lines_of_shared_and_repeated_layers(repository):
     assert [lines[first - 1].strip() for first, _ in found["same", 1]] == ["b = F.relu(a)"]
 
 
+def test_lines_of_a_layer_that_became_part_of_another():
+    text = """
+    input: "x" input_dim: 1 input_dim: 2 input_dim: 9 input_dim: 9
+    layer { name: "n" type: "BatchNorm" bottom: "x" top: "y" }
+    layer { name: "s" type: "Scale" bottom: "y" top: "z" }
+    """
+    module = compile_net(analysed_of(text), 1)
+    found = generated_lines(module)
+    lines = module.source.split("\n")
+    assert [lines[first - 1].strip().split("  #")[0] for first, _ in found["s", 0]] == [
+        "z = self.n(x)",
+        "self.n = nn.BatchNorm2d(2, momentum=0.001)",
+    ]
+    assert found["n", 0] == found["s", 0]
+
+
 def test_a_net_that_is_refused_still_has_its_page():
     text = page_of(analysed_of(HALF))
     assert "1 of 1 crops is not aligned: cut (line 7)." in text

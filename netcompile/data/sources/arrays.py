@@ -20,8 +20,7 @@ class ArrayBatches:
 
     def batch(self, index: int) -> dict[str, Array]:
         step = index // self.passes
-        steps = len(next(iter(self.arrays.values())))
-        return {name: array[step % steps] for name, array in self.arrays.items()}
+        return {name: array[step % len(array)] for name, array in self.arrays.items()}
 
 
 def read_arrays(path: str, tops: Sequence[str], passes: int, steps: int) -> ArrayBatches:
