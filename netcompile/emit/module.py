@@ -23,7 +23,7 @@ from netcompile.ir.prune import unknown_blob
 from netcompile.layers.base import IntShape, Shape
 from netcompile.version import __version__
 
-SAVED = 0.75  # of the lines that a net has without blocks: from there on they are worth it
+SAVED = 0.75  # of the lines that a net's class has without blocks: from there on they are worth it
 IMPORTED = "netcompile.runtime.functions"  # where modules import functions from that do not contain them
 # What -O2 adds to a module beside the net: these files of the prelude, whole.
 RUNTIME = ("inference", "onednn", "convolution", "winograd", "large_kernel", "upsampling", "windows", "bands")
@@ -97,7 +97,7 @@ def emit(
         taken = frozenset([name, *called, *bound, *IMPORTS])
         blocks = in_blocks(codes[0], list(wanted.values()), taken, ATTRIBUTES if inference else frozenset())
         made = writer.file([blocks.code], blocks.classes) if blocks is not None else flat
-        if blocks is not None and (manner.style == "blocks" or made.own <= flat.own * SAVED):
+        if blocks is not None and (manner.style == "blocks" or _shorter(made, flat)):
             code, file = blocks.code, made
     named = codes[0].variables.named
     variables = {blob: named[value] for blob, value in graph.blobs.items() if value in named}
@@ -117,10 +117,14 @@ def emit(
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """The lines of a file, how many the net has if each layer has its own, each layer's, and the methods' variables."""
+    """The lines of a file, each layer's, and the variables of the methods.
+
+    `own`: how many lines the net's class has, `code`: with the blocks' classes, if each layer had a line of its own.
+    """
 
     lines: Sequence[str]
     own: int
+    code: int
     spans: Mapping[int, tuple[int, int]]
     variables: frozenset[str]
 
@@ -156,10 +160,10 @@ class _Writer:
         for each in classes:
             spans |= {index: (first + at, last + at) for index, (first, last) in each.spans.items()}
             at += len(each.lines) + 2
-        own = sum(not line.lstrip().startswith("#") for line in [*body, *net])
-        own += sum(layer.depth - 1 for layer in codes[0].layers) + sum(each.joined for each in classes)
+        own = _code(net) + sum(layer.depth - 1 for layer in codes[0].layers)
+        blocks = _code(body) + sum(each.joined for each in classes)
         arguments = {codes[0].variables.named[entry.value] for entry in self.net.graph.inputs}
-        return _File([*top, *body, *net, *_regions(behind)], own, spans, _stored(net) | arguments)
+        return _File([*top, *body, *net, *_regions(behind)], own, own + blocks, spans, _stored(net) | arguments)
 
     def _behind(self, lines: Iterable[str]) -> dict[str, list[Definition]]:
         """The functions below the net, by the heading that they stand under."""
@@ -187,6 +191,16 @@ class _Writer:
 
 CALLED = f"region functions that the net calls (netcompile {__version__})"
 ADDED = f"region what -O2 adds, the same in every module (netcompile {__version__})"
+
+
+def _shorter(blocks: _File, flat: _File) -> bool:
+    """Whether blocks are worth it: they take a quarter of the net's own class away, and the whole gets shorter."""
+    return blocks.own <= flat.own * SAVED and blocks.code < flat.code
+
+
+def _code(lines: Iterable[str]) -> int:
+    """How many lines are no comment."""
+    return sum(not line.lstrip().startswith("#") for line in lines)
 
 
 def _regions(behind: Mapping[str, Sequence[Definition]]) -> list[str]:
