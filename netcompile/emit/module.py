@@ -311,8 +311,9 @@ def commented(layer: LayerCode) -> list[str]:
     """A layer's statements in ``forward``; the one that makes its result has the comment."""
     lines = list(layer.forward)
     at = next((i for i in reversed(range(len(lines))) if not lines[i].startswith("del ")), -1)
-    fits = not layer.aside or len(lines[at]) + len(layer.comment) + 12 <= WIDTH
-    if layer.comment and at >= 0 and "#" not in lines[at] and fits:
+    if at < 0 or not layer.comment or "#" in lines[at]:
+        return lines
+    if not layer.aside or len(lines[at]) + len(layer.comment) + 12 <= WIDTH:
         lines[at] += f"  # {layer.comment}"
     return lines
 
