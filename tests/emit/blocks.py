@@ -14,6 +14,7 @@ from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 from io import StringIO
 from itertools import chain
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,19 @@ from netcompile.array import Array
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
+from netcompile.emit.code import Weight
 from netcompile.emit.module import EmittedModule
 from netcompile.emit.weights import blob_keys
 from netcompile.ir.build import Options
 from netcompile.prototxt.recognise import open_source
 from netcompile.runtime.emitted import by_name
-from netcompile.runtime.execute import with_weights
+from netcompile.runtime.execute import load_source, with_weights
 from netcompile.runtime.random_weights import draw
 from tests.conftest import ALL_CASES, REPOSITORY, ConformanceCase
 
 LEVELS = (1, 2)
 SEED = 3
+LARGE = 20_000_000  # parameters
 CORPUS = REPOSITORY.parent / "shared" / "corpus"
 
 
@@ -121,8 +124,7 @@ def _ran(
     """What differs when both run: results, and then the state; with `learning` gradients."""
     given = [_input(net, value.blob, net.shapes[value], inputs) for value in both.flat.inputs]
     ran = []
-    for module in (both.flat, both.blocks):
-        made = draw(net, module, SEED) if weights is None else with_weights(net, module, weights)
+    for made, module in zip(_filled(net, both, weights), (both.flat, both.blocks), strict=True):
         ran.append(_run(made, module, given, learning))
         if isinstance(ran[-1], str):
             break
@@ -135,6 +137,25 @@ def _ran(
         if old.keys() != new.keys():
             yield f"other {kind}s: {sorted(map(str, old.keys() ^ new.keys()))[:5]}"
         yield from (f"{kind} {name}: {text}" for name in old if (text := _unlike(old[name], new.get(name))))
+
+
+def _filled(net: Analysed, both: Pair, weights: str | None) -> tuple[nn.Module, nn.Module]:
+    """Both with the same weights: each filled by its own plan, or, of a large net, the one's copied to the other."""
+    size = sum(prod(spec.shape) for blobs in both.flat.blobs for spec in blobs.specs)
+    if weights is not None:
+        return with_weights(net, both.flat, weights), with_weights(net, both.blocks, weights)
+    if size < LARGE:
+        return draw(net, both.flat, SEED), draw(net, both.blocks, SEED)
+    torch.manual_seed(SEED)
+    flat, blocks = load_source(both.flat), load_source(both.blocks)
+    state = {key: v.uniform_(0.5, 1.5) if v.dim() == 1 else v for key, v in flat.state_dict().items()}
+    keys = {_made_of(weight): weight.key for weight in both.flat.weights}
+    blocks.load_state_dict({weight.key: state[keys[_made_of(weight)]] for weight in both.blocks.weights})
+    return flat.train(net.graph.train), blocks.train(net.graph.train)
+
+
+def _made_of(weight: Weight) -> tuple[str, str]:
+    return weight.layer, repr(weight.recipe)
 
 
 def _input(net: Analysed, blob: str, shape: tuple[int, ...], inputs: Mapping[str, Array] | None) -> Tensor:
@@ -166,7 +187,7 @@ def _run(
     state, learned = made.state_dict(), dict(made.named_parameters(remove_duplicate=False))
     names: dict[str, Any] = {}
     for weight in module.weights:
-        names[weight.key] = (weight.layer, repr(weight.recipe))
+        names[weight.key] = _made_of(weight)
     gradients = {names[key]: p.grad for key, p in learned.items() if p.grad is not None and key in names}
     for index, each in enumerate(fresh):
         if each.grad is not None:
