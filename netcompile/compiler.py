@@ -9,7 +9,7 @@ from netcompile.analyser import Analysed
 from netcompile.analysis.shapes import symbolic
 from netcompile.caffemodel.reader import read_caffemodel
 from netcompile.emit.inference import Windowed
-from netcompile.emit.module import EmittedModule, emit, outputs_of
+from netcompile.emit.module import FLAT, EmittedModule, Manner, emit, outputs_of
 from netcompile.emit.weights import weight_plan
 from netcompile.ir.graph import Graph
 from netcompile.passes import optimise
@@ -39,7 +39,7 @@ def compile_net(
     Without `comments` nothing is proved for the sake of the source, as when only its tensors are wanted.
     """
     found = optimise_net(analysed, level, outputs, weights, comments, dtype)
-    return emit_net(analysed, found, level, outputs, comments, style)
+    return emit_net(analysed, found, level, outputs, comments, Manner(style))
 
 
 def optimise_net(
@@ -65,10 +65,12 @@ def emit_net(
     level: int = 1,
     outputs: Sequence[str] | None = None,
     comments: bool = True,
-    style: str | None = "flat",
+    manner: Manner = FLAT,
 ) -> EmittedModule:
-    """The second step: the source of what `optimise_net` found."""
-    program, origin = found.program, _origin(analysed.source.name)
+    """The second step: the source of what `optimise_net` found; level 0 is literal and flat."""
+    program = found.program
+    about = replace(manner.about, origin=_origin(analysed.source.name))
+    manner = replace(manner, literal=level == 0, about=about)
     if level < 2:
         dims = analysed.symbolic.shapes if comments else None
         return emit(
@@ -76,10 +78,8 @@ def emit_net(
             analysed.shapes,
             symbolic=dims,
             outputs=outputs,
-            origin=origin,
             original=analysed.graph if level else None,
-            style=style,
-            literal=level == 0,
+            manner=manner,
         )
     windowed = None
     if program.windowed is not None:
@@ -94,12 +94,21 @@ def emit_net(
         program.shapes,
         symbolic=symbolic(program.graph, program.shapes).shapes,
         outputs=outputs,
-        origin=origin,
         original=analysed.proved,
         windowed=windowed,
         inference=windowed is not None or fused,
-        style=style,
+        manner=manner,
     )
+
+
+def legal_sizes(analysed: Analysed) -> str:
+    """The heights and widths for which the net is proved to be legal, in words; "" for a net without images."""
+    if not analysed.symbolic.spatial:
+        return ""
+    high, wide = analysed.valid
+    if high == wide:
+        return high.describe("H and W")
+    return f"{high.describe('H')}; {wide.describe('W')}"
 
 
 def _padded(graph: Graph) -> tuple[tuple[str, int], ...]:

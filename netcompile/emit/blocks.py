@@ -219,9 +219,9 @@ class _Writer:
         values = self._values(number)
         places: list[list[tuple[int, str]]] = [[] for _ in block.holes]
         for index, step in enumerate(block.body.steps):
-            for given, hole in zip(step.numbers, step.holes, strict=True):
-                if isinstance(given, Parameter):
-                    places[given.index].append((index, hole.role))
+            for value, hole in zip(step.numbers, step.holes, strict=True):
+                if isinstance(value, Parameter):
+                    places[value.index].append((index, hole.role))
         counts = [i for i, each in enumerate(places) if any(role in COUNTS for _, role in each)]
         first = [
             i
@@ -438,7 +438,7 @@ class _Writer:
         parts = [(s, part) for s in steps for part in _calls(s, s.layers)]
         called = [self.use_names[_block(s), part] for s, part in parts]
         alone = len(steps) == 1 and isinstance(steps[0].kind, Called)
-        others = [name for (block, use), name in self.use_names.items() if use not in {part for _, part in parts}]
+        others = [name for (_, use), name in self.use_names.items() if not set(layers).issuperset(use)]
         nodes = self.code.net.graph.nodes
         others += [nodes[index].name for index in self.by_layer if index not in set(layers)]
         attribute = names.fresh(called[0] if alone else row_name(called, others))

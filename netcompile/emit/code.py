@@ -130,7 +130,7 @@ def write(
     released: list[str] = []
     for index, node in enumerate(graph.nodes):
         try:
-            layer, own = _layer(net, index, blobs[index], named, attributes, owners, index in live)
+            layer, taken = _layer(net, index, blobs[index], named, attributes, owners, index in live)
             if any(shared[spec.name] > 1 for spec in node.params):
                 layer = replace(layer, pattern=None)
             if not node.bottoms or uses[node.bottoms[0]] > 1:
@@ -138,7 +138,7 @@ def write(
         except Refused as refused:
             problems.append(diagnose(node, refused))
             continue
-        learned += [own] if own is not None else []
+        learned += [taken] if taken is not None else []
         if drop and index in live:
             released += _released(net, index, named, held)
         if released and layer.forward:

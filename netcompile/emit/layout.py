@@ -76,9 +76,21 @@ def _break(code: str, indent: int, comma: str = "") -> list[str]:
     called = start > 0 and (head[-2].isalnum() or head[-2] in "_)]")
     if deeper + len(inner) <= WIDTH and not inner.endswith(",") and (called or len(parts) == 1):
         return [margin + head, " " * deeper + inner, margin + tail]
+    turns = _generator(inner)
+    if turns and called is False and len(parts) == 1:
+        element = _break(turns[0], deeper)
+        return [margin + head, *element, " " * deeper + turns[1], margin + tail]
     # Parentheses about a single operand only group it, and an index is one: a comma would make a tuple of it.
     between = "" if _groups(code, start, inner) else ","
     return [margin + head, *(line for part in parts for line in _break(part, deeper, between)), margin + tail]
+
+
+def _generator(inner: str) -> tuple[str, str] | None:
+    """A generator expression's element, and the rest of it."""
+    for index, c, depth in _outside_quotes(inner):
+        if c == " " and depth == 0 and inner.startswith(" for ", index):
+            return inner[:index], inner[index + 1 :]
+    return None
 
 
 def _groups(code: str, start: int, inner: str) -> bool:

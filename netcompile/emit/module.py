@@ -1,4 +1,4 @@
-"""The emitted module: one file, torch alone, one nn.Module with a literal ``__init__`` and ``forward``."""
+"""The emitted module: one file, torch alone, an nn.Module with a plain ``__init__`` and ``forward``."""
 
 from __future__ import annotations
 
@@ -7,35 +7,27 @@ import builtins
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.emit.blobs import LearnedBlobs, blobs_of
 from netcompile.emit.blocks import BlockClass, in_blocks
-from netcompile.emit.code import Code, LayerCode, Shaped, Weight, defined, write
-from netcompile.emit.inference import (
-    ATTRIBUTES,
-    BORDER_FUNCTIONS,
-    FUNCTIONS,
-    VARIABLES,
-    Windowed,
-    border_method,
-    bordered_values,
-    bordering,
-    dispatch,
-    size,
-)
-from netcompile.emit.layout import WIDTH, lay_out, signature
+from netcompile.emit.code import Code, Shaped, Weight, defined, write
+from netcompile.emit.docstring import NOTHING, About, docstring
+from netcompile.emit.inference import ATTRIBUTES, BORDER_FUNCTIONS, FUNCTIONS, VARIABLES, Windowed, bordered_values
+from netcompile.emit.layout import lay_out
+from netcompile.emit.methods import methods, spans_of
 from netcompile.emit.names import class_name
 from netcompile.emit.nesting import nested
-from netcompile.emit.prelude import IMPORTS, Definition, free_names
-from netcompile.emit.text import dims_text, doc_text, folded
+from netcompile.emit.prelude import IMPORTS, PRELUDE, Definition, free_names, import_lines, whole
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.ir.prune import unknown_blob
 from netcompile.layers.base import IntShape, Shape
-from netcompile.layers.source import string
+from netcompile.version import __version__
 
 SAVED = 0.75  # of the lines that a net has without blocks: from there on they are worth it
+IMPORTED = "netcompile.runtime.functions"  # where modules import functions from that do not contain them
+# What -O2 adds to a module beside the net: these files of the prelude, whole.
+RUNTIME = ("inference", "onednn", "convolution", "winograd", "large_kernel", "upsampling", "windows", "bands")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +47,20 @@ class EmittedModule:
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
-    """Lines of a method, and which of them, from 1, are each layer's."""
+class Manner:
+    """How a module is written.
 
-    lines: Sequence[str]
-    spans: Mapping[int, tuple[int, int]]
+    `style`: "flat", "blocks", or None for blocks where they make the net shorter by a quarter. `literal`: each layer
+    has its own line. `imported`: functions are imported from netcompile. `about` is for the docstring.
+    """
+
+    style: str | None = "flat"
+    literal: bool = False
+    imported: bool = False
+    about: About = NOTHING
+
+
+FLAT = Manner()
 
 
 def emit(
@@ -68,12 +69,10 @@ def emit(
     *,
     symbolic: Mapping[Value, Shape | None] | None = None,
     outputs: Sequence[str] | None = None,
-    origin: str = "",
     original: Graph | None = None,
     windowed: Windowed | None = None,
     inference: bool = False,
-    style: str | None = "flat",
-    literal: bool = False,
+    manner: Manner = FLAT,
 ) -> EmittedModule:
     """Source of `graph`; `outputs` names blobs (by default the net's outputs).
 
@@ -82,7 +81,7 @@ def emit(
 
     With `inference`, gradients are recorded in training only, and blobs are dropped after their last use. `original` is
     the graph whose layers the blobs of a caffemodel belong to, where passes have changed it; `windowed` what runs in
-    place of `graph` where no gradient is recorded.
+    place of `graph` where no gradient is recorded: such a net is flat.
     """
     net, wanted = Shaped(graph, shapes, symbolic or {}), outputs_of(graph, outputs)
     codes = _codes(net, wanted, windowed, inference)
@@ -92,39 +91,34 @@ def emit(
         codes = _codes(net, wanted, windowed, inference, frozenset(called | hidden))
     bound = {line.rpartition(" ")[2] for each in functions.values() for line in each.imports}
     name = class_name(graph.name, called | bound)
-    top = _docstring(net, name, wanted, origin)
-    taken = frozenset([name, *called, *bound, *IMPORTS])
-
-    def written(codes: Sequence[Code], classes: Sequence[BlockClass] = ()) -> _File:
-        return _file(name, top, codes, classes, wanted, functions, imports, windowed, inference, literal)
-
-    flat = written(codes)
-    chosen, file = codes, flat
-    if style != "flat" and windowed is None and not literal:
+    writer = _Writer(net, name, wanted, functions, imports, windowed, inference, manner)
+    flat = writer.file(codes)
+    code, file = codes[0], flat
+    if manner.style != "flat" and windowed is None and not manner.literal:
+        taken = frozenset([name, *called, *bound, *IMPORTS])
         blocks = in_blocks(codes[0], list(wanted.values()), taken, ATTRIBUTES if inference else frozenset())
-        if blocks is not None:
-            made = written([blocks.code], blocks.classes)
-            if style == "blocks" or made.own <= flat.own * SAVED:
-                chosen, file = [blocks.code], made
+        made = writer.file([blocks.code], blocks.classes) if blocks is not None else flat
+        if blocks is not None and (manner.style == "blocks" or made.own <= flat.own * SAVED):
+            code, file = blocks.code, made
     named = codes[0].variables.named
-    kept = {blob: named[value] for blob, value in codes[0].net.graph.blobs.items() if value in named}
+    variables = {blob: named[value] for blob, value in graph.blobs.items() if value in named}
     return EmittedModule(
         "\n".join(file.lines) + "\n",
         name,
         tuple(entry.value for entry in graph.inputs),
         tuple(wanted),
-        tuple(weight for layer in chosen[0].layers for weight in layer.weights),
+        tuple(weight for layer in code.layers for weight in layer.weights),
         tuple(codes[0].blobs if original is None else blobs_of(original)),
         codes[-1].net.graph.nodes,
         file.spans,
-        {blob: variable for blob, variable in kept.items() if variable in file.variables},
-        "blocks" if file is not flat else "flat",
+        {blob: variable for blob, variable in variables.items() if variable in file.variables},
+        "flat" if file is flat else "blocks",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """The lines of a file, how many of them are the net's own, each layer's, and the variables of the net's values."""
+    """The lines of a file, how many of them are the net's own code, each layer's, and the variables of its methods."""
 
     lines: Sequence[str]
     own: int
@@ -132,55 +126,83 @@ class _File:
     variables: frozenset[str]
 
 
-def _file(
-    name: str,
-    docstring: Sequence[str],
-    codes: Sequence[Code],
-    classes: Sequence[BlockClass],
-    wanted: Mapping[str, Value],
-    functions: Mapping[str, Definition],
-    imports: Mapping[str, str],
-    windowed: Windowed | None,
-    inference: bool,
-    literal: bool,
-) -> _File:
-    """A module's file: docstring, imports, the blocks, the net, and what these call."""
-    graph = codes[0].net.graph
-    codes = codes if literal else [replace(code, layers=tuple(nested(code.layers))) for code in codes]
-    init = [line for layer in codes[0].layers for statement in layer.init for line in lay_out(statement, 8)]
-    init += ["        self.borders = Kept()"] if windowed is not None else []
-    head = [f"class {name}(nn.Module):", f'    """{doc_text(graph.name or name)}"""', ""]
-    head += ["    def __init__(self) -> None:", "        super().__init__()", *init]
-    methods = _methods(codes, wanted, windowed, inference)
-    net = [*head, *(line for method in methods for line in ["", *method.lines])]
-    body = [line for each in classes for line in [*each.lines, "", ""]]
-    top = [*docstring, *_imports([*body, *net], functions, imports), "", ""]
-    spans: dict[int, tuple[int, int]] = {}
-    at = len(top)
-    for each in classes:
-        spans |= {index: (first + at, last + at) for index, (first, last) in each.spans.items()}
-        at += len(each.lines) + 2
-    spans = {**_spans(methods, len(top) + len(body) + len(head)), **spans}
-    lines = [*top, *body, *net]
-    own = sum(not line.lstrip().startswith("#") for line in [*body, *net])
-    lines += [line for each in functions.values() for line in ["", "", *each.source.split("\n")]]
-    stored = {
-        part.id
-        for part in ast.walk(ast.parse("\n".join(net)))
-        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
-    }
-    arguments = {codes[0].variables.named[entry.value] for entry in graph.inputs}
-    return _File(lines, own, spans, frozenset(stored | arguments))
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """What the files of a net have in common, in whatever style."""
+
+    net: Shaped
+    name: str
+    wanted: Mapping[str, Value]
+    functions: Mapping[str, Definition]
+    imports: Mapping[str, str]
+    windowed: Windowed | None
+    inference: bool
+    manner: Manner
+
+    def file(self, codes: Sequence[Code], classes: Sequence[BlockClass] = ()) -> _File:
+        """A file: docstring, imports, the blocks, the net, and what these call."""
+        if not self.manner.literal:
+            codes = [replace(code, layers=tuple(nested(code.layers))) for code in codes]
+        head = [f"class {self.name}(nn.Module):", "    def __init__(self) -> None:", "        super().__init__()"]
+        head += [line for layer in codes[0].layers for statement in layer.init for line in lay_out(statement, 8)]
+        head += ["        self.borders = Kept()"] if self.windowed is not None else []
+        made = methods(codes, self.wanted, self.windowed, self.inference)
+        net = [*head, *(line for method in made for line in ["", *method.lines])]
+        body = [line for each in classes for line in [*each.lines, "", ""]]
+        behind = self._behind([*body, *net])
+        top = [*docstring(self.net, self.name, self.wanted, self.manner.about)]
+        top += [*self._imports([*body, *net], behind), "", ""]
+        spans = spans_of(made, len(top) + len(body) + len(head))
+        at = len(top)
+        for each in classes:
+            spans |= {index: (first + at, last + at) for index, (first, last) in each.spans.items()}
+            at += len(each.lines) + 2
+        own = sum(not line.lstrip().startswith("#") for line in [*body, *net])
+        arguments = {codes[0].variables.named[entry.value] for entry in self.net.graph.inputs}
+        return _File([*top, *body, *net, *_regions(behind)], own, spans, _stored(net) | arguments)
+
+    def _behind(self, lines: Iterable[str]) -> dict[str, list[Definition]]:
+        """The functions below the net, by the heading that they stand under."""
+        functions = {name: each for name, each in self.functions.items() if not self._is_imported(each)}
+        runtime = {} if not self.inference or self.manner.imported else whole(RUNTIME)
+        own = [each for name, each in functions.items() if name not in runtime]
+        headings = {CALLED: own, ADDED: list(runtime.values())}
+        return {heading: found for heading, found in headings.items() if found}
+
+    def _is_imported(self, function: Definition) -> bool:
+        return self.manner.imported and function.module.startswith(f"{PRELUDE}.")
+
+    def _imports(self, lines: Iterable[str], behind: Mapping[str, Sequence[Definition]]) -> list[str]:
+        """Import statements for what the classes and functions use, in ruff's order."""
+        used = free_names("\n".join(lines))
+        found = {statement for name, statement in {**IMPORTS, **self.imports}.items() if name in used}
+        contained = [each for functions in behind.values() for each in functions]
+        found |= {statement for each in contained for statement in each.imports}
+        needed = used.union(*(free_names(each.source) for each in contained)) if self.manner.imported else used
+        for name, function in self.functions.items():
+            if self._is_imported(function) and name in needed:
+                found.add(f"from {IMPORTED} import {name}")
+        return import_lines(found)
 
 
-def _spans(methods: Sequence[Method], before: int) -> dict[int, tuple[int, int]]:
-    """The layers' lines in a file that has so many lines before the methods."""
-    spans: dict[int, tuple[int, int]] = {}
-    for method in methods:
-        before += 1  # an empty line
-        spans |= {index: (first + before, last + before) for index, (first, last) in method.spans.items()}
-        before += len(method.lines)
-    return spans
+CALLED = f"region functions that the net calls (netcompile {__version__})"
+ADDED = f"region what -O2 adds, the same in every module (netcompile {__version__})"
+
+
+def _regions(behind: Mapping[str, Sequence[Definition]]) -> list[str]:
+    """Lines of the functions below a net, under headings that editors fold."""
+    lines = []
+    for heading, functions in behind.items():
+        lines += ["", "", f"# {heading}"]
+        lines += [line for each in functions for line in ["", "", *each.source.split("\n")]]
+        lines += ["", "", "# endregion"]
+    return lines
+
+
+def _stored(lines: Sequence[str]) -> frozenset[str]:
+    """The variables of a class's methods."""
+    parts = ast.walk(ast.parse("\n".join(lines)))
+    return frozenset(part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store))
 
 
 def outputs_of(graph: Graph, names: Sequence[str] | None) -> dict[str, Value]:
@@ -240,123 +262,3 @@ def _imported(codes: Sequence[Code]) -> dict[str, str]:
     """Names that the layers import, and the statements."""
     paths = [path.rpartition(".") for code in codes for layer in code.layers for path in layer.imports]
     return {name: f"from {place} import {name}" for place, _, name in paths}
-
-
-def _methods(
-    codes: Sequence[Code], wanted: Mapping[str, Value], windowed: Windowed | None, inference: bool
-) -> list[Method]:
-    """The methods behind ``__init__``; the layers' lines are told of the one that runs without gradients."""
-    literal, inputs = codes[0], codes[0].net.graph.inputs
-    arguments = [literal.variables.named[entry.value] for entry in inputs]
-    if not inference:
-        return [_method("forward", arguments, literal, wanted)]
-    result = _result(wanted)
-    if windowed is None:
-        own = size(literal, *arguments[:1])
-        return [Method(dispatch(arguments, result), {}), _method("compute", arguments, literal, wanted, own)]
-    image, borders = arguments[0], bordered_values(windowed, literal.net.graph)
-    whole = _method("literal", arguments, literal, wanted, borders=borders)
-    return [
-        Method(dispatch(arguments, result, image, windowed.surrounds[0].base), {}),
-        _method("windowed", arguments, codes[1], wanted, size(codes[1], image), more=["border: dict[str, Tensor]"]),
-        Method(border_method(windowed, bordering(literal, windowed), image, inputs[0].shape[1]), {}),
-        Method(whole.lines, {}),
-    ]
-
-
-def _method(
-    name: str,
-    arguments: Sequence[str],
-    code: Code,
-    wanted: Mapping[str, Value],
-    begin: Sequence[str] = (),
-    borders: Mapping[str, Value] | None = None,
-    more: Sequence[str] = (),
-) -> Method:
-    """A method that computes the wanted blobs, with statements to `begin` with, and `more` arguments.
-
-    With `borders` a call with `only_border` ends as soon as these are there.
-    """
-    blobs, named = code.net.graph.blobs, code.variables
-    results = {blob: named.result(blobs[blob]) for blob in wanted}
-    alone = next(iter(results.values())) if len(results) == 1 else None
-    typed = ["self", *(f"{each}: Tensor" for each in arguments), *more]
-    result = _result(wanted)
-    if borders is not None:
-        typed.append("only_border: bool = False")
-        result = result if "dict" in result else f"{result} | dict[str, Tensor]"
-    body = signature(name, typed, result, 4) + [f"        {line}" for line in begin]
-    missing = set((borders or {}).values())
-    open_ = None if alone in arguments else alone  # the result's variable, until its type is told
-    spans = {}
-    for layer in code.layers:
-        lines: list[str] = []
-        for statement in commented(layer):
-            if open_ is not None and statement.startswith(f"{open_} = "):  # modules give Any
-                statement, open_ = statement.replace(" = ", ": Tensor = ", 1), None
-            lines += lay_out(statement, 8)
-        if lines:
-            spans.update(dict.fromkeys(layer.nodes, (len(body) + 1, len(body) + len(lines))))
-        body += lines
-        made = {top for index in layer.nodes for top in code.net.graph.nodes[index].tops}
-        if missing and not missing.isdisjoint(made):
-            missing -= made
-            if not missing:
-                found = {key: named.named[value] for key, value in (borders or {}).items()}
-                body += ["        if only_border:", *_return(found, 12)]
-    return Method([*body, *([f"        return {alone}"] if alone else _return(results, 8))], spans)
-
-
-def commented(layer: LayerCode) -> list[str]:
-    """A layer's statements in ``forward``; the one that makes its result has the comment."""
-    lines = list(layer.forward)
-    at = next((i for i in reversed(range(len(lines))) if not lines[i].startswith("del ")), -1)
-    if at < 0 or not layer.comment or "#" in lines[at]:
-        return lines
-    if not layer.aside or len(lines[at]) + len(layer.comment) + 12 <= WIDTH:
-        lines[at] += f"  # {layer.comment}"
-    return lines
-
-
-def _result(wanted: Collection[str]) -> str:
-    """The type of what a net with these outputs returns."""
-    return "Tensor" if len(wanted) == 1 else "dict[str, Tensor]"
-
-
-def _return(values: Mapping[str, str], indent: int) -> list[str]:
-    return lay_out(f"return {{{', '.join(f'{string(key)}: {source}' for key, source in values.items())}}}", indent)
-
-
-def _docstring(net: Shaped, name: str, wanted: Mapping[str, Value], origin: str) -> list[str]:
-    graph = net.graph
-    lines = [*folded(f'"""{doc_text(graph.name or name)}: PyTorch, compiled from a Caffe net by netcompile.'), ""]
-    if origin:
-        lines += folded(f"From {doc_text(origin)}, phase {'TRAIN' if graph.train else 'TEST'}.")
-    for entry in graph.inputs:
-        dims = net.symbolic.get(entry.value) or entry.shape
-        lines += folded(f"Input {doc_text(entry.value.blob)}: {dims_text(dims)}")
-    told = dict(islice(wanted.items(), 20))
-    values = set(told.values())
-    makers = {top: node for node in graph.nodes for top in node.tops if top in values}
-    for blob, value in told.items():
-        lines += folded(f"Output {doc_text(blob)}: {_shape_text(net, value, makers.get(value))}")
-    return [*lines, '"""', ""]
-
-
-def _shape_text(net: Shaped, value: Value, maker: Node | None) -> str:
-    dims = net.dims(value)
-    more = ", or larger: its size depends on the numbers" if maker and maker.layer.sized_by_values else ""
-    return dims_text(dims) + more if dims is not None else "?"
-
-
-def _imports(body: Iterable[str], functions: Mapping[str, Definition], more: Mapping[str, str]) -> list[str]:
-    """Import statements for what the class and its functions use, in ruff's order."""
-    used = free_names("\n".join(body))
-    found = {statement for name, statement in {**IMPORTS, **more}.items() if name in used}
-    found |= {statement for each in functions.values() for statement in each.imports}
-    names: dict[str, list[str]] = {}  # module → what is imported from it
-    for statement in found:
-        if statement.startswith("from "):
-            names.setdefault(statement.split(" ")[1], []).append(statement.split(" import ")[1])
-    plain = sorted(statement for statement in found if not statement.startswith("from "))
-    return [*plain, *(f"from {module} import {', '.join(sorted(names[module]))}" for module in sorted(names))]

@@ -15,6 +15,7 @@ from functools import cache
 from importlib.util import find_spec
 
 PRELUDE = "netcompile.prelude"
+WIDTH = 88
 # What the code of layers may use without naming it.
 IMPORTS = {
     "torch": "import torch",
@@ -32,6 +33,7 @@ class Definition:
     source: str  # with its decorators and the comment right above
     uses: tuple[str, ...]  # what it needs of the prelude, as "module.name", in the order of the file
     imports: tuple[str, ...]  # the import statements that it needs
+    module: str = ""  # the whole name of its module
 
 
 class Missing(LookupError):
@@ -65,6 +67,11 @@ def closure(names: Iterable[str]) -> dict[str, Definition]:
     return found
 
 
+def whole(modules: Iterable[str]) -> dict[str, Definition]:
+    """All that these prelude modules define, and what that uses, by name, in an order of its own."""
+    return closure([f"{module}.{name}" for module in modules for name in definitions(module)])
+
+
 def free_names(source: str) -> frozenset[str]:
     """Names that a piece of source uses and does not bind in a function: globals and builtins."""
     found: set[str] = set()
@@ -94,12 +101,22 @@ def import_lines(statements: Iterable[str]) -> list[str]:
         else:
             plain[statement.split(" ")[1]] = statement
     lines = sorted(plain.items())
-    lines += [
-        (module, f"from {module} import {', '.join(sorted(names[module], key=_kind))}") for module in sorted(names)
-    ]
+    lines += [(module, f"from {module} import {', '.join(_sorted(names[module]))}") for module in sorted(names)]
     own = [line for module, line in lines if module.partition(".")[0] in sys.stdlib_module_names]
     others = [line for _, line in lines if line not in own]
-    return [*own, *([""] if own and others else []), *others]
+    return [*own, *([""] if own and others else []), *(part for line in others for part in _in_lines(line))]
+
+
+def _sorted(names: Iterable[str]) -> list[str]:
+    return sorted(names, key=_kind)
+
+
+def _in_lines(statement: str) -> list[str]:
+    """An import statement; one that is too long has a line for each name."""
+    if len(statement) <= WIDTH:
+        return [statement]
+    head, _, names = statement.partition(" import ")
+    return [f"{head} import (", *(f"    {name}," for name in names.split(", ")), ")"]
 
 
 def _kind(name: str) -> tuple[int, str, str]:
@@ -160,7 +177,9 @@ def _definitions(source: str, module: str, package: str) -> dict[str, Definition
         text = "\n".join(lines[first:last])
         free = free_names(text) - {name}
         needs = tuple(path for other, path in used.items() if other in free)
-        found[name] = Definition(name, text, needs, tuple(line for other, line in imports.items() if other in free))
+        found[name] = Definition(
+            name, text, needs, tuple(line for other, line in imports.items() if other in free), _module(module)
+        )
     return found
 
 

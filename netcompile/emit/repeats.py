@@ -2,7 +2,7 @@
 
 A window is described by the kinds of its steps, by what they read (a step of the window and which of its results, or
 the first, second … value from outside) and by which of its results are read outside. Windows of one length are grouped
-by a digest of that, and grow by a step at a time as long as there are several alike; what is chosen is compared exactly.
+by a digest of that, and grow by a step at a time as long as there are several alike; the best are compared exactly.
 """
 
 from __future__ import annotations

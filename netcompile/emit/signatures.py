@@ -6,6 +6,7 @@ PyTorch's are a table, for emission does not import torch; a test holds it again
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -60,14 +61,27 @@ def signature_of(name: str) -> Signature | None:
     if not module or module in ("nn", "F", "torch", "self", "math"):
         return None
     try:
-        source = definitions(module)[function].source
+        definition = definitions(module)[function]
     except (Missing, KeyError):
         return None
-    tree = ast.parse(source).body[0]
+    tree = ast.parse(definition.source).body[0]
     if isinstance(tree, ast.ClassDef):
         made = [part for part in tree.body if isinstance(part, ast.FunctionDef) and part.name == "__init__"]
-        return _of(made[0], 1) if made else None
+        return _derived(tree, made[0], definition.uses) if made else None
     return _of(tree, 0) if isinstance(tree, ast.FunctionDef) else None
+
+
+def _derived(tree: ast.ClassDef, made: ast.FunctionDef, uses: Sequence[str]) -> Signature | None:
+    """The signature of a class; one that takes ``*args`` takes what the class takes that it is derived from."""
+    if made.args.vararg is None:
+        return _of(made, 1)
+    parent = ast.unparse(tree.bases[0]) if tree.bases else ""
+    base = signature_of(next((name for name in uses if name.endswith(f".{parent}")), parent))
+    if base is None:
+        return None
+    own = zip(made.args.kwonlyargs, made.args.kw_defaults, strict=True)
+    keywords = (Keyword(each.arg, None if value is None else ast.unparse(value)) for each, value in own)
+    return Signature(base.positional, (*base.keywords, *keywords))
 
 
 def _of(tree: ast.FunctionDef, skipped: int) -> Signature | None:

@@ -17,7 +17,8 @@ def structure(nodes: Sequence[Node], shapes: Mapping[Value, IntShape]) -> str:
     if not convolutions:
         return ""
     made = {top: node for node in nodes for top in node.tops}
-    if (joined := _last(nodes, Eltwise, shapes)) is not None and joined.layer.operation == "SUM":
+    joined = _last(nodes, Eltwise, shapes)
+    if joined is not None and isinstance(joined.layer, Eltwise) and joined.layer.operation == "SUM":
         return _residual(joined, made, shapes)
     if (joined := _last(nodes, Concat, shapes)) is not None:
         return _joining(joined, made, shapes)

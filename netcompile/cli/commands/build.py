@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -20,11 +21,12 @@ from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inpu
 from netcompile.cli.options import add_max_memory, add_optimise, add_style, add_weights, weights_of
 from netcompile.cli.output import json_text, write_done, write_lines
 from netcompile.cli.weights import converter, remarks
-from netcompile.compiler import compile_net, emit_net, optimise_net
-from netcompile.data.preprocessing import as_json, of_input
+from netcompile.compiler import compile_net, emit_net, legal_sizes, optimise_net
+from netcompile.data.preprocessing import Preprocessing, as_json, of_input
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.text import bytes_text, listed
-from netcompile.emit.module import EmittedModule
+from netcompile.emit.docstring import About
+from netcompile.emit.module import EmittedModule, Manner
 from netcompile.emit.names import file_stem
 from netcompile.emit.weights import blob_keys
 from netcompile.export.onnx_file import (
@@ -40,6 +42,7 @@ from netcompile.export.sizes import refuse_training
 from netcompile.files.named import below
 from netcompile.files.reading import read_json
 from netcompile.files.whole import Staged, whole_folder
+from netcompile.ir.graph import Input
 from netcompile.layers.images import NO_DATA_LAYER
 from netcompile.progress import Progress
 from netcompile.report.as_html import html_report
@@ -67,6 +70,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", dest="out", metavar="DIR", help="the folder to write to, default ./NAME")
     add_optimise(parser)
     add_style(parser)
+    parser.add_argument(
+        "--runtime",
+        choices=("copy", "import"),
+        default="copy",
+        help="functions that the net calls: contained in the module (default), or imported from netcompile",
+    )
     add_max_memory(parser)
     parser.add_argument("--allow-missing", action="store_true", help="weights that the file lacks become zeros")
 
@@ -78,8 +87,13 @@ def run(arguments: argparse.Namespace) -> int:
     analysed = analyse_net(arguments, outputs=arguments.output)
     weights = weights_of(arguments)
     found = optimise_net(analysed, arguments.optimise, weights=weights)
-    module = emit_net(analysed, found, arguments.optimise, style=arguments.style)
     stem = file_stem(analysed.name)
+    prepared = [
+        (entry, *of_input(entry, os.path.dirname(arguments.net))) for entry in image_inputs(arguments, analysed)
+    ]
+    about = About(sizes=legal_sizes(analysed), images=_told(prepared), module=stem, weights=weights is not None)
+    manner = Manner(arguments.style, imported=arguments.runtime == "import", about=about)
+    module = emit_net(analysed, found, arguments.optimise, manner=manner)
     convert = None if weights is None else converter(weights, analysed, module, arguments.allow_missing)
     classes = _classes(arguments)
     write_onnx = _onnx(arguments, analysed, module, classes) if arguments.onnx else None
@@ -98,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
             staged.write(name, text.encode("utf-8", "backslashreplace"))
         if convert is not None:
             told += remarks(convert(staged.add(f"{stem}.safetensors")), weights or "")
-        images, said = _images(arguments, analysed, staged, stem)
+        images, said = _images(prepared, staged, stem)
         notes += said
         if write_onnx is not None:
             notes += write_onnx(staged.add(f"{stem}.onnx"), images)
@@ -168,8 +182,8 @@ def _onnx(arguments: argparse.Namespace, analysed: Analysed, module: EmittedModu
     weights = weights_of(arguments)
     emitted = with_weights(analysed, module, weights, arguments.allow_missing)
     plain, made = module, emitted
-    if arguments.optimise > 1:
-        plain = compile_net(analysed, 1)
+    if arguments.optimise > 1 or module.style == "blocks" or arguments.runtime == "import":
+        plain = compile_net(analysed, min(arguments.optimise, 1))
         made = with_weights(analysed, plain, weights, arguments.allow_missing)
 
     def write(path: str, images: dict[str, Any]) -> list[Diagnostic]:
@@ -181,19 +195,26 @@ def _onnx(arguments: argparse.Namespace, analysed: Analysed, module: EmittedModu
     return write
 
 
-def _images(
-    arguments: argparse.Namespace, analysed: Analysed, staged: Staged, stem: str
-) -> tuple[dict[str, Any], list[Diagnostic]]:
+Prepared = Sequence[tuple[Input, Preprocessing, Sequence[Diagnostic]]]  # inputs, and what becomes of their images
+
+
+def _told(prepared: Prepared) -> dict[str, str]:
+    """For each input that takes images what becomes of them before, for the module's docstring."""
+    return {
+        entry.value.blob: "the file says no order and mean" if made.unsaid else str(made) for entry, made, _ in prepared
+    }
+
+
+def _images(prepared: Prepared, staged: Staged, stem: str) -> tuple[dict[str, Any], list[Diagnostic]]:
     """For each input that takes an image, what the net's data layer does to it: null without one; and remarks.
 
     A mean image becomes a file of the build.
     """
     found: dict[str, Any] = {}
     notes: list[Diagnostic] = []
-    for entry in image_inputs(arguments, analysed):
+    for entry, made, said in prepared:
         name = entry.value.blob
-        made, remarks = of_input(entry, os.path.dirname(arguments.net))
-        notes += remarks
+        notes += said
         file = None
         if made.image is not None:
             from numpy import save

@@ -1,0 +1,116 @@
+"""The methods of an emitted class."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from netcompile.emit.code import Code, LayerCode
+from netcompile.emit.inference import Windowed, border_method, bordered_values, bordering, dispatch, size
+from netcompile.emit.layout import WIDTH, lay_out, signature
+from netcompile.ir.graph import Value
+from netcompile.layers.source import string
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """Lines of a method, and which of them, from 1, are each layer's."""
+
+    lines: Sequence[str]
+    spans: Mapping[int, tuple[int, int]]
+
+
+def methods(
+    codes: Sequence[Code], wanted: Mapping[str, Value], windowed: Windowed | None, inference: bool
+) -> list[Method]:
+    """The methods behind ``__init__``; the layers' lines are told of the one that runs without gradients."""
+    literal, inputs = codes[0], codes[0].net.graph.inputs
+    arguments = [literal.variables.named[entry.value] for entry in inputs]
+    if not inference:
+        return [_method("forward", arguments, literal, wanted)]
+    result = _result(wanted)
+    if windowed is None:
+        own = size(literal, *arguments[:1])
+        return [Method(dispatch(arguments, result), {}), _method("compute", arguments, literal, wanted, own)]
+    alone = next(iter(wanted)) if len(wanted) == 1 else ""
+    image, borders = arguments[0], bordered_values(windowed, literal.net.graph)
+    whole = _method("literal", arguments, literal, wanted, borders=borders)
+    return [
+        Method(dispatch(arguments, result, image, windowed.surrounds[0].base, alone), {}),
+        _method("windowed", arguments, codes[1], wanted, size(codes[1], image), more=["border: dict[str, Tensor]"]),
+        Method(border_method(windowed, bordering(literal, windowed), image, inputs[0].shape[1]), {}),
+        Method(whole.lines, {}),
+    ]
+
+
+def _method(
+    name: str,
+    arguments: Sequence[str],
+    code: Code,
+    wanted: Mapping[str, Value],
+    begin: Sequence[str] = (),
+    borders: Mapping[str, Value] | None = None,
+    more: Sequence[str] = (),
+) -> Method:
+    """A method that computes the wanted blobs, with statements to `begin` with, and `more` arguments.
+
+    With `borders` it returns all by their names, and a call with `only_border` ends as soon as these are there.
+    """
+    blobs, named = code.net.graph.blobs, code.variables
+    results = {blob: named.result(blobs[blob]) for blob in wanted}
+    alone = next(iter(results.values())) if len(results) == 1 and borders is None else None
+    typed = ["self", *(f"{each}: Tensor" for each in arguments), *more]
+    result = _result(wanted)
+    if borders is not None:
+        typed.append("only_border: bool = False")
+        result = "dict[str, Tensor]"
+    body = signature(name, typed, result, 4) + [f"        {line}" for line in begin]
+    missing = set((borders or {}).values())
+    open_ = None if alone in arguments else alone  # the result's variable, until its type is told
+    spans = {}
+    for layer in code.layers:
+        lines: list[str] = []
+        for statement in commented(layer):
+            if open_ is not None and statement.startswith(f"{open_} = "):  # modules give Any
+                statement, open_ = statement.replace(" = ", ": Tensor = ", 1), None
+            lines += lay_out(statement, 8)
+        if lines:
+            spans.update(dict.fromkeys(layer.nodes, (len(body) + 1, len(body) + len(lines))))
+        body += lines
+        made = {top for index in layer.nodes for top in code.net.graph.nodes[index].tops}
+        if missing and not missing.isdisjoint(made):
+            missing -= made
+            if not missing:
+                found = {key: named.named[value] for key, value in (borders or {}).items()}
+                body += ["        if only_border:", *_return(found, 12)]
+    return Method([*body, *([f"        return {alone}"] if alone else _return(results, 8))], spans)
+
+
+def commented(layer: LayerCode) -> list[str]:
+    """A layer's statements in ``forward``; the one that makes its result has the comment."""
+    lines = list(layer.forward)
+    at = next((i for i in reversed(range(len(lines))) if not lines[i].startswith("del ")), -1)
+    if at < 0 or not layer.comment or "#" in lines[at]:
+        return lines
+    if not layer.aside or len(lines[at]) + len(layer.comment) + 12 <= WIDTH:
+        lines[at] += f"  # {layer.comment}"
+    return lines
+
+
+def _result(wanted: Collection[str]) -> str:
+    """The type of what a net with these outputs returns."""
+    return "Tensor" if len(wanted) == 1 else "dict[str, Tensor]"
+
+
+def _return(values: Mapping[str, str], indent: int) -> list[str]:
+    return lay_out(f"return {{{', '.join(f'{string(key)}: {source}' for key, source in values.items())}}}", indent)
+
+
+def spans_of(methods: Sequence[Method], before: int) -> dict[int, tuple[int, int]]:
+    """The layers' lines in a file that has so many lines before the methods."""
+    spans: dict[int, tuple[int, int]] = {}
+    for method in methods:
+        before += 1  # an empty line
+        spans |= {index: (first + before, last + before) for index, (first, last) in method.spans.items()}
+        before += len(method.lines)
+    return spans
