@@ -227,7 +227,7 @@ class _Writer:
             i
             for i in counts
             for at, role in places[i]
-            if role in ("in_channels", "num_features", "in_features")
+            if role in _TAKEN
             and block.body.steps[at].reads[:1] == block.body.inputs[:1]
         ]
         names = Names(frozenset())
@@ -492,7 +492,7 @@ class _Writer:
         return found
 
 
-_TAKEN = ("in_channels", "num_features", "in_features")  # numbers of what a layer reads
+_TAKEN = ("in_channels", "num_features", "in_features", "num_parameters", "channels", "size")  # numbers of what a layer reads
 _FAMILIES = {"convolution": "conv", "normalisation": "norm", "upsampling": "up", "pooling": "pool"}
 
 
