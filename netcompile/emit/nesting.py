@@ -47,7 +47,7 @@ def _joined(before: LayerCode, layer: LayerCode) -> LayerCode | None:
         before,
         nodes=(*before.nodes, *layer.nodes),
         init=(*before.init, *layer.init),
-        forward=(*before.forward[:-1], line, *layer.forward[1:]),
+        forward=(*before.forward[:-1], line, *_without(layer.forward[1:], target)),
         functions=(*before.functions, *layer.functions),
         imports=(*before.imports, *layer.imports),
         weights=(*before.weights, *layer.weights),
@@ -56,6 +56,17 @@ def _joined(before: LayerCode, layer: LayerCode) -> LayerCode | None:
         depth=before.depth + 1,
         pattern=None,
     )
+
+
+def _without(statements: Sequence[str], variable: str) -> list[str]:
+    """Statements that forget a variable which is not there any more, without it."""
+    found = []
+    for statement in statements:
+        if statement.startswith("del "):
+            names = [name for name in statement.removeprefix("del ").split(", ") if name != variable]
+            statement = f"del {', '.join(names)}" if names else ""
+        found += [statement] if statement else []
+    return found
 
 
 def _is_primary(source: str) -> bool:
