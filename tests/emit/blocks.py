@@ -36,6 +36,7 @@ from netcompile.runtime.emitted import by_name
 from netcompile.runtime.execute import load_source, with_weights
 from netcompile.runtime.random_weights import draw
 from tests.conftest import ALL_CASES, REPOSITORY, ConformanceCase
+from tests.emit.towers import renamed, towers
 
 LEVELS = (1, 2)
 SEED = 3
@@ -124,10 +125,13 @@ def _ran(
     """What differs when both run: results, and then the state; with `learning` gradients."""
     given = [_input(net, value.blob, net.shapes[value], inputs) for value in both.flat.inputs]
     ran = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # gradients differ from run to run with several
     for made, module in zip(_filled(net, both, weights), (both.flat, both.blocks), strict=True):
         ran.append(_run(made, module, given, learning))
         if isinstance(ran[-1], str):
             break
+    torch.set_num_threads(threads)
     if isinstance(ran[0], str):
         return  # a net that does not run flat is another test's business
     if isinstance(ran[1], str):
@@ -219,6 +223,15 @@ def of_case(case: ConformanceCase) -> Analysed:
     return analyse(open_source(case.net), options).require()
 
 
+def of_towers(case: ConformanceCase) -> tuple[Analysed, dict[str, Array]]:
+    """A conformance case's net three times beside itself, and its inputs."""
+    inputs = renamed(case.arrays("inputs"))
+    fed = frozenset(inputs)
+    options = Options(train=case.phase == "TRAIN", level=case.level, stages=case.stages, fed=fed)
+    text = towers(open_source(case.net), case.outputs)
+    return analyse(Source(text, str(case.net)), options).require(), inputs
+
+
 def small(path: Path | str, train: bool = False) -> Analysed | None:
     """A net of a file at a batch of 1 and the smallest of some sizes at which it is legal; None where it is not."""
     options = Options(train=train)
@@ -264,7 +277,6 @@ def _files(paths: Sequence[Path]) -> Iterator[tuple[str, Analysed, Mapping[str, 
 
 def main(arguments: Sequence[str]) -> int:
     """Print what differs; the exit status is 1 if anything does."""
-    torch.set_num_threads(1)
     nets = _files([Path(each) for each in arguments]) if arguments else chain(_cases(), _files(files()))
     wrong = counted = 0
     for name, net, inputs, weights in nets:
