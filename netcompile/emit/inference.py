@@ -69,12 +69,23 @@ def bordered_values(windowed: Windowed, plain: Graph) -> dict[str, Value]:
     return {cut[value]: value for value in plain.values() if value in cut}
 
 
-def bordering(code: Code, windowed: Windowed) -> list[str]:
-    """The attributes of the plain graph's layers whose weights must be what they were, and finite, for a border."""
-    nodes = code.net.graph.nodes
-    values = needed(nodes, bordered_values(windowed, code.net.graph).values())
-    used = [(n.name, n.occurrence) for n in nodes if not values.isdisjoint(n.tops)]
-    return [code.attributes[key] for key in dict.fromkeys((*used, *windowed.padded)) if key in code.attributes]
+def bordering(code: Code, windowed: Windowed) -> tuple[list[str], list[str]]:
+    """The attributes of the plain graph's layers whose weights must be what they were, and finite, for a border.
+
+    Those that hold modules, and those that hold tensors.
+    """
+    values = needed(code.net.graph.nodes, bordered_values(windowed, code.net.graph).values())
+    modules, tensors = list[str](), list[str]()
+    for layer in code.layers:
+        key = layer.node.name, layer.node.occurrence
+        if values.isdisjoint(layer.node.tops) and key not in windowed.padded:
+            continue
+        for statement in layer.init:
+            name, is_set, made = statement.removeprefix("self.").partition(" = ")
+            name = name if is_set else code.attributes.get(key, ".")
+            if "." not in name and name not in tensors:  # else it is shared, and another layer's
+                (tensors if made.startswith(("nn.Parameter(", "nn.Buffer(")) else modules).append(name)
+    return modules, tensors
 
 
 def size(code: Code, image: str = "") -> list[str]:
@@ -114,11 +125,15 @@ def dispatch(arguments: Sequence[str], result: str, image: str = "", base: int =
     return [*lines, f"            return self.compute({named})"]
 
 
-def border_method(windowed: Windowed, layers: Sequence[str], image: str, channels: int) -> list[str]:
+def border_method(
+    windowed: Windowed, depends: tuple[Sequence[str], Sequence[str]], image: str, channels: int
+) -> list[str]:
     """The method `border`, which cuts what `literal` gives for an image of zeros to the windows' surroundings.
 
-    `layers` are the attributes whose tensors it depends on.
+    `depends`: the attributes with modules that it depends on, and those with tensors.
     """
+    layers, tensors = depends
+    state = ", ".join(["*tensors_of(*layers)", *(f"self.{name}" for name in tensors)])
     first = windowed.surrounds[0]
     base, period = first.base, first.period
     typed = "" if layers else ": list[nn.Module]"
@@ -133,7 +148,7 @@ def border_method(windowed: Windowed, layers: Sequence[str], image: str, channel
         "        None where weights are not finite, or hooks may change what layers give.",
         '        """',
         *lay_out(f"layers{typed} = [{', '.join(f'self.{layer}' for layer in layers)}]", 8),
-        "        now = None if is_hooked(*layers) else state_of(*tensors_of(*layers))",
+        *lay_out(f"now = None if is_hooked(*layers) else state_of({state})", 8),
         f"        H, W = ({size} for n in {image}.shape[2:])",
         f"        key = H, W, {image}.dtype, {image}.device",
         "        border: dict[str, Tensor] | None",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import builtins
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -199,10 +198,13 @@ def _regions(behind: Mapping[str, Sequence[Definition]]) -> list[str]:
     return lines
 
 
+_TARGETS = re.compile(r" {8}([\w, ]+?)(?:: Tensor)? = ")
+
+
 def _stored(lines: Sequence[str]) -> frozenset[str]:
     """The variables of a class's methods."""
-    parts = ast.walk(ast.parse("\n".join(lines)))
-    return frozenset(part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store))
+    found = (match[1] for line in lines if (match := _TARGETS.match(line)))
+    return frozenset(name for targets in found for name in targets.split(", "))
 
 
 def outputs_of(graph: Graph, names: Sequence[str] | None) -> dict[str, Value]:

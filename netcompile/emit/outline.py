@@ -63,7 +63,13 @@ def _block(bodies: Sequence[Body], windows: Windows) -> tuple[Block, list[tuple[
         done += len(step.numbers)
     body = Body(tuple(steps), reads_of(window), given_by(bodies[first.body], first.start, length))
     uses = [tuple(column[i] for column in numbers.values) for i in range(len(windows.places))]
-    return Block(body, numbers.holes, window), uses
+    given = tuple(
+        (at, place)
+        for at, step in enumerate(window)
+        for place, value in enumerate(step.writes)
+        if value in body.outputs
+    )
+    return Block(body, numbers.holes, window, given), uses
 
 
 def _replaced(
@@ -80,7 +86,8 @@ def _replaced(
             continue
         window = body.steps[at : at + length]
         layers = tuple(layer for step in window for layer in step.layers)
-        reads, writes = reads_of(window), given_by(body, at, length)
+        reads = reads_of(window)
+        writes = tuple(window[step].writes[place] for step, place in block.given)
         lines = call_height(block.holes, arguments), 1
         steps.append(Step(Called(number), arguments, reads, writes, layers, block.holes, lines=lines, window=window))
         at += length

@@ -10,15 +10,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from netcompile.emit.steps import Body, Layers, Number, Ref, call_height, given_by, heights, reads_of
 from netcompile.emit.template import Hole
 
 LONGEST = 250  # steps of a block
-WORK = 400_000  # windows that are looked at in one search
+WORK = 200_000  # windows that are looked at in one search
 PHASES = 4  # ways to begin that are tried where windows overlap
 MOST_PARAMETERS = 8
 MOST_VALUES = 4  # that a block reads, or gives
+
+FURTHER, LONGER = 3, 24  # up to so many times a good block's length, and so much more, a better one is looked for
+SOME = 24  # uses by whose names and structure a block is valued
 
 DEAREST = 2.1  # the most that a block's lines may be worth
 READ, GIVEN = 1.5, 0.5  # lines that each further value costs that a block reads or gives: people draw one and one
@@ -63,13 +67,16 @@ def best_windows(bodies: Sequence[Body], worth: Callable[[Sequence[Layers]], flo
     best, found = 0.0, None
     scans = [_Scan(body) for body in bodies]
     for windows in _repeated(scans):
+        if found is not None and windows.length > FURTHER * found.length + LONGER:
+            break
         most = _at_most(scans, windows)
         if most * DEAREST <= best:
             continue
         value = most - _costs(scans, windows)
         if value * DEAREST <= best:
             continue
-        value *= worth([scans[place.body].layers(place.start, windows.length) for place in windows.places])
+        some = windows.places if len(windows.places) <= SOME else (*windows.places[: SOME - 1], windows.places[-1])
+        value *= worth([scans[place.body].layers(place.start, windows.length) for place in some])
         if value > best:
             best, found = value, windows
     return found and _alike(bodies, found)
@@ -204,11 +211,22 @@ class _Window:
 
 
 def _at_most(scans: Sequence[_Scan], windows: Windows) -> float:
-    """How many lines a block could save, were it called without numbers."""
+    """How many lines a block could save, were it called without numbers; calls in a row are written as one."""
     length, places = windows.length, windows.places
     own = [scans[p.body].heights[p.start + length] - scans[p.body].heights[p.start] for p in places]
-    each = 2 + READ * (windows.reads - 1) + GIVEN * (windows.gives - 1)
-    return sum(own) - each * len(places) - own[0] - OVERHEAD - LEAST
+    rows = 1 + sum(not _follows(before, place, windows) for before, place in pairwise(places))
+    return sum(own) - _each(windows) * rows - own[0] - OVERHEAD - LEAST
+
+
+def _each(windows: Windows) -> float:
+    """How many lines a call costs."""
+    return 2 + READ * (windows.reads - 1) + GIVEN * (windows.gives - 1)
+
+
+def _follows(before: Place, place: Place, windows: Windows) -> bool:
+    """Whether a window is next to another, so that it may go on with what that one gives."""
+    alone = windows.reads == windows.gives == 1
+    return alone and before.body == place.body and before.start + windows.length == place.start
 
 
 def _costs(scans: Sequence[_Scan], windows: Windows) -> float:
@@ -223,7 +241,13 @@ def _costs(scans: Sequence[_Scan], windows: Windows) -> float:
     torn = steps[first.start].follows + sum(step.follows and step.reads == last.writes for step in after)
     alone = heights(steps[first.start : first.start + length])[-1]
     context = scans[first.body].heights[first.start + length] - scans[first.body].heights[first.start]
-    calls = sum(call_height(numbers.holes, [column[i] for column in numbers.values]) - 1 for i in range(count))
+    rows = list(zip(*numbers.values, strict=True)) or [()] * count
+    calls = 0.0
+    for at, (place, row) in enumerate(zip(windows.places, rows, strict=True)):
+        beside = at > 0 and _follows(windows.places[at - 1], place, windows)
+        if beside and row == rows[at - 1]:
+            continue
+        calls += call_height(numbers.holes, row) - 1 + (_each(windows) if beside else 0)
     head = call_height((), ["parameter: int"] * len(numbers.values)) - 1
     each = 0.1 * len(numbers.values) + 0.5 * torn
     return each * count + calls + head + numbers.stored + alone - context

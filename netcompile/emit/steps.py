@@ -81,6 +81,7 @@ class Block:
     body: Body
     holes: tuple[Hole, ...]  # what each of its numbers is
     window: tuple[Step, ...] = ()  # the steps that it was made of
+    given: tuple[tuple[int, int], ...] = ()  # which results of which of these steps it gives
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,7 +183,7 @@ class Pooling(Layer):
             whole = call("F.adaptive_max_pool2d", x, 1)
             return Emitted((f"{y} = {whole if self.method == 'MAX' else f'{x}.mean(dim=(2, 3), keepdim=True)'}",))
         kernel, stride, pad = literal(self.kernel), literal(self.stride), literal(self.pad)
-        ceil = "True" if self.round_mode == "CEIL" else None
+        ceil = "True" if self.round_mode == "CEIL" and self.stride != (1, 1) else None  # one step leaves nothing over
         padding = pad if self.clip else None
         if self.method == "STOCHASTIC":
             return e.call("pooling.stochastic_pool", x, self.kernel, self.stride, self._end())

@@ -62,11 +62,11 @@ def read_facts(model: CaffeModel, plan: Plan, graph: Graph, shapes: Shapes) -> F
 
 
 def _too_large(graph: Graph, blobs: Mapping[Take, StoredBlob]) -> set[tuple[str, int]]:
-    """The layers behind convolutions that scale and shift, where the numbers multiplied leave a moderate range.
+    """The layers that scale and shift behind others that do, where the numbers multiplied leave a moderate range.
 
     Folded, such numbers would become Inf at another place than where the layers compute one after the other.
     """
-    made: dict[Value, float] = {}  # the largest number, multiplied by those of the layers behind the convolution
+    made: dict[Value, float] = {}  # the largest number, multiplied by those of the layers behind the first
     makers = {top: node for node in graph.nodes for top in node.tops}
     found = set()
     for node in graph.nodes:
@@ -75,9 +75,7 @@ def _too_large(graph: Graph, blobs: Mapping[Take, StoredBlob]) -> set[tuple[str,
         maker = makers.get(node.bottoms[0])
         if maker is None or not isinstance(maker.layer, (Convolution, BatchNorm, Scale, Bias)):
             continue
-        before = made.get(node.bottoms[0], 0.0)
-        if isinstance(maker.layer, Convolution):
-            before = _largest(maker, blobs)
+        before = made[node.bottoms[0]] if node.bottoms[0] in made else _largest(maker, blobs)
         made[node.tops[0]] = after = before * max(1.0, _largest(node, blobs))
         if not max(before, after) < MODERATE:
             found.add((node.name, node.occurrence))

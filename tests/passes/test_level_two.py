@@ -25,6 +25,7 @@ from netcompile.runtime.random_weights import draw
 from tests.conftest import REPOSITORY
 
 NARROW = {"64": "4", "128": "5", "256": "6", "512": "7", "4096": "9"}
+SHAPE = (1, 3, 120, 150)
 SIZES = ((32, 33), (47, 101), (64, 63), (95, 130), (20, 70))
 
 
@@ -418,6 +419,31 @@ def test_a_border_is_cut_before_what_works_in_place(after: str) -> None:
         found = fast(x)
         for name, blob in literal(x).items():
             close(found[name], blob)
+
+
+@pytest.mark.parametrize(
+    ("layer", "parameters"),
+    [
+        ('type: "Scale" scale_param { bias_term: true num_axes: 0 }', ["n_weight", "n_bias"]),
+        ('type: "Bias" bias_param { num_axes: 0 }', ["n_bias"]),
+        ('type: "Normalize" norm_param { across_spatial: false }', ["n_scale"]),
+        ('type: "PReLU"', ["n.weight"]),
+    ],
+)
+def test_a_border_follows_parameters_of_the_net_itself(layer: str, parameters: list[str]) -> None:
+    """Of layers whose parameters are attributes of the net, and no module's."""
+    text = BANDED.format(pooling="kernel_size: 3 stride: 3").replace("num_output: 512", "num_output: 16")
+    analysed = net(text.replace('name: "p"', f'name: "n" {layer} bottom: "c2" top: "c2" }}\nlayer {{ name: "p"'), SHAPE)
+    literal, fast, _ = pair(analysed)
+    assert hasattr(fast, "border")
+    x = torch.randn(*SHAPE) / 10
+    close(fast(x), literal(x), 1e-4)  # to make lengths 1 enlarges rounding
+    for made in (literal, fast):
+        for name in parameters:
+            made.get_parameter(name).add_(0.5)
+    close(fast(x), literal(x), 1e-4)
+    fast.get_parameter(parameters[0]).fill_(torch.nan)
+    assert fast.border(x) is None
 
 
 def test_every_value_is_that_of_the_literal_net() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from netcompile.emit.weights import weight_plan
 from netcompile.ir.build import Options
 from netcompile.runtime.blobs import blobs_as_compiled, blobs_of_net
 from netcompile.runtime.random_weights import draw
+from netcompile.surgery.blobs import write_weights
 
 BN = 'layer { name: "n" type: "BatchNorm" bottom: "data" top: "n" %s }'
 SCALE = 'layer { name: "s" type: "Scale" bottom: "n" top: "s" %s }'
@@ -30,9 +33,11 @@ def net(*layers: str, shape: Sequence[int] = (2, 3, 5, 4), train: bool = False) 
     return analyse(Source("\n".join([head, *layers])), Options(train=train)).require()
 
 
-def left(analysed: Analysed, outputs: Sequence[str] | None = None, level: int = 1) -> list[str]:
+def left(
+    analysed: Analysed, outputs: Sequence[str] | None = None, level: int = 1, weights: str | None = None
+) -> list[str]:
     """The layers that are left, and where the pass did not apply."""
-    found = optimise_net(analysed, level, outputs)
+    found = optimise_net(analysed, level, outputs, weights)
     skipped = [str(site) for site in found.skipped if site.step == "merge-scale"]
     return [node.name for node in found.program.graph.nodes] + skipped
 
@@ -171,3 +176,19 @@ def test_training_on_in_pytorch_changes_what_was_merged() -> None:
     module = draw(analysed, compile_net(analysed, 1)).train()
     module(torch.randn(2, 3, 5, 4)).square().sum().backward()
     assert [name for name, p in module.named_parameters() if p.grad is not None] == ["n.weight", "n.bias"]
+
+
+@pytest.mark.parametrize(
+    ("mean", "scale", "wanted"),
+    [
+        (1.0, 2.0, ["n"]),
+        (1.0, np.inf, ["n", "s", "merge-scale: 's' (line 3): its numbers are not all finite, or too large"]),
+        (1e20, 1e20, ["n", "s", "merge-scale: 's' (line 3): its numbers are not all finite, or too large"]),
+    ],
+)
+def test_overflowing_numbers_stay_apart(mean: float, scale: float, wanted: list[str], tmp_path: Path) -> None:
+    """At -O2, which reads the numbers."""
+    full = partial(np.full, 3, dtype=np.float32)
+    blobs = {"n": (full(mean), full(1.0), np.ones(1, np.float32)), "s": (full(scale), full(0.0))}
+    write_weights(tmp_path / "w.caffemodel", blobs)
+    assert left(net(BN % "", SCALE % TERM), level=2, weights=str(tmp_path / "w.caffemodel")) == wanted
