@@ -27,6 +27,7 @@ from netcompile.array import Array
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
+from netcompile.emit.blobs import blobs_of
 from netcompile.emit.code import Weight
 from netcompile.emit.module import EmittedModule
 from netcompile.emit.weights import blob_keys
@@ -145,10 +146,9 @@ def _ran(
 
 def _filled(net: Analysed, both: Pair, weights: str | None) -> tuple[nn.Module, nn.Module]:
     """Both with the same weights: each filled by its own plan, or, of a large net, the one's copied to the other."""
-    size = sum(prod(spec.shape) for blobs in both.flat.blobs for spec in blobs.specs)
     if weights is not None:
         return with_weights(net, both.flat, weights), with_weights(net, both.blocks, weights)
-    if size < LARGE:
+    if _size(net) < LARGE:
         return draw(net, both.flat, SEED), draw(net, both.blocks, SEED)
     torch.manual_seed(SEED)
     flat, blocks = load_source(both.flat), load_source(both.blocks)
@@ -156,6 +156,11 @@ def _filled(net: Analysed, both: Pair, weights: str | None) -> tuple[nn.Module, 
     keys = {_made_of(weight): weight.key for weight in both.flat.weights}
     blocks.load_state_dict({weight.key: state[keys[_made_of(weight)]] for weight in both.blocks.weights})
     return flat.train(net.graph.train), blocks.train(net.graph.train)
+
+
+def _size(net: Analysed) -> int:
+    """How many parameters a net has."""
+    return sum(prod(spec.shape) for blobs in blobs_of(net.graph) for spec in blobs.specs)
 
 
 def _made_of(weight: Weight) -> tuple[str, str]:
@@ -283,7 +288,8 @@ def main(arguments: Sequence[str]) -> int:
         begun = time.perf_counter()
         try:
             with redirect_stderr(StringIO()):
-                found = compare(net, inputs, weights=weights, learning=net.graph.train)
+                levels, learning = (LEVELS, False) if not net.graph.train else ((1,), _size(net) < LARGE)
+                found = compare(net, inputs, levels=levels, weights=weights, learning=learning)
         except NetError:
             continue
         except Exception:
