@@ -227,7 +227,7 @@ class _Writer:
             i
             for i in counts
             for at, role in places[i]
-            if role in _TAKEN
+            if role in ("in_channels", "num_features", "in_features")
             and block.body.steps[at].reads[:1] == block.body.inputs[:1]
         ]
         names = Names(frozenset())
@@ -438,10 +438,7 @@ class _Writer:
         parts = [(s, part) for s in steps for part in _calls(s, s.layers)]
         called = [self.use_names[_block(s), part] for s, part in parts]
         alone = len(steps) == 1 and isinstance(steps[0].kind, Called)
-        others = [name for (_, use), name in self.use_names.items() if not set(layers).issuperset(use)]
-        nodes = self.code.net.graph.nodes
-        others += [nodes[index].name for index in self.by_layer if index not in set(layers)]
-        attribute = names.fresh(called[0] if alone else row_name(called, others))
+        attribute = names.fresh(called[0] if alone else row_name(called, self._others(parts, layers)))
         numbers = [[str(number) for number in step.numbers] for step in steps]
         source = ", ".join(self._made(step, given) for step, given in zip(steps, numbers, strict=True))
         source = source if alone else f"nn.Sequential({source})"
@@ -461,6 +458,12 @@ class _Writer:
             tuple(weights),
             comment=self._shape_news(steps),
         )
+
+    def _others(self, parts: Sequence[tuple[Step, Layers]], layers: Layers) -> list[str]:
+        """The names of all uses of blocks and of all layers but these."""
+        own, inside, nodes = {part for _, part in parts}, set(layers), self.code.net.graph.nodes
+        found = [name for (_, use), name in self.use_names.items() if use not in own]
+        return found + [nodes[index].name for index in self.by_layer if index not in inside]
 
     def _shape_news(self, steps: Sequence[Step]) -> str:
         """The result's shape, where a layer of the blocks changes height and width."""
@@ -492,7 +495,7 @@ class _Writer:
         return found
 
 
-_TAKEN = ("in_channels", "num_features", "in_features", "num_parameters", "channels", "size")  # numbers of what a layer reads
+_TAKEN = ("in_channels", "num_features", "in_features")  # numbers of what a layer reads
 _FAMILIES = {"convolution": "conv", "normalisation": "norm", "upsampling": "up", "pooling": "pool"}
 
 

@@ -74,15 +74,18 @@ def bordering(code: Code, windowed: Windowed) -> tuple[list[str], list[str]]:
 
     Those that hold modules, and those that hold tensors.
     """
-    values = needed(code.net.graph.nodes, bordered_values(windowed, code.net.graph).values())
+    graph = code.net.graph
+    values = needed(graph.nodes, bordered_values(windowed, graph).values())
     modules, tensors = list[str](), list[str]()
     for layer in code.layers:
-        key = layer.node.name, layer.node.occurrence
-        if values.isdisjoint(layer.node.tops) and key not in windowed.padded:
+        nodes = [graph.nodes[index] for index in layer.nodes]
+        keys = [(node.name, node.occurrence) for node in nodes]
+        tops = [top for node in nodes for top in node.tops]
+        if values.isdisjoint(tops) and not any(key in windowed.padded for key in keys):
             continue
         for statement in layer.init:
             name, is_set, made = statement.removeprefix("self.").partition(" = ")
-            name = name if is_set else code.attributes.get(key, ".")
+            name = name if is_set else code.attributes.get(keys[0], ".")
             if "." not in name and name not in tensors:  # else it is shared, and another layer's
                 (tensors if made.startswith(("nn.Parameter(", "nn.Buffer(")) else modules).append(name)
     return modules, tensors

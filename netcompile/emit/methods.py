@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from netcompile.emit.code import Code, LayerCode
 from netcompile.emit.inference import Windowed, border_method, bordered_values, bordering, dispatch, size
 from netcompile.emit.layout import WIDTH, lay_out, signature
+from netcompile.emit.unread import SETS, renamed, unread
 from netcompile.ir.graph import Value
 from netcompile.layers.source import string
+
+_ITSELF = re.compile(r"(\w+) = \1( *#.*)?")  # what a layer without effect says of its own variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +72,18 @@ def _method(
     missing = set((borders or {}).values())
     open_ = None if alone in arguments else alone  # the result's variable, until its type is told
     spans = {}
-    for layer in code.layers:
+    told = [[line for line in commented(layer) if not _ITSELF.fullmatch(line)] for layer in code.layers]
+    ends = [*results.values(), *(named.named[value] for value in (borders or {}).values())]
+    idle = unread([statement for statements in told for statement in statements], ends)
+    for layer, statements in zip(code.layers, told, strict=True):
         lines: list[str] = []
-        for statement in commented(layer):
-            if open_ is not None and statement.startswith(f"{open_} = "):  # modules give Any
-                statement, open_ = statement.replace(" = ", ": Tensor = ", 1), None
+        for statement in (renamed(statement, idle) for statement in statements):
+            if open_ is not None and open_ in (targets := _targets(statement)):  # modules give Any
+                if targets == [open_]:
+                    statement = statement.replace(" = ", ": Tensor = ", 1)
+                elif " = self." in statement or statement.count(" = ") > 1:
+                    lines.append(f"        {open_}: Tensor")
+                open_ = None
             lines += lay_out(statement, 8)
         if lines:
             spans.update(dict.fromkeys(layer.nodes, (len(body) + 1, len(body) + len(lines))))
@@ -86,13 +97,20 @@ def _method(
     return Method([*body, *([f"        return {alone}"] if alone else _return(results, 8))], spans)
 
 
+def _targets(statement: str) -> list[str]:
+    """The variables that a statement sets."""
+    found = SETS.match(statement)
+    return re.findall(r"\w+", found[0]) if found else []
+
+
 def commented(layer: LayerCode) -> list[str]:
     """A layer's statements in ``forward``; the one that makes its result has the comment."""
     lines = list(layer.forward)
     at = next((i for i in reversed(range(len(lines))) if not lines[i].startswith("del ")), -1)
-    if at < 0 or not layer.comment or "#" in lines[at]:
+    if at < 0:
         return lines
-    if not layer.aside or len(lines[at]) + len(layer.comment) + 12 <= WIDTH:
+    fits = not layer.aside or len(lines[at]) + len(layer.comment) + 12 <= WIDTH
+    if layer.comment and "#" not in lines[at] and fits:
         lines[at] += f"  # {layer.comment}"
     return lines
 

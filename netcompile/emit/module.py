@@ -110,7 +110,7 @@ def emit(
         tuple(codes[0].blobs if original is None else blobs_of(original)),
         codes[-1].net.graph.nodes,
         file.spans,
-        {blob: variable for blob, variable in variables.items() if variable in file.variables},
+        {blob: own for blob, name in variables.items() for own in (name, f"_{name}") if own in file.variables},
         "flat" if file is flat else "blocks",
     )
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from netcompile.emit.code import LayerCode
 from netcompile.emit.layout import WIDTH
 from netcompile.emit.template import x
+from netcompile.emit.unread import SETS
 
 DEEPEST = 3  # layers in one line
 INDENT = 8
@@ -31,7 +32,7 @@ def _joined(before: LayerCode, layer: LayerCode) -> LayerCode | None:
     if before.depth >= DEEPEST or not before.forward:
         return None
     target, equals, value = before.forward[-1].partition(" = ")
-    if not equals or target != layer.reads or "#" in value:
+    if not equals or target != layer.reads or "#" in value or SETS.match(value):  # a = b = c has two targets
         return None
     at = layer.open.index(x(0))
     around = layer.open[at - 1], layer.open[at + len(x(0)) : at + len(x(0)) + 1]
@@ -43,11 +44,12 @@ def _joined(before: LayerCode, layer: LayerCode) -> LayerCode | None:
     kept = layer if layer.comment and (before.aside or not before.comment) else before
     if INDENT + len(line) > WIDTH:
         return None
+    rest = [left for each in layer.forward[1:] if (left := _without(each, target))]
     return replace(
         before,
         nodes=(*before.nodes, *layer.nodes),
         init=(*before.init, *layer.init),
-        forward=(*before.forward[:-1], line, *_without(layer.forward[1:], target)),
+        forward=(*before.forward[:-1], line, *rest),
         functions=(*before.functions, *layer.functions),
         imports=(*before.imports, *layer.imports),
         weights=(*before.weights, *layer.weights),
@@ -58,15 +60,12 @@ def _joined(before: LayerCode, layer: LayerCode) -> LayerCode | None:
     )
 
 
-def _without(statements: Sequence[str], variable: str) -> list[str]:
-    """Statements that forget a variable which is not there any more, without it."""
-    found = []
-    for statement in statements:
-        if statement.startswith("del "):
-            names = [name for name in statement.removeprefix("del ").split(", ") if name != variable]
-            statement = f"del {', '.join(names)}" if names else ""
-        found += [statement] if statement else []
-    return found
+def _without(statement: str, name: str) -> str:
+    """A statement that does not forget a variable which is not there any more."""
+    if not statement.startswith("del "):
+        return statement
+    names = [each for each in statement.removeprefix("del ").split(", ") if each != name]
+    return f"del {', '.join(names)}" if names else ""
 
 
 def _is_primary(source: str) -> bool:

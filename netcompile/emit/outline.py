@@ -29,6 +29,7 @@ from netcompile.emit.steps import (
 from netcompile.emit.template import Hole
 
 ROUNDS = 24  # blocks that are looked for
+MOST_STEPS = 20_000  # that are searched in all rounds
 
 
 def outline(main: Body, worth: Callable[[Sequence[Layers]], float] = lambda uses: 1.0) -> Outlined:
@@ -37,7 +38,11 @@ def outline(main: Body, worth: Callable[[Sequence[Layers]], float] = lambda uses
     `worth` says, by the layers of a block's uses, how much the lines that it saves count.
     """
     bodies, blocks = [main], list[Block]()
+    steps = 0
     for _ in range(ROUNDS):
+        steps += sum(len(body.steps) for body in bodies)
+        if steps > MOST_STEPS:
+            break
         windows = best_windows(bodies, worth)
         if windows is None:
             break
@@ -58,8 +63,8 @@ def _block(bodies: Sequence[Body], windows: Windows) -> tuple[Block, list[tuple[
     steps, done = [], 0
     for step in window:
         columns = numbers.columns[done : done + len(step.numbers)]
-        given = (own if c < 0 else Parameter(c) for own, c in zip(step.numbers, columns, strict=True))
-        steps.append(replace(step, numbers=tuple(given)))
+        values = (own if c < 0 else Parameter(c) for own, c in zip(step.numbers, columns, strict=True))
+        steps.append(replace(step, numbers=tuple(values)))
         done += len(step.numbers)
     body = Body(tuple(steps), reads_of(window), given_by(bodies[first.body], first.start, length))
     uses = [tuple(column[i] for column in numbers.values) for i in range(len(windows.places))]

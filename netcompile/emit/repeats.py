@@ -12,11 +12,11 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from netcompile.emit.steps import Body, Layers, Number, Ref, call_height, given_by, heights, reads_of
+from netcompile.emit.steps import Body, Layers, Number, Ref, call_height, heights, reads_of
 from netcompile.emit.template import Hole
 
 LONGEST = 250  # steps of a block
-WORK = 200_000  # windows that are looked at in one search
+WORK = 60_000  # windows that are looked at in one search
 PHASES = 4  # ways to begin that are tried where windows overlap
 MOST_PARAMETERS = 8
 MOST_VALUES = 4  # that a block reads, or gives
@@ -79,7 +79,7 @@ def best_windows(bodies: Sequence[Body], worth: Callable[[Sequence[Layers]], flo
         value *= worth([scans[place.body].layers(place.start, windows.length) for place in some])
         if value > best:
             best, found = value, windows
-    return found and _alike(bodies, found)
+    return found and _alike(scans, found)
 
 
 def numbers_of(bodies: Sequence[Body], windows: Windows) -> Numbers:
@@ -87,19 +87,20 @@ def numbers_of(bodies: Sequence[Body], windows: Windows) -> Numbers:
     return _numbers([_Scan(body) for body in bodies], windows)
 
 
-def _alike(bodies: Sequence[Body], windows: Windows) -> Windows | None:
+def _alike(scans: Sequence[_Scan], windows: Windows) -> Windows | None:
     """Those windows that have the first one's description, not its digest alone; None where it is the only one."""
-    described = [_description(bodies[place.body], place.start, windows.length) for place in windows.places]
+    described = [_description(scans[place.body], place.start, windows.length) for place in windows.places]
     places = tuple(place for place, each in zip(windows.places, described, strict=True) if each == described[0])
     return replace(windows, places=places) if len(places) > 1 else None
 
 
-def _description(body: Body, start: int, length: int) -> Hashable:
-    window = body.steps[start : start + length]
+def _description(scan: _Scan, start: int, length: int) -> Hashable:
+    window = scan.steps[start : start + length]
     names: dict[Ref, Hashable] = {value: index for index, value in enumerate(reads_of(window))}
     names.update({v: (at, place) for at, step in enumerate(window) for place, v in enumerate(step.writes)})
     steps = tuple((step.kind, tuple(names[value] for value in step.reads)) for step in window)
-    return steps, tuple(names[value] for value in given_by(body, start, length))
+    end = start + length
+    return steps, tuple(names[v] for step in window for v in step.writes if scan.last.get(v, -1) >= end)
 
 
 def _repeated(scans: Sequence[_Scan]) -> Iterable[Windows]:
@@ -154,7 +155,7 @@ class _Scan:
         self.made: dict[Ref, tuple[int, int]] = {
             value: (index, place) for index, step in enumerate(body.steps) for place, value in enumerate(step.writes)
         }
-        last = {value: index for index, step in enumerate(body.steps) for value in step.reads}
+        self.last = last = {value: index for index, step in enumerate(body.steps) for value in step.reads}
         last.update(dict.fromkeys(body.outputs, len(body.steps)))
         self.tokens = [hash(step.kind) for step in body.steps]
         self.ends: list[list[tuple[int, int]]] = [[] for _ in body.steps]  # of each step: where what it ends is made

@@ -1,7 +1,7 @@
 """Every emitted module as another's tools see it: what mypy (strict) and ruff say of it, in their default settings.
 
-``python -m tests.emit.typed`` asks about every conformance case and bundled net at every level; the suite about those
-that have something which none before has.
+``python -m tests.emit.typed`` asks about every conformance case, for its outputs and for each blob alone, and every
+bundled net, at every level and in both styles; the suite about those that call something which none before calls.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import product
 from pathlib import Path
 
 from netcompile.analyser import analyse
@@ -21,23 +22,39 @@ from tests.conftest import ALL_CASES, REPOSITORY
 
 BUNDLED = sorted(p for p in REPOSITORY.glob("prototxt/*/*.prototxt") if "solver" not in p.name)
 LEVELS = (0, 1, 2)
+_TELLING = re.compile(r"[\w.]+\(|: [A-Z][\w.]* =|\bfor\b|\blambda\b|\bdel\b")
 
 
-def sources(levels: Sequence[int] = LEVELS) -> Iterator[tuple[str, str]]:
-    """Names and sources of the modules of every case and bundled net."""
+def sources(every: bool = False) -> Iterator[tuple[str, str]]:
+    """Names and sources of the modules of every case and bundled net; with `every`, in each style and for each blob."""
+    styles = ("flat", "blocks") if every else (None,)
     for case in ALL_CASES:
         options = Options(train=case.phase == "TRAIN", level=case.level, stages=case.stages)
-        net = analyse(open_source(case.net), options)
-        for level in levels:
-            weights = str(case.weights) if level == 2 and case.weights else None
-            yield f"{case.name}-O{level}", compile_net(net, level, weights=weights).source
+        net = analyse(open_source(case.net), options).require()
+        weights = str(case.weights) if case.weights else None
+        asked = [None, *([blob] for blob in net.graph.blobs), [*net.graph.blobs]] if every else [None]
+        for index, outputs in enumerate(asked):
+            for level, style in product(LEVELS, styles):
+                given = weights if level == 2 else None
+                module = compile_net(net, level, outputs, given, style=style)
+                yield f"{case.name}-{index}-O{level}-{style}", module.source
     for path in BUNDLED:
-        net = analyse(open_source(path))
-        for level in levels:
-            yield f"{path.parent.name}-{path.stem}-O{level}", compile_net(net, level).source
+        net = analyse(open_source(path)).require()
+        for level, style in product(LEVELS, styles):
+            yield f"{path.parent.name}-{path.stem}-O{level}-{style}", compile_net(net, level, style=style).source
 
 
-def write(folder: Path, found: Iterator[tuple[str, str]]) -> int:
+def sample(found: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Those modules whose source has a call, an annotation or a loop that none before has."""
+    seen: set[str] = set()
+    for name, source in found:
+        own = set(_TELLING.findall(re.sub(r"self\.\w+", "self.x", source)))
+        if not own <= seen:
+            yield name, source
+        seen |= own
+
+
+def write(folder: Path, found: Iterable[tuple[str, str]]) -> int:
     """Write modules, each under a name that Python can import, and return how many they are."""
     count = 0
     for name, source in found:
@@ -66,7 +83,7 @@ def main() -> int:
     """Print what is found in all modules."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(sys.argv[1] if len(sys.argv) > 1 else place)
-        count = write(folder, sources())
+        count = write(folder, sources(every=True))
         said = complaints(folder, Path(place) / "cache")
     print(said or f"{count} modules: nothing")
     return 1 if said else 0
