@@ -31,6 +31,7 @@ class BlockClass:
     name: str
     lines: tuple[str, ...]
     spans: Mapping[int, tuple[int, int]]
+    joined: int = 0  # how many layers share a line with another
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +307,8 @@ class _Writer:
             for index, first in self._matched(number, use)
             if first in spans
         }
-        return BlockClass(self.class_names[number], tuple(lines), every)
+        joined = sum(layer.depth - 1 for layer in statements)
+        return BlockClass(self.class_names[number], tuple(lines), every, joined)
 
     def _matched(self, number: int, use: Layers) -> list[tuple[int, int]]:
         """The layers of a use that are the block's own, with those of the first use that they are like."""
@@ -572,7 +574,8 @@ def _told(uses: Sequence[str]) -> str:
 
 def _type(values: set[str]) -> str:
     """The type of a number that has these values, as an annotation."""
-    return " | ".join(sorted({_kind(ast.literal_eval(value)) for value in values})) or "int"
+    kinds = {_kind(ast.literal_eval(value)) for value in values} - {""}
+    return " | ".join(sorted(kinds)) or "int"
 
 
 def _kind(value: object) -> str:
@@ -586,5 +589,5 @@ def _kind(value: object) -> str:
             return f"tuple[{', '.join(kinds)}]"
         case list():
             kinds = sorted({_kind(part) for part in value})
-            return f"list[{' | '.join(kinds)}]"
+            return f"list[{' | '.join(kinds)}]" if kinds else ""
     raise TypeError(value)

@@ -68,6 +68,10 @@ def _break(code: str, indent: int, comma: str = "") -> list[str]:
     pair = _brackets(code)
     if pair is None:
         return [margin + code + comma]
+    operands = _operands(code) if comma else []  # in brackets an expression may go on in the next line
+    if len(operands) > 1:
+        lines = [line for operand in operands for line in _break(operand, indent)]
+        return [*lines[:-1], lines[-1] + comma]
     start, end = pair
     head, inner, tail = code[: start + 1], code[start + 1 : end], code[end:] + comma
     deeper = indent + 4
@@ -120,8 +124,14 @@ def _statement(code: str, indent: int) -> list[str]:
     if indent + len(code) > WIDTH and " = " in code:
         target, value = code.split(" = ", 1)
         operands = _operands(value)
+        margin, deeper = " " * indent, " " * (indent + 4)
+        called = _brackets(value)
+        if "," in target and called and indent + len(target) + 3 + called[0] + 1 > WIDTH:
+            if indent + len(target) + 4 <= WIDTH:
+                return [f"{margin}{target} = (", *_break(value, indent + 4), margin + ")"]
+            targets = [f"{deeper}{each}," for each in target.split(", ")]
+            return [f"{margin}(", *targets, *_break(f") = {value}", indent)]
         if len(operands) > 1 and not _OPEN_BEFORE.search(target):
-            margin, deeper = " " * indent, " " * (indent + 4)
             if len(deeper) + len(value) <= WIDTH:
                 return [f"{margin}{target} = (", deeper + value, margin + ")"]
             lines = [line for operand in operands for line in _break(operand, indent + 4)]

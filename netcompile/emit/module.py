@@ -117,7 +117,7 @@ def emit(
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """The lines of a file, how many of them are the net's own code, each layer's, and the variables of its methods."""
+    """The lines of a file, how many the net has if each layer has its own, each layer's, and the methods' variables."""
 
     lines: Sequence[str]
     own: int
@@ -157,6 +157,7 @@ class _Writer:
             spans |= {index: (first + at, last + at) for index, (first, last) in each.spans.items()}
             at += len(each.lines) + 2
         own = sum(not line.lstrip().startswith("#") for line in [*body, *net])
+        own += sum(layer.depth - 1 for layer in codes[0].layers) + sum(each.joined for each in classes)
         arguments = {codes[0].variables.named[entry.value] for entry in self.net.graph.inputs}
         return _File([*top, *body, *net, *_regions(behind)], own, spans, _stored(net) | arguments)
 

@@ -38,7 +38,7 @@ def _last(nodes: Sequence[Node], kind: type, shapes: Mapping[Value, IntShape]) -
 def _kernel(node: Node, shapes: Mapping[Value, IntShape]) -> int:
     """The largest extent of a convolution's kernel."""
     assert isinstance(node.layer, Convolution)
-    return max((window[0] for window in node.layer.windows(shapes[node.bottoms[0]])[1]), default=1)
+    return max(node.layer.kernel, default=1)
 
 
 def _branch(value: Value, made: Mapping[Value, Node]) -> tuple[list[Node], Value] | None:

@@ -212,5 +212,5 @@ def is_number(node: ast.expr) -> bool:
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return isinstance(operand, ast.Constant) and is_number(operand)
         case ast.Tuple(elts=parts) | ast.List(elts=parts):
-            return bool(parts) and all(map(is_number, parts))
+            return all(map(is_number, parts))
     return False

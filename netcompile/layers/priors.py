@@ -13,6 +13,7 @@ from netcompile.layers.shapes import planes, volume
 from netcompile.layers.source import call, literal
 from netcompile.prototxt.schema import float32
 
+USUAL = "(0.1, 0.1, 0.2, 0.2)"  # variances
 Sizes = tuple[tuple[float, float], ...]  # (width, height) in pixels
 
 
@@ -85,14 +86,14 @@ class Priors(Layer):
     def emit(self, e: Emission) -> Emitted:
         # Caffe reads height and width as 1 where a blob has fewer axes.
         x, image = e.planes[0], e.x[1]
-        size = f"{image}.shape[2:]" if len(e.bottoms[1]) == 4 else str(planes(e.bottoms[1], self.type)[2:])
+        size = image if len(e.bottoms[1]) == 4 else str(planes(e.bottoms[1], self.type)[2:])
         size = size if self.image is None else _pair_text(self.image)
         return e.call(
             "detection.prior_boxes",
             x,
             size,
             self.source(),
-            literal(list(self.variance)),
+            variances=literal(list(self.variance)) if literal(self.variance) != USUAL else None,
             step=_pair_text(self.step) if self.step else None,
             offset=literal(self.offset) if self.offset != 0.5 else None,
             clip=True if self.clip else None,
@@ -127,7 +128,10 @@ class PriorBox(Priors):
         return replace(made, least=tuple(least), most=tuple(most), ratios=tuple(ratios))
 
     def source(self) -> str:
-        return call("box_sizes", *(literal(list(each)) for each in (self.least, self.most, self.ratios)))
+        ratios, turned = self.ratios[::2], self.ratios[1::2]
+        flip = len(ratios) == len(turned) and all(float32(1 / a) == b for a, b in zip(ratios, turned, strict=True))
+        shown = [int(r) if r == int(r) else r for r in (ratios if flip else self.ratios)]
+        return call("box_sizes", list(self.least), list(self.most), literal(shown), flip=None if flip else False)
 
     def emit(self, e: Emission) -> Emitted:
         made = Priors.emit(self, e)

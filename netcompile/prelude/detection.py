@@ -1,6 +1,7 @@
 """SSD's prior boxes and detections."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -61,33 +62,42 @@ def detect(
 
 
 def box_sizes(
-    least: list[int], most: list[int], ratios: list[float]
+    least: list[int], most: list[int], ratios: list[float], flip: bool = True
 ) -> list[tuple[float, float]]:
-    """SSD's default boxes of one cell: squares of each `least` and of √(least · most),
-    and for each ratio a box of the least one's area. Rounded to float32, as in SSD."""
+    """Width and height of SSD's default boxes of one cell, in float32's digits.
+
+    Squares of each `least` and of √(least · most), and for each ratio, and its inverse
+    if `flip`, a box of the least one's area.
+    """
+    turned: list[float] = torch.tensor(
+        [1 / r for r in ratios], dtype=torch.float32
+    ).tolist()
+    every = [each for pair in zip(ratios, turned) for each in pair] if flip else ratios
     sizes: list[tuple[float, float]] = []
     for index, size in enumerate(least):
         sizes.append((size, size))
         if most:
             sizes.append((math.sqrt(size * most[index]),) * 2)
-        sizes += [(size * math.sqrt(r), size / math.sqrt(r)) for r in ratios]
+        sizes += [(size * math.sqrt(r), size / math.sqrt(r)) for r in every]
     return [(w, h) for w, h in torch.tensor(sizes, dtype=torch.float32).tolist()]
 
 
 def prior_boxes(
     x: Tensor,
-    image: tuple[float, ...],
+    image: Tensor | tuple[float, ...],
     sizes: list[tuple[float, float]],
-    variances: list[float],
+    variances: Sequence[float] = (0.1, 0.1, 0.2, 0.2),
     step: tuple[float, ...] | None = None,
     offset: float = 0.5,
     clip: bool = False,
 ) -> Tensor:
     """SSD's default boxes: for every cell of x one of each size (width, height).
 
-    `image` and `step` are (height, width) in pixels. Returns 1 × 2 × n: the corners as
-    parts of the image, and their variances. Corners are computed in float64, as in SSD.
+    `image`, or its height and width, and `step` (height, width) are in pixels. Returns
+    1 × 2 × n: the corners as parts of the image, and their variances. Corners are
+    computed in float64, as in SSD.
     """
+    image = tuple(image.shape[2:]) if isinstance(image, Tensor) else image
     device, dtype = x.device, torch.promote_types(x.dtype, torch.float32)
     step = step or tuple(whole / n for whole, n in zip(image, x.shape[2:]))
     cy, cx = (
@@ -99,5 +109,5 @@ def prior_boxes(
     corners = torch.cat((centre.double() - half, centre.double() + half), dim=-1)
     boxes = corners / half.new_tensor([image[1], image[0]] * 2)
     boxes = boxes.clamp(0, 1) if clip else boxes
-    spread = half.new_tensor(variances).expand_as(boxes)
+    spread = half.new_tensor(list(variances)).expand_as(boxes)
     return torch.stack((boxes.flatten(), spread.flatten()))[None].to(x.dtype)
