@@ -228,7 +228,7 @@ class _Writer:
             i
             for i in counts
             for at, role in places[i]
-            if role in ("in_channels", "num_features", "in_features")
+            if role in _TAKEN
             and block.body.steps[at].reads[:1] == block.body.inputs[:1]
         ]
         names = Names(frozenset())
@@ -440,7 +440,7 @@ class _Writer:
         parts = [(s, part) for s in steps for part in _calls(s, s.layers)]
         called = [self.use_names[_block(s), part] for s, part in parts]
         alone = len(steps) == 1 and isinstance(steps[0].kind, Called)
-        attribute = names.fresh(called[0] if alone else row_name(called, self._others(parts, layers)))
+        attribute = names.fresh(called[0] if alone else row_name(called, self._others(layers)))
         numbers = [[str(number) for number in step.numbers] for step in steps]
         source = ", ".join(self._made(step, given) for step, given in zip(steps, numbers, strict=True))
         source = source if alone else f"nn.Sequential({source})"
@@ -461,10 +461,10 @@ class _Writer:
             comment=self._shape_news(steps),
         )
 
-    def _others(self, parts: Sequence[tuple[Step, Layers]], layers: Layers) -> list[str]:
-        """The names of all uses of blocks and of all layers but these."""
-        own, inside, nodes = {part for _, part in parts}, set(layers), self.code.net.graph.nodes
-        found = [name for (_, use), name in self.use_names.items() if use not in own]
+    def _others(self, layers: Layers) -> list[str]:
+        """The names of all layers but these, and of all uses of blocks that are not within them."""
+        inside, nodes = set(layers), self.code.net.graph.nodes
+        found = [name for (_, use), name in self.use_names.items() if not inside.issuperset(use)]
         return found + [nodes[index].name for index in self.by_layer if index not in inside]
 
     def _shape_news(self, steps: Sequence[Step]) -> str:
@@ -497,7 +497,7 @@ class _Writer:
         return found
 
 
-_TAKEN = ("in_channels", "num_features", "in_features")  # numbers of what a layer reads
+_TAKEN = ("in_channels", "num_features", "in_features", "num_parameters", "channels", "size")  # numbers of what a layer reads
 _FAMILIES = {"convolution": "conv", "normalisation": "norm", "upsampling": "up", "pooling": "pool"}
 
 

@@ -190,17 +190,29 @@ def _with_steps(body: Body, number: int, block: Block) -> Body:
         if step.kind != Called(number):
             steps.append(step)
             continue
-        names: dict[Ref, Ref] = {}  # the block's values are those of the steps that it was made of
-        for made, stands in zip(block.window, step.window, strict=True):
-            names.update(zip((*made.reads, *made.writes), (*stands.reads, *stands.writes), strict=True))
+        names = _counterparts(block.window, step.window)
         done = 0
         for own in block.body.steps:
             numbers = tuple(n if isinstance(n, str) else step.numbers[n.index] for n in own.numbers)
-            reads, writes = (tuple(names[v] for v in each) for each in (own.reads, own.writes))
             layers = step.layers[done : done + len(own.layers)]
-            steps.append(replace(own, numbers=numbers, reads=reads, writes=writes, layers=layers))
+            steps.append(replace(_with_values(own, names), numbers=numbers, layers=layers))
             done += len(own.layers)
     return replace(body, steps=tuple(steps))
+
+
+def _counterparts(made: Sequence[Step], stands: Sequence[Step]) -> dict[Ref, Ref]:
+    """For each value of the steps that a block was made of the one in those that a call stands for."""
+    found: dict[Ref, Ref] = {}
+    for one, other in zip(made, stands, strict=True):
+        found.update(zip((*one.reads, *one.writes), (*other.reads, *other.writes), strict=True))
+        found |= _counterparts(one.window, other.window)
+    return found
+
+
+def _with_values(step: Step, names: Mapping[Ref, Ref]) -> Step:
+    """A step, and those that it stands for, with these values in place of its own."""
+    reads, writes = (tuple(names[value] for value in each) for each in (step.reads, step.writes))
+    return replace(step, reads=reads, writes=writes, window=tuple(_with_values(each, names) for each in step.window))
 
 
 def _in_order(outlined: Outlined) -> Outlined:

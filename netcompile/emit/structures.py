@@ -17,20 +17,20 @@ def structure(nodes: Sequence[Node], shapes: Mapping[Value, IntShape]) -> str:
     if not convolutions:
         return ""
     made = {top: node for node in nodes for top in node.tops}
-    joined = _last(nodes, Eltwise)
+    joined = _last(nodes, Eltwise, shapes)
     if joined is not None and isinstance(joined.layer, Eltwise) and joined.layer.operation == "SUM":
         return _residual(joined, made, shapes)
-    if (joined := _last(nodes, Concat)) is not None:
+    if (joined := _last(nodes, Concat, shapes)) is not None:
         return _joining(joined, made, shapes)
     return _chain(nodes, convolutions, shapes)
 
 
-def _last(nodes: Sequence[Node], kind: type) -> Node | None:
+def _last(nodes: Sequence[Node], kind: type, shapes: Mapping[Value, IntShape]) -> Node | None:
     """The last layer, if it is of this kind, or only layers that work element by element follow it."""
     for node in reversed(nodes):
         if isinstance(node.layer, kind):
             return node
-        if len(node.bottoms) != 1 or not node.layer.pixelwise((1, 1, 1, 1)):
+        if len(node.bottoms) != 1 or not node.layer.pixelwise(shapes[node.bottoms[0]]):
             return None
     return None
 

@@ -12,6 +12,7 @@ Shorter than the JSON report and no part of any contract: page and script are wr
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from typing import Any
 
@@ -196,24 +197,30 @@ def generated_lines(module: EmittedModule) -> dict[tuple[str, int], list[list[in
     for index, span in sorted(module.lines.items()):
         node = module.nodes[index]
         found.setdefault((node.name, node.occurrence), []).append(list(span))
-    attributes: dict[str, list[str]] = {}
+    places, classes = _attribute_lines(module.source)
     for weight in module.weights:
-        owned = attributes.setdefault(weight.layer, [])
-        attribute = weight.key.split(".")[0]
-        if attribute not in owned:
-            owned.append(attribute)
-    places: dict[str, list[int]] = {}
-    for number, text in enumerate(module.source.split("\n"), 1):
-        if text.startswith("        self."):
-            places.setdefault(text[13:].split(" =")[0].split(".")[0].strip(), []).append(number)
-    for name, owned in attributes.items():
-        for attribute in owned:
-            found.setdefault((name, 0), []).extend([n, n] for n in places.get(attribute, ())[:1])
+        spans = found.setdefault((weight.layer, 0), [])
+        inside = classes[spans[0][0]] if spans else module.class_name
+        lines = (places[inside, part] for part in reversed(weight.key.split(".")) if (inside, part) in places)
+        if (line := next(lines, None)) is not None and [line, line] not in spans:
+            spans.append([line, line])
     for weight in module.weights:  # a layer that became part of another one has its code
         if (weight.layer, 0) in found:
             for take in weight.recipe.sources():
                 found.setdefault((take.layer, take.occurrence), found[weight.layer, 0])
     return found
+
+
+def _attribute_lines(source: str) -> tuple[dict[tuple[str, str], int], list[str]]:
+    """Where each class makes each of its attributes, by their names; and, for each line from 1, the class it is in."""
+    places: dict[tuple[str, str], int] = {}
+    classes = [""]
+    for number, text in enumerate(source.split("\n"), 1):
+        begun = text.startswith("class ")
+        classes.append(re.split(r"\W", text[6:], maxsplit=1)[0] if begun else classes[-1])
+        if text.startswith("        self."):
+            places.setdefault((classes[-1], re.split(r"\W", text[13:], maxsplit=1)[0]), number)
+    return places, classes
 
 
 def set_(numbers: NSet) -> Any:

@@ -115,7 +115,7 @@ def test_layers_know_their_lines_in_both_sources(fcn8s, page):
         assert prototxt[last - 1] == "}"
     conv = next(layer for layer in data["layers"] if layer["name"] == "conv3_2")
     assert [module[first - 1].split("(")[0].strip() for first, _ in conv["code"]] == [
-        "conv3_2 = self.conv3_2",
+        "conv3_2 = F.relu",
         "self.conv3_2 = nn.Conv2d",
     ]
     assert all(layer["code"] for layer in data["layers"] if layer["type"] not in ("Python", "Dropout"))
@@ -133,10 +133,10 @@ def test_lines_of_shared_and_repeated_layers(repository):
     found = generated_lines(module)
     lines = module.source.split("\n")
     assert [lines[first - 1].strip().split("  #")[0] for first, _ in found["same", 0]] == [
-        "a = self.same(x)",
+        "b: Tensor = F.relu(self.same(x))",
         "self.same = nn.Conv2d(2, 2, kernel_size=3)",
     ]
-    assert [lines[first - 1].strip() for first, _ in found["same", 1]] == ["b = F.relu(a)"]
+    assert found["same", 1] == found["same", 0][:1]
 
 
 def test_lines_of_a_layer_that_became_part_of_another():
@@ -149,10 +149,44 @@ def test_lines_of_a_layer_that_became_part_of_another():
     found = generated_lines(module)
     lines = module.source.split("\n")
     assert [lines[first - 1].strip().split("  #")[0] for first, _ in found["s", 0]] == [
-        "z = self.n(x)",
+        "z: Tensor = self.n(x)",
         "self.n = nn.BatchNorm2d(2, momentum=0.001)",
     ]
     assert found["n", 0] == found["s", 0]
+
+
+def test_lines_of_layers_within_blocks():
+    part = """
+    layer { name: "u<i>_conv" type: "Convolution" bottom: "<b>" top: "c<i>"
+            convolution_param { num_output: 2 kernel_size: 1 } }
+    layer { name: "u<i>_bn" type: "BatchNorm" bottom: "c<i>" top: "n<i>" }
+    layer { name: "u<i>_scale" type: "Scale" bottom: "n<i>" top: "n<i>" }
+    layer { name: "u<i>_tanh" type: "TanH" bottom: "n<i>" top: "t<i>" }
+    layer { name: "u<i>_slope" type: "PReLU" bottom: "t<i>" top: "p<i>" }
+    layer { name: "u<i>_sum" type: "Eltwise" bottom: "p<i>" bottom: "<b>" top: "<o>" }
+    """
+    text = 'input: "x0" input_dim: 1 input_dim: 2 input_dim: 9 input_dim: 9'
+    for i in range(6):
+        text += part.replace("<i>", str(i)).replace("<b>", f"x{i}").replace("<o>", f"x{i + 1}")
+    text += 'layer { name: "conv" type: "Convolution" bottom: "x6" top: "y" '
+    text += "convolution_param { num_output: 1 kernel_size: 1 } }"
+    module = compile_net(analysed_of(text), 1, style="blocks")
+    assert module.style == "blocks"
+    found, lines = generated_lines(module), module.source.split("\n")
+    first = 'class Residual(nn.Module):\n    """u0, u1, u2 and 3 more."""'
+    assert first in module.source
+    for i in range(6):
+        told = {
+            name: [lines[line - 1].strip() for line, _ in found[f"u{i}_{name}", 0]] for name in ("conv", "bn", "slope")
+        }
+        assert told["conv"][0] == told["bn"][0]
+        assert told["conv"][0].startswith("conv = torch.tanh(")
+        assert told["conv"][1:] == ["self.conv = nn.Conv2d(2, 2, kernel_size=1)"]
+        assert told["slope"][1:] == ["self.slope = nn.PReLU(2)"]
+    assert [lines[line - 1].strip() for line, _ in found["conv", 0]] == [
+        "y: Tensor = self.conv(x6)",
+        "self.conv = nn.Conv2d(2, 1, kernel_size=1)",
+    ]
 
 
 def test_a_net_that_is_refused_still_has_its_page():
