@@ -85,7 +85,7 @@ def emit(
     net, wanted = Shaped(graph, shapes, symbolic or {}), outputs_of(graph, outputs)
     codes = _codes(net, wanted, windowed, inference)
     functions, imports = _functions(codes, wanted, inference), _imported(codes)
-    called = functions.keys() | imports.keys()
+    called = functions.keys() | imports.keys() | (whole(RUNTIME).keys() if inference else set())
     if hidden := _hidden(codes, called):  # name the variables anew
         codes = _codes(net, wanted, windowed, inference, frozenset(called | hidden))
     bound = {line.rpartition(" ")[2] for each in functions.values() for line in each.imports}
