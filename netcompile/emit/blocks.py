@@ -228,8 +228,7 @@ class _Writer:
             i
             for i in counts
             for at, role in places[i]
-            if role in _TAKEN
-            and block.body.steps[at].reads[:1] == block.body.inputs[:1]
+            if role in _TAKEN and block.body.steps[at].reads[:1] == block.body.inputs[:1]
         ]
         names = Names(frozenset())
         given: dict[int, str] = {}
@@ -497,7 +496,14 @@ class _Writer:
         return found
 
 
-_TAKEN = ("in_channels", "num_features", "in_features", "num_parameters", "channels", "size")  # numbers of what a layer reads
+_TAKEN = (
+    "in_channels",
+    "num_features",
+    "in_features",
+    "num_parameters",
+    "channels",
+    "size",
+)  # numbers of what a layer reads
 _FAMILIES = {"convolution": "conv", "normalisation": "norm", "upsampling": "up", "pooling": "pool"}
 
 

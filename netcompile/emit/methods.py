@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from netcompile.emit.code import Code, LayerCode
+from netcompile.emit.code import Code, LayerCode, shape_text
 from netcompile.emit.inference import Windowed, border_method, bordered_values, bordering, dispatch, size
 from netcompile.emit.layout import WIDTH, lay_out, signature
+from netcompile.emit.sections import sections
+from netcompile.emit.text import doc_text
 from netcompile.emit.unread import SETS, renamed, unread
 from netcompile.ir.graph import Value
 from netcompile.layers.source import string
@@ -25,17 +27,27 @@ class Method:
 
 
 def methods(
-    codes: Sequence[Code], wanted: Mapping[str, Value], windowed: Windowed | None, inference: bool
+    codes: Sequence[Code],
+    wanted: Mapping[str, Value],
+    windowed: Windowed | None,
+    inference: bool,
+    titled: bool = False,
 ) -> list[Method]:
-    """The methods behind ``__init__``; the layers' lines are told of the one that runs without gradients."""
+    """The methods behind ``__init__``; the layers' lines are told of the one that runs without gradients.
+
+    If `titled`, comments in the method that users read say where a stage of the net begins.
+    """
     literal, inputs = codes[0], codes[0].net.graph.inputs
     arguments = [literal.variables.named[entry.value] for entry in inputs]
     if not inference:
-        return [_method("forward", arguments, literal, wanted)]
+        return [_method("forward", arguments, literal, wanted, titled=titled)]
     result = _result(wanted)
     if windowed is None:
         own = size(literal, *arguments[:1])
-        return [Method(dispatch(arguments, result), {}), _method("compute", arguments, literal, wanted, own)]
+        return [
+            Method(dispatch(arguments, result), {}),
+            _method("compute", arguments, literal, wanted, own, titled=titled),
+        ]
     alone = next(iter(wanted)) if len(wanted) == 1 else ""
     image, borders = arguments[0], bordered_values(windowed, literal.net.graph)
     whole = _method("literal", arguments, literal, wanted, borders=borders)
@@ -55,6 +67,7 @@ def _method(
     begin: Sequence[str] = (),
     borders: Mapping[str, Value] | None = None,
     more: Sequence[str] = (),
+    titled: bool = False,
 ) -> Method:
     """A method that computes the wanted blobs, with statements to `begin` with, and `more` arguments.
 
@@ -72,11 +85,13 @@ def _method(
     missing = set((borders or {}).values())
     open_ = None if alone in arguments else alone  # the result's variable, until its type is told
     spans = {}
-    told = [[line for line in commented(layer) if not _ITSELF.fullmatch(line)] for layer in code.layers]
+    layers, titles = _titled(code) if titled else (code.layers, {})
+    told = [[line for line in commented(layer) if not _ITSELF.fullmatch(line)] for layer in layers]
     ends = [*results.values(), *(named.named[value] for value in (borders or {}).values())]
     idle = unread([statement for statements in told for statement in statements], ends)
-    for layer, statements in zip(code.layers, told, strict=True):
+    for place, (layer, statements) in enumerate(zip(layers, told, strict=True)):
         lines: list[str] = []
+        body += [f"        # {titles[place]}"] if place in titles else []
         for statement in (renamed(statement, idle) for statement in statements):
             if open_ is not None and open_ in (targets := _targets(statement)):  # modules give Any
                 if targets == [open_]:
@@ -95,6 +110,31 @@ def _method(
                 found = {key: named.named[value] for key, value in (borders or {}).items()}
                 body += ["        if only_border:", *_return(found, 12)]
     return Method([*body, *([f"        return {alone}"] if alone else _return(results, 8))], spans)
+
+
+def _titled(code: Code) -> tuple[list[LayerCode], dict[int, str]]:
+    """The layers, and a title for those at which a stage of the net begins.
+
+    A shape that does not fit behind the last statement of a stage is told in the title of the next.
+    """
+    layers, nodes = list(code.layers), code.net.graph.nodes
+    running = [place for place, layer in enumerate(layers) if layer.forward]
+    names = [nodes[layers[place].nodes[0]].name for place in running]
+    titles: dict[int, str] = {}
+    for index, title in sections(names).items():
+        place, title = running[index], doc_text(title)
+        before = layers[running[index - 1]] if index else None
+        top = nodes[layers[place].nodes[-1]].tops
+        if before is not None and before.comment and not before.aside and not _fits(before) and top:
+            layers[running[index - 1]] = replace(before, comment="")
+            title += f": {shape_text(code.net, top[0])}"
+        titles[place] = title
+    return layers, titles
+
+
+def _fits(layer: LayerCode) -> bool:
+    """Whether a layer's comment fits behind its last statement."""
+    return len(layer.forward[-1]) + len(layer.comment) + 12 <= WIDTH
 
 
 def _targets(statement: str) -> list[str]:

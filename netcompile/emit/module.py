@@ -149,7 +149,7 @@ class _Writer:
         head = [f"class {self.name}(nn.Module):", "    def __init__(self) -> None:", "        super().__init__()"]
         head += [line for layer in codes[0].layers for statement in layer.init for line in lay_out(statement, 8)]
         head += ["        self.borders = Kept()"] if self.windowed is not None else []
-        made = methods(codes, self.wanted, self.windowed, self.inference)
+        made = methods(codes, self.wanted, self.windowed, self.inference, not self.manner.literal)
         net = [*head, *(line for method in made for line in ["", *method.lines])]
         body = [line for each in classes for line in [*each.lines, "", ""]]
         behind = self._behind([*body, *net])

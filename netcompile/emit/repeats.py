@@ -30,7 +30,17 @@ LEAST = 2  # lines that a block must save
 OVERHEAD = 9  # lines of a class beside its layers: its head, docstring, two heads of methods, empty lines
 
 COUNTS = frozenset(
-    "in_channels out_channels num_features in_features out_features num_parameters channels size groups".split()
+    [
+        "in_channels",
+        "out_channels",
+        "num_features",
+        "in_features",
+        "out_features",
+        "num_parameters",
+        "channels",
+        "size",
+        "groups",
+    ]
 )
 
 
