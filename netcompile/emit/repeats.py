@@ -29,19 +29,9 @@ READ, GIVEN = 1.5, 0.5  # lines that each further value costs that a block reads
 LEAST = 2  # lines that a block must save
 OVERHEAD = 9  # lines of a class beside its layers: its head, docstring, two heads of methods, empty lines
 
-COUNTS = frozenset(
-    [
-        "in_channels",
-        "out_channels",
-        "num_features",
-        "in_features",
-        "out_features",
-        "num_parameters",
-        "channels",
-        "size",
-        "groups",
-    ]
-)
+# Roles of numbers that count channels.
+COUNTS = frozenset(["in_channels", "out_channels", "num_features", "in_features", "out_features", "num_parameters"])
+COUNTS |= {"channels", "size", "groups"}
 
 
 @dataclass(frozen=True, slots=True)
