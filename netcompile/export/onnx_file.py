@@ -20,11 +20,14 @@ from netcompile.version import __version__
 if TYPE_CHECKING:
     import torch
     from torch import nn
+    from torch.export import ExportedProgram
+    from torch.onnx import ONNXProgram
 
     from netcompile.array import Array
     from netcompile.export.program import Exported
 
-PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+WRITING = ("onnx", "onnxscript")  # packages that write a file
+PACKAGES = (*WRITING, "onnxruntime")
 OPSET, OPSETS = 20, range(18, 24)  # the default; those that torch writes and ONNX Runtime reads
 STEPS = 8  # of `write_onnx`
 TOLERANCE = 1e-4  # of the largest magnitude of an output
@@ -32,9 +35,9 @@ FEW = 1e-3  # labels of which rounding may decide, as a share
 LARGEST = 2**31 - 1  # bytes of a protocol buffer, hence of an ONNX file with its weights inside
 
 
-def require_onnx() -> None:
-    """Raises NetError that says what to install, if anything is missing."""
-    missing = [name for name in PACKAGES if find_spec(name) is None]
+def require_onnx(packages: Sequence[str] = PACKAGES) -> None:
+    """Raises NetError that says what to install, if any of these packages is missing."""
+    missing = [name for name in packages if find_spec(name) is None]
     if missing:
         what = f"ONNX files need {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed"
         refuse("onnx-missing", what, remedy='pip install "netcompile[onnx]"')
@@ -71,26 +74,42 @@ def write_onnx(
     is called after each of `STEPS` steps. Raises NetError where the net cannot be exported, and where ONNX Runtime
     computes something else than the module.
     """
-    from netcompile.export.program import export_program
-
     require_onnx()
     require_opset(opset)
-    size = sum(t.numel() * t.element_size() for t in made.state_dict().values())
+    size = bytes_of(made)
     if size > LARGEST:
         why = f"its weights take {size / 2**30:.1f} GiB, and such a file holds less than 2"
         raise refused(net, "is too large for an ONNX file", why=why)
-    step()
-    exported = export_program(net, module, made)
-    step()
-    renamed = _convert(net, module, exported, path, dict(metadata or {}), opset)
-    exported = replace(exported, limits=(*exported.limits, *renamed))
-    step()
+    exported = convert_onnx(net, module, made, path, metadata, opset, step)
     apart = check_onnx(net, module, emitted or made, exported, path, step)
     if apart:
         what = f"{net.name}: {len(apart)} of the sizes to compare at are none for the module either"
         remark = Diagnostic("export", what, place(net), why=apart[0], severity="warning")
         return replace(exported, limits=(*exported.limits, remark))
     return exported
+
+
+def convert_onnx(
+    net: Analysed, module: EmittedModule, made: nn.Module, path: str, metadata: Mapping[str, str] | None = None,
+    opset: int = OPSET, step: Callable[[], None] = lambda: None,
+) -> Exported:  # fmt: skip
+    """Write `made`, an instance of `module` at -O 0 or 1 with its weights, and compare nothing.
+
+    Weights of more than 2 GiB come to lie in a second file beside it. Raises NetError where the net cannot be exported.
+    """
+    from netcompile.export.program import export_program
+
+    step()
+    exported = export_program(net, module, made)
+    step()
+    renamed = _convert(net, module, exported, path, dict(metadata or {}), opset)
+    step()
+    return replace(exported, limits=(*exported.limits, *renamed))
+
+
+def bytes_of(made: nn.Module) -> int:
+    """Bytes of a module's parameters and buffers."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in made.state_dict().values())
 
 
 def image_metadata(images: Mapping[str, Mapping[str, Any] | None]) -> dict[str, str]:
@@ -120,27 +139,10 @@ def _convert(
     net: Analysed, module: EmittedModule, exported: Exported, path: str, metadata: dict[str, str], opset: int
 ) -> tuple[Diagnostic, ...]:
     """Write the file; returns which outputs could not have their own names in it."""
-    import torch
-
-    from netcompile.export.operators import TRANSLATIONS
-    from netcompile.export.program import quiet, summary
-
     try:
-        with quiet():
-            program = torch.onnx.export(
-                exported.program,
-                (),
-                custom_translation_table=TRANSLATIONS,
-                opset_version=opset,
-                dynamo=True,
-                verbose=False,
-                optimize=False,  # it takes a small number, such as the 1e-9 below a root, for 0
-            )
-            assert program is not None
-            tidy(program.model)
-    except torch.onnx.errors.OnnxExporterError as error:
-        cause = error.__cause__ or error
-        raise refused(net, "cannot be written as ONNX", why=summary(cause)) from None
+        program = onnx_program(exported.program, opset)
+    except NotWritten as error:
+        raise refused(net, "cannot be written as ONNX", why=str(error)) from None
     model = program.model
     others = name_blobs(model, [value.blob for value in module.inputs], module.outputs)
     name_axes(model, exported)
@@ -151,6 +153,35 @@ def _convert(
     why = "an input has its name, and there a name stands for one thing"
     called = [f"output '{blob}' is called '{name}' in the ONNX file" for blob, name in others.items()]
     return tuple(Diagnostic("export", what, place(net), why=why, severity="warning") for what in called)
+
+
+class NotWritten(Exception):
+    """An exported program that ONNX cannot express, and why."""
+
+
+def onnx_program(program: ExportedProgram, opset: int = OPSET) -> ONNXProgram:
+    """A program as ONNX, its constants computed. Raises NotWritten."""
+    import torch
+
+    from netcompile.export.operators import TRANSLATIONS
+    from netcompile.export.program import quiet, summary
+
+    try:
+        with quiet():
+            made = torch.onnx.export(
+                program,
+                (),
+                custom_translation_table=TRANSLATIONS,
+                opset_version=opset,
+                dynamo=True,
+                verbose=False,
+                optimize=False,  # it takes a small number, such as the 1e-9 below a root, for 0
+            )
+            assert made is not None
+            tidy(made.model)
+    except torch.onnx.errors.OnnxExporterError as error:
+        raise NotWritten(summary(error.__cause__ or error)) from None
+    return made
 
 
 def check_onnx(
@@ -180,7 +211,7 @@ def check_onnx(
     for number, size in enumerate((*five, takes.declared_size()), 1):
         if number > len(five) > len(refusals):
             break
-        example = _example(made, takes, size)
+        example = random_example(made, takes, size)
         if isinstance(example, str):
             refusals.append(example)
         else:
@@ -192,7 +223,7 @@ def check_onnx(
     return tuple(refusals)
 
 
-def _example(
+def random_example(
     made: nn.Module, takes: Signature, size: tuple[int, int, int]
 ) -> tuple[list[torch.Tensor], torch.Tensor | dict[str, torch.Tensor]] | str:
     """Random inputs and what the module makes of them, or why it makes nothing.
@@ -230,7 +261,6 @@ def _compare(
     """Raises NetError where ONNX Runtime computes something else from these inputs."""
     import numpy as np
 
-    expected = result if isinstance(result, dict) else {module.outputs[0]: result}
     feed = {value.blob: tensor.numpy() for value, tensor in zip(module.inputs, inputs, strict=True)}
     shapes = _shapes(inputs)
     try:
@@ -238,14 +268,27 @@ def _compare(
     except Exception as error:
         why = f"input {shapes}: {str(error).splitlines()[0]}"
         raise refused(net, "is not what ONNX Runtime can run", why=why) from None
-    kinds = _jumping(net)
+    wrong = difference(jumping(net), module.outputs, result, [np.asarray(array) for array in found])
+    if wrong:
+        raise refused(net, "is not what ONNX Runtime computes", why=f"input {shapes}, {wrong}")
+
+
+def difference(
+    kinds: Mapping[str, str], outputs: Sequence[str], result: torch.Tensor | dict[str, Any], found: Sequence[Array]
+) -> str:
+    """What is wrong with the outputs found against those of the module, of the first that is wrong; "" if none is.
+
+    `kinds` are as `jumping` gives them.
+    """
+    expected = result if isinstance(result, dict) else {outputs[0]: result}
     for (blob, tensor), array in zip(expected.items(), found, strict=True):
-        wrong = DIFFERENCES[kinds.get(blob, "")](tensor.numpy(), np.asarray(array))
+        wrong = DIFFERENCES[kinds.get(blob, "")](tensor.numpy(), array)
         if wrong:
-            raise refused(net, "is not what ONNX Runtime computes", why=f"input {shapes}, blob '{blob}': {wrong}")
+            return f"blob '{blob}': {wrong}"
+    return ""
 
 
-def _jumping(net: Analysed) -> dict[str, str]:
+def jumping(net: Analysed) -> dict[str, str]:
     """Outputs whose values jump where two scores are all but equal: "labels", or "rows", whose number jumps too."""
     found = {blob: kind for blob, kind in output_kinds(net.graph).items() if kind == "labels"}
     sized = {top for node in net.graph.nodes if node.layer.sized_by_values for top in node.tops}

@@ -95,7 +95,7 @@ def _attempt(made: nn.Module, takes: Signature, defer: bool) -> Exported | Faile
     example = takes.example()
     inputs = tuple(torch.zeros(takes.shape(value, *example)) for value in takes.shapes)
     try:
-        with quiet(), _traceable(made, all(one.whole for one in takes.axes)):
+        with quiet(), traceable(made, all(one.whole for one in takes.axes)):
             program = torch.export.export(
                 made,
                 inputs,
@@ -132,7 +132,7 @@ def _dynamic_shapes(takes: Signature) -> tuple[Any, ...]:
 
 
 @contextmanager
-def _traceable(made: nn.Module, everywhere: bool) -> Iterator[None]:
+def traceable(made: nn.Module, everywhere: bool) -> Iterator[None]:
     """`made` in guard-free form; a wrapper would rename its parameters."""
     forward = made.forward
 
