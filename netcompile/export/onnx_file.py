@@ -80,7 +80,8 @@ def write_onnx(
     if size > LARGEST:
         why = f"its weights take {size / 2**30:.1f} GiB, and such a file holds less than 2"
         raise refused(net, "is too large for an ONNX file", why=why)
-    exported = convert_onnx(net, module, made, path, metadata, opset, step)
+    exported, renamed = convert_onnx(net, module, made, path, metadata, opset, step)
+    exported = replace(exported, limits=(*exported.limits, *renamed))
     apart = check_onnx(net, module, emitted or made, exported, path, step)
     if apart:
         what = f"{net.name}: {len(apart)} of the sizes to compare at are none for the module either"
@@ -92,10 +93,10 @@ def write_onnx(
 def convert_onnx(
     net: Analysed, module: EmittedModule, made: nn.Module, path: str, metadata: Mapping[str, str] | None = None,
     opset: int = OPSET, step: Callable[[], None] = lambda: None,
-) -> Exported:  # fmt: skip
+) -> tuple[Exported, tuple[Diagnostic, ...]]:  # fmt: skip
     """Write `made`, an instance of `module` at -O 0 or 1 with its weights, and compare nothing.
 
-    Weights of more than 2 GiB come to lie in a second file beside it. Raises NetError where the net cannot be exported.
+    Returns the program, and remarks on outputs that could not have their own names. Weights of more than 2 GiB come to lie in a second file beside it. Raises NetError where the net cannot be exported.
     """
     from netcompile.export.program import export_program
 
@@ -104,7 +105,7 @@ def convert_onnx(
     step()
     renamed = _convert(net, module, exported, path, dict(metadata or {}), opset)
     step()
-    return replace(exported, limits=(*exported.limits, *renamed))
+    return exported, renamed
 
 
 def bytes_of(made: nn.Module) -> int:
