@@ -26,10 +26,12 @@ from torch import nn
 from netcompile.algebra.effort import bounded
 from netcompile.analyser import Analysed, analyse
 from netcompile.analysis.footprint import require_weights
-from netcompile.compiler import compile_net
 from netcompile.data.preprocessing import of_input
-from netcompile.diagnostics.diagnostic import NetError
+from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.emit.module import EmittedModule
+from netcompile.engines.builds import build_in
+from netcompile.engines.catalogue import CHOICES
+from netcompile.engines.compiled import Wanted, ready
 from netcompile.files import limits
 from netcompile.files.named import remote
 from netcompile.ir.build import Options
@@ -46,19 +48,22 @@ PathLike = str | os.PathLike[str]
 
 
 def load(
-    net: PathLike, weights: PathLike | None = None, *, phase: str = "test", level: int = 1,
+    net: PathLike, weights: PathLike | None = None, *, phase: str = "test", level: int | None = None,
     outputs: Sequence[str] | None = None, inputs: Mapping[str, Sequence[int]] | None = None,
     stages: Sequence[str] = (), with_loss: bool = False, crop_offsets: str = "auto",
     max_memory: int | str | None = None, trust_edits: bool = False, style: str | None = None,
+    engine: str = "torch",
 ) -> nn.Module:  # fmt: skip
     """The net with its weights, in evaluation mode unless `phase` is "train".
 
     `net`: a prototxt, a bundled definition ("voc-fcn8s/val.prototxt"), or the folder of a build, whose code is run.
     `weights`: a .caffemodel or .caffemodel.h5; without one the parameters are PyTorch's initial ones.
-    `level`: optimisation, 0 to 2. `outputs`: blobs to return, by default the net's outputs; of one the module returns a
+    `level`: optimisation, 0 to 2, by default 1; with engine="auto" 2. `outputs`: blobs to return, by default the net's outputs; of one the module returns a
     tensor, of several a dictionary by blob name. `inputs`: shapes of inputs that the file does not declare.
     `style`: "flat" or "blocks", by default blocks where they make the source shorter by a quarter.
     `trust_edits`: take a build whose files were changed since as it is, with a warning that names them.
+    `engine`: what computes: "torch", "onnxruntime", "openvino", or "auto", the fastest of them here, measured once. In
+    another engine than torch the net is a module without parameters, for float32 on the CPU, in evaluation mode.
     `max_memory`: what the weights may take, as bytes or as text such as "2GB"; by default half of what is free.
 
     Raises NetError with every mistake of the file and of the weights; OSError; ValueError for arguments that are none.
@@ -70,19 +75,23 @@ def load(
         raise ValueError(f"phase is 'test' or 'train', not {phase!r}")
     if style not in (None, "blocks", "flat"):
         raise ValueError(f"style is 'blocks' or 'flat', not {style!r}")
+    if engine not in CHOICES:
+        raise ValueError(f"engine is one of {', '.join(CHOICES)}, not {engine!r}")
     with limits.max_memory(None if max_memory is None else limits.memory_size(str(max_memory))):
         if is_build(os.fspath(net)):
             if weights is not None or outputs is not None or inputs is not None:
                 raise ValueError("a build has its weights and outputs: load the prototxt to choose others")
-            return _build(os.fspath(net), trust_edits)
-        return _load(net, weights, phase, level, outputs, inputs, stages, with_loss, crop_offsets, style)
+            return _build(os.fspath(net), trust_edits, engine)
+        return _load(net, weights, phase, level, outputs, inputs, stages, with_loss, crop_offsets, style, engine)
 
 
-def _build(folder: str, trust_edits: bool) -> nn.Module:
+def _build(folder: str, trust_edits: bool, engine: str) -> nn.Module:
     loaded = load_build(folder, trust_edits)
     if loaded.edited:
         names = ", ".join(f"'{name}'" for name in loaded.edited)
         warnings.warn(f"{folder}: not as built, and trusted as asked for: {names}", stacklevel=3)
+    loaded, _, notes = build_in(folder, loaded, engine)
+    _warn(notes)
     net = with_facts(loaded.net, facts_of_build(folder, loaded.name, loaded.inputs, loaded.outputs))
     images = dict(loaded.images) or dict.fromkeys(name for name, _ in loaded.inputs)
     return with_about(net, loaded.name, Net(loaded.inputs, loaded.known, (), loaded.fixed, images))
@@ -91,7 +100,7 @@ def _build(folder: str, trust_edits: bool) -> nn.Module:
 def _load(
     net: PathLike, weights: PathLike | None, phase: str, level: int, outputs: Sequence[str] | None,
     inputs: Mapping[str, Sequence[int]] | None, stages: Sequence[str], with_loss: bool, crop_offsets: str,
-    style: str | None,
+    style: str | None, engine: str,
 ) -> nn.Module:  # fmt: skip
     shapes = {name: tuple(shape) for name, shape in (inputs or {}).items()}
     options = Options(train=phase == "train", stages=tuple(stages), shapes=shapes, with_loss=with_loss)
@@ -101,13 +110,27 @@ def _load(
     path = str(find_weights(weights) or os.fspath(weights)) if weights is not None else None
     with bounded():
         analysed = analyse(open_source(find_definition(net) or net), options, crop_offsets)
-        module = compile_net(analysed, level, outputs, path, style=style)
+        if path is None:
+            require_weights(analysed.source.name, analysed.graph, analysed.shapes)
+
+        def make(module: EmittedModule) -> nn.Module:
+            if path is not None:
+                return with_weights(analysed, module, path)
+            return load_source(module).train(phase == "train")
+
+        found = ready(analysed, make, Wanted(engine, level, outputs, path, style=style))
+        module = found.module
+        _warn(found.notes)
         facts = facts_of(analysed, module)
         about = _about(analysed, module, os.path.dirname(analysed.source.name))
-    if path is not None:
-        return with_about(with_facts(with_weights(analysed, module, path), facts), analysed.name, about)
-    require_weights(analysed.source.name, analysed.graph, analysed.shapes)
-    return with_about(with_facts(load_source(module).train(phase == "train"), facts), analysed.name, about)
+    return with_about(with_facts(found.net, facts), analysed.name, about)
+
+
+def _warn(notes: Sequence[Diagnostic]) -> None:
+    """What an engine has to say, but for what was measured."""
+    for note in notes:
+        if note.code != "engine-measured":
+            warnings.warn(str(note), stacklevel=4)
 
 
 def _about(analysed: Analysed, module: EmittedModule, beside: str) -> Net:

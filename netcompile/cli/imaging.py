@@ -24,12 +24,14 @@ from netcompile.cli.netinput import (
 from netcompile.cli.options import (
     LEVEL,
     add_device,
+    add_engine,
     add_max_memory,
     add_optimise,
     add_trust_edits,
     add_weights,
     device,
     edits_told,
+    level_of,
     positive,
     weights_of,
 )
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from netcompile.tasks.inference import Job
 
 REMARKS = frozenset({"mean-assumed", "mean-average", "mean-outside"})
+ENGINE = ("engine", "engine-measured")
 
 
 def add_imaging(parser: argparse.ArgumentParser, batch: int, scoring: bool) -> None:
@@ -90,6 +93,7 @@ def add_imaging(parser: argparse.ArgumentParser, batch: int, scoring: bool) -> N
     parser.add_argument("--batch", type=positive, default=batch, metavar="N", help=f"images at a time, default {batch}")
     add_trust_edits(parser)
     add_optimise(parser)
+    add_engine(parser)
     add_device(parser, ("float32", "bfloat16"))
     add_max_memory(parser)
     add_options(parser)
@@ -134,7 +138,8 @@ def open_job(arguments: argparse.Namespace, leads: bool = True, asked: Asked | N
         dtype=arguments.dtype, legal=opened.legal, mean=arguments.mean, scale=arguments.scale, order=arguments.order,
     )  # fmt: skip
     if leads:
-        show(told)
+        show(found for found in told if found.code not in ENGINE)
+        show_notes([found for found in told if found.code in ENGINE], frozenset({"engine"}))
         show_notes([*opened.notes, *remarks], REMARKS)
         if arguments.task is None and not isinstance(task, Segmentation):
             say_lines(f"{task.title}: {visible(opened.found.why)} (--task says otherwise)")
@@ -157,7 +162,14 @@ def _of_build(arguments: argparse.Namespace) -> Opened:
     asked = None if arguments.output is None else tuple(o for o in loaded.known if o.name in outputs)
     task, found = choose(net, arguments.task, asked)
     needed = tuple((name, shape) for name, shape in loaded.inputs if name in images or name in task.fed(net))
-    return Opened(net, task, found, needed, None, (), lambda: (loaded, edits_told(arguments.net, loaded.edited)))
+
+    def load() -> tuple[Loaded, Sequence[Diagnostic]]:
+        from netcompile.engines.builds import build_in
+
+        computed, _, notes = build_in(arguments.net, loaded, arguments.engine, arguments.device, arguments.dtype)
+        return computed, [*edits_told(arguments.net, loaded.edited), *notes]
+
+    return Opened(net, task, found, needed, None, (), load)
 
 
 def _of_net(arguments: argparse.Namespace) -> Opened:
@@ -200,16 +212,19 @@ def _load(
     arguments: argparse.Namespace, analysed: Analysed, blobs: tuple[str, ...]
 ) -> tuple[Loaded, Sequence[Diagnostic]]:
     """The compiled net with its weights, and what was noticed about these."""
-    from netcompile.runtime.loaded import load_compiled
+    from netcompile.engines.compiled import Wanted, load_in
 
     weights = weights_of(arguments)
     losses = [name for name in analysed.graph.outputs if name not in blobs] if arguments.with_loss else []
     told: list[Diagnostic] = []
-    loaded = load_compiled(
-        analysed, weights, arguments.optimise, [*blobs, *losses], dtype=arguments.dtype,
+    wanted = Wanted(
+        arguments.engine, level_of(arguments), [*blobs, *losses], weights, arguments.dtype, arguments.device
+    )
+    loaded, notes = load_in(
+        analysed, weights, wanted,
         noticed=lambda report: told.extend(of_weights(report, weights or "")),
     )  # fmt: skip
-    return loaded, told
+    return loaded, [*told, *notes]
 
 
 def _refuse_options(arguments: argparse.Namespace) -> None:
@@ -223,7 +238,7 @@ def _refuse_options(arguments: argparse.Namespace) -> None:
         "--crop-offsets": arguments.crop_offsets != "auto",
         "--round-crops": arguments.round_crops,
         "--allow-unknown": arguments.allow_unknown,
-        "-O": arguments.optimise != LEVEL,
+        "-O": arguments.optimise not in (None, LEVEL),
     }
     names = [name for name, value in given.items() if value]
     if names:

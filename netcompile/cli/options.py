@@ -61,6 +61,22 @@ def add_optimise(parser: argparse.ArgumentParser, what: str = "optimisation") ->
     )
 
 
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """``--engine``; with ``auto`` and no ``-O`` the level is 2, since that asks for speed (`level_of`)."""
+    from netcompile.engines.catalogue import CHOICES, TORCH
+
+    what = "what computes the net; auto: the fastest that is installed, measured once for this net and machine, at -O 2"
+    parser.add_argument("--engine", choices=CHOICES, default=TORCH, help=f"{what}; default {TORCH}")
+    parser.set_defaults(optimise=None)
+
+
+def level_of(arguments: argparse.Namespace) -> int:
+    """What ``-O`` says, or what ``--engine`` implies, of a command that has both."""
+    if arguments.optimise is not None:
+        return int(arguments.optimise)
+    return 2 if arguments.engine == "auto" else LEVEL
+
+
 def add_style(parser: argparse.ArgumentParser) -> None:
     """``--style blocks|flat``."""
     what = "a class for each part that repeats, or one for all; default: blocks where they save a quarter of the lines"

@@ -16,6 +16,7 @@ from netcompile.engines.catalogue import ENGINES, TORCH, available, engine_calle
 from netcompile.engines.engine import Engine
 from netcompile.engines.kept import Answer, Case, keep, read
 from netcompile.engines.model import Model
+from netcompile.runtime.processes import is_joined
 
 BUDGET = 2.0  # seconds of measuring, all engines together; of a slow net each runs twice all the same
 MOST = 30  # rounds
@@ -68,7 +69,9 @@ def fastest(case: Case, torch_net: Modules, models: Models, inputs: Callable[[],
     return _measured(case, torch_net(), models, engines, inputs())
 
 
-def _measured(case: Case, net: nn.Module, models: Models, engines: Sequence[Engine], inputs: Sequence[Tensor]) -> Chosen:
+def _measured(
+    case: Case, net: nn.Module, models: Models, engines: Sequence[Engine], inputs: Sequence[Tensor]
+) -> Chosen:
     """Measure, and keep what was found."""
     reasons: list[Diagnostic] = []
     chosen: nn.Module = net
@@ -126,6 +129,19 @@ def measure(
 def fallback(why: str, found: Diagnostic | None = None) -> Diagnostic:
     """The note that torch computes a net in spite of ``auto``, at the place of what was found."""
     return Diagnostic("engine", FALLBACK, found.span if found is not None else None, why=why, severity="note")
+
+
+def elsewhere(device: str, dtype: str, train: bool) -> Diagnostic | None:
+    """Why ``auto`` asks no engine but torch for how the net is computed, if that is so."""
+    if device.partition(":")[0] != "cpu":
+        return fallback(f"other engines compute on the CPU here, not on {device}")
+    if dtype != "float32":
+        return fallback(f"other engines compute in float32 here, not in {dtype}")
+    if train:
+        return fallback("other engines do not learn")
+    if is_joined():
+        return fallback("several processes share the machine, and each would measure the others")
+    return None
 
 
 def _notes(case: Case, answer: Answer, when: str, found: Diagnostic | None = None) -> tuple[Diagnostic, ...]:

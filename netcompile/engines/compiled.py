@@ -15,12 +15,14 @@ from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.emit.module import EmittedModule
 from netcompile.engines.catalogue import AUTO, TORCH, engine_called
-from netcompile.engines.choice import Chosen, asked_for, fallback, fastest
+from netcompile.engines.choice import asked_for, elsewhere, fallback, fastest
 from netcompile.engines.kept import case
 from netcompile.engines.model import Example, Model, place_for
 from netcompile.engines.module import Shape
 from netcompile.export.onnx_file import bytes_of, convert_onnx, jumping, random_example
 from netcompile.export.sizes import Signature, exported_sizes, refused
+from netcompile.runtime.execute import DTYPES, Noticed, blob_names, forward, with_weights
+from netcompile.runtime.loaded import Loaded, identity_of, loaded_net
 from netcompile.runtime.timing import SEED, inputs_of
 
 Make = Callable[[EmittedModule], nn.Module]  # an instance of a module, with its weights
@@ -71,28 +73,55 @@ def ready(analysed: Analysed, make: Make, wanted: Wanted) -> Ready:
         here = case(analysed.name, module.source, shapes, torch.get_num_threads())
         inputs = lambda: drawn(analysed, module)  # noqa: E731
         chosen = fastest(here, lambda: make(module), lambda: model_of(analysed, make, wanted), inputs)
-        return _made(chosen, module)
+        if chosen.engine != TORCH:
+            module = _plain(analysed, wanted)
+        return Ready(chosen.net, module, chosen.engine, chosen.notes)
     engine_called(wanted.engine).require(wanted.device, wanted.dtype)
     limits: list[Diagnostic] = []
-    module = _plain(analysed, wanted)
     chosen = asked_for(wanted.engine, lambda: model_of(analysed, make, wanted, limits), lambda: limits)
-    return _made(chosen, module)
+    return Ready(chosen.net, _plain(analysed, wanted), chosen.engine, chosen.notes)
 
 
-def _made(chosen: Chosen, module: EmittedModule) -> Ready:
-    return Ready(chosen.net, module, chosen.engine, chosen.notes)
+def load_in(
+    analysed: Analysed, weights: str | None, wanted: Wanted, noticed: Noticed | None = None
+) -> tuple[Loaded, tuple[Diagnostic, ...]]:
+    """As `runtime.loaded.load_compiled`, in the engine that is wanted, and its notes."""
+    identities: dict[str, str] = {}
+
+    def make(module: EmittedModule) -> nn.Module:
+        net = with_weights(analysed, module, weights, noticed=None if identities else noticed)
+        identities[module.source] = identity_of(module, net)
+        return net
+
+    found = ready(analysed, make, wanted)
+    identity = identities[found.module.source]
+    if found.engine != TORCH:
+        identity = f"{identity} {found.engine}"
+    return loaded_net(analysed, found.module, found.net, identity), found.notes
+
+
+def run(
+    analysed: Analysed, weights: str | None, inputs: Mapping[str, Array], wanted: Wanted,
+    noticed: Noticed | None = None,
+) -> tuple[dict[str, Array], tuple[Diagnostic, ...]]:  # fmt: skip
+    """As `runtime.execute.run`, in the engine that is wanted, and its notes; `outputs` may be ["all"]."""
+    names = blob_names(analysed, wanted.outputs, wanted.device, wanted.dtype)
+    once = [noticed]
+
+    def make(module: EmittedModule) -> nn.Module:
+        dtype = DTYPES[wanted.dtype]
+        return with_weights(analysed, module, weights, dtype=dtype, noticed=once.pop() if once else None)
+
+    found = ready(analysed, make, replace(wanted, outputs=names))
+    return forward(analysed, found.module, found.net, inputs, wanted.dtype, wanted.device), found.notes
 
 
 def _reason_for_torch(analysed: Analysed, wanted: Wanted) -> Diagnostic | None:
     """Why no engine but torch is asked, if that is so: where it computes, in what, and what depends on numbers."""
-    if wanted.device.partition(":")[0] != "cpu":
-        return fallback(f"other engines compute on the CPU here, not on {wanted.device}")
-    if wanted.dtype != "float32":
-        return fallback(f"other engines compute in float32 here, not in {wanted.dtype}")
-    graph = analysed.graph
-    if graph.train:
-        return fallback("other engines do not learn")
-    node = next((node for node in graph.nodes if node.layer.sized_by_values), None)
+    reason = elsewhere(wanted.device, wanted.dtype, analysed.graph.train)
+    if reason is not None:
+        return reason
+    node = next((node for node in analysed.graph.nodes if node.layer.sized_by_values), None)
     if node is None:
         return None
     why = f"how many rows layer '{node.name}' gives depends on numbers"
@@ -111,9 +140,7 @@ def _plain(analysed: Analysed, wanted: Wanted) -> EmittedModule:
 
 
 @contextmanager
-def model_of(
-    analysed: Analysed, make: Make, wanted: Wanted, limits: list[Diagnostic] | None = None
-) -> Iterator[Model]:
+def model_of(analysed: Analysed, make: Make, wanted: Wanted, limits: list[Diagnostic] | None = None) -> Iterator[Model]:
     """The net's ONNX file as long as the block lasts; `limits` takes why it takes less than the module."""
     module = _plain(analysed, wanted)
     made = make(module).eval()

@@ -71,7 +71,8 @@ class EngineModule(nn.Module):
         meta = self.__dict__["meta"]
         if meta is None:
             if not self.legal(shapes):
-                raise ValueError(f"the net is not legal for {' and '.join(map(shape_text, shapes))}")
+                given = " and ".join(map(shape_text, shapes))
+                raise ValueError(f"in {self.engine.title} this net does not take {given}")
             return None
         with torch.no_grad():
             found = meta(*(torch.empty(shape, device="meta") for shape in shapes))
@@ -83,20 +84,26 @@ class EngineModule(nn.Module):
         for name, one, other in zip(self.outputs, wanted or (), found, strict=False):
             if one != other:
                 given = " and ".join(map(shape_text, shapes))
-                what = f"{self.engine.title} makes '{name}' {shape_text(other)} of {given}; the module {shape_text(one)}"
+                what = (
+                    f"{self.engine.title} makes '{name}' {shape_text(other)} of {given}; the module {shape_text(one)}"
+                )
                 raise ValueError(what)
 
     def train(self, mode: bool = True) -> Self:
         """Stays in evaluation mode. Raises NetError where training is asked for."""
         if mode:
-            refuse("engine", f"{self.engine.title} computes, and does not learn", remedy='engine="torch" gives a module')
+            refuse(
+                "engine", f"{self.engine.title} computes, and does not learn", remedy='engine="torch" gives a module'
+            )
         return super().train(False)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         """What `.to`, `.cuda`, `.half` and their like call; what changes nothing is let pass. Raises NetError."""
         probe = fn(torch.empty(0))
         if probe.device.type != "cpu" or probe.dtype != torch.float32:
-            what = f"{self.engine.title} computes in torch.float32 on the CPU here, not in {probe.dtype} on {probe.device}"
+            what = (
+                f"{self.engine.title} computes in torch.float32 on the CPU here, not in {probe.dtype} on {probe.device}"
+            )
             refuse("engine", what, remedy='engine="torch" gives a module that moves')
         return self
 

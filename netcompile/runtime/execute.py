@@ -107,19 +107,33 @@ def run(
 
     `blobs`: names, ["all"] for every blob's final value, None for the net's outputs. `noticed`: as in `with_weights`.
     """
+    names = blob_names(analysed, blobs, device, dtype)
+    module = compile_net(analysed, level, names, None if weights is None else str(weights), dtype=dtype)
+    net = with_weights(analysed, module, weights, dtype=DTYPES[dtype], noticed=noticed)
+    return forward(analysed, module, net, inputs, dtype, device)
+
+
+def blob_names(analysed: Analysed, blobs: Sequence[str] | None, device: str, dtype: str) -> Sequence[str] | None:
+    """The blobs that `run` is asked for. Raises NetError where the net takes too much memory."""
     graph = analysed.require().graph
     names = list(graph.blobs) if blobs is not None and list(blobs) == ["all"] else blobs
     if device == "cpu":
         require_room(analysed.source.name, graph, analysed.shapes, kept=names, itemsize=DTYPES[dtype].itemsize)
-    module = compile_net(analysed, level, names, None if weights is None else str(weights), dtype=dtype)
-    net = with_weights(analysed, module, weights, dtype=DTYPES[dtype], noticed=noticed).to(device)
+    return names
+
+
+def forward(
+    analysed: Analysed, module: EmittedModule, net: nn.Module, inputs: Mapping[str, Array], dtype: str, device: str
+) -> dict[str, Array]:  # fmt: skip
+    """One pass of `net`, an instance of `module`, in that type. Raises NetError where an input is missing."""
+    net = net.to(device)
     missing = [value.blob for value in module.inputs if value.blob not in inputs]
     if missing:
         why = "it holds: " + (", ".join(inputs) or "nothing")
         raise NetError(
             [Diagnostic("missing-input", f"the inputs file has no array '{blob}'", why=why) for blob in missing]
         )
-    kept = index_inputs(graph)  # a mask, labels: not to be rounded
+    kept = index_inputs(analysed.graph)  # a mask, labels: not to be rounded
     feed = [
         torch.from_numpy(inputs[v.blob].copy()).to(device=device, dtype=None if v in kept else DTYPES[dtype])
         for v in module.inputs

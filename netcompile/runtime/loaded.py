@@ -19,6 +19,7 @@ from netcompile.analysis.outputs import Output, described
 from netcompile.compiler import compile_net
 from netcompile.data.preprocessing import Preprocessing, from_json
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
+from netcompile.emit.module import EmittedModule
 from netcompile.files.look import is_file
 from netcompile.files.named import below
 from netcompile.files.npz import read_npy
@@ -52,6 +53,7 @@ class Loaded:
     fixed: tuple[int, int] | None = None
     variables: Mapping[str, str] = field(default_factory=dict)  # of blobs that no variable of a build can be called as
     edited: tuple[str, ...] = ()  # files of a build that are not those that were built
+    onnx: str | None = None  # the name of a build's ONNX file, which is not looked at
 
     def __call__(self, feed: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One forward pass; every output by blob name."""
@@ -75,6 +77,18 @@ def load_build(folder: str, trust_edits: bool = False) -> Loaded:
     return settled(os.path.join(folder, MANIFEST), lambda: _load(folder, trust_edits))
 
 
+def onnx_of_build(folder: str, name: str) -> str | None:
+    """The path of a build's ONNX file where it is the one that was built; None where it is another one, or not there.
+
+    Raises OSError.
+    """
+    try:
+        with _built(folder, name, dict(read_json(os.path.join(folder, MANIFEST))["sha256"]), None):
+            return os.path.join(folder, name)
+    except (NetError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
 def _load(folder: str, trust_edits: bool) -> Loaded:
     edited: dict[str, str] | None = {} if trust_edits else None
     try:
@@ -90,6 +104,7 @@ def _load(folder: str, trust_edits: bool) -> Loaded:
         fixed = None if manifest.get("fixed") is None else tuple(int(n) for n in manifest["fixed"])
         if fixed is not None and len(fixed) != 2:
             raise ValueError(f"{fixed} is no height and width")
+        onnx = None if manifest.get("onnx") is None else str(manifest["onnx"])
         variables = {str(blob): str(name) for blob, name in manifest.get("variables", {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise _broken(folder, f"its {MANIFEST} cannot be read: {type(error).__name__}: {error}") from None
@@ -125,7 +140,9 @@ def _load(folder: str, trust_edits: bool) -> Loaded:
     identity = " ".join(str(hashes.get(name)) for name in (names["module"], *([weights] if weights else [])))
     net.train(manifest.get("phase") == "train")
     made_by_hand = tuple(edited or ())
-    return Loaded(net, names["net"], inputs, outputs, identity, None, images, known, fixed, variables, made_by_hand)
+    return Loaded(
+        net, names["net"], inputs, outputs, identity, None, images, known, fixed, variables, made_by_hand, onnx
+    )  # fmt: skip
 
 
 def _names(found: Any) -> tuple[str, ...]:
@@ -200,16 +217,26 @@ def load_compiled(
     """
     module = compile_net(analysed, level, outputs, weights, dtype=dtype)
     net = with_weights(analysed, module, weights, noticed=noticed)
+    return loaded_net(analysed, module, net, identity_of(module, net))
+
+
+def identity_of(module: EmittedModule, net: nn.Module) -> str:
+    """A text that changes whenever the source or the weights do."""
     digest = sha256(module.source.encode())
     for key, tensor in sorted(net.state_dict().items()):
         digest.update(key.encode())
         digest.update(memoryview(tensor.contiguous().numpy()).cast("B") if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+def loaded_net(analysed: Analysed, module: EmittedModule, net: nn.Module, identity: str) -> Loaded:
+    """A net of a prototxt, with what is known of it."""
     return Loaded(
         net,
         analysed.name,
         tuple((value.blob, analysed.shapes[value]) for value in module.inputs),
         tuple(module.outputs),
-        digest.hexdigest(),
+        identity,
         analysed.graph,
         {},
         described(analysed.graph, analysed.shapes, tuple(module.outputs)),

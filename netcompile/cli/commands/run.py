@@ -11,7 +11,16 @@ from netcompile.cli.arrays import analyse_fed, labels_told
 from netcompile.cli.exit_codes import DONE, IO_FAILED
 from netcompile.cli.messages import say, show_notes
 from netcompile.cli.netinput import add_net, add_output, named_blobs, read_source
-from netcompile.cli.options import add_device, add_max_memory, add_optimise, add_weights, device, weights_of
+from netcompile.cli.options import (
+    add_device,
+    add_engine,
+    add_max_memory,
+    add_optimise,
+    add_weights,
+    device,
+    level_of,
+    weights_of,
+)
 from netcompile.cli.output import write_done
 from netcompile.cli.weights import require_other, shown
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
@@ -36,6 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_output(parser, "a blob that counts as an output, and is saved; layers that none needs do not run")
     add_optimise(parser)
+    add_engine(parser)
     add_device(parser)
     add_max_memory(parser)
 
@@ -54,17 +64,21 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = {entry.value.blob for entry in analysed.graph.inputs}
     arrays = read_npz(arguments.inputs, arguments.dtype, wanted)
     try:
-        from netcompile.runtime import execute
+        from netcompile.engines import compiled
 
         with labels_told(analysed, arrays):
-            found = execute.run(
+            found, said = compiled.run(
                 analysed,
                 weights,
                 arrays,
-                level=arguments.optimise,
-                blobs=named_blobs(arguments.blobs, analysed),
-                dtype=arguments.dtype,
-                device=device(arguments.device),
+                compiled.Wanted(
+                    arguments.engine,
+                    level_of(arguments),
+                    named_blobs(arguments.blobs, analysed),
+                    weights,
+                    arguments.dtype,
+                    device(arguments.device),
+                ),
                 noticed=shown(weights),
             )
     except NotImplementedError as error:  # the stub of an unknown layer was reached
@@ -74,6 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise
         say(f"error: not enough memory on {arguments.device} for these inputs")
         return IO_FAILED
+    show_notes(said, frozenset({"engine"}))
     require_disk(arguments.out, sum(array.nbytes for array in found.values()))
     with whole_file(arguments.out) as file:
         write_npz(file, found)

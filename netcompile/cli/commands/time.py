@@ -1,7 +1,8 @@
 """Forward and backward time of every layer, and of every group that the optimisation fused, as caffe time.
 
 Each layer runs alone on the blobs that it gets in the net; inputs are drawn, and weights where none are given. The
-share is that of the machine's peak, measured just before: multiply-accumulates a second in the forward pass.
+share is that of the machine's peak, measured just before: multiply-accumulates a second in the forward pass. Of a net
+in another engine than torch the time of the whole is told: nothing is known of its layers, and nothing flows back.
 """
 
 from __future__ import annotations
@@ -13,12 +14,23 @@ from netcompile.cli.arrays import labels_told
 from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show_notes
 from netcompile.cli.netinput import add_net, analyse_net
-from netcompile.cli.options import add_device, add_max_memory, add_optimise, add_weights, device, positive, weights_of
+from netcompile.cli.options import (
+    add_device,
+    add_engine,
+    add_max_memory,
+    add_optimise,
+    add_weights,
+    device,
+    level_of,
+    positive,
+    weights_of,
+)
 from netcompile.cli.output import write_json, write_text
 from netcompile.diagnostics.text import count_text
 from netcompile.report.table import table
 
 if TYPE_CHECKING:
+    from netcompile.engines.timing import EngineTiming
     from netcompile.runtime.timing import Timing
 
 
@@ -27,6 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_weights(parser, "; default: drawn numbers")
     parser.add_argument("--iterations", type=positive, default=10, metavar="N", help="runs that count, default 10")
     add_optimise(parser)
+    add_engine(parser)
     add_device(parser)
     add_max_memory(parser)
     parser.add_argument("--json", action="store_true", help="the times as JSON")
@@ -37,11 +50,25 @@ def run(arguments: argparse.Namespace) -> int:
     weights = weights_of(arguments)
     show_notes(analysed.notes, frozenset({"assumed-shape"}))
     target = device(arguments.device)
+    if arguments.engine != "torch":
+        from netcompile.engines.compiled import Wanted
+        from netcompile.engines.timing import time_in
+
+        wanted = Wanted(arguments.engine, level_of(arguments), None, weights, arguments.dtype, target)
+        with labels_told(analysed, {}):
+            whole = time_in(analysed, wanted, arguments.iterations)
+        show_notes(whole.notes, frozenset({"engine"}))
+        if whole.engine != "torch":
+            if arguments.json:
+                write_json(whole_as_json(whole))
+            else:
+                write_text(whole_as_text(whole))
+            return DONE
     from netcompile.runtime.timing import time_net
 
     with labels_told(analysed, {}):  # what is drawn may be no index
         found = time_net(
-            analysed, weights, iterations=arguments.iterations, level=arguments.optimise, device=target,
+            analysed, weights, iterations=arguments.iterations, level=level_of(arguments), device=target,
             dtype=arguments.dtype,
         )  # fmt: skip
     if arguments.json:
@@ -91,6 +118,7 @@ def as_json(found: Timing) -> dict[str, Any]:
     return {
         "version": 1,
         "net": found.net,
+        "engine": "torch",
         "device": found.device,
         "dtype": found.dtype,
         "threads": found.threads or None,
@@ -108,3 +136,31 @@ def as_json(found: Timing) -> dict[str, Any]:
             for t in found.layers
         ],
     }  # fmt: skip
+
+
+def whole_as_text(found: EngineTiming) -> str:
+    """The time of a net in another engine, in the words of caffe time."""
+    return (
+        f"Average Forward pass: {found.forward:.4f} ms.\n"
+        f"Total Time: {found.forward * found.iterations:.4f} ms.\n\n"
+        f"{found.iterations} runs in {found.engine} on {found.threads} threads, float32\n"
+    )
+
+
+def whole_as_json(found: EngineTiming) -> dict[str, Any]:
+    """As `as_json`; nothing is known of layers, of a backward pass and of peaks."""
+    return {
+        "version": 1,
+        "net": found.net,
+        "engine": found.engine,
+        "device": "cpu",
+        "dtype": "float32",
+        "threads": found.threads,
+        "iterations": found.iterations,
+        "optimisation": None,
+        "peak": {},
+        "forward": found.forward,
+        "backward": None,
+        "whole": {"forward": found.forward, "backward": None},
+        "layers": [],
+    }
