@@ -58,8 +58,9 @@ def load(
 
     `net`: a prototxt, a bundled definition ("voc-fcn8s/val.prototxt"), or the folder of a build, whose code is run.
     `weights`: a .caffemodel or .caffemodel.h5; without one the parameters are PyTorch's initial ones.
-    `level`: optimisation, 0 to 2, by default 1; with engine="auto" 2. `outputs`: blobs to return, by default the net's outputs; of one the module returns a
-    tensor, of several a dictionary by blob name. `inputs`: shapes of inputs that the file does not declare.
+    `level`: optimisation, 0 to 2, by default 1; with engine="auto" 2. `outputs`: blobs to return, by default the net's;
+    of one the module returns a tensor, of several a dictionary by blob name. `inputs`: shapes of inputs that the file
+    does not declare.
     `style`: "flat" or "blocks", by default blocks where they make the source shorter by a quarter.
     `trust_edits`: take a build whose files were changed since as it is, with a warning that names them.
     `engine`: what computes: "torch", "onnxruntime", "openvino", or "auto", the fastest of them here, measured once. In
@@ -98,7 +99,7 @@ def _build(folder: str, trust_edits: bool, engine: str) -> nn.Module:
 
 
 def _load(
-    net: PathLike, weights: PathLike | None, phase: str, level: int, outputs: Sequence[str] | None,
+    net: PathLike, weights: PathLike | None, phase: str, level: int | None, outputs: Sequence[str] | None,
     inputs: Mapping[str, Sequence[int]] | None, stages: Sequence[str], with_loss: bool, crop_offsets: str,
     style: str | None, engine: str,
 ) -> nn.Module:  # fmt: skip

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
-from netcompile.engines.catalogue import ENGINES, TORCH, available, engine_called
+from netcompile.engines import catalogue
+from netcompile.engines.catalogue import TORCH, available, engine_called
 from netcompile.engines.engine import Engine
 from netcompile.engines.kept import Answer, Case, keep, read
 from netcompile.engines.model import Model
@@ -54,7 +55,7 @@ def fastest(case: Case, torch_net: Modules, models: Models, inputs: Callable[[],
     """
     engines = tuple(engine for engine in available() if not engine.missing)
     if not engines:
-        names = ", ".join(engine.title for engine in ENGINES)
+        names = ", ".join(engine.title for engine in catalogue.ENGINES)
         return Chosen(torch_net(), TORCH, (_told(f"torch computes the net: of {names} none is installed", ""),))
     answer = read(case)
     if answer is not None and answer.engine == TORCH:

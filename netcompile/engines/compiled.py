@@ -130,7 +130,7 @@ def _reason_for_torch(analysed: Analysed, wanted: Wanted) -> Diagnostic | None:
 
 def drawn(analysed: Analysed, module: EmittedModule) -> list[Tensor]:
     """Inputs at the declared shapes."""
-    feed: Mapping[object, Array] = {**inputs_of(analysed, SEED)}
+    feed = inputs_of(analysed, SEED)
     return [torch.from_numpy(feed[value]) for value in module.inputs]
 
 

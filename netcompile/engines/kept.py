@@ -1,6 +1,7 @@
 """What was measured for a net on this machine: a small JSON file for each, in the user's cache folder.
 
-The folder is ``netcompile/engines`` of ``XDG_CACHE_HOME``, or of ``~/.cache``. Removing a file has the net measured anew.
+The folder is ``netcompile/engines`` of ``XDG_CACHE_HOME``, or of ``~/.cache``. Where a file is removed, the net is
+measured anew.
 """
 
 from __future__ import annotations

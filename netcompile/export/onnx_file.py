@@ -96,7 +96,8 @@ def convert_onnx(
 ) -> tuple[Exported, tuple[Diagnostic, ...]]:  # fmt: skip
     """Write `made`, an instance of `module` at -O 0 or 1 with its weights, and compare nothing.
 
-    Returns the program, and remarks on outputs that could not have their own names. Weights of more than 2 GiB come to lie in a second file beside it. Raises NetError where the net cannot be exported.
+    Returns the program, and remarks on outputs that could not have their own names. Weights of more than 2 GiB come to
+    lie in a second file beside it. Raises NetError where the net cannot be exported.
     """
     from netcompile.export.program import export_program
 

@@ -10,7 +10,20 @@ import pytest
 import netcompile as package
 from netcompile.diagnostics.codes import explanation
 
-FOLDERS = ("analysis", "caffemodel", "cli", "data", "emit", "export", "files", "ir", "layers", "runtime", "tasks")
+FOLDERS = (
+    "analysis",
+    "caffemodel",
+    "cli",
+    "data",
+    "emit",
+    "engines",
+    "export",
+    "files",
+    "ir",
+    "layers",
+    "runtime",
+    "tasks",
+)
 USED = re.compile(
     r'(?:\bDiagnostic|(?<![.\w])refuse|\breport)\(\s*"([a-z0-9-]+)"|\bcode\s*(?:: str )?=\s*"([a-z0-9-]+)"'
 )

@@ -31,6 +31,7 @@ FOREIGN = (
     "runtime",
     "tasks",
     "export",
+    "engines",
     "train",
     "surgery",
     "api",

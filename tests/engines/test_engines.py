@@ -1,0 +1,233 @@
+"""Nets in other engines: the numbers, shapes and errors of the module, and what an engine refuses."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import netcompile as package
+from netcompile.diagnostics.diagnostic import NetError
+from netcompile.engines import engine as engine_file
+from netcompile.engines.catalogue import CHOICES, ENGINES, engine_called
+from netcompile.engines.engine import WRITING
+from netcompile.engines.module import EngineModule
+from netcompile.runtime.loaded import load_build
+from tests.cli.conftest import Call
+from tests.engines.nets import ENGINE, RELU, numpy_engine
+
+WRITES = all(find_spec(name) for name in WRITING)
+writes = pytest.mark.skipif(not WRITES, reason="onnx or onnxscript not installed")
+WITHIN = 1e-4  # of the largest magnitude
+
+
+def close(one: torch.Tensor, other: torch.Tensor) -> bool:
+    gap = (one - other).abs().max().item() if one.numel() else 0.0
+    return one.shape == other.shape and gap <= WITHIN * max(one.abs().max().item() if one.numel() else 0.0, 1e-30)
+
+
+@pytest.mark.parametrize("engine", ENGINE)
+def test_a_net_of_any_size_gives_the_modules_numbers(engine: str) -> None:
+    """Several outputs come by name, one alone as a tensor; batches and sizes are as free as the module's."""
+    files = ("shapes-fcn8s/deploy.prototxt", "shapes-fcn8s.caffemodel")
+    plain = package.load(*files, outputs=["pool5", "score"])
+    net = package.load(*files, outputs=["pool5", "score"], engine=engine)
+    assert not list(net.parameters())
+    assert not net.training
+    random = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for shape in ((1, 3, 96, 128), (2, 3, 33, 47), (1, 3, 1, 1), (0, 3, 64, 64)):
+            x = 40 * torch.randn(shape, generator=random)
+            wanted, found = plain(x), net(x)
+            assert list(found) == list(wanted) == ["pool5", "score"]
+            assert all(close(wanted[name], found[name]) for name in wanted), shape
+
+
+@pytest.mark.parametrize("engine", ENGINE)
+def test_a_classifier_and_its_errors(engine: str) -> None:
+    files = ("shapes-classifier/deploy.prototxt", "shapes-classifier.caffemodel")
+    plain, net = package.load(*files), package.load(*files, engine=engine)
+    x = 40 * torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        assert close(plain(x), net(x))
+    with pytest.raises(RuntimeError) as wanted, torch.no_grad():
+        plain(torch.zeros(1, 3, 2, 2))
+    with pytest.raises(RuntimeError) as found:
+        net(torch.zeros(1, 3, 2, 2))
+    assert str(found.value) == str(wanted.value)
+
+
+@pytest.mark.parametrize("engine", ENGINE)
+def test_detections(engine: str) -> None:
+    """Of the declared size alone, which a warning says; other sizes are refused."""
+    files = ("shapes-ssd/deploy.prototxt", "shapes-ssd.caffemodel")
+    plain = package.load(*files)
+    with pytest.warns(UserWarning, match="shapes-ssd is exported for the declared size alone, 1×3×120×160"):
+        net = package.load(*files, engine=engine)
+    x = 40 * torch.randn(1, 3, 120, 160, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        assert close(plain(x), net(x))
+    with pytest.raises(ValueError, match=f"in {engine_called(engine).title} this net does not take 1×3×60×60"):
+        net(torch.zeros(1, 3, 60, 60))
+
+
+@pytest.mark.parametrize("onnx", [True, False])
+@pytest.mark.parametrize("engine", ENGINE)
+def test_a_build(netcompile: Call, tmp_path: Path, engine: str, onnx: bool) -> None:
+    options = ["--onnx"] if onnx else []
+    files = ["shapes-classifier/deploy.prototxt", "--weights", "shapes-classifier.caffemodel"]
+    assert netcompile("build", *files, *options, "-o", tmp_path).code == 0
+    plain = package.load(tmp_path)
+    x = 40 * torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+    if onnx:
+        net = package.load(tmp_path, engine=engine)
+    else:
+        with pytest.warns(UserWarning, match="its module is exported for the declared height and width alone"):
+            net = package.load(tmp_path, engine=engine)
+    with torch.no_grad():
+        assert close(plain(x), net(x))
+    if onnx:
+        (tmp_path / "shapes_classifier.onnx").write_bytes(b"another")
+        with pytest.warns(UserWarning) as told:
+            net = package.load(tmp_path, engine=engine)
+        assert "'shapes_classifier.onnx' is not the file that was built" in str(told[0].message)
+        assert close(plain(x).detach(), net(x))
+
+
+@pytest.mark.parametrize("engine", ENGINE)
+def test_what_cannot_be_exported_is_refused_at_its_place(netcompile: Call, tmp_path: Path, engine: str) -> None:
+    net = tmp_path / "net.prototxt"
+    net.write_text(RELU)
+    np.savez(tmp_path / "in.npz", data=np.zeros((1, 2, 4, 4), np.float32))
+    line = ["run", net, "--inputs", tmp_path / "in.npz", "--out", tmp_path / "out.npz", "--engine", engine]
+    found = netcompile(*line, "--phase", "train")
+    assert found.code == 2
+    assert f"{net}:2:1: error[export]: small cannot be exported for training" in found.err
+    assert netcompile(*line).code == 0
+    assert (np.load(tmp_path / "out.npz")["relu"] == 0).all()
+
+
+@pytest.mark.parametrize("engine", [engine.name for engine in ENGINES])
+@pytest.mark.parametrize("command", ["run", "time", "predict", "evaluate"])
+def test_an_engine_that_is_absent(
+    netcompile: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, command: str
+) -> None:
+    monkeypatch.setattr(engine_file, "find_spec", lambda name: None if name == engine else True)
+    net = tmp_path / "net.prototxt"
+    net.write_text(RELU.replace("dim: 2", "dim: 3"))
+    np.savez(tmp_path / "in.npz", data=np.zeros((1, 3, 4, 4), np.float32))
+    (tmp_path / "list.txt").write_text("a.png a.png\n")
+    rest = {
+        "run": ["--inputs", tmp_path / "in.npz", "--out", tmp_path / "out.npz"],
+        "time": [],
+        "predict": [tmp_path / "a.png", "-o", tmp_path / "out"],
+        "evaluate": ["--data", tmp_path / "list.txt", "--task", "segmentation"],
+    }[command]
+    (tmp_path / "a.png").write_bytes(b"")
+    found = netcompile(command, net, *rest, "--engine", engine)
+    assert found.code == 2
+    extra = engine_called(engine).extra
+    assert found.err == (
+        f"error[engine-missing]: --engine {engine} needs {engine}, which is not installed\n"
+        f'  fix: pip install "netcompile[{extra}]"\n'
+    )
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)
+def test_where_and_in_what_an_engine_computes(engine: engine_file.Engine) -> None:
+    with pytest.raises(NetError) as caught:
+        engine.require("cuda:1")
+    assert str(caught.value) == (
+        f"error[engine]: --device cuda:1: {engine.title} computes on the CPU here\n"
+        "  why: its GPU parts are not used\n  fix: --engine torch computes on a GPU"
+    )
+    for dtype in ("bfloat16", "float64"):
+        with pytest.raises(NetError) as caught:
+            engine.require("cpu", dtype)
+        assert str(caught.value) == (
+            f"error[engine]: --dtype {dtype}: {engine.title} computes in float32 here\n"
+            f"  why: the ONNX file has weights of 32 bits\n  fix: --engine torch takes {dtype}"
+        )
+
+
+def test_names_of_engines(netcompile: Call) -> None:
+    assert CHOICES == ("torch", "onnxruntime", "openvino", "auto")
+    assert netcompile("time", "shapes-fcn8s/deploy.prototxt", "--engine", "onyx").code == 2
+    with pytest.raises(ValueError, match="engine is one of torch, onnxruntime, openvino, auto, not 'onyx'"):
+        package.load("shapes-fcn8s/deploy.prototxt", engine="onyx")
+
+
+@pytest.fixture
+def module() -> EngineModule:
+    """A ReLU in an engine of the tests' own."""
+    engine = numpy_engine()
+    session = engine.open("", {}, 1)
+    return EngineModule(engine, session, torch.nn.ReLU(), {"data": (1, 2, 4, 4)}, ["relu"])
+
+
+def test_a_module_in_use(module: EngineModule) -> None:
+    x = torch.randn(2, 2, 3, 3, requires_grad=True)
+    found = module(x)
+    assert torch.equal(found, x.detach().relu())
+    assert not found.requires_grad
+    assert torch.equal(module(torch.arange(-2, 2)), torch.tensor([0.0, 0.0, 0.0, 1.0]))  # as labels come
+    assert module.eval() is module.cpu() is module.float() is module.to("cpu") is module
+    assert copy.deepcopy(module) is module
+    assert repr(module) == "EngineModule(NumPy: data → relu)"
+
+
+def test_what_a_module_refuses(module: EngineModule) -> None:
+    with pytest.raises(NetError, match="NumPy computes, and does not learn"):
+        module.train()
+    for move in (lambda: module.double(), lambda: module.to("meta"), lambda: module.bfloat16()):
+        with pytest.raises(NetError, match="NumPy computes in torch.float32"):
+            move()
+    with pytest.raises(ValueError, match=r"input 'data' is torch.float64: NumPy computes in torch.float32 here"):
+        module(torch.zeros(1, dtype=torch.float64))
+    with pytest.raises(ValueError, match="input 'data' is on meta: NumPy computes on the CPU here"):
+        module(torch.zeros(1, device="meta"))
+    with pytest.raises(TypeError, match=r"the net takes 1 inputs \(data\), not 2"):
+        module(torch.zeros(1), torch.zeros(1))
+    with pytest.raises(TypeError, match="a net in NumPy cannot be pickled"):
+        pickle.dumps(module)
+
+
+def test_another_shape_than_the_modules_is_no_result() -> None:
+    engine = numpy_engine()
+    made = torch.nn.Flatten()
+    module = EngineModule(engine, engine.open("", {}, 1), made, {"data": (1, 2, 4, 4)}, ["relu"])
+    with pytest.raises(ValueError, match="NumPy makes 'relu' 1×2×3×3 of 1×2×3×3; the module 1×18"):
+        module(torch.zeros(1, 2, 3, 3))
+
+
+@writes
+def test_an_engine_that_computes_something_else_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    net = tmp_path / "net.prototxt"
+    net.write_text(RELU)
+    wrong = numpy_engine(0.5, "onnxruntime")
+    monkeypatch.setattr("netcompile.engines.catalogue.ENGINES", (wrong,))
+    with pytest.raises(NetError) as caught:
+        package.load(net, engine="onnxruntime")
+    (finding,) = caught.value.diagnostics
+    assert (finding.code, finding.what) == ("export", "small is not what NumPy computes")
+    assert finding.why.startswith("input 1×2×4×4, blob 'relu': a difference of ")
+
+
+@pytest.mark.parametrize("engine", ENGINE)
+def test_memory_is_bounded(engine: str) -> None:
+    with pytest.raises(NetError) as caught:
+        package.load("shapes-fcn8s/deploy.prototxt", "shapes-fcn8s.caffemodel", engine=engine, max_memory="3MB")
+    assert caught.value.diagnostics[0].code == "too-large"
+    assert "to give the net to another engine" in caught.value.diagnostics[0].what
+
+
+def test_a_build_knows_its_onnx_file(netcompile: Call, tmp_path: Path) -> None:
+    net = tmp_path / "net.prototxt"
+    net.write_text(RELU)
+    assert netcompile("build", net, "-o", tmp_path / "out").code == 0
+    assert load_build(str(tmp_path / "out")).onnx is None
