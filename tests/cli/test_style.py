@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import doctest
 import io
 import json
 import pickle
 import subprocess
 import sys
+import types
 import warnings
 from pathlib import Path
 
@@ -151,6 +153,17 @@ def test_the_module_stands_alone(builds, tmp_path):
         [sys.executable, "-I", "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert (done.returncode, done.stdout) == (0, "(2, 5)\n"), done.stderr
+
+
+def test_the_docstring_runs(builds, monkeypatch):
+    """Its lines load the weights and call the net, in the build's folder, whatever the module itself imports."""
+    for style in ("flat", "blocks"):
+        monkeypatch.chdir(builds / style)
+        module = types.ModuleType("small")
+        exec(compile((builds / style / "small.py").read_text(), "small.py", "exec"), vars(module))
+        assert "torch" not in vars(module)
+        result = doctest.testmod(module, report=True)
+        assert (result.failed, result.attempted) == (0, 5)
 
 
 def test_run_gives_every_blob(netcompile, files, tmp_path):
