@@ -96,7 +96,7 @@ def _usage(net: Shaped, name: str, wanted: Mapping[str, Value], about: About) ->
     made = [f">>> net = {name}(){'' if graph.train else '.eval()'}"]
     if any(node.layer.blobs(*net.bottoms(node)) for node in graph.nodes):
         load = f'>>> net.load_state_dict(safetensors.torch.load_file("{about.module}.safetensors"))'
-        lines = [">>> import safetensors.torch", *lines] if about.weights else lines
+        lines = [">>> import safetensors.torch, torch"] if about.weights else lines
         made += [load, "<All keys matched successfully>"] if about.weights else [f"{load}  # doctest: +SKIP"]
     results = list(wanted.values())
     makers = graph.producers()

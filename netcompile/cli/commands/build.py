@@ -201,7 +201,8 @@ Prepared = Sequence[tuple[Input, Preprocessing, Sequence[Diagnostic]]]  # inputs
 def _told(prepared: Prepared) -> dict[str, str]:
     """For each input that takes images what becomes of them before, for the module's docstring."""
     return {
-        entry.value.blob: "the file says no order and mean" if made.unsaid else str(made) for entry, made, _ in prepared
+        entry.value.blob: "order and mean are not in the file" if made.unsaid else str(made)
+        for entry, made, _ in prepared
     }
 
 
