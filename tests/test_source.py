@@ -19,7 +19,7 @@ LISTING = re.compile(r"(<!-- (\w+): ([^>]+) -->\n\n```python\n)(.*?)(?=^```$)", 
 
 
 def listing(net: str, names: list[str]) -> str:
-    """These classes and methods of a net's module, in this order; of a method's class the first line stands above it."""
+    """These classes and methods of a net's module in this order; the first line of a method's class stands above it."""
     text = (FOLDER / f"{net}.py").read_text(encoding="utf-8")
     lines = text.splitlines()
     classes = {each.name: each for each in ast.parse(text).body if isinstance(each, ast.ClassDef)}
