@@ -201,8 +201,9 @@ class _Writer:
 
     def _family(self, step: Step) -> str:
         """A short word for what a step is."""
-        if not isinstance(step.kind, int):
-            return "block"
+        if isinstance(step.kind, (Called, Chained)):
+            return "conv" if "Conv" in self.class_names[step.kind.block] else "block"
+        assert isinstance(step.kind, int)
         layer = self.code.net.graph.nodes[step.layers[0]].layer
         return _FAMILIES.get(layer.family, layer.type.lower())
 
