@@ -1,7 +1,8 @@
 """A net in blocks held against the same net flat: results, gradients, state, keys and places, all bit for bit.
 
 ``python -m tests.emit.blocks`` compares every conformance case, alone and three times beside itself, every bundled net
-and, where it lies beside the checkout, the corpus; ``python -m tests.emit.blocks FILE …`` these files. It prints a line for each net that differs.
+and, where it lies beside the checkout, the corpus; ``python -m tests.emit.blocks FILE …`` these files. It prints a line
+for each net that has blocks or differs.
 """
 
 from __future__ import annotations
