@@ -2,7 +2,7 @@
 
 ``python -m tests.emit.blocks`` compares every conformance case, alone and three times beside itself, every bundled net
 and, where it lies beside the checkout, the corpus; ``python -m tests.emit.blocks FILE …`` these files. It prints a line
-for each net that differs.
+for each net that has blocks or differs.
 """
 
 from __future__ import annotations

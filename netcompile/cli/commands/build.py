@@ -53,7 +53,7 @@ from netcompile.report.model import Report
 from netcompile.report.offsets import offsets_report
 from netcompile.version import __version__
 
-SHOWN = frozenset({"assumed-shape", "label-dropped"})
+SHOWN = frozenset({"assumed-shape", "label-dropped", "usage"})
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
