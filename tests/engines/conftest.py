@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from netcompile.export.onnx_file import convert_onnx
 from tests.cli.conftest import netcompile
 
 __all__ = ["netcompile"]
@@ -17,3 +19,21 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     return folder / "netcompile" / "engines"
+
+
+WRITTEN: dict[str, tuple[bytes, Any]] = {}
+
+
+@pytest.fixture(autouse=True)
+def written_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A net's ONNX file is written once for all tests, which takes seconds: for each module, its weights the same."""
+
+    def convert_once(net: Any, module: Any, made: Any, path: str) -> Any:
+        if module.source not in WRITTEN:
+            found = convert_onnx(net, module, made, path)
+            WRITTEN[module.source] = Path(path).read_bytes(), found
+        data, found = WRITTEN[module.source]
+        Path(path).write_bytes(data)
+        return found
+
+    monkeypatch.setattr("netcompile.engines.compiled.convert_onnx", convert_once)

@@ -181,14 +181,11 @@ def test_other_types(netcompile: Call, small: Path) -> None:
 def test_rows_that_depend_on_numbers(tmp_path: Path) -> None:
     net = tmp_path / "rows.prototxt"
     net.write_text(ROWS)
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning, match="torch computes this net") as told:
         made = package.load(net, engine="auto")
-    assert str(told[0].message) == (
-        f"{net}:4:1: {FALLBACK}"
-        '    4 | layer { name: "filter" type: "Filter" bottom: "data" bottom: "pick" top: "some" }\n'
-        "      | ^^^^^\n"
-        "  why: how many rows layer 'filter' gives depends on numbers"
-    )
+    first, _, _, why = str(told[0].message).splitlines()
+    assert first == f"{net}:4:1: {FALLBACK}".strip()
+    assert why == "  why: how many rows layer 'filter' gives depends on numbers"
     found = made(torch.arange(8.0).reshape(4, 2), torch.tensor([0.0, 1.0, 0.0, 1.0]))
     assert found.tolist() == [[2.0, 3.0], [6.0, 7.0]]
 
@@ -209,7 +206,7 @@ def test_a_net_that_cannot_be_exported(
 
     monkeypatch.setattr("netcompile.engines.compiled.convert_onnx", no_export)
     for place in (f"{small}:2:1: ", ""):
-        with pytest.warns(UserWarning) as told:
+        with pytest.warns(UserWarning, match="torch computes this net") as told:
             made = package.load(small, engine="auto")
         lines = str(told[0].message).splitlines()
         assert (lines[0], lines[-1]) == (
@@ -239,7 +236,7 @@ def test_measuring_ends_in_time() -> None:
     assert ran == ["a", "b", "a", "b"]
     ran.clear()
     found = measure({"a": takes("a", 0.5, 0.25, 0.125, 0.25), "b": takes("b", 0.125)}, 2.0, lambda: now[0])
-    assert ran == ["a", "b"] * 6
+    assert ran == ["a", "b"] * 5
     assert found == {"a": 250.0, "b": 125.0}
     ran.clear()
     measure({"a": takes("a", 0.0)}, 2.0, lambda: now[0])
