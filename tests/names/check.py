@@ -131,7 +131,12 @@ class Plain:
     outputs: tuple[Any, ...]
 
 
+# Whether calls share a line depends on how long names are. Here they always do, so that only what names do is seen.
+any_width = patch.object(nesting, "WIDTH", 1 << 30)
+
+
 @cache
+@any_width
 def _plain(base: str, level: int) -> Plain:
     case = next(c for c in bases() if c.name == base)
     with _folder(NamesCase(-1, case, {}, ())):
@@ -153,10 +158,6 @@ def _folder(case: NamesCase) -> Iterator[None]:
             yield
         finally:
             os.chdir(before)
-
-
-# Whether calls share a line depends on how long names are. Here they always do, so that only what names do is seen.
-any_width = patch.object(nesting, "WIDTH", 1 << 30)
 
 
 @any_width
