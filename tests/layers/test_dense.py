@@ -110,12 +110,12 @@ def test_gradient() -> None:
 def test_the_code_is_what_a_person_would_write() -> None:
     source = compile_text(one("InnerProduct", "num_output: 6"))[1].source
     assert "self.x = nn.Linear(60, 6)" in source
-    assert "out = self.x(data.flatten(1))" in source
+    assert "out: Tensor = self.x(data.flatten(1))" in source
     source = compile_text(one("InnerProduct", "num_output: 6 transpose: true"))[1].source
     assert "self.x_weight = nn.Parameter(torch.empty(60, 6))" in source
     assert "self.x_bias = nn.Parameter(torch.zeros(6))" in source
-    assert "out = data.flatten(1) @ self.x_weight + self.x_bias" in source
+    assert "out: Tensor = data.flatten(1) @ self.x_weight + self.x_bias" in source
     source = compile_text(one("Embed", "num_output: 2 input_dim: 4"))[1].source
     assert "self.x = nn.Embedding(4, 2)" in source
     assert "self.x_bias = nn.Parameter(torch.zeros(2))" in source
-    assert "out = self.x(data.long()) + self.x_bias" in source
+    assert "out: Tensor = self.x(data.long()) + self.x_bias" in source

@@ -175,7 +175,7 @@ def test_the_code_is_what_a_person_would_write() -> None:
     source = compile_text(one("Scale", "bias_term: true"))[1].source
     assert "self.x_weight = nn.Parameter(torch.ones(3))" in source
     assert "self.x_bias = nn.Parameter(torch.zeros(3))" in source
-    assert "out = data * self.x_weight[:, None, None] + self.x_bias[:, None, None]" in source
+    assert "out: Tensor = data * self.x_weight[:, None, None] + self.x_bias[:, None, None]" in source
 
 
 def test_attributes_of_layers_stay_apart() -> None:

@@ -193,12 +193,15 @@ def test_the_code_runs_at_other_sizes() -> None:
 
 
 def test_the_code_is_what_a_person_would_write() -> None:
-    assert "out = data.flatten(1)" in compile_text(one("Flatten"))[1].source
-    assert "out = data.unsqueeze(1)" in compile_text(one("Reshape", "shape { dim: 1 } axis: 1 num_axes: 0"))[1].source
+    assert "out: Tensor = data.flatten(1)" in compile_text(one("Flatten"))[1].source
+    assert (
+        "out: Tensor = data.unsqueeze(1)"
+        in compile_text(one("Reshape", "shape { dim: 1 } axis: 1 num_axes: 0"))[1].source
+    )
     source = compile_text(one("Slice", "slice_point: 2 slice_point: 5", tops=("p", "q", "r")))[1].source
     assert "p, q, r = torch.tensor_split(data, (2, 5), dim=1)" in source
     assert "p, q = data.chunk(2, dim=1)" in compile_text(one("Slice", tops=("p", "q")))[1].source
-    assert "out = data\n" in compile_text(one("Concat"), level=0)[1].source
+    assert "out: Tensor = data\n" in compile_text(one("Concat"), level=0)[1].source
     for dims, wanted in {
         "dim: 0 dim: -1": "data.flatten(1)",
         "dim: -1": "data.flatten(0)",
@@ -206,4 +209,4 @@ def test_the_code_is_what_a_person_would_write() -> None:
         "dim: 0 dim: 0 dim: -1": "data.flatten(2)",
         "dim: 0 dim: -1 dim: 1": "data.reshape(data.shape[0], -1, 1)",
     }.items():
-        assert f"out = {wanted}" in compile_text(one("Reshape", f"shape {{ {dims} }}"))[1].source
+        assert f"out: Tensor = {wanted}" in compile_text(one("Reshape", f"shape {{ {dims} }}"))[1].source

@@ -15,7 +15,7 @@ import os
 import sys
 import warnings
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
@@ -31,6 +31,7 @@ import numpy as np
 from netcompile.cli.exit_codes import USAGE
 from netcompile.cli.main import entry
 from netcompile.diagnostics.source import Source
+from netcompile.emit import nesting
 from netcompile.emit.prelude import free_names
 from netcompile.prototxt.load import load_net
 from netcompile.prototxt.printer import to_text
@@ -130,7 +131,12 @@ class Plain:
     outputs: tuple[Any, ...]
 
 
+# Whether calls share a line depends on how long names are. Here they always do, so that only what names do is seen.
+any_width = patch.object(nesting, "WIDTH", 1 << 30)
+
+
 @cache
+@any_width
 def _plain(base: str, level: int) -> Plain:
     case = next(c for c in bases() if c.name == base)
     with _folder(NamesCase(-1, case, {}, ())):
@@ -154,6 +160,7 @@ def _folder(case: NamesCase) -> Iterator[None]:
             os.chdir(before)
 
 
+@any_width
 def check(case: NamesCase) -> None:
     """Do what the case says and hold it against the net with its own names. Raises Escaped."""
     try:
@@ -274,17 +281,28 @@ def anatomy(source: str, outside: frozenset[str]) -> str:
     """What is left of a module without the names that a net gives: `outside` are those that its code takes from Python,
     from PyTorch and from the top of the file.
     """
-    *helpers, net = ast.parse(source).body
-    assert isinstance(net, ast.ClassDef)
+    _, *parts = ast.parse(source).body
+    net = net_of(parts)
     net.name = "C"
-    return "\n".join([*map(ast.dump, helpers[1:]), ast.dump(_Anonymous(outside).visit(net))])
+    helpers = [part for part in parts if part is not net]
+    return "\n".join([*map(ast.dump, helpers), ast.dump(_Anonymous(outside).visit(net))])
+
+
+def net_of(parts: Sequence[ast.stmt]) -> ast.ClassDef:
+    """The net's class: the first one, with what it calls below it."""
+    return next(part for part in parts if isinstance(part, ast.ClassDef))
+
+
+def taken_from_outside(source: str) -> frozenset[str]:
+    """The names that the net's class takes from Python, from PyTorch and from the file."""
+    return free_names(ast.unparse(net_of(ast.parse(source).body)))
 
 
 def _same_source(source: str, plain: str) -> None:
     unprintable = {c for c in source if c != "\n" and not c.isprintable()}
     if unprintable:
         raise Escaped(f"the module's source has {sorted(unprintable)!r}")
-    outside = free_names(ast.unparse(ast.parse(plain).body[-1]))
+    outside = taken_from_outside(plain)
     if anatomy(source, outside) != anatomy(plain, outside):
         raise Escaped(f"the module is another one:\n{source[:6000]}")
 

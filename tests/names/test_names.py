@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,10 @@ from netcompile.analyser import analyse
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
-from netcompile.emit.prelude import free_names
 from netcompile.emit.weights import weight_plan
 from netcompile.ir.build import Options
 from tests.conftest import CONFORMANCE
-from tests.names.check import anatomy, case_of, check
+from tests.names.check import anatomy, any_width, case_of, check, taken_from_outside
 from tests.names.payloads import NOT_TEXT, SPECIAL
 from tests.names.renamed import quoted, rename, spots
 
@@ -83,6 +81,7 @@ USED = (
 )
 
 
+@any_width
 @pytest.mark.parametrize("name", [*USED, "version", "recorded", "only_border", "rows", "band", "x" * 90])
 def test_no_image_hides_what_the_method_of_borders_uses(name: str) -> None:
     """The image is the only blob in that method, and a border's name may be longer than a line."""
@@ -92,7 +91,7 @@ def test_no_image_hides_what_the_method_of_borders_uses(name: str) -> None:
         return compile_net(analyse(Source(text, "net.prototxt")), 2).source
 
     plain = source(WINDOWED)
-    outside = free_names(ast.unparse(ast.parse(plain).body[-1]))
+    outside = taken_from_outside(plain)
     assert "def border(self" in plain
     assert anatomy(source(rename(WINDOWED, renaming)), outside) == anatomy(plain, outside)
 
@@ -108,13 +107,14 @@ layer {{ name: "p" type: "Python" bottom: "data" top: "p" python_param {{ module
 """
 
 
+@any_width
 def test_no_type_of_an_unknown_layer_escapes() -> None:
     def source(name: str) -> str:
         text = UNKNOWN.format(quoted(name))
         return compile_net(analyse(Source(text, "net.prototxt"), Options(allow_unknown=True)), 0).source
 
     plain = source("plain")
-    outside = free_names(ast.unparse(ast.parse(plain).body[-1]))
+    outside = taken_from_outside(plain)
     for name in filter(None, SPECIAL):
         made = source(name)
         assert all(c == "\n" or c.isprintable() for c in made), name
