@@ -25,9 +25,12 @@ def box_overlap(a: Tensor, b: Tensor, border: int = 0) -> Tensor:
     A box whose corners are swapped has no area. `border` 1: corners are whole pixels,
     and both belong to the box.
     """
-    low = torch.maximum(a[..., :2], b[..., :2])
-    high = torch.minimum(a[..., 2:], b[..., 2:]) + border
-    shared = (high - low).clamp_min(0).prod(dim=-1)
+    sides = []
+    for low, high in ((0, 2), (1, 3)):
+        start = torch.maximum(a[..., low], b[..., low])
+        end = torch.minimum(a[..., high] + border, b[..., high] + border)
+        sides.append((end - start).clamp_min(0))
+    shared = sides[0] * sides[1]
     sizes = [box[..., 2:] - box[..., :2] + border for box in (a, b)]
     one, two = (size.clamp_min(0).prod(dim=-1) for size in sizes)
     return torch.where(shared > 0, shared / (one + two - shared), 0)
@@ -36,45 +39,100 @@ def box_overlap(a: Tensor, b: Tensor, border: int = 0) -> Tensor:
 def suppress(
     boxes: Tensor,
     overlap: float,
-    eta: float = 1.0,
+    valid: Tensor | None = None,
     border: int = 0,
     most: int | None = None,
     strict: bool = False,
-) -> list[int]:
-    """Greedy suppression of boxes sorted by score: which stay, as indices.
+) -> Tensor:
+    """Greedy suppression in lists of boxes sorted by score: a mask of those that stay.
 
-    A box goes if its intersection over union with one that stays exceeds `overlap`, or
-    with `strict` reaches it; `eta` shrinks `overlap` with every box that stays, down to
-    a half. At most `most` stay.
+    Boxes are lists × K × 4. A box goes if its intersection over union with one of its
+    list that stays exceeds `overlap`, or with `strict` reaches it. At most `most` of a
+    list stay. Boxes that are not `valid` neither stay nor suppress.
     """
-    worst, index = boxes.new_full((len(boxes),), -1), 0
-    kept: list[int] = []
-    while most is None or len(kept) < most:
-        rest = worst[index:]
-        free = (rest < overlap if strict else rest <= overlap).nonzero()
-        if len(free) == 0:
+    stays = boxes.new_zeros(boxes.shape[:2], dtype=torch.bool)
+    left = torch.arange(boxes.shape[1], device=boxes.device).expand(stays.shape)
+    valid = ~stays if valid is None else valid
+    planes = boxes.detach().permute(2, 0, 1)  # each coordinate in one piece: faster
+    while valid.any():
+        count = int(valid.sum(dim=1).max())
+        order = valid.sort(dim=1, descending=True, stable=True).indices[:, :count]
+        left, valid = left.gather(1, order), valid.gather(1, order)
+        planes = planes.gather(2, order.expand(4, -1, -1))
+        step = max(16, 2**17 // order.numel())
+        first, every = planes[:, :, :step, None], planes[:, :, None]
+        worst = box_overlap(first.movedim(0, -1), every.movedim(0, -1), border)
+        apart = worst < overlap if strict else worst <= overlap
+        stay = undisputed(~apart[:, :, :step], valid[:, :step])
+        stays.scatter_(1, left[:, :step], stay)
+        if most is not None and int(stays.sum(dim=1).min()) >= most:
             break
-        index += int(free[0])
-        kept.append(index)
-        worst = torch.maximum(worst, box_overlap(boxes[index], boxes, border))
-        if eta < 1 and overlap > 0.5:
-            overlap *= eta
-        index += 1
-    return kept
+        free = (apart[:, :, step:] | ~stay[:, :, None]).all(dim=1)
+        left, valid = left[:, step:], valid[:, step:] & free
+        planes = planes[:, :, step:]
+    return stays if most is None else stays & (stays.cumsum(dim=1) <= most)
 
 
-def best_first(scores: list[float]) -> list[int]:
-    """Indices of a list of scores in descending order, as C++'s std::sort puts them.
+def undisputed(conflict: Tensor, valid: Tensor) -> Tensor:
+    """Which items stay (lists × K) if each goes that conflicts with one that stays
+    before it; `conflict` is lists × K × K, and each round settles at least one more.
+    """
+    before = conflict.triu(1).to(torch.float32)
+    stay = valid
+    while True:
+        found = valid & (stay[:, None].to(torch.float32) @ before == 0)[:, 0]
+        if torch.equal(found, stay):
+            return stay
+        stay = found
+
+
+def suppress_easing(boxes: Tensor, overlap: float, valid: Tensor, eta: float) -> Tensor:
+    """As `suppress`, but `eta` shrinks a list's `overlap` with every box of it that
+    stays, down to a half.
+    """
+    boxes, stays = boxes.detach(), torch.zeros_like(valid)
+    worst = boxes.new_full(valid.shape, -1)
+    limit = boxes.new_full(valid.shape[:1], overlap, dtype=torch.float64)
+    for rank in range(valid.shape[1]):
+        stay = valid[:, rank] & (worst[:, rank] <= limit.to(worst.dtype))
+        stays[:, rank] = stay
+        found = torch.maximum(worst, box_overlap(boxes[:, rank, None], boxes))
+        worst = torch.where(stay[:, None], found, worst)
+        limit = torch.where(stay & (limit > 0.5), limit * eta, limit)
+    return stays
+
+
+def highest(scores: Tensor, count: int) -> Tensor:
+    """Indices of the `count` highest scores of each row, highest first.
+
+    Equal scores come in their order, also those that `count` cuts between; none is NaN.
+    """
+    if not 0 < count < scores.shape[1]:
+        order = scores.sort(dim=1, descending=True, stable=True).indices
+        return order[:, :count]
+    least = scores.topk(count, dim=1).values[:, -1:]
+    above, level = scores > least, scores == least
+    room = count - above.sum(dim=1, keepdim=True)
+    chosen = above | (level & (level.cumsum(dim=1) <= room))
+    place = torch.arange(scores.shape[1], 0, -1, device=scores.device)
+    first = scores.shape[1] - (place * chosen).topk(count, dim=1).values
+    order = scores.gather(1, first).sort(dim=1, descending=True, stable=True).indices
+    return first.gather(1, order)
+
+
+def best_first(scores: list[float], most: int | None = None) -> list[int]:
+    """Indices of the `most` best scores in descending order, as C++'s std::sort does.
 
     It partitions around medians of three down to 16 scores and then inserts, so equal
     scores come in an order of their own, which decides what a limit keeps of them.
     """
     order = list(range(len(scores)))
-    spans = [(0, len(order))] if len(set(scores)) < len(scores) else []
+    spans, most = [(0, len(order))], len(order) if most is None else most
     while spans:
         first, last = spans.pop()
-        if last - first <= 16:
-            continue
+        span = {scores[i] for i in order[first:last]}
+        if last - first <= 16 or first >= most or len(span) == last - first:
+            continue  # what happens here shows nowhere
         a, b, c = first + 1, (first + last) // 2, last - 1
         median = sorted((scores[order[i]], i) for i in (a, b, c))[1][1]
         order[first], order[median] = order[median], order[first]
@@ -89,7 +147,7 @@ def best_first(scores: list[float]) -> list[int]:
             order[low], order[high] = order[high], order[low]
             low, high = low + 1, high - 1
         spans += [(first, low), (low, last)]
-    return sorted(order, key=lambda i: -scores[i])
+    return sorted(order, key=lambda i: -scores[i])[:most]
 
 
 def encode_boxes(boxes: Tensor, priors: Tensor, variances: Tensor, code: str) -> Tensor:

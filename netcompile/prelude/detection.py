@@ -6,7 +6,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from netcompile.prelude.boxes import best_first, decode_boxes, suppress
+from netcompile.prelude.boxes import (
+    best_first,
+    decode_boxes,
+    highest,
+    suppress,
+    suppress_easing,
+)
 
 
 def detect(
@@ -30,35 +36,40 @@ def detect(
     where they overlap; of an image the `keep` best stay. K depends on the numbers.
     """
     n, count = location.shape[0], priors.shape[2] // 4
+    labels = [label for label in range(classes) if label != background]
     corners, variances = priors[0].reshape(2, 1, count, 4)
+    spread = torch.ones_like(variances) if encoded else variances
     offsets = location.reshape(n, count, 1 if shared else classes, 4).transpose(1, 2)
-    scores = scores.reshape(n, count, classes)
-    rows = []
-    for image in range(n):
-        spread = torch.ones_like(variances) if encoded else variances
-        boxes = decode_boxes(offsets[image], corners, spread, code)
-        found = []
-        for label in range(classes):
-            if label == background:
-                continue
-            score = scores[image, :, label]
-            order = score.sort(descending=True, stable=True).indices
-            order = order[score[order] > threshold]
-            order = order[:most] if most > -1 else order
-            candidates = boxes[0 if shared else label][order]
-            stay = suppress(candidates, overlap, eta)
-            values = score[order].tolist()
-            found += [(values[i], label, candidates[i]) for i in stay]
-        if -1 < keep < len(found):
-            best = best_first([score for score, _, _ in found])[:keep]
-            found = sorted((found[i] for i in best), key=lambda row: row[1])
-        for score, label, box in found:
-            rows.append(torch.cat((box.new_tensor([image, label, score]), box)))
-    if not rows:
+    boxes = decode_boxes(offsets, corners, spread, code)
+    boxes = boxes.expand(n, classes, count, 4)[:, labels].flatten(0, 1)
+    scores = scores.detach().reshape(n, count, classes).transpose(1, 2)[:, labels]
+    scores = torch.where(scores > threshold, scores, -torch.inf).flatten(0, 1)
+    order = highest(scores, min(most, count) if most > -1 else count)
+    boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
+    # What follows depends on the numbers: it asks a device for them once.
+    found = torch.cat((scores.gather(1, order)[..., None], boxes), dim=-1).cpu()
+    values, boxes = found[..., 0], found[..., 1:]
+    valid = values > threshold
+    if eta < 1 and overlap > 0.5:
+        stays = suppress_easing(boxes, overlap, valid, eta)
+    else:
+        stays = suppress(boxes, overlap, valid)
+    rows, size = [], order.shape[1]
+    for image, stay in enumerate(stays.reshape(n, len(labels) * size)):
+        at = stay.nonzero()[:, 0] + image * len(stay)
+        if -1 < keep < len(at):
+            at = at[best_first(values.flatten()[at].tolist(), keep)]
+            at = at[(at // size).sort(stable=True).indices]
+        rows.append(at)
+    chosen = torch.cat(rows)
+    if len(chosen) == 0:
         none = location.new_full((n, 7), -1)
         none[:, 0] = torch.arange(n, device=none.device)
         return none[None, None]
-    return torch.stack(rows)[None, None]
+    image, label = chosen // (len(labels) * size), chosen // size % len(labels)
+    head = torch.stack((image, torch.tensor(labels)[label]), dim=1).to(found.dtype)
+    result = torch.cat((head, found.flatten(0, 1)[chosen]), dim=1)[None, None]
+    return result.to(location.device)
 
 
 def box_sizes(
