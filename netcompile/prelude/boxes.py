@@ -29,11 +29,11 @@ def box_overlap(a: Tensor, b: Tensor, border: int = 0) -> Tensor:
     for low, high in ((0, 2), (1, 3)):
         start = torch.maximum(a[..., low], b[..., low])
         end = torch.minimum(a[..., high] + border, b[..., high] + border)
-        sides.append((end - start).clamp_min(0))
-    shared = sides[0] * sides[1]
+        sides.append(end.sub_(start).clamp_min_(0))
+    shared = sides[0].mul_(sides[1])
     sizes = [box[..., 2:] - box[..., :2] + border for box in (a, b)]
     one, two = (size.clamp_min(0).prod(dim=-1) for size in sizes)
-    return torch.where(shared > 0, shared / (one + two - shared), 0)
+    return torch.where(shared > 0, shared / (one + two).sub_(shared), 0)
 
 
 def suppress(
@@ -51,25 +51,26 @@ def suppress(
     list stay. Boxes that are not `valid` neither stay nor suppress.
     """
     stays = boxes.new_zeros(boxes.shape[:2], dtype=torch.bool)
-    left = torch.arange(boxes.shape[1], device=boxes.device).expand(stays.shape)
     valid = ~stays if valid is None else valid
+    place = torch.arange(stays.numel(), device=boxes.device).reshape(stays.shape)
     planes = boxes.detach().permute(2, 0, 1)  # each coordinate in one piece: faster
     while valid.any():
-        count = int(valid.sum(dim=1).max())
-        order = valid.sort(dim=1, descending=True, stable=True).indices[:, :count]
-        left, valid = left.gather(1, order), valid.gather(1, order)
-        planes = planes.gather(2, order.expand(4, -1, -1))
-        step = max(16, 2**17 // order.numel())
+        lists = valid.any(dim=1)
+        order = valid[lists].sort(dim=1, descending=True, stable=True).indices
+        order = order[:, : int(valid.sum(dim=1).max())]
+        place, valid = place[lists].gather(1, order), valid[lists].gather(1, order)
+        planes = planes[:, lists].gather(2, order.expand(4, -1, -1))
+        step = max(16, 2**17 // order.numel())  # pairs that stay in a cache
         first, every = planes[:, :, :step, None], planes[:, :, None]
         worst = box_overlap(first.movedim(0, -1), every.movedim(0, -1), border)
         apart = worst < overlap if strict else worst <= overlap
         stay = undisputed(~apart[:, :, :step], valid[:, :step])
-        stays.scatter_(1, left[:, :step], stay)
-        if most is not None and int(stays.sum(dim=1).min()) >= most:
-            break
+        stays.view(-1)[place[:, :step]] = stay
         free = (apart[:, :, step:] | ~stay[:, :, None]).all(dim=1)
-        left, valid = left[:, step:], valid[:, step:] & free
-        planes = planes[:, :, step:]
+        place, planes = place[:, step:], planes[:, :, step:]
+        valid = valid[:, step:] & free
+        if most is not None:
+            valid &= (stays.sum(dim=1) < most)[place // stays.shape[1]]
     return stays if most is None else stays & (stays.cumsum(dim=1) <= most)
 
 
@@ -126,13 +127,17 @@ def best_first(scores: list[float], most: int | None = None) -> list[int]:
     It partitions around medians of three down to 16 scores and then inserts, so equal
     scores come in an order of their own, which decides what a limit keeps of them.
     """
-    order = list(range(len(scores)))
-    spans, most = [(0, len(order))], len(order) if most is None else most
+    most = len(scores) if most is None else most
+    order = sorted(range(len(scores)), key=lambda i: -scores[i])
+    top = {scores[i] for i in order[: most + 1]}
+    if len(top) == len(order[: most + 1]):
+        return order[:most]
+    order, spans = list(range(len(scores))), [(0, len(scores))]
     while spans:
         first, last = spans.pop()
         span = {scores[i] for i in order[first:last]}
         if last - first <= 16 or first >= most or len(span) == last - first:
-            continue  # what happens here shows nowhere
+            continue  # how these are put shows nowhere
         a, b, c = first + 1, (first + last) // 2, last - 1
         median = sorted((scores[order[i]], i) for i in (a, b, c))[1][1]
         order[first], order[median] = order[median], order[first]
