@@ -25,15 +25,18 @@ def box_overlap(a: Tensor, b: Tensor, border: int = 0) -> Tensor:
     A box whose corners are swapped has no area. `border` 1: corners are whole pixels,
     and both belong to the box.
     """
-    sides = []
+    sides, areas = [], []
     for low, high in ((0, 2), (1, 3)):
         start = torch.maximum(a[..., low], b[..., low])
         end = torch.minimum(a[..., high] + border, b[..., high] + border)
         sides.append(end.sub_(start).clamp_min_(0))
-    shared = sides[0].mul_(sides[1])
-    sizes = [box[..., 2:] - box[..., :2] + border for box in (a, b)]
-    one, two = (size.clamp_min(0).prod(dim=-1) for size in sizes)
-    return torch.where(shared > 0, shared / (one + two).sub_(shared), 0)
+    for box in (a, b):
+        width, height = (box[..., i + 2] - box[..., i] + border for i in (0, 1))
+        area = width.clamp_min(0) * height.clamp_min(0)
+        # No area, nothing shared: 0 of something, since 0 / 0 would be no number.
+        areas.append(torch.where(area > 0, area, torch.inf))
+    shared = sides[0].mul_(sides[1]).nan_to_num_(0, torch.inf)
+    return shared.div_((areas[0] + areas[1]).sub_(shared))
 
 
 def suppress(
@@ -63,22 +66,27 @@ def suppress(
         step = max(16, 2**17 // order.numel())  # pairs that stay in a cache
         first, every = planes[:, :, :step, None], planes[:, :, None]
         worst = box_overlap(first.movedim(0, -1), every.movedim(0, -1), border)
-        apart = worst < overlap if strict else worst <= overlap
-        stay = undisputed(~apart[:, :, :step], valid[:, :step])
+        stay = undisputed(worst[:, :, :step], valid[:, :step], overlap, strict)
         stays.view(-1)[place[:, :step]] = stay
-        free = (apart[:, :, step:] | ~stay[:, :, None]).all(dim=1)
+        # The first of a list stays: it takes the place of those that do not.
+        rank = torch.arange(stay.shape[1], device=stay.device).where(stay, 0)
+        lists = torch.arange(len(stay), device=stay.device)[:, None]
+        worst = worst[lists, rank, step:].amax(dim=1)
         place, planes = place[:, step:], planes[:, :, step:]
-        valid = valid[:, step:] & free
+        valid = valid[:, step:] & (worst < overlap if strict else worst <= overlap)
         if most is not None:
             valid &= (stays.sum(dim=1) < most)[place // stays.shape[1]]
     return stays if most is None else stays & (stays.cumsum(dim=1) <= most)
 
 
-def undisputed(conflict: Tensor, valid: Tensor) -> Tensor:
-    """Which items stay (lists × K) if each goes that conflicts with one that stays
-    before it; `conflict` is lists × K × K, and each round settles at least one more.
+def undisputed(worst: Tensor, valid: Tensor, overlap: float, strict: bool) -> Tensor:
+    """Which of a few boxes stay (lists × K), of their overlaps, lists × K × K.
+
+    A box goes if one before it that stays overlaps it too much: every round settles at
+    least one more, most rounds many.
     """
-    before = conflict.triu(1).to(torch.float32)
+    apart = worst < overlap if strict else worst <= overlap
+    before = (~apart).triu(1).to(torch.float32)
     stay = valid
     while True:
         found = valid & (stay[:, None].to(torch.float32) @ before == 0)[:, 0]
