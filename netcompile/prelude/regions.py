@@ -105,7 +105,7 @@ def window_maxima(x: Tensor, image: Tensor, rows: Tensor, columns: Tensor) -> Te
             table[index * pixels : index * pixels + len(each)] = each
         best = table.index_select(0, places[0])
         for place in places[1:]:
-            best = torch.maximum(best, table.index_select(0, place))
+            best.clamp_min_(table.index_select(0, place))
         y[:, part] = best.unflatten(0, empty.shape).permute(0, 3, 1, 2)
     return y
 
