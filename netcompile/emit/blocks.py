@@ -53,10 +53,15 @@ def in_blocks(code: Code, wanted: Sequence[Value], reserved: frozenset[str], own
     inputs = tuple(values[entry.value] for entry in code.net.graph.inputs)
     nodes = code.net.graph.nodes
 
-    def worth(uses: Sequence[Layers]) -> float:
-        """Blocks that have a word, and those whose layers' names belong together, are what people draw."""
+    def worth(uses: Sequence[Layers], alone: bool) -> float:
+        """Blocks that have a word, and those whose layers' names belong together, are what people draw.
+
+        A block of several inputs or outputs is one only if its names say so.
+        """
         lasting = [at for at, index in enumerate(uses[0]) if code.layers[index].init]
         together = lasting and belong_together([[nodes[use[at]].name for at in lasting] for use in uses])
+        if not alone and not together:
+            return 0.0
         known = structure([nodes[index] for index in uses[0]], code.net.shapes)
         return (NAMED if together else 1.0) * (KNOWN if known else 1.0)
 
@@ -196,8 +201,9 @@ class _Writer:
 
     def _family(self, step: Step) -> str:
         """A short word for what a step is."""
-        if not isinstance(step.kind, int):
-            return "block"
+        if isinstance(step.kind, (Called, Chained)):
+            return "conv" if "Conv" in self.class_names[step.kind.block] else "block"
+        assert isinstance(step.kind, int)
         layer = self.code.net.graph.nodes[step.layers[0]].layer
         return _FAMILIES.get(layer.family, layer.type.lower())
 

@@ -6,17 +6,16 @@ The search goes on over what is left and over the blocks' own bodies, so that bl
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from netcompile.emit.repeats import Place, Windows, best_windows, numbers_of
+from netcompile.emit.repeats import Place, Windows, Worth, best_windows, numbers_of
 from netcompile.emit.steps import (
     Block,
     Body,
     Called,
     Chained,
-    Layers,
     Number,
     Outlined,
     Parameter,
@@ -32,10 +31,10 @@ ROUNDS = 24  # blocks that are looked for
 MOST_STEPS = 20_000  # that are searched in all rounds
 
 
-def outline(main: Body, worth: Callable[[Sequence[Layers]], float] = lambda uses: 1.0) -> Outlined:
+def outline(main: Body, worth: Worth = lambda uses, alone: 1.0) -> Outlined:
     """The net with every block that shortens it; a block stands behind those that it uses.
 
-    `worth` says, by the layers of a block's uses, how much the lines that it saves count.
+    `worth` says, by the layers of a block's uses, how much the lines that it saves count (see `best_windows`).
     """
     bodies, blocks = [main], list[Block]()
     steps = 0

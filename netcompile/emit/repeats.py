@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import inf
 
 from netcompile.emit.steps import Body, Layers, Number, Ref, call_height, heights, reads_of
 from netcompile.emit.template import Hole
@@ -62,24 +63,43 @@ class Numbers:
     stored: int  # how many of the parameters ``forward`` needs
 
 
-def best_windows(bodies: Sequence[Body], worth: Callable[[Sequence[Layers]], float]) -> Windows | None:
-    """The windows whose block saves the most, by what its lines are `worth`; None where none saves anything."""
+Worth = Callable[[Sequence[Layers], bool], float]
+
+
+def best_windows(bodies: Sequence[Body], worth: Worth) -> Windows | None:
+    """The windows whose block saves the most, by what its lines are `worth`; None where none saves anything.
+
+    `worth` is given the layers of several uses, and whether a use reads one value and gives one.
+    """
     best, found = 0.0, None
     scans = [_Scan(body) for body in bodies]
     for windows in _repeated(scans):
         if found is not None and windows.length > FURTHER * found.length + LONGER:
             break
-        most = _at_most(scans, windows)
-        if most * DEAREST <= best:
+        if _at_most(scans, windows) * DEAREST <= best:
             continue
-        value = most - _costs(scans, windows)
+        windows, value = _valued(scans, windows)
         if value * DEAREST <= best:
             continue
         some = windows.places if len(windows.places) <= SOME else (*windows.places[: SOME - 1], windows.places[-1])
-        value *= worth([scans[place.body].layers(place.start, windows.length) for place in some])
+        alone = windows.reads == windows.gives == 1
+        value *= worth([scans[place.body].layers(place.start, windows.length) for place in some], alone)
         if value > best:
             best, found = value, windows
     return found and _alike(scans, found)
+
+
+def _valued(scans: Sequence[_Scan], windows: Windows) -> tuple[Windows, float]:
+    """Windows, or where they differ in too many numbers the best of those that have one's numbers; what they save."""
+    value = _at_most(scans, windows) - _costs(scans, windows)
+    if value > -inf:
+        return windows, value
+    alike: defaultdict[tuple[Number, ...], list[Place]] = defaultdict(list)
+    for place in windows.places:
+        alike[tuple(scans[place.body].row(place.start, windows.length))].append(place)
+    found = [replace(windows, places=tuple(places)) for places in alike.values() if len(places) > 1]
+    valued = [(each, _at_most(scans, each) - _costs(scans, each)) for each in found]
+    return max(valued, key=lambda each: each[1], default=(windows, value))
 
 
 def numbers_of(bodies: Sequence[Body], windows: Windows) -> Numbers:
@@ -235,7 +255,7 @@ def _costs(scans: Sequence[_Scan], windows: Windows) -> float:
     first, length, count = windows.places[0], windows.length, len(windows.places)
     numbers = _numbers(scans, windows)
     if len(numbers.values) > MOST_PARAMETERS:
-        return float("inf")
+        return inf
     steps = scans[first.body].steps
     after = steps[first.start + length : first.start + length + 1]
     last = steps[first.start + length - 1]

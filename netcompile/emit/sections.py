@@ -27,6 +27,6 @@ def sections(names: Sequence[str]) -> dict[int, str]:
         if at is not None and len(words[at]) < 4 and int(words[at]) > last:
             last = int(words[at])
             starts.append((index, "".join(words[: at + 1])))
-    ends = [index for index, _ in starts[1:]] + [len(names)]
-    found = {index: title for (index, title), end in zip(starts, ends, strict=True) if end - index >= FEWEST}
+    ends = (*(index for index, _ in starts), len(names))
+    found = {index: title for place, (index, title) in enumerate(starts) if ends[place + 1] - index >= FEWEST}
     return found if len(found) >= SECTIONS else {}

@@ -41,6 +41,12 @@ def _kernel(node: Node, shapes: Mapping[Value, IntShape]) -> int:
     return max(node.layer.kernel, default=1)
 
 
+def _is_depthwise(node: Node, shapes: Mapping[Value, IntShape]) -> bool:
+    """Whether a convolution treats each channel by itself."""
+    assert isinstance(node.layer, Convolution)
+    return node.layer.group == shapes[node.bottoms[0]][1] > 1
+
+
 def _branch(value: Value, made: Mapping[Value, Node]) -> tuple[list[Node], Value] | None:
     """The convolutions on the way to a value from outside, the first one first, and that; None where ways fork."""
     found = []
@@ -61,6 +67,8 @@ def _residual(joined: Node, made: Mapping[Value, Node], shapes: Mapping[Value, I
         return ""
     short, long = sorted((way for way, _ in ways), key=len)
     kernels = [_kernel(node, shapes) for node in long]
+    if len(kernels) == 3 and not short and _is_depthwise(long[1], shapes) and kernels[0] == kernels[2] == 1:
+        return "InvertedResidual"  # Sandler et al. 2018
     front = "" if not short else "Projected"
     if len(short) > 1:
         return ""
@@ -85,6 +93,8 @@ def _joining(joined: Node, made: Mapping[Value, Node], shapes: Mapping[Value, In
         kernels = sorted(_kernel(way[-1], shapes) for way in convolutions)
         if _kernel(convolutions[0][0], shapes) == kernels[0] == 1 < kernels[1]:
             return "Fire"  # Iandola et al. 2016
+    if any(bottom not in made for bottom in joined.bottoms):
+        return ""
     return "Inception" if len(ways) > 2 and sum(length > 0 for length in lengths) > 2 else ""  # Szegedy et al. 2014
 
 
@@ -94,9 +104,7 @@ def _chain(nodes: Sequence[Node], convolutions: Sequence[Node], shapes: Mapping[
         return ""
     if len(convolutions) == 2:
         depthwise, pointwise = convolutions
-        channels = shapes[depthwise.bottoms[0]][1]
-        assert isinstance(depthwise.layer, Convolution)
-        if depthwise.layer.group == channels > 1 and _kernel(pointwise, shapes) == 1:
+        if nodes[0] is depthwise and _is_depthwise(depthwise, shapes) and _kernel(pointwise, shapes) == 1:
             return "SeparableConv"  # Howard et al. 2017
     families = [node.layer.family for node in nodes]
     if families in (["convolution", "normalisation"], ["convolution", "normalisation", "activation"]):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import doctest
 import io
 import json
 import pickle
 import subprocess
 import sys
+import types
 import warnings
 from pathlib import Path
 
@@ -151,6 +153,18 @@ def test_the_module_stands_alone(builds, tmp_path):
         [sys.executable, "-I", "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert (done.returncode, done.stdout) == (0, "(2, 5)\n"), done.stderr
+
+
+def test_the_docstring_runs(builds, monkeypatch):
+    """Its lines load the weights and call the net, in the build's folder, whatever the module itself imports."""
+    for style in ("flat", "blocks"):
+        monkeypatch.chdir(builds / style)
+        module = types.ModuleType("small")
+        exec(compile((builds / style / "small.py").read_text(), "small.py", "exec"), vars(module))
+        assert "torch" not in vars(module)
+        result = doctest.testmod(module, report=True)
+        assert result.failed == 0
+        assert result.attempted > 3
 
 
 def test_run_gives_every_blob(netcompile, files, tmp_path):
@@ -314,3 +328,35 @@ def test_both_styles_give_one_report(builds):
                 assert [line for line, _ in code if module[line - 1].lstrip().startswith("self.")], layer["name"]
         data.append({key: value for key, value in found.items() if key not in ("module", "sha256")})
     assert data[0] == data[1]
+
+
+@pytest.mark.parametrize(
+    ("level", "why"),
+    [
+        ("0", "the net of -O0 is literal"),
+        ("1", "no part of it repeats so that a class would make it shorter"),
+        ("2", "at -O2 it computes windows of blobs, by layers that two methods share"),
+    ],
+)
+def test_blocks_asked_for_in_vain_are_told(netcompile, tmp_path, level, why):
+    weights = ("--weights", "shapes-fcn8s.caffemodel")
+    made = netcompile(
+        "build", "shapes-fcn8s/deploy.prototxt", *weights, "-O", level, "--style", "blocks", "-o", tmp_path / "b"
+    )
+    assert f"note[usage]: the module is flat\n  why: {why}\n" in made.err
+    assert json.loads((tmp_path / "b/manifest.json").read_text())["style"] == "flat"
+
+
+def test_weights_are_converted_for_the_outputs_of_a_build(netcompile, tmp_path, files):
+    """An output in the midst of a chain of blocks ends it."""
+    net, weights = files
+    keys = {}
+    for outputs in ((), ("--output", "res3c")):
+        line = ("--style", "blocks", *outputs)
+        assert netcompile("build", net, *line, "-o", tmp_path / "b").code == 0
+        keys[outputs] = json.loads((tmp_path / "b/manifest.json").read_text())["keys"]
+        out = tmp_path / "n.safetensors"
+        done = netcompile("convert-weights", weights, "--net", net, *line, "-o", out)
+        assert done.code == 0, done.err
+        assert set(keys[outputs].values()) <= set(load_file(out))
+    assert keys[()] != keys["--output", "res3c"]

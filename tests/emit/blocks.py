@@ -1,7 +1,8 @@
 """A net in blocks held against the same net flat: results, gradients, state, keys and places, all bit for bit.
 
-``python -m tests.emit.blocks`` compares every conformance case, every bundled net and, where it lies beside the
-checkout, the corpus; ``python -m tests.emit.blocks FILE …`` these files. It prints a line for each net that differs.
+``python -m tests.emit.blocks`` compares every conformance case, alone and three times beside itself, every bundled net
+and, where it lies beside the checkout, the corpus; ``python -m tests.emit.blocks FILE …`` these files. It prints a line
+for each net that has blocks or differs.
 """
 
 from __future__ import annotations
@@ -272,6 +273,12 @@ def _cases() -> Iterator[tuple[str, Analysed, Mapping[str, Array] | None, str | 
         yield case.name, of_case(case), case.arrays("inputs"), str(case.weights) if case.weights else None
 
 
+def _beside() -> Iterator[tuple[str, Analysed, Mapping[str, Array] | None, str | None]]:
+    for case in ALL_CASES:
+        net, inputs = of_towers(case)
+        yield f"{case.name}, three times", net, inputs, None
+
+
 def _files(paths: Sequence[Path]) -> Iterator[tuple[str, Analysed, Mapping[str, Array] | None, str | None]]:
     for path in paths:
         for train in (False, True):
@@ -282,7 +289,7 @@ def _files(paths: Sequence[Path]) -> Iterator[tuple[str, Analysed, Mapping[str, 
 
 def main(arguments: Sequence[str]) -> int:
     """Print what differs; the exit status is 1 if anything does."""
-    nets = _files([Path(each) for each in arguments]) if arguments else chain(_cases(), _files(files()))
+    nets = _files([Path(each) for each in arguments]) if arguments else chain(_cases(), _beside(), _files(files()))
     wrong = counted = 0
     for name, net, inputs, weights in nets:
         begun = time.perf_counter()

@@ -213,5 +213,5 @@ def test_two_nets_of_one_name_have_lines_of_their_own(netcompile, tmp_path):
 
 
 def test_the_source_is_at_hand(net):
-    assert "def forward(self, data):" in inspect.getsource(type(net))
-    assert inspect.getsource(type(net).forward).startswith("    def forward(self, data):")
+    assert "def forward(self, data: Tensor) -> Tensor:" in inspect.getsource(type(net))
+    assert inspect.getsource(type(net).forward).startswith("    def forward(self, data: Tensor)")

@@ -53,7 +53,7 @@ from netcompile.report.model import Report
 from netcompile.report.offsets import offsets_report
 from netcompile.version import __version__
 
-SHOWN = frozenset({"assumed-shape", "label-dropped"})
+SHOWN = frozenset({"assumed-shape", "label-dropped", "usage"})
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
     }
     folder = arguments.out or _folder(stem)
     earlier = _earlier(folder)
-    notes = list(analysed.notes)
+    notes = [*analysed.notes, *_style_told(arguments, module)]
     told: list[Diagnostic] = []
     with whole_folder(folder) as staged:
         for name, text in texts.items():
@@ -128,6 +128,17 @@ def run(arguments: argparse.Namespace) -> int:
     show(_left_over(folder, earlier - sizes.keys()))
     show(analysed.crops.findings())
     return DONE
+
+
+def _style_told(arguments: argparse.Namespace, module: EmittedModule) -> list[Diagnostic]:
+    """A note where blocks were asked for and there are none."""
+    if arguments.style != "blocks" or module.style == "blocks":
+        return []
+    windows = arguments.optimise == 2 and "def windowed(" in module.source
+    why = "no part of it repeats so that a class would make it shorter"
+    why = "at -O2 it computes windows of blobs, by layers that two methods share" if windows else why
+    why = "the net of -O0 is literal" if arguments.optimise == 0 else why
+    return [Diagnostic("usage", "the module is flat", why=why, severity="note")]
 
 
 def _folder(stem: str) -> str:

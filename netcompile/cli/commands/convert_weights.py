@@ -14,7 +14,7 @@ import os
 from netcompile.cli.exit_codes import DONE, USAGE
 from netcompile.cli.manifest import convert_manifest
 from netcompile.cli.messages import show
-from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_weights_path
+from netcompile.cli.netinput import NET_HELP, add_options, add_output, analyse_net, read_weights_path
 from netcompile.cli.options import add_max_memory, add_optimise, add_style
 from netcompile.cli.weights import convert_one, target_name
 from netcompile.diagnostics.diagnostic import NetError, refuse
@@ -31,6 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-missing", action="store_true", help="weights that the file lacks become zeros")
     add_optimise(parser, "of the module")
     add_style(parser)
+    add_output(parser, "a blob that the module was built for as an output")
     add_max_memory(parser)
     add_options(parser)
 
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         refuse("usage", "which files? give at least one .caffemodel, or --manifest weights/manifest.toml")
     paths = [read_weights_path(name) for name in arguments.files]
     targets = targets_for(paths, arguments.out)
-    net = None if arguments.net is None else analyse_net(arguments)
+    net = None if arguments.net is None else analyse_net(arguments, outputs=arguments.output)
     code = DONE
     for path, target in zip(paths, targets, strict=True):
         try:

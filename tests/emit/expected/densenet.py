@@ -1,7 +1,7 @@
 """DenseNet: PyTorch, compiled from a Caffe net by netcompile.
 
 From densenet/densenet.prototxt, phase TEST. 48.6 k parameters, 92.6 MMACs at 224 × 224.
-Input data: 1 × 3 × H × W; the file says no order and mean
+Input data: 1 × 3 × H × W; order and mean are not in the file
 Legal sizes: every H and W >= 1
 Output prob: 1 × 10 × 1 × 1
 

@@ -1,7 +1,7 @@
 """googlenet: PyTorch, compiled from a Caffe net by netcompile.
 
 From googlenet/deploy.prototxt, phase TEST. 7 M parameters, 1.59 GMACs at 224 × 224.
-Input data: 1 × 3 × H × W; the file says no order and mean
+Input data: 1 × 3 × H × W; order and mean are not in the file
 Legal sizes: only H and W = 223 to 254
 Output prob: 1 × 1000
 
@@ -67,26 +67,28 @@ class Googlenet(nn.Module):
         self.loss3_classifier = nn.Linear(1024, 1000)
 
     def forward(self, data: Tensor) -> Tensor:
+        # conv1
         conv1_7x7_s2 = F.relu(self.conv1_7x7_s2(data))  # 64 × ⌈H/2⌉ × ⌈W/2⌉
         # 64 × ⌊(H+1)/4⌋ × ⌊(W+1)/4⌋
         pool1_3x3_s2 = F.max_pool2d(conv1_7x7_s2, 3, stride=2, ceil_mode=True)
         pool1_norm1 = lrn(pool1_3x3_s2, 5, alpha=0.0001, beta=0.75, k=1.0)
+        # conv2
         conv2_3x3_reduce = F.relu(self.conv2_3x3_reduce(pool1_norm1))
         conv2_3x3 = F.relu(self.conv2_3x3(conv2_3x3_reduce))
         conv2_norm2 = lrn(conv2_3x3, 5, alpha=0.0001, beta=0.75, k=1.0)
-        # 192 × ⌊(H+1)/8⌋ × ⌊(W+1)/8⌋
         pool2_3x3_s2 = F.max_pool2d(conv2_norm2, 3, stride=2, ceil_mode=True)
+        # inception_3: 256 × ⌊(H+1)/8⌋ × ⌊(W+1)/8⌋
         inception_3a_output = self.inception_3a(pool2_3x3_s2)
         inception_3b_output = self.inception_3b(inception_3a_output)
-        # 480 × ⌊(H+1)/16⌋ × ⌊(W+1)/16⌋
         pool3_3x3_s2 = F.max_pool2d(inception_3b_output, 3, stride=2, ceil_mode=True)
+        # inception_4: 512 × ⌊(H+1)/16⌋ × ⌊(W+1)/16⌋
         inception_4a_output = self.inception_4a(pool3_3x3_s2)
         inception_4b_output = self.inception_4b(inception_4a_output)
         inception_4c_output = self.inception_4c(inception_4b_output)
         inception_4d_output = self.inception_4d(inception_4c_output)
         inception_4e_output = self.inception_4e(inception_4d_output)
-        # 832 × ⌊(H+1)/32⌋ × ⌊(W+1)/32⌋
         pool4_3x3_s2 = F.max_pool2d(inception_4e_output, 3, stride=2, ceil_mode=True)
+        # inception_5: 832 × ⌊(H+1)/32⌋ × ⌊(W+1)/32⌋
         inception_5a_output = self.inception_5a(pool4_3x3_s2)
         inception_5b_output = self.inception_5b(inception_5a_output)
         # 1024 × ⌊(H-191)/32⌋ × ⌊(W-191)/32⌋

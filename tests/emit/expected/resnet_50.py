@@ -1,7 +1,7 @@
 """resnet-50: PyTorch, compiled from a Caffe net by netcompile.
 
 From resnet-50/deploy.prototxt, phase TEST. 25.6 M parameters, 3.87 GMACs at 224 × 224.
-Input data: 1 × 3 × H × W; the file says no order and mean
+Input data: 1 × 3 × H × W; order and mean are not in the file
 Legal sizes: only H and W = 195 to 226
 Output prob: 1 × 1000
 

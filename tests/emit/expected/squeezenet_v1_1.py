@@ -2,7 +2,7 @@
 
 From squeezenet-v1.1/deploy.prototxt, phase TEST. 1.24 M parameters, 388 MMACs at 227 ×
 227.
-Input data: 1 × 3 × H × W; the file says no order and mean
+Input data: 1 × 3 × H × W; order and mean are not in the file
 Legal sizes: every H and W >= 17
 Output prob: 1 × 1000 × 1 × 1
 

@@ -1,7 +1,7 @@
 """ssd300-voc: PyTorch, compiled from a Caffe net by netcompile.
 
 From ssd300-voc/deploy.prototxt, phase TEST. 26.3 M parameters, 31.4 GMACs at 300 × 300.
-Input data: 1 × 3 × H × W; the file says no order and mean
+Input data: 1 × 3 × H × W; order and mean are not in the file
 Legal sizes: every H and W >= 257
 Output detection_out: 1 × 1 × 1 × 7, or larger: its size depends on the numbers
 
@@ -60,28 +60,31 @@ class Ssd300Voc(nn.Module):
         self.conv9_2_mbox_conf = nn.Conv2d(256, 84, kernel_size=3, padding=1)
 
     def forward(self, data: Tensor) -> Tensor:
+        # conv1
         conv1_1 = F.relu(self.conv1_1(data))
         conv1_2 = F.relu(self.conv1_2(conv1_1))
         pool1 = F.max_pool2d(conv1_2, 2, stride=2, ceil_mode=True)  # 64 × ⌈H/2⌉ × ⌈W/2⌉
+        # conv2
         conv2_1 = F.relu(self.conv2_1(pool1))
         conv2_2 = F.relu(self.conv2_2(conv2_1))
-        # 128 × ⌈H/4⌉ × ⌈W/4⌉
         pool2 = F.max_pool2d(conv2_2, 2, stride=2, ceil_mode=True)
+        # conv3: 256 × ⌈H/4⌉ × ⌈W/4⌉
         conv3_1 = F.relu(self.conv3_1(pool2))
         conv3_2 = F.relu(self.conv3_2(conv3_1))
         conv3_3 = F.relu(self.conv3_3(conv3_2))
-        # 256 × ⌈H/8⌉ × ⌈W/8⌉
         pool3 = F.max_pool2d(conv3_3, 2, stride=2, ceil_mode=True)
+        # conv4: 512 × ⌈H/8⌉ × ⌈W/8⌉
         conv4_1 = F.relu(self.conv4_1(pool3))
         conv4_2 = F.relu(self.conv4_2(conv4_1))
         conv4_3 = F.relu(self.conv4_3(conv4_2))
-        # 512 × ⌈H/16⌉ × ⌈W/16⌉
         pool4 = F.max_pool2d(conv4_3, 2, stride=2, ceil_mode=True)
+        # conv5: 512 × ⌈H/16⌉ × ⌈W/16⌉
         conv5_1 = F.relu(self.conv5_1(pool4))
         conv5_2 = F.relu(self.conv5_2(conv5_1))
         conv5_3 = F.relu(self.conv5_3(conv5_2))
         pool5 = F.max_pool2d(conv5_3, 3, stride=1, padding=1)
         fc6 = F.relu(self.fc6(pool5))
+        # fc7
         fc7 = F.relu(self.fc7(fc6))
         conv6_1 = F.relu(self.conv6_1(fc7))
         conv6_2 = F.relu(self.conv6_2(conv6_1))  # 512 × ⌈H/32⌉ × ⌈W/32⌉
@@ -89,6 +92,7 @@ class Ssd300Voc(nn.Module):
         conv7_2 = F.relu(self.conv7_2(conv7_1))  # 256 × ⌈H/64⌉ × ⌈W/64⌉
         conv8_1 = F.relu(self.conv8_1(conv7_2))
         conv8_2 = F.relu(self.conv8_2(conv8_1))  # 256 × ⌈(H-128)/64⌉ × ⌈(W-128)/64⌉
+        # conv9
         conv9_1 = F.relu(self.conv9_1(conv8_2))
         conv9_2 = F.relu(self.conv9_2(conv9_1))  # 256 × ⌈(H-256)/64⌉ × ⌈(W-256)/64⌉
         conv4_3_norm = (

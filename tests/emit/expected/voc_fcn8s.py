@@ -1,7 +1,7 @@
 """voc-fcn8s: PyTorch, compiled from a Caffe net by netcompile.
 
 From voc-fcn8s/deploy.prototxt, phase TEST. 134 M parameters, 182 GMACs at 500 × 500.
-Input data: 1 × 3 × H × W; the file says no order and mean
+Input data: 1 × 3 × H × W; order and mean are not in the file
 Legal sizes: every H and W >= 1
 Output score: 1 × 21 × H × W
 
@@ -44,30 +44,32 @@ class VocFcn8s(nn.Module):
         self.upscore8 = nn.ConvTranspose2d(21, 21, kernel_size=16, stride=8, bias=False)
 
     def forward(self, data: Tensor) -> Tensor:
+        # conv1
         conv1_1 = F.relu(self.conv1_1(data))  # 64 × (H + 198) × (W + 198)
         conv1_2 = F.relu(self.conv1_2(conv1_1))
-        # 64 × ⌈(H+198)/2⌉ × ⌈(W+198)/2⌉
         pool1 = F.max_pool2d(conv1_2, 2, stride=2, ceil_mode=True)
+        # conv2: 128 × ⌈(H+198)/2⌉ × ⌈(W+198)/2⌉
         conv2_1 = F.relu(self.conv2_1(pool1))
         conv2_2 = F.relu(self.conv2_2(conv2_1))
-        # 128 × ⌈(H+198)/4⌉ × ⌈(W+198)/4⌉
         pool2 = F.max_pool2d(conv2_2, 2, stride=2, ceil_mode=True)
+        # conv3: 256 × ⌈(H+198)/4⌉ × ⌈(W+198)/4⌉
         conv3_1 = F.relu(self.conv3_1(pool2))
         conv3_2 = F.relu(self.conv3_2(conv3_1))
         conv3_3 = F.relu(self.conv3_3(conv3_2))
-        # 256 × ⌈(H+198)/8⌉ × ⌈(W+198)/8⌉
         pool3 = F.max_pool2d(conv3_3, 2, stride=2, ceil_mode=True)
+        # conv4: 512 × ⌈(H+198)/8⌉ × ⌈(W+198)/8⌉
         conv4_1 = F.relu(self.conv4_1(pool3))
         conv4_2 = F.relu(self.conv4_2(conv4_1))
         conv4_3 = F.relu(self.conv4_3(conv4_2))
-        # 512 × ⌈(H+198)/16⌉ × ⌈(W+198)/16⌉
         pool4 = F.max_pool2d(conv4_3, 2, stride=2, ceil_mode=True)
+        # conv5: 512 × ⌈(H+198)/16⌉ × ⌈(W+198)/16⌉
         conv5_1 = F.relu(self.conv5_1(pool4))
         conv5_2 = F.relu(self.conv5_2(conv5_1))
         conv5_3 = F.relu(self.conv5_3(conv5_2))
         # 512 × ⌈(H+198)/32⌉ × ⌈(W+198)/32⌉
         pool5 = F.max_pool2d(conv5_3, 2, stride=2, ceil_mode=True)
         fc6 = F.relu(self.fc6(pool5))  # 4096 × ⌈(H+6)/32⌉ × ⌈(W+6)/32⌉
+        # fc7
         fc7 = F.relu(self.fc7(fc6))
         score_fr = self.score_fr(fc7)
         upscore2 = self.upscore2(score_fr)  # 21 × (2⌈(H+6)/32⌉ + 2) × (2⌈(W+6)/32⌉ + 2)
