@@ -97,10 +97,12 @@ def window_maxima(x: Tensor, image: Tensor, rows: Tensor, columns: Tensor) -> Te
     ]
     y = x.new_empty(len(image), channels, *empty.shape[1:])
     step = max(16, (2**21 if x.is_cpu else 2**27) // (high * wide * pixels))
+    whole = x.new_empty(high * wide * pixels + 1, min(step, channels))
+    whole[-1] = 0
     for first in range(0, channels, step):
         part = slice(first, first + step)
         flat = x[:, part].permute(0, 2, 3, 1).flatten(0, 2)
-        table = flat.new_zeros(high * wide * pixels + 1, flat.shape[1])
+        table = whole[:, : flat.shape[1]]
         for index, each in enumerate(windows(flat, high, wide, width, sums=False)):
             table[index * pixels : index * pixels + len(each)] = each
         best = table.index_select(0, places[0])
