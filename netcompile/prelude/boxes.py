@@ -51,12 +51,14 @@ def suppress(
 
     Boxes are lists × K × 4. A box goes if its intersection over union with one of its
     list that stays exceeds `overlap`, or with `strict` reaches it. At most `most` of a
-    list stay. Boxes that are not `valid` neither stay nor suppress.
+    list stay. Boxes that are not `valid` neither stay nor suppress. What goes on depends
+    on what stayed, so the boxes of a device are brought to the processor, once.
     """
+    device, boxes = boxes.device, boxes.detach().cpu()
     stays = boxes.new_zeros(boxes.shape[:2], dtype=torch.bool)
-    valid = ~stays if valid is None else valid
-    place = torch.arange(stays.numel(), device=boxes.device).reshape(stays.shape)
-    planes = boxes.detach().permute(2, 0, 1)  # each coordinate in one piece: faster
+    valid = ~stays if valid is None else valid.cpu()
+    place = torch.arange(stays.numel()).reshape(stays.shape)
+    planes = boxes.permute(2, 0, 1)  # each coordinate in one piece: faster
     while valid.any():
         lists = valid.any(dim=1)
         order = valid[lists].sort(dim=1, descending=True, stable=True).indices
@@ -69,14 +71,16 @@ def suppress(
         stay = undisputed(worst[:, :, :step], valid[:, :step], overlap, strict)
         stays.view(-1)[place[:, :step]] = stay
         # The first of a list stays: it takes the place of those that do not.
-        rank = torch.arange(stay.shape[1], device=stay.device).where(stay, 0)
-        lists = torch.arange(len(stay), device=stay.device)[:, None]
+        rank = torch.arange(stay.shape[1]).where(stay, 0)
+        lists = torch.arange(len(stay))[:, None]
         worst = worst[lists, rank, step:].amax(dim=1)
         place, planes = place[:, step:], planes[:, :, step:]
         valid = valid[:, step:] & (worst < overlap if strict else worst <= overlap)
         if most is not None:
             valid &= (stays.sum(dim=1) < most)[place // stays.shape[1]]
-    return stays if most is None else stays & (stays.cumsum(dim=1) <= most)
+    if most is not None:
+        stays &= stays.cumsum(dim=1) <= most
+    return stays.to(device)
 
 
 def undisputed(worst: Tensor, valid: Tensor, overlap: float, strict: bool) -> Tensor:
