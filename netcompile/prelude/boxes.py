@@ -51,8 +51,8 @@ def suppress(
 
     Boxes are lists × K × 4. A box goes if its intersection over union with one of its
     list that stays exceeds `overlap`, or with `strict` reaches it. At most `most` of a
-    list stay. Boxes that are not `valid` neither stay nor suppress. What goes on depends
-    on what stayed, so the boxes of a device are brought to the processor, once.
+    list stay. Boxes that are not `valid` neither stay nor suppress. Every step depends
+    on what stayed before, so the boxes of a device are brought to the processor once.
     """
     device, boxes = boxes.device, boxes.detach().cpu()
     stays = boxes.new_zeros(boxes.shape[:2], dtype=torch.bool)

@@ -99,8 +99,8 @@ def window_maxima(x: Tensor, image: Tensor, rows: Tensor, columns: Tensor) -> Te
     step = max(16, (2**21 if x.is_cpu else 2**27) // (high * wide * pixels))
     whole = x.new_empty(high * wide * pixels + 1, min(step, channels))
     whole[-1] = 0
-    for first in range(0, channels, step):
-        part = slice(first, first + step)
+    for at in range(0, channels, step):
+        part = slice(at, at + step)
         flat = x[:, part].permute(0, 2, 3, 1).flatten(0, 2)
         table = whole[:, : flat.shape[1]]
         for index, each in enumerate(windows(flat, high, wide, width, sums=False)):
@@ -108,7 +108,8 @@ def window_maxima(x: Tensor, image: Tensor, rows: Tensor, columns: Tensor) -> Te
         best = table.index_select(0, places[0])
         for place in places[1:]:
             best.clamp_min_(table.index_select(0, place))
-        y[:, part] = best.unflatten(0, empty.shape).permute(0, 3, 1, 2)
+        best = best.reshape(*empty.shape, flat.shape[1])
+        y[:, part] = best.permute(0, 3, 1, 2)
     return y
 
 
@@ -180,8 +181,9 @@ def position_sensitive_pool(x: Tensor, rois: Tensor, k: int, scale: float) -> Te
     high, wide = doublings(heights, x.shape[2]), doublings(widths, x.shape[3])
     cell = torch.arange(k * k, device=x.device).reshape(k, k)
     start = (cell * len(x) + image[:, None, None]) * x.shape[2]
-    flat = x.unflatten(1, (-1, k * k)).permute(2, 0, 3, 4, 1).flatten(0, 3)
-    flat = flat.to(torch.promote_types(x.dtype, torch.float32))
+    planes = x.to(torch.promote_types(x.dtype, torch.float32))
+    planes = planes.reshape(len(x), -1, k * k, *x.shape[2:])
+    flat = planes.permute(2, 0, 3, 4, 1).flatten(0, 3)
     y = flat.new_zeros(())
     tables = windows(flat, high, wide, x.shape[3], sums=True)
     for a in range(high):
@@ -192,5 +194,6 @@ def position_sensitive_pool(x: Tensor, rois: Tensor, k: int, scale: float) -> Te
             place = row * x.shape[3] + (columns + widths % 2**b)[:, None]
             found = next(tables)[torch.where(part, place, 0)]
             y = y + torch.where(part[..., None], found, 0)
-    y = y / (heights[:, :, None] * widths[:, None]).clamp_min(1)[..., None]
-    return y.permute(0, 3, 1, 2).to(x.dtype)
+    area = heights[:, :, None] * widths[:, None]
+    mean: Tensor = y / area.clamp_min(1)[..., None]
+    return mean.permute(0, 3, 1, 2).to(x.dtype)

@@ -137,9 +137,7 @@ def detect(
     return torch.stack(rows)[None, None]
 
 
-def roi_pool(
-    x: Tensor, rois: Tensor, size: tuple[int, int], scale: float, pad: float = 0
-) -> Tensor:
+def roi_pool(x: Tensor, rois: Tensor, size: tuple[int, int], scale: float, pad: float = 0) -> Tensor:
     """The maximum of each cell of a grid of `size` on each region; 0 if empty.
 
     A row of `rois` is image, x1, y1, x2, y2 in pixels, both corners included.
@@ -160,7 +158,7 @@ def roi_pool(
         bounds.append(edges.permute(1, 2, 0).long().tolist())
     y = x.new_zeros(rois.shape[0], x.shape[1], *size)
     images = rois[:, 0].long().tolist()
-    for n, (image, rows, columns) in enumerate(zip(images, *bounds)):
+    for n, (image, rows, columns) in enumerate(zip(images, *bounds, strict=True)):
         for i, (top, bottom) in enumerate(rows):
             if bottom <= top:
                 continue
@@ -190,7 +188,7 @@ def position_sensitive_pool(x: Tensor, rois: Tensor, k: int, scale: float) -> Te
     planes = torch.unflatten(x, 1, (-1, k, k))
     y = x.new_zeros(rois.shape[0], planes.shape[1], k, k)
     images = rois[:, 0].long().tolist()
-    for n, (image, rows, columns) in enumerate(zip(images, *bounds)):
+    for n, (image, rows, columns) in enumerate(zip(images, *bounds, strict=True)):
         for i, (top, bottom) in enumerate(rows):
             for j, (left, right) in enumerate(columns):
                 if bottom > top and right > left:
