@@ -178,15 +178,15 @@ def position_sensitive_pool(x: Tensor, rois: Tensor, k: int, scale: float) -> Te
     image = torch.arange(len(x), device=x.device)[rois[:, 0].long()]
     rows, columns = (first for first, _ in bounds)
     heights, widths = ((last - first).clamp_min(0) for first, last in bounds)
-    high, wide = doublings(heights, x.shape[2]), doublings(widths, x.shape[3])
+    tall, wide = doublings(heights, x.shape[2]), doublings(widths, x.shape[3])
     cell = torch.arange(k * k, device=x.device).reshape(k, k)
     start = (cell * len(x) + image[:, None, None]) * x.shape[2]
     planes = x.to(torch.promote_types(x.dtype, torch.float32))
     planes = planes.reshape(len(x), -1, k * k, *x.shape[2:])
     flat = planes.permute(2, 0, 3, 4, 1).flatten(0, 3)
     y = flat.new_zeros(())
-    tables = windows(flat, high, wide, x.shape[3], sums=True)
-    for a in range(high):
+    tables = windows(flat, tall, wide, x.shape[3], sums=True)
+    for a in range(tall):
         for b in range(wide):
             # The binary digits of a side say of which powers of two it consists.
             part = (heights >> a & 1)[:, :, None] & (widths >> b & 1)[:, None] > 0
