@@ -155,7 +155,7 @@ def roi_pool(x: Tensor, rois: Tensor, size: tuple[int, int], scale: float, pad: 
         start = (cell * step[:, None]).floor() + low[:, None]
         end = ((cell + 1) * step[:, None]).ceil() + low[:, None]
         edges = torch.stack((start, end)).clamp(0, extent)
-        bounds.append(edges.permute(1, 2, 0).long().tolist())
+        bounds.append(edges.permute(1, 2, 0).long().clamp_min(0).tolist())
     y = x.new_zeros(rois.shape[0], x.shape[1], *size)
     images = rois[:, 0].long().tolist()
     for n, (image, rows, columns) in enumerate(zip(images, *bounds, strict=True)):
@@ -184,7 +184,7 @@ def position_sensitive_pool(x: Tensor, rois: Tensor, k: int, scale: float) -> Te
         first = (cell * step[:, None] + start[:, None]).floor()
         last = ((cell + 1) * step[:, None] + start[:, None]).ceil()
         edges = torch.stack((first, last)).clamp(0, extent)
-        bounds.append(edges.permute(1, 2, 0).long().tolist())
+        bounds.append(edges.permute(1, 2, 0).long().clamp_min(0).tolist())
     planes = torch.unflatten(x, 1, (-1, k, k))
     y = x.new_zeros(rois.shape[0], planes.shape[1], k, k)
     images = rois[:, 0].long().tolist()
