@@ -35,13 +35,7 @@ def _(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
 @torch.library.custom_op("netcompile::survivors", mutates_args=())
 def survivors(boxes: Tensor, scores: Tensor, overlap: float, threshold: float) -> Tensor:
     """Which boxes greedy suppression leaves: B × K, of B × K × 4 and their scores, B × K and falling."""
-    found = scores > threshold
-    for index, candidates in enumerate(boxes):
-        count = int(found[index].sum())
-        stay = suppress(candidates[:count], overlap)
-        found[index] = False
-        found[index, torch.tensor(stay, dtype=torch.int64)] = True
-    return found
+    return suppress(boxes, overlap, scores > threshold)
 
 
 @survivors.register_fake

@@ -46,7 +46,7 @@ def hard_examples(
         best = loss[eligible].sort(descending=True, stable=True).indices
         best = best[:kept] if kept > -1 else best
         best = best[sizes[eligible][best] >= 1e-5]
-        order = best[suppress(boxes[eligible][best], overlap)].tolist()
+        order = best[suppress(boxes[eligible][best][None], overlap)[0]].tolist()
     chosen = torch.zeros_like(matched, dtype=torch.bool)
     chosen[eligible[order[:size]]] = True
     return chosen

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from netcompile.prelude.boxes import best_first, decode_boxes, suppress
+from netcompile.prelude.boxes import (
+    best_first,
+    decode_boxes,
+    highest,
+    suppress,
+    suppress_easing,
+)
 
 
 def detect(
@@ -30,35 +36,40 @@ def detect(
     where they overlap; of an image the `keep` best stay. K depends on the numbers.
     """
     n, count = location.shape[0], priors.shape[2] // 4
-    corners, variances = priors[0].reshape(2, 1, count, 4)
+    corners, variances = priors[0].reshape(2, count, 4)
+    spread = torch.ones_like(variances) if encoded else variances
     offsets = location.reshape(n, count, 1 if shared else classes, 4).transpose(1, 2)
-    scores = scores.reshape(n, count, classes)
-    rows = []
-    for image in range(n):
-        spread = torch.ones_like(variances) if encoded else variances
-        boxes = decode_boxes(offsets[image], corners, spread, code)
-        found = []
-        for label in range(classes):
-            if label == background:
-                continue
-            score = scores[image, :, label]
-            order = score.sort(descending=True, stable=True).indices
-            order = order[score[order] > threshold]
-            order = order[:most] if most > -1 else order
-            candidates = boxes[0 if shared else label][order]
-            stay = suppress(candidates, overlap, eta)
-            values = score[order].tolist()
-            found += [(values[i], label, candidates[i]) for i in stay]
-        if -1 < keep < len(found):
-            best = best_first([score for score, _, _ in found])[:keep]
-            found = sorted((found[i] for i in best), key=lambda row: row[1])
-        for score, label, box in found:
-            rows.append(torch.cat((box.new_tensor([image, label, score]), box)))
-    if not rows:
-        none = location.new_full((n, 7), -1)
-        none[:, 0] = torch.arange(n, device=none.device)
-        return none[None, None]
-    return torch.stack(rows)[None, None]
+    boxes = decode_boxes(offsets, corners[None], spread, code).flatten(1, 2)
+    scores = scores.detach().reshape(n, count, classes)
+    asked = torch.arange(classes, device=scores.device) != background
+    scores = torch.where((scores > threshold) & asked, scores, -torch.inf)
+    scores = scores.transpose(1, 2).flatten(0, 1)
+    order = highest(scores, min(most, count) if most > -1 else count)
+    size, score = order.shape[1], scores.gather(1, order)
+    first = torch.arange(classes, device=order.device)[:, None] * count
+    place = order.reshape(n, classes, size) + (0 if shared else first)
+    boxes = boxes.gather(1, place.reshape(n, -1, 1).expand(-1, -1, 4))
+    # What follows depends on the numbers: it asks a device for them once.
+    found = torch.cat((score.reshape(n, -1, 1), boxes), dim=2).cpu()
+    values, boxes = found[..., 0], found[..., 1:].reshape(n * classes, size, 4)
+    valid = (values > -torch.inf).reshape(n * classes, size)
+    if eta < 1 and overlap > 0.5:
+        stays = suppress_easing(boxes, overlap, valid, eta)
+    else:
+        stays = suppress(boxes, overlap, valid)
+    rows = [location.new_empty(0, 7, device="cpu")]
+    for image, stay in enumerate(stays.reshape(n, classes * size)):
+        at = stay.nonzero()[:, 0]
+        if -1 < keep < len(at):
+            at = at[best_first(values[image, at].tolist(), keep)]
+            at = at[(at // size).sort(stable=True).indices]
+        head = torch.stack((torch.full_like(at, image), at // max(size, 1)), dim=1)
+        rows.append(torch.cat((head.to(found.dtype), found[image, at]), dim=1))
+    result = torch.cat(rows)
+    if len(result) == 0:
+        result = location.new_full((n, 7), -1)
+        result[:, 0] = torch.arange(n, device=location.device)
+    return result[None, None].to(location.device)
 
 
 def box_sizes(

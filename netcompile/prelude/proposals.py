@@ -57,7 +57,8 @@ def propose(
             boxes, score = boxes[fits], score[fits]
         order = score.sort(stable=True).indices.flip(0)[: before or None]
         boxes, score = boxes[order], score[order]
-        stay = suppress(boxes, overlap, border=1, most=after)
-        number = score.new_full((len(stay), 1), index)
-        found.append((torch.cat((number, boxes[stay]), dim=1), score[stay]))
+        stay = suppress(boxes[None], overlap, border=1, most=after)[0]
+        boxes, score = boxes[stay], score[stay]
+        number = torch.full_like(score, index)[:, None]
+        found.append((torch.cat((number, boxes), dim=1), score))
     return [torch.cat(part) for part in zip(*found)]

@@ -1,5 +1,7 @@
 """Pooling over regions of an image."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -14,6 +16,37 @@ def padded(corners: Tensor, pad: float) -> Tensor:
     """Regions x1, y1, x2, y2 in pixels, widened on each side by a part of the side."""
     edge = (corners[:, 2:] - corners[:, :2] + 1) * pad
     return torch.cat((corners[:, :2] - edge, corners[:, 2:] + edge), dim=1)
+
+
+def doublings(sizes: Tensor, extent: int) -> int:
+    """How many powers of two are at most as large as the largest size.
+
+    Where asking a device would make it wait, as large as `extent`, which no size is
+    larger than.
+    """
+    if sizes.is_cpu and sizes.numel():
+        extent = int(sizes.max())
+    return max(extent, 1).bit_length()
+
+
+def windows(
+    flat: Tensor, high: int, wide: int, width: int, sums: bool
+) -> Iterator[Tensor]:
+    """Maxima or sums of all windows of 2^a rows and 2^b columns, b running faster.
+
+    `flat` is pixels × numbers, of images that are `width` wide; a window stands at its
+    first pixel. The last ones of a row or an image run on into the next.
+    """
+    join = torch.add if sums else torch.maximum
+    for a in range(high):
+        if a:
+            step = width * 2 ** (a - 1)
+            flat = join(flat[:-step], flat[step:])
+        wider = flat
+        yield wider
+        for b in range(wide - 1):
+            wider = join(wider[: -(2**b)], wider[2**b :])
+            yield wider
 
 
 def roi_pool(
@@ -35,18 +68,48 @@ def roi_pool(
         cell = torch.arange(cells, device=x.device, dtype=x.dtype)
         start = (cell * step[:, None]).floor() + low[:, None]
         end = ((cell + 1) * step[:, None]).ceil() + low[:, None]
-        edges = torch.stack((start, end)).clamp(0, extent)
-        bounds.append(edges.permute(1, 2, 0).long().tolist())
-    y = x.new_zeros(rois.shape[0], x.shape[1], *size)
-    images = rois[:, 0].long().tolist()
-    for n, (image, rows, columns) in enumerate(zip(images, *bounds)):
-        for i, (top, bottom) in enumerate(rows):
-            if bottom <= top:
-                continue
-            strip = x[image, :, top:bottom].amax(dim=1)
-            for j, (left, right) in enumerate(columns):
-                if right > left:
-                    y[n, :, i, j] = strip[:, left:right].amax(dim=1)
+        bounds.append(torch.stack((start, end)).clamp(0, extent).long().clamp_min(0))
+    image = torch.arange(len(x), device=x.device)[rois[:, 0].long()]
+    return window_maxima(x, image, *bounds)
+
+
+def window_maxima(x: Tensor, image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The maxima of windows of an image each: regions × channels × I × J; 0 if empty.
+
+    `rows` (2 × regions × I) are the first and the one behind the last, `columns` alike.
+    Four windows of powers of two that may overlap make up any; those are in a table.
+    """
+    n, channels, height, width = x.shape
+    counts, powers = [], []
+    for (first, last), extent in ((rows, height), (columns, width)):
+        counts.append(doublings(last - first, extent))
+        sides = (last - first).clamp_min(1).to(torch.float32)
+        powers.append(torch.frexp(sides).exponent.long() - 1)
+    (high, wide), (a, b) = counts, powers
+    pixels, empty = n * height * width, (rows[1] <= rows[0])[:, :, None]
+    empty = empty | (columns[1] <= columns[0])[:, None]
+    start = image[:, None, None] * height * width
+    start = start + (a[:, :, None] * wide + b[:, None]) * pixels
+    places = [
+        torch.where(empty, high * wide * pixels, start + row * width + column).flatten()
+        for row in (rows[0][:, :, None], (rows[1] - 2**a)[:, :, None])
+        for column in (columns[0][:, None], (columns[1] - 2**b)[:, None])
+    ]
+    y = x.new_empty(len(image), channels, *empty.shape[1:])
+    step = max(16, (2**21 if x.is_cpu else 2**27) // (high * wide * pixels))
+    whole = x.new_empty(high * wide * pixels + 1, min(step, channels))
+    whole[-1] = 0
+    for at in range(0, channels, step):
+        part = slice(at, at + step)
+        flat = x[:, part].permute(0, 2, 3, 1).flatten(0, 2)
+        table = whole[:, : flat.shape[1]]
+        for index, each in enumerate(windows(flat, high, wide, width, sums=False)):
+            table[index * pixels : index * pixels + len(each)] = each
+        best = table.index_select(0, places[0])
+        for place in places[1:]:
+            best.clamp_min_(table.index_select(0, place))
+        best = best.reshape(*empty.shape, flat.shape[1])
+        y[:, part] = best.permute(0, 3, 1, 2)
     return y
 
 
@@ -111,15 +174,26 @@ def position_sensitive_pool(x: Tensor, rois: Tensor, k: int, scale: float) -> Te
         cell = torch.arange(k, device=x.device, dtype=x.dtype)
         first = (cell * step[:, None] + start[:, None]).floor()
         last = ((cell + 1) * step[:, None] + start[:, None]).ceil()
-        edges = torch.stack((first, last)).clamp(0, extent)
-        bounds.append(edges.permute(1, 2, 0).long().tolist())
-    planes = torch.unflatten(x, 1, (-1, k, k))
-    y = x.new_zeros(rois.shape[0], planes.shape[1], k, k)
-    images = rois[:, 0].long().tolist()
-    for n, (image, rows, columns) in enumerate(zip(images, *bounds)):
-        for i, (top, bottom) in enumerate(rows):
-            for j, (left, right) in enumerate(columns):
-                if bottom > top and right > left:
-                    cell = planes[image, :, i, j, top:bottom, left:right]
-                    y[n, :, i, j] = cell.mean(dim=(1, 2))
-    return y
+        bounds.append(torch.stack((first, last)).clamp(0, extent).long().clamp_min(0))
+    image = torch.arange(len(x), device=x.device)[rois[:, 0].long()]
+    rows, columns = (first for first, _ in bounds)
+    heights, widths = ((last - first).clamp_min(0) for first, last in bounds)
+    tall, wide = doublings(heights, x.shape[2]), doublings(widths, x.shape[3])
+    cell = torch.arange(k * k, device=x.device).reshape(k, k)
+    start = (cell * len(x) + image[:, None, None]) * x.shape[2]
+    planes = x.to(torch.promote_types(x.dtype, torch.float32))
+    planes = planes.reshape(len(x), -1, k * k, *x.shape[2:])
+    flat = planes.permute(2, 0, 3, 4, 1).flatten(0, 3)
+    y = flat.new_zeros(())
+    tables = windows(flat, tall, wide, x.shape[3], sums=True)
+    for a in range(tall):
+        for b in range(wide):
+            # The binary digits of a side say of which powers of two it consists.
+            part = (heights >> a & 1)[:, :, None] & (widths >> b & 1)[:, None] > 0
+            row = start + (rows + heights % 2**a)[:, :, None]
+            place = row * x.shape[3] + (columns + widths % 2**b)[:, None]
+            found = next(tables)[torch.where(part, place, 0)]
+            y = y + torch.where(part[..., None], found, 0)
+    area = heights[:, :, None] * widths[:, None]
+    mean: Tensor = y / area.clamp_min(1)[..., None]
+    return mean.permute(0, 3, 1, 2).to(x.dtype)

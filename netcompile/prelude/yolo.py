@@ -30,8 +30,8 @@ def yolo_rows(
     boxes, score, label = boxes[order], score[order], label[order]
     half = boxes[:, 2:] / 2
     corners = torch.cat((boxes[:, :2] - half, boxes[:, :2] + half), dim=1)
-    stay = suppress(corners, overlap, strict=True)
-    if not stay:
+    stay = suppress(corners[None], overlap, strict=True)[0]
+    if not stay.any():
         none = boxes.new_full((images, 7), -1)
         none[:, 0] = torch.arange(images, device=none.device)
         return none[None, None]
@@ -77,7 +77,7 @@ def yolo2_cells(
         boxes, score, label = numbers[keep, :4], score[keep], label[keep].to(x.dtype)
         half = boxes[:, 2:] / 2
         edges = torch.cat((boxes[:, :2] - half, boxes[:, :2] + half), dim=1)
-        stay = suppress(edges.clamp(0, 1), overlap, strict=True)
+        stay = suppress(edges.clamp(0, 1)[None], overlap, strict=True)[0]
         if corners:
             boxes, label = edges, label + 1
         head = torch.stack((torch.full_like(score, image), label, score), dim=1)

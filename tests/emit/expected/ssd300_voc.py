@@ -256,18 +256,23 @@ def softmax_in_order(x: Tensor) -> Tensor:
     return F.softmax(x.transpose(1, -1), dim=1).transpose(1, -1)
 
 
-def best_first(scores: list[float]) -> list[int]:
-    """Indices of a list of scores in descending order, as C++'s std::sort puts them.
+def best_first(scores: list[float], most: int | None = None) -> list[int]:
+    """Indices of the `most` best scores in descending order, as C++'s std::sort does.
 
     It partitions around medians of three down to 16 scores and then inserts, so equal
     scores come in an order of their own, which decides what a limit keeps of them.
     """
-    order = list(range(len(scores)))
-    spans = [(0, len(order))] if len(set(scores)) < len(scores) else []
+    most = len(scores) if most is None else most
+    order = sorted(range(len(scores)), key=lambda i: -scores[i])
+    top = {scores[i] for i in order[: most + 1]}
+    if len(top) == len(order[: most + 1]):
+        return order[:most]
+    order, spans = list(range(len(scores))), [(0, len(scores))]
     while spans:
         first, last = spans.pop()
-        if last - first <= 16:
-            continue
+        span = {scores[i] for i in order[first:last]}
+        if last - first <= 16 or first >= most or len(span) == last - first:
+            continue  # how these are put shows nowhere
         a, b, c = first + 1, (first + last) // 2, last - 1
         median = sorted((scores[order[i]], i) for i in (a, b, c))[1][1]
         order[first], order[median] = order[median], order[first]
@@ -282,7 +287,7 @@ def best_first(scores: list[float]) -> list[int]:
             order[low], order[high] = order[high], order[low]
             low, high = low + 1, high - 1
         spans += [(first, low), (low, last)]
-    return sorted(order, key=lambda i: -scores[i])
+    return sorted(order, key=lambda i: -scores[i])[:most]
 
 
 def decode_boxes(
@@ -300,48 +305,118 @@ def decode_boxes(
     return torch.cat((centre - half, centre + half), dim=-1)
 
 
+def highest(scores: Tensor, count: int) -> Tensor:
+    """Indices of the `count` highest scores of each row, highest first.
+
+    Equal scores come in their order, also those that `count` cuts between; none is NaN.
+    """
+    if not 0 < count < scores.shape[1]:
+        order = scores.sort(dim=1, descending=True, stable=True).indices
+        return order[:, :count]
+    least = scores.topk(count, dim=1).values[:, -1:]
+    above, level = scores > least, scores == least
+    room = count - above.sum(dim=1, keepdim=True)
+    chosen = above | (level & (level.cumsum(dim=1) <= room))
+    place = torch.arange(scores.shape[1], 0, -1, device=scores.device)
+    first = scores.shape[1] - (place * chosen).topk(count, dim=1).values
+    order = scores.gather(1, first).sort(dim=1, descending=True, stable=True).indices
+    return first.gather(1, order)
+
+
 def box_overlap(a: Tensor, b: Tensor, border: int = 0) -> Tensor:
     """Intersection over union of boxes (xmin, ymin, xmax, ymax), 0 if they are apart.
 
     A box whose corners are swapped has no area. `border` 1: corners are whole pixels,
     and both belong to the box.
     """
-    low = torch.maximum(a[..., :2], b[..., :2])
-    high = torch.minimum(a[..., 2:], b[..., 2:]) + border
-    shared = (high - low).clamp_min(0).prod(dim=-1)
-    sizes = [box[..., 2:] - box[..., :2] + border for box in (a, b)]
-    one, two = (size.clamp_min(0).prod(dim=-1) for size in sizes)
-    return torch.where(shared > 0, shared / (one + two - shared), 0)
+    sides, areas = [], []
+    for low, high in ((0, 2), (1, 3)):
+        start = torch.maximum(a[..., low], b[..., low])
+        end = torch.minimum(a[..., high] + border, b[..., high] + border)
+        sides.append(end.sub_(start).clamp_min_(0))
+    for box in (a, b):
+        width, height = (box[..., i + 2] - box[..., i] + border for i in (0, 1))
+        area = width.clamp_min(0) * height.clamp_min(0)
+        # No area, nothing shared: 0 of something, since 0 / 0 would be no number.
+        areas.append(torch.where(area > 0, area, torch.inf))
+    shared = sides[0].mul_(sides[1]).nan_to_num_(0, torch.inf)
+    return shared.div_((areas[0] + areas[1]).sub_(shared))
+
+
+def undisputed(worst: Tensor, valid: Tensor, overlap: float, strict: bool) -> Tensor:
+    """Which of a few boxes stay (lists × K), of their overlaps, lists × K × K.
+
+    A box goes if one before it that stays overlaps it too much: every round settles at
+    least one more, most rounds many.
+    """
+    apart = worst < overlap if strict else worst <= overlap
+    before = (~apart).triu(1).to(torch.float32)
+    stay = valid
+    while True:
+        found = valid & (stay[:, None].to(torch.float32) @ before == 0)[:, 0]
+        if torch.equal(found, stay):
+            return stay
+        stay = found
 
 
 def suppress(
     boxes: Tensor,
     overlap: float,
-    eta: float = 1.0,
+    valid: Tensor | None = None,
     border: int = 0,
     most: int | None = None,
     strict: bool = False,
-) -> list[int]:
-    """Greedy suppression of boxes sorted by score: which stay, as indices.
+) -> Tensor:
+    """Greedy suppression in lists of boxes sorted by score: a mask of those that stay.
 
-    A box goes if its intersection over union with one that stays exceeds `overlap`, or
-    with `strict` reaches it; `eta` shrinks `overlap` with every box that stays, down to
-    a half. At most `most` stay.
+    Boxes are lists × K × 4. A box goes if its intersection over union with one of its
+    list that stays exceeds `overlap`, or with `strict` reaches it. At most `most` of a
+    list stay. Boxes that are not `valid` neither stay nor suppress. Every step depends
+    on what stayed before, so the boxes of a device are brought to the processor once.
     """
-    worst, index = boxes.new_full((len(boxes),), -1), 0
-    kept: list[int] = []
-    while most is None or len(kept) < most:
-        rest = worst[index:]
-        free = (rest < overlap if strict else rest <= overlap).nonzero()
-        if len(free) == 0:
-            break
-        index += int(free[0])
-        kept.append(index)
-        worst = torch.maximum(worst, box_overlap(boxes[index], boxes, border))
-        if eta < 1 and overlap > 0.5:
-            overlap *= eta
-        index += 1
-    return kept
+    device, boxes = boxes.device, boxes.detach().cpu()
+    stays = boxes.new_zeros(boxes.shape[:2], dtype=torch.bool)
+    valid = ~stays if valid is None else valid.cpu()
+    place = torch.arange(stays.numel()).reshape(stays.shape)
+    planes = boxes.permute(2, 0, 1)  # each coordinate in one piece: faster
+    while valid.any():
+        lists = valid.any(dim=1)
+        order = valid[lists].sort(dim=1, descending=True, stable=True).indices
+        order = order[:, : int(valid.sum(dim=1).max())]
+        place, valid = place[lists].gather(1, order), valid[lists].gather(1, order)
+        planes = planes[:, lists].gather(2, order.expand(4, -1, -1))
+        step = max(16, 2**17 // order.numel())  # pairs that stay in a cache
+        first, every = planes[:, :, :step, None], planes[:, :, None]
+        worst = box_overlap(first.movedim(0, -1), every.movedim(0, -1), border)
+        stay = undisputed(worst[:, :, :step], valid[:, :step], overlap, strict)
+        stays.view(-1)[place[:, :step]] = stay
+        # The first of a list stays: it takes the place of those that do not.
+        rank = torch.arange(stay.shape[1]).where(stay, 0)
+        lists = torch.arange(len(stay))[:, None]
+        worst = worst[lists, rank, step:].amax(dim=1)
+        place, planes = place[:, step:], planes[:, :, step:]
+        valid = valid[:, step:] & (worst < overlap if strict else worst <= overlap)
+        if most is not None:
+            valid &= (stays.sum(dim=1) < most)[place // stays.shape[1]]
+    if most is not None:
+        stays &= stays.cumsum(dim=1) <= most
+    return stays.to(device)
+
+
+def suppress_easing(boxes: Tensor, overlap: float, valid: Tensor, eta: float) -> Tensor:
+    """As `suppress`, but `eta` shrinks a list's `overlap` with every box of it that
+    stays, down to a half.
+    """
+    boxes, stays = boxes.detach(), torch.zeros_like(valid)
+    worst = boxes.new_full(valid.shape, -1)
+    limit = boxes.new_full(valid.shape[:1], overlap, dtype=torch.float64)
+    for rank in range(valid.shape[1]):
+        stay = valid[:, rank] & (worst[:, rank] <= limit.to(worst.dtype))
+        stays[:, rank] = stay
+        found = torch.maximum(worst, box_overlap(boxes[:, rank, None], boxes))
+        worst = torch.where(stay[:, None], found, worst)
+        limit = torch.where(stay & (limit > 0.5), limit * eta, limit)
+    return stays
 
 
 def detect(
@@ -365,35 +440,40 @@ def detect(
     where they overlap; of an image the `keep` best stay. K depends on the numbers.
     """
     n, count = location.shape[0], priors.shape[2] // 4
-    corners, variances = priors[0].reshape(2, 1, count, 4)
+    corners, variances = priors[0].reshape(2, count, 4)
+    spread = torch.ones_like(variances) if encoded else variances
     offsets = location.reshape(n, count, 1 if shared else classes, 4).transpose(1, 2)
-    scores = scores.reshape(n, count, classes)
-    rows = []
-    for image in range(n):
-        spread = torch.ones_like(variances) if encoded else variances
-        boxes = decode_boxes(offsets[image], corners, spread, code)
-        found = []
-        for label in range(classes):
-            if label == background:
-                continue
-            score = scores[image, :, label]
-            order = score.sort(descending=True, stable=True).indices
-            order = order[score[order] > threshold]
-            order = order[:most] if most > -1 else order
-            candidates = boxes[0 if shared else label][order]
-            stay = suppress(candidates, overlap, eta)
-            values = score[order].tolist()
-            found += [(values[i], label, candidates[i]) for i in stay]
-        if -1 < keep < len(found):
-            best = best_first([score for score, _, _ in found])[:keep]
-            found = sorted((found[i] for i in best), key=lambda row: row[1])
-        for score, label, box in found:
-            rows.append(torch.cat((box.new_tensor([image, label, score]), box)))
-    if not rows:
-        none = location.new_full((n, 7), -1)
-        none[:, 0] = torch.arange(n, device=none.device)
-        return none[None, None]
-    return torch.stack(rows)[None, None]
+    boxes = decode_boxes(offsets, corners[None], spread, code).flatten(1, 2)
+    scores = scores.detach().reshape(n, count, classes)
+    asked = torch.arange(classes, device=scores.device) != background
+    scores = torch.where((scores > threshold) & asked, scores, -torch.inf)
+    scores = scores.transpose(1, 2).flatten(0, 1)
+    order = highest(scores, min(most, count) if most > -1 else count)
+    size, score = order.shape[1], scores.gather(1, order)
+    first = torch.arange(classes, device=order.device)[:, None] * count
+    place = order.reshape(n, classes, size) + (0 if shared else first)
+    boxes = boxes.gather(1, place.reshape(n, -1, 1).expand(-1, -1, 4))
+    # What follows depends on the numbers: it asks a device for them once.
+    found = torch.cat((score.reshape(n, -1, 1), boxes), dim=2).cpu()
+    values, boxes = found[..., 0], found[..., 1:].reshape(n * classes, size, 4)
+    valid = (values > -torch.inf).reshape(n * classes, size)
+    if eta < 1 and overlap > 0.5:
+        stays = suppress_easing(boxes, overlap, valid, eta)
+    else:
+        stays = suppress(boxes, overlap, valid)
+    rows = [location.new_empty(0, 7, device="cpu")]
+    for image, stay in enumerate(stays.reshape(n, classes * size)):
+        at = stay.nonzero()[:, 0]
+        if -1 < keep < len(at):
+            at = at[best_first(values[image, at].tolist(), keep)]
+            at = at[(at // size).sort(stable=True).indices]
+        head = torch.stack((torch.full_like(at, image), at // max(size, 1)), dim=1)
+        rows.append(torch.cat((head.to(found.dtype), found[image, at]), dim=1))
+    result = torch.cat(rows)
+    if len(result) == 0:
+        result = location.new_full((n, 7), -1)
+        result[:, 0] = torch.arange(n, device=location.device)
+    return result[None, None].to(location.device)
 
 
 # endregion
