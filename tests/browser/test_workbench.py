@@ -95,7 +95,7 @@ def test_a_click_shows_both_lines(show, fcn8s):
     places = text_of(browser, "#generated .where").replace("line ", "").split(", ")
     module = text_of(browser, "#generated .body").split("\n")
     assert [module[int(place) - 1].strip().split("(")[0] for place in places] == [
-        "conv3_2 = self.conv3_2",
+        "conv3_2 = F.relu",
         "self.conv3_2 = nn.Conv2d",
     ]
     for pane in ("prototxt", "generated"):

@@ -66,7 +66,6 @@ def written(text: str, level: int) -> str:
 def test_owners_tools_find_nothing(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     """One run of each tool over modules of every kind; what mypy knows of torch is kept for the next time."""
     pytest.importorskip("mypy")
-    assert pytestconfig.cache is not None
     folder = tmp_path / "nets"
     folder.mkdir()
     count = write(folder, sample(sources()))
@@ -74,7 +73,9 @@ def test_owners_tools_find_nothing(tmp_path: Path, pytestconfig: pytest.Config) 
         folder, ((f"{name} {level}", written(WRITTEN[name], level)) for name, level in product(WRITTEN, LEVELS))
     )
     assert count > 100
-    assert complaints(folder, pytestconfig.cache.mkdir("mypy")) == ""
+    cache = getattr(pytestconfig, "cache", None)  # without its plugin there is none
+    kept = tmp_path / "mypy" if cache is None else cache.mkdir("mypy")
+    assert complaints(folder, kept) == ""
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_a_definition_has_its_decorators_comments_and_constants(
     found = closure(["some_layers.functions.halved"])
     assert list(found) == ["STEPS", "once", "halved"]
     assert found["halved"].source == FUNCTIONS[FUNCTIONS.index("# Halved") :].rstrip("\n")
-    assert found["STEPS"] == Definition("STEPS", "STEPS = (1, 2)", (), ())
+    assert found["STEPS"] == Definition("STEPS", "STEPS = (1, 2)", (), (), "some_layers.functions")
     assert found["once"].imports == ("from functools import wraps as wrapped",)
     with pytest.raises(Missing, match=r"there is no third in some_layers\.functions"):
         closure(["some_layers.functions.third"])
