@@ -28,7 +28,7 @@ from netcompile.emit.steps import (
 from netcompile.emit.template import Hole
 
 ROUNDS = 24  # blocks that are looked for
-MOST_STEPS = 20_000  # that are searched in all rounds
+MOST_STEPS = 12_000  # that are searched in all rounds
 
 
 def outline(main: Body, worth: Worth = lambda uses, alone: 1.0) -> Outlined:

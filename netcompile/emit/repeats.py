@@ -17,7 +17,7 @@ from netcompile.emit.steps import Body, Layers, Number, Ref, call_height, height
 from netcompile.emit.template import Hole
 
 LONGEST = 250  # steps of a block
-WORK = 60_000  # windows that are looked at in one search
+WORK = 40_000  # windows that are looked at in one search
 PHASES = 4  # ways to begin that are tried where windows overlap
 MOST_PARAMETERS = 8
 MOST_VALUES = 4  # that a block reads, or gives
