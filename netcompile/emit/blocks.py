@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from netcompile.emit.block_names import belong_together, block_names, row_name, stage
+from netcompile.emit.block_signatures import BlockSignature, signature_of_block
 from netcompile.emit.code import Code, LayerCode, Weight, shape_text
 from netcompile.emit.layout import lay_out, signature
 from netcompile.emit.names import MODULE_ATTRIBUTES, Names, identifier
 from netcompile.emit.nesting import INDENT, nested
 from netcompile.emit.outline import outline
-from netcompile.emit.repeats import COUNTS
 from netcompile.emit.steps import WIDE, Body, Called, Chained, Layers, Outlined, Parameter, Ref, Step
 from netcompile.emit.structures import structure
 from netcompile.emit.template import Kind, Line, filled, kind_of, x
@@ -96,37 +95,6 @@ def _height(line: str) -> int:
     return 1 if len(line) <= WIDE else len(lay_out(line, INDENT))
 
 
-@dataclass(frozen=True, slots=True)
-class _Signature:
-    """How a block is made: for each of its numbers a name, a type, and a default where there is one."""
-
-    names: tuple[str, ...]
-    types: tuple[str, ...]
-    defaults: tuple[str | None, ...]
-    keywords: tuple[bool, ...]  # whether it is given by name
-
-    def heads(self) -> list[str]:
-        """The arguments of ``__init__``, those with a default last."""
-        made = [
-            f"{name}: {kind}" + (f" = {default}" if default is not None else "")
-            for name, kind, default in zip(self.names, self.types, self.defaults, strict=True)
-        ]
-        return [made[index] for index in self.order()]
-
-    def order(self) -> list[int]:
-        """The numbers in the order of the arguments."""
-        return sorted(range(len(self.names)), key=lambda i: (self.defaults[i] is not None, self.keywords[i], i))
-
-    def call(self, name: str, numbers: Sequence[str]) -> str:
-        """The source of a block with these numbers."""
-        parts = []
-        for index in self.order():
-            if self.defaults[index] is not None and numbers[index] == self.defaults[index]:
-                continue
-            parts.append(f"{self.names[index]}={numbers[index]}" if self.keywords[index] else numbers[index])
-        return f"{name}({', '.join(parts)})"
-
-
 class _Writer:
     """The state of writing one net: blocks are named and written from the innermost on."""
 
@@ -140,7 +108,7 @@ class _Writer:
         self.class_names: list[str] = []
         self.inner: list[tuple[str, ...]] = []  # of each block: the attributes of its steps
         self.use_names: dict[tuple[int, Layers], str] = {}  # of each use of a block: its name
-        self.signatures: list[_Signature] = []
+        self.signatures: list[BlockSignature] = []
 
     @cached_property
     def uses(self) -> list[list[Layers]]:
@@ -175,7 +143,7 @@ class _Writer:
         nodes = [self.code.net.graph.nodes[index] for index in uses[0]]
         self.class_names.append(self._class_name(structure(nodes, self.code.net.shapes)))
         words = [_worded(name, self._family(step)) for name, step in zip(named.layers, steps, strict=True)]
-        self.signatures.append(self._signature(number, words))
+        self.signatures.append(signature_of_block(self.outlined, number, words))
         names = Names(MODULE_ATTRIBUTES | self.own | self._kept(number), public=True)
         ends = self._ends(block.body)
         attributes = tuple(names.fresh(word, end) for word, end in zip(words, ends, strict=True))
@@ -219,66 +187,6 @@ class _Writer:
             name = f"{word or 'Block'}{count}"
         self.taken.add(name)
         return name
-
-    def _signature(self, number: int, inner: Sequence[str]) -> _Signature:
-        """Names and types of a block's numbers, by what they are in it."""
-        block = self.outlined.blocks[number]
-        values = self._values(number)
-        places: list[list[tuple[int, str]]] = [[] for _ in block.holes]
-        for index, step in enumerate(block.body.steps):
-            for value, hole in zip(step.numbers, step.holes, strict=True):
-                if isinstance(value, Parameter):
-                    places[value.index].append((index, hole.role))
-        counts = [i for i, each in enumerate(places) if any(role in COUNTS for _, role in each)]
-        first = [
-            i
-            for i in counts
-            for at, role in places[i]
-            if role in _TAKEN and block.body.steps[at].reads[:1] == block.body.inputs[:1]
-        ]
-        names = Names(frozenset())
-        given: dict[int, str] = {}
-        if first:
-            given[first[0]] = names.fresh("channels")
-        rest = [i for i in counts if i not in given]
-        for i in counts:
-            if i in given:
-                continue
-            makers = [at for at, role in places[i] if role in ("out_channels", "out_features")]
-            word = "width" if len(rest) == 1 else inner[makers[0]] if makers else "channels"
-            given[i] = names.fresh(word)
-        words = Counter(hole.role for i, hole in enumerate(block.holes) if i not in given)
-        for i, hole in enumerate(block.holes):
-            if i in given:
-                continue
-            role = hole.role or "number"
-            at = places[i][0][0] if places[i] else 0
-            given[i] = names.fresh(role if words[hole.role] == 1 else f"{inner[at]}_{role}")
-        defaults = [
-            hole.default if hole.keyword and hole.default is not None and hole.default in values[i] else None
-            for i, hole in enumerate(block.holes)
-        ]
-        return _Signature(
-            tuple(given[i] for i in range(len(block.holes))),
-            tuple(_type(each) for each in values),
-            tuple(defaults),
-            tuple(i not in counts or defaults[i] is not None for i in range(len(block.holes))),
-        )
-
-    def _values(self, number: int) -> list[set[str]]:
-        """What a block's numbers are in all its calls, as far as these are no numbers of other blocks."""
-        block = self.outlined.blocks[number]
-        found: list[set[str]] = [set() for _ in block.holes]
-        bodies = [self.outlined.main, *(b.body for b in self.outlined.blocks)]
-        for place, body in enumerate(bodies):
-            for step in body.steps:
-                if isinstance(step.kind, (Called, Chained)) and step.kind.block == number:
-                    for index, value in enumerate(step.numbers[: len(found)]):
-                        if isinstance(value, str):
-                            found[index].add(value)
-                        else:
-                            found[index] |= self._values(place - 1)[value.index]
-        return found
 
     def _class_lines(self, number: int, uses: Sequence[str], attributes: Sequence[str]) -> BlockClass:
         block, how = self.outlined.blocks[number], self.signatures[number]
@@ -339,7 +247,7 @@ class _Writer:
         return found
 
     def _inside(
-        self, step: Step, attribute: str, how: _Signature, variables: Mapping[Ref, str], kept: dict[str, None]
+        self, step: Step, attribute: str, how: BlockSignature, variables: Mapping[Ref, str], kept: dict[str, None]
     ) -> LayerCode:
         """A step's code in a block."""
         reads, writes = ([variables[v] for v in each] for each in (step.reads, step.writes))
@@ -502,14 +410,6 @@ class _Writer:
         return found
 
 
-_TAKEN = (
-    "in_channels",
-    "num_features",
-    "in_features",
-    "num_parameters",
-    "channels",
-    "size",
-)  # numbers of what a layer reads
 _FAMILIES = {"convolution": "conv", "normalisation": "norm", "upsampling": "up", "pooling": "pool"}
 
 
@@ -582,24 +482,3 @@ def _told(uses: Sequence[str]) -> str:
     if len(names) <= 4:
         return f"{', '.join(names)}."
     return f"{', '.join(names[:3])} and {len(names) - 3} more."
-
-
-def _type(values: set[str]) -> str:
-    """The type of a number that has these values, as an annotation."""
-    kinds = {_kind(ast.literal_eval(value)) for value in values} - {""}
-    return " | ".join(sorted(kinds)) or "int"
-
-
-def _kind(value: object) -> str:
-    match value:
-        case bool():
-            return "bool"
-        case int() | float():
-            return type(value).__name__
-        case tuple():
-            kinds = [_kind(part) for part in value]
-            return f"tuple[{', '.join(kinds)}]"
-        case list():
-            kinds = sorted({_kind(part) for part in value})
-            return f"list[{' | '.join(kinds)}]" if kinds else ""
-    raise TypeError(value)
