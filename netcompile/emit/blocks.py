@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from netcompile.emit.block_names import belong_together, block_names, row_name, stage
 from netcompile.emit.block_signatures import BlockSignature, signature_of_block
-from netcompile.emit.code import Code, LayerCode, Weight, shape_text
+from netcompile.emit.code import LARGE, Code, LayerCode, Weight, shape_text
 from netcompile.emit.layout import lay_out, signature
 from netcompile.emit.names import MODULE_ATTRIBUTES, Names, identifier
 from netcompile.emit.nesting import INDENT, nested
@@ -19,6 +20,7 @@ from netcompile.emit.structures import structure
 from netcompile.emit.template import Kind, Line, filled, kind_of, x
 from netcompile.emit.text import doc_text
 from netcompile.ir.graph import Value
+from netcompile.layers.shapes import count
 
 NAMED, KNOWN = 1.5, 1.4  # how much such blocks are worth more
 
@@ -206,6 +208,8 @@ class _Writer:
         lines += ["", *signature("forward", typed, result, 4)]
         spans: dict[int, tuple[int, int]] = {}
         statements = nested(layers)
+        if self.own:  # for inference: what nobody reads again is forgotten
+            statements = _dropping(statements, self._large(number, variables) - {*results, *arguments})
         if len(results) == 1:
             statements = _returning(statements, results[0])
         for layer in statements:
@@ -222,6 +226,12 @@ class _Writer:
         }
         joined = sum(layer.depth - 1 for layer in statements)
         return BlockClass(self.class_names[number], tuple(lines), every, joined)
+
+    def _large(self, number: int, variables: Mapping[Ref, str]) -> set[str]:
+        """The variables that hold large blobs in a block's first use."""
+        shapes, steps = self.code.net.shapes, self.outlined.blocks[number].body.steps
+        made = [value for step in steps for value in step.writes]
+        return {variables[v] for v in made if 4 * count(shapes.get(self.values[v], ())) >= LARGE}
 
     def _matched(self, number: int, use: Layers) -> list[tuple[int, int]]:
         """The layers of a use that are the block's own, with those of the first use that they are like."""
@@ -455,6 +465,24 @@ def _written(lines: Sequence[Line], numbers: Sequence[str]) -> list[str]:
 def _blob(code: Code, value: Value) -> str:
     """The name of an input of the net; any other value is x."""
     return next((entry.value.blob for entry in code.net.graph.inputs if entry.value == value), "x")
+
+
+def _dropping(layers: Sequence[LayerCode], names: Collection[str]) -> list[LayerCode]:
+    """The layers, each of these variables forgotten behind the last that reads it; not behind the last of all."""
+    found = list(layers)
+    gone = set[str]()
+    for index in reversed(range(len(found))):
+        read = {name for line in found[index].forward for name in re.findall(r"(?<![\w.])\w+", line)}
+        ended = [name for name in names if name in read - gone]
+        gone.update(ended)
+        if ended and index + 1 < len(found) and not any(_sets(found[index], name) for name in ended):
+            line = f"del {', '.join(sorted(ended))}"
+            found[index] = replace(found[index], forward=(*found[index].forward, line))
+    return found
+
+
+def _sets(layer: LayerCode, name: str) -> bool:
+    return any(name in line.partition(" = ")[0].split(", ") for line in layer.forward)
 
 
 def _returning(layers: Sequence[LayerCode], result: str) -> list[LayerCode]:
