@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from netcompile.emit.block_names import belong_together, block_names, row_name, stage
 from netcompile.emit.block_signatures import BlockSignature, signature_of_block
+from netcompile.emit.block_statements import dropping, returning, written
 from netcompile.emit.code import LARGE, Code, LayerCode, Weight, shape_text
 from netcompile.emit.layout import lay_out, signature
 from netcompile.emit.names import MODULE_ATTRIBUTES, Names, identifier
@@ -17,7 +17,7 @@ from netcompile.emit.nesting import INDENT, nested
 from netcompile.emit.outline import outline
 from netcompile.emit.steps import WIDE, Body, Called, Chained, Layers, Outlined, Parameter, Ref, Step
 from netcompile.emit.structures import structure
-from netcompile.emit.template import Kind, Line, filled, kind_of, x
+from netcompile.emit.template import Kind, filled, kind_of, x
 from netcompile.emit.text import doc_text
 from netcompile.ir.graph import Value
 from netcompile.layers.shapes import count
@@ -209,9 +209,9 @@ class _Writer:
         spans: dict[int, tuple[int, int]] = {}
         statements = nested(layers)
         if self.own:  # for inference: what nobody reads again is forgotten
-            statements = _dropping(statements, self._large(number, variables) - {*results, *arguments})
+            statements = dropping(statements, self._large(number, variables) - {*results, *arguments})
         if len(results) == 1:
-            statements = _returning(statements, results[0])
+            statements = returning(statements, results[0])
         for layer in statements:
             made = [line for statement in layer.forward for line in lay_out(statement, 8)]
             spans.update(dict.fromkeys(layer.nodes, (len(lines) + 1, len(lines) + len(made))))
@@ -271,8 +271,8 @@ class _Writer:
             if isinstance(given, Parameter):
                 kept[number] = None
             late.append(f"self.{number}" if isinstance(given, Parameter) else number)
-        init = tuple(filled(text, reads, writes, attribute) for text in _written(kind.init, numbers[:begin]))
-        raw = _written(kind.forward, late)
+        init = tuple(filled(text, reads, writes, attribute) for text in written(kind.init, numbers[:begin]))
+        raw = written(kind.forward, late)
         forward = tuple(filled(text, reads, writes, attribute) for text in raw)
         opened = filled(raw[0], (x(0),), writes, attribute) if step.follows else ""
         read = reads[0] if reads else ""
@@ -452,56 +452,9 @@ def _shared_out(body: Body, layers: Layers) -> list[Layers]:
     return found
 
 
-def _written(lines: Sequence[Line], numbers: Sequence[str]) -> list[str]:
-    """Statements with their numbers."""
-    found, done = [], 0
-    for line in lines:
-        count = len(line.holes)
-        found.append(line.written(numbers[done : done + count]))
-        done += count
-    return found
-
-
 def _blob(code: Code, value: Value) -> str:
     """The name of an input of the net; any other value is x."""
     return next((entry.value.blob for entry in code.net.graph.inputs if entry.value == value), "x")
-
-
-def _dropping(layers: Sequence[LayerCode], names: Collection[str]) -> list[LayerCode]:
-    """The layers, each of these variables forgotten behind the last that reads it; not behind the last of all."""
-    found = list(layers)
-    gone = set[str]()
-    for index in reversed(range(len(found))):
-        read = {name for line in found[index].forward for name in re.findall(r"(?<![\w.])\w+", line)}
-        ended = [name for name in names if name in read - gone]
-        gone.update(ended)
-        if ended and index + 1 < len(found) and not any(_sets(found[index], name) for name in ended):
-            line = f"del {', '.join(sorted(ended))}"
-            found[index] = replace(found[index], forward=(*found[index].forward, line))
-    return found
-
-
-def _sets(layer: LayerCode, name: str) -> bool:
-    return any(name in line.partition(" = ")[0].split(", ") for line in layer.forward)
-
-
-def _returning(layers: Sequence[LayerCode], result: str) -> list[LayerCode]:
-    """Statements of which the last returns the result, if it makes it and PyTorch's types say that it is a tensor."""
-    found = list(layers)
-    if not found:
-        return found
-    last = found[-1].forward[-1]
-    if last.startswith((f"{result} = F.", f"{result} = torch.")):
-        found[-1] = replace(found[-1], forward=(*found[-1].forward[:-1], f"return {last.removeprefix(f'{result} = ')}"))
-        return found
-    for index, layer in enumerate(found):
-        for line, text in enumerate(layer.forward):
-            if text.startswith(f"{result} = "):
-                typed = text.replace(" = ", ": Tensor = ", 1)
-                forward = (*layer.forward[:line], typed, *layer.forward[line + 1 :])
-                found[index] = replace(layer, forward=forward)
-                return found
-    return found
 
 
 def _told(uses: Sequence[str]) -> str:
