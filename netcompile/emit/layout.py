@@ -32,6 +32,8 @@ def _outside_quotes(code: str) -> Iterator[tuple[int, str, int]]:
 
 def split_comment(line: str) -> tuple[str, str]:
     """Code and trailing comment of a line (without the ``#``); quotes are respected."""
+    if "#" not in line:
+        return line.rstrip(), ""
     for index, c, _ in _outside_quotes(line):
         if c == "#":
             return line[:index].rstrip(), line[index + 1 :].strip()

@@ -56,6 +56,7 @@ class Line:
     """A statement: text and holes in turn."""
 
     parts: tuple[str | Hole, ...]
+    holes: tuple[Hole, ...] = ()
 
     def written(self, numbers: Sequence[str]) -> str:
         """The statement with these numbers; a keyword that has its default is left out."""
@@ -71,11 +72,6 @@ class Line:
             elif number != part.default:
                 found.append(f", {part.role}={number}")
         return "".join(found)
-
-    @property
-    def holes(self) -> list[Hole]:
-        """The holes, in order."""
-        return [part for part in self.parts if isinstance(part, Hole)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +140,7 @@ def split(text: str, functions: tuple[str, ...] = ()) -> tuple[Line, tuple[str, 
         done = max(done, end)
     if done < len(raw):
         parts.append(raw[done:].decode())
-    return Line(tuple(parts)), tuple(numbers)
+    return Line(tuple(parts), tuple(part for part in parts if isinstance(part, Hole))), tuple(numbers)
 
 
 def _collect(
