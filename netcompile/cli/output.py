@@ -35,14 +35,14 @@ def write_json(value: Any) -> None:
 
 def json_text(value: Any) -> str:
     """JSON with an entry a line, lists of plain values on one; characters that do not show are JSON's escapes."""
-    return f"{_json(value, '')}\n"
+    return "".join(f"{visible_json(line)}\n" for line in _json(value, "").split("\n"))
 
 
 _ENCODE = JSONEncoder(ensure_ascii=False).encode
 
 
 def _encoded(value: Any) -> str:
-    return str(value) if type(value) is int else visible_json(_ENCODE(value))
+    return str(value) if type(value) is int else _ENCODE(value)
 
 
 def _json(value: Any, indent: str) -> str:
