@@ -9,7 +9,7 @@ import pytest
 from netcompile.analyser import Analysed, analyse
 from netcompile.analysis.proof import Refusal, refusals, slacks, ties
 from netcompile.analysis.streams import fusions
-from netcompile.analysis.upsampling import upsamplings
+from netcompile.analysis.upsampling import MOST_USES, upsamplings
 from netcompile.diagnostics.source import Source
 from netcompile.prototxt.recognise import open_source
 from tests.conftest import REPOSITORY
@@ -108,6 +108,25 @@ def test_a_stride_that_no_whole_layer_accounts_for():
     assert [([n.name for n in u.undone], u.left) for u in found] == [([], 2), (["p"], 1), ([], 2)]
     assert [r.kind for r in found[-1].resolutions] == ["output"]
     assert found[-1].resolutions[0].resolved is False
+
+
+def test_uses_on_several_ways_are_told_once_and_in_number():
+    text = HEAD + conv("p", "x", "kernel_size: 2 stride: 2", "Pooling")
+    text += conv("u", "p", "kernel_size: 2 stride: 2", "Deconvolution")
+    text += (
+        'layer { name: "a" type: "ReLU" bottom: "u" top: "a" } layer { name: "b" type: "TanH" bottom: "u" top: "b" }'
+    )
+    text += 'layer { name: "e" type: "Eltwise" bottom: "a" bottom: "b" top: "e" }'
+    text += 'layer { name: "first" type: "Crop" bottom: "x" bottom: "u" top: "first" }'
+    text += 'layer { name: "second" type: "Crop" bottom: "e" bottom: "x" top: "second" }'
+    net = analyse(Source(text))
+    (up,) = upsamplings(net.graph, net.shapes, net.symbolic, net.crops.coordinates, net.valid)
+    assert [(r.kind, r.node.name) for r in up.resolutions] == [("reference", "first"), ("cut", "second")]
+    text += "".join(f'layer {{ name: "c{i}" type: "Crop" bottom: "e" bottom: "x" top: "c{i}" }}\n' for i in range(150))
+    net = analyse(Source(text))
+    (up,) = upsamplings(net.graph, net.shapes, net.symbolic, net.crops.coordinates, net.valid)
+    assert len(up.resolutions) == MOST_USES
+    assert [r.node.name for r in up.resolutions[:3]] == ["first", "second", "c0"]
 
 
 def test_what_refuses_the_sizes_beside_the_legal_ones():

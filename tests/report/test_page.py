@@ -262,6 +262,17 @@ def test_page_data_is_small(fcn8s):
     assert len(script_safe(data)) < 60_000
 
 
+def test_products_name_the_height_first():
+    """A product's sizes are kept in a set, whose order is another in each run of Python."""
+    layers = [f'layer {{ name: "p{k}" type: "Pooling" bottom: "x" top: "p{k}" pooling_param {{ kernel_size: {k} }} }}'
+              f'layer {{ name: "f{k}" type: "Flatten" bottom: "p{k}" top: "f{k}" }}' for k in range(2, 12)]  # fmt: skip
+    analysed = analysed_of('input: "x" input_dim: 1 input_dim: 3 input_dim: 20 input_dim: 20\n' + "\n".join(layers))
+    data = page_data(analysed, report_of(analysed), None)
+    products = [dim["terms"] for value in data["values"] for dim in value["dims"] if isinstance(dim, dict)]
+    axes = [[data["sizes"][place][2] for (place,) in places] for ((_, places),) in products]
+    assert axes == [[0, 1]] * 10
+
+
 def test_the_proof_in_sentences(page):
     text = unescape(page)
     assert "'upscore8' is 32⌈(H+6)/32⌉ + 56 high; the window leaves 31 before it and " in text
