@@ -26,9 +26,14 @@ class Conv2d(nn.Conv2d):
     """nn.Conv2d, and the ReLU behind it if `relu`; a call may ask for another padding.
 
     For inference on a CPU, oneDNN computes from weights that are laid out for it once,
-    and again when they have changed: nn.Conv2d does that at every call. Weights of
-    64 MiB and more have no second copy: they are multiplied as the matrix that they
-    are. Everywhere else, and for what is not finite, this is nn.Conv2d.
+    and again when they have changed: nn.Conv2d does that at every call. Kernels of one
+    pixel, and weights of 64 MiB and more, have no second copy: they are multiplied as
+    the matrix that they are. Everywhere else, and for what is not finite, this is
+    nn.Conv2d.
+
+    `plan` says by which of the `ways` outputs of a size are computed, images × height ×
+    width, or all others (None). Where it does not, rules choose: the result is the same
+    but for rounding.
     """
 
     padding: tuple[int, ...]
@@ -37,6 +42,7 @@ class Conv2d(nn.Conv2d):
     def __init__(self, *args: Any, relu: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.relu, self.packed = relu, Kept()
+        self.plan: dict[tuple[int, ...] | None, str] = {}
 
     def forward(self, x: Tensor, padding: int | None = None) -> Tensor:
         pad = self.padding if padding is None else (padding, padding)
@@ -47,10 +53,21 @@ class Conv2d(nn.Conv2d):
     def direct(self, x: Tensor, weight: Tensor, padding: tuple[int, ...]) -> Tensor:
         """As nn.Conv2d computes."""
         window = self.stride, padding, self.dilation, self.groups
-        return self.rectified(F.conv2d(x, weight, self.bias, *window))
+        y = F.conv2d(x, weight, self.bias, *window)
+        return F.relu(y, inplace=True) if self.relu else y
 
     def rectified(self, y: Tensor) -> Tensor:
-        return F.relu(y, inplace=True) if self.relu else y
+        """`y` with the ReLU, if there is one, in its place; no derivative is wanted.
+
+        Numbers below 0 in bfloat16 are whole numbers from -Inf's, -128, down, and those
+        from -127 up to -1 are NaN: CPUs compare whole numbers four times as fast.
+        """
+        if not self.relu:
+            return y
+        if y.dtype != torch.bfloat16:
+            return F.relu(y, inplace=True)
+        F.threshold(y.view(torch.int16), -128, 0, inplace=True)
+        return y
 
     def serves(self, x: Tensor, weight: Tensor) -> bool:
         """Whether no derivative is wanted, and oneDNN computes with what there is."""
@@ -72,9 +89,32 @@ class Conv2d(nn.Conv2d):
         size = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes]
         if min(*x.shape, *size) < 1:
             return None
-        if weight.numel() >= self.large and self.groups == 1:
+        made = len(x), *size
+        ways = self.ways(made, x.dtype, padding)
+        way = self.plan.get(made) or self.plan.get(None)
+        return self.by(way if way in ways else ways[0], x, weight, padding, size)
+
+    def ways(
+        self, made: tuple[int, ...], dtype: torch.dtype, padding: tuple[int, ...]
+    ) -> list[str]:
+        """How outputs of this size can be computed, first the way that rules prefer."""
+        if self.groups == 1 and self.weight.numel() >= self.large:
+            return ["matrix"]
+        point = self.groups == 1 and self.kernel_size == (1, 1) and not any(padding)
+        return ["matrix", "onednn"] if point else ["onednn"]
+
+    def by(
+        self,
+        way: str,
+        x: Tensor,
+        weight: Tensor,
+        padding: tuple[int, ...],
+        size: list[int],
+    ) -> Tensor | None:
+        """The result by one of the `ways`, or None where it is for `direct` to tell."""
+        if way == "matrix":
             return self.matrix(x, weight, padding, size)
-        return self.onednn(x, weight, padding, size)
+        return self.onednn(x, weight, padding)
 
     def once(self, way: object, weight: Tensor, pack: Callable[[Tensor], Any]) -> Any:
         """The weights laid out for a way to convolve, made anew when they have changed.
@@ -90,7 +130,7 @@ class Conv2d(nn.Conv2d):
         return packed
 
     def onednn(
-        self, x: Tensor, weight: Tensor, padding: tuple[int, ...], size: list[int]
+        self, x: Tensor, weight: Tensor, padding: tuple[int, ...]
     ) -> Tensor | None:
         window = padding, self.stride, self.dilation, self.groups
         packed = self.once(
@@ -105,13 +145,14 @@ class Conv2d(nn.Conv2d):
         self, x: Tensor, weight: Tensor, padding: tuple[int, ...], size: list[int]
     ) -> Tensor | None:
         """One product: a row of its left factor holds the pixels of one window."""
-        if self.kernel_size == self.stride == (1, 1) and not any(padding):
-            rows = x.flatten(2)
+        if self.kernel_size == (1, 1) and not any(padding):
+            down, across = self.stride
+            rows = x[:, :, ::down, ::across].permute(0, 2, 3, 1)
         else:
             window = self.kernel_size, self.dilation, padding, self.stride
-            rows = F.unfold(x, *window)
+            rows = F.unfold(x, *window).transpose(1, 2)
         h, w = size
-        rows = rows.transpose(1, 2).reshape(len(x) * h * w, -1)
+        rows = rows.reshape(len(x) * h * w, -1)
         y = multiply(rows, weight.flatten(1), self.bias)
         if any(padding) and not is_finite(y):
             return None

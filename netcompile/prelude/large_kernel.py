@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from netcompile.prelude.convolution import Conv2d
 from netcompile.prelude.inference import eager, is_finite, observed
 from netcompile.prelude.onednn import multiply, onednn_serves
+from netcompile.prelude.polynomials import polynomial
 
 
 class LargeKernel(Conv2d):
@@ -145,14 +146,6 @@ def at_points(x: Tensor, points: tuple[float, ...]) -> Tensor:
     rows = [polynomial([other for other in points if other != at]) for at in points]
     rows = [[*row, 0.0] for row in rows] + [polynomial([*points])]
     return (x.new_tensor(rows) @ x.flatten(1)).view_as(x)
-
-
-def polynomial(roots: list[float]) -> list[float]:
-    """The coefficients of the polynomial with these roots, the constant first."""
-    made = [1.0]
-    for root in roots:
-        made = [a - root * b for a, b in zip([0.0, *made], [*made, 0.0])]
-    return made
 
 
 def two_pixels(
