@@ -1,6 +1,7 @@
 """Convolutions for inference, with the ReLU behind them."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from netcompile.prelude.onednn import (
     multiply,
     onednn_serves,
 )
+from netcompile.prelude.workers import in_parts, part_count, split
 
 
 class Conv2d(nn.Conv2d):
@@ -56,18 +58,20 @@ class Conv2d(nn.Conv2d):
         y = F.conv2d(x, weight, self.bias, *window)
         return F.relu(y, inplace=True) if self.relu else y
 
-    def rectified(self, y: Tensor) -> Tensor:
-        """`y` with the ReLU, if there is one, in its place; no derivative is wanted.
+    def rectified(self, y: Tensor, to: Tensor | None = None) -> Tensor:
+        """`y` with the ReLU, if there is one, in its place or `to` another.
 
         Numbers below 0 in bfloat16 are whole numbers from -Inf's, -128, down, and those
         from -127 up to -1 are NaN: CPUs compare whole numbers four times as fast.
         """
-        if not self.relu:
-            return y
-        if y.dtype != torch.bfloat16:
-            return F.relu(y, inplace=True)
-        F.threshold(y.view(torch.int16), -128, 0, inplace=True)
-        return y
+        to = y if to is None else to
+        if self.relu and y.dtype != torch.bfloat16:
+            return torch.clamp_min(y, 0, out=to)
+        if to is not y:
+            to.copy_(y)
+        if self.relu:
+            F.threshold(to.view(torch.int16), -128, 0, inplace=True)
+        return to
 
     def serves(self, x: Tensor, weight: Tensor) -> bool:
         """Whether no derivative is wanted, and oneDNN computes with what there is."""
@@ -114,7 +118,7 @@ class Conv2d(nn.Conv2d):
         """The result by one of the `ways`, or None where it is for `direct` to tell."""
         if way == "matrix":
             return self.matrix(x, weight, padding, size)
-        return self.onednn(x, weight, padding)
+        return self.onednn(x, weight, padding, size)
 
     def once(self, way: object, weight: Tensor, pack: Callable[[Tensor], Any]) -> Any:
         """The weights laid out for a way to convolve, made anew when they have changed.
@@ -130,7 +134,7 @@ class Conv2d(nn.Conv2d):
         return packed
 
     def onednn(
-        self, x: Tensor, weight: Tensor, padding: tuple[int, ...]
+        self, x: Tensor, weight: Tensor, padding: tuple[int, ...], size: list[int]
     ) -> Tensor | None:
         window = padding, self.stride, self.dilation, self.groups
         packed = self.once(
@@ -139,7 +143,25 @@ class Conv2d(nn.Conv2d):
         if packed is None:
             return None
         x = x.contiguous(memory_format=torch.channels_last)
-        return self.rectified(convolved(x, packed, self.bias, window))
+        (h, w), work = size, weight.numel() * size[0] * size[1]
+        count = part_count(len(x) * work)
+        if count == 1:
+            return self.rectified(convolved(x, packed, self.bias, window))
+        x = x.permute(0, 2, 3, 1)
+        y = x.new_empty(len(x), h, w, self.out_channels)
+        stride, reach = self.stride[0], self.dilation[0] * (self.kernel_size[0] - 1) + 1
+        inside = (0, padding[1]), *window[1:]
+
+        def part(image: int, start: int, stop: int) -> None:
+            first, last = stride * start, stride * (stop - 1) + reach
+            image_x = x[image : image + 1]
+            some = padded_rows(image_x, first, last, x.shape[2], (padding[0], 0))
+            made = convolved(some.permute(0, 3, 1, 2), packed, self.bias, inside)
+            self.rectified(made, y[image : image + 1, start:stop].permute(0, 3, 1, 2))
+
+        rows = split(h, -(-count // len(x)))
+        in_parts([partial(part, i, *some) for i in range(len(x)) for some in rows])
+        return y.permute(0, 3, 1, 2)
 
     def matrix(
         self, x: Tensor, weight: Tensor, padding: tuple[int, ...], size: list[int]
@@ -152,8 +174,38 @@ class Conv2d(nn.Conv2d):
             window = self.kernel_size, self.dilation, padding, self.stride
             rows = F.unfold(x, *window).transpose(1, 2)
         h, w = size
-        rows = rows.reshape(len(x) * h * w, -1)
-        y = multiply(rows, weight.flatten(1), self.bias)
+        rows, factor = rows.reshape(len(x) * h * w, -1), weight.flatten(1)
+        count = part_count(len(rows) * weight.numel())
+        if count == 1:
+            y = multiply(rows, factor, self.bias)
+        else:
+            y = self.product_in_parts(rows, factor, count)
         if any(padding) and not is_finite(y):
             return None
         return self.rectified(y).view(len(x), h, w, -1).permute(0, 3, 1, 2)
+
+    def product_in_parts(self, rows: Tensor, factor: Tensor, count: int) -> Tensor:
+        y = rows.new_empty(len(rows), len(factor))
+        across = len(factor) > len(rows)  # the larger matrix is read once
+
+        def part(start: int, stop: int) -> None:
+            some = slice(start, stop)
+            if not across:
+                y[some] = multiply(rows[some], factor, self.bias)
+                return
+            bias = None if self.bias is None else self.bias[some]
+            y[:, some] = multiply(rows, factor[some], bias)
+
+        in_parts([partial(part, *some) for some in split(max(y.shape), count, 16)])
+        return y
+
+
+def padded_rows(
+    x: Tensor, start: int, stop: int, width: int, padding: tuple[int, ...]
+) -> Tensor:
+    """Rows `start` … `stop` of N × H × W × channels with zeros around it."""
+    (down, across), (height, right) = padding, x.shape[1:3]
+    top, end = start - down, stop - down
+    zeros = across, width - right - across, max(-top, 0), max(end - height, 0)
+    x = x[:, max(top, 0) : max(end, 0)]
+    return F.pad(x, (0, 0, *zeros)) if any(zeros) else x

@@ -1,16 +1,16 @@
 """3 × 3 convolutions by Winograd's algorithm."""
 
 import math
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from netcompile.prelude.convolution import Conv2d
+from netcompile.prelude.convolution import Conv2d, padded_rows
 from netcompile.prelude.inference import is_finite
 from netcompile.prelude.polynomials import polynomial
+from netcompile.prelude.workers import in_parts, part_count, split
 
 
 class Winograd(Conv2d):
@@ -81,41 +81,37 @@ class Winograd(Conv2d):
         to_values, to_pixels = transforms(m, x.dtype)
         x = x.permute(0, 2, 3, 1)
         y = x.new_empty(len(x), high * m, wide * m, outputs)
-        row = count * len(x) * wide * max(self.in_channels, outputs) * x.element_size()
-        rows = min(high, max(1, (6 << 20) // row))
-        for start in range(0, high, rows):
-            stop = min(start + rows, high)
+        finite = list[bool]()
+
+        def part(start: int, stop: int, first: int, last: int) -> None:
             some = padded_rows(x, m * start, m * stop + 2, m * wide + 2, padding)
             tiles = (
                 some.unfold(1, m + 2, m).unfold(2, m + 2, m).permute(4, 5, 0, 1, 2, 3)
             )
             values = to_values @ tiles.reshape(count, -1)
-            products = values.view(count, -1, self.in_channels) @ kernels
-            pixels = (to_pixels @ products.view(count, -1)).view(
-                m, m, len(x), stop - start, wide, outputs
+            products = (
+                values.view(count, -1, self.in_channels) @ kernels[..., first:last]
             )
-            if not is_finite(pixels[:: m - 1, :: m - 1]):
-                return None
-            to = y[:, m * start : m * stop]
+            pixels = (to_pixels @ products.view(count, -1)).view(
+                m, m, len(x), stop - start, wide, last - first
+            )
+            finite.append(is_finite(pixels[:: m - 1, :: m - 1]))
+            to = y[:, m * start : m * stop, :, first:last]
             tiles = to.unflatten(2, (wide, m)).unflatten(1, (-1, m))
             tiles = tiles.permute(2, 4, 0, 1, 3, 5)
             if self.bias is None:
                 tiles.copy_(pixels)
             else:
-                torch.add(pixels, self.bias, out=tiles)
+                torch.add(pixels, self.bias[first:last], out=tiles)
             self.rectified(to)
-        return y[:, :h, :w].permute(0, 3, 1, 2)
 
-
-def padded_rows(
-    x: Tensor, start: int, stop: int, width: int, padding: tuple[int, ...]
-) -> Tensor:
-    """Rows `start` … `stop` of N × H × W × channels with zeros around it."""
-    (down, across), (height, right) = padding, x.shape[1:3]
-    top, end = start - down, stop - down
-    zeros = across, width - right - across, max(-top, 0), max(end - height, 0)
-    x = x[:, max(top, 0) : max(end, 0)]
-    return F.pad(x, (0, 0, *zeros)) if any(zeros) else x
+        row = count * len(x) * wide * max(self.in_channels, outputs) * x.element_size()
+        parts = part_count(kernels.numel() * len(x) * wide * high)
+        fair = min(parts, len(x) * wide * high // 48)  # so many tiles fill a product
+        bands = split(high, max(1, row * high >> 22, fair))
+        blocks = split(outputs, 2 if len(bands) == 1 < parts else 1, 64)
+        in_parts([partial(part, *band, *block) for band in bands for block in blocks])
+        return y[:, :h, :w].permute(0, 3, 1, 2) if all(finite) else None
 
 
 def values_of_kernels(weight: Tensor, m: int) -> Tensor:
