@@ -124,7 +124,8 @@ def dispatch(arguments: Sequence[str], result: str, image: str = "", base: int =
         lines += ["            if border is None:  # weights not finite, or layers with hooks"]
         lines += lay_out(every, 16)
         return [*lines, *lay_out(f"return self.windowed({named}, border)", 12)]
-    lines += lay_out(f"with torch.set_grad_enabled(recorded), shared_out({arguments[0]}):", 8)
+    shared = [f"shared_out({name})" for name in arguments[:1]]
+    lines += lay_out(f"with {', '.join(['torch.set_grad_enabled(recorded)', *shared])}:", 8)
     return [*lines, f"            return self.compute({named})"]
 
 

@@ -97,7 +97,7 @@ class Winograd(Conv2d):
             )
             finite.append(is_finite(pixels[:: m - 1, :: m - 1]))
             to = y[:, m * start : m * stop, :, first:last]
-            tiles = to.unflatten(2, (wide, m)).unflatten(1, (-1, m))
+            tiles = to.view(len(x), stop - start, m, wide, m, last - first)
             tiles = tiles.permute(2, 4, 0, 1, 3, 5)
             if self.bias is None:
                 tiles.copy_(pixels)

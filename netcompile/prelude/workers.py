@@ -1,102 +1,50 @@
-"""Work that is shared out among threads, part by part."""
+"""Work in parts, which netcompile shares out among threads where it is installed."""
 
-import ctypes
-import os
-import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from functools import cache, partial
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from importlib import import_module
 from typing import Any
 
-import torch
 from torch import Tensor
 
-MOST_WORKERS = 8  # more would wait for one another in Python
-LOCAL = threading.local()  # `threads` that share this one's work, the `cpus` for them
 
+@cache
+def company() -> Any:
+    """netcompile's threads that share out work, if it is installed.
 
-class Company:
-    """Whether others run on this process's CPUs: whether its threads wait for one."""
-
-    def __init__(self) -> None:
-        self.seconds, self.waited, self.there = 0.0, -1.0, False
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Judges by what happens within, over some hundredths of a second at least."""
-        if self.waited < 0:
-            self.waited = seconds_waited()
-        start = time.monotonic()
-        yield
-        self.seconds += time.monotonic() - start
-        if self.seconds < (0.5 if self.there else 0.02):
-            return
-        waited = seconds_waited()
-        share = (waited - self.waited) / self.seconds
-        self.there = share > (0.03 if self.there else 0.1)
-        self.seconds, self.waited = 0.0, waited
-
-
-COMPANY = Company()
-
-
-@contextmanager
-def shared_out(x: Tensor) -> Iterator[None]:
-    """Within, where others run on the CPUs, operators run on one thread each, and
-    `in_parts` uses all of torch's.
-
-    OpenMP, which torch uses, gives each thread its part of an operator and waits for
-    the last. Where other processes run, that is for a thread that does not. Threads
-    that take part after part do what they can. Nothing but this thread's own settings
-    changes, which are as they were behind it. For inference on a CPU; elsewhere, this
-    does nothing.
+    They are for CPUs on which other processes run: there, torch's own threads wait for
+    one another. Without them this is a module as any other.
     """
-    threads = torch.get_num_threads()  # asked for, torch has set this thread's own
-    idle = torch.is_grad_enabled() or not x.is_cpu or own_settings() is None
-    if idle or not 1 < threads <= MOST_WORKERS or getattr(LOCAL, "threads", 1) > 1:
-        yield
-        return
-    with COMPANY.watched():
-        if not COMPANY.there:
-            yield
-            return
-        cpus = keep_to_one()
-        run_on(1)
-        LOCAL.threads = threads
-        try:
-            yield
-        finally:
-            LOCAL.threads = 1
-            run_on(threads)
-            keep_to(cpus)
+    try:
+        return import_module("netcompile.runtime.company")
+    except ImportError:
+        return None
+
+
+def shared_out(x: Tensor) -> AbstractContextManager[None]:
+    """Within, `in_parts` may use other threads."""
+    found = company()
+    shared: AbstractContextManager[None] = (
+        found.shared_out(x) if found else nullcontext()
+    )
+    return shared
 
 
 def in_parts(parts: list[Callable[[], Any]]) -> None:
-    """Runs all parts, each thread the next one that is left."""
-    threads, left = getattr(LOCAL, "threads", 1), iter(parts)
-    if threads == 1 or len(parts) < 2:
-        for part in left:
-            part()
+    """Runs all parts, in any order."""
+    found = company()
+    if found:
+        found.in_parts(parts)
         return
-    run = partial(run_left, left, LOCAL.cpus, torch.is_inference_mode_enabled())
-    others = [workers().submit(run) for _ in range(min(threads, len(parts)) - 1)]
-    LOCAL.threads = 1  # a part is not shared out again
-    try:
-        for part in left:
-            part()
-    finally:
-        LOCAL.threads = threads
-        running = [other for other in others if not other.cancel()]
-        for other in running:
-            other.result()
+    for part in parts:
+        part()
 
 
 def part_count(work: float) -> int:
     """In how many parts to share out so many multiplications, or what takes as long."""
-    threads = getattr(LOCAL, "threads", 1)
-    return 1 if threads == 1 else max(1, min(4 * threads, int(work / 4e7)))
+    found = company()
+    return found.part_count(work) if found else 1
 
 
 def split(length: int, count: int, step: int = 1) -> list[tuple[int, int]]:
@@ -105,85 +53,3 @@ def split(length: int, count: int, step: int = 1) -> list[tuple[int, int]]:
     """
     size = max(1, -(-length // (count * step))) * step
     return [(at, min(at + size, length)) for at in range(0, length, size)]
-
-
-def run_left(
-    parts: Iterator[Callable[[], Any]], cpus: set[int], inference: bool
-) -> None:
-    """What a worker does: the parts that are left, on other CPUs than its master."""
-    if LOCAL.cpus != cpus:
-        keep_to(cpus)
-        LOCAL.cpus = cpus
-    with torch.inference_mode(inference), torch.no_grad():
-        for part in parts:
-            part()
-
-
-def workers() -> ThreadPoolExecutor:
-    """The threads of this process: a fork has none of those before it."""
-    return pool_of(os.getpid())
-
-
-@cache
-def pool_of(process: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(MOST_WORKERS - 1, "net", initializer=start)
-
-
-def start() -> None:
-    torch.get_num_threads()  # asked for, torch has set this thread's own
-    run_on(1)
-    LOCAL.cpus = set[int]()
-
-
-def keep_to_one() -> set[int]:
-    """Keeps this thread on the CPU where it runs, and workers off it.
-
-    Otherwise the system wakes a worker where the thread runs that waits for it, as soon
-    as others are busy: they take turns. Returns where this thread could run before.
-    """
-    settings = own_settings()
-    cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set[int]()
-    here = {settings[2]()} if settings is not None and len(cpus) > 1 else cpus
-    LOCAL.cpus = cpus - here
-    keep_to(here)
-    return cpus
-
-
-def keep_to(cpus: set[int]) -> None:
-    if cpus and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, cpus)
-
-
-def run_on(threads: int) -> None:
-    """Sets how many threads the operators that this one calls run on."""
-    settings = own_settings()
-    if settings is not None:
-        settings[0](threads)
-        settings[1](1 if threads == 1 else 0)  # 0: as many as for all
-
-
-def seconds_waited() -> float:
-    """How long threads of this process wanted a CPU and had none, as Linux tells."""
-    waited = 0
-    with suppress(FileNotFoundError):  # a thread has ended
-        for thread in os.listdir("/proc/self/task"):
-            with open(f"/proc/self/task/{thread}/schedstat") as file:
-                waited += int(file.read().split()[1])
-    return waited * 1e-9
-
-
-@cache
-def own_settings() -> tuple[Callable[..., Any], ...] | None:
-    """What sets the calling thread's own number of threads, in OpenMP and in MKL, and
-    says on which CPU it runs.
-
-    torch has both libraries in it, and offers neither; None where it has not, or the
-    system does not say how long threads wait.
-    """
-    try:
-        os.stat("/proc/self/schedstat")
-        library = ctypes.CDLL(f"{torch.__path__[0]}/lib/libtorch_cpu.so")
-        number = library.omp_set_num_threads, library.MKL_Set_Num_Threads_Local
-        return *number, ctypes.CDLL(None).sched_getcpu
-    except (AttributeError, OSError):
-        return None
