@@ -225,6 +225,8 @@ def padded_rows(
     """Rows `start` … `stop` of N × H × W × channels with zeros around it."""
     (down, across), (height, right) = padding, x.shape[1:3]
     top, end = start - down, stop - down
-    zeros = across, width - right - across, max(-top, 0), max(end - height, 0)
+    above, below = max(-top, 0), max(end - height, 0)  # or all rows are zeros
+    above, below = min(above, stop - start), min(below, stop - start)
+    zeros = across, width - right - across, above, below
     x = x[:, max(top, 0) : max(end, 0)]
     return F.pad(x, (0, 0, *zeros)) if any(zeros) else x
