@@ -14,6 +14,7 @@ from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.text import shape_text
 from netcompile.emit.module import EmittedModule
 from netcompile.export.onnx_model import name_axes, name_blobs, tidy
+from netcompile.export.portable import Portable
 from netcompile.export.sizes import Signature, place, refused
 from netcompile.version import __version__
 
@@ -58,7 +59,7 @@ def require_opset(opset: int) -> None:
 
 def write_onnx(
     net: Analysed,
-    module: EmittedModule,
+    portable: EmittedModule | Portable,
     made: nn.Module,
     path: str,
     emitted: nn.Module | None = None,
@@ -66,10 +67,10 @@ def write_onnx(
     opset: int = OPSET,
     step: Callable[[], None] = lambda: None,
 ) -> Exported:
-    """Write `made`, an instance of `module` with its weights, and check the file at five sizes.
+    """Write `made`, an instance of the net's module with its weights, and check the file at five sizes.
 
-    It is compared with `emitted` where that is another instance: at -O 2 the module packs weights and keeps results
-    between calls, which no trace can hold, so what is written is the same net at -O 1. Inputs and outputs have the
+    It is compared with `emitted` where that is another instance: at -O 2 the module that is built computes by
+    algorithms of its own, which other engines would not take for a convolution. Inputs and outputs have the
     blobs' names; the dynamic extents are called N, H and W, and R for regions. `metadata` is kept in the file; `step`
     is called after each of `STEPS` steps. Raises NetError where the net cannot be exported, and where ONNX Runtime
     computes something else than the module.
@@ -80,8 +81,9 @@ def write_onnx(
     if size > LARGEST:
         why = f"its weights take {size / 2**30:.1f} GiB, and such a file holds less than 2"
         raise refused(net, "is too large for an ONNX file", why=why)
-    exported, renamed = convert_onnx(net, module, made, path, metadata, opset, step)
+    exported, renamed = convert_onnx(net, portable, made, path, metadata, opset, step)
     exported = replace(exported, limits=(*exported.limits, *renamed))
+    module = portable.module if isinstance(portable, Portable) else portable
     apart = check_onnx(net, module, emitted or made, exported, path, step)
     if apart:
         what = f"{net.name}: {len(apart)} of the sizes to compare at are none for the module either"
@@ -91,10 +93,10 @@ def write_onnx(
 
 
 def convert_onnx(
-    net: Analysed, module: EmittedModule, made: nn.Module, path: str, metadata: Mapping[str, str] | None = None,
-    opset: int = OPSET, step: Callable[[], None] = lambda: None,
+    net: Analysed, portable: EmittedModule | Portable, made: nn.Module, path: str,
+    metadata: Mapping[str, str] | None = None, opset: int = OPSET, step: Callable[[], None] = lambda: None,
 ) -> tuple[Exported, tuple[Diagnostic, ...]]:  # fmt: skip
-    """Write `made`, an instance of `module` at -O 0 or 1 with its weights, and compare nothing.
+    """Write `made`, an instance of the net's module with its weights, and compare nothing.
 
     Returns the program, and remarks on outputs that could not have their own names. Weights of more than 2 GiB come to
     lie in a second file beside it. Raises NetError where the net cannot be exported.
@@ -102,8 +104,9 @@ def convert_onnx(
     from netcompile.export.program import export_program
 
     step()
-    exported = export_program(net, module, made)
+    exported = export_program(net, portable, made)
     step()
+    module = portable.module if isinstance(portable, Portable) else portable
     renamed = _convert(net, module, exported, path, dict(metadata or {}), opset)
     step()
     return exported, renamed
