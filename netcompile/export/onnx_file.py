@@ -279,15 +279,16 @@ def _compare(
 
 
 def difference(
-    kinds: Mapping[str, str], outputs: Sequence[str], result: torch.Tensor | dict[str, Any], found: Sequence[Array]
-) -> str:
+    kinds: Mapping[str, str], outputs: Sequence[str], result: torch.Tensor | dict[str, Any], found: Sequence[Array],
+    tolerance: float = TOLERANCE,
+) -> str:  # fmt: skip
     """What is wrong with the outputs found against those of the module, of the first that is wrong; "" if none is.
 
-    `kinds` are as `jumping` gives them.
+    `kinds` are as `jumping` gives them, `tolerance` is a share of each output's largest magnitude.
     """
     expected = result if isinstance(result, dict) else {outputs[0]: result}
     for (blob, tensor), array in zip(expected.items(), found, strict=True):
-        wrong = DIFFERENCES[kinds.get(blob, "")](tensor.numpy(), array)
+        wrong = DIFFERENCES[kinds.get(blob, "")](tensor.numpy(), array, tolerance)
         if wrong:
             return f"blob '{blob}': {wrong}"
     return ""
@@ -300,27 +301,27 @@ def jumping(net: Analysed) -> dict[str, str]:
     return found | {blob: "rows" for blob, value in net.graph.blobs.items() if value in sized}
 
 
-def _other_labels(wanted: Array, found: Array) -> str:
+def _other_labels(wanted: Array, found: Array, tolerance: float = TOLERANCE) -> str:
     """What is wrong with labels; a few may be others, where rounding decides between two scores."""
     if wanted.shape != found.shape:
         return f"shape {found.shape} instead of {wanted.shape}"
     share = float((wanted != found).mean())
-    return "" if share <= FEW else f"{share:.2g} of the labels differ"
+    return "" if share <= FEW * tolerance / TOLERANCE else f"{share:.2g} of the labels differ"
 
 
-def _other_rows(wanted: Array, found: Array) -> str:
+def _other_rows(wanted: Array, found: Array, tolerance: float = TOLERANCE) -> str:
     """What is wrong with rows of numbers; a few may come or go, or change places, where rounding decides."""
     import numpy as np
 
     width = found.shape[-1]
     wanted, given = wanted.reshape(-1, width), found.reshape(-1, width)
-    least = TOLERANCE * np.maximum(np.abs(wanted).max(axis=0, initial=0), 1)
+    least = tolerance * np.maximum(np.abs(wanted).max(axis=0, initial=0), 1)
     lone = sum(not bool((np.abs(given - row) <= least).all(axis=1).any()) for row in wanted)
     lone += abs(len(given) - len(wanted))
-    return "" if lone <= 10 * FEW * len(wanted) else f"{lone} of {len(wanted)} rows have no equal"
+    return "" if lone <= 10 * FEW * tolerance / TOLERANCE * len(wanted) else f"{lone} of {len(wanted)} rows have no equal"
 
 
-def _difference(wanted: Array, found: Array) -> str:
+def _difference(wanted: Array, found: Array, tolerance: float = TOLERANCE) -> str:
     """What is wrong with `found`; "" if nothing is. Values that are not finite have to be the same."""
     import numpy as np
 
@@ -333,10 +334,10 @@ def _difference(wanted: Array, found: Array) -> str:
         return ""
     scale = float(np.abs(wanted[finite]).max()) or 1.0
     gap = float(np.abs(wanted[finite] - found[finite]).max()) / scale
-    return "" if gap <= TOLERANCE else f"a difference of {gap:.1g} of the largest value"
+    return "" if gap <= tolerance else f"a difference of {gap:.1g} of the largest value"
 
 
-DIFFERENCES: dict[str, Callable[[Array, Array], str]] = {
+DIFFERENCES: dict[str, Callable[[Array, Array, float], str]] = {
     "": _difference,
     "labels": _other_labels,
     "rows": _other_rows,

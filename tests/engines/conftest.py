@@ -28,9 +28,10 @@ WRITTEN: dict[str, tuple[bytes, Any]] = {}
 def written_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A net's ONNX file is written once for all tests, which takes seconds: for each module, its weights the same."""
 
-    def convert_once(net: Any, module: Any, made: Any, path: str) -> Any:
+    def convert_once(net: Any, portable: Any, made: Any, path: str) -> Any:
+        module = portable.module
         if module.source not in WRITTEN:
-            found = convert_onnx(net, module, made, path)
+            found = convert_onnx(net, portable, made, path)
             WRITTEN[module.source] = Path(path).read_bytes(), found
         data, found = WRITTEN[module.source]
         Path(path).write_bytes(data)
