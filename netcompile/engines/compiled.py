@@ -213,8 +213,8 @@ def _plain(found: Diagnostic) -> dict[str, object]:
 def _told(analysed: Analysed, fields: dict[str, Any]) -> Diagnostic:
     place = fields["place"]
     span = None if place is None else Span(analysed.source, int(place[0]), int(place[1]))
-    words = {name: str(fields[name]) for name in ("why", "remedy")}
-    return Diagnostic("export", str(fields["what"]), span, **words, severity=fields["severity"])
+    what, why, remedy = (str(fields[name]) for name in ("what", "why", "remedy"))
+    return Diagnostic("export", what, span, why=why, remedy=remedy, severity=fields["severity"])
 
 
 def _complete(analysed: Analysed, takes: Signature) -> bool:

@@ -105,7 +105,9 @@ class EngineModule(nn.Module):
         """What `.to`, `.cuda`, `.half` and their like call; what changes nothing is let pass. Raises NetError."""
         probe = fn(torch.empty(0))
         if probe.device.type != "cpu" or probe.dtype not in (torch.float32, self.dtype):
-            what = f"{self.engine.title} computes in {self.dtype} on the CPU here, not in {probe.dtype} on {probe.device}"
+            what = (
+                f"{self.engine.title} computes in {self.dtype} on the CPU here, not in {probe.dtype} on {probe.device}"
+            )
             refuse("engine", what, remedy='engine="torch" gives a module that moves')
         return self
 

@@ -273,7 +273,7 @@ def _compare(
     except Exception as error:
         why = f"input {shapes}: {str(error).splitlines()[0]}"
         raise refused(net, "is not what ONNX Runtime can run", why=why) from None
-    wrong = difference(jumping(net), module.outputs, result, [np.asarray(array) for array in found])
+    wrong = difference(jumping(net), module.outputs, result, [np.asarray(array) for array in found], TOLERANCE)
     if wrong:
         raise refused(net, "is not what ONNX Runtime computes", why=f"input {shapes}, {wrong}")
 
@@ -318,7 +318,9 @@ def _other_rows(wanted: Array, found: Array, tolerance: float = TOLERANCE) -> st
     least = tolerance * np.maximum(np.abs(wanted).max(axis=0, initial=0), 1)
     lone = sum(not bool((np.abs(given - row) <= least).all(axis=1).any()) for row in wanted)
     lone += abs(len(given) - len(wanted))
-    return "" if lone <= 10 * FEW * tolerance / TOLERANCE * len(wanted) else f"{lone} of {len(wanted)} rows have no equal"
+    return (
+        "" if lone <= 10 * FEW * tolerance / TOLERANCE * len(wanted) else f"{lone} of {len(wanted)} rows have no equal"
+    )
 
 
 def _difference(wanted: Array, found: Array, tolerance: float = TOLERANCE) -> str:

@@ -14,7 +14,7 @@ from netcompile.compiler import compile_net, emit_net, optimise_net
 from netcompile.emit.module import EmittedModule
 from netcompile.layers.base import IntShape
 from netcompile.passes.base import Program
-from netcompile.passes.nodes.windows import Surround, extents
+from netcompile.passes.nodes.windows import Surround
 
 Pair = tuple[int, int]
 
@@ -58,9 +58,8 @@ def portable_net(
     frames, base = [], 0
     for node in inside.nodes:
         if isinstance(node.layer, Surround):
-            height, width = (int(extent) for extent in extents(node.layer.extent, image))  # type: ignore[call-overload]
-            inner = shapes[node.bottoms[0]]
-            frames.append(Frame(node.layer.blob, (inner[2], inner[3]), node.layer.before, (height, width)))
+            inner, outer = shapes[node.bottoms[0]], shapes[node.tops[0]]
+            frames.append(Frame(node.layer.blob, (inner[2], inner[3]), node.layer.before, (outer[2], outer[3])))
             base = node.layer.base
     # Of a smaller image the module itself computes whole blobs.
     return Portable(module, image, tuple(frames) if min(image[2:]) >= base else ())

@@ -62,7 +62,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_weights(parser, " to convert")
     add_output(parser, "a blob that counts as an output; layers that none needs are left out")
     parser.add_argument(
-        "--onnx", action="store_true", help="an ONNX file too, for any legal H and W (at -O 2 maybe one), checked with ONNX Runtime"
+        "--onnx",
+        action="store_true",
+        help="an ONNX file too, for any legal H and W (at -O 2 maybe one), checked with ONNX Runtime",
     )
     parser.add_argument("--opset", type=int, metavar="N", help="operator set of the ONNX file, 18 to 23, default 20")
     parser.add_argument(
