@@ -34,12 +34,19 @@ PIPELINE: tuple[tuple[int, Pass[Any]], ...] = (  # (lowest -O level, pass)
     (2, BANDS),
 )
 
+# Passes that choose how torch computes a layer; to other engines the layer itself says more.
+OF_TORCH: tuple[Pass[Any], ...] = (WINOGRAD, LARGE_KERNELS, BANDS)
 
-def optimise(graph: Graph, level: int, facts: Facts = NO_FACTS, outputs: Sequence[str] | None = None) -> Rewritten:
+
+def optimise(
+    graph: Graph, level: int, facts: Facts = NO_FACTS, outputs: Sequence[str] | None = None, portable: bool = False
+) -> Rewritten:
     """The graph after every pass of the level. Level 0 is the literal net.
 
-    `outputs` are the blobs that must survive, by default the net's own; from level 1 on others may vanish.
+    `outputs` are the blobs that must survive, by default the net's own; from level 1 on others may vanish. `portable`:
+    without the passes that choose how torch computes a layer.
     """
     if level >= 1 and outputs is not None:
         graph = graph.replace(outputs=tuple(outputs))
-    return run_all((step for least, step in PIPELINE if level >= least), Program(graph, facts))
+    steps = (step for least, step in PIPELINE if level >= least and not (portable and step in OF_TORCH))
+    return run_all(steps, Program(graph, facts))
