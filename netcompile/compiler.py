@@ -8,6 +8,7 @@ from dataclasses import replace
 from netcompile.analyser import Analysed
 from netcompile.analysis.shapes import symbolic
 from netcompile.caffemodel.reader import read_caffemodel
+from netcompile.emit.blobs import blobs_of
 from netcompile.emit.inference import Windowed
 from netcompile.emit.module import FLAT, EmittedModule, Manner, emit, outputs_of
 from netcompile.emit.weights import weight_plan
@@ -82,7 +83,7 @@ def emit_net(
             analysed.shapes,
             symbolic=dims,
             outputs=outputs,
-            original=analysed.graph if level else None,
+            original=blobs_of(analysed.graph, analysed.shapes) if level else None,
             manner=manner,
         )
     windowed = None
@@ -98,7 +99,7 @@ def emit_net(
         program.shapes,
         symbolic=symbolic(program.graph, program.shapes).shapes,
         outputs=outputs,
-        original=analysed.proved,
+        original=blobs_of(analysed.proved, analysed.shapes),
         windowed=windowed,
         inference=windowed is not None or fused,
         manner=manner,

@@ -84,16 +84,14 @@ class Size:
     def _map(self, op: Callable[[Body], Body]) -> Size:
         return Size(self.name, [(start, op(f)) for start, f in self.pieces])
 
-    def _injectively(self, op: Callable[[Body], Body]) -> Size:
-        """As `_map`, for an op that keeps different values apart: the pieces stay canonical."""
-        made = Size.__new__(Size)
-        made.name = self.name
-        made.pieces = tuple([(start, op(f)) for start, f in self.pieces])
-        return made
-
     def __add__(self, other: Size | int) -> Size:
         if isinstance(other, int):
-            return self if other == 0 else self._injectively(lambda f: bodies.shift(f, other))
+            if other == 0:
+                return self
+            made = Size.__new__(Size)  # different values stay apart: the pieces stay canonical
+            made.name = self.name
+            made.pieces = tuple([(start, bodies.shift(f, other)) for start, f in self.pieces])
+            return made
         pairs = self._aligned(other)
         return Size(self.name or other.name, [(lo, bodies.add(f, g)) for lo, f, g in pairs])
 
@@ -103,7 +101,10 @@ class Size:
         return self * -1
 
     def __sub__(self, other: Size | int) -> Size:
-        return self + -other
+        if isinstance(other, int):
+            return self + -other
+        pairs = self._aligned(other)
+        return Size(self.name or other.name, [(lo, bodies.add(f, bodies.scale(g, -1))) for lo, f, g in pairs])
 
     def __rsub__(self, other: int) -> Size:
         return -self + other
@@ -111,7 +112,12 @@ class Size:
     def __mul__(self, by: int) -> Size:
         if by == 1:
             return self
-        return (self._injectively if by else self._map)(lambda f: bodies.scale(f, by))
+        if by == 0:
+            return self._map(lambda f: bodies.scale(f, 0))
+        made = Size.__new__(Size)
+        made.name = self.name
+        made.pieces = tuple([(start, bodies.scale(f, by)) for start, f in self.pieces])
+        return made
 
     __rmul__ = __mul__
 
@@ -175,6 +181,9 @@ class Size:
         """Both functions on the common refinement of their pieces."""
         if self.name and other.name and self.name != other.name:
             raise AxesMeet(f"sizes of two axes meet: {self.name} and {other.name}")
+        if len(self.pieces) == len(other.pieces) == 1:
+            yield 1, self.pieces[0][1], other.pieces[0][1]
+            return
         for start in sorted({start for start, _ in (*self.pieces, *other.pieces)}):
             yield start, self._body_at(start), other._body_at(start)
 
@@ -195,7 +204,7 @@ class Size:
 
     def where_at_most(self, other: Size | int) -> NSet:
         """The n where both are defined and self <= other."""
-        return (-self).where_at_least(-other)
+        return (-self).where_at_least(-other) if isinstance(other, int) else (other - self).where_at_least(0)
 
     def where_equal(self, other: Size | int) -> NSet:
         """The n where both are defined and equal."""
@@ -223,6 +232,8 @@ class Size:
         return bounds.largest_fibre(self.pieces, lambda value: self.fibre(value).count() or 0)
 
     def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
         if isinstance(other, int):
             return self.as_int() == other
         if not isinstance(other, Size):

@@ -44,6 +44,9 @@ class NSet:
         """The set in any form, canonical or not; raises `SizeTooComplex` above a period of 2**20."""
         if period > MODULUS_CAP:
             raise SizeTooComplex(f"a set of sizes with period {period}")
+        if period == 1 and runs == ():
+            self.runs, self.start, self.period, self.mask = (), max(start, 1) if mask else 1, 1, mask
+            return
         period, mask = minimal_period(period, mask)
         clipped = _merge((max(lo, 1), min(hi, start)) for lo, hi in runs)
         self.runs, self.start = _least_start(clipped, max(start, 1), period, mask)
@@ -86,9 +89,13 @@ class NSet:
         return at > 0 and n < self.runs[at - 1][1]
 
     def __and__(self, other: NSet) -> NSet:
+        if self is _ALL or other is _ALL:  # which most sets are
+            return other if self is _ALL else self
         return self._combine(other, lambda a, b: a & b)
 
     def __or__(self, other: NSet) -> NSet:
+        if self is _NONE or other is _NONE:
+            return other if self is _NONE else self
         return self._combine(other, lambda a, b: a | b)
 
     def __sub__(self, other: NSet) -> NSet:
@@ -144,7 +151,7 @@ class NSet:
     @property
     def is_all(self) -> bool:
         """Is every n >= 1 a member?"""
-        return self == _ALL
+        return self.start == self.period == self.mask == 1
 
     @property
     def is_empty(self) -> bool:

@@ -285,6 +285,8 @@ def where_at_least(f: Body, lo: int, hi: int | None, bound: int) -> NSet:
         return _span(max(lo, first), hi)
     if isinstance(f, Staircase) and is_monotone(scale(f, -1)):
         return _span(lo, hi) - where_at_least(scale(f, -1), lo, hi, 1 - bound)
+    if f == UNDEFINED:
+        return NSet.none()
     if hi is not None and hi - lo <= 2 * f.period:
         spend(hi - lo)
         return NSet(_runs(range(lo, hi), f, bound), hi, 1, 0)
@@ -340,7 +342,9 @@ def where_defined(f: Body, lo: int, hi: int | None) -> NSet:
 
 
 def _span(lo: int, hi: int | None) -> NSet:
-    return NSet((), lo, 1, 1) if hi is None else NSet(((lo, hi),), max(hi, 1), 1, 0)
+    if hi is None:
+        return NSet((), lo, 1, 1) if lo > 1 else NSet.all()
+    return NSet(((lo, hi),), max(hi, 1), 1, 0)
 
 
 def _runs(numbers: range, f: Body, bound: int) -> Iterable[tuple[int, int]]:

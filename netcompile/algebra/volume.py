@@ -124,7 +124,7 @@ class Volume:
             return "?"
         parts = []
         for term, factor in self.terms.items():
-            names = [_text(size) + (f"^{power}" if power > 1 else "") for size, power in sorted(term, key=_order)]
+            names = [_text(size) + (f"^{power}" if power > 1 else "") for size, power in sorted(term, key=by_name)]
             head = [str(factor)] if factor != 1 or not names else []
             parts.append("·".join(head + names))
         return " + ".join(parts)
@@ -136,7 +136,8 @@ class Volume:
 UNKNOWN = Volume(None)
 
 
-def _order(item: tuple[Size, int]) -> tuple[str, str]:
+def by_name(item: tuple[Size, int]) -> tuple[str, str]:
+    """The order of a term's sizes, for `sorted`: a set has none."""
     return item[0].name, str(item[0])
 
 

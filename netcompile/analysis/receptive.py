@@ -60,10 +60,9 @@ class AxisField:
 
     @property
     def centre(self) -> Fraction:
-        """Where pixel 0's window is centred, on average over the kinds of pixels."""
+        """Where pixel 0's window is centred, on average over the kinds of pixels: of (lo + hi)/2 - stride·i."""
         kinds = len(self.ends)
-        off = sum((Fraction(lo + hi, 2) - self.stride * i for i, (lo, hi) in enumerate(self.ends)), Fraction(0))
-        return off / kinds
+        return Fraction(sum(lo + hi for lo, hi in self.ends) - self.shift * (kinds - 1), 2 * kinds)
 
 
 ONE = AxisField(((0, 0),), 1)
@@ -97,6 +96,8 @@ def join(a: AxisField, b: AxisField) -> AxisField | None:
 def _least(ends: tuple[tuple[int, int], ...], shift: int) -> AxisField:
     """The same with the shortest period."""
     whole = AxisField(ends, shift)
+    if len(ends) == 1:
+        return whole
     for period in range(1, len(ends)):
         if len(ends) % period or shift * period % len(ends):
             continue
@@ -129,7 +130,9 @@ def _node(node: Node, found: Mapping[Value, Fields], shapes: Shapes) -> Fields |
     if reaches is None or isinstance(reaches, Unfollowed):
         return None
     pairs = [(found[b], reach) for b, reach in zip(node.bottoms, reaches, strict=False) if reach and b in found]
-    high, wide = (_joined([through(field[axis], reach[axis]) for field, reach in pairs]) for axis in (0, 1))
+    high = wide = _joined([through(field[0], reach[0]) for field, reach in pairs])
+    if any(field[0] is not field[1] or reach[0] != reach[1] for field, reach in pairs):  # most nets are square
+        wide = _joined([through(field[1], reach[1]) for field, reach in pairs])
     return None if high is None or wide is None else (high, wide)
 
 

@@ -14,7 +14,7 @@ from netcompile.analysis.follow import Unfollowed
 from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.diagnostics.text import shape_text
 from netcompile.ir.graph import Graph, Node, Value
-from netcompile.layers.base import BlobSpec, Condition, Dim, IntShape, Layer, Refused, Shape
+from netcompile.layers.base import BlobSpec, Condition, Dim, IntShape, Refused, Shape
 from netcompile.layers.params import filler_mistake, locate
 from netcompile.layers.shapes import number
 
@@ -100,13 +100,16 @@ def _infer_node(
     try:
         for condition in node.layer.conditions(*bottoms):
             if not condition.holds():
-                problems.append(diagnose(node, condition.refusal))
-                if condition.refusal.code != "crop-bounds":
+                why = condition.refused()
+                problems.append(diagnose(node, why))
+                if why.code != "crop-bounds":
                     broken = True
                     break
         tops = node.layer.shapes(*bottoms)
         if not broken:
-            problems += [*_params(node, bottoms, shared), *_fillers(node, bottoms)]
+            blobs = node.layer.blobs(*bottoms)
+            if blobs or node.params:
+                problems += [*_params(node, blobs, shared), *_fillers(node, blobs)]
     except Refused as refused:
         return problems if broken else [*problems, diagnose(node, refused)]
     numbers = tuple(tuple(number(d) for d in top) for top in tops)
@@ -148,11 +151,10 @@ def _empty(index: int, shape: IntShape, bottoms: Sequence[IntShape]) -> Refused:
     )
 
 
-def _params(node: Node, bottoms: list[IntShape], shared: dict[str, tuple[Node, BlobSpec]]) -> list[Diagnostic]:
+def _params(
+    node: Node, blobs: Sequence[BlobSpec], shared: dict[str, tuple[Node, BlobSpec]]
+) -> list[Diagnostic]:
     """Check the layer's blobs, the param specs of them, and shared ones against their owner's (Net::AppendParam)."""
-    if type(node.layer).blobs is Layer.blobs and not node.params:
-        return []
-    blobs = node.layer.blobs(*bottoms)
     for made in blobs:
         large = too_large(made.shape)
         if large is not None:
@@ -180,10 +182,10 @@ def _params(node: Node, bottoms: list[IntShape], shared: dict[str, tuple[Node, B
     return problems
 
 
-def _fillers(node: Node, bottoms: list[IntShape]) -> list[Diagnostic]:
+def _fillers(node: Node, blobs: Sequence[BlobSpec]) -> list[Diagnostic]:
     """Fillers that cannot fill their blobs, at which Caffe stops before it copies trained weights."""
     problems = []
-    for blob in node.layer.blobs(*bottoms):
+    for blob in blobs:
         mistake = None if blob.filler is None else filler_mistake(blob.filler, blob.shape)
         if blob.filler is not None and mistake is not None:
             at, what, why = mistake

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from netcompile.analysis.shapes import infer
 from netcompile.caffemodel.recipe import Recipe, Reshape, Take
 from netcompile.emit.text import one_line
-from netcompile.ir.graph import Graph, Node
+from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import BlobSpec, Emitted, IntShape
 
 
@@ -31,9 +30,8 @@ class LearnedBlobs:
         return tuple(source.sources()[0] for source in self.sources)
 
 
-def blobs_of(graph: Graph) -> list[LearnedBlobs]:
-    """The blobs of every layer, and whose values they get."""
-    shapes, _ = infer(graph)
+def blobs_of(graph: Graph, shapes: Mapping[Value, IntShape]) -> list[LearnedBlobs]:
+    """The blobs of every layer, and whose values they get; `shapes` has those of all the values that layers read."""
     owners = Owners()
     found = []
     for node in graph.nodes:

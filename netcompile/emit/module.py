@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from netcompile.diagnostics.diagnostic import NetError
-from netcompile.emit.blobs import LearnedBlobs, blobs_of
+from netcompile.emit.blobs import LearnedBlobs
 from netcompile.emit.blocks import BlockClass, in_blocks
 from netcompile.emit.code import Code, Shaped, Weight, defined, write
 from netcompile.emit.docstring import NOTHING, About, docstring
@@ -71,7 +71,7 @@ def emit(
     *,
     symbolic: Mapping[Value, Shape | None] | None = None,
     outputs: Sequence[str] | None = None,
-    original: Graph | None = None,
+    original: Sequence[LearnedBlobs] | None = None,
     windowed: Windowed | None = None,
     inference: bool = False,
     manner: Manner = FLAT,
@@ -81,8 +81,8 @@ def emit(
     Layers that no output needs have their parameters, so that one set of weights fits, and no code in ``forward``;
     a net built for training runs them all. Raises NetError where a layer has no counterpart in PyTorch.
 
-    With `inference`, gradients are recorded in training only, and blobs are dropped after their last use. `original` is
-    the graph whose layers the blobs of a caffemodel belong to, where passes have changed it; `windowed` what runs in
+    With `inference`, gradients are recorded in training only, and blobs are dropped after their last use. `original` are
+    the blobs of a caffemodel that the net takes, where passes have changed its layers; `windowed` is what runs in
     place of `graph` where no gradient is recorded: such a net is flat.
     """
     net, wanted = Shaped(graph, shapes, symbolic or {}), outputs_of(graph, outputs)
@@ -110,7 +110,7 @@ def emit(
         tuple(entry.value for entry in graph.inputs),
         tuple(wanted),
         tuple(weight for layer in code.layers for weight in layer.weights),
-        tuple(codes[0].blobs if original is None else blobs_of(original)),
+        tuple(codes[0].blobs if original is None else original),
         codes[-1].net.graph.nodes,
         file.spans,
         {blob: own for blob, name in variables.items() for own in (name, f"_{name}") if own in file.variables},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 from collections.abc import Container, Iterable
 from hashlib import sha256
 from keyword import kwlist, softkwlist
@@ -103,6 +104,8 @@ MODULE_ATTRIBUTES = frozenset(
 
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 
+_OTHERS = re.compile("[^a-zA-Z0-9_]")
+
 LONGEST = 100  # characters of an identifier or a file's stem; file systems allow names of 255 bytes
 
 # Module names that the emitted file must not take away from PyTorch, which imports them from anywhere.
@@ -122,7 +125,7 @@ def identifier(name: str) -> str:
     >>> identifier("inception_3a/1x1"), identifier("2d"), identifier('"; import os')
     ('inception_3a_1x1', 'n2d', '___import_os')
     """
-    text = "".join(c if c in _LETTERS else "_" for c in name)
+    text = _OTHERS.sub("_", name)
     if not text or text[0].isdigit():
         text = "n" + text
     return _cut(text, name)

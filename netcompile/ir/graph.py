@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from netcompile.layers.base import Layer
 from netcompile.prototxt.message import Message
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):  # no dataclass: it is the key of most dicts, and a tuple's hash takes no Python code
     """What a blob holds after one of its writers; `version` counts the writers of the same blob."""
 
     blob: str
     version: int = 0
-
-    def __hash__(self) -> int:
-        return hash(self.blob) + self.version
 
     def __str__(self) -> str:
         return self.blob if not self.version else f"{self.blob}@{self.version}"

@@ -50,12 +50,19 @@ class NeedsNumber(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """`left == right` or `left >= right` must hold for the layer to be legal; `refusal` says what it means if not."""
+    """`left == right` or `left >= right` must hold for the layer to be legal; `refusal` says what it means if not.
+
+    A function as `refusal` makes it when it is asked for: words about sizes take longer than the question itself.
+    """
 
     left: Dim
     relation: str
     right: Dim
-    refusal: Refused
+    refusal: Refused | Callable[[], Refused]
+
+    def refused(self) -> Refused:
+        """What it means that the condition does not hold."""
+        return self.refusal if isinstance(self.refusal, Refused) else self.refusal()
 
     def holds(self) -> bool:
         """Whether the relation holds between two plain numbers, or identically between two sizes."""

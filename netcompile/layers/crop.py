@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Self
 
 from netcompile.algebra.coords import AxisMap
-from netcompile.layers.base import Arity, Axes, Condition, Emission, Emitted, Layer, Refused, Shape, layer
+from netcompile.layers.base import Arity, Axes, Condition, Dim, Emission, Emitted, Layer, Refused, Shape, layer
 from netcompile.layers.params import Params
 from netcompile.layers.shapes import canonical_axis
 
@@ -71,21 +72,18 @@ class Crop(Layer):
         found = []
         for position, axis in enumerate(range(first, len(x))):
             offset = offsets[position] if offsets else 0
-            index = position if self.declared and len(self.declared) > 1 else 0
-            found.append(
-                Condition(
-                    x[axis],
-                    ">=",
-                    reference[axis] + offset,
-                    Refused(
-                        f"offset {offset} + size {reference[axis]} > {x[axis]}",
-                        code="crop-bounds",
-                        at=f"crop_param.offset[{index}]",
-                        why=f"axis {axis}: the window must lie inside the blob that is cropped",
-                    ),
-                )
-            )
+            refusal = partial(self._outside, position, axis, offset, x[axis], reference[axis])
+            found.append(Condition(x[axis], ">=", reference[axis] + offset, refusal))
         return found
+
+    def _outside(self, position: int, axis: int, offset: int, extent: Dim, size: Dim) -> Refused:
+        index = position if self.declared and len(self.declared) > 1 else 0
+        return Refused(
+            f"offset {offset} + size {size} > {extent}",
+            code="crop-bounds",
+            at=f"crop_param.offset[{index}]",
+            why=f"axis {axis}: the window must lie inside the blob that is cropped",
+        )
 
     def shapes(self, *bottoms: Shape) -> tuple[Shape, ...]:
         x, reference = bottoms

@@ -48,7 +48,10 @@ def same_shape(a: Shape, b: Shape, what: str, at: str = "bottom[1]", why: str = 
     """Conditions for two shapes to be equal. Raises Refused where the ranks differ."""
     if len(a) != len(b):
         raise Refused(what, at=at, why=why or f"{shape_text(a)} and {shape_text(b)} have {len(a)} and {len(b)} axes")
-    refusal = Refused(what, at=at, why=why or f"{shape_text(a)} against {shape_text(b)}")
+
+    def refusal() -> Refused:
+        return Refused(what, at=at, why=why or f"{shape_text(a)} against {shape_text(b)}")
+
     return [Condition(p, "==", q, refusal) for p, q in zip(a, b, strict=True) if p is not q]
 
 

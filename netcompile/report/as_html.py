@@ -146,7 +146,9 @@ def page_script() -> str:
 def script_safe(value: Any) -> str:
     """JSON that holds nothing that could end a script element or begin another."""
     text = visible_json(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
-    return text.translate({ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&"})
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
 
 
 def _legible(data: dict[str, Any]) -> dict[str, Any]:

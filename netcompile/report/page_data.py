@@ -20,7 +20,7 @@ from netcompile.algebra.nset import NSet
 from netcompile.algebra.pieces import UNDEFINED, Staircase
 from netcompile.algebra.residues import periodic_runs
 from netcompile.algebra.size import Size
-from netcompile.algebra.volume import Volume
+from netcompile.algebra.volume import Volume, by_name
 from netcompile.analyser import Analysed
 from netcompile.analysis.crops import CropReport
 from netcompile.emit.module import EmittedModule
@@ -145,7 +145,7 @@ class _Data:
         """A sum of products of sizes, a power as its size several times; None where one of them is too long."""
         terms = []
         for term, factor in (volume.terms or {}).items():
-            places = [(self.dim(size), power) for size, power in term]
+            places = [(self.dim(size), power) for size, power in sorted(term, key=by_name)]
             if any(not isinstance(place, list) for place, _ in places):
                 return None
             terms.append([factor, [place for place, power in places for _ in range(power)]])

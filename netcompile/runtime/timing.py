@@ -183,7 +183,7 @@ def _step(graph: Graph, node: Node, shapes: Mapping[Value, IntShape], blob: Call
 
 def _blobs_of(analysed: Analysed, module: EmittedModule, weights: str | None) -> Callable[[Take], Array]:
     """The blobs of the net as it was written: the file's, or drawn ones. NetError where the file does not fit."""
-    made = drawn(blobs_of(analysed.graph), SEED)
+    made = drawn(blobs_of(analysed.graph, analysed.shapes), SEED)
     if weights is None:
         return made
     found = match(read_caffemodel(weights), weight_plan(analysed.graph, module)).require()

@@ -45,7 +45,7 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
 def with_shared(net: Net, weights: Mapping[str, tuple[Array | None, ...]]) -> Weights:
     """The weights with every blob that is None, and that its layer shares, as its owner has it."""
     found = dict(weights)
-    for blobs in blobs_of(net.graph):
+    for blobs in blobs_of(net.graph, net.shapes):
         name = blobs.node.name
         for index, (owner, spec) in enumerate(zip(blobs.owners, blobs.specs, strict=True)):
             given, own = found.get(name, ()), found.get(owner.layer, ())

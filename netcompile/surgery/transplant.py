@@ -95,7 +95,7 @@ def _sources(names: Iterable[str], old: Weights, suffix: str) -> dict[str, str]:
 def learnable(net: Net) -> list[LearnedBlobs]:
     """Layers with blobs, the first of each name: the one that Caffe's files give weights to."""
     found: dict[str, LearnedBlobs] = {}
-    for blobs in blobs_of(net.graph):
+    for blobs in blobs_of(net.graph, net.shapes):
         found.setdefault(blobs.node.name, blobs)
     return list(found.values())
 

@@ -161,7 +161,7 @@ def _filled(net: Analysed, both: Pair, weights: str | None) -> tuple[nn.Module, 
 
 def _size(net: Analysed) -> int:
     """How many parameters a net has."""
-    return sum(prod(spec.shape) for blobs in blobs_of(net.graph) for spec in blobs.specs)
+    return sum(prod(spec.shape) for blobs in blobs_of(net.graph, net.shapes) for spec in blobs.specs)
 
 
 def _made_of(weight: Weight) -> tuple[str, str]:
