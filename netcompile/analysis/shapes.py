@@ -151,9 +151,7 @@ def _empty(index: int, shape: IntShape, bottoms: Sequence[IntShape]) -> Refused:
     )
 
 
-def _params(
-    node: Node, blobs: Sequence[BlobSpec], shared: dict[str, tuple[Node, BlobSpec]]
-) -> list[Diagnostic]:
+def _params(node: Node, blobs: Sequence[BlobSpec], shared: dict[str, tuple[Node, BlobSpec]]) -> list[Diagnostic]:
     """Check the layer's blobs, the param specs of them, and shared ones against their owner's (Net::AppendParam)."""
     for made in blobs:
         large = too_large(made.shape)

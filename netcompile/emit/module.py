@@ -81,8 +81,8 @@ def emit(
     Layers that no output needs have their parameters, so that one set of weights fits, and no code in ``forward``;
     a net built for training runs them all. Raises NetError where a layer has no counterpart in PyTorch.
 
-    With `inference`, gradients are recorded in training only, and blobs are dropped after their last use. `original` are
-    the blobs of a caffemodel that the net takes, where passes have changed its layers; `windowed` is what runs in
+    With `inference`, gradients are recorded in training only, and blobs are dropped after their last use. `original`
+    are the blobs of a caffemodel that the net takes, where passes have changed its layers; `windowed` is what runs in
     place of `graph` where no gradient is recorded: such a net is flat.
     """
     net, wanted = Shaped(graph, shapes, symbolic or {}), outputs_of(graph, outputs)

@@ -71,7 +71,5 @@ def in_file_order(graph: Graph) -> list[Node | tuple[Input, ...]]:
 def _field(fields: Fields | None) -> ReceptiveField | None:
     if fields is None:
         return None
-    high = wide = fields[0].size, fields[0].stride, fields[0].centre
-    if fields[1] is not fields[0]:
-        wide = fields[1].size, fields[1].stride, fields[1].centre
-    return ReceptiveField(*zip(high, wide, strict=True))
+    high, wide = fields
+    return ReceptiveField((high.size, wide.size), (high.stride, wide.stride), (high.centre, wide.centre))
