@@ -223,8 +223,9 @@ def _complete(analysed: Analysed, takes: Signature) -> bool:
 
 
 def _examples(made: nn.Module, takes: Signature) -> Iterator[Example | str]:
-    """At the declared size, and at a small odd one."""
-    for size in dict.fromkeys((takes.declared_size(), takes.five_sizes()[1])):
+    """At the declared size, and at a small odd one where the file takes others."""
+    others = takes.five_sizes()[1:2] if any(axis.most != axis.least for axis in takes.axes) or not takes.axes else ()
+    for size in dict.fromkeys((takes.declared_size(), *others)):
         yield random_example(made, takes, size)
 
 
