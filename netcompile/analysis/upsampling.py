@@ -7,9 +7,10 @@ extent still tells all inputs apart (the input itself, mostly).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain, islice
 
 from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
@@ -25,6 +26,7 @@ from netcompile.layers.convolution import Deconvolution
 from netcompile.layers.crop import Crop
 
 CUT, REFERENCE, OUTPUT = "cut", "reference", "output"
+MOST_USES = 100  # of one blob that are told
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +80,15 @@ def upsamplings(
     graph: Graph, shapes: Shapes, sym: Symbolic, coordinates: Coordinates, valid: tuple[NSet, NSet] | None
 ) -> tuple[Upsampling, ...]:
     """Every Deconvolution with a stride above 1, in file order."""
-    candidates = [node for node in graph.nodes if isinstance(node.layer, Deconvolution)]
+    pairs = [(node, windows(node, shapes)) for node in graph.nodes if isinstance(node.layer, Deconvolution)]
+    candidates = [(node, pair) for node, pair in pairs if pair is not None and max(w.stride for w in pair) > 1]
     if not candidates:
         return ()
-    producers, consumers = graph.producers(), graph.consumers()
+    producers = graph.producers()
+    uses = _uses(graph, (node.tops[0] for node, _ in candidates), graph.consumers(), sym, shapes)
     known: dict[Value, Opened] = {}
     found = []
-    for node in candidates:
-        pair = windows(node, shapes)
-        if pair is None or max(w.stride for w in pair) == 1:
-            continue
+    for node, pair in candidates:
         undone, left = _undone(node.bottoms[0], pair[0].stride, coordinates, producers, known)
         sizes = _sizes(node.tops[0], sym)
         fibres = (None, None) if sizes is None else (_fibre(sizes[0], sym, valid, 0), _fibre(sizes[1], sym, valid, 1))
@@ -100,7 +101,7 @@ def upsamplings(
                 left,
                 sizes,
                 fibres,
-                _resolutions(node.tops[0], graph, consumers, sym, shapes),
+                uses[node.tops[0]],
             )
         )
     return tuple(found)
@@ -174,32 +175,56 @@ def _fibre(size: Size, sym: Symbolic, valid: tuple[NSet, NSet] | None, axis: int
     return Fibre(most, value, members)
 
 
-def _resolutions(
-    top: Value, graph: Graph, consumers: Mapping[Value, Sequence[Node]], sym: Symbolic, shapes: Shapes
-) -> tuple[Resolution, ...]:
-    """Follow the blob through layers that keep its grid to the crops that use it, or out of the net."""
-    found: list[Resolution] = []
-    work, seen = [top], {top}
-    while work:
-        value = work.pop()
-        users = consumers.get(value, [])
-        if not users and value.blob in graph.outputs:
-            found.append(Resolution(OUTPUT))
-        for node in users:
-            if isinstance(node.layer, Crop):
-                cut = node.bottoms[0] == value
-                found.append(Resolution(CUT if cut else REFERENCE, node, cut and _tells_apart(node.bottoms[1], sym)))
-                continue
-            bottoms = [shape for b in node.bottoms if (shape := shapes.get(b)) is not None]
-            whole = len(bottoms) == len(node.bottoms) and all(top in shapes for top in node.tops)
-            maps = follow.coords(node, bottoms) if whole else None
-            if maps is None or isinstance(maps, Unfollowed) or maps[node.bottoms.index(value)] != IDENTITY:
-                continue
-            for following in node.tops:
-                if following not in seen:
-                    seen.add(following)
-                    work.append(following)
-    return tuple(dict.fromkeys(found))
+def _uses(
+    graph: Graph, begin: Iterable[Value], consumers: Mapping[Value, Sequence[Node]], sym: Symbolic, shapes: Shapes
+) -> dict[Value, tuple[Resolution, ...]]:
+    """What becomes of the values of `begin`, and of all that have their grid: the first `MOST_USES` of each.
+
+    They are followed through layers that keep the grid to the crops that use them, or out of the net: once forward to
+    find these layers, once back to gather what comes after each value. Values on one way share what is at its end.
+    """
+    reached, kept = set(begin), dict[int, set[Value]]()
+    for node in graph.nodes:
+        if not isinstance(node.layer, Crop) and not reached.isdisjoint(node.bottoms):
+            kept[id(node)] = {b for b in _kept(node, shapes) if b in reached}
+            reached.update(node.tops if kept[id(node)] else ())
+    found: dict[Value, tuple[Resolution, ...]] = {}
+    outputs = frozenset(graph.outputs)
+    for node in reversed(graph.nodes):
+        for top in node.tops:
+            if top in reached:
+                users = consumers.get(top, [])
+                own = [] if users or top.blob not in outputs else [Resolution(OUTPUT)]
+                own += [_crop_use(top, user, sym) for user in users if isinstance(user.layer, Crop)]
+                behind = [found[t] for user in users if top in kept.get(id(user), ()) for t in user.tops]
+                found[top] = _joined([tuple(own), *reversed(behind)])
+    return found
+
+
+def _kept(node: Node, shapes: Shapes) -> list[Value]:
+    """The bottoms of a layer on whose grid its tops lie."""
+    if any(value not in shapes for value in (*node.bottoms, *node.tops)):
+        return []
+    maps = follow.coords(node, [shapes[b] for b in node.bottoms])
+    if maps is None or isinstance(maps, Unfollowed):
+        return []
+    return [b for b in dict.fromkeys(node.bottoms) if maps[node.bottoms.index(b)] == IDENTITY]
+
+
+def _crop_use(value: Value, node: Node, sym: Symbolic) -> Resolution:
+    cut = node.bottoms[0] == value
+    return Resolution(CUT if cut else REFERENCE, node, cut and _tells_apart(node.bottoms[1], sym))
+
+
+def _joined(parts: Sequence[tuple[Resolution, ...]]) -> tuple[Resolution, ...]:
+    """The uses of all parts, each once; the part itself where there is one."""
+    different = {id(part): part for part in parts if part}
+    if len(different) < 2:
+        return next(iter(different.values()), ())
+    found: dict[tuple[str, int], Resolution] = {}
+    for use in chain.from_iterable(different.values()):
+        found.setdefault((use.kind, id(use.node)), use)
+    return tuple(islice(found.values(), MOST_USES))
 
 
 def _tells_apart(value: Value, sym: Symbolic) -> bool:

@@ -162,7 +162,7 @@ def _visible_values(value: Any) -> Any:
         return visible(value)
     if isinstance(value, dict):
         return {key: _visible_values(one) for key, one in value.items()}
-    return [_visible_values(one) for one in value] if isinstance(value, list | tuple) else value
+    return [_visible_values(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def verdict(report: Offsets) -> tuple[str, str]:

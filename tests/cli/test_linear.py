@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from netcompile.analysis import shapes, upsampling
+from netcompile.analysis.shapes import Shapes
 from netcompile.cli.main import entry
+from netcompile.ir.graph import Graph
 
 CONV = "convolution_param {{ num_output: 4 kernel_size: 3 pad: {} }}"
 COMMANDS = {
@@ -57,23 +60,40 @@ def slices(n: int) -> Iterator[str]:
     yield layer("cat", "Concat", [f"s{i}" for i in range(n - 1)], "cat")
 
 
+def upsampled(n: int) -> Iterator[str]:
+    """Each deconvolution's grid goes on to the end of the net, on two ways from every second layer on."""
+    for i in range(0, n, 5):
+        last, half = f"e{i - 5}" if i else "data", "num_output: 4 kernel_size: 2 stride: 2"
+        yield layer(f"p{i}", "Pooling", [last], f"p{i}", "pooling_param { kernel_size: 2 stride: 2 }")
+        yield layer(f"u{i}", "Deconvolution", [f"p{i}"], f"u{i}", f"convolution_param {{ {half} }}")
+        yield layer(f"a{i}", "TanH", [last], f"a{i}")
+        yield layer(f"e{i}", "Eltwise", [last, f"a{i}", f"u{i}"], f"e{i}")
+        yield layer(f"r{i}", "ReLU", [f"e{i}"], f"e{i}")
+
+
 NETS: dict[str, Callable[[int], Iterator[str]]] = {
     "chain": chain,
     "diamonds": diamonds,
     "crops": crops,
     "wide": wide,
     "slices": slices,
+    "upsampled": upsampled,
 }
 
 
-def seconds(command: str, net: str, n: int, folder) -> float:
+def written(net: str, n: int, folder) -> str:
     path = folder / f"{net}-{n}.prototxt"
     head = 'layer { name: "d" type: "Input" top: "data" input_param { shape { dim: [1, 4, 32, 32] } } }\n'
     path.write_text(head + "".join(NETS[net](n)))
+    return str(path)
+
+
+def seconds(command: str, net: str, n: int, folder) -> float:
+    path = written(net, n, folder)
     name, *options = COMMANDS[command]
     options += ["-o", str(folder / "out")] if name == "build" else []
     begun = time.process_time()
-    assert entry((name, str(path), *options)) in (0, 1)
+    assert entry((name, path, *options)) in (0, 1)
     return time.process_time() - begun
 
 
@@ -83,3 +103,34 @@ def test_time_is_linear(net: str, command: str, tmp_path, capsys: pytest.Capture
     few, many = (120, 480) if net != "slices" else (700, 2800)
     short = max(min(seconds(command, net, few, tmp_path) for _ in range(2)), 0.02)
     assert seconds(command, net, many, tmp_path) < 10 * short or seconds(command, net, many, tmp_path) < 10 * short
+
+
+def test_upsampled_blobs_are_followed_once(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many deconvolutions a grid comes from, each layer is asked once whether it keeps it."""
+    asked = []
+    ask = upsampling._kept
+    monkeypatch.setattr(upsampling, "_kept", lambda node, shapes: asked.append(id(node)) or ask(node, shapes))
+    assert entry(("build", written("upsampled", 200, tmp_path), "-o", str(tmp_path / "out"))) == 0
+    assert len(asked) == len(set(asked)) > 100
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("level", ["-O0", "-O1"])
+def test_nothing_is_analysed_twice(net: str, level: str, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build infers shapes once for each size that it asks about, and once as functions of the size."""
+    numbers, functions = list[tuple[object, ...]](), list[tuple[object, ...]]()
+    infer, walk = shapes.each_refusal, shapes._SymbolicWalk.__init__
+
+    def inferred(graph: Graph, known: Shapes):
+        numbers.append((*(entry.shape for entry in graph.inputs), *map(id, graph.nodes)))
+        return infer(graph, known)
+
+    def walked(self: object, graph: Graph, known: Shapes) -> None:
+        functions.append(tuple(map(id, graph.nodes)))
+        walk(self, graph, known)
+
+    monkeypatch.setattr(shapes, "each_refusal", inferred)
+    monkeypatch.setattr(shapes._SymbolicWalk, "__init__", walked)
+    assert entry(("build", written(net, 60, tmp_path), "-o", str(tmp_path / "out"), level)) == 0
+    assert len(functions) == len(set(functions)) == 1
+    assert len(numbers) == len(set(numbers)) > 0
