@@ -153,8 +153,10 @@ def keep_to_one() -> set[int]:
 
 
 def keep_to(cpus: set[int]) -> None:
+    """Keeps this thread to these CPUs, if there are any and the system lets it."""
     if cpus and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, cpus)
+        with suppress(OSError):
+            os.sched_setaffinity(0, cpus)
 
 
 def run_on(threads: int) -> None:
