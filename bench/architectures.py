@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bench.branching import densenet121, inception_v4, squeezenet, xception
 from netcompile.spec import NetSpec, Top, coord_map
 from netcompile.spec import layers as L
 from netcompile.spec import params as P
@@ -174,4 +175,8 @@ NETS: dict[str, Callable[[], NetSpec]] = {
     "HED": hed,
     "U-Net": unet,
     "SegNet": segnet,
+    "SqueezeNet": squeezenet,
+    "DenseNet-121": densenet121,
+    "Inception-v4": inception_v4,
+    "Xception": xception,
 }

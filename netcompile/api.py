@@ -119,7 +119,7 @@ def _load(
                 return with_weights(analysed, module, path)
             return load_source(module).train(phase == "train")
 
-        found = ready(analysed, make, Wanted(engine, level, outputs, path, style=style))
+        found = ready(analysed, make, Wanted(engine, level, outputs, path, style=style, same=path is not None))
         module = found.module
         _warn(found.notes)
         facts = facts_of(analysed, module)

@@ -50,14 +50,18 @@ def optimise_net(
     weights: str | None = None,
     comments: bool = True,
     dtype: str = "float32",
+    portable: bool = False,
 ) -> Rewritten:
-    """The first step of `compile_net`: the net after the passes of a level, and where these did not apply, and why."""
+    """The first step of `compile_net`: the net after the passes of a level, and where these did not apply, and why.
+
+    `portable`: for engines other than torch, hence without the passes that choose how torch computes a layer.
+    """
     graph = analysed.require().graph if level < 2 and not comments else analysed.require().proved
     outputs_of(graph, outputs)  # an unknown one is refused before anything is computed
     if level < 2:
         return optimise(graph, level, outputs=outputs)
     facts = NO_FACTS if weights is None else facts_of(analysed, weights)
-    return optimise(graph, level, replace(facts, float32=dtype == "float32"), outputs)
+    return optimise(graph, level, replace(facts, float32=dtype == "float32"), outputs, portable)
 
 
 def emit_net(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from operator import mul
 
 from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
@@ -43,7 +42,7 @@ def _windows(graph: Graph, shapes: Shapes, sym: Symbolic, valid: tuple[NSet, NSe
             if isinstance(node.layer, Pooling):
                 if node.layer.clip or window.stride <= window.kernel:
                     continue
-                starts = follow.follow(partial(mul, top - 1, window.stride))
+                starts = follow.follow(partial(_last_start, top, window.stride))
                 bad = None if isinstance(starts, Unfollowed) else _where(starts, bottom, valid[axis])
                 found = None if bad is None else _empty(node, bad.describe("HW"[axis]))
             elif window.stride > 1:
@@ -53,6 +52,11 @@ def _windows(graph: Graph, shapes: Shapes, sym: Symbolic, valid: tuple[NSet, NSe
             if found is not None:
                 yield found
                 break  # once for a layer
+
+
+def _last_start(windows: Size, stride: int) -> Size:
+    """Where the last of so many windows begins."""
+    return (windows - 1) * stride
 
 
 def _extent(sym: Symbolic, shapes: Shapes, value: Value, axis: int) -> Size | None:

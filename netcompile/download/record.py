@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 
 from netcompile.diagnostics.diagnostic import refuse
@@ -62,7 +62,8 @@ def _alone(folder: str) -> Iterator[None]:
             time.sleep(0.01)
         yield
     finally:
-        os.close(descriptor)
+        with suppress(OSError):  # nothing was written to it
+            os.close(descriptor)
 
 
 def _read(folder: str) -> dict[str, Fetched]:

@@ -21,7 +21,7 @@ _VARIABLES = (
 )
 VARIABLES = frozenset(_VARIABLES.split(" "))
 # Functions of `netcompile/prelude` that they call.
-FUNCTIONS = ("inference.eager",)
+FUNCTIONS = ("inference.eager", "workers.shared_out")
 BORDER_FUNCTIONS = (
     "inference.Kept",
     "inference.tensors_of",
@@ -118,13 +118,14 @@ def dispatch(arguments: Sequence[str], result: str, image: str = "", base: int =
     lines += lay_out(f"recorded = torch.is_grad_enabled() and ({wants})", 8)
     if image:
         lines += ["        if recorded or self.training:  # the border has a gradient too"]
-        lines += [*direct, "        with torch.no_grad():"]
+        lines += [*direct, *lay_out(f"with torch.no_grad(), shared_out({image}):", 8)]
         lines += lay_out(f"if min({image}.shape[2:]) < {base}:  # smaller images have no border of their own", 12)
         lines += [*lay_out(every, 16), f"            border = self.border({image})"]
         lines += ["            if border is None:  # weights not finite, or layers with hooks"]
         lines += lay_out(every, 16)
         return [*lines, *lay_out(f"return self.windowed({named}, border)", 12)]
-    lines += ["        with torch.set_grad_enabled(recorded):"]
+    shared = [f"shared_out({name})" for name in arguments[:1]]
+    lines += lay_out(f"with {', '.join(['torch.set_grad_enabled(recorded)', *shared])}:", 8)
     return [*lines, f"            return self.compute({named})"]
 
 

@@ -26,7 +26,10 @@ from netcompile.version import __version__
 SAVED = 0.75  # of the lines that a net's class has without blocks: from there on they are worth it
 IMPORTED = "netcompile.runtime.functions"  # where modules import functions from that do not contain them
 # What -O2 adds to a module beside the net: these files of the prelude, whole.
-RUNTIME = ("inference", "onednn", "convolution", "winograd", "large_kernel", "upsampling", "windows", "bands")
+RUNTIME = (
+    "inference", "workers", "onednn", "convolution", "polynomials", "winograd", "large_kernel", "upsampling", "windows",
+    "bands",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

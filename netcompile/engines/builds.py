@@ -38,7 +38,7 @@ def build_in(
         chosen = fastest(here, lambda: loaded.net, lambda: model_of_build(folder, loaded), lambda: _drawn(loaded))
     else:
         engine_called(engine).require(device, dtype)
-        chosen = asked_for(engine, lambda: model_of_build(folder, loaded, limits), lambda: limits)
+        chosen = asked_for(engine, lambda: model_of_build(folder, loaded, limits), lambda: limits, dtype)
     if chosen.engine == TORCH:
         return loaded, TORCH, chosen.notes
     identity = f"{loaded.identity} {chosen.engine}"

@@ -37,15 +37,17 @@ Models = Callable[[], AbstractContextManager[Model]]  # writes the net's ONNX fi
 Modules = Callable[[], nn.Module]  # the emitted module with its weights
 
 
-def asked_for(name: str, models: Models, limits: Callable[[], Sequence[Diagnostic]] = tuple) -> Chosen:
+def asked_for(
+    name: str, models: Models, limits: Callable[[], Sequence[Diagnostic]] = tuple, dtype: str = "float32"
+) -> Chosen:
     """The net in the engine of that name. Raises NetError where that cannot be.
 
     `limits` says, once the file is there, why it takes less than the module.
     """
     engine = engine_called(name)
-    engine.require()
+    engine.require(dtype=dtype)
     with models() as model:
-        return Chosen(model.module_in(engine, model.opened(engine)), name, tuple(limits()))
+        return Chosen(model.module_in(engine, model.opened(engine, dtype), dtype), name, tuple(limits()))
 
 
 def fastest(case: Case, torch_net: Modules, models: Models, inputs: Callable[[], Sequence[Tensor]]) -> Chosen:
@@ -80,8 +82,7 @@ def _measured(
     name = TORCH
     try:
         with models() as model:
-            if not model.complete:
-                raise NetError(Diagnostic("export", "its ONNX file takes fewer shapes than the module"))
+            _require_all(model)
             sessions = {}
             for engine in engines:
                 try:
@@ -96,9 +97,12 @@ def _measured(
                 times = measure(runs)
                 name = min(times, key=lambda key: times[key])
             if name != TORCH:
+                if model.others is not None:
+                    with model.others() as others:  # kept from now on
+                        _require_all(others)
                 chosen = model.module_in(engine_called(name), sessions[name])
     except NetError as error:
-        reasons = [*error.diagnostics]
+        reasons, name, times = [*error.diagnostics], TORCH, {}
     why = "; ".join(dict.fromkeys(_reason(found) for found in reasons))
     answer = Answer(name, {key: round(value, 3) for key, value in times.items()}, why)
     notes = _notes(case, answer, "was measured", reasons[0] if reasons else None)
@@ -106,6 +110,12 @@ def _measured(
     if unkept:
         notes = (*notes, _told("what was measured cannot be kept, and will be measured again", unkept))
     return Chosen(chosen, name, notes)
+
+
+def _require_all(model: Model) -> None:
+    """Raises NetError where a file takes less than the module."""
+    if not model.complete:
+        raise NetError(Diagnostic("export", "its ONNX file takes fewer shapes than the module"))
 
 
 def measure(

@@ -1,10 +1,11 @@
-"""A net of a prototxt in an engine: its module at -O 1 becomes the ONNX file."""
+"""A net of a prototxt in an engine: what the passes of a level leave of it becomes the ONNX file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +14,17 @@ from netcompile.analyser import Analysed
 from netcompile.array import Array
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.diagnostics.source import Span
 from netcompile.emit.module import EmittedModule
 from netcompile.engines.catalogue import AUTO, TORCH, engine_called
 from netcompile.engines.choice import asked_for, elsewhere, fallback, fastest
+from netcompile.engines.files import keep_file, place_of, read_notes
 from netcompile.engines.kept import case
 from netcompile.engines.model import Example, Model, place_for
 from netcompile.engines.module import Shape
 from netcompile.export.onnx_file import bytes_of, convert_onnx, jumping, random_example
-from netcompile.export.sizes import Signature, exported_sizes, refused
+from netcompile.export.portable import Portable, portable_net
+from netcompile.export.sizes import Signature, exported_sizes, refused, signature
 from netcompile.runtime.execute import DTYPES, Noticed, blob_names, forward, with_weights
 from netcompile.runtime.loaded import Loaded, identity_of, loaded_net
 from netcompile.runtime.timing import SEED, inputs_of
@@ -32,7 +36,8 @@ Make = Callable[[EmittedModule], nn.Module]  # an instance of a module, with its
 class Wanted:
     """How a net is to be computed: `level`, `outputs`, `weights`, `dtype` and `style` as `compile_net` takes them.
 
-    `level` None is 1; of ``auto`` 2, since that asks for speed.
+    `level` None is 1; of ``auto`` 2, since that asks for speed. `same`: whether the net has the same weights whenever
+    it is made. `any_size`: no file for the declared size alone.
     """
 
     engine: str = TORCH
@@ -42,6 +47,8 @@ class Wanted:
     dtype: str = "float32"
     device: str = "cpu"
     style: str | None = "flat"
+    same: bool = True
+    any_size: bool = False
 
     @property
     def optimise(self) -> int:
@@ -74,12 +81,12 @@ def ready(analysed: Analysed, make: Make, wanted: Wanted) -> Ready:
         inputs = lambda: drawn(analysed, module)  # noqa: E731
         chosen = fastest(here, lambda: make(module), lambda: model_of(analysed, make, wanted), inputs)
         if chosen.engine != TORCH:
-            module = _plain(analysed, wanted)
+            module = _portable(analysed, wanted).module
         return Ready(chosen.net, module, chosen.engine, chosen.notes)
     engine_called(wanted.engine).require(wanted.device, wanted.dtype)
     limits: list[Diagnostic] = []
-    chosen = asked_for(wanted.engine, lambda: model_of(analysed, make, wanted, limits), lambda: limits)
-    return Ready(chosen.net, _plain(analysed, wanted), chosen.engine, chosen.notes)
+    chosen = asked_for(wanted.engine, lambda: model_of(analysed, make, wanted, limits), lambda: limits, wanted.dtype)
+    return Ready(chosen.net, _portable(analysed, wanted).module, chosen.engine, chosen.notes)
 
 
 def load_in(
@@ -109,7 +116,8 @@ def run(
     once = [noticed]
 
     def make(module: EmittedModule) -> nn.Module:
-        dtype = DTYPES[wanted.dtype]
+        # Other engines take weights of 32 bits, whatever they compute in.
+        dtype = DTYPES[wanted.dtype if wanted.engine in (TORCH, AUTO) else "float32"]
         return with_weights(analysed, module, weights, dtype=dtype, noticed=once.pop() if once else None)
 
     found = ready(analysed, make, replace(wanted, outputs=names))
@@ -134,26 +142,79 @@ def drawn(analysed: Analysed, module: EmittedModule) -> list[Tensor]:
     return [torch.from_numpy(feed[value]) for value in module.inputs]
 
 
-def _plain(analysed: Analysed, wanted: Wanted) -> EmittedModule:
-    """The module that can be traced: at -O 2 it packs its weights and keeps results between calls."""
-    return compile_net(analysed, min(wanted.optimise, 1), wanted.outputs, wanted.weights)
+def _portable(analysed: Analysed, wanted: Wanted) -> Portable:
+    """The module that can be traced: that of -O 2 packs its weights and keeps results between calls."""
+    any_size = wanted.any_size or not wanted.same
+    return portable_net(analysed, wanted.optimise, wanted.outputs, wanted.weights, any_size)
 
 
 @contextmanager
 def model_of(analysed: Analysed, make: Make, wanted: Wanted, limits: list[Diagnostic] | None = None) -> Iterator[Model]:
     """The net's ONNX file as long as the block lasts; `limits` takes why it takes less than the module."""
-    module = _plain(analysed, wanted)
+    portable = _portable(analysed, wanted)
+    module = portable.module
     made = make(module).eval()
-    with place_for(bytes_of(made), analysed.source.name) as path:
-        exported, _ = convert_onnx(analysed, module, made, path)
-        takes = exported.signature
-        if limits is not None:
-            limits += exported.limits
+    others = replace(wanted, any_size=True)
+    with _file_of(analysed, portable, made) as (path, takes, told):
+        one_size = bool(portable.frames) and all(axis.most == axis.least for axis in takes.axes)
+        if limits is not None and not one_size:  # else the file of the others says what it takes
+            limits += told
         yield Model(
             path, made, {value.blob: analysed.shapes[value] for value in module.inputs}, module.outputs,
-            jumping(analysed), _complete(analysed, takes), lambda shapes: _legal(takes, shapes),
-            lambda: _examples(made, takes), lambda what, why: refused(analysed, what, why),
+            jumping(analysed), takes.many if one_size else _complete(analysed, takes),
+            lambda shapes: _legal(takes, shapes), lambda: _examples(made, takes),
+            lambda what, why: refused(analysed, what, why),
+            (lambda: model_of(analysed, make, others)) if one_size else None,
         )  # fmt: skip
+
+
+@contextmanager
+def _file_of(
+    analysed: Analysed, portable: Portable, made: nn.Module
+) -> Iterator[tuple[str, Signature, Sequence[Diagnostic]]]:
+    """The ONNX file of a module, what it takes, and why that is less than the module does.
+
+    It is the one that was kept, or a new one.
+    """
+    content = [identity_of(portable.module, made), *(str(analysed.shapes[v]) for v in portable.module.inputs)]
+    content += [str(portable.frames), analysed.source.text]  # its places are in what is said
+    kept = place_of(analysed.name, content)
+    notes = read_notes(kept)
+    if notes is not None:
+        try:
+            takes = signature(analysed, portable.module, bool(notes["batch"]), bool(notes["fixed"]))
+            limits = [_told(analysed, found) for found in notes["limits"]]
+        except (KeyError, TypeError, ValueError, AttributeError):
+            notes = None
+        else:
+            yield kept, takes, limits
+    if notes is None:
+        with place_for(bytes_of(made), analysed.source.name) as path:
+            exported, _ = convert_onnx(analysed, portable, made, path)
+            fixed = exported.signature == signature(analysed, portable.module, exported.signature.many, True)
+            facts = {
+                "net": analysed.name,
+                "batch": exported.signature.many,
+                "fixed": fixed,
+                "limits": [_plain(found) for found in exported.limits],
+            }
+            keep_file(path, kept, facts)
+            yield path, exported.signature, exported.limits
+
+
+def _plain(found: Diagnostic) -> dict[str, object]:
+    """A finding about the net's own text, as JSON."""
+    place = None if found.span is None else [found.span.start, found.span.end]
+    return {
+        "what": found.what, "place": place, "why": found.why, "remedy": found.remedy, "severity": found.severity
+    }  # fmt: skip
+
+
+def _told(analysed: Analysed, fields: dict[str, Any]) -> Diagnostic:
+    place = fields["place"]
+    span = None if place is None else Span(analysed.source, int(place[0]), int(place[1]))
+    what, why, remedy = (str(fields[name]) for name in ("what", "why", "remedy"))
+    return Diagnostic("export", what, span, why=why, remedy=remedy, severity=fields["severity"])
 
 
 def _complete(analysed: Analysed, takes: Signature) -> bool:
@@ -162,8 +223,9 @@ def _complete(analysed: Analysed, takes: Signature) -> bool:
 
 
 def _examples(made: nn.Module, takes: Signature) -> Iterator[Example | str]:
-    """At the declared size, and at a small odd one."""
-    for size in dict.fromkeys((takes.declared_size(), takes.five_sizes()[1])):
+    """At the declared size, and at a small odd one where the file takes others."""
+    others = takes.five_sizes()[1:2] if any(axis.most != axis.least for axis in takes.axes) or not takes.axes else ()
+    for size in dict.fromkeys((takes.declared_size(), *others)):
         yield random_example(made, takes, size)
 
 

@@ -17,19 +17,24 @@ if TYPE_CHECKING:
 # The inputs in the order of the module's arguments to the outputs in the order of its results. Raises RuntimeError.
 Session = Callable[[Sequence["Array"]], "list[Array]"]
 Shapes = Mapping[str, tuple[int, ...]]  # of the inputs, by name, in their order
-# The path of an ONNX file, the shapes that it will mostly be given, and how many threads. Raises what the package does.
-Open = Callable[[str, Shapes, int], Session]
+# The path of an ONNX file, the shapes that it will mostly be given, how many threads, and the type to compute in.
+# Raises what the package does.
+Open = Callable[[str, Shapes, int, str], Session]
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A package that runs ONNX files: `name` for ``--engine``, `title` for people, `extra` of pip's netcompile[…]."""
+    """A package that runs ONNX files: `name` for ``--engine``, `title` for people, `extra` of pip's netcompile[…].
+
+    `dtypes`: the types that it computes in, all from a file with weights of 32 bits.
+    """
 
     name: str
     title: str
     package: str
     extra: str
     open: Open
+    dtypes: tuple[str, ...] = ("float32",)
 
     @property
     def installed(self) -> bool:
@@ -50,8 +55,8 @@ class Engine:
         if device.partition(":")[0] != "cpu":
             what, why = f"--device {device}: {self.title} computes on the CPU here", "its GPU parts are not used"
             refuse("engine", what, why=why, remedy="--engine torch computes on a GPU")
-        if dtype != "float32":
-            what = f"--dtype {dtype}: {self.title} computes in float32 here"
+        if dtype not in self.dtypes:
+            what = f"--dtype {dtype}: {self.title} computes in {' or '.join(self.dtypes)} here"
             refuse("engine", what, why="the ONNX file has weights of 32 bits", remedy=f"--engine torch takes {dtype}")
         if self.missing:
             are = "is" if len(self.missing) == 1 else "are"

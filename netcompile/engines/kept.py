@@ -88,9 +88,14 @@ def keep(asked: Case, answer: Answer) -> str:
 
 def cache_folder() -> str:
     """The folder of the answers; it need not be there."""
+    return os.path.join(cache_root(), "engines")
+
+
+def cache_root() -> str:
+    """netcompile's part of the user's cache folder."""
     given = os.environ.get("XDG_CACHE_HOME", "")
     base = given if os.path.isabs(given) else os.path.join(os.path.expanduser("~"), ".cache")
-    return os.path.join(base, "netcompile", "engines")
+    return os.path.join(base, "netcompile")
 
 
 def processor() -> str:

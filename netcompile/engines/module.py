@@ -21,18 +21,22 @@ class EngineModule(nn.Module):
     """Called with tensors in the order of `inputs`; returns a tensor, or of several outputs a dictionary by blob name.
 
     `module` is the emitted one. It computes nothing here: on PyTorch's meta device it says, without numbers, which
-    shapes the net takes and what comes out; an ONNX file cannot. Float32 on the CPU, for evaluation. It has no
-    parameters, and its results no gradient.
+    shapes the net takes and what comes out; an ONNX file cannot. On the CPU, for evaluation; what goes in and comes out
+    is float32, whatever the engine computes in. It has no parameters, and its results no gradient.
     """
 
     _repr_html_ = html
 
     def __init__(
         self, engine: Engine, session: Session, module: nn.Module, inputs: Mapping[str, Shape], outputs: Sequence[str],
-        legal: Callable[[Sequence[Shape]], bool] = lambda shapes: True,
+        legal: Callable[[Sequence[Shape]], bool] = lambda shapes: True, dtype: str = "float32",
     ) -> None:  # fmt: skip
-        """`inputs` have the declared shapes; `legal` says whether the net takes others, where the module cannot."""
+        """`inputs` have the declared shapes; `legal` says whether the net takes others, where the module cannot.
+
+        The session computes in `dtype`.
+        """
         super().__init__()
+        self.dtype: torch.dtype = getattr(torch, dtype)
         self.engine, self.session = engine, session
         self.inputs, self.outputs, self.legal = tuple(inputs), tuple(outputs), legal
         self.known: dict[tuple[Shape, ...], tuple[Shape, ...] | None] = {}
@@ -62,8 +66,8 @@ class EngineModule(nn.Module):
     def _array(self, name: str, x: Tensor) -> Array:
         if x.device.type != "cpu":
             raise ValueError(f"input '{name}' is on {x.device}: {self.engine.title} computes on the CPU here")
-        if x.is_floating_point() and x.dtype != torch.float32:
-            raise ValueError(f"input '{name}' is {x.dtype}: {self.engine.title} computes in torch.float32 here")
+        if x.is_floating_point() and x.dtype not in (torch.float32, self.dtype):
+            raise ValueError(f"input '{name}' is {x.dtype}: {self.engine.title} computes in {self.dtype} here")
         return x.detach().to(torch.float32).contiguous().numpy()
 
     def _shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...] | None:
@@ -100,9 +104,9 @@ class EngineModule(nn.Module):
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         """What `.to`, `.cuda`, `.half` and their like call; what changes nothing is let pass. Raises NetError."""
         probe = fn(torch.empty(0))
-        if probe.device.type != "cpu" or probe.dtype != torch.float32:
+        if probe.device.type != "cpu" or probe.dtype not in (torch.float32, self.dtype):
             what = (
-                f"{self.engine.title} computes in torch.float32 on the CPU here, not in {probe.dtype} on {probe.device}"
+                f"{self.engine.title} computes in {self.dtype} on the CPU here, not in {probe.dtype} on {probe.device}"
             )
             refuse("engine", what, remedy='engine="torch" gives a module that moves')
         return self

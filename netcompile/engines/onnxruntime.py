@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from netcompile.array import Array
 
 
-def open_session(path: str, shapes: Shapes, threads: int) -> Session:
+def open_session(path: str, shapes: Shapes, threads: int, dtype: str = "float32") -> Session:
     """The file, ready to run."""
     import numpy as np
     import onnxruntime

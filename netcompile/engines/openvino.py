@@ -12,15 +12,22 @@ if TYPE_CHECKING:
     from netcompile.array import Array
 
 
-def open_session(path: str, shapes: Shapes, threads: int) -> Session:
-    """The file, ready to run at these shapes, in float32: by itself it would take bfloat16 where the CPU has it."""
+HINTS = {"float32": "f32", "bfloat16": "bf16"}
+
+
+def open_session(path: str, shapes: Shapes, threads: int, dtype: str = "float32") -> Session:
+    """The file, ready to run at these shapes.
+
+    In float32 unless bfloat16 is asked for: by itself it would take that where the CPU has it. A CPU that has not
+    computes in float32 all the same.
+    """
     import openvino
 
     core = openvino.Core()
     model = core.read_model(path)
     usual = list(shapes.values())
     settings = {
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": HINTS[dtype],
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
     }
@@ -58,4 +65,4 @@ def _reason(error: Exception) -> str:
     return (said or lines or [type(error).__name__])[0]
 
 
-OPENVINO = Engine("openvino", "OpenVINO", "openvino", "openvino", open_session)
+OPENVINO = Engine("openvino", "OpenVINO", "openvino", "openvino", open_session, tuple(HINTS))

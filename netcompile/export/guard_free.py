@@ -61,13 +61,18 @@ def _pair(value: Any) -> Pair:
     return first, rest[0] if rest else first
 
 
-def _overhang(kernel: Pair, stride: Pair, pad: Pair) -> tuple[int, int, int, int]:
+def _overhang(kernel: Pair, stride: Pair, pad: Pair, extents: Sequence[Any]) -> tuple[int, int, int, int]:
     """F.pad's argument: how many rows and columns at the end make pooling that rounds down give what rounding up gives.
 
     PyTorch clips: no window may begin beyond the input and its leading pad.
     """
-    h, w = (min(s - 1, k - p - 1) for k, s, p in zip(kernel, stride, pad, strict=True))
-    return 0, w, 0, h
+    most = [min(s - 1, k - p - 1) for k, s, p in zip(kernel, stride, pad, strict=True)]
+    h, w = (
+        # Rows beyond the last window would be copied for nothing.
+        t - (n + 2 * p - k + t) % s if isinstance(n, int) and n + 2 * p + t >= k else t
+        for n, k, s, p, t in zip(extents, kernel, stride, pad, most, strict=True)
+    )
+    return 0, max(w, 0), 0, max(h, 0)
 
 
 _max_pool2d: Callable[..., Any] = F.max_pool2d  # what it returns depends on an argument
@@ -88,7 +93,7 @@ def max_pool2d(
     if not ceil_mode:
         return _max_pool2d(x, kernel, steps, pad, dilation, False, return_indices)
     assert _pair(dilation) == (1, 1), "Caffe pools without dilation"
-    overhang = _overhang(kernel, steps, pad)
+    overhang = _overhang(kernel, steps, pad, x.shape[-2:])
     padded = F.pad(x, overhang, value=-torch.inf) if any(overhang) else x
     found = _max_pool2d(padded, kernel, steps, pad, 1, False, return_indices)
     if not return_indices:
@@ -115,7 +120,7 @@ def avg_pool2d(
         y = F.avg_pool2d(x, kernel, steps, pad, False, count_include_pad)
         return y if divisor_override in (None, area) else y * (area / divisor_override)
     assert count_include_pad, "Caffe counts the padding"
-    overhang = _overhang(kernel, steps, pad)
+    overhang = _overhang(kernel, steps, pad, x.shape[-2:])
     if not any(overhang):
         return avg_pool2d(x, kernel, steps, pad, False, True, divisor_override)
     y = F.avg_pool2d(F.pad(x, overhang), kernel, steps, pad)
@@ -156,8 +161,13 @@ def getitem(x: Any, index: Any, everywhere: bool) -> Any:
                 start = part.start or 0
                 with _unguarded(part.stop if everywhere else None):
                     x = x.narrow(axis, start, part.stop - start)
+            elif part == slice(None):
+                continue
+            elif part.step is None and all(isinstance(n, int) for n in (part.start or 0, part.stop, x.shape[axis])):
+                start, stop, _ = part.indices(x.shape[axis])
+                x = x.narrow(axis, start, max(stop - start, 0))
             else:
-                x = x[(slice(None),) * axis + (part,)] if part != slice(None) else x
+                x = x[(slice(None),) * axis + (part,)]
         return x
     return x[index]
 

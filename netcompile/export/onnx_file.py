@@ -14,6 +14,7 @@ from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.text import shape_text
 from netcompile.emit.module import EmittedModule
 from netcompile.export.onnx_model import name_axes, name_blobs, tidy
+from netcompile.export.portable import Portable
 from netcompile.export.sizes import Signature, place, refused
 from netcompile.version import __version__
 
@@ -58,7 +59,7 @@ def require_opset(opset: int) -> None:
 
 def write_onnx(
     net: Analysed,
-    module: EmittedModule,
+    portable: EmittedModule | Portable,
     made: nn.Module,
     path: str,
     emitted: nn.Module | None = None,
@@ -66,10 +67,10 @@ def write_onnx(
     opset: int = OPSET,
     step: Callable[[], None] = lambda: None,
 ) -> Exported:
-    """Write `made`, an instance of `module` with its weights, and check the file at five sizes.
+    """Write `made`, an instance of the net's module with its weights, and check the file at five sizes.
 
-    It is compared with `emitted` where that is another instance: at -O 2 the module packs weights and keeps results
-    between calls, which no trace can hold, so what is written is the same net at -O 1. Inputs and outputs have the
+    It is compared with `emitted` where that is another instance: at -O 2 the module that is built computes by
+    algorithms of its own, which other engines would not take for a convolution. Inputs and outputs have the
     blobs' names; the dynamic extents are called N, H and W, and R for regions. `metadata` is kept in the file; `step`
     is called after each of `STEPS` steps. Raises NetError where the net cannot be exported, and where ONNX Runtime
     computes something else than the module.
@@ -80,8 +81,9 @@ def write_onnx(
     if size > LARGEST:
         why = f"its weights take {size / 2**30:.1f} GiB, and such a file holds less than 2"
         raise refused(net, "is too large for an ONNX file", why=why)
-    exported, renamed = convert_onnx(net, module, made, path, metadata, opset, step)
+    exported, renamed = convert_onnx(net, portable, made, path, metadata, opset, step)
     exported = replace(exported, limits=(*exported.limits, *renamed))
+    module = portable.module if isinstance(portable, Portable) else portable
     apart = check_onnx(net, module, emitted or made, exported, path, step)
     if apart:
         what = f"{net.name}: {len(apart)} of the sizes to compare at are none for the module either"
@@ -91,10 +93,10 @@ def write_onnx(
 
 
 def convert_onnx(
-    net: Analysed, module: EmittedModule, made: nn.Module, path: str, metadata: Mapping[str, str] | None = None,
-    opset: int = OPSET, step: Callable[[], None] = lambda: None,
+    net: Analysed, portable: EmittedModule | Portable, made: nn.Module, path: str,
+    metadata: Mapping[str, str] | None = None, opset: int = OPSET, step: Callable[[], None] = lambda: None,
 ) -> tuple[Exported, tuple[Diagnostic, ...]]:  # fmt: skip
-    """Write `made`, an instance of `module` at -O 0 or 1 with its weights, and compare nothing.
+    """Write `made`, an instance of the net's module with its weights, and compare nothing.
 
     Returns the program, and remarks on outputs that could not have their own names. Weights of more than 2 GiB come to
     lie in a second file beside it. Raises NetError where the net cannot be exported.
@@ -102,8 +104,9 @@ def convert_onnx(
     from netcompile.export.program import export_program
 
     step()
-    exported = export_program(net, module, made)
+    exported = export_program(net, portable, made)
     step()
+    module = portable.module if isinstance(portable, Portable) else portable
     renamed = _convert(net, module, exported, path, dict(metadata or {}), opset)
     step()
     return exported, renamed
@@ -270,21 +273,22 @@ def _compare(
     except Exception as error:
         why = f"input {shapes}: {str(error).splitlines()[0]}"
         raise refused(net, "is not what ONNX Runtime can run", why=why) from None
-    wrong = difference(jumping(net), module.outputs, result, [np.asarray(array) for array in found])
+    wrong = difference(jumping(net), module.outputs, result, [np.asarray(array) for array in found], TOLERANCE)
     if wrong:
         raise refused(net, "is not what ONNX Runtime computes", why=f"input {shapes}, {wrong}")
 
 
 def difference(
-    kinds: Mapping[str, str], outputs: Sequence[str], result: torch.Tensor | dict[str, Any], found: Sequence[Array]
-) -> str:
+    kinds: Mapping[str, str], outputs: Sequence[str], result: torch.Tensor | dict[str, Any], found: Sequence[Array],
+    tolerance: float = TOLERANCE,
+) -> str:  # fmt: skip
     """What is wrong with the outputs found against those of the module, of the first that is wrong; "" if none is.
 
-    `kinds` are as `jumping` gives them.
+    `kinds` are as `jumping` gives them, `tolerance` is a share of each output's largest magnitude.
     """
     expected = result if isinstance(result, dict) else {outputs[0]: result}
     for (blob, tensor), array in zip(expected.items(), found, strict=True):
-        wrong = DIFFERENCES[kinds.get(blob, "")](tensor.numpy(), array)
+        wrong = DIFFERENCES[kinds.get(blob, "")](tensor.numpy(), array, tolerance)
         if wrong:
             return f"blob '{blob}': {wrong}"
     return ""
@@ -297,27 +301,29 @@ def jumping(net: Analysed) -> dict[str, str]:
     return found | {blob: "rows" for blob, value in net.graph.blobs.items() if value in sized}
 
 
-def _other_labels(wanted: Array, found: Array) -> str:
+def _other_labels(wanted: Array, found: Array, tolerance: float = TOLERANCE) -> str:
     """What is wrong with labels; a few may be others, where rounding decides between two scores."""
     if wanted.shape != found.shape:
         return f"shape {found.shape} instead of {wanted.shape}"
     share = float((wanted != found).mean())
-    return "" if share <= FEW else f"{share:.2g} of the labels differ"
+    return "" if share <= FEW * tolerance / TOLERANCE else f"{share:.2g} of the labels differ"
 
 
-def _other_rows(wanted: Array, found: Array) -> str:
+def _other_rows(wanted: Array, found: Array, tolerance: float = TOLERANCE) -> str:
     """What is wrong with rows of numbers; a few may come or go, or change places, where rounding decides."""
     import numpy as np
 
     width = found.shape[-1]
     wanted, given = wanted.reshape(-1, width), found.reshape(-1, width)
-    least = TOLERANCE * np.maximum(np.abs(wanted).max(axis=0, initial=0), 1)
+    least = tolerance * np.maximum(np.abs(wanted).max(axis=0, initial=0), 1)
     lone = sum(not bool((np.abs(given - row) <= least).all(axis=1).any()) for row in wanted)
     lone += abs(len(given) - len(wanted))
-    return "" if lone <= 10 * FEW * len(wanted) else f"{lone} of {len(wanted)} rows have no equal"
+    return (
+        "" if lone <= 10 * FEW * tolerance / TOLERANCE * len(wanted) else f"{lone} of {len(wanted)} rows have no equal"
+    )
 
 
-def _difference(wanted: Array, found: Array) -> str:
+def _difference(wanted: Array, found: Array, tolerance: float = TOLERANCE) -> str:
     """What is wrong with `found`; "" if nothing is. Values that are not finite have to be the same."""
     import numpy as np
 
@@ -330,10 +336,10 @@ def _difference(wanted: Array, found: Array) -> str:
         return ""
     scale = float(np.abs(wanted[finite]).max()) or 1.0
     gap = float(np.abs(wanted[finite] - found[finite]).max()) / scale
-    return "" if gap <= TOLERANCE else f"a difference of {gap:.1g} of the largest value"
+    return "" if gap <= tolerance else f"a difference of {gap:.1g} of the largest value"
 
 
-DIFFERENCES: dict[str, Callable[[Array, Array], str]] = {
+DIFFERENCES: dict[str, Callable[[Array, Array, float], str]] = {
     "": _difference,
     "labels": _other_labels,
     "rows": _other_rows,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -23,8 +23,10 @@ from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.diagnostics.text import shape_text
 from netcompile.emit.module import EmittedModule
 from netcompile.export.guard_free import GuardFree
-from netcompile.export.sizes import Signature, refuse_training, signature
+from netcompile.export.portable import Portable
+from netcompile.export.sizes import Signature, place, refuse_training, signature
 from netcompile.export.stand_ins import blamed, culprit, standing_in
+from netcompile.export.windows import strips_of
 
 GUARDED, RUN = 256, 48  # for so many sizes a program's guards are evaluated, and its deferred assertions
 
@@ -38,15 +40,26 @@ class Exported:
     limits: tuple[Diagnostic, ...] = ()  # why it takes less than every legal size
 
 
-def export_program(net: Analysed, module: EmittedModule, made: nn.Module) -> Exported:
-    """The program of `made`, an instance of `module` with its weights.
+def export_program(net: Analysed, portable: EmittedModule | Portable, made: nn.Module) -> Exported:
+    """The program of `made`, an instance of the net's module with its weights.
 
     The batch stays as declared where the net ties it, and height and width where torch.export cannot express the net
-    for all that are legal. Raises NetError where the net was built for training, or cannot be exported at all.
+    for all that are legal, or where its windows have borders. Raises NetError where the net was built for training, or
+    cannot be exported at all.
     """
     refuse_training(net)
     made.eval()
     failed: list[Failed] = []
+    portable = portable if isinstance(portable, Portable) else Portable(portable)
+    module = portable.module
+    strips = strips_of(portable, made)
+    if strips is not None:
+        with standing_in(module, made):
+            run = wraps(made.forward)(lambda image: made.windowed(image, strips))  # type: ignore[operator]
+            for batch in (True, False):
+                found = _attempt(made, signature(net, module, batch, fixed=True), False, run)
+                if isinstance(found, Exported):
+                    return replace(found, limits=(_one_size(net, found),))
     with standing_in(module, made):
         for batch, defer in product((True, False), (False, True)):
             found = _attempt(made, signature(net, module, batch), defer)
@@ -73,6 +86,15 @@ def _limit(net: Analysed, module: EmittedModule, failed: Failed, found: Exported
     return replace(made, severity="warning", remedy="--input NAME=1x3xHxW chooses the size")
 
 
+def _one_size(net: Analysed, found: Exported) -> Diagnostic:
+    """That a program of windows takes the declared size alone."""
+    sizes = " and ".join(shape_text(net.shapes[value][2:]) for value in found.signature.shapes)
+    what = f"{net.name} is exported for images of {sizes} alone"
+    why = "at -O 2 it computes windows of blobs, and holds what surrounds them for one size"
+    remedy = "--input NAME=1x3xHxW chooses the size; -O 1 exports it for all"
+    return Diagnostic("export", what, place(net), why=why, remedy=remedy, severity="note")
+
+
 @dataclass(frozen=True, slots=True)
 class Failed:
     """Why there is no program."""
@@ -86,8 +108,10 @@ class Failed:
         return "data-dependent" in str(self.error)
 
 
-def _attempt(made: nn.Module, takes: Signature, defer: bool) -> Exported | Failed:
-    """The program, or why there is none.
+def _attempt(
+    made: nn.Module, takes: Signature, defer: bool, run: Callable[..., Any] | None = None
+) -> Exported | Failed:
+    """The program, or why there is none; of `run` where that is given, which computes with the parts of `made`.
 
     With `defer`, a comparison of sizes that torch cannot decide is assumed and asserted when the program runs. That
     these assertions hold for legal sizes is tried out here.
@@ -95,7 +119,7 @@ def _attempt(made: nn.Module, takes: Signature, defer: bool) -> Exported | Faile
     example = takes.example()
     inputs = tuple(torch.zeros(takes.shape(value, *example)) for value in takes.shapes)
     try:
-        with quiet(), traceable(made, all(one.whole for one in takes.axes)):
+        with quiet(), traceable(made, all(one.whole for one in takes.axes), run):
             program = torch.export.export(
                 made,
                 inputs,
@@ -132,9 +156,9 @@ def _dynamic_shapes(takes: Signature) -> tuple[Any, ...]:
 
 
 @contextmanager
-def traceable(made: nn.Module, everywhere: bool) -> Iterator[None]:
-    """`made` in guard-free form; a wrapper would rename its parameters."""
-    forward = made.forward
+def traceable(made: nn.Module, everywhere: bool, run: Callable[..., Any] | None = None) -> Iterator[None]:
+    """`made`, or `run` in its place, in guard-free form; a wrapper would rename its parameters."""
+    forward = run or made.forward
 
     @wraps(forward)
     def guard_free(*inputs: Any) -> Any:

@@ -136,10 +136,15 @@ class Signature:
         return (images, *self.declared)
 
     def five_sizes(self) -> tuple[tuple[int, int, int], ...]:
-        """Legal (batch, height, width) to compare results at: the smallest, odd ones, none square but the first."""
+        """Legal (batch, height, width) to compare results at: the smallest, odd ones, none square but the first.
+
+        Fewer where there is one size.
+        """
         if not self.axes:
             return tuple((batch, 0, 0) for batch in (1, 2, 3, 4, 5))
         heights, widths = (one.first(48) for one in self.axes)
+        if len(heights) == len(widths) == 1:
+            return (1, heights[0], widths[0]), (2, heights[0], widths[0])
         places = ((1, 0, 0), (2, 1, 6), (1, 12, 3), (3, 23, 17), (1, 40, 33))
         return tuple((n, heights[i % len(heights)], widths[j % len(widths)]) for n, i, j in places)
 

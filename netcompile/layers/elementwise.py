@@ -88,6 +88,11 @@ class Eltwise(Layer):
             )
         return cls(operation, coeff if operation == "SUM" else (), overwritten)
 
+    @property
+    def sums(self) -> bool:
+        """Whether it adds, so that no operator that computes a gradient reads its top again."""
+        return self.operation == "SUM"
+
     def conditions(self, *bottoms: Shape) -> Sequence[Condition]:
         return all_alike(bottoms, "shapes differ")
 

@@ -39,14 +39,15 @@ def refuse_negative(s: Section, field: str) -> None:
         s.refuse(field, f"{field} {s.get(field):g} is negative", code="param-range", why="it keeps the root real")
 
 
-def batch_norm(axes: int, channels: int, eps: float, fraction: float, affine: bool = True) -> str:
-    """Source of PyTorch's batch normalisation of so many axes, without what is its default."""
+def batch_norm(axes: int, channels: int, eps: float, fraction: float, affine: bool = True, relu: bool = False) -> str:
+    """Source of PyTorch's batch normalisation of so many axes, without what is its default; or of ours, with a ReLU."""
     return call(
-        f"nn.BatchNorm{axes}d",
+        f"BatchNorm{axes}d" if relu else f"nn.BatchNorm{axes}d",
         channels,
         eps=None if literal(eps) == "1e-05" else literal(eps),
         momentum=momentum(fraction),
         affine=None if affine else "False",
+        relu="True" if relu else None,
     )
 
 
@@ -63,19 +64,22 @@ def momentum(fraction: float) -> str | None:
     return None if rest == 0.1 else literal(rest)
 
 
-def running(e: Emission, eps: float, fraction: float, tensors: Mapping[str, Recipe]) -> Emitted:
+def running(e: Emission, eps: float, fraction: float, tensors: Mapping[str, Recipe], relu: bool = False) -> Emitted:
     """Code of a batch normalisation by running statistics: an ``nn.BatchNorm`` with these tensors.
 
-    Ranks that PyTorch has no class for keep their tensors in one of another rank.
+    Ranks that PyTorch has no class for keep their tensors in one of another rank. `relu` is for images alone.
     """
     rank, me = len(e.bottoms[0]), f"self.{e.name}"
-    make = batch_norm(AXES.get(rank, 1), e.bottoms[0][1], eps, fraction, "weight" in tensors)
+    make = batch_norm(AXES.get(rank, 1), e.bottoms[0][1], eps, fraction, "weight" in tensors, relu)
     value = f"{me}({e.x[0]})"
     if rank not in AXES:
         value = call("F.batch_norm", e.x[0], *(f"{me}.{key}" for key in tensors), eps=literal(eps))
     recipes = [*tensors.items(), ("num_batches_tracked", Constant(0, (), "int64"))]
     return Emitted(
-        (f"{e.y[0]} = {value}",), (f"{me} = {make}",), tensors=tuple((f"{e.name}.{key}", r) for key, r in recipes)
+        (f"{e.y[0]} = {value}",),
+        (f"{me} = {make}",),
+        ("normalisation.BatchNorm2d",) if relu else (),
+        tuple((f"{e.name}.{key}", r) for key, r in recipes),
     )
 
 
@@ -151,10 +155,10 @@ class BatchNorm(SameShape):
             return e.call("normalisation.normalise_exactly", e.x[0])
         return self.running(e, {})
 
-    def running(self, e: Emission, affine: Mapping[str, Recipe]) -> Emitted:
+    def running(self, e: Emission, affine: Mapping[str, Recipe], relu: bool = False) -> Emitted:
         """Code that normalises by the running statistics; `affine` are the weight and bias behind it, or nothing."""
         mean, variance = ScaledByFactor(e.take(0), e.take(2)), ScaledByFactor(e.take(1), e.take(2))
-        return running(e, self.eps, self.fraction, {"running_mean": mean, "running_var": variance, **affine})
+        return running(e, self.eps, self.fraction, {"running_mean": mean, "running_var": variance, **affine}, relu)
 
     def _train(self, e: Emission) -> Emitted:
         make = call(

@@ -19,7 +19,7 @@ from netcompile.passes.fuse_convolution import convolutions, no_plain_sliding
 from netcompile.passes.nodes.convolution import FusedConvolution, WinogradConvolution
 
 MEMORY = 176 << 20  # bytes that the transformed kernels of a net may take
-LARGE = 2048  # pixels of a blob from which on m = 4 is worth its memory
+LARGE = 256  # pixels of a blob from which on m = 4 is worth its memory
 CHANNELS = 32  # harmonic sum of input and output channels from which on the products weigh more than the sums
 
 

@@ -1,9 +1,12 @@
 """Layers in bands of rows."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
+
+from netcompile.prelude.workers import in_parts
 
 
 def in_bands(
@@ -29,15 +32,16 @@ def in_bands(
     whole = x.device.type != "cpu" or torch.compiler.is_compiling()
     if whole or 2 * count >= x.shape[2]:
         return compute(x)
-    end, y = x.shape[2] - reach, x.new_empty(0)
-    for start in range(0, end, count):
+    end = x.shape[2] - reach
+    rows = compute(x[:, :, : count + reach])
+    size = *rows.shape[:2], -(-end // stride), rows.shape[3]
+    y = x.new_empty(1).expand(size)
+    y = torch.empty_like(y, memory_format=torch.channels_last)
+    y[:, :, : rows.shape[2]] = rows
+
+    def part(start: int) -> None:
         rows = compute(x[:, :, start : start + count + reach])
-        if start == 0:
-            size = *rows.shape[:2], -(-end // stride), rows.shape[3]
-            layout = torch.channels_last
-            y = torch.empty(
-                size, dtype=rows.dtype, device=x.device, memory_format=layout
-            )
         y[:, :, start // stride :][:, :, : rows.shape[2]] = rows
-        del rows
+
+    in_parts([partial(part, start) for start in range(count, end, count)])
     return y

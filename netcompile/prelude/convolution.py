@@ -1,6 +1,7 @@
 """Convolutions for inference, with the ReLU behind them."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,15 +21,21 @@ from netcompile.prelude.onednn import (
     multiply,
     onednn_serves,
 )
+from netcompile.prelude.workers import in_parts, part_count, split
 
 
 class Conv2d(nn.Conv2d):
     """nn.Conv2d, and the ReLU behind it if `relu`; a call may ask for another padding.
 
     For inference on a CPU, oneDNN computes from weights that are laid out for it once,
-    and again when they have changed: nn.Conv2d does that at every call. Weights of
-    64 MiB and more have no second copy: they are multiplied as the matrix that they
-    are. Everywhere else, and for what is not finite, this is nn.Conv2d.
+    and again when they have changed: nn.Conv2d does that at every call. Kernels of one
+    pixel, and weights of 64 MiB and more, have no second copy: they are multiplied as
+    the matrix that they are. Everywhere else, and for what is not finite, this is
+    nn.Conv2d.
+
+    `plan` says by which of the `ways` outputs of a size are computed, images × height ×
+    width, or all others (None). Where it does not, rules choose: the result is the same
+    but for rounding.
     """
 
     padding: tuple[int, ...]
@@ -37,6 +44,7 @@ class Conv2d(nn.Conv2d):
     def __init__(self, *args: Any, relu: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.relu, self.packed = relu, Kept()
+        self.plan: dict[tuple[int, ...] | None, str] = {}
 
     def forward(self, x: Tensor, padding: int | None = None) -> Tensor:
         pad = self.padding if padding is None else (padding, padding)
@@ -47,10 +55,23 @@ class Conv2d(nn.Conv2d):
     def direct(self, x: Tensor, weight: Tensor, padding: tuple[int, ...]) -> Tensor:
         """As nn.Conv2d computes."""
         window = self.stride, padding, self.dilation, self.groups
-        return self.rectified(F.conv2d(x, weight, self.bias, *window))
-
-    def rectified(self, y: Tensor) -> Tensor:
+        y = F.conv2d(x, weight, self.bias, *window)
         return F.relu(y, inplace=True) if self.relu else y
+
+    def rectified(self, y: Tensor, to: Tensor | None = None) -> Tensor:
+        """`y` with the ReLU, if there is one, in its place or `to` another.
+
+        Numbers below 0 in bfloat16 are whole numbers from -Inf's, -128, down, and those
+        from -127 up to -1 are NaN: CPUs compare whole numbers four times as fast.
+        """
+        to = y if to is None else to
+        if self.relu and y.dtype != torch.bfloat16:
+            return torch.clamp_min(y, 0, out=to)
+        if to is not y:
+            to.copy_(y)
+        if self.relu:
+            F.threshold(to.view(torch.int16), -128, 0, inplace=True)
+        return to
 
     def serves(self, x: Tensor, weight: Tensor) -> bool:
         """Whether no derivative is wanted, and oneDNN computes with what there is."""
@@ -72,7 +93,30 @@ class Conv2d(nn.Conv2d):
         size = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes]
         if min(*x.shape, *size) < 1:
             return None
-        if weight.numel() >= self.large and self.groups == 1:
+        made = len(x), *size
+        ways = self.ways(made, x.dtype, padding)
+        way = self.plan.get(made) or self.plan.get(None)
+        return self.by(way if way in ways else ways[0], x, weight, padding, size)
+
+    def ways(
+        self, made: tuple[int, ...], dtype: torch.dtype, padding: tuple[int, ...]
+    ) -> list[str]:
+        """How outputs of this size can be computed, first the way that rules prefer."""
+        if self.groups == 1 and self.weight.numel() >= self.large:
+            return ["matrix"]
+        point = self.groups == 1 and self.kernel_size == (1, 1) and not any(padding)
+        return ["matrix", "onednn"] if point else ["onednn"]
+
+    def by(
+        self,
+        way: str,
+        x: Tensor,
+        weight: Tensor,
+        padding: tuple[int, ...],
+        size: list[int],
+    ) -> Tensor | None:
+        """The result by one of the `ways`, or None where it is for `direct` to tell."""
+        if way == "matrix":
             return self.matrix(x, weight, padding, size)
         return self.onednn(x, weight, padding, size)
 
@@ -99,20 +143,90 @@ class Conv2d(nn.Conv2d):
         if packed is None:
             return None
         x = x.contiguous(memory_format=torch.channels_last)
-        return self.rectified(convolved(x, packed, self.bias, window))
+        (h, w), work = size, weight.numel() * size[0] * size[1]
+        count = part_count(len(x) * work)
+        if x.dtype == torch.bfloat16 and self.in_channels >= 512:  # twice as fast
+            count = max(count, x.numel() // (3 << 19))
+        if count <= len(x):
+            return self.rectified(convolved(x, packed, self.bias, window))
+        x = x.permute(0, 2, 3, 1)
+        y = x.new_empty(len(x), h, w, self.out_channels)
+        stride, reach = self.stride[0], self.dilation[0] * (self.kernel_size[0] - 1) + 1
+        inside = (0, padding[1]), *window[1:]
+
+        def part(image: int, start: int, stop: int) -> None:
+            first, last = stride * start, stride * (stop - 1) + reach
+            image_x = x[image : image + 1]
+            some = padded_rows(image_x, first, last, x.shape[2], (padding[0], 0))
+            made = convolved(some.permute(0, 3, 1, 2), packed, self.bias, inside)
+            self.rectified(made, y[image : image + 1, start:stop].permute(0, 3, 1, 2))
+
+        rows = split(h, -(-count // len(x)))
+        in_parts([partial(part, i, *some) for i in range(len(x)) for some in rows])
+        return y.permute(0, 3, 1, 2)
 
     def matrix(
         self, x: Tensor, weight: Tensor, padding: tuple[int, ...], size: list[int]
     ) -> Tensor | None:
-        """One product: a row of its left factor holds the pixels of one window."""
-        if self.kernel_size == self.stride == (1, 1) and not any(padding):
-            rows = x.flatten(2)
-        else:
-            window = self.kernel_size, self.dilation, padding, self.stride
-            rows = F.unfold(x, *window)
+        """One product: of the weights, and a matrix with a window in each row."""
         h, w = size
-        rows = rows.transpose(1, 2).reshape(len(x) * h * w, -1)
-        y = multiply(rows, weight.flatten(1), self.bias)
+        if self.kernel_size != (1, 1) or any(padding):
+            return self.unfolded(x, weight, padding, size)
+        down, across = self.stride
+        rows = x[:, :, ::down, ::across].permute(0, 2, 3, 1)
+        rows, factor = rows.reshape(len(x) * h * w, -1), weight.flatten(1)
+        count = part_count(len(rows) * weight.numel())
+        if count == 1:
+            y = multiply(rows, factor, self.bias)
+        else:
+            y = self.product_in_parts(rows, factor, count)
+        return self.rectified(y).view(len(x), h, w, -1).permute(0, 3, 1, 2)
+
+    def unfolded(
+        self, x: Tensor, weight: Tensor, padding: tuple[int, ...], size: list[int]
+    ) -> Tensor | None:
+        """The product of the weights and windows in columns, which F.unfold makes."""
+        window = self.kernel_size, self.dilation, padding, self.stride
+        columns, factor = F.unfold(x, *window), weight.flatten(1)
+        y = x.new_empty(len(x), len(weight), columns.shape[2])
+
+        def part(image: int, start: int, stop: int) -> None:
+            some = factor[start:stop] @ columns[image]
+            if self.bias is not None:
+                some.add_(self.bias[start:stop, None])
+            y[image, start:stop] = some
+
+        count = part_count(columns.numel() * len(weight))
+        rows = split(len(weight), -(-count // len(x)), 16)
+        in_parts([partial(part, i, *some) for i in range(len(x)) for some in rows])
         if any(padding) and not is_finite(y):
             return None
-        return self.rectified(y).view(len(x), h, w, -1).permute(0, 3, 1, 2)
+        return self.rectified(y).view(len(x), -1, *size)
+
+    def product_in_parts(self, rows: Tensor, factor: Tensor, count: int) -> Tensor:
+        y = rows.new_empty(len(rows), len(factor))
+        across = len(factor) > len(rows)  # the larger matrix is read once
+
+        def part(start: int, stop: int) -> None:
+            some = slice(start, stop)
+            if not across:
+                y[some] = multiply(rows[some], factor, self.bias)
+                return
+            bias = None if self.bias is None else self.bias[some]
+            y[:, some] = multiply(rows, factor[some], bias)
+
+        in_parts([partial(part, *some) for some in split(max(y.shape), count, 16)])
+        return y
+
+
+def padded_rows(
+    x: Tensor, start: int, stop: int, width: int, padding: tuple[int, ...]
+) -> Tensor:
+    """Rows `start` … `stop` of N × H × W × channels with zeros around it."""
+    (down, across), (height, right) = padding, x.shape[1:3]
+    top, end = start - down, stop - down
+    above, below = max(-top, 0), max(end - height, 0)  # or all rows are zeros
+    above, below = min(above, stop - start), min(below, stop - start)
+    zeros = across, width - right - across, above, below
+    x = x[:, max(top, 0) : max(end, 0)]
+    return F.pad(x, (0, 0, *zeros)) if any(zeros) else x

@@ -1,6 +1,7 @@
 """Convolutions with large kernels by Winograd's algorithm, down their rows."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from netcompile.prelude.convolution import Conv2d
 from netcompile.prelude.inference import eager, is_finite, observed
 from netcompile.prelude.onednn import multiply, onednn_serves
+from netcompile.prelude.polynomials import polynomial
+from netcompile.prelude.workers import in_parts
 
 
 class LargeKernel(Conv2d):
@@ -75,10 +78,14 @@ class LargeKernel(Conv2d):
         x = F.pad(x, (across, across, down, down + 2 * high - h)).permute(0, 2, 3, 1)
         x = torch.stack([x[:, i : i + 2 * high - 1 : 2] for i in range(k + 1)])
         product = multiply if onednn_serves(x.dtype) else F.linear
-        found = []
-        for some, values in zip(at_points(x, self.points), weight.chunk(k + 1)):
+        found = [x] * (k + 1)
+
+        def part(p: int, some: Tensor, values: Tensor) -> None:
             some = some.unfold(2, width, 1).transpose(3, 4).flatten(3).flatten(0, 2)
-            found.append(product(some, values))
+            found[p] = product(some, values)
+
+        pairs = zip(at_points(x, self.points), weight.chunk(k + 1))
+        in_parts([partial(part, p, *pair) for p, pair in enumerate(pairs)])
         y = x.new_empty(x.shape[1], 2 * high, w, self.out_channels)
         for p, some in enumerate(two_pixels(found, self.points)):
             if not is_finite(some):
@@ -145,14 +152,6 @@ def at_points(x: Tensor, points: tuple[float, ...]) -> Tensor:
     rows = [polynomial([other for other in points if other != at]) for at in points]
     rows = [[*row, 0.0] for row in rows] + [polynomial([*points])]
     return (x.new_tensor(rows) @ x.flatten(1)).view_as(x)
-
-
-def polynomial(roots: list[float]) -> list[float]:
-    """The coefficients of the polynomial with these roots, the constant first."""
-    made = [1.0]
-    for root in roots:
-        made = [a - root * b for a, b in zip([0.0, *made], [*made, 0.0])]
-    return made
 
 
 def two_pixels(

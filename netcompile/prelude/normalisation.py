@@ -1,5 +1,7 @@
 """Normalisation by a batch's statistics, by neighbours, and by length."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,6 +19,18 @@ def normalise_exactly(x: Tensor) -> Tensor:
     others = [axis for axis in range(x.dim()) if axis != 1]
     x = x - x.mean(others, keepdim=True)
     return x / x.square().mean(others, keepdim=True).sqrt()
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """nn.BatchNorm2d, and the ReLU behind it if `relu`."""
+
+    def __init__(self, *args: Any, relu: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.relu = relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = super().forward(x)
+        return F.relu(y, inplace=True) if self.relu else y
 
 
 class BatchNorm(nn.Module):

@@ -1,14 +1,16 @@
 """3 × 3 convolutions by Winograd's algorithm."""
 
+import math
+from functools import cache, partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from netcompile.prelude.convolution import Conv2d
+from netcompile.prelude.convolution import Conv2d, padded_rows
 from netcompile.prelude.inference import is_finite
-from netcompile.prelude.onednn import matrix_laid_out, multiply
+from netcompile.prelude.polynomials import polynomial
+from netcompile.prelude.workers import in_parts, part_count, split
 
 
 class Winograd(Conv2d):
@@ -19,110 +21,135 @@ class Winograd(Conv2d):
     Fast Algorithms for Convolutional Neural Networks, 2016). With m = 4, 36 products
     give 16 pixels, in place of 144; with m = 2, 16 give 4, in place of 36, from kernels
     of half the size, and for the digits of bfloat16. Some rows of tiles are done at a
-    time: what is between stays in the cache.
+    time, in five calls: what is between stays in the cache.
     """
 
     def __init__(self, *args: Any, m: int = 4, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.m = m
 
-    def onednn(
-        self, x: Tensor, weight: Tensor, padding: tuple[int, ...], size: list[int]
+    def by(
+        self,
+        way: str,
+        x: Tensor,
+        weight: Tensor,
+        padding: tuple[int, ...],
+        size: list[int],
     ) -> Tensor | None:
-        m = self.m if x.dtype == torch.float32 else 2
-        h, w = size
-        cin, cout = self.in_channels, self.out_channels
-        # The products that are saved, against sums and calls: measured on some CPUs.
-        channels = cin * cout / (cin + cout)
-        few = 32 if x.dtype == torch.float32 else 64
-        if len(x) * h * w * channels**2 < 4e6 or channels < few:
-            return super().onednn(x, weight, padding, size)
-        kernels = self.once(m, weight, lambda weight: self.transformed(weight, m))
-        if kernels is None:
-            return None
-        if x.stride(1) != 1:
-            x = x.contiguous(memory_format=torch.channels_last)
-        x = x.permute(0, 2, 3, 1)
-        y = x.new_empty(len(x), h, w, cout)
-        high, wide = -(-h // m), -(-w // m)
-        rows = max(1, (1 << 20) // (x.element_size() * max(cin, cout) * wide * len(x)))
-        for start in range(0, high, rows):
-            stop = min(start + rows, high)
-            top, end = m * start - padding[0], m * stop + 2 - padding[0]
-            some = x[:, max(top, 0) : max(end, 0)]
-            left, right = padding[1], m * wide + 2 - x.shape[2] - padding[1]
-            zeros = 0, 0, left, right, max(-top, 0), max(end - x.shape[1], 0)
-            some = F.pad(some, zeros) if any(zeros) else some
-            if not self.tiles(some, kernels, y[:, m * start : m * stop], m):
-                return None
-        return y.permute(0, 3, 1, 2)
+        if way not in ("tiles of 2", "tiles of 4"):
+            return super().by(way, x, weight, padding, size)
+        m = int(way[-1])
+        kernels = self.once(way, weight, lambda weight: values_of_kernels(weight, m))
+        return None if kernels is None else self.tiled(x, kernels, padding, size, m)
 
-    def tiles(self, x: Tensor, kernels: list[list[Tensor]], y: Tensor, m: int) -> bool:
-        """The pixels of some rows of tiles go to `y`; both are N × H × W × channels.
+    def ways(
+        self, made: tuple[int, ...], dtype: torch.dtype, padding: tuple[int, ...]
+    ) -> list[str]:
+        """Those of any convolution, and by tiles; first what costs least.
 
-        Returns whether they are finite. If a tile's pixel is not, then a corner is not:
-        the first pixel along an axis has all values in it but that at infinity, the
-        last all but that at 0.
+        The cost is in multiplications: a sum counts as 75 of them, and a kernel's
+        number that is read as 25, as measured on some CPUs. No tile pays where the CPU
+        multiplies matrices of bfloat16 by itself, as with AMX.
         """
-        down, across = x.shape[1] - m - 1, x.shape[2] - m - 1
-        count, ends = range(m + 2), (0, m - 1)
-        found, finite = [], True
-        rows = [*values([x[:, k : k + down : m] for k in count])]
-        for kernel in kernels:
-            row = rows.pop(0)
-            columns = values([row[:, :, k : k + across : m] for k in count])
-            del row
-            found.append(pixels([multiply(*pair) for pair in zip(columns, kernel)]))
-        for q, column in enumerate(zip(*found)):
-            for p, some in enumerate(pixels([*column])):
-                finite = finite and (p not in ends or q not in ends or is_finite(some))
-                to = y[:, p::m, q::m]
-                some = some[:, : to.shape[1], : to.shape[2]]
-                some = some if self.bias is None else some.add_(self.bias)
-                torch.clamp_min(some, 0, out=to) if self.relu else to.copy_(some)
-        return finite
+        others = super().ways(made, dtype, padding)
+        images, h, w = made
+        inputs, outputs = self.in_channels, self.out_channels
+        costs = {others[0]: 0.9 * 9 * (images * h * w + 25) * inputs * outputs}
+        for m in (4, 2) if self.m == 4 and dtype == torch.float32 else (2,):
+            tiles = images * -(-h // m) * -(-w // m)
+            products = (tiles + 25) * inputs * outputs
+            cost = (m + 2) ** 2 * (products + 75 * tiles * (inputs + outputs))
+            amx = dtype == torch.bfloat16 and has_amx()
+            costs[f"tiles of {m}"] = math.inf if amx else cost
+        return [*sorted(costs, key=costs.__getitem__), *others[1:]]
 
-    def transformed(self, weight: Tensor, m: int) -> list[list[Tensor]]:
-        """The kernels' values at each point, laid out for products."""
-        points = (0, 0.75, -0.75, 1.5, -1.5) if m == 4 else (0, 1, -1)
-        at = torch.tensor(points, dtype=torch.float64)
-        scale = (at[:, None] - at).fill_diagonal_(1).prod(1)
-        kernel = at[:, None] ** torch.arange(3) / scale[:, None]
-        kernel = torch.cat([kernel, torch.tensor([[0.0, 0.0, 1.0]])])
-        made = []
-        some = weight.new_empty(*weight.shape[:2], 3, dtype=torch.float64)
-        for row in kernel.tolist():
-            some.zero_()
-            for i, factor in enumerate(row):
-                some.add_(weight[:, :, i], alpha=factor)
-            row = [(some @ column).to(weight.dtype) for column in kernel]
-            made.append([matrix_laid_out(matrix) for matrix in row])
-        return made
+    def tiled(
+        self,
+        x: Tensor,
+        kernels: Tensor,
+        padding: tuple[int, ...],
+        size: list[int],
+        m: int,
+    ) -> Tensor | None:
+        """The convolution; None where a pixel is not finite, which spreads to others.
+
+        If a tile's pixel is not, then a corner is not: the first pixel along an axis
+        has all values in it but that at infinity, the last all but that at 0.
+        """
+        (h, w), count, outputs = size, (m + 2) ** 2, self.out_channels
+        high, wide = -(-h // m), -(-w // m)
+        to_values, to_pixels = transforms(m, x.dtype)
+        x = x.permute(0, 2, 3, 1)
+        y = x.new_empty(len(x), high * m, wide * m, outputs)
+        finite = list[bool]()
+
+        def part(start: int, stop: int, first: int, last: int) -> None:
+            some = padded_rows(x, m * start, m * stop + 2, m * wide + 2, padding)
+            tiles = (
+                some.unfold(1, m + 2, m).unfold(2, m + 2, m).permute(4, 5, 0, 1, 2, 3)
+            )
+            values = to_values @ tiles.reshape(count, -1)
+            products = (
+                values.view(count, -1, self.in_channels) @ kernels[..., first:last]
+            )
+            pixels = (to_pixels @ products.view(count, -1)).view(
+                m, m, len(x), stop - start, wide, last - first
+            )
+            finite.append(is_finite(pixels[:: m - 1, :: m - 1]))
+            to = y[:, m * start : m * stop, :, first:last]
+            tiles = to.view(len(x), stop - start, m, wide, m, last - first)
+            tiles = tiles.permute(2, 4, 0, 1, 3, 5)
+            if self.bias is None:
+                tiles.copy_(pixels)
+            else:
+                torch.add(pixels, self.bias[first:last], out=tiles)
+            self.rectified(to)
+
+        row = count * len(x) * wide * max(self.in_channels, outputs) * x.element_size()
+        parts = part_count(kernels.numel() * len(x) * wide * high)
+        fair = min(parts, len(x) * wide * high // 48)  # so many tiles fill a product
+        bands = split(high, max(1, row * high >> 22, fair))
+        blocks = split(outputs, 2 if len(bands) == 1 < parts else 1, 64)
+        in_parts([partial(part, *band, *block) for band in bands for block in blocks])
+        return y[:, :h, :w].permute(0, 3, 1, 2) if all(finite) else None
 
 
-def values(c: list[Tensor]) -> tuple[Tensor, ...]:
-    """Polynomials, from their coefficients: at 0, ±a, ±b (or 0, ±1) and at infinity.
+def values_of_kernels(weight: Tensor, m: int) -> Tensor:
+    """Kernels' values at each pair of points: points × inputs × outputs."""
+    at = torch.tensor(tile_points(m), dtype=torch.float64)
+    scale = (at[:, None] - at).fill_diagonal_(1).prod(1)
+    kernel = at[:, None] ** torch.arange(3) / scale[:, None]
+    kernel = torch.cat([kernel, torch.tensor([[0.0, 0.0, 1.0]])])
+    made = weight.new_empty((m + 2) ** 2, weight.shape[1], weight.shape[0])
+    some = weight.new_empty(*weight.shape[:2], 3, dtype=torch.float64)
+    for p, row in enumerate(kernel.tolist()):
+        some.zero_()
+        for i, factor in enumerate(row):
+            some.add_(weight[:, :, i], alpha=factor)
+        for q, column in enumerate(kernel):
+            made[p * (m + 2) + q] = (some @ column).t()
+    return made
 
-    Each is divided by its points but one first; the kernels are scaled to fit.
+
+@cache
+def transforms(m: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Matrices that give a tile's values at each pair of points from its m + 2 rows of
+    pixels, and m rows of new pixels from products of values.
     """
-    if len(c) == 4:
-        return c[2] - c[0], c[1] + c[2], c[2] - c[1], c[3] - c[1]
-    a, b = 0.75, 1.5
-    even, odd = torch.sub(c[4], c[2], alpha=b * b), torch.sub(c[3], c[1], alpha=b * b)
-    more, less = torch.sub(c[4], c[2], alpha=a * a), torch.sub(c[3], c[1], alpha=a * a)
-    zero = torch.sub(c[4], c[2], alpha=a * a + b * b).add_(c[0], alpha=a * a * b * b)
-    end = torch.sub(c[5], c[3], alpha=a * a + b * b).add_(c[1], alpha=a * a * b * b)
-    plus, high = torch.add(even, odd, alpha=a), torch.add(more, less, alpha=b)
-    return zero, plus, even.sub_(odd, alpha=a), high, more.sub_(less, alpha=b), end
+    at = tile_points(m)
+    rows = [[*polynomial([b for b in at if b != a]), 0.0] for a in at]
+    values = torch.tensor([*rows, polynomial([*at])])
+    pixels = torch.tensor([[a**i for a in at] + [float(i == m - 1)] for i in range(m)])
+    return torch.kron(values, values).to(dtype), torch.kron(pixels, pixels).to(dtype)
 
 
-def pixels(v: list[Tensor]) -> tuple[Tensor, ...]:
-    """Pixels from values at the points of `values`, which are overwritten."""
-    if len(v) == 4:
-        return v[0].add_(v[1]).add_(v[2]), v[1].sub_(v[2]).add_(v[3])
-    a, b = 0.75, 1.5
-    even, more = v[1] + v[2], v[3] + v[4]
-    odd, less = v[1].sub_(v[2]), v[3].sub_(v[4])
-    first, second = v[0].add_(even).add_(more), (odd * a).add_(less, alpha=b)
-    third = even.mul_(a * a).add_(more, alpha=b * b)
-    return first, second, third, v[5].add_(odd, alpha=a**3).add_(less, alpha=b**3)
+def tile_points(m: int) -> tuple[float, ...]:
+    """Where polynomials are evaluated, beside infinity."""
+    return (0, 0.75, -0.75, 1.5, -1.5) if m == 4 else (0, 1, -1)
+
+
+@cache
+def has_amx() -> bool:
+    """Whether the CPU multiplies tiles of matrices, as far as torch says so."""
+    asked = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return asked is not None and bool(asked())

@@ -441,7 +441,10 @@ def test_a_full_disk_keeps_what_came(web, folder):
 )
 def test_a_download_that_is_ended_goes_on(web, folder, number, code, said):
     path = manifest(folder, {"source": web.add("/a", gives(DATA, TAG, drip=(2000, 0.05))), "sha1": SHA1})
-    process = subprocess.Popen(program("a", path), cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        program("a", path), cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells let what runs behind ignore it
+    )  # fmt: skip
     waiting = folder / ".netcompile-begun-a.caffemodel" / "data"
     until(lambda: waiting.exists() and waiting.stat().st_size >= 4000)
     process.send_signal(number)

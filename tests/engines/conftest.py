@@ -28,11 +28,12 @@ WRITTEN: dict[str, tuple[bytes, Any]] = {}
 def written_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A net's ONNX file is written once for all tests, which takes seconds: for each module, its weights the same."""
 
-    def convert_once(net: Any, module: Any, made: Any, path: str) -> Any:
-        if module.source not in WRITTEN:
-            found = convert_onnx(net, module, made, path)
-            WRITTEN[module.source] = Path(path).read_bytes(), found
-        data, found = WRITTEN[module.source]
+    def convert_once(net: Any, portable: Any, made: Any, path: str) -> Any:
+        key = portable.module.source + str(portable.frames)
+        if key not in WRITTEN:
+            found = convert_onnx(net, portable, made, path)
+            WRITTEN[key] = Path(path).read_bytes(), found
+        data, found = WRITTEN[key]
         Path(path).write_bytes(data)
         return found
 

@@ -31,7 +31,7 @@ layer { name: "filter" type: "Filter" bottom: "data" bottom: "pick" top: "some" 
 def numpy_engine(shift: float = 0.0, name: str = "numpy") -> Engine:
     """An engine that computes `RELU`, `shift` beside what is right."""
 
-    def open_session(path: str, shapes: Shapes, threads: int) -> Session:
+    def open_session(path: str, shapes: Shapes, threads: int, dtype: str = "float32") -> Session:
         def run(arrays: Sequence[Any]) -> list[Any]:
             return [np.maximum(arrays[0], 0) + np.float32(shift)]
 

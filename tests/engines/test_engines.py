@@ -191,11 +191,12 @@ def test_where_and_in_what_an_engine_computes(engine: engine_file.Engine) -> Non
         f"error[engine]: --device cuda:1: {engine.title} computes on the CPU here\n"
         "  why: its GPU parts are not used\n  fix: --engine torch computes on a GPU"
     )
-    for dtype in ("bfloat16", "float64"):
+    assert engine.dtypes == (("float32", "bfloat16") if engine.name == "openvino" else ("float32",))
+    for dtype in {"bfloat16", "float64"} - {*engine.dtypes}:
         with pytest.raises(NetError) as caught:
             engine.require("cpu", dtype)
         assert str(caught.value) == (
-            f"error[engine]: --dtype {dtype}: {engine.title} computes in float32 here\n"
+            f"error[engine]: --dtype {dtype}: {engine.title} computes in {' or '.join(engine.dtypes)} here\n"
             f"  why: the ONNX file has weights of 32 bits\n  fix: --engine torch takes {dtype}"
         )
 
@@ -240,6 +241,33 @@ def test_what_a_module_refuses(module: EngineModule) -> None:
         module(torch.zeros(1), torch.zeros(1))
     with pytest.raises(TypeError, match="a net in NumPy cannot be pickled"):
         pickle.dumps(module)
+
+
+def test_a_session_in_bfloat16() -> None:
+    """What goes in may be of that type; what comes out is float32."""
+    engine = numpy_engine()
+    module = EngineModule(
+        engine, engine.open("", {}, 1, "bfloat16"), torch.nn.ReLU(), {"data": (1, 2)}, ["relu"], dtype="bfloat16"
+    )
+    assert module.to(torch.bfloat16) is module.float() is module
+    found = module(torch.tensor([[1.5, -2.0]], dtype=torch.bfloat16))
+    assert found.dtype == torch.float32
+    assert found.tolist() == [[1.5, 0.0]]
+    with pytest.raises(NetError, match=r"NumPy computes in torch\.bfloat16"):
+        module.double()
+
+
+@pytest.mark.skipif(not find_spec("openvino") or not WRITES, reason="openvino not installed")
+def test_bfloat16_in_openvino(netcompile: Call, tmp_path: Path) -> None:
+    image = 40 * np.random.RandomState(1).standard_normal((1, 3, 96, 128)).astype(np.float32)
+    np.savez(tmp_path / "in.npz", data=image)
+    command = ["run", "shapes-fcn8s/deploy.prototxt", "--weights", "shapes-fcn8s.caffemodel"]
+    command += ["--inputs", tmp_path / "in.npz", "--out", tmp_path / "out.npz"]
+    results = []
+    for options in ([], ["--engine", "openvino", "--dtype", "bfloat16"]):
+        assert netcompile(*command, *options).code == 0
+        results.append(np.load(tmp_path / "out.npz")["score"])
+    assert np.abs(results[0] - results[1]).max() <= 0.05 * np.abs(results[0]).max()
 
 
 def test_another_shape_than_the_modules_is_no_result() -> None:

@@ -97,7 +97,7 @@ def test_a_file_that_computes_something_else_is_refused(pooling: tuple[Built, Ex
 
 @with_onnx
 def test_build_writes_and_lists_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """At -O 2, whose module could not be traced itself."""
+    """At -O 2, whose module could not be traced itself: for the declared size, and this is said."""
     weights = REPOSITORY / "weights" / "shapes-fcn8s.caffemodel"
     options = ["--weights", str(weights), "-O", "2", "--onnx", "-o", str(tmp_path)]
     assert entry(["build", "shapes-fcn8s/deploy.prototxt", *options]) == 0
@@ -105,7 +105,13 @@ def test_build_writes_and_lists_the_file(tmp_path: Path, capsys: pytest.CaptureF
     assert manifest["onnx"] == "shapes_fcn8s.onnx"
     data = (tmp_path / "shapes_fcn8s.onnx").read_bytes()
     assert manifest["sha256"]["shapes_fcn8s.onnx"] == sha256(data).hexdigest()
-    assert "shapes_fcn8s.onnx (2." in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "shapes_fcn8s.onnx (3." in told.out
+    assert "note[export]: shapes-fcn8s is exported for images of 96×128 alone\n" in told.err
+    assert told.err.endswith(
+        "  why: at -O 2 it computes windows of blobs, and holds what surrounds them for one size\n"
+        "  fix: --input NAME=1x3xHxW chooses the size; -O 1 exports it for all\n"
+    )
 
 
 @with_onnx

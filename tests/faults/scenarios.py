@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -183,6 +184,7 @@ def _web() -> str:
     """The address of a server on the loopback address, which lives as long as this process."""
     os.environ["no_proxy"] = "127.0.0.1"
     found = SERVERS.enter_context(site())
+    atexit.register(SERVERS.close)  # while its thread still runs: later, it would be waited for without end
     return found.add("/w.caffemodel", gives(PUBLISHED, tag='"one"'))
 
 

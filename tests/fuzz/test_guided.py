@@ -32,6 +32,7 @@ FOUND = {
     "prototxt/list-of-numbers-for-blocks": "numbers in a list of blocks: KeyError in the reader",
     "prototxt/padded-stochastic": "repad tried a pad that Caffe refuses, and told of a line of the text that it made",
     "prototxt/pads-without-end": "repad tried 512 pads, each by inferring all shapes three times",
+    "prototxt/last-window-not-followed": "SizeTooComplex where the last of a pooling's windows begins",
     "caffemodel/factor-of-many": "a BatchNorm's third blob with several numbers: ValueError where they were looked at",
     "places/input-lost": "an input whose text is lost was told as an unknown bottom of an earlier line",
     "manifest/nested": "2,000 lists in one another: RecursionError of tomllib",

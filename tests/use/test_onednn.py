@@ -97,7 +97,7 @@ def test_what_onednn_is_used_for() -> None:
     assert not onednn_serves(torch.float16)
     made = layers()
     results(made)
-    assert [list(layer.packed) for layer in made] == [["onednn"], ["onednn"], [4], []]  # type: ignore[union-attr,arg-type]
+    assert [list(layer.packed) for layer in made] == [["onednn"], ["onednn"], ["tiles of 4"], []]  # type: ignore[union-attr,arg-type]
 
 
 @pytest.mark.parametrize("padding", [0, 1])

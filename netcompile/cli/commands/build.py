@@ -21,7 +21,7 @@ from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inpu
 from netcompile.cli.options import add_max_memory, add_optimise, add_style, add_weights, weights_of
 from netcompile.cli.output import json_text, write_done, write_lines
 from netcompile.cli.weights import converter, remarks
-from netcompile.compiler import compile_net, emit_net, legal_sizes, optimise_net
+from netcompile.compiler import emit_net, legal_sizes, optimise_net
 from netcompile.data.preprocessing import Preprocessing, as_json, of_input
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.text import bytes_text, listed
@@ -38,6 +38,7 @@ from netcompile.export.onnx_file import (
     require_opset,
     write_onnx,
 )
+from netcompile.export.portable import Portable, portable_net
 from netcompile.export.sizes import refuse_training
 from netcompile.files.named import below
 from netcompile.files.reading import read_json
@@ -53,7 +54,7 @@ from netcompile.report.model import Report
 from netcompile.report.offsets import offsets_report
 from netcompile.version import __version__
 
-SHOWN = frozenset({"assumed-shape", "label-dropped", "usage"})
+SHOWN = frozenset({"assumed-shape", "export", "label-dropped", "usage"})
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +62,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_weights(parser, " to convert")
     add_output(parser, "a blob that counts as an output; layers that none needs are left out")
     parser.add_argument(
-        "--onnx", action="store_true", help="an ONNX file too, for any legal H and W, checked with ONNX Runtime"
+        "--onnx",
+        action="store_true",
+        help="an ONNX file too, for any legal H and W (at -O 2 maybe one), checked with ONNX Runtime",
     )
     parser.add_argument("--opset", type=int, metavar="N", help="operator set of the ONNX file, 18 to 23, default 20")
     parser.add_argument(
@@ -192,10 +195,10 @@ def _onnx(arguments: argparse.Namespace, analysed: Analysed, module: EmittedModu
 
     weights = weights_of(arguments)
     emitted = with_weights(analysed, module, weights, arguments.allow_missing)
-    plain, made = module, emitted
+    plain, made = Portable(module), emitted
     if arguments.optimise > 1 or module.style == "blocks" or arguments.runtime == "import":
-        plain = compile_net(analysed, min(arguments.optimise, 1))
-        made = with_weights(analysed, plain, weights, arguments.allow_missing)
+        plain = portable_net(analysed, arguments.optimise, weights=weights)
+        made = with_weights(analysed, plain.module, weights, arguments.allow_missing)
 
     def write(path: str, images: dict[str, Any]) -> list[Diagnostic]:
         metadata = image_metadata(images) | class_metadata(classes)

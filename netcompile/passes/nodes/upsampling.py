@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -11,6 +11,8 @@ from netcompile.layers import source
 from netcompile.layers.base import BlobSpec, Dim, Emission, Emitted, IntShape, Shape
 from netcompile.layers.convolution import Deconvolution
 from netcompile.passes.nodes.windows import Windowable, WindowedDeconvolution
+
+TRACED = {"zeros_between": "netcompile.export.windows.as_it_is"}
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,9 @@ class DepthwiseDeconvolution(WindowedDeconvolution):
         made = super().emit(e)
         (key, recipe), *rest = made.tensors
         return replace(made, tensors=((key, Diagonal(recipe)), *rest))
+
+    def traced(self) -> Mapping[str, str]:
+        return TRACED
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,9 @@ class BilinearDeconvolution(Deconvolution, Windowable):
         x = e.x[0] if alone else f"zeros_between({e.x[0]})"
         line = f"{e.y[0]} = bilinear({x}, {self.factor}, {begin}, {', '.join(sizes)})"
         return Emitted((line,), functions=("upsampling.bilinear", *([] if alone else ["upsampling.zeros_between"])))
+
+    def traced(self) -> Mapping[str, str]:
+        return {} if self.group == self.outputs else TRACED
 
     @property
     def factor(self) -> int:

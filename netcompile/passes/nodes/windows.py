@@ -5,7 +5,7 @@ Their last bottom is the net's image, whose height H and width W set the extents
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import ClassVar
@@ -104,6 +104,9 @@ class Surround(Layer):
         line = f"{e.y[0]} = surround({e.x[0]}, border[{source.string(self.blob)}], {place})"
         return Emitted((line,), functions=("windows.surround",))
 
+    def traced(self) -> Mapping[str, str]:
+        return {"surround": "netcompile.export.windows.surround"}
+
 
 class Windowable:
     """A Deconvolution that has its own code for a window of its top."""
@@ -164,6 +167,9 @@ class DeconvolutionWindow(Layer):
         _, windows = self.whole.windows(bottoms[0])
         weight = prod(self.whole.weight_shape(bottoms[0][1], tuple(w[0] for w in windows)))
         return prod(tops[0][2:]) * tops[0][0] * weight // prod(w[1] for w in windows)
+
+    def traced(self) -> Mapping[str, str]:
+        return self.whole.traced()
 
     def emit(self, e: Emission) -> Emitted:
         if isinstance(self.whole, Windowable):

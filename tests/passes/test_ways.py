@@ -1,0 +1,108 @@
+"""Every way to compute a convolution at -O2, forced in turn, in one part and in many, on the conformance cases."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import nn
+
+from netcompile.prelude.convolution import Conv2d
+from netcompile.prelude.winograd import Winograd
+from netcompile.runtime import company
+from tests.passes.test_level_two import close
+
+WAYS = ("onednn", "matrix", "tiles of 2", "tiles of 4")
+
+
+@pytest.fixture(params=[1, 3], ids=["alone", "shared"])
+def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """In one part, or in parts that three threads take, however small the layer is."""
+    if request.param > 1:
+        if company.own_settings() is None:
+            pytest.skip("this system's threads have no settings of their own")
+        monkeypatch.setattr(company.COMPANY, "there", True)
+        monkeypatch.setattr(company.Company, "ENDS", (1e9, 0))
+        monkeypatch.setattr(company, "part_count", lambda work: 1 if company.LOCAL.threads == 1 else 7)
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    with torch.no_grad():
+        yield request.param
+    assert torch.get_num_threads() == request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("images", [1, 3])
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "padding", "dilation"),
+    [
+        ((17, 23), 3, 1, 1, 1),
+        ((17, 23), 3, 1, 40, 1),  # bands of nothing but zeros
+        ((12, 12), 1, 1, 0, 1),
+        ((12, 13), 1, 2, 0, 1),
+        ((31, 20), 5, 2, 3, 2),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_convolution_in_every_way(
+    size: tuple[int, int], kernel: int, stride: int, padding: int, dilation: int, way: str, images: int,
+    threads: int, dtype: torch.dtype,
+) -> None:  # fmt: skip
+    kind = Winograd if (kernel, stride, dilation) == (3, 1, 1) else Conv2d
+    if kind is Conv2d and way.startswith("tiles"):
+        return
+    torch.manual_seed(1)
+    options = {"stride": stride, "padding": padding, "dilation": dilation}
+    layer = kind(66, 70, kernel, relu=True, **options).requires_grad_(False).to(dtype)
+    x = torch.randn(images, 66, *size).to(dtype)
+    bias = None if layer.bias is None else layer.bias.double()
+    wanted = nn.functional.conv2d(x.double(), layer.weight.double(), bias, **options).relu()
+    layer.plan[None] = way
+    with company.shared_out(x):
+        found = layer(x)
+    close(found.double(), wanted, 1e-5 if dtype == torch.float32 else 2e-2)
+
+
+def test_what_a_part_raises_is_raised(threads: int) -> None:
+    def fails() -> None:
+        raise ValueError("in a part")
+
+    def succeeds() -> None:
+        done.append(1)
+
+    done: list[int] = []
+    with company.shared_out(torch.zeros(1)), pytest.raises(ValueError, match="in a part"):
+        company.in_parts([succeeds, succeeds, fails, succeeds])
+    with company.shared_out(torch.zeros(1)):
+        company.in_parts([succeeds] * 20)
+    assert len(done) >= 22
+
+
+def test_company_begins_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By how long threads waited for a CPU, in passes that take a tenth of a second each."""
+    clock = {"now": 0.0, "waited": 0.0}
+    monkeypatch.setattr(company.time, "monotonic", lambda: clock["now"])
+    monkeypatch.setattr(company, "seconds_waited", lambda: clock["waited"])
+    found, seen = company.Company(), []
+    for share in (0.0, 0.3, 0.9, 0.3, 0.3, 0.3, 0.0, 0.0, 0.0, 0.3):
+        with found.watched():
+            clock["now"] += 0.1
+            clock["waited"] += share * 0.1
+        seen.append(found.there)
+    assert seen == [False, False, True, True, True, True, True, True, False, False]
+
+
+def test_threads_settings_are_as_they_were(threads: int) -> None:
+    def fails() -> None:
+        with company.shared_out(torch.zeros(1)):
+            assert torch.get_num_threads() == 1
+            raise ValueError("within")
+
+    cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    with pytest.raises(ValueError, match="within"):
+        fails()
+    assert torch.get_num_threads() == threads
+    assert cpus is None or os.sched_getaffinity(0) == cpus
