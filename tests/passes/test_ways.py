@@ -1,4 +1,4 @@
-"""Every way to compute a convolution at -O2, forced in turn, in one part and in many, on the conformance cases."""
+"""Every way to compute a convolution at -O2, forced in turn, in one part and in many; and who shares parts out."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from netcompile.prelude.convolution import Conv2d
 from netcompile.prelude.winograd import Winograd
 from netcompile.runtime import company
 from tests.passes.test_level_two import close
-
-WAYS = ("onednn", "matrix", "tiles of 2", "tiles of 4")
 
 
 @pytest.fixture(params=[1, 3], ids=["alone", "shared"])
@@ -34,36 +32,42 @@ def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("images", [1, 3])
+@pytest.mark.parametrize("images", [1, 3, 8])
 @pytest.mark.parametrize(
-    ("size", "kernel", "stride", "padding", "dilation"),
+    ("size", "kernel", "stride", "padding", "dilation", "large", "ways"),
     [
-        ((17, 23), 3, 1, 1, 1),
-        ((17, 23), 3, 1, 40, 1),  # bands of nothing but zeros
-        ((12, 12), 1, 1, 0, 1),
-        ((12, 13), 1, 2, 0, 1),
-        ((31, 20), 5, 2, 3, 2),
+        ((17, 23), 3, 1, 1, 1, False, {"onednn", "tiles of 2", "tiles of 4"}),
+        ((17, 23), 3, 1, 40, 1, False, {"onednn", "tiles of 2", "tiles of 4"}),  # bands of nothing but zeros
+        ((12, 12), 1, 1, 0, 1, False, {"onednn", "matrix"}),
+        ((12, 13), 1, 2, 0, 1, False, {"onednn", "matrix"}),
+        ((31, 20), 5, 2, 3, 2, False, {"onednn"}),
+        ((31, 20), 5, 2, 3, 2, True, {"matrix"}),  # weights of which there is no second copy
+        ((11, 9), 3, 1, 0, 1, True, {"matrix", "tiles of 2", "tiles of 4"}),
     ],
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_convolution_in_every_way(
-    size: tuple[int, int], kernel: int, stride: int, padding: int, dilation: int, way: str, images: int,
-    threads: int, dtype: torch.dtype,
+    size: tuple[int, int], kernel: int, stride: int, padding: int, dilation: int, large: bool, ways: set[str],
+    images: int, threads: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
+    monkeypatch.setattr(Conv2d, "large", 1 if large else Conv2d.large)
     kind = Winograd if (kernel, stride, dilation) == (3, 1, 1) else Conv2d
-    if kind is Conv2d and way.startswith("tiles"):
-        return
     torch.manual_seed(1)
     options = {"stride": stride, "padding": padding, "dilation": dilation}
     layer = kind(66, 70, kernel, relu=True, **options).requires_grad_(False).to(dtype)
     x = torch.randn(images, 66, *size).to(dtype)
     bias = None if layer.bias is None else layer.bias.double()
     wanted = nn.functional.conv2d(x.double(), layer.weight.double(), bias, **options).relu()
-    layer.plan[None] = way
-    with company.shared_out(x):
-        found = layer(x)
-    close(found.double(), wanted, 1e-5 if dtype == torch.float32 else 2e-2)
+    offered = layer.ways((images, *wanted.shape[2:]), dtype, layer.padding)
+    assert set(offered) == ways - ({"tiles of 4"} if dtype == torch.bfloat16 else set())
+    taken, by = list[str](), layer.by
+    monkeypatch.setattr(layer, "by", lambda way, *rest: (taken.append(way), by(way, *rest))[1], raising=False)
+    for way in offered:
+        layer.plan[None] = way
+        with company.shared_out(x):
+            found = layer(x)
+        close(found.double(), wanted, 1e-5 if dtype == torch.float32 else 2e-2)
+    assert taken == offered
 
 
 def test_what_a_part_raises_is_raised(threads: int) -> None:
