@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--errno", action="append", metavar="E", help="EIO, ENOSPC, …; kill for ends of the process")
     parser.add_argument("--in-turn", action="store_true", help="one error for each operation, in turn, and a kill")
     parser.add_argument("--share", type=int, default=1, metavar="N", help="one of N operations")
+    parser.add_argument("--start", type=int, default=1, metavar="N", help="begin with operation N, to go on with a run")
     parser.add_argument("--kills", type=int, default=0, metavar="N", help="kills at random times, of all commands")
     parser.add_argument("--no-sweep", action="store_true", help="kills at random times alone")
     parser.add_argument("--seed", type=int, default=1, help="of the times, default 1")
@@ -45,7 +46,7 @@ def main() -> int:
         ]
         if not arguments.no_sweep:
             for bench in benches:
-                wrong += sweep(bench, None if arguments.in_turn else failures, arguments.share, tally)
+                wrong += sweep(bench, None if arguments.in_turn else failures, arguments, tally)
         wrong += kills(benches, arguments.kills, arguments.seed, tally)
     print(f"{dict(tally)}: {wrong} wrong")
     return 1 if wrong else 0
@@ -61,14 +62,16 @@ def chosen(names: list[str] | None) -> tuple[int | str, ...]:
     return tuple(found)
 
 
-def sweep(bench: Bench, failures: tuple[int | str, ...] | None, share: int, tally: Counter[str]) -> int:
-    """Every operation of one command, or one of `share`, with every failure; how many went wrong.
+def sweep(
+    bench: Bench, failures: tuple[int | str, ...] | None, arguments: argparse.Namespace, tally: Counter[str]
+) -> int:
+    """Every operation of one command from `start` on, or one of `share`, with every failure; how many went wrong.
 
     Without `failures` each has one error, and the next one another, and a kill when it is done.
     """
-    seen, wrong, start = operations(bench), 0, time.monotonic()
+    seen, wrong, start, share = operations(bench), 0, time.monotonic(), arguments.share
     for number, name in enumerate(seen, 1):
-        if number % share:
+        if number < arguments.start or number % share:
             continue
         for failure in failures or (ERRNOS[number // share % len(ERRNOS)], AFTER):
             tally["killed at an operation" if isinstance(failure, str) else "failed operations"] += 1
