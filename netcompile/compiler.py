@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from netcompile.algebra.effort import unbounded
 from netcompile.analyser import Analysed
-from netcompile.analysis.shapes import symbolic
 from netcompile.caffemodel.reader import read_caffemodel
 from netcompile.emit.blobs import blobs_of
 from netcompile.emit.inference import Windowed
@@ -88,22 +88,24 @@ def emit_net(
         )
     windowed = None
     if program.windowed is not None:
-        inside = Program(program.windowed).shapes
+        inside = Program(program.windowed)
         surrounds = tuple(node.layer for node in program.windowed.nodes if isinstance(node.layer, Surround))
         padded = _padded(program.windowed)
-        windowed = Windowed(program.windowed, inside, symbolic(program.windowed, inside).shapes, surrounds, padded)
+        windowed = Windowed(program.windowed, inside.shapes, inside.symbolic.shapes, surrounds, padded)
     # Windows are cut by the image's height and width, which only a module for inference names.
     fused = any(isinstance(node.layer, FusedConvolution | CutWindow) for node in program.graph.nodes)
-    return emit(
-        program.graph,
-        program.shapes,
-        symbolic=symbolic(program.graph, program.shapes).shapes,
-        outputs=outputs,
-        original=blobs_of(analysed.proved, analysed.shapes),
-        windowed=windowed,
-        inference=windowed is not None or fused,
-        manner=manner,
-    )
+    dims = program.symbolic.shapes
+    with unbounded():  # what passes have decided is only written down
+        return emit(
+            program.graph,
+            program.shapes,
+            symbolic=dims,
+            outputs=outputs,
+            original=blobs_of(analysed.proved, analysed.shapes),
+            windowed=windowed,
+            inference=windowed is not None or fused,
+            manner=manner,
+        )
 
 
 def legal_sizes(analysed: Analysed) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import gcd
 
+from netcompile.algebra.effort import SizeTooComplex, unbounded
 from netcompile.algebra.pieces import (
     UNDEFINED,
     Body,
@@ -122,7 +123,10 @@ def _table_formula(f: Table, variable: str, brackets: Brackets) -> str:
     line = affine_where_defined(f)
     if line:
         return _line(*line, variable)
-    pair = two_staircases(f)
+    try:
+        pair = two_staircases(f)
+    except SizeTooComplex:  # the steps that are allowed are spent; it is written as the table that it is
+        pair = None
     if pair:
         up = any(part.b for part in pair)
         fine, coarse = (_written(part, up) for part in pair)
@@ -155,7 +159,8 @@ def text(pieces: Pieces, variable: str, brackets: Brackets = UNICODE) -> str:
 def _range(variable: str, lo: int, hi: int | None, f: Body) -> str:
     """Where the piece holds; "" for every n."""
     if not is_total(f):
-        return where_defined(f, lo, hi).describe(variable)
+        with unbounded():
+            return where_defined(f, lo, hi).describe(variable)
     if hi is None and lo == 1:
         return ""
     if hi is None:

@@ -29,6 +29,16 @@ def bounded(steps: int = 150_000) -> Iterator[None]:
         _left.reset(before)
 
 
+@contextmanager
+def unbounded() -> Iterator[None]:
+    """Here there is no limit: for what only writes down a size or a set that is known."""
+    before = _left.set(None)
+    try:
+        yield
+    finally:
+        _left.reset(before)
+
+
 def allow(steps: int) -> None:
     """From here on sizes take so many steps, if there is a limit; what was allowed before is forgotten."""
     left = _left.get()

@@ -12,7 +12,7 @@ from itertools import islice, pairwise
 from math import lcm
 
 from netcompile.algebra.effort import SizeTooComplex as SizeTooComplex
-from netcompile.algebra.effort import spend
+from netcompile.algebra.effort import spend, unbounded
 from netcompile.algebra.residues import full, minimal_period, periodic_runs, repeat, shift_runs
 
 MODULUS_CAP = 1 << 20
@@ -197,7 +197,8 @@ class NSet:
 
     def exceptions(self, limit: int) -> tuple[int, ...]:
         """The `limit` smallest n >= 1 that are no members, or fewer."""
-        return (~self).members(limit)
+        with unbounded():
+            return (~self).members(limit)
 
     def count(self) -> int | None:
         """How many members there are; None for infinitely many."""

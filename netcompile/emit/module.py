@@ -93,7 +93,8 @@ def emit(
         codes = _codes(net, wanted, windowed, inference, frozenset(called | hidden))
     bound = {line.rpartition(" ")[2] for each in functions.values() for line in each.imports}
     name = class_name(graph.name, called | bound)
-    writer = _Writer(net, name, wanted, functions, imports, windowed, inference, manner)
+    head = docstring(net, name, wanted, manner.about)
+    writer = _Writer(net, name, head, wanted, functions, imports, windowed, inference, manner)
     flat = writer.file(codes)
     code, file = codes[0], flat
     if manner.style != "flat" and windowed is None and not manner.literal:
@@ -138,6 +139,7 @@ class _Writer:
 
     net: Shaped
     name: str
+    docstring: Sequence[str]
     wanted: Mapping[str, Value]
     functions: Mapping[str, Definition]
     imports: Mapping[str, str]
@@ -156,8 +158,7 @@ class _Writer:
         net = [*head, *(line for method in made for line in ["", *method.lines])]
         body = [line for each in classes for line in [*each.lines, "", ""]]
         behind = self._behind([*body, *net])
-        top = [*docstring(self.net, self.name, self.wanted, self.manner.about)]
-        top += [*self._imports([*body, *net], behind), "", ""]
+        top = [*self.docstring, *self._imports([*body, *net], behind), "", ""]
         spans = spans_of(made, len(top) + len(body) + len(head))
         at = len(top)
         for each in classes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from netcompile.analysis.shapes import infer
+from netcompile.analysis.shapes import Symbolic, infer, symbolic
 from netcompile.diagnostics.visible import visible
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IntShape, Layer
@@ -66,6 +66,22 @@ class Program:
     def legal(self) -> bool:
         """Whether no layer of `graph` is refused for the declared size."""
         return self._inferred[1]
+
+    @cached_property
+    def symbolic(self) -> Symbolic:
+        """The shape of every value of `graph` as a function of the image's size."""
+        return symbolic(self.graph, self.shapes)
+
+    def once(self, find: Callable[[Program], T]) -> T:
+        """What `find` says of this program, found once, however many passes ask."""
+        if find not in self._found:
+            self._found[find] = find(self)
+        found: T = self._found[find]
+        return found
+
+    @cached_property
+    def _found(self) -> dict[Callable[[Program], Any], Any]:
+        return {}
 
     @cached_property
     def uses(self) -> Counter[Value]:

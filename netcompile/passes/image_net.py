@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial, reduce
 
 from netcompile.algebra.volume import Volume
-from netcompile.analysis.shapes import Shapes, symbolic
+from netcompile.analysis.shapes import Shapes
 from netcompile.ir.graph import Graph, Value
 from netcompile.layers.base import Dim, Shape
 from netcompile.passes.base import TRAINED, Program
@@ -49,7 +49,7 @@ def read_image_net(program: Program) -> ImageNet | str:
         return "the net is not legal for its declared size"
     if len(graph.inputs) != 1 or len(graph.inputs[0].shape) != 4:
         return "the net has not one input with four axes"
-    sym, image = symbolic(graph, known), graph.inputs[0].value
+    sym, image = program.symbolic, graph.inputs[0].value
     if image not in sym.spatial or any(value == image for value, _ in sym.pins):
         return "the input has a fixed size"
     reach = {

@@ -15,22 +15,24 @@ gradient.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from netcompile.algebra.effort import unbounded
 from netcompile.algebra.nset import SizeTooComplex
 from netcompile.analysis.cost import costs
 from netcompile.ir.graph import Graph
 from netcompile.layers.convolution import Deconvolution
 from netcompile.passes.base import Pass, Program, Site, with_nodes
-from netcompile.passes.borders import NO_BORDERS, find_borders
-from netcompile.passes.image_net import read_image_net
+from netcompile.passes.borders import NO_BORDERS, Borders, find_borders
+from netcompile.passes.image_net import ImageNet, read_image_net
 from netcompile.passes.nodes.windows import CutWindow, DeconvolutionWindow
 from netcompile.passes.window_plan import Plan, make_plan
 from netcompile.passes.windowed import movable, windowed_graph
 
 GAIN = 0.05  # share of the multiplications that must be saved where borders are put around windows
 NEEDED_GAIN = 0.001  # and where they are not
+NOT_FOLLOWED = "the windows are not followed: {}"
 
 
 class Windows(Site[Plan | str]):
@@ -40,33 +42,57 @@ class Windows(Site[Plan | str]):
     where = "the net"
 
 
-def _find(program: Program, with_borders: bool) -> Iterator[Windows]:
-    if not program.graph.nodes or program.windowed is not None:
-        return
+def _find(program: Program, plan: Callable[[Program], Plan | str]) -> Iterator[Windows]:
+    if program.graph.nodes and program.windowed is None:
+        yield Windows(program.graph.nodes[0], program.once(plan))
+
+
+def _followed(net: ImageNet | str, borders: Callable[[ImageNet], Borders]) -> Plan | str:
+    """The windows of a net, or why there are none."""
     try:
-        net = read_image_net(program)
-        plan = net if isinstance(net, str) else make_plan(net, find_borders(net) if with_borders else NO_BORDERS)
+        return net if isinstance(net, str) else make_plan(net, borders(net))
     except SizeTooComplex as reason:
-        plan = f"the windows are not followed: {reason}"
-    yield Windows(program.graph.nodes[0], plan)
+        return NOT_FOLLOWED.format(reason)
+
+
+def _net(program: Program) -> ImageNet | str:
+    try:
+        return read_image_net(program)
+    except SizeTooComplex as reason:
+        return NOT_FOLLOWED.format(reason)
+
+
+def _plan(program: Program) -> Plan | str:
+    """The windows, with borders around them where that pays."""
+    return _followed(program.once(_net), find_borders)
+
+
+def _plan_without_borders(program: Program) -> Plan | str:
+    plan = program.once(_plan)
+    if isinstance(plan, Plan) and not plan.bordered:
+        return replace(plan, borders=NO_BORDERS)
+    return _followed(program.once(_net), lambda net: NO_BORDERS)
 
 
 def _graph(sites: Sequence[Windows]) -> Graph:
     (site,) = sites
     assert isinstance(site.found, Plan)
-    return windowed_graph(site.found)
+    with unbounded():  # the plan has taken what steps it takes to know the windows
+        return windowed_graph(site.found)
 
 
 def _too_little(program: Program, site: Windows, least: float, what: str) -> str:
     """What is said where the windows save less than this share of the net's multiplications."""
-    smaller = Program(_graph([site]))
-    before, after = (sum(cost.macs for cost in costs(p.graph, p.shapes)) for p in (program, smaller))
-    saved = 1 - after / before if before else 0.0
+    saved = 0.0
+    if isinstance(site.found, Plan) and len(site.found.literal) < len(program.graph.nodes):
+        smaller = Program(_graph([site]))
+        before, after = (sum(cost.macs for cost in costs(p.graph, p.shapes)) for p in (program, smaller))
+        saved = 1 - after / before if before else 0.0
     return "" if saved >= least else f"{what} {saved:.1%} of the multiplications"
 
 
 def match(program: Program) -> Iterator[Windows]:
-    return _find(program, with_borders=True)
+    return _find(program, _plan)
 
 
 def check(program: Program, site: Windows) -> str:
@@ -91,7 +117,7 @@ IMAGE_WINDOW = Pass("image-window", 1e-5, match, rewrite, check)
 
 def match_needed(program: Program) -> Iterator[Windows]:
     done = any(isinstance(node.layer, (CutWindow, DeconvolutionWindow)) for node in program.graph.nodes)
-    return iter(()) if done else _find(program, with_borders=False)
+    return iter(()) if done else _find(program, _plan_without_borders)
 
 
 def check_needed(program: Program, site: Windows) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from netcompile.prelude.convolution import Conv2d
+from netcompile.prelude.onednn import onednn_serves
 from netcompile.prelude.winograd import Winograd
 from netcompile.runtime import company
 from tests.passes.test_level_two import close
@@ -50,6 +51,8 @@ def test_a_convolution_in_every_way(
     size: tuple[int, int], kernel: int, stride: int, padding: int, dilation: int, large: bool, ways: set[str],
     images: int, threads: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
+    if not onednn_serves(dtype):
+        pytest.skip(f"oneDNN has no {dtype} on this CPU")
     monkeypatch.setattr(Conv2d, "large", 1 if large else Conv2d.large)
     kind = Winograd if (kernel, stride, dilation) == (3, 1, 1) else Conv2d
     torch.manual_seed(1)
