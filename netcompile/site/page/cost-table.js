@@ -2,8 +2,19 @@
 
 import { h, visible } from "./dom.js";
 
+const UNITS = ["", " k", " M", " G", " T", " P"];
+const exact = (value) => value.toLocaleString("en");
 const dims = (shape) => (shape ? shape.join("×") : "?");
 const pair = (field) => (field ? [...new Set(field.size)].join("×") : "–");
+
+/** A count in three or four digits: "1.8 k". */
+function short(value) {
+  let unit = 0;
+  let rest = value;
+  for (; rest >= 1000 && unit < UNITS.length - 1; unit += 1) rest /= 1000;
+  return unit ? rest.toFixed(1) + UNITS[unit] : String(value);
+}
+
 const COLUMNS = [
   { words: "layer", of: (row) => visible(row.name) },
   { words: "type", of: (row) => visible(row.type) },
@@ -11,7 +22,7 @@ const COLUMNS = [
   { words: "shape", of: (row) => row.shapes.map(dims).join(", ") },
   { words: "parameters", number: true, cost: true, of: (row) => row.parameters },
   { words: "MACs", number: true, cost: true, of: (row) => row.macs },
-  { words: "activations, bytes", number: true, cost: true, of: (row) => row.activation_bytes },
+  { words: "activations", number: true, cost: true, of: (row) => row.activation_bytes },
   { words: "field", number: true, of: (row) => (row.fields[0] ? row.fields[0].size[0] : -1), shown: (row) => pair(row.fields[0]) },
 ];
 
@@ -31,7 +42,7 @@ export class CostTable {
     this.rows = rows;
     this.most = COLUMNS.map((column) => (column.cost ? Math.max(1, ...rows.map((row) => column.of(row) || 0)) : 0));
     this.foot.replaceChildren(h("tr", null, h("th", { scope: "row", colspan: 4 }, "whole net"),
-      [totals.parameters, totals.macs, totals.activation_bytes].map((value) => h("td", { class: "n" }, (value || 0).toLocaleString("en"))), h("td")));
+      [totals.parameters, totals.macs, totals.activation_bytes].map((value) => h("td", { class: "n", title: exact(value || 0) }, short(value || 0))), h("td")));
     this.draw();
   }
 
@@ -62,8 +73,8 @@ export class CostTable {
     const name = h("button", { type: "button", class: "name", onclick: () => this.goTo(row.line) }, visible(row.name));
     return h("tr", null, h("th", { scope: "row" }, name), COLUMNS.slice(1).map((column, index) => {
       const value = column.of(row);
-      const shown = column.shown ? column.shown(row) : column.cost && !value ? "" : column.number ? value.toLocaleString("en") : value;
-      const cell = h("td", { class: column.number ? "n" : column.words === "shape" ? "shape" : null }, shown);
+      const shown = column.shown ? column.shown(row) : column.cost ? (value ? short(value) : "") : value;
+      const cell = h("td", { class: column.number ? "n" : column.words === "shape" ? "shape" : null, title: column.cost && value ? exact(value) : null }, shown);
       if (column.cost && value) {
         cell.classList.add("bar");
         cell.style.setProperty("--share", `${(100 * value) / this.most[index + 1]}%`);

@@ -63,16 +63,11 @@ const folding = foldService.of((state, from, to) => {
 const carriageReturns = (_code, description, placeholder) =>
   description === "carriage return" ? h("span", { "aria-hidden": "true" }) : h("span", { class: "cm-specialChar", title: description, "aria-label": description }, placeholder);
 
-const position = (doc, line, column) => {
-  const { from, text } = doc.line(Math.min(Math.max(line, 1), doc.lines));
-  return from + [...text].slice(0, Math.max(0, column - 1)).join("").length;
-};
-
 /** The part of the text that a finding is about, a character at the least. */
-export function placeOf(doc, finding) {
-  const from = position(doc, finding.line, finding.column);
-  const to = Math.max(from, position(doc, finding.end_line, finding.end_column));
-  return { from, to: to > from ? to : Math.min(from + 1, doc.length) };
+function placeOf(doc, finding) {
+  const from = Math.min(finding.from, doc.length);
+  const to = Math.min(finding.to, doc.length);
+  return to > from ? { from, to } : { from: Math.max(0, Math.min(from, doc.length - 1)), to: Math.min(from + 1, doc.length) };
 }
 
 export class Editor {
@@ -113,7 +108,7 @@ export class Editor {
 
   show(findings, layers) {
     const { state } = this.view;
-    const diagnostics = findings.filter((finding) => finding.line).map((finding) => ({
+    const diagnostics = findings.filter((finding) => finding.from !== null).map((finding) => ({
       ...placeOf(state.doc, finding),
       severity: severities[finding.severity] || "error",
       message: finding.what,
@@ -121,7 +116,7 @@ export class Editor {
       actions: finding.fix ? [{ name: "Fix", apply: () => this.on.fix(finding) }] : [],
     }));
     this.view.dispatch(setDiagnostics(state, diagnostics.sort((a, b) => a.from - b.from)));
-    this.view.dispatch({ effects: putLayers.of([...layers].sort((a, b) => a.from - b.from)) });
+    this.view.dispatch({ effects: putLayers.of(layers.filter(({ from }) => from !== null).sort((a, b) => a.from - b.from)) });
   }
 
   /** Changes of one step, which can be undone in one. */
@@ -131,14 +126,28 @@ export class Editor {
 
   /** Select what a finding is about, and put the cursor there. */
   goTo(finding) {
+    if (finding.from === null) return;
     const { from, to } = placeOf(this.view.state.doc, finding);
+    this.select(from, to);
+  }
+
+  select(from, to) {
     this.view.dispatch({ selection: { anchor: from, head: to }, effects: EditorView.scrollIntoView(from, { y: "center" }) });
     this.view.focus();
   }
 
+  goToLine(number) {
+    const { doc } = this.view.state;
+    const { from } = doc.line(Math.min(Math.max(number, 1), doc.lines));
+    this.select(from, from);
+  }
+
+  /** The first layer that has a part in a line. */
   layerOfLine(number) {
     const { doc } = this.view.state;
-    return number >= 1 && number <= doc.lines ? this.view.state.field(layersField).find(({ from, to }) => from <= doc.line(number).to && doc.line(number).from <= to) : undefined;
+    if (number < 1 || number > doc.lines) return undefined;
+    const line = doc.line(number);
+    return this.view.state.field(layersField).find(({ from, to }) => from <= line.to && line.from <= to);
   }
 
   linesOf(layer) {

@@ -195,7 +195,7 @@ class Playground {
   }
 
   goToLine(line) {
-    this.editor.goTo({ line, column: 1, end_line: line, end_column: 1 });
+    this.editor.goToLine(line);
     const layer = this.editor.layerOfLine(line);
     if (layer) this.link(layer, "table");
   }

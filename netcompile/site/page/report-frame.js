@@ -1,6 +1,6 @@
 // The report page in a frame of its own: no access to this page, and another one is shown only once it has loaded.
 
-const PLACES = { alignment: "", graph: "#graph-title", layers: "#layers" };
+const PLACES = { alignment: "#alignment", graph: "#graph-title", layers: "#layers" };
 
 export class ReportFrame {
   constructor(home) {
@@ -35,6 +35,6 @@ export class ReportFrame {
   goTo(place) {
     if (!this.frame || this.place === place) return;
     this.place = place;
-    this.frame.src = this.url + (PLACES[place] || "#top");
+    this.frame.src = this.url + (PLACES[place]);
   }
 }

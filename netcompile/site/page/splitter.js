@@ -10,6 +10,7 @@ export function splitter(bar, home) {
     home.style.setProperty("--right", `${100 - kept}fr`);
     bar.setAttribute("aria-valuenow", String(kept));
   };
+  put(home.clientWidth > 1900 ? 38 : 46);
   const now = () => Number(bar.getAttribute("aria-valuenow"));
   bar.addEventListener("keydown", (event) => {
     const next = { ArrowLeft: now() - 2, ArrowRight: now() + 2, Home: LEAST, End: MOST }[event.key];

@@ -8,7 +8,7 @@ const underline = (colour, style) => ({
 });
 
 export const theme = EditorView.theme({
-  "&": { height: "100%", backgroundColor: "var(--card)", color: "var(--ink)", fontSize: "13px" },
+  "&": { height: "100%", backgroundColor: "var(--card)", color: "var(--ink)", fontSize: "var(--code-size, 13px)" },
   "&.cm-focused": { outline: "2px solid var(--accent)", outlineOffset: "-2px" },
   ".cm-scroller": { fontFamily: MONO, lineHeight: "1.5" },
   ".cm-content": { caretColor: "var(--ink)" },
@@ -46,7 +46,14 @@ export const theme = EditorView.theme({
   ".cm-lintRange-info": underline("var(--info)", "dotted"),
   ".cm-lintRange-active": { backgroundColor: "var(--head)" },
   ".cm-lintPoint:after": { borderBottomColor: "var(--bad)" },
-  ".cm-lint-marker": { width: "0.7em", height: "0.7em" },
+  ".cm-gutter-lint": { width: "1.1em" },
+  ".cm-lint-marker": { width: "auto", height: "auto", textAlign: "center", fontWeight: "700" },
+  ".cm-lint-marker-error": { content: "normal", color: "var(--bad)" },
+  ".cm-lint-marker-warning": { content: "normal", color: "var(--warn)" },
+  ".cm-lint-marker-info": { content: "normal", color: "var(--info)" },
+  ".cm-lint-marker-error::before": { content: '"✗"' },
+  ".cm-lint-marker-warning::before": { content: '"!"' },
+  ".cm-lint-marker-info::before": { content: '"i"' },
   ".cm-finding p": { margin: "0.15rem 0" },
   ".cm-finding .what": { fontWeight: "600" },
   ".cm-finding .code, .cm-layer dt": { color: "var(--soft)" },

@@ -38,7 +38,7 @@ export class WorkerClient {
   receive(message) {
     if (message.progress) this.on.progress(message.progress);
     else if (message.ready) this.on.ready(message.ready);
-    else if (message.id === undefined || message.id === null) this.fail((message.error && message.error.text) || "the worker gave no reason");
+    else if (message.failed) this.fail(message.failed.text);
     else this.settle(message);
   }
 
