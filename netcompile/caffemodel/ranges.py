@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from netcompile.caffemodel.blob import FileData
+from netcompile.caffemodel.blob import FileData, StoredBlob
 from netcompile.caffemodel.convert import Conversion, chunks
 from netcompile.caffemodel.plan import Tensor
 from netcompile.caffemodel.tensorfile import Entry, header, in_order
@@ -34,11 +34,18 @@ def parts(work: Conversion) -> Iterator[Range | bytes | memoryview]:
         yield from pieces[entry.key]()
 
 
-def _parts(work: Conversion, tensor: Tensor) -> Iterator[Range | memoryview]:
-    blob = None if work.lacks(tensor) else work.plain(tensor)
-    if blob is not None and blob.dtype == tensor.dtype and isinstance(blob.data, FileData):
+def blob_parts(blob: StoredBlob) -> Iterator[Range | memoryview]:
+    """The numbers of a blob as they are stored: where they lie, or read where they lie in very many pieces."""
+    if isinstance(blob.data, FileData):
         found = blob.data.pieces
         if len(found.runs) <= 3 * _PIECES and all(stride == found.size for _, _, stride in found):
             yield from (Range(offset, offset + count * stride) for offset, count, stride in found)
             return
-    yield from chunks(work, tensor)
+    yield from blob.chunks()
+
+
+def _parts(work: Conversion, tensor: Tensor) -> Iterator[Range | memoryview]:
+    blob = None if work.lacks(tensor) else work.plain(tensor)
+    if blob is not None and blob.dtype == tensor.dtype:
+        return blob_parts(blob)
+    return chunks(work, tensor)

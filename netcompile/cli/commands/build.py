@@ -15,12 +15,13 @@ from typing import Any
 
 from netcompile.analyser import Analysed
 from netcompile.analysis.outputs import described
+from netcompile.caffemodel.remarks import remarks
 from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inputs
 from netcompile.cli.options import add_max_memory, add_optimise, add_style, add_weights, weights_of
 from netcompile.cli.output import json_text, write_done, write_lines
-from netcompile.cli.weights import converter, remarks
+from netcompile.cli.weights import converter
 from netcompile.compiler import emit_net, legal_sizes, optimise_net
 from netcompile.data.preprocessing import Preprocessing, as_json, of_input
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
