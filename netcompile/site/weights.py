@@ -21,7 +21,8 @@ from netcompile.caffemodel.ranges import Range, blob_parts, parts
 from netcompile.caffemodel.reader import read_caffemodel, read_mean
 from netcompile.caffemodel.recipe import Take
 from netcompile.caffemodel.remarks import MEAN, remarks, target_name
-from netcompile.caffemodel.tensorfile import Entry, header
+from netcompile.caffemodel.suspicious import of_each
+from netcompile.caffemodel.tensorfile import Entry, header, in_order
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.listing import listing
@@ -143,8 +144,11 @@ def fitted(
     if wrong:
         return _answer(file, wrong, rows, what, None)
     file.work = prepare(file.model, plan, way.allow_missing, None)
-    work = replace(file.work, roles=roles_of, numbers=_numbers(file, found, numbers)) if numbers else file.work
+    work = file.work
+    if numbers is not None:
+        work = replace(work, roles=roles_of, numbers=_numbers(file, found, numbers))
     report = work.report("", 0)
+    _mark(rows, work)
     said = [*report.notes, *report.suspicious] if analysed is None else remarks(report, file.name)
     entries = [Entry(t.key, t.dtype, t.shape, lambda: ()) for t in work.tensors]
     return _answer(file, said, rows, what, entries)
@@ -156,7 +160,7 @@ def _answer(
     """`entries`: the tensors of the conversion; None where there is none."""
     size = None
     if entries is not None:
-        size = len(header(entries, {"format": "pt"})) + sum(entry.nbytes for entry in entries)
+        size = len(header(in_order(entries), {"format": "pt"})) + sum(entry.nbytes for entry in entries)
     return {
         "findings": [finding.to_json() for finding in said],
         "text": "".join(listing(said)),
@@ -186,7 +190,7 @@ def _rows(file: Dropped, plan: Plan, found: Match) -> list[Row]:
     rows = []
     if plan.layers is None:
         for take, blob in found.blobs.items():
-            rows.append(_row(take.layer, take.index, "", None, blob, ids, "kept"))
+            rows.append({**_row(take.layer, take.index, blob, ids, "kept"), "occurrence": take.occurrence})
         return rows
     used: set[int] = set()
     for spec in plan.layers:
@@ -198,12 +202,12 @@ def _rows(file: Dropped, plan: Plan, found: Match) -> list[Row]:
     for layer in file.model.layers:
         for index, blob in enumerate(layer.blobs):
             if blob is not None and ids[id(blob)] not in used:
-                rows.append(_row(layer.name, index, "", None, blob, ids, "unused"))
+                rows.append(_row(layer.name, index, blob, ids, "unused"))
     return rows
 
 
-def _row(layer: str, index: int, role: str, want: str | None, blob: StoredBlob, ids: dict[int, int], state: str) -> Row:
-    place = {"layer": layer, "index": index, "role": role, "line": None, "want": want, "state": state}
+def _row(layer: str, index: int, blob: StoredBlob, ids: dict[int, int], state: str) -> Row:
+    place = {"layer": layer, "index": index, "role": "", "line": None, "want": None, "state": state}
     return {**place, "blob": ids[id(blob)], "have": shape_text(blob.shape)}
 
 
@@ -220,8 +224,18 @@ def _of_layer(spec: LayerSpec, found: Match) -> Iterator[tuple[Row, StoredBlob |
         elif take.index not in spec.unread and not same_shape(blob.shape, shape):
             state = "misshapen"
         role = spec.roles[take.index] if take.index < len(spec.roles) else ""
-        place = {"layer": spec.name, "index": take.index, "role": role, "line": line}
+        place = {"layer": spec.name, "index": take.index, "occurrence": spec.occurrence, "role": role, "line": line}
         yield {**place, "want": shape_text(shape), "state": state}, blob
+
+
+def _mark(rows: Sequence[Row], work: Conversion) -> None:
+    """Give each row the codes of what is odd about its numbers."""
+    codes: dict[tuple[str, int, int], list[str]] = {}
+    for take, finding in of_each(work.model, work.plan, work.found.blobs, work.numbers, roles_of):
+        codes.setdefault((take.layer, take.index, take.occurrence), []).append(finding.code)
+    for row in rows:
+        if row["state"] in ("matched", "kept"):
+            row["odd"] = codes.get((row["layer"], row["index"], row["occurrence"]), [])
 
 
 def _first(rows: Sequence[Row]) -> int | None:
