@@ -10,9 +10,8 @@ from contextlib import chdir
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from math import prod
-from typing import Any
+from typing import Any, NoReturn
 
-from netcompile.analyser import Analysed
 from netcompile.caffemodel.blob import CaffeModel, FileData, StoredBlob
 from netcompile.caffemodel.convert import Conversion, prepare
 from netcompile.caffemodel.numbers import Numbers
@@ -41,8 +40,12 @@ class Dropped:
     name: str
     model: CaffeModel | None = None
     mean: StoredBlob | None = None
+    blobs: tuple[StoredBlob, ...] = ()
     work: Conversion | None = None
-    blobs: list[StoredBlob] = field(default_factory=list)
+    rest: Iterator[tuple[int, int] | bytes] = field(
+        default_factory=lambda: iter(())
+    )  # of the file that is being written
+    taken: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -73,11 +76,10 @@ def dropped(folder: str, name: str) -> Dropped:
                     remedy=f"on the command line: netcompile convert-weights {name} --net NET",
                 )
             raise
-    blobs = [blob for layer in model.layers for blob in layer.blobs if blob is not None]
-    return Dropped(name, model, blobs=blobs)
+    return Dropped(name, model, blobs=tuple(blob for layer in model.layers for blob in layer.blobs if blob is not None))
 
 
-def unreadable(name: str, error: OSError) -> None:
+def unreadable(name: str, error: OSError) -> NoReturn:
     """Raise the NetError for a file that the system does not let be read."""
     refuse(
         "not-a-file",
@@ -122,20 +124,21 @@ def _runs(blob: StoredBlob) -> list[int] | None:
 
 
 def fitted(
-    file: Dropped, analysed: Analysed | None, way: Way, numbers: Sequence[Sequence[int] | None] | None
+    file: Dropped, net: Callable[[], Opened], way: Way, numbers: Sequence[Sequence[int] | None] | None
 ) -> Answer:
     """How the file fits the net, or what it is alone, and what `netcompile convert-weights` says of it.
 
     ``numbers``: for each blob how many numbers it has, how many are NaN and infinite, and whether all are 0; without
     them nothing is said of the numbers. Raises NetError where there is no net to be compiled.
     """
-    file.work = None
+    file.work, file.rest = None, iter(())
     if file.mean is not None:
         return _answer(file, [], [], "a mean", [Entry("mean", file.mean.dtype, file.mean.shape, lambda: ())])
     assert file.model is not None
-    if analysed is None:
+    if way.alone:
         plan, what = convert_plain(file.model), f"{len(file.blobs)} blobs"
     else:
+        analysed = net().net()
         module = compile_net(analysed, way.level, comments=False, style=way.style)
         plan, what = weight_plan(analysed.graph, module), f"{len(module.weights)} tensors of {module.class_name}"
     found = match(file.model, plan, way.allow_missing)
@@ -149,7 +152,7 @@ def fitted(
         work = replace(work, roles=roles_of, numbers=_numbers(file, found, numbers))
     report = work.report("", 0)
     _mark(rows, work)
-    said = [*report.notes, *report.suspicious] if analysed is None else remarks(report, file.name)
+    said = [*report.notes, *report.suspicious] if way.alone else remarks(report, file.name)
     entries = [Entry(t.key, t.dtype, t.shape, lambda: ()) for t in work.tensors]
     return _answer(file, said, rows, what, entries)
 
@@ -262,3 +265,15 @@ def written(file: Dropped) -> Iterator[tuple[int, int] | bytes]:
         found = parts(file.work)
     for part in found:
         yield (part.start, part.end) if isinstance(part, Range) else bytes(part)
+
+
+def next_part(file: Dropped) -> Answer:
+    """The next part of the file that is being written; bytes wait in ``file.taken``. Raises NetError."""
+    try:
+        part = next(file.rest, None)
+    except OSError as error:
+        unreadable(file.name, error)
+    if isinstance(part, bytes):
+        file.taken = part
+        return {"bytes": len(part)}
+    return {"end": True} if part is None else {"range": part}

@@ -54,7 +54,7 @@ function joined(file, next, python) {
     small = [];
     size = 0;
   };
-  const take = python.pyimport("netcompile.site.weights").taken;
+  const take = python.pyimport("netcompile.site.playground").weights_taken;
   for (;;) {
     const { result, error } = next();
     if (error) return { error };
