@@ -5,7 +5,7 @@ The file stays where it is: what is read of it are tags, names and shapes, and n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -27,6 +27,7 @@ from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.listing import listing
 from netcompile.diagnostics.text import bytes_text, shape_text
 from netcompile.emit.weights import roles_of, weight_plan
+from netcompile.site.opened import Opened
 
 Answer = dict[str, Any]
 Row = dict[str, Any]
@@ -171,7 +172,7 @@ def _answer(
         "what": what if size is None else f"{what}, {bytes_text(size)}",
         "target": target_name(file.name),
         "size": size,
-        "first": _first(rows),
+        "first": _first(file, rows),
     }
 
 
@@ -190,22 +191,20 @@ def _numbers(file: Dropped, found: Match, numbers: Sequence[Sequence[int] | None
 
 def _rows(file: Dropped, plan: Plan, found: Match) -> list[Row]:
     ids = {id(blob): number for number, blob in enumerate(file.blobs)}
-    rows = []
     if plan.layers is None:
-        for take, blob in found.blobs.items():
-            rows.append({**_row(take.layer, take.index, blob, ids, "kept"), "occurrence": take.occurrence})
-        return rows
-    used: set[int] = set()
+        kept = found.blobs.items()
+        return [{**_row(t.layer, t.index, blob, ids, "kept"), "occurrence": t.occurrence} for t, blob in kept]
+    rows = []
     for spec in plan.layers:
-        for row, blob in _of_layer(spec, found):
-            number = None if blob is None else ids[id(blob)]
-            rows.append({**row, "blob": number, "have": None if blob is None else shape_text(blob.shape)})
-            used |= set() if number is None else {number}
+        for row, given in _of_layer(spec, found):
+            number = None if given is None else ids[id(given)]
+            rows.append({**row, "blob": number, "have": None if given is None else shape_text(given.shape)})
+    used = {row["blob"] for row in rows}
     assert file.model is not None
     for layer in file.model.layers:
-        for index, blob in enumerate(layer.blobs):
-            if blob is not None and ids[id(blob)] not in used:
-                rows.append(_row(layer.name, index, blob, ids, "unused"))
+        for index, stored in enumerate(layer.blobs):
+            if stored is not None and ids[id(stored)] not in used:
+                rows.append(_row(layer.name, index, stored, ids, "unused"))
     return rows
 
 
@@ -241,12 +240,13 @@ def _mark(rows: Sequence[Row], work: Conversion) -> None:
             row["odd"] = codes.get((row["layer"], row["index"], row["occurrence"]), [])
 
 
-def _first(rows: Sequence[Row]) -> int | None:
-    """The row of the first layer's kernels, which are worth looking at: windows over few channels."""
+def _first(file: Dropped, rows: Sequence[Row]) -> int | None:
+    """The row of the first layer's kernels, which are worth looking at: windows of more than one pixel."""
     for number, row in enumerate(rows):
-        shape = (row["have"] or "").split("x")
-        if row["state"] in ("matched", "kept") and len(shape) == 4 and prod(map(int, shape[2:])) > 1:
-            return number
+        if row["state"] in ("matched", "kept"):
+            shape = file.blobs[row["blob"]].shape
+            if len(shape) == 4 and prod(shape[2:]) > 1:
+                return number
     return None
 
 
@@ -258,7 +258,7 @@ def written(file: Dropped) -> Iterator[tuple[int, int] | bytes]:
     if file.mean is not None:
         blob = file.mean
         yield header([Entry("mean", blob.dtype, blob.shape, lambda: ())], {"format": "pt"})
-        found = blob_parts(blob)
+        found: Iterator[Range | bytes | memoryview] = blob_parts(blob)
     else:
         if file.work is None:
             refuse("usage", f"{file.name} does not fit the net: there is nothing to convert")
