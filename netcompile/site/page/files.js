@@ -35,8 +35,7 @@ export function dropZone(shade, opened) {
   listen("drop", (event) => {
     depth = 0;
     over(0);
-    const [file] = event.dataTransfer.files;
-    if (file) opened(file);
+    for (const file of event.dataTransfer.files) opened(file);
   });
 }
 
@@ -51,12 +50,16 @@ export async function copyText(text, what) {
 
 /** Save a text under a name; nothing leaves the browser. */
 export function saveText(text, name, type = "text/plain") {
-  const url = URL.createObjectURL(new Blob([text], { type }));
+  saveBlob(new Blob([text], { type }), name);
+}
+
+export function saveBlob(blob, name) {
+  const url = URL.createObjectURL(blob);
   const link = document.createElement("a");
   link.href = url;
   link.download = name;
   link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 10000);
+  setTimeout(() => URL.revokeObjectURL(url), 60000);
 }
 
 /** "voc-fcn8s/val.prototxt" is saved as "val"; a name that is none becomes "net". */

@@ -2,7 +2,7 @@
 
 import { $, h, say, visible, whenQuiet } from "./dom.js";
 import { Editor, layerFacts } from "./editor.js";
-import { dropZone, copyText, readBytes, saveText } from "./files.js";
+import { dropZone, copyText, LARGEST_FILE, readBytes, saveText } from "./files.js";
 import { allEdits, Findings } from "./findings.js";
 import { decodeLink, encodeLink } from "./link.js";
 import { Loading } from "./loading.js";
@@ -12,6 +12,7 @@ import { Panels } from "./panels.js";
 import { keep, recall } from "./session.js";
 import { splitter } from "./splitter.js";
 import { tabs } from "./tabs.js";
+import { looksLikeWeights } from "./weights.js";
 import { Refused, Superseded, WorkerClient } from "./worker-client.js";
 
 const QUIET = 90; // milliseconds without a key before the text is analysed
@@ -42,7 +43,7 @@ class Playground {
       linked: (lines) => this.linked(lines),
     });
     this.options = new OptionsForm($("#options"), whenQuiet(QUIET, () => this.analyse()));
-    tabs($("#right [role=tablist]"), (tab) => this.panels.choose(tab));
+    this.tab = tabs($("#right [role=tablist]"), (tab) => this.panels.choose(tab));
     splitter($("#splitter"), $("#split"));
     this.tools();
   }
@@ -80,6 +81,11 @@ class Playground {
   }
 
   async openFile(file) {
+    if (looksLikeWeights(file, LARGEST_FILE)) {
+      this.tab("weights");
+      await this.panels.besides.open(file);
+      return;
+    }
     try {
       say(`Opening ${visible(file.name)}.`);
       const { text } = await this.client.request("read", { data: await readBytes(file), name: file.name });

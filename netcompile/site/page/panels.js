@@ -7,6 +7,7 @@ import { prototxt } from "./prototxt-language.js";
 import { python } from "./python-language.js";
 import { ReportFrame } from "./report-frame.js";
 import { SourceView } from "./source-view.js";
+import { Weights } from "./weights.js";
 import { Refused, Superseded } from "./worker-client.js";
 
 export class Panels {
@@ -24,6 +25,7 @@ export class Panels {
     this.upgraded = new SourceView($("#v2"), prototxt, "prototxt of format V2");
     this.costs = new CostTable($("#cost-table"), (line) => this.on.goToLine(line));
     this.frame = new ReportFrame($("#frame"));
+    this.besides = new Weights($("#panel-weights"), ask, (line) => this.on.goToLine(line));
     $("#source-options").addEventListener("input", () => {
       this.drawn.pytorch = 0;
       this.refresh();
@@ -56,7 +58,7 @@ export class Panels {
     panel.setAttribute("aria-busy", "true");
     try {
       await this[kind](() => this.version === version);
-      this.refused(panel, "");
+      if (kind !== "weights") this.refused(panel, "");
     } catch (error) {
       if (error instanceof Superseded) return;
       if (!(error instanceof Refused)) throw error;
@@ -124,6 +126,11 @@ export class Panels {
     if (!current()) return;
     this.texts.upgraded = text;
     this.upgraded.show(text);
+  }
+
+  /** The file of weights is matched with the net as it is now. */
+  weights() {
+    return this.besides.fit();
   }
 
   save(which) {
