@@ -8,8 +8,8 @@ const underline = (colour, style) => ({
 });
 
 export const theme = EditorView.theme({
-  "&": { height: "100%", backgroundColor: "var(--card)", color: "var(--ink)", fontSize: "var(--code-size, 13px)" },
-  "&.cm-focused": { outline: "2px solid var(--accent)", outlineOffset: "-2px" },
+  "&": { isolation: "isolate", height: "100%", backgroundColor: "var(--card)", color: "var(--ink)", fontSize: "var(--code-size, 13px)" },
+  "&.cm-focused": { outline: "none" }, // the page draws one round the host, over the gutters as well
   ".cm-scroller": { fontFamily: MONO, lineHeight: "1.5" },
   ".cm-content": { caretColor: "var(--ink)" },
   ".cm-cursor": { borderLeftColor: "var(--ink)" },
