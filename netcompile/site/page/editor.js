@@ -31,8 +31,10 @@ const innermost = (state, position) => state.field(layersField).findLast(({ from
 
 /** The facts of a layer, a pair of words each. */
 export function layerFacts(layer) {
-  const shapes = layer.shapes.length ? layer.shapes.join(", ") : "";
-  const facts = [["shape", shapes], ["stride", layer.stride], ["offset", layer.offset], ["receptive field", layer.receptive_field], ["note", layer.note]];
+  const shapes = layer.shapes.join(", ");
+  const exact = (layer.exact || []).join(", ");
+  const facts = [["shape", shapes], ["for H×W", exact === shapes ? "" : exact], ["stride", layer.stride], ["offset", layer.offset],
+    ["receptive field", layer.receptive_field], ["cost", layer.note]];
   return facts.filter(([, value]) => value !== null && value !== undefined && value !== "").map(([word, value]) => [word, visible(value)]);
 }
 
@@ -42,7 +44,7 @@ const hover = hoverTooltip((view, position) => {
   forEachDiagnostic(view.state, (_finding, from, to) => { found ||= from <= position && position <= to; });
   if (!layer || found) return null;
   const dom = () => ({
-    dom: h("div", { class: "cm-layer" }, h("b", null, visible(layer.name)), ` ${visible(layer.type)}`,
+    dom: h("div", { class: "cm-facts" }, h("b", null, visible(layer.name)), ` ${visible(layer.type)}`,
       h("dl", null, layerFacts(layer).map(([word, value]) => [h("dt", null, word), h("dd", null, value)]))),
   });
   return { pos: position, above: true, create: dom };
