@@ -5,6 +5,7 @@ import py_compile
 import zipfile
 
 UNCHECKED = py_compile.PycInvalidationMode.UNCHECKED_HASH
+UNCHECKED = py_compile.PycInvalidationMode.UNCHECKED_HASH
 SOURCES = "/netcompile/prelude/"  # the emitter copies their text
 
 os.chdir("/made")
@@ -14,14 +15,8 @@ with zipfile.ZipFile("/made.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=9) as
         for name in sorted(names):
             path = os.path.normpath(os.path.join(folder, name))
             if name.endswith(".py"):
-                compiled = py_compile.compile(
-                    path,
-                    f"{path}c",
-                    dfile=path,
-                    doraise=True,
-                    invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-                )
-                kept = [compiled, *([path] if SOURCES in f"/{path}" else [])]
+                py_compile.compile(path, f"{path}c", path, True, invalidation_mode=UNCHECKED)
+                kept = [f"{path}c", *([path] if SOURCES in f"/{path}" else [])]
             else:
                 kept = [path]
             for each in kept:
