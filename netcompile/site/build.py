@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from netcompile.diagnostics.text import bytes_text
+from netcompile.report.page import FOLDER
 from netcompile.site.policy import policy
 from netcompile.terminal import write_error, write_out
 from netcompile.zoo.find import bundled_folder, definitions
@@ -75,6 +76,7 @@ def build(folder: Path) -> Path:
     for pattern in COPIED:
         for path in PAGE.glob(pattern):
             shutil.copyfile(path, made / path.name)
+    shutil.copyfile(Path(FOLDER, "page.css"), made / "page.css")  # what the page shares with the report
     nets(made)
     bundle(made)
     finish(made)

@@ -20,6 +20,7 @@ from netcompile.diagnostics.visible import visible_text
 from netcompile.prototxt.load import load_net
 from netcompile.prototxt.printer import to_text
 from netcompile.prototxt.recognise import decode_source
+from netcompile.report.as_explanation import explanation_as_text
 from netcompile.report.as_json import layers_as_json, offsets_as_json
 from netcompile.report.as_text import layers_as_text, offsets_as_text
 from netcompile.report.findings import summary
@@ -86,6 +87,11 @@ def offsets_of() -> Answer:
     return {"text": visible_text(offsets_as_text(report)), "json": json_text(offsets_as_json(report))}
 
 
+def explanation() -> Answer:
+    """What `netcompile offsets --explain` prints. Raises NetError."""
+    return {"text": visible_text(explanation_as_text(offsets_report(_current().sound())))}
+
+
 def check() -> Answer:
     """What `netcompile check` says: the findings, and how many they are."""
     found = _current().findings
@@ -148,6 +154,7 @@ METHODS: dict[str, Callable[..., Answer]] = {
     "read": read,
     "open": open_net,
     "offsets": offsets_of,
+    "explanation": explanation,
     "check": check,
     "report": report,
     "cost": cost,

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from netcompile.report.as_html import page_script
-from netcompile.report.page import hash_source
+from netcompile.report.page import hash_source, read
 
 
 def policy() -> str:
-    """The policy of the page; the report, which is shown in a frame without rights, brings one script along.
+    """The policy of the page; the report, which is shown in a frame without rights, brings one script and one style.
 
-    Styles may stand in the page: the editor makes its own. WebAssembly is compiled, no text is run as a script.
+    The editor makes its styles as objects. WebAssembly is compiled, no text is run as a script.
     """
     return "; ".join(
         [
             "default-src 'none'",
             f"script-src 'self' 'wasm-unsafe-eval' {hash_source(page_script())}",
-            "style-src 'self' 'unsafe-inline'",
-            "img-src 'self' data: blob:",
+            f"style-src 'self' {hash_source(read('page.css', 'report.css'))}",
+            "img-src 'self'",
             "font-src 'self'",
             "connect-src 'self'",
             "worker-src 'self'",

@@ -84,7 +84,7 @@ def edits(browser: Chromium, name: str) -> None:
     took = []
     for number in range(6):
         version = browser.evaluate(ANSWERED)
-        browser.evaluate("document.querySelector('.cm-content').focus()")
+        browser.evaluate("document.querySelector('#editor').shadowRoot.querySelector('.cm-content').focus()")
         browser.send("Input.insertText", text=f"#{number}\n")
         until(browser, f"{ANSWERED} > {version}")
         took.append(browser.evaluate("document.body.dataset.took"))

@@ -3,7 +3,7 @@
 import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
 import { bracketMatching, foldGutter, foldKeymap, foldService, indentOnInput, indentUnit } from "@codemirror/language";
-import { linter, lintGutter, nextDiagnostic, previousDiagnostic, setDiagnostics } from "@codemirror/lint";
+import { forEachDiagnostic, linter, lintGutter, nextDiagnostic, previousDiagnostic, setDiagnostics } from "@codemirror/lint";
 import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
 import { EditorState, StateEffect, StateField } from "@codemirror/state";
 import {
@@ -31,19 +31,23 @@ const innermost = (state, position) => state.field(layersField).findLast(({ from
 
 /** The facts of a layer, a pair of words each. */
 export function layerFacts(layer) {
-  const shapes = layer.shapes.length ? layer.shapes.join(", ") : "";
-  const facts = [["shape", shapes], ["stride", layer.stride], ["offset", layer.offset], ["receptive field", layer.receptive_field], ["note", layer.note]];
+  const shapes = layer.shapes.join(", ");
+  const exact = (layer.exact || []).join(", ");
+  const facts = [["shape", shapes], ["for H×W", exact === shapes ? "" : exact], ["stride", layer.stride], ["offset", layer.offset],
+    ["receptive field", layer.receptive_field], ["cost", layer.note]];
   return facts.filter(([, value]) => value !== null && value !== undefined && value !== "").map(([word, value]) => [word, visible(value)]);
 }
 
 const hover = hoverTooltip((view, position) => {
   const layer = innermost(view.state, position);
-  if (!layer) return null;
+  let found = false; // a finding has a word of its own to say
+  forEachDiagnostic(view.state, (_finding, from, to) => { found ||= from <= position && position <= to; });
+  if (!layer || found) return null;
   const dom = () => ({
-    dom: h("div", { class: "cm-layer" }, h("b", null, visible(layer.name)), ` ${visible(layer.type)}`,
+    dom: h("div", { class: "cm-facts" }, h("b", null, visible(layer.name)), ` ${visible(layer.type)}`,
       h("dl", null, layerFacts(layer).map(([word, value]) => [h("dt", null, word), h("dd", null, value)]))),
   });
-  return { pos: layer.from, end: layer.to, above: true, create: dom };
+  return { pos: position, above: true, create: dom };
 }, { hideOnChange: true, hoverTime: 250 });
 
 /** Messages of several lines fold, by their braces' indentation. */
@@ -165,19 +169,19 @@ export class Editor {
     if (!context.explicit && !context.matchBefore(/[\w"'] ?$|: $/)) return null;
     const found = await this.on.complete(context.state.sliceDoc(), context.pos);
     if (!found || context.aborted || !found.items.length) return null;
-    return { from: found.from, validFor: /^\w*$/, options: found.items.map(option) };
+    const quoted = /["']/.test(context.state.sliceDoc(found.from, found.from + 1)); // labels have no quotes to match
+    return { from: found.from + quoted, validFor: /^[\w./-]*$/, options: found.items.map((item) => completion(item, quoted)) };
   }
 }
 
-/** A completion: what is written after it ends where a value or a field is due. */
-function option({ label, kind, detail, default: preset, insert }) {
-  const words = [detail, preset === null || preset === undefined || preset === "" ? "" : `default ${preset}`];
-  const text = insert || label;
-  const inside = /\{\s*\}$/.test(text) ? text.search(/\s?\}$/) : text.length;
-  return {
-    label, type: kind, detail: words.filter(Boolean).join(", "),
-    apply: (view, _completion, from, to) => view.dispatch({
-      changes: { from, to, insert: text }, selection: { anchor: from + inside }, userEvent: "input.complete",
-    }),
+/** How CodeMirror takes a completion: messages are indented as their line is, the cursor goes where a value is due. */
+function completion({ label, kind, detail, default: preset, insert }, quoted) {
+  const ownDefault = kind === "value" ? (preset === label ? "default" : "") : preset && `default ${preset}`;
+  const apply = (view, _completion, from, to) => {
+    const indent = /^\s*/.exec(view.state.doc.lineAt(from).text)[0];
+    const text = (insert || label).slice(quoted ? 1 : 0).replaceAll("\n", `\n${indent}`);
+    const end = /\n\s*\}$/.exec(text) || (kind === "field" && /"$/.exec(text));
+    view.dispatch({ changes: { from, to, insert: text }, selection: { anchor: from + (end ? end.index : text.length) }, userEvent: "input.complete" });
   };
+  return { label, type: kind, detail: [detail, ownDefault].filter(Boolean).join(", "), apply };
 }

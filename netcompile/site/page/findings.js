@@ -46,7 +46,9 @@ export class Findings {
     for (const button of [$("#fix-all"), $("#fix-all-cards")]) button.addEventListener("click", () => on.fixAll());
   }
 
-  show(findings) {
+  /** The worst first, else in the file's order. */
+  show(found) {
+    const findings = ORDER.flatMap((severity) => found.filter((finding) => finding.severity === severity));
     const words = summary(findings);
     if (this.count.textContent !== words) this.count.textContent = words; // read out where it has changed
     const fixable = findings.filter((finding) => finding.fix).length;

@@ -159,11 +159,11 @@ class Playground {
   }
 
   fix(finding) {
-    this.apply(finding.fix.edits, visible(finding.fix.title));
+    this.apply(finding.fix.edits, `Done: ${visible(finding.fix.title)}`);
   }
 
   fixAll() {
-    this.apply(allEdits(this.findings), "All that can be fixed is fixed");
+    this.apply(allEdits(this.findings), "Done: all fixes");
   }
 
   apply(edits, words) {

@@ -24,6 +24,10 @@ export class Panels {
     this.upgraded = new SourceView($("#v2"), prototxt, "prototxt of format V2");
     this.costs = new CostTable($("#cost-table"), (line) => this.on.goToLine(line));
     this.frame = new ReportFrame($("#frame"));
+    $("#derivation").addEventListener("toggle", () => {
+      this.drawn.offsets = 0;
+      this.refresh();
+    });
     $("#source-options").addEventListener("input", () => {
       this.drawn.pytorch = 0;
       this.refresh();
@@ -80,12 +84,20 @@ export class Panels {
   }
 
   async offsets(current) {
-    const { text, json, explained } = await this.ask("offsets");
+    const { text, json } = await this.ask("offsets");
     if (!current()) return;
-    Object.assign(this.texts, { offsets: text, json, explained });
+    Object.assign(this.texts, { offsets: text, json });
     $("#offsets-text").textContent = text;
-    $("#explained-text").textContent = explained || "";
-    $("#derivation").hidden = !explained;
+    await this.explanation(current);
+  }
+
+  /** The derivations, where somebody wants to see them. */
+  async explanation(current) {
+    if (!$("#derivation").open) return;
+    const { text } = await this.ask("explanation");
+    if (!current()) return;
+    this.texts.explained = text;
+    $("#explained-text").textContent = text;
   }
 
   async report(current) {
@@ -112,7 +124,7 @@ export class Panels {
   async pytorch(current) {
     const form = $("#source-options").elements;
     const level = Number(form.namedItem("level").value);
-    const { text, lines } = await this.ask("source", { level, style: form.namedItem("style").value });
+    const { text, lines } = await this.ask("source", { level, style: form.namedItem("style").value || null });
     if (!current()) return;
     this.texts.module = text;
     this.pairs = lines;

@@ -8,8 +8,8 @@ const underline = (colour, style) => ({
 });
 
 export const theme = EditorView.theme({
-  "&": { height: "100%", backgroundColor: "var(--card)", color: "var(--ink)", fontSize: "var(--code-size, 13px)" },
-  "&.cm-focused": { outline: "2px solid var(--accent)", outlineOffset: "-2px" },
+  "&": { isolation: "isolate", height: "100%", backgroundColor: "var(--card)", color: "var(--ink)", fontSize: "var(--code-size, 13px)" },
+  "&.cm-focused": { outline: "none" }, // the page draws one round the host, over the gutters as well
   ".cm-scroller": { fontFamily: MONO, lineHeight: "1.5" },
   ".cm-content": { caretColor: "var(--ink)" },
   ".cm-cursor": { borderLeftColor: "var(--ink)" },
@@ -56,10 +56,10 @@ export const theme = EditorView.theme({
   ".cm-lint-marker-info::before": { content: '"i"' },
   ".cm-finding p": { margin: "0.15rem 0" },
   ".cm-finding .what": { fontWeight: "600" },
-  ".cm-finding .code, .cm-layer dt": { color: "var(--soft)" },
-  ".cm-layer": { padding: "0.5rem 0.8rem" },
-  ".cm-layer dl": { display: "grid", gridTemplateColumns: "auto 1fr", gap: "0.1rem 0.9rem", margin: "0.3rem 0 0", fontVariantNumeric: "tabular-nums" },
-  ".cm-layer dd": { margin: "0", overflowWrap: "anywhere" },
+  ".cm-finding .code, .cm-facts dt": { color: "var(--soft)" },
+  ".cm-facts": { padding: "0.5rem 0.8rem" },
+  ".cm-facts dl": { display: "grid", gridTemplateColumns: "auto 1fr", gap: "0.1rem 0.9rem", margin: "0.3rem 0 0", fontVariantNumeric: "tabular-nums" },
+  ".cm-facts dd": { margin: "0", overflowWrap: "anywhere" },
   ".cm-panels": { backgroundColor: "var(--head)", color: "var(--ink)" },
   ".cm-panels.cm-panels-top": { borderBottom: "1px solid var(--line)" },
   ".cm-panel.cm-search": { fontFamily: "system-ui, sans-serif", padding: "0.4rem 2rem 0.4rem 0.6rem" },
