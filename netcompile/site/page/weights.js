@@ -9,10 +9,13 @@ const NAMES = /\.(caffemodel|h5|hdf5|binaryproto|solverstate|safetensors|pth|pt|
 const STATES = {
   matched: "fits", shared: "shared", kept: "kept", unused: "not used", missing: "missing", misshapen: "other shape",
 };
-const COLUMNS = ["blob", "in the net", "in the file", "", "least", "most", "mean", "deviation", "zeros", "histogram"];
+const COLUMNS = ["blob", "in the net", "in the file", "", "histogram", "least", "most", "mean", "deviation", "zeros"];
 
 /** Whether a file that was dropped is one of weights rather than a net: by its name, or because no net is so large. */
 export const looksLikeWeights = (file, largest) => (NAMES.test(file.name) && !/\.(prototxt|pt)$/i.test(file.name)) || file.size > largest;
+
+/** What a blob is called: conv1.0; a mean has no index. */
+const title = ({ layer, index }) => (index === "" ? layer : `${layer}.${index}`);
 
 /** A number in few digits. */
 const digits = (number) => (number === null ? "–" : Number(number.toPrecision(3)).toString());
@@ -135,19 +138,19 @@ export class Weights {
     this.rows = mean ? [{ layer: "mean", index: "", role: "", want: null, have: this.held.blobs[0].shape.join("×"), state: "kept", blob: 0, line: null }] : rows;
     this.lines = new Map();
     this.detail = h("section", { class: "detail", "aria-label": "the blob that is chosen" });
-    this.place.replaceChildren(
+    this.place.replaceChildren(...[
       h("p", { class: size === null ? "verdict bad" : "verdict" }, h("b", null, visible(this.held.name)), ` (${visible(this.held.format)}) `, verdict, "."),
       text ? h("details", { open: errors > 0 || findings.length < 4 }, h("summary", null, plural(findings.length, "finding")), h("pre", null, text)) : null,
       this.detail,
       h("table", { class: "cost weights" }, h("thead", null, h("tr", null, COLUMNS.map((name) => h("th", { scope: "col" }, name)))),
         h("tbody", null, this.rows.map((row, number) => this.line(row, number)))),
-    );
+    ].filter(Boolean));
     for (const id of this.found.keys()) this.drawNumbers(id);
     this.choose(this.chosen === null || this.chosen >= this.rows.length ? first ?? 0 : this.chosen);
   }
 
   line(row, number) {
-    const name = h("button", { type: "button", class: "name", onclick: () => this.choose(number, true) }, visible(`${row.layer}${row.index === "" ? "" : `.${row.index}`}`));
+    const name = h("button", { type: "button", class: "name", onclick: () => this.choose(number, true) }, visible(title(row)));
     const state = h("td", { class: `state ${row.state}` }, row.odd?.length ? row.odd.map((code) => code.replace("weights-", "")).join(", ") : STATES[row.state]);
     if (row.odd?.length) state.classList.add("odd");
     const numbers = COLUMNS.slice(4).map(() => h("td", { class: "number" }));
@@ -160,7 +163,7 @@ export class Weights {
   drawNumbers(id) {
     const found = this.found[id];
     for (const { numbers, number } of this.lines?.get(id) ?? []) {
-      const [min, max, mean, std, zeros, bins] = numbers;
+      const [bins, min, max, mean, std, zeros] = numbers;
       min.textContent = digits(found.min);
       max.textContent = digits(found.max);
       mean.textContent = digits(found.mean);
@@ -189,7 +192,7 @@ export class Weights {
     const drawn = await pictures(this.file, blob, this.held.kind === "mean").catch(() => null);
     if (this.chosen !== number || detail !== this.detail) return;
     detail.replaceChildren(
-      h("p", null, h("b", null, visible(`${row.layer}${row.index === "" ? "" : `.${row.index}`}`)), ` ${row.role} ${row.have ?? ""} `, place),
+      h("p", null, h("b", null, visible(title(row))), ` ${row.role} ${row.have ?? ""} `, place),
       h("p", { class: "quiet" }, facts.join(", ")),
       h("div", { class: "drawn" }, found ? h("figure", null, histogram(found, 420, 120), h("figcaption", { class: "quiet" }, h("span", null, digits(found.min)), h("span", null, digits(found.max)))) : null, drawn),
     );
