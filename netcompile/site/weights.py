@@ -84,7 +84,7 @@ def unreadable(name: str, error: OSError) -> NoReturn:
     """Raise the NetError for a file that the system does not let be read."""
     refuse(
         "not-a-file",
-        f"{name}: {error.strerror or error}",
+        f"{name}: {error.strerror}" if error.strerror else str(error),
         why="the browser gives a file's bytes only while it stays as it was when it was dropped",
         remedy="drop it again",
     )
