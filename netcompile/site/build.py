@@ -40,7 +40,7 @@ LEFT_OUT = tuple(
     )
 )  # fmt: skip
 BESIDE = ("jinja2", "markupsafe")
-COPIED = ("index.html", "*.svg", "python.mjs", "worker.js")
+COPIED = ("index.html", "*.css", "*.svg", "python.mjs", "worker.js")
 
 
 class CannotBuild(Exception):
@@ -160,9 +160,7 @@ def nets(made: Path) -> None:
 
 
 def bundle(made: Path) -> None:
-    """The page's script in one file, its style upon that of the report, and the policy in its head."""
-    styles = [Path(TEMPLATES, "page.css"), *sorted(PAGE.glob("*.css"))]
-    (made / "site.css").write_text("".join(each.read_text(encoding="utf-8") for each in styles), encoding="utf-8")
+    """The page's script in one file, and the policy in its head."""
     if (PAGE / "main.js").exists():
         esbuild = WORK / "node_modules" / ".bin" / "esbuild"
         options = ("--bundle", "--minify", "--format=esm", "--target=es2022", "--charset=utf8", "--legal-comments=eof")
