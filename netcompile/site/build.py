@@ -41,7 +41,7 @@ LEFT_OUT = tuple(
 )  # fmt: skip
 BESIDE = ("jinja2", "markupsafe")
 WORKERS = ("python.mjs", "worker.js", "weights-python.js", "weights-worker.js", "weights-numbers.js")
-COPIED = ("index.html", "*.svg", *WORKERS)
+COPIED = ("index.html", "*.css", "*.svg", *WORKERS)
 
 
 class CannotBuild(Exception):
@@ -161,9 +161,7 @@ def nets(made: Path) -> None:
 
 
 def bundle(made: Path) -> None:
-    """The page's script in one file, its style upon that of the report, and the policy in its head."""
-    styles = [Path(TEMPLATES, "page.css"), *sorted(PAGE.glob("*.css"))]
-    (made / "site.css").write_text("".join(each.read_text(encoding="utf-8") for each in styles), encoding="utf-8")
+    """The page's script in one file, and the policy in its head."""
     if (PAGE / "main.js").exists():
         esbuild = WORK / "node_modules" / ".bin" / "esbuild"
         options = ("--bundle", "--minify", "--format=esm", "--target=es2022", "--charset=utf8", "--legal-comments=eof")

@@ -9,7 +9,7 @@ const NO_PACKAGES = {
 };
 
 /** Write the files of a pack into a folder. A pack is gzipped: the length of a table, its paths and sizes, the files. */
-async function unpack(FS, packed, folder) {
+export async function unpack(FS, packed, folder) {
   const plain = new Response(packed).body.pipeThrough(new DecompressionStream("gzip"));
   const bytes = new Uint8Array(await new Response(plain).arrayBuffer());
   let at = 4 + new DataView(bytes.buffer).getUint32(0, true);
