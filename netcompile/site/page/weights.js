@@ -30,7 +30,7 @@ export class Weights {
     this.held = null; // what is in the file
     this.found = []; // for each of its blobs, what its numbers are like
     this.turn = 0;
-    this.done = true;
+    this.done = false; // whether all numbers are counted
     this.chosen = null;
     this.place = $("#weights");
     this.form = $("#weights-options");
@@ -53,6 +53,8 @@ export class Weights {
     this.held = null;
     this.found = [];
     this.chosen = null;
+    this.done = false;
+    this.panel.dataset.told = "";
     this.place.replaceChildren(h("p", { class: "quiet" }, `Reading ${visible(file.name)}.`));
     $("#weights-save").disabled = true;
     try {
@@ -77,13 +79,14 @@ export class Weights {
   async fit() {
     if (!this.held) return;
     const turn = this.turn;
-    const numbers = this.done && this.found.length ? this.held.blobs.map(({ id }) => counts(this.found[id])) : null;
+    const numbers = this.done ? this.held.blobs.map(({ id }) => counts(this.found[id])) : null;
     try {
       const answer = await this.ask("weights_fit", { way: this.way(), numbers });
       if (turn !== this.turn) return;
       this.answer = answer;
       this.refused("");
       this.draw();
+      this.panel.dataset.told = numbers ? "all" : "part"; // for who waits
     } catch (error) {
       if (error instanceof Superseded) return;
       if (!(error instanceof Refused)) throw error;
@@ -98,7 +101,6 @@ export class Weights {
       this.counter = new Worker(new URL("weights-worker.js", document.baseURI), { type: "module" });
       this.counter.addEventListener("message", ({ data }) => this.counted(data));
     }
-    this.done = false;
     this.counter.postMessage({ file: this.file, blobs: this.held.blobs, turn: this.turn });
   }
 
@@ -114,7 +116,6 @@ export class Weights {
     }
     if (done) {
       this.done = true;
-      this.panel.dataset.counted = String(turn); // for who measures
       this.fit();
     }
   }
