@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -33,12 +34,13 @@ MOST_BYTES = 9000  # of a corpus net: two cores are to open thirty in seconds
 CORPUS_NETS = 30
 
 
-def serve() -> Server:
+def serve(folder: Path = SITE) -> Server:
+    """A server of the site in a thread of its own."""
     if not (SITE / "index.html").exists():
         if os.environ.get("NETCOMPILE_SITE") == "required":
             pytest.fail(ABSENT)
         pytest.skip(ABSENT)
-    server = Server(str(SITE), 0, lambda line: None)
+    server = Server(str(folder), 0, lambda line: None)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 
@@ -430,6 +432,20 @@ def test_a_reload_keeps_the_text(page, tmp_path):
     assert page.of("#name") == "kept.prototxt"
     assert page.text(f"{EDITOR}.querySelector('.cm-line')") == "# mine"
     page.browser.evaluate("sessionStorage.clear()")
+
+
+def test_a_worker_that_cannot_load_is_told_of(page, browser, tmp_path):
+    folder = tmp_path / "site"
+    shutil.copytree(SITE, folder, copy_function=os.link, ignore=shutil.ignore_patterns("python.zip"))
+    server = serve(folder)
+    browser.send("Page.navigate", url=server.url)
+    page.until("location.href !== 'about:blank' && document.querySelector('#failure')?.checkVisibility() === true")
+    assert page.of("#failure p").startswith("The compiler could not be loaded, or it ended: python.zip: 404")
+    assert page.of("#name") == FCN8S
+    server.shutdown()
+    server.server_close()
+    browser.send("Page.navigate", url="about:blank")
+    page.visit()
 
 
 def test_without_a_network_after_the_first_visit(page, browser):
