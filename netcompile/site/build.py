@@ -29,11 +29,15 @@ PAGE = Path(__file__).parent / "page"
 REPOSITORY = Path(__file__).parents[2]
 WORK = REPOSITORY / "build" / "site"
 DONE, IO_FAILED = 0, 3  # as the commands exit
+PACK = "python.pack"
 CORE = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip")
 # Rooms whose code needs torch, or talks to a terminal or a network: the page calls none of it.
-LEFT_OUT = (
-    "api.py", "bundled", "cli", "demo.py", "download", "engines", "export", "predicting.py", "runtime", "spec",
-    "surgery", "tasks", "train",
+LEFT_OUT = tuple(
+    f"netcompile/{name}"
+    for name in (
+        "api.py", "bundled/", "cli/", "demo.py", "download/", "engines/", "export/", "predicting.py", "runtime/",
+        "spec/", "surgery/", "tasks/", "train/",
+    )
 )  # fmt: skip
 BESIDE = ("jinja2", "markupsafe")
 COPIED = ("index.html", "*.css", "*.svg", "python.mjs", "worker.js")
@@ -121,7 +125,7 @@ def archive(made: Path) -> None:
     sources = WORK / "sources.zip"
     with zipfile.ZipFile(sources, "w") as packed, zipfile.ZipFile(wheel(WORK / "wheel")) as whole:
         for name in whole.namelist():
-            if not name.startswith(tuple(f"netcompile/{each}" for each in LEFT_OUT)):
+            if not name.startswith(LEFT_OUT) and not name.endswith("/RECORD"):
                 packed.writestr(name, whole.read(name))
         for name, path in beside():
             packed.write(path, name)
@@ -130,7 +134,7 @@ def archive(made: Path) -> None:
         str(PAGE / "compile.mjs"),
         str(WORK / "node_modules" / "pyodide"),
         str(sources),
-        str(made / "python.zip"),
+        str(made / PACK),
     )
 
 
@@ -138,7 +142,7 @@ def beside() -> Iterator[tuple[str, Path]]:
     """The files of the packages that the report page needs, with their licences; nothing that is compiled for here."""
     for package in BESIDE:
         for file in importlib.metadata.files(package) or ():
-            if file.suffix == ".py" or "licenses" in file.parts or file.name in ("METADATA", "RECORD"):
+            if file.suffix == ".py" or "licenses" in file.parts or file.name == "METADATA":
                 yield file.as_posix(), Path(str(file.locate()))
 
 
@@ -174,7 +178,7 @@ def bundle(made: Path) -> None:
 def finish(made: Path) -> None:
     """The list of what the worker loads, and the service worker, which knows every file by its hash."""
     loaded = json.dumps(loaded_sizes(made), indent=2)
-    text = f'export const ARCHIVE = "python.zip";\nexport const SIZES = {loaded};\n'
+    text = f'export const PACK = "{PACK}";\nexport const SIZES = {loaded};\n'
     (made / "manifest.mjs").write_text(text, encoding="utf-8")
     files = {path.relative_to(made).as_posix(): digest(path.read_bytes()) for path in files_of(made)}
     worker = (PAGE / "sw.js").read_text(encoding="utf-8")
@@ -187,7 +191,7 @@ def finish(made: Path) -> None:
 
 def loaded_sizes(made: Path) -> dict[str, int]:
     """The files that Python is loaded from, and their sizes."""
-    return {name: (made / name).stat().st_size for name in (*(f"pyodide/{each}" for each in CORE), "python.zip")}
+    return {name: (made / name).stat().st_size for name in (*(f"pyodide/{each}" for each in CORE), PACK)}
 
 
 def digest(data: bytes) -> str:

@@ -3,7 +3,7 @@
 // or, where Python cannot be started, `{error: {text}}`. Of requests with the same method that wait, only the newest is answered.
 
 import { start } from "./python.mjs";
-import { ARCHIVE, SIZES } from "./manifest.mjs";
+import { PACK, SIZES } from "./manifest.mjs";
 
 const began = performance.now();
 const waiting = [];
@@ -45,10 +45,10 @@ async function counted(resource, options) {
   return new Response(body, { headers: response.headers });
 }
 
-async function archive() {
-  const response = await self.fetch(new URL(ARCHIVE, import.meta.url));
+async function pack() {
+  const response = await self.fetch(new URL(PACK, import.meta.url));
   if (!response.ok) {
-    throw new Error(`${ARCHIVE}: ${response.status} ${response.statusText}`);
+    throw new Error(`${PACK}: ${response.status} ${response.statusText}`);
   }
   return response.arrayBuffer();
 }
@@ -56,7 +56,7 @@ async function archive() {
 async function load() {
   self.fetch = counted;
   try {
-    const found = await start(archive());
+    const found = await start(pack());
     ask = found.ask;
     const version = ask("version", {}).result.version;
     for (const name of Object.keys(SIZES)) {
