@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ from netcompile.cli.main import entry
 from netcompile.site.serve import Server
 from netcompile.zoo.find import definitions
 from tests.browser.nets import EVIL, SHRINKING, named
-from tests.browser.playground import EDITOR, MODULE, Playground
+from tests.browser.playground import ANSWERED, EDITOR, MODULE, Playground
 from tests.conftest import REPOSITORY
 
 SITE = REPOSITORY / "site"
@@ -33,12 +34,13 @@ MOST_BYTES = 9000  # of a corpus net: two cores are to open thirty in seconds
 CORPUS_NETS = 30
 
 
-def serve() -> Server:
+def serve(folder: Path = SITE) -> Server:
+    """A server of the site in a thread of its own."""
     if not (SITE / "index.html").exists():
         if os.environ.get("NETCOMPILE_SITE") == "required":
             pytest.fail(ABSENT)
         pytest.skip(ABSENT)
-    server = Server(str(SITE), 0, lambda line: None)
+    server = Server(str(folder), 0, lambda line: None)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 
@@ -196,11 +198,6 @@ def test_completions_have_caffes_defaults(page):
     page.until(f"Boolean({listed})")
     assert page.text(listed) == "axisint32, default 2"
     page.keys("Escape")
-    page.go_to("score_pool3")
-    page.keys("ArrowDown", "ArrowDown", "End", "ArrowLeft")
-    page.type("Po")
-    page.until(f"{EDITOR}.querySelectorAll('.cm-tooltip-autocomplete li').length > 0")
-    page.keys("Escape")
 
 
 def test_completed_types_keep_their_quotes(page, tmp_path):
@@ -224,9 +221,8 @@ def test_lines_are_linked_both_ways(page):
     marked = f"[...{MODULE}.querySelectorAll('.cm-linked')].map(e => e.textContent).join('')"
     assert "score_pool4c = score_pool4[" in page.browser.evaluate(marked)
     lines = f"[...{MODULE}.querySelectorAll('.cm-line')]"
-    place = page.browser.evaluate(
-        f"(r => [r.x + 90, r.y + r.height / 2])({lines}.find(e => e.textContent.includes('fuse_pool4 = ')).getBoundingClientRect())"
-    )
+    line = f"{lines}.find(e => e.textContent.includes('fuse_pool4 = '))"
+    place = page.browser.evaluate(f"(r => [r.x + 90, r.y + r.height / 2])({line}.getBoundingClientRect())")
     for kind, button in (("mousePressed", "left"), ("mouseReleased", "left")):
         page.browser._mouse(kind, *place, button)
     page.browser.settle()
@@ -271,8 +267,9 @@ def test_links_that_are_refused(page, fragment, message):
 def test_a_link_that_unfolds_to_very_much_is_refused(page):
     made = page.browser.evaluate(
         "(async () => { const data = new Blob([JSON.stringify({v: 1, name: 'x', text: ' '.repeat(3e6)})]);"
-        " const packed = await new Response(data.stream().pipeThrough(new CompressionStream('deflate-raw'))).arrayBuffer();"
-        " return btoa(String.fromCharCode(...new Uint8Array(packed))).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, ''); })()"
+        " const packed = data.stream().pipeThrough(new CompressionStream('deflate-raw'));"
+        " const bytes = new Uint8Array(await new Response(packed).arrayBuffer());"
+        " return btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, ''); })()"
     )
     page.browser.evaluate(f"location.hash = '#net={made}'")
     page.until("document.querySelector('#said').textContent.includes('unfolds')")
@@ -361,8 +358,9 @@ def test_no_serious_fault_of_accessibility(page, scheme):
     for tab in ("offsets", "cost", "check", "pytorch", "upgrade"):
         page.tab(tab)
         faults = page.browser.evaluate(
-            "axe.run(document, {resultTypes: ['violations']}).then(found => found.violations.filter(one => ['serious',"
-            " 'critical'].includes(one.impact)).map(one => [one.id, ...one.nodes.map(node => node.html + node.failureSummary)]))"
+            "axe.run(document, {resultTypes: ['violations']}).then(found => found.violations"
+            ".filter(one => ['serious', 'critical'].includes(one.impact))"
+            ".map(one => [one.id, ...one.nodes.map(node => node.html + node.failureSummary)]))"
         )
         assert (tab, faults) == (tab, [])
     page.browser.scheme("light")
@@ -430,10 +428,24 @@ def test_a_reload_keeps_the_text(page, tmp_path):
     page.after(lambda: page.type("# mine\n"))
     page.browser.evaluate("window.before = true")
     page.browser.send("Page.reload")
-    page.until("!window.before && document.readyState === 'complete' && Number(document.body?.dataset.version) > 0")
+    page.until(f"!window.before && {ANSWERED}")
     assert page.of("#name") == "kept.prototxt"
     assert page.text(f"{EDITOR}.querySelector('.cm-line')") == "# mine"
     page.browser.evaluate("sessionStorage.clear()")
+
+
+def test_a_worker_that_cannot_load_is_told_of(page, browser, tmp_path):
+    folder = tmp_path / "site"
+    shutil.copytree(SITE, folder, ignore=shutil.ignore_patterns("python.zip"))
+    server = serve(folder)
+    browser.send("Page.navigate", url=server.url)
+    page.until("location.href !== 'about:blank' && document.querySelector('#failure')?.checkVisibility() === true")
+    assert page.of("#failure p").startswith("The compiler could not be loaded, or it ended: python.zip: 404")
+    assert page.of("#name") == FCN8S
+    server.shutdown()
+    server.server_close()
+    browser.send("Page.navigate", url="about:blank")
+    page.visit()
 
 
 def test_without_a_network_after_the_first_visit(page, browser):

@@ -23,6 +23,7 @@ class Playground {
     this.name = "net.prototxt";
     this.findings = [];
     this.analysed = null; // the text that the findings are about
+    this.asked = null; // text, name and options, as the worker was asked about them last
     this.version = 0;
     this.fragment = location.hash;
     this.loading = new Loading();
@@ -76,6 +77,7 @@ class Playground {
     $("#name").textContent = visible(name);
     document.title = `${visible(name)} · netcompile playground`;
     this.options.write({ ...DEFAULTS, ...options });
+    this.asked = null;
     this.editor.open(text);
     this.analyse();
   }
@@ -136,6 +138,9 @@ class Playground {
     const options = this.options.read();
     if (!options) return;
     const { text, name } = this.state();
+    const question = JSON.stringify([text, name, options]);
+    if (question === this.asked) return;
+    this.asked = question;
     const begun = performance.now();
     let answer;
     try {
