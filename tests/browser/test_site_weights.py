@@ -22,6 +22,10 @@ from tests.browser.test_site import command, loaded, page  # noqa: F401
 from tests.caffemodel import encode as e
 from tests.conftest import REPOSITORY
 
+PANEL = "document.querySelector('#panel-weights')"
+CELLS = (
+    "[...document.querySelectorAll('.weights tbody tr')].map(row => [...row.children].map(cell => cell.textContent))"
+)
 WEIGHTS = REPOSITORY / "weights"
 BY_HAND = "500 MB, minutes: NETCOMPILE_LARGE=1 runs it, with -s to see the figures"
 OTHER = "shapes-classifier.caffemodel"
@@ -46,13 +50,9 @@ def open_net(page, name: str) -> None:  # noqa: F811
 
 def drop(page, path: Path) -> None:  # noqa: F811
     """Drop a file, and wait until its numbers are counted, or it is refused."""
-    page.browser.evaluate(
-        "document.querySelector('#panel-weights').dataset.told = ''; document.querySelector('#panel-weights .refused').hidden = true"
-    )
+    page.browser.evaluate(f"{PANEL}.dataset.told = '', {PANEL}.querySelector('.refused').hidden = true")
     page.drop(path)
-    page.until(
-        "(panel => panel.dataset.told === 'all' || !panel.querySelector('.refused').hidden)(document.querySelector('#panel-weights'))"
-    )
+    page.until(f"{PANEL}.dataset.told === 'all' || !{PANEL}.querySelector('.refused').hidden")
 
 
 def saved(page, folder: Path, name: str) -> bytes:  # noqa: F811
@@ -67,9 +67,7 @@ def saved(page, folder: Path, name: str) -> bytes:  # noqa: F811
 
 
 def rows(page) -> list[list[str]]:  # noqa: F811
-    return page.browser.evaluate(
-        "[...document.querySelectorAll('.weights tbody tr')].map(row => [...row.children].map(cell => cell.textContent))"
-    )
+    return list(page.browser.evaluate(CELLS))
 
 
 @pytest.mark.parametrize("net", ["fcn8s", "classifier", "ssd"])
@@ -83,9 +81,9 @@ def test_a_caffemodel_is_matched_and_converted_as_by_the_command(weighed, comman
     assert weighed.count(".weights svg.histogram") == len(told)
     assert weighed.count(".detail canvas.kernels") == 1
     for level in (1, 0):
-        weighed.browser.evaluate("document.querySelector('#panel-weights').dataset.told = ''")
+        weighed.browser.evaluate(f"{PANEL}.dataset.told = ''")
         weighed.browser.enter("#weights-options [name=level]", level)
-        weighed.until("document.querySelector('#panel-weights').dataset.told === 'all'")
+        weighed.until(f"{PANEL}.dataset.told === 'all'")
         out = tmp_path / f"{level}.out"
         name = f"prototxt/{definition}"
         command(
@@ -138,7 +136,7 @@ def test_a_file_of_another_net_is_refused_with_the_commands_words(weighed, comma
 def test_the_match_follows_the_net(weighed):
     open_net(weighed, "shapes-fcn8s/deploy.prototxt")
     drop(weighed, WEIGHTS / "shapes-fcn8s.caffemodel")
-    weighed.browser.evaluate("document.querySelector('#panel-weights').dataset.told = ''")
+    weighed.browser.evaluate(f"{PANEL}.dataset.told = ''")
     open_net(weighed, "shapes-classifier/deploy.prototxt")
     weighed.until("document.querySelector('#weights .verdict').textContent.includes('does not fit the net')")
     open_net(weighed, "shapes-fcn8s/deploy.prototxt")
@@ -151,8 +149,9 @@ def test_a_mean_is_drawn_and_converted(weighed, command, tmp_path):  # noqa: F81
     command("convert-weights", path, "-o", tmp_path / "out")
     drop(weighed, path)
     assert weighed.count(".detail canvas.kernels") == 1
-    size = "(c => [c.width, c.height, ...c.getContext('2d').getImageData(0, 0, 1, 1).data])(document.querySelector('.kernels'))"
-    assert weighed.browser.evaluate(size) == [9, 8, 171, 85, 0, 255]  # blue, green and red, in this order in the file
+    corner = "[c.width, c.height, ...c.getContext('2d').getImageData(0, 0, 1, 1).data]"
+    drawn = weighed.browser.evaluate(f"(c => {corner})(document.querySelector('.kernels'))")
+    assert drawn == [9, 8, 171, 85, 0, 255]  # blue, green and red, in this order in the file
     assert saved(weighed, tmp_path, "mean.safetensors") == (tmp_path / "out").read_bytes()
 
 

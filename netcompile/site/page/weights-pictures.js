@@ -40,7 +40,7 @@ export async function pictures(file, blob, mean) {
   const planes = colours ? 3 : 1;
   const tiles = Math.min(count * (colours ? 1 : channels), mean ? 1 : TILES, Math.floor(NUMBERS / (planes * height * width)));
   const numbers = await firstNumbers(file, blob, tiles * planes * height * width);
-  const across = Math.ceil(Math.sqrt(tiles * (height / width) * 1.6));
+  const across = Math.min(tiles, Math.ceil(Math.sqrt(tiles * (height / width) * 1.6)));
   const canvas = h("canvas", { class: "kernels" });
   canvas.width = across * (width + 1) - 1;
   canvas.height = Math.ceil(tiles / across) * (height + 1) - 1;

@@ -9,7 +9,7 @@ const NAMES = /\.(caffemodel|h5|hdf5|binaryproto|solverstate|safetensors|pth|pt|
 const STATES = {
   matched: "fits", shared: "shared", kept: "kept", unused: "not used", missing: "missing", misshapen: "other shape",
 };
-const COLUMNS = ["blob", "in the net", "in the file", "", "histogram", "least", "most", "mean", "deviation", "zeros"];
+const COLUMNS = ["blob", "in the net", "in the file", "match", "histogram", "least", "most", "mean", "deviation", "zeros"];
 
 /** Whether a file that was dropped is one of weights rather than a net: by its name, or because no net is so large. */
 export const looksLikeWeights = (file, largest) => (NAMES.test(file.name) && !/\.(prototxt|pt)$/i.test(file.name)) || file.size > largest;
