@@ -24,7 +24,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-browser demo pictures train-demo test check bench bench-gpu prototxt convert-weights corpus compat names fuzz clean
+.PHONY: help setup setup-browser demo pictures train-demo test check bench bench-gpu prototxt convert-weights corpus compat names fuzz site clean
 
 help: ## list these targets
 	@echo "netcompile: Caffe prototxts to standalone PyTorch modules"
@@ -86,11 +86,14 @@ fuzz: $(STAMP) ## look for new counterexamples: the property tests with many mor
 	$(BIN)/python -m pytest --hypothesis-profile=fuzz -m hypothesis --ignore=tests/fuzz
 	$(BIN)/python -m tests.fuzz.guided --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --jobs $(FUZZ_JOBS)
 
+site: $(STAMP) ## build the playground, the compiler in a web page, into site/ (needs node and npm)
+	$(BIN)/python -m netcompile.site.build
+
 names: $(STAMP) ## 10,000 nets with names that nobody expects, through the commands that read a net
 	$(BIN)/python -m tests.names
 
 clean: ## remove what the other targets made, except the virtual environment
-	rm -rf build dist out demo-out train-demo-out netcompile.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist out site demo-out train-demo-out netcompile.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find netcompile tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -139,9 +139,14 @@ class StoredBlob:
         """Rows ``first`` to ``last`` (exclusive) of the numbers in ``shape``, which differs by axes of extent 1."""
         if not isinstance(self.data, FileData):
             return self.array().reshape(shape)[first:last]
+        return self.some_rows(first, last, shape).array()
+
+    def some_rows(self, first: int, last: int, shape: tuple[int, ...]) -> StoredBlob:
+        """As a blob, where the numbers lie in the file."""
+        assert isinstance(self.data, FileData)
         row = prod(shape[1:])
         part = self.data.part(first * row, (last - first) * row)
-        return StoredBlob((last - first, *shape[1:]), self.dtype, part).array()
+        return StoredBlob((last - first, *shape[1:]), self.dtype, part)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,22 +6,18 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from math import prod
-from typing import TYPE_CHECKING, Any
 
+from netcompile.caffemodel import computing, plain_arrays
 from netcompile.caffemodel.blob import CHUNK, CaffeModel, StoredBlob
 from netcompile.caffemodel.numbers import Numbers, looked_at, watched
 from netcompile.caffemodel.plan import Match, Plan, Tensor, match
-from netcompile.caffemodel.recipe import Take, evaluate
+from netcompile.caffemodel.recipe import Take
 from netcompile.caffemodel.suspicious import Roles, findings, no_roles
 from netcompile.caffemodel.tensorfile import TYPES, Entry, write
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.files.look import is_file, is_there
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from netcompile.array import Array
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
@@ -71,8 +67,8 @@ def convert(
     """
     path = os.fspath(out_path)
     _check_output(model, path)
-    work = _prepare(model, plan, allow_missing, dtype, roles)
-    entries = [Entry(t.key, t.dtype, t.shape, partial(_chunks, work, t)) for t in work.tensors]
+    work = prepare(model, plan, allow_missing, dtype, roles)
+    entries = [Entry(t.key, t.dtype, t.shape, partial(chunks, work, t)) for t in work.tensors]
     size = write(path, entries, {"format": "pt", **(metadata or {})})
     return work.report(path, size)
 
@@ -90,15 +86,15 @@ def stream_tensors(
     As ``convert``, all types included; after the last one ``done`` takes the report, the numbers having been looked at.
     Raises NetError before the first tensor.
     """
-    work = _prepare(model, plan, allow_missing, dtype, None if done is None else no_roles)
+    work = prepare(model, plan, allow_missing, dtype, None if done is None else no_roles)
     for tensor in work.tensors:
-        yield tensor, _chunks(work, tensor)
+        yield tensor, chunks(work, tensor)
     if done is not None:
         done(work.report("", 0))
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
+class Conversion:
     """A plan that fits its file."""
 
     model: CaffeModel
@@ -152,9 +148,10 @@ class _Work:
         )
 
 
-def _prepare(
+def prepare(
     model: CaffeModel, plan: Plan, allow_missing: bool, dtype: str | None, roles: Roles | None = None
-) -> _Work:
+) -> Conversion:
+    """What `convert` has found out before the first byte is written; the arguments are its own. Raises NetError."""
     if dtype is not None and dtype not in _FLOATS:
         raise ValueError(f"dtype must be one of {', '.join(_FLOATS)}")
     found = match(model, plan, allow_missing).require()
@@ -165,7 +162,7 @@ def _prepare(
             raise ValueError(f"tensor {tensor.key!r} is to be {tensor.shape}, its recipe gives {shape}")
         kind = dtype if dtype is not None and tensor.dtype in _FLOATS else tensor.dtype
         tensors.append(Tensor(tensor.key, shape, kind, tensor.recipe))
-    return _Work(model, plan, found, tuple(tensors), frozenset(found.missing), roles)
+    return Conversion(model, plan, found, tuple(tensors), frozenset(found.missing), roles)
 
 
 def _check_output(model: CaffeModel, path: str) -> None:
@@ -181,103 +178,22 @@ def _check_output(model: CaffeModel, path: str) -> None:
 # --- bytes of one tensor
 
 
-def _chunks(work: _Work, tensor: Tensor) -> Iterator[memoryview]:
+def chunks(work: Conversion, tensor: Tensor) -> Iterator[memoryview]:
+    """The bytes of a tensor, little-endian, in pieces; a piece dies with the next."""
     if work.lacks(tensor):
         return _zeros(prod(tensor.shape) * TYPES[tensor.dtype][1])
     blob = work.plain(tensor)
-    if blob is None:
-        return _computed(work, tensor)
-    if blob.dtype == tensor.dtype:
+    if blob is not None and blob.dtype == tensor.dtype:
         return work.watched(tensor)
-    return _cast_chunks(work.watched(tensor), blob.dtype, tensor.dtype)
+    has_numpy = find_spec("numpy") is not None
+    if blob is None:
+        compute = computing.computed if has_numpy else plain_arrays.computed
+        return compute(work.found, tensor)
+    cast = computing.cast_chunks if has_numpy else plain_arrays.cast_chunks
+    return cast(work.watched(tensor), blob.dtype, tensor.dtype)
 
 
 def _zeros(size: int) -> Iterator[memoryview]:
     zeros = memoryview(bytes(min(size, CHUNK)))
     for offset in range(0, size, CHUNK):
         yield zeros[: min(CHUNK, size - offset)]
-
-
-def _cast_chunks(chunks: Iterator[memoryview], stored: str, dtype: str) -> Iterator[memoryview]:
-    import numpy as np
-
-    source = np.dtype(stored).newbyteorder("<")
-    for chunk in chunks:
-        yield _to_bytes(np.frombuffer(chunk, source), dtype)
-
-
-def _computed(work: _Work, tensor: Tensor) -> Iterator[memoryview]:
-    """Evaluates in float64 for float64 tensors, in float32 for all others."""
-    import numpy as np
-
-    kind = np.dtype("float64" if tensor.dtype == "float64" else "float32")
-    blob = _Numbers(work.found, kind)
-    count = tensor.shape[0] if tensor.shape else 1
-    step = max(1, CHUNK * count // max(1, prod(tensor.shape) * kind.itemsize))
-    for start in range(0, count, step):
-        recipe = tensor.recipe
-        if step < count:
-            recipe = recipe.rows(start, min(start + step, count), work.found.shapes.__getitem__)
-        for part in _blocks(evaluate(recipe, blob)):
-            yield _to_bytes(part, tensor.dtype)
-
-
-class _Numbers:
-    """The numbers of blobs for a recipe: rows are read when they are asked for, whole blobs once."""
-
-    def __init__(self, found: Match, kind: np.dtype[Any]) -> None:
-        self.found, self.kind = found, kind
-        self.held: dict[Take, Array] = {}
-
-    def __call__(self, take: Take) -> Array:
-        if take not in self.held:
-            self.held[take] = self._cast(self.found.blobs[take].array().reshape(self.found.shapes[take]))
-        return self.held[take]
-
-    def rows(self, take: Take, first: int, last: int) -> Array:
-        """Some of the rows of a blob, as it is in the net."""
-        if take in self.held:
-            return self.held[take][first:last]
-        return self._cast(self.found.blobs[take].rows(first, last, self.found.shapes[take]))
-
-    def _cast(self, array: Array) -> Array:
-        import numpy as np
-
-        with np.errstate(over="ignore"):
-            return array.astype(self.kind, copy=False)
-
-
-def _blocks(values: Array) -> Iterator[Array]:
-    """Parts along the first axes, in order, of 4 MB or so: a transposed view is never copied whole."""
-    if values.nbytes <= CHUNK or values.ndim == 0:
-        yield values
-        return
-    rows = CHUNK // max(1, values.nbytes // values.shape[0])
-    if rows == 0:
-        for row in values:
-            yield from _blocks(row)
-        return
-    for start in range(0, values.shape[0], rows):
-        yield values[start : start + rows]
-
-
-def _to_bytes(values: Array, dtype: str) -> memoryview:
-    import numpy as np
-
-    with np.errstate(over="ignore", invalid="ignore"):
-        if dtype == "bfloat16":
-            flat = _bfloat16(values)
-        else:
-            flat = np.ascontiguousarray(values, np.dtype(dtype).newbyteorder("<")).reshape(-1)
-    return flat.view("u1").data
-
-
-def _bfloat16(values: Array) -> Array:
-    """The upper half of each float32, rounded to nearest, ties to even; NaN stays NaN."""
-    import numpy as np
-
-    bits = np.ascontiguousarray(values, "<f4").reshape(-1).view("<u4")
-    rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
-    quiet = (bits >> np.uint32(16)) | np.uint32(0x0040)
-    nan = (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000)
-    return np.where(nan, quiet, rounded).astype("<u2")

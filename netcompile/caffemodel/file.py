@@ -15,6 +15,7 @@ from netcompile.files.look import about
 from netcompile.files.reading import open_descriptor
 
 _WINDOW = 1 << 14  # bytes read at a time for the walk over tags
+_STEP = 1 << 20  # bytes read at a time where they are copied once more
 
 
 class DataFile:
@@ -69,7 +70,7 @@ class DataFile:
         done = 0
         while done < len(buffer):
             with about(self.name):
-                got = os.preadv(self.fd, [buffer[done:]], offset + done)
+                got = _read_at(self.fd, buffer[done:], offset + done)
             if got == 0:
                 raise OSError(f"{self.name}: the file became shorter while it was read")
             done += got
@@ -83,3 +84,13 @@ class DataFile:
 
     def __del__(self) -> None:
         self.close()
+
+
+def _read_at(fd: int, buffer: memoryview, offset: int) -> int:
+    """How many bytes were read into the buffer."""
+    if hasattr(os, "preadv"):
+        return os.preadv(fd, [buffer], offset)
+    os.lseek(fd, offset, os.SEEK_SET)  # in a browser
+    found = os.read(fd, min(len(buffer), _STEP))
+    buffer[: len(found)] = found
+    return len(found)

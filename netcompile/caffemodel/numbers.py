@@ -1,8 +1,8 @@
 """What the numbers of blobs are like, found out while they are copied: NaN, infinity, nothing but zeros.
 
 Sound numbers are told by their bytes: a number that is not finite has an exponent of ones, which shows in its last
-byte, and zeros are zero bytes. For a file of 500 MB that takes a third of the time of importing NumPy, which looks only
-at pieces that are odd.
+byte, and zeros are zero bytes. For a file of 500 MB that takes a third of the time of importing NumPy. Pieces that are
+odd are counted with whole numbers of many bits, of which each is a number of the blob.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ _ENDS = {
     "float32": (0x7F, 0xFF),
     "float64": (0x7F, 0xFF),
 }
+# The bits of the exponent in the last byte and in the one before it; the latter's others are of the mantissa.
+_EXPONENTS = {"float16": (0x7C, 0x00), "float32": (0x7F, 0x80), "float64": (0x7F, 0xF0)}
 
 
 @dataclass(slots=True)
@@ -55,11 +57,21 @@ class Numbers:
             self._count(data, dtype)
 
     def _count(self, data: bytes | bytearray, dtype: str) -> None:
-        import numpy as np
+        size = ITEM_BYTES[dtype]
+        last, before = _EXPONENTS[dtype]
+        ones = _marks(data[size - 1 :: size], last, last) & _marks(data[size - 2 :: size], before, before)
+        whole = _marks(data[size - 1 :: size], 0x7F & ~last, 0) & _marks(data[size - 2 :: size], 0xFF & ~before, 0)
+        for place in range(size - 2):
+            whole &= _marks(data[place::size], 0xFF, 0)
+        infinite = (ones & whole).bit_count()
+        self.infinite += infinite
+        self.nan += ones.bit_count() - infinite
 
-        values = np.frombuffer(data, np.dtype(dtype).newbyteorder("<"))
-        self.nan += int(np.isnan(values).sum())
-        self.infinite += int(np.isinf(values).sum())
+
+def _marks(data: bytes | bytearray, mask: int, value: int) -> int:
+    """A whole number that has a bit for each byte, 1 where the byte has `value` under `mask`."""
+    table = bytes(byte & mask == value for byte in range(256))
+    return int.from_bytes(data.translate(table), "little")
 
 
 def _values(data: bytes | bytearray | memoryview, dtype: str) -> tuple[float, ...]:

@@ -50,11 +50,22 @@ def findings(
     What a blob is to its layer the net's layers say (`LayerSpec.roles`); without a net `roles` says it of the types
     in the file, and where it does not, a blob of two axes or more is taken as a kernel when it comes to zeros.
     """
-    found: list[Diagnostic] = []
+    found = [finding for _, finding in of_each(model, plan, blobs, numbers, roles)]
+    return (*_shortened(found), *twice(model, plan))
+
+
+def of_each(
+    model: CaffeModel,
+    plan: Plan,
+    blobs: Mapping[Take, StoredBlob],
+    numbers: Mapping[Take, Numbers],
+    roles: Roles = no_roles,
+) -> Iterator[tuple[Take, Diagnostic]]:
+    """The warnings about blobs that `findings` gives, all of them, each with the blob that it is about."""
     for take, place in _places(model, plan, roles):
         if take in numbers and take in blobs:
-            found += _of_blob(place, blobs[take], numbers[take], plan.layers is None)
-    return (*_shortened(found), *twice(model, plan))
+            for finding in _of_blob(place, blobs[take], numbers[take], plan.layers is None):
+                yield take, finding
 
 
 def _places(model: CaffeModel, plan: Plan, roles: Roles) -> Iterator[tuple[Take, _Place]]:

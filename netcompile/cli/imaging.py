@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from netcompile.algebra.nset import NSet
 from netcompile.analyser import Analysed
 from netcompile.analysis.outputs import described
+from netcompile.caffemodel.remarks import remarks as of_weights
 from netcompile.cli.messages import say_lines, show, show_notes
 from netcompile.cli.netinput import (
     NET_HELP,
@@ -35,7 +36,6 @@ from netcompile.cli.options import (
     positive,
     weights_of,
 )
-from netcompile.cli.weights import remarks as of_weights
 from netcompile.data.preparation import crop_option, resize_option
 from netcompile.data.preprocessing import of_input
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 
+from netcompile.caffemodel.remarks import target_name
 from netcompile.cli.exit_codes import DONE, USAGE
 from netcompile.cli.messages import say_lines, show
 from netcompile.cli.netinput import analyse_net, read_source
 from netcompile.cli.output import write_lines
-from netcompile.cli.weights import convert_one, target_name
+from netcompile.cli.weights import convert_one
 from netcompile.diagnostics.diagnostic import NetError, refuse
 from netcompile.files.look import is_file
 from netcompile.files.named import special

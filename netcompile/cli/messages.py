@@ -8,13 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from netcompile.diagnostics.diagnostic import Diagnostic, sorted_by_position
+from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.diagnostics.listing import listing
 from netcompile.diagnostics.visible import visible
-from netcompile.terminal import is_quiet, is_verbose, try_error, write_error, write_styled
+from netcompile.terminal import is_quiet, is_verbose, try_error, write_styled
 
-MOST = 200  # findings that are shown; a file of mistakes has any number
 SAME = 3  # notes and warnings of one code that are shown in full before the rest is counted
-_SEVERITIES = ("error", "warning", "note")
 
 
 def coloured() -> bool:
@@ -31,15 +30,9 @@ def show(diagnostics: Iterable[Diagnostic]) -> None:
     """
     color = coloured()
     quiet = is_quiet()
-    ordered = sorted_by_position(found for found in diagnostics if not quiet or found.severity != "note")
-    chosen = ordered
-    if len(ordered) > MOST:
-        chosen = sorted_by_position(sorted(ordered, key=lambda found: _SEVERITIES.index(found.severity))[:MOST])
     with suppress(OSError, ValueError):  # who reads no messages still gets the exit code
-        for diagnostic in chosen:
-            write_styled(f"{diagnostic.format(color)}\n")
-        if len(ordered) > MOST:
-            write_error(f"(and {len(ordered) - MOST} more; netcompile check --json has all)\n")
+        for text in listing((found for found in diagnostics if not quiet or found.severity != "note"), color):
+            write_styled(text)
 
 
 def show_notes(notes: Sequence[Diagnostic], codes: frozenset[str]) -> None:

@@ -180,18 +180,6 @@ def without_loss(arguments: argparse.Namespace, source: Source) -> Analysed:
     return analyse(source, chosen, arguments.crop_offsets, arguments.round_crops)
 
 
-def refusals(analysed: Analysed) -> list[Diagnostic]:
-    """Why the net is refused, without what the offsets of a misaligned crop cause: that is a finding."""
-    wrong = [report.node.message.span for report in analysed.reports if report.status not in ("ok", "undefined")]
-    return [
-        problem
-        for problem in analysed.problems
-        if not problem.code.startswith("crop-")
-        or problem.span is None
-        or not any(span.start <= problem.span.start < span.end for span in wrong)
-    ]
-
-
 def named_blobs(asked: Sequence[str] | None, analysed: Analysed) -> list[str] | None:
     """The blobs asked for, ["all"] for all of them; a name with commas in it counts whole if the net has it."""
     if asked is None:

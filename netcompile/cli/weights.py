@@ -11,6 +11,7 @@ from netcompile.caffemodel.blob import CHUNK
 from netcompile.caffemodel.convert import ConversionReport, convert
 from netcompile.caffemodel.plan import convert_plain, match
 from netcompile.caffemodel.reader import read_caffemodel, read_mean
+from netcompile.caffemodel.remarks import MEAN, remarks
 from netcompile.caffemodel.tensorfile import Entry, write
 from netcompile.cli.messages import show
 from netcompile.cli.output import write_done
@@ -18,12 +19,9 @@ from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.text import bytes_text
 from netcompile.emit.module import EmittedModule
-from netcompile.emit.weights import weight_plan
+from netcompile.emit.weights import roles_of, weight_plan
 from netcompile.files.look import is_file, is_folder, is_there
-from netcompile.layers.registry import layer_class
 from netcompile.progress import Progress
-
-MEAN, SUFFIX = ".binaryproto", ".safetensors"
 
 
 def converter(
@@ -90,40 +88,6 @@ def _convert_mean(path: str, target: str) -> int:
     return write(target, [Entry("mean", blob.dtype, blob.shape, lambda: blob.chunks(CHUNK))], {"format": "pt"})
 
 
-def target_name(path: str) -> str:
-    """``fcn8s.caffemodel.h5`` → ``fcn8s.safetensors``."""
-    name = os.path.basename(path)
-    for ending in (".caffemodel.h5", ".caffemodel", ".h5", ".hdf5", MEAN):
-        if name.endswith(ending) and name != ending:
-            return name[: -len(ending)] + SUFFIX
-    return name + SUFFIX
-
-
-def remarks(report: ConversionReport, path: str) -> list[Diagnostic]:
-    """What a conversion noticed: layers of the file that the net lacks, weights that became zeros, odd numbers."""
-    found = [*report.notes, *report.suspicious]
-    if report.unused:
-        what = f"{path} has weights for {_listed(report.unused)}, which the net lacks"
-        why = "layers are matched by name; Caffe ignores them too"
-        found.append(Diagnostic("weights-unused", what, why=why, severity="warning"))
-    if report.without_weights:
-        what = f"{path} lacks weights of {_listed(report.without_weights)}: they are zeros now"
-        found.append(Diagnostic("weights-zero", what, severity="warning"))
-    return found
-
-
 def shown(path: str | None) -> Callable[[ConversionReport], None]:
     """Shows what a conversion of the file at `path` noticed."""
     return lambda report: show(remarks(report, path or ""))
-
-
-def roles_of(layer_type: str) -> tuple[str, ...]:
-    """What the blobs of a layer type are, as far as its class says it whatever the layer's parameters."""
-    cls = layer_class(layer_type) if layer_type else None
-    return cls.stored if cls is not None else ()
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    """A few names, and how many more there are."""
-    text = ", ".join(f"'{name}'" for name in names[:10])
-    return f"{len(names)} layers ({text}, …)" if len(names) > 10 else f"layer{'s' * (len(names) > 1)} {text}"

@@ -83,6 +83,10 @@ class Preprocessing:
         whole = " (a mean image)" if self.image is not None else ""
         return f"{self.order.upper()}, mean {mean}{whole}{scale}"
 
+    def told(self) -> str:
+        """What a module's docstring says of it."""
+        return "order and mean are not in the file" if self.unsaid else self.text()
+
 
 def of_input(entry: Input, beside: str = "") -> tuple[Preprocessing, list[Diagnostic]]:
     """What an input's data layer does to an image, with the reason where nobody says its mean; and remarks.

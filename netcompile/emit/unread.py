@@ -16,7 +16,8 @@ def unread(statements: Sequence[str], results: Iterable[str]) -> frozenset[str]:
     ['b']
     """
     lines = ["def f():", *(f" {line}" for line in statements), f" return {', '.join(results) or None}"]
-    (table,) = symtable.symtable("\n".join(lines), "<emitted>", "exec").get_children()
+    whole = symtable.symtable("\n".join(lines), "<emitted>", "exec")
+    (table,) = (each for each in whole.get_children() if each.get_name() == "f")  # Python 3.14 lists annotations too
     symbols = table.get_symbols()
     names = {symbol.get_name() for symbol in symbols}
     found = {s.get_name() for s in symbols if s.is_assigned() and not s.is_referenced()}

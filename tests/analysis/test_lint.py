@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from netcompile.analyser import analyse
-from netcompile.cli.commands.check import findings
+from netcompile.report.findings import findings
 from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options
 from netcompile.prototxt.recognise import open_source

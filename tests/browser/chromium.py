@@ -58,6 +58,7 @@ class Chromium:
         self.buffer = b""
         self.requests: list[str] = []
         self.complaints: list[str] = []
+        self.attached: list[str] = []  # sessions of the page's workers, where somebody wants to know of them
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         self.session = ""
         self.session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -69,19 +70,24 @@ class Chromium:
 
     def send(self, method: str, **parameters: Any) -> dict[str, Any]:
         """One command and its answer; events that come in between are noted."""
-        number = next(self.numbers)
-        message = {"id": number, "method": method, "params": parameters}
-        if self.session:
-            message["sessionId"] = self.session
-        data = json.dumps(message).encode() + b"\0"
-        while data:
-            data = data[os.write(self.write_end, data) :]
+        number = self.post(method, self.session, parameters)
         while True:
             answer = self.receive()
             if answer.get("id") == number:
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']['message']}")
                 return answer["result"]
+
+    def post(self, method: str, session: str, parameters: dict[str, Any]) -> int:
+        """One command, whose answer is not waited for; its number."""
+        number = next(self.numbers)
+        message = {"id": number, "method": method, "params": parameters}
+        if session:
+            message["sessionId"] = session
+        data = json.dumps(message).encode() + b"\0"
+        while data:
+            data = data[os.write(self.write_end, data) :]
+        return number
 
     def receive(self, patience: float = 60) -> dict[str, Any]:
         end = time.monotonic() + patience
@@ -100,6 +106,8 @@ class Chromium:
     def note(self, method: str, parameters: dict[str, Any]) -> None:
         if method == "Network.requestWillBeSent":
             self.requests.append(parameters["request"]["url"])
+        elif method == "Target.attachedToTarget":
+            self.attached.append(parameters["sessionId"])
         elif method == "Runtime.consoleAPICalled" and parameters["type"] in ("error", "warning", "assert"):
             self.complaints.append(str([arg.get("value", arg.get("description")) for arg in parameters["args"]]))
         elif method == "Runtime.exceptionThrown":

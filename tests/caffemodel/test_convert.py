@@ -339,7 +339,7 @@ def test_types_are_converted(given_model, out):
 
 @given(st.lists(st.floats(width=32), min_size=1, max_size=20))
 def test_bfloat16_rounds_as_torch_does(values):
-    from netcompile.caffemodel.convert import _bfloat16
+    from netcompile.caffemodel.computing import _bfloat16
 
     array = np.array(values, np.float32)
     ours = torch.from_numpy(_bfloat16(array).view(np.int16)).view(torch.bfloat16)

@@ -586,3 +586,13 @@ def test_reading_imports_no_numpy():
 def test_floats_are_little_endian(tmp_path):
     blob = only_blob(read(tmp_path, e.net(e.v2("c", "C", e.blob((1,), [1.5])))))
     assert blob.array().tobytes() == struct.pack("<f", 1.5)
+
+
+def test_a_system_that_cannot_read_at_a_place(tmp_path, monkeypatch):
+    """As in a browser: the descriptor is moved, and a long piece is read in several."""
+    monkeypatch.delattr("os.preadv", raising=False)
+    monkeypatch.setattr("netcompile.caffemodel.file._STEP", 10)
+    path = tmp_path / "w.caffemodel"
+    path.write_bytes(e.net(e.v2("a", "Convolution", e.blob((100,), range(100)))))
+    model = read_caffemodel(path)
+    assert model.layers[0].blobs[0].array().tolist() == list(range(100))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from netcompile.caffemodel import blob, reader, tensorfile
-from netcompile.cli import messages
+from netcompile.diagnostics import listing
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.text import LONG_WORD
 from netcompile.files import limits, reading
@@ -97,7 +97,7 @@ def test_the_table_of_limits_has_the_numbers_of_the_code(repository: Path) -> No
     table = dict(re.findall(r"(?m)^\| ([^|]+) \| (.+) \|$", text.split("## Limits")[1].split("##")[0]))
     said = {
         "a prototxt": f"{recognise.MOST_BYTES // 10**6} MB; messages nest {structure.DEPTH} deep",
-        "findings shown at once": f"{messages.MOST}, errors first",
+        "findings shown at once": f"{listing.MOST}, errors first",
         "a blob": f"{blob.AXES} axes and 2³¹−1 numbers",
         "a data set of `.h5`": f"{limits.DEFLATE:,} times that where packed",
         "a `.safetensors` header": f"{tensorfile.HEADER >> 20} MiB",

@@ -15,15 +15,17 @@ from typing import Any
 
 from netcompile.analyser import Analysed
 from netcompile.analysis.outputs import described
+from netcompile.caffemodel.remarks import remarks
 from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inputs
 from netcompile.cli.options import add_max_memory, add_optimise, add_style, add_weights, weights_of
-from netcompile.cli.output import json_text, write_done, write_lines
-from netcompile.cli.weights import converter, remarks
+from netcompile.cli.output import write_done, write_lines
+from netcompile.cli.weights import converter
 from netcompile.compiler import emit_net, legal_sizes, optimise_net
 from netcompile.data.preprocessing import Preprocessing, as_json, of_input
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.diagnostics.json_text import json_text
 from netcompile.diagnostics.text import bytes_text, listed
 from netcompile.emit.docstring import About
 from netcompile.emit.module import EmittedModule, Manner
@@ -94,7 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
     prepared = [
         (entry, *of_input(entry, os.path.dirname(arguments.net))) for entry in image_inputs(arguments, analysed)
     ]
-    about = About(sizes=legal_sizes(analysed), images=_told(prepared), module=stem, weights=weights is not None)
+    images = {entry.value.blob: made.told() for entry, made, _ in prepared}
+    about = About(sizes=legal_sizes(analysed), images=images, module=stem, weights=weights is not None)
     manner = Manner(arguments.style, imported=arguments.runtime == "import", about=about)
     module = emit_net(analysed, found, arguments.optimise, manner=manner)
     convert = None if weights is None else converter(weights, analysed, module, arguments.allow_missing)
@@ -210,14 +213,6 @@ def _onnx(arguments: argparse.Namespace, analysed: Analysed, module: EmittedModu
 
 
 Prepared = Sequence[tuple[Input, Preprocessing, Sequence[Diagnostic]]]  # inputs, and what becomes of their images
-
-
-def _told(prepared: Prepared) -> dict[str, str]:
-    """For each input that takes images what becomes of them before, for the module's docstring."""
-    return {
-        entry.value.blob: "order and mean are not in the file" if made.unsaid else str(made)
-        for entry, made, _ in prepared
-    }
 
 
 def _images(prepared: Prepared, staged: Staged, stem: str) -> tuple[dict[str, Any], list[Diagnostic]]:

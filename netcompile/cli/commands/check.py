@@ -13,17 +13,16 @@ from netcompile.analyser import Analysed, analyse
 from netcompile.analysis.against import differences
 from netcompile.analysis.edits import unified_diff
 from netcompile.analysis.fix import fix, same_but_crops
-from netcompile.analysis.lint import lint
 from netcompile.cli.exit_codes import DONE, FINDINGS, USAGE
 from netcompile.cli.messages import say, show, tell
-from netcompile.cli.netinput import add_net, analyse_net, options, read_source, refusals
+from netcompile.cli.netinput import add_net, analyse_net, options, read_source
 from netcompile.cli.options import add_max_memory
 from netcompile.cli.output import write_json, write_text
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse, sorted_by_position
 from netcompile.files.look import is_there
 from netcompile.files.reading import open_file
 from netcompile.files.whole import whole_file
-from netcompile.report.offsets import net_valid
+from netcompile.report.findings import findings, findings_as_json, refusals, summary
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -61,20 +60,13 @@ def run(arguments: argparse.Namespace) -> int:
             found += against(arguments, analysed)
     ordered = sorted_by_position(dict.fromkeys(found))
     if arguments.json:
-        write_json(as_json(name, ordered))
+        write_json(findings_as_json(name, ordered))
     else:
         show(ordered)
         write_text(f"{summary(ordered)}\n")
     if refused:
         return USAGE
     return FINDINGS if any(finding.severity != "note" for finding in ordered) else DONE
-
-
-def findings(analysed: Analysed) -> list[Diagnostic]:
-    """What is wrong, misaligned or probably not meant."""
-    crops, sym = analysed.crops, analysed.symbolic
-    lints = lint(crops, analysed.shapes, sym, analysed.reports, net_valid(analysed))
-    return [*analysed.notes, *analysed.problems, *crops.findings(), *lints]
 
 
 def against(arguments: argparse.Namespace, analysed: Analysed) -> list[Diagnostic]:
@@ -119,18 +111,3 @@ def fix_file(arguments: argparse.Namespace, analysed: Analysed) -> Analysed:
 def _say_left(left: tuple[tuple[Any, str], ...]) -> None:
     for report, why in left:
         say(f"crop '{report.node.name}' in line {report.node.line} is left as it is: {why}")
-
-
-def as_json(name: str | None, findings: tuple[Diagnostic, ...]) -> dict[str, Any]:
-    """``{"version", "net": str | null, "findings": […]}``; null where the file makes no net at all."""
-    return {"version": 1, "net": name, "findings": [finding.to_json() for finding in findings]}
-
-
-def summary(findings: tuple[Diagnostic, ...]) -> str:
-    """``1 error, 2 warnings``; ``no findings``."""
-    parts = []
-    for kind in ("error", "warning", "note"):
-        count = sum(finding.severity == kind for finding in findings)
-        if count:
-            parts.append(f"{count} {kind}{'s' * (count > 1)}")
-    return ", ".join(parts) or "no findings"

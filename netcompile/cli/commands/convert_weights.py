@@ -11,12 +11,13 @@ from __future__ import annotations
 import argparse
 import os
 
+from netcompile.caffemodel.remarks import target_name
 from netcompile.cli.exit_codes import DONE, USAGE
 from netcompile.cli.manifest import convert_manifest
 from netcompile.cli.messages import show
 from netcompile.cli.netinput import NET_HELP, add_options, add_output, analyse_net, read_weights_path
 from netcompile.cli.options import add_max_memory, add_optimise, add_style
-from netcompile.cli.weights import convert_one, target_name
+from netcompile.cli.weights import convert_one
 from netcompile.diagnostics.diagnostic import NetError, refuse
 from netcompile.files.look import is_folder, make_folder
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.imaging import add_imaging, open_job
 from netcompile.cli.messages import show
-from netcompile.cli.output import json_text, write_done, write_json, write_text
+from netcompile.cli.output import write_done, write_json, write_text
+from netcompile.diagnostics.json_text import json_text
 from netcompile.diagnostics.text import bytes_text
 from netcompile.files.look import about
 from netcompile.files.whole import whole_folder

@@ -9,7 +9,7 @@ from netcompile.analyser import Analysed
 from netcompile.analysis.edits import Edit, Unwritable, edited, pad_edits
 from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.messages import show, show_notes, tell
-from netcompile.cli.netinput import add_net, analyse_net, refusals
+from netcompile.cli.netinput import add_net, analyse_net
 from netcompile.cli.options import add_max_memory
 from netcompile.cli.output import write_json, write_text
 from netcompile.cli.padding import layers_of
@@ -18,6 +18,7 @@ from netcompile.diagnostics.text import shape_text
 from netcompile.report.as_explanation import explanation_as_text
 from netcompile.report.as_json import offsets_as_json
 from netcompile.report.as_text import offsets_as_text
+from netcompile.report.findings import refusals
 from netcompile.report.layers import layers_report
 from netcompile.report.model import Report
 from netcompile.report.offsets import offsets_report

@@ -1,0 +1,209 @@
+"""Builds the playground: `python -m netcompile.site.build [FOLDER]`, by default into `site/`.
+
+What comes from npm is installed as the lock file says, in `build/site/`. The Python that the page runs is the wheel of
+this repository without what computes tensors, and jinja2; it is compiled to bytecode by Pyodide itself. FOLDER is
+replaced as a whole when all of it is made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from netcompile.diagnostics.text import bytes_text
+from netcompile.report.page import FOLDER
+from netcompile.site.policy import policy
+from netcompile.terminal import write_error, write_out
+from netcompile.zoo.find import bundled_folder, definitions
+
+PAGE = Path(__file__).parent / "page"
+REPOSITORY = Path(__file__).parents[2]
+WORK = REPOSITORY / "build" / "site"
+DONE, IO_FAILED = 0, 3  # as the commands exit
+PACK = "python.pack"
+CORE = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip")
+# Rooms whose code needs torch, or talks to a terminal or a network: the page calls none of it.
+LEFT_OUT = tuple(
+    f"netcompile/{name}"
+    for name in (
+        "api.py", "bundled/", "cli/", "demo.py", "download/", "engines/", "export/", "predicting.py", "runtime/",
+        "spec/", "surgery/", "tasks/", "train/",
+    )
+)  # fmt: skip
+BESIDE = ("jinja2", "markupsafe")
+WORKERS = ("python.mjs", "worker.js", "weights-python.js", "weights-worker.js", "weights-numbers.js")
+COPIED = ("index.html", "*.css", "*.svg", *WORKERS)
+
+
+class CannotBuild(Exception):
+    """Why there is no site, in a sentence for people."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Build the site and say how large it is."""
+    try:
+        folder = build(Path(arguments[0] if arguments else "site"))
+    except CannotBuild as why:
+        write_error(f"netcompile: error: {why}\n")
+        return IO_FAILED
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files_of(folder)}
+    loaded = sum(loaded_sizes(folder).values())
+    write_out(
+        f"wrote {folder}: {len(sizes)} files, {bytes_text(sum(sizes.values()))}; {bytes_text(loaded)} of Python\n"
+    )
+    return DONE
+
+
+def build(folder: Path) -> Path:
+    """Make the site in this folder. Raises CannotBuild."""
+    if not (REPOSITORY / "pyproject.toml").exists() or not PAGE.is_dir():
+        raise CannotBuild("the site is built in the repository, which has the page's sources")
+    install()
+    made = WORK / "site"
+    shutil.rmtree(made, ignore_errors=True)
+    (made / "pyodide").mkdir(parents=True)
+    for name in CORE:
+        shutil.copyfile(WORK / "node_modules" / "pyodide" / name, made / "pyodide" / name)
+    archive(made)
+    for pattern in COPIED:
+        for path in PAGE.glob(pattern):
+            shutil.copyfile(path, made / path.name)
+    shutil.copyfile(Path(FOLDER, "page.css"), made / "page.css")  # what the page shares with the report
+    nets(made)
+    bundle(made)
+    finish(made)
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.move(made, folder)
+    return folder
+
+
+def install() -> None:
+    """Install what the lock file names, unless it is there. Raises CannotBuild."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        raise CannotBuild("node and npm are needed (20 or newer); on Debian: apt-get install nodejs npm")
+    WORK.mkdir(parents=True, exist_ok=True)
+    lock = (PAGE / "package-lock.json").read_bytes()
+    installed = WORK / "installed-lock.json"
+    if installed.exists() and installed.read_bytes() == lock:
+        return
+    for name in ("package.json", "package-lock.json"):
+        shutil.copyfile(PAGE / name, WORK / name)
+    run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=WORK)
+    installed.write_bytes(lock)
+
+
+def run(*command: str, cwd: Path = REPOSITORY) -> None:
+    """Run a program, silent unless it fails. Raises CannotBuild."""
+    found = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if found.returncode:
+        raise CannotBuild(f"{os.path.basename(command[0])} failed:\n{found.stdout.strip()}")
+
+
+# Python ----------------------------------------------------------------------------------------------------------
+
+
+def wheel(folder: Path) -> Path:
+    """Build this repository's wheel into a folder. Raises CannotBuild."""
+    for old in (folder, REPOSITORY / "build" / "lib"):  # setuptools would pack what an earlier build left there
+        shutil.rmtree(old, ignore_errors=True)
+    options = ("--quiet", "--no-deps", "--no-build-isolation", "--no-index")
+    run(sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", str(folder), ".")
+    (found,) = folder.glob("netcompile-*.whl")
+    return found
+
+
+def archive(made: Path) -> None:
+    """The bytecode of the wheel and of what it needs, as one archive of the site."""
+    sources = WORK / "sources.zip"
+    with zipfile.ZipFile(sources, "w") as packed, zipfile.ZipFile(wheel(WORK / "wheel")) as whole:
+        for name in whole.namelist():
+            if not name.startswith(LEFT_OUT) and not name.endswith("/RECORD"):
+                packed.writestr(name, whole.read(name))
+        for name, path in beside():
+            packed.write(path, name)
+    run(
+        "node",
+        str(PAGE / "compile.mjs"),
+        str(WORK / "node_modules" / "pyodide"),
+        str(sources),
+        str(made / PACK),
+    )
+
+
+def beside() -> Iterator[tuple[str, Path]]:
+    """The files of the packages that the report page needs, with their licences; nothing that is compiled for here."""
+    for package in BESIDE:
+        for file in importlib.metadata.files(package) or ():
+            if file.suffix == ".py" or "licenses" in file.parts or file.name == "METADATA":
+                yield file.as_posix(), Path(str(file.locate()))
+
+
+# the page --------------------------------------------------------------------------------------------------------
+
+
+def nets(made: Path) -> None:
+    """The bundled definitions, and the list of them."""
+    names = [name for name in definitions() if not name.endswith("/solver.prototxt")]
+    for name in names:
+        target = made / "nets" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(Path(bundled_folder(), "prototxt", name), target)
+    (made / "nets" / "index.json").write_text(json.dumps(names), encoding="utf-8")
+
+
+def bundle(made: Path) -> None:
+    """The page's script in one file, and the policy in its head."""
+    if (PAGE / "main.js").exists():
+        esbuild = WORK / "node_modules" / ".bin" / "esbuild"
+        options = ("--bundle", "--minify", "--format=esm", "--target=es2022", "--charset=utf8", "--legal-comments=eof")
+        search = os.environ.get("NODE_PATH", "")
+        os.environ["NODE_PATH"] = str(WORK / "node_modules")
+        try:
+            run(str(esbuild), str(PAGE / "main.js"), *options, f"--outfile={made / 'main.js'}")
+        finally:
+            os.environ["NODE_PATH"] = search
+    page = made / "index.html"
+    if page.exists():
+        page.write_text(page.read_text(encoding="utf-8").replace("@POLICY@", policy()), encoding="utf-8")
+
+
+def finish(made: Path) -> None:
+    """The list of what the worker loads, and the service worker, which knows every file by its hash."""
+    loaded = json.dumps(loaded_sizes(made), indent=2)
+    text = f'export const PACK = "{PACK}";\nexport const SIZES = {loaded};\n'
+    (made / "manifest.mjs").write_text(text, encoding="utf-8")
+    files = {path.relative_to(made).as_posix(): digest(path.read_bytes()) for path in files_of(made)}
+    worker = (PAGE / "sw.js").read_text(encoding="utf-8")
+    version = hashlib.sha256(json.dumps([files, worker]).encode()).hexdigest()[:16]
+    site = json.dumps({"version": version, "files": files})
+    line = 'const SITE = { version: "", files: {} };'
+    assert line in worker, "the service worker has lost the line that is filled in"
+    (made / "sw.js").write_text(worker.replace(line, f"const SITE = {site};"), encoding="utf-8")
+
+
+def loaded_sizes(made: Path) -> dict[str, int]:
+    """The files that Python is loaded from, and their sizes."""
+    return {name: (made / name).stat().st_size for name in (*(f"pyodide/{each}" for each in CORE), PACK)}
+
+
+def digest(data: bytes) -> str:
+    """A hash as browsers check it."""
+    return f"sha256-{b64encode(hashlib.sha256(data).digest()).decode()}"
+
+
+def files_of(folder: Path) -> list[Path]:
+    """All files of a folder, sorted."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

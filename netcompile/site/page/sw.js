@@ -1,0 +1,43 @@
+// Keeps the whole site under the name of its version, so that it works without a network after the first visit. The
+// build puts the version and the files, each with the hash of its content, in place of the first line below. A new
+// version is fetched when the page is opened, and used when no page of the old one is open any more.
+
+const SITE = { version: "", files: {} };
+const NAME = `netcompile-${SITE.version}`;
+
+async function fetched(cache, [path, integrity]) {
+  const request = new Request(new URL(path, self.registration.scope), { integrity, cache: "no-cache" });
+  const response = await fetch(request);
+  if (!response.ok) {
+    throw new Error(`${path}: ${response.status}`);
+  }
+  await cache.put(request.url, response);
+}
+
+async function fill() {
+  const cache = await caches.open(NAME);
+  await Promise.all(Object.entries(SITE.files).map((file) => fetched(cache, file)));
+}
+
+async function clear() {
+  const names = await caches.keys();
+  const old = names.filter((name) => name.startsWith("netcompile-") && name !== NAME);
+  await Promise.all(old.map((name) => caches.delete(name)));
+  await self.clients.claim();
+}
+
+async function answer(request) {
+  const cache = await caches.open(NAME);
+  const url = new URL(request.url);
+  url.hash = url.search = "";
+  const wanted = url.href === self.registration.scope ? new URL("index.html", self.registration.scope).href : url.href;
+  return (await cache.match(wanted)) ?? fetch(request);
+}
+
+self.addEventListener("install", (event) => event.waitUntil(fill()));
+self.addEventListener("activate", (event) => event.waitUntil(clear()));
+self.addEventListener("fetch", (event) => {
+  if (event.request.method === "GET" && event.request.url.startsWith(self.registration.scope)) {
+    event.respondWith(answer(event.request));
+  }
+});

@@ -1,0 +1,462 @@
+"""The playground in a browser: the same texts as the command line's, and all that a person does there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from netcompile.cli.main import entry
+from netcompile.site.serve import Server
+from netcompile.zoo.find import definitions
+from tests.browser.nets import EVIL, SHRINKING, named
+from tests.browser.playground import ANSWERED, EDITOR, MODULE, Playground
+from tests.conftest import REPOSITORY
+
+SITE = REPOSITORY / "site"
+AXE = REPOSITORY / "build" / "site" / "node_modules" / "axe-core" / "axe.min.js"
+ABSENT = "the site is not built: `make site` builds it"
+FCN8S = "voc-fcn8s/val.prototxt"
+SMALL = "voc-fcn-alexnet/val.prototxt"
+NETS = [name for name in definitions() if not name.endswith("/solver.prototxt")]
+BUILT = (
+    "voc-fcn8s/val.prototxt",
+    "resnet-50/deploy.prototxt",
+    "shapes-ssd/deploy.prototxt",
+    "squeezenet-v1.1/deploy.prototxt",
+)
+MOST_BYTES = 9000  # of a corpus net: two cores are to open thirty in seconds
+CORPUS_NETS = 30
+
+
+def serve(folder: Path = SITE) -> Server:
+    """A server of the site in a thread of its own."""
+    if not (SITE / "index.html").exists():
+        if os.environ.get("NETCOMPILE_SITE") == "required":
+            pytest.fail(ABSENT)
+        pytest.skip(ABSENT)
+    server = Server(str(folder), 0, lambda line: None)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+@pytest.fixture(scope="module")
+def loaded(browser):
+    """The page, loaded once: Python takes seconds to start."""
+    server = serve()
+    playground = Playground(browser, server.url)
+    playground.visit()
+    yield playground
+    browser.send("Target.setAutoAttach", autoAttach=False, waitForDebuggerOnStart=False, flatten=True)
+    browser.send("Page.navigate", url="about:blank")
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def page(loaded):
+    """The page. Whatever a test does, it must not complain, nor ask for anything elsewhere."""
+    loaded.browser.complaints.clear()
+    yield loaded
+    assert loaded.browser.complaints == []
+    assert [url for url in loaded.browser.requests if not url.startswith((loaded.url, f"blob:{loaded.url}"))] == []
+
+
+@pytest.fixture
+def command(capsys):
+    """What a command writes, in this process."""
+
+    def call(*arguments: object) -> str:
+        capsys.readouterr()
+        entry([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return out, err
+
+    return call
+
+
+def told(command, name: str) -> tuple[str, str]:
+    """What `offsets` and `check` say of a net; of one without offsets, why."""
+    out, err = command("offsets", name)
+    checked = command("check", name)
+    return out or err, checked[1] + checked[0]
+
+
+def shown(page: Playground) -> tuple[str, str]:
+    page.tab("offsets")
+    offsets = page.copied("offsets")
+    page.tab("check")
+    return offsets, page.copied("check")
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_bundled_nets_are_told_as_by_the_command_line(page, command, name):
+    page.tab("check")
+    page.open(name)
+    assert page.of("#name") == name
+    assert shown(page) == told(command, name)
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_sources_are_those_of_build(page, command, tmp_path, name):
+    page.tab("check")
+    page.open(name)
+    page.tab("pytorch")
+    for level, style in ((0, "flat"), (1, ""), (2, "blocks")):
+        page.browser.enter("#source-options [name=level]", level)
+        page.browser.enter("#source-options [name=style]", style)
+        page.until("!document.querySelector('#panel-pytorch').hasAttribute('aria-busy')")
+        folder = tmp_path / f"{level}{style}"
+        command("build", name, "-o", folder, "-O", level, *(["--style", style] if style else []), "-q")
+        (module,) = folder.glob("*.py")
+        assert page.copied("module") == module.read_text()
+    page.browser.enter("#source-options [name=level]", 1)
+    page.browser.enter("#source-options [name=style]", "")
+
+
+@pytest.mark.parametrize(("name", "command_name", "tab", "key"), [
+    ("nyud-fcn32s-color/test.prototxt", "inspect", "cost", "cost"),
+    ("nyud-fcn32s-color/test.prototxt", "upgrade", "upgrade", "upgraded"),
+    (FCN8S, "upgrade", "upgrade", "upgraded"),
+])  # fmt: skip
+def test_the_other_texts_are_those_of_the_command_line(page, command, name, command_name, tab, key):
+    page.open(name)
+    page.tab(tab)
+    assert page.copied(key) == command(command_name, name)[0]
+
+
+def test_derivations_are_those_of_explain(page, command):
+    page.open(FCN8S)
+    page.tab("offsets")
+    page.browser.evaluate("document.querySelector('#derivation').open = true")
+    page.until("document.querySelector('#explained-text').textContent !== ''")
+    assert page.copied("explained") == command("offsets", FCN8S, "--explain")[0]
+    page.browser.evaluate("document.querySelector('#derivation').open = false")
+
+
+def corpus_nets(shared: Path) -> list[Path]:
+    """Thirty of those that are small enough, from all over the corpus."""
+    found = [path for path in sorted((shared / "corpus").rglob("*.prototxt")) if path.stat().st_size <= MOST_BYTES]
+    return found[:: max(1, len(found) // CORPUS_NETS)][:CORPUS_NETS]
+
+
+def test_nets_of_others_are_told_as_by_the_command_line(page, command, shared, monkeypatch):
+    paths = corpus_nets(shared)
+    assert len(paths) == CORPUS_NETS
+    page.tab("check")
+    for path in paths:
+        page.open_file(path)
+        monkeypatch.chdir(path.parent)
+        assert (path, *shown(page)) == (path, *told(command, path.name))
+
+
+def test_a_wrong_offset_is_underlined_and_mended(page, capsys):
+    page.open(FCN8S)
+    page.go_to("score_pool4c")
+    page.tab("check")
+    page.keys(*["ArrowDown"] * 8, "End")
+    took = time.monotonic()
+    page.after(lambda: page.type("0"))
+    took = time.monotonic() - took
+    assert set(page.underlined()) == {"50"}
+    assert "crop 'score_pool4c' starts at 50, alignment needs 5" in page.of("#cards")
+    assert page.of("#finding-count") == "3 errors, 2 notes"
+    page.after(lambda: page.browser.click("#findings .fix"))
+    assert page.underlined() == []
+    assert page.of("#finding-count") == "2 notes"
+    assert page.count(".fix") == 0
+    assert "offset: 5" in page.text(f"{EDITOR}.querySelector('.cm-content')")
+    with capsys.disabled():
+        print(f"\n  an edit of FCN-8s is answered after {took * 1000:.0f} ms", end="")
+
+
+def test_all_fixes_at_once_are_one_step(page):
+    page.open(FCN8S)
+    for layer in ("score", "score_pool4c"):
+        page.go_to(layer)
+        page.keys(*["ArrowDown"] * 8, "End")
+        page.after(lambda: page.type("1"))
+    page.tab("check")
+    words = page.of("#fix-all-cards")
+    assert words.startswith("Fix all ")
+    page.after(lambda: page.browser.click("#fix-all-cards"))
+    assert page.of("#finding-count") == "2 notes"
+    assert "offset: 31" not in page.underlined()
+
+
+def test_completions_have_caffes_defaults(page):
+    page.open(FCN8S)
+    page.go_to("score_pool4c")
+    page.keys(*["ArrowDown"] * 8, "End", "Enter")
+    page.type("ax")
+    listed = f"{EDITOR}.querySelector('.cm-tooltip-autocomplete li')"
+    page.until(f"Boolean({listed})")
+    assert page.text(listed) == "axisint32, default 2"
+    page.keys("Escape")
+
+
+def test_completed_types_keep_their_quotes(page, tmp_path):
+    page.open_text(tmp_path, SHRINKING + 'layer { name: "x" type: "" }')
+    page.browser.evaluate(f"{EDITOR}.querySelector('.cm-content').focus()")
+    page.keys("ArrowDown", *["ArrowDown"] * 5, "End", "ArrowLeft", "ArrowLeft", "ArrowLeft")
+    page.type("Deconv")
+    page.until(f"Boolean({EDITOR}.querySelector('.cm-tooltip-autocomplete li'))")
+    time.sleep(0.2)  # the list takes no key at first, lest it take one meant for the text
+    page.keys("Enter")
+    assert (
+        page.text(f"[...{EDITOR}.querySelectorAll('.cm-line')].at(-1)") == 'layer { name: "x" type: "Deconvolution" }'
+    )
+
+
+def test_lines_are_linked_both_ways(page):
+    page.open(FCN8S)
+    page.go_to("score_pool4c")
+    page.tab("pytorch")
+    page.keys("ArrowDown")
+    marked = f"[...{MODULE}.querySelectorAll('.cm-linked')].map(e => e.textContent).join('')"
+    assert "score_pool4c = score_pool4[" in page.browser.evaluate(marked)
+    lines = f"[...{MODULE}.querySelectorAll('.cm-line')]"
+    line = f"{lines}.find(e => e.textContent.includes('fuse_pool4 = '))"
+    place = page.browser.evaluate(f"(r => [r.x + 90, r.y + r.height / 2])({line}.getBoundingClientRect())")
+    for kind, button in (("mousePressed", "left"), ("mouseReleased", "left")):
+        page.browser._mouse(kind, *place, button)
+    page.browser.settle()
+    assert 'name: "fuse_pool4"' in page.browser.evaluate(
+        f"[...{EDITOR}.querySelectorAll('.cm-linked')].map(e => e.textContent).join()"
+    )
+
+
+def test_a_link_holds_the_net(page, tmp_path):
+    page.open_text(tmp_path, SHRINKING, "små.prototxt")
+    page.after(lambda: page.browser.enter("#options [name=input]", "50x60"))
+    page.browser.click("#link")
+    page.until("window.copied.includes('#net=')")
+    link = page.browser.evaluate("window.copied")
+    assert len(link) < 700
+    page.open(SMALL)
+    page.after(lambda: page.browser.evaluate(f"location.hash = {json.dumps(link.partition('#')[2])}"))
+    assert page.of("#name") == "små.prototxt"
+    assert page.text(f"{EDITOR}.querySelector('.cm-content')") == SHRINKING.replace("\n", "")
+    assert page.browser.evaluate("document.querySelector('#options [name=input]').value") == "50x60"
+    page.browser.evaluate("history.replaceState(null, '', location.pathname)")
+
+
+@pytest.mark.parametrize(("fragment", "message"), [
+    ("#net=AAAA", "The link is damaged: a part of it is missing or has changed."),
+    ("#net=a.b", "The link is damaged: it has characters that no such link has."),
+    ("#net=" + "A" * 33000, "The link is longer than any that this page makes."),
+    ("#net=q1YqU7Iy1FEqSa0oUbJSAtK1AA", "The link does not hold a net."),
+])  # fmt: skip
+def test_links_that_are_refused(page, fragment, message):
+    before = page.of("#name")
+    page.browser.evaluate(f"location.hash = {json.dumps(fragment)}")
+    page.until("document.querySelector('#said').textContent.includes('link')")
+    page.browser.settle()
+    assert page.of("#said") == message
+    assert page.of("#name") == before
+    page.browser.evaluate(
+        "document.querySelector('#said').textContent = '', history.replaceState(null, '', location.pathname)"
+    )
+
+
+def test_a_link_that_unfolds_to_very_much_is_refused(page):
+    made = page.browser.evaluate(
+        "(async () => { const data = new Blob([JSON.stringify({v: 1, name: 'x', text: ' '.repeat(3e6)})]);"
+        " const packed = data.stream().pipeThrough(new CompressionStream('deflate-raw'));"
+        " const bytes = new Uint8Array(await new Response(packed).arrayBuffer());"
+        " return btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, ''); })()"
+    )
+    page.browser.evaluate(f"location.hash = '#net={made}'")
+    page.until("document.querySelector('#said').textContent.includes('unfolds')")
+    assert page.of("#said") == "The link unfolds to more than 2,000,000 bytes: it is not opened."
+    page.browser.evaluate("history.replaceState(null, '', location.pathname)")
+
+
+def test_a_dropped_file_opens(page, tmp_path):
+    path = tmp_path / "dropped.prototxt"
+    path.write_text(SHRINKING)
+    page.after(lambda: page.drop(path))
+    assert page.of("#name") == "dropped.prototxt"
+    assert page.browser.evaluate("document.querySelector('#shade').hidden")
+
+
+def test_a_file_that_is_no_text_is_refused_in_words(page, tmp_path):
+    before = page.of("#name")
+    path = tmp_path / "picture.prototxt"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
+    page.drop(path)
+    page.until("document.querySelector('#said').textContent.includes('error')")
+    assert page.of("#said").startswith("picture.prototxt: error[binary-file]: this is a PNG image")
+    assert page.of("#name") == before
+
+
+@pytest.mark.parametrize("name", [EVIL, "a\u202eb\u0007", '"><svg onload=alert(1)>'])
+def test_hostile_names_stay_text(page, tmp_path, name):
+    page.open_text(tmp_path, named(name), "<img src=x onerror=alert(1)>.prototxt")
+    for tab in ("offsets", "cost", "check", "pytorch", "upgrade", "graph"):
+        page.tab(tab)
+    assert page.count("img, svg, main script") == 0
+    assert page.browser.evaluate("document.title.startsWith('<img src=x onerror=alert(1)>.prototxt')")
+    assert "\u202e" not in page.of("#right")
+
+
+def test_line_ends_of_windows_stay(page, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = SHRINKING.replace("\n", "\r\n").replace('"cut"', '"cüt 🙂"').replace("offset: 3", "offset: 4")
+    page.open_text(tmp_path, text)
+    assert shown(page) == told(command, "net.prototxt")
+    assert page.underlined() == ["4"]
+    page.after(lambda: page.browser.click("#fix-all"))
+    page.browser.evaluate(
+        "window.saved = null; URL.createObjectURL = (blob) => { window.saved = blob; return 'about:blank#'; }"
+    )
+    page.browser.evaluate("HTMLAnchorElement.prototype.click = () => {}, document.querySelector('#save').click()")
+    assert page.browser.evaluate("window.saved.text()") == text.replace("offset: 4", "offset: 3")
+    page.browser.evaluate("delete URL.createObjectURL, delete HTMLAnchorElement.prototype.click")
+
+
+def test_options_are_those_of_the_command_line(page, command):
+    name = "voc-fcn8s/train.prototxt"
+    page.open(name)
+    page.tab("offsets")
+    page.after(lambda: page.browser.enter("#options [name=phase]", "TRAIN"))
+    page.after(lambda: page.browser.enter("#options [name=crop_offsets]", "inferred"))
+    assert page.copied("offsets") == command("offsets", name, "--phase", "train", "--crop-offsets", "inferred")[0]
+    page.browser.enter("#options [name=input]", "5 by 5")
+    assert page.browser.evaluate(
+        "document.querySelector('#options [name=input]').matches(':invalid[aria-invalid=true]')"
+    )
+    page.after(lambda: page.browser.click("#reset-options"))
+    assert page.copied("offsets") == command("offsets", name)[0]
+
+
+def test_the_report_is_shown_in_a_frame_without_rights(page):
+    page.open(SMALL)
+    page.tab("graph")
+    page.until("Boolean(document.querySelector('#frame iframe:not(.waiting)'))")
+    assert page.browser.evaluate("document.querySelector('#frame iframe').getAttribute('sandbox')") == "allow-scripts"
+    assert page.count("#frame iframe") == 1
+    page.tab("layers")
+    assert page.browser.evaluate("document.querySelector('#frame iframe').src").endswith("#layers")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_fault_of_accessibility(page, scheme):
+    if not AXE.exists():
+        pytest.skip("axe-core is not installed: `make site` installs it")
+    page.open(FCN8S)
+    page.go_to("score_pool4c")
+    page.keys(*["ArrowDown"] * 8, "End")
+    page.after(lambda: page.type("0"))
+    page.browser.scheme(scheme)
+    page.browser.evaluate(AXE.read_text())
+    for tab in ("offsets", "cost", "check", "pytorch", "upgrade"):
+        page.tab(tab)
+        faults = page.browser.evaluate(
+            "axe.run(document, {resultTypes: ['violations']}).then(found => found.violations"
+            ".filter(one => ['serious', 'critical'].includes(one.impact))"
+            ".map(one => [one.id, ...one.nodes.map(node => node.html + node.failureSummary)]))"
+        )
+        assert (tab, faults) == (tab, [])
+    page.browser.scheme("light")
+
+
+def focused(page: Playground) -> str:
+    """What has the focus: its words, its label or its name."""
+    return str(page.browser.evaluate(
+        "(e => { while (e.shadowRoot?.activeElement) e = e.shadowRoot.activeElement;"
+        " return e.getAttribute('aria-label') || e.name || e.id || e.textContent; })(document.activeElement)"
+    ))  # fmt: skip
+
+
+def test_keyboard_alone(page):
+    page.open(FCN8S)
+    page.go_to("score_pool4c")
+    page.keys(*["ArrowDown"] * 8, "End")
+    page.after(lambda: page.type("0"))
+    assert focused(page) == "prototxt"
+    page.tab("check")
+    reached = []
+    while (now := focused(page)) != "width of the editor" and len(reached) < 40:
+        reached.append(now)
+        page.keys("Tab")
+    assert "Fix all 3" in reached or "fix-all" in reached
+    assert any(words.startswith("Fix: write offset: 5") for words in reached)
+    page.keys("ArrowRight")
+    assert page.browser.evaluate("document.querySelector('#splitter').ariaValueNow") == "48"
+    page.keys("ArrowLeft", "Tab")
+    assert focused(page) == "tab-check"
+    page.keys("ArrowRight")
+    assert focused(page) == "tab-pytorch"
+    page.until("!document.querySelector('#panel-pytorch').hasAttribute('aria-busy')")
+    page.keys("Home")
+    assert page.browser.evaluate("document.querySelector('#tab-offsets').ariaSelected") == "true"
+    page.browser.evaluate("document.querySelector('#findings .fix').focus()")
+    page.after(lambda: page.keys("Enter"))
+    assert page.of("#finding-count") == "2 notes"
+    page.browser.evaluate("document.querySelector('#nets').focus()")
+    stops = []
+    for _ in range(9):
+        page.keys("Tab")
+        stops.append(focused(page))
+    assert stops[:8] == ["open", "link", "phase", "stages", "level", "input", "crop_offsets", "Save the prototxt"]
+
+
+@pytest.mark.parametrize("width", [400, 1280, 3000])
+def test_nothing_is_cut_off(page, width):
+    page.open(SMALL)
+    page.browser.size(width, 900)
+    for tab in ("offsets", "cost", "check", "pytorch", "upgrade", "alignment"):
+        page.tab(tab)
+        assert page.browser.evaluate("document.documentElement.scrollWidth <= innerWidth"), tab
+        cut = page.browser.evaluate(
+            "[...document.querySelectorAll('button, select, input, label, h1, h2')].filter(e => e.checkVisibility()"
+            " && !e.closest('.scroller') && e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.textContent)"
+        )
+        assert cut == []
+    page.browser.size(1280, 900)
+
+
+def test_a_reload_keeps_the_text(page, tmp_path):
+    page.open_text(tmp_path, SHRINKING, "kept.prototxt")
+    page.browser.evaluate(f"{EDITOR}.querySelector('.cm-content').focus()")
+    page.after(lambda: page.type("# mine\n"))
+    page.browser.evaluate("window.before = true")
+    page.browser.send("Page.reload")
+    page.until(f"!window.before && {ANSWERED}")
+    assert page.of("#name") == "kept.prototxt"
+    assert page.text(f"{EDITOR}.querySelector('.cm-line')") == "# mine"
+    page.browser.evaluate("sessionStorage.clear()")
+
+
+def test_a_worker_that_cannot_load_is_told_of(page, browser, tmp_path):
+    folder = tmp_path / "site"
+    shutil.copytree(SITE, folder, ignore=shutil.ignore_patterns("python.zip"))
+    server = serve(folder)
+    browser.send("Page.navigate", url=server.url)
+    page.until("location.href !== 'about:blank' && document.querySelector('#failure')?.checkVisibility() === true")
+    assert page.of("#failure p").startswith("The compiler could not be loaded, or it ended: python.zip: 404")
+    assert page.of("#name") == FCN8S
+    server.shutdown()
+    server.server_close()
+    browser.send("Page.navigate", url="about:blank")
+    page.visit()
+
+
+def test_without_a_network_after_the_first_visit(page, browser):
+    server = serve()
+    other = Playground(browser, server.url)
+    other.visit()
+    other.until("navigator.serviceWorker.ready.then(() => true)")
+    server.shutdown()
+    server.server_close()
+    other.visit("?later")
+    assert other.of("#name") == FCN8S
+    other.open(SMALL)
+    assert other.of("#name") == SMALL
+    page.visit()
