@@ -447,11 +447,11 @@ def test_a_reload_keeps_the_text(page, tmp_path):
 
 def test_a_worker_that_cannot_load_is_told_of(page, browser, tmp_path):
     folder = tmp_path / "site"
-    shutil.copytree(SITE, folder, ignore=shutil.ignore_patterns("python.zip"))
+    shutil.copytree(SITE, folder, ignore=shutil.ignore_patterns("python.pack"))
     server = serve(folder)
     browser.send("Page.navigate", url=server.url)
     page.until("location.href !== 'about:blank' && document.querySelector('#failure')?.checkVisibility() === true")
-    assert page.of("#failure p").startswith("The compiler could not be loaded, or it ended: python.zip: 404")
+    assert page.of("#failure p").startswith("The compiler could not be loaded, or it ended: python.pack: 404")
     assert page.of("#name") == FCN8S
     server.shutdown()
     server.server_close()
