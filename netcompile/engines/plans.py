@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from math import isfinite, prod
@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.emit.names import file_stem
+from netcompile.engines.catalogue import TORCH
 from netcompile.engines.engine import Shapes, version_of
 from netcompile.engines.kept import cache_root, processor
-from netcompile.files.look import is_file, make_folder
+from netcompile.files.look import make_folder
 from netcompile.files.reading import read_json
 from netcompile.files.whole import whole_file
 from netcompile.runtime.company import COMPANY
@@ -36,7 +37,7 @@ MOST = 1 << 16  # entries of a plan
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """All that a plan depends on. `layers` is a digest of the convolutions; `size` of each input: images, power of 2."""
+    """All that a plan depends on. `layers`: a digest of the convolutions; `size`: of each input images, power of 2."""
 
     net: str
     layers: str
@@ -56,11 +57,11 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A net's plan, where it is kept ("" if it is not), whether it was measured `before`, and what is to be said."""
+    """A net's plan, what it is for, where it is kept ("" if it is not), and what is to be said."""
 
     tuning: Tuning
+    case: Case
     path: str
-    before: bool
     notes: tuple[Diagnostic, ...]
 
 
@@ -70,48 +71,79 @@ def folder() -> str:
 
 
 def planned(
-    net: nn.Module, name: str, shapes: Shapes, inputs: Callable[[], Sequence[Tensor]], seconds: float = SECONDS,
+    net: nn.Module, name: str, inputs: Mapping[str, Tensor], seconds: float = SECONDS, *, device: str = "cpu",
     anew: bool = False,
 ) -> Planned:  # fmt: skip
-    """Give a net of -O2 the plan that was kept for it, or measure one and keep it. Raises NetError.
+    """Give a net of -O2 the plan that was kept for it and inputs like these, or measure one and keep it.
 
-    `anew`: measure in any case. `inputs`: drawn ones, of these shapes.
+    `device`: where it will compute. `anew`: measure in any case. Raises NetError.
     """
-    require_plannable(net, name)
-    asked = case(net, name, shapes)
+    _require(net, name, device)
+    asked = case(net, name, {key: tuple(x.shape) for key, x in inputs.items()})
     notes: list[Diagnostic] = []
-    if not anew and is_file(asked.path):
+    if not anew:
         try:
             found = read(asked, net)
-        except (NetError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            why = f"{asked.path}: {type(error).__name__}: {error}".splitlines()[0]
-            notes.append(_told(f"the plan that was kept for {name} is none, and is measured anew", why))
+        except FileNotFoundError:
+            pass
+        except (NetError, OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
+            what, why = (
+                f"the plan that was kept for {name} is none: it is measured anew",
+                f"{asked.path}: {_reason(error)}",
+            )
+            notes.append(Diagnostic("plan-file", what, why=why, severity="warning"))
         else:
             apply(net, found.choices if found.faster else ())
-            return Planned(found, asked.path, True, (_summary(name, found, asked.path, "was measured before"),))
-    found = tune(net, inputs(), seconds)
-    unkept = keep(asked, found, shapes)
+            return Planned(found, asked, asked.path, (_summary(name, found, asked.path, "was measured before"),))
+    found = tune(net, list(inputs.values()), seconds)
+    unkept = keep(asked, found, {key: tuple(x.shape) for key, x in inputs.items()})
     notes.append(_summary(name, found, "" if unkept else asked.path, "was measured"))
     if unkept:
-        notes.append(_told(f"the plan of {name} cannot be kept, and will be measured again", unkept))
+        what = f"the plan of {name} cannot be kept: it will be measured again"
+        notes.append(Diagnostic("plan-file", what, why=unkept, severity="warning"))
     if COMPANY.there:
-        why = "other processes use its CPUs"
-        notes.append(
-            _told(f"the plan of {name} was measured on a busy machine", why, "netcompile tune, when it is idle")
+        what, remedy = (
+            f"the plan of {name} was measured while others used the CPUs",
+            "netcompile tune when they are idle",
         )
-    return Planned(found, "" if unkept else asked.path, False, tuple(notes))
+        notes.append(Diagnostic("plan-busy", what, remedy=remedy, severity="note"))
+    return Planned(found, asked, "" if unkept else asked.path, tuple(notes))
 
 
-def require_plannable(net: nn.Module, name: str, level: int | None = 2) -> None:
-    """Raises NetError where the module is none that has ways to choose from, or is not where they are."""
-    if level is not None and level != 2:
-        what, remedy = f"{name} is compiled at -O {level}, where layers have no ways to choose from", "-O 2"
-    elif net.training:
-        what, remedy = f"{name} learns, and ways to choose from are for inference", "net.eval()"
-    elif any(not tensor.is_cpu for tensor in net.parameters()):
-        what, remedy = f"{name} is not on the CPU, where ways to choose from are", "--device cpu"
+def several(net: nn.Module, inputs: Mapping[str, Tensor], images: int | None) -> dict[str, Tensor]:
+    """The inputs with so many images at a time, if the net takes them."""
+    if images is None or any(x.dim() != 4 or len(x) != 1 for x in inputs.values()):
+        return dict(inputs)
+    more = {name: x.repeat(images, 1, 1, 1) for name, x in inputs.items()}
+    try:
+        with torch.no_grad():
+            net(*more.values())
+    except RuntimeError:
+        return dict(inputs)
+    return more
+
+
+def require_torch(engine: str) -> None:
+    """Raises NetError where another engine than torch is to compute."""
+    if engine != TORCH:
+        what = f"--tune is for torch's convolutions, and --engine {engine} says what else may compute them"
+        raise NetError(Diagnostic("tune", what, remedy="one of both"))
+
+
+def require_level(name: str, level: int | None) -> None:
+    """Raises NetError where a net is of a level, if it is known, that leaves nothing to choose."""
+    if level not in (None, 2):
+        what = f"{name} is compiled at -O {level}, where convolutions have one way each"
+        raise NetError(Diagnostic("tune", what, remedy="-O 2 (Python: level=2)"))
+
+
+def _require(net: nn.Module, name: str, device: str) -> None:
+    if net.training:
+        what, remedy = f"{name} learns, and ways to choose from are for inference", "--phase test"
+    elif device != "cpu":
+        what, remedy = f"ways to choose from are for the CPU, not for {device}", "--device cpu"
     elif not convolutions(net):
-        what, remedy = f"{name} has no convolution with ways to choose from", "compile it at -O 2"
+        what, remedy = f"{name} has no convolution that computes in several ways", ""
     else:
         return
     raise NetError(Diagnostic("tune", what, remedy=remedy))
@@ -195,8 +227,14 @@ def gain(found: Tuning) -> str:
 
 
 def _summary(name: str, found: Tuning, path: str, when: str) -> Diagnostic:
-    return _told(f"{name}, as {when}: {gain(found)}", f"kept in {path}" if path else "")
+    why = f"kept in {path}" if path else ""
+    return Diagnostic("plan", f"{name}, as {when}: {gain(found)}", why=why, severity="note")
 
 
-def _told(what: str, why: str, remedy: str = "") -> Diagnostic:
-    return Diagnostic("plan", what, why=why, remedy=remedy, severity="note")
+def _reason(error: Exception) -> str:
+    """What is wrong with a file, in a line."""
+    if isinstance(error, NetError):
+        return error.diagnostics[0].what
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    return (str(error) or type(error).__name__).splitlines()[0]
