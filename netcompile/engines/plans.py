@@ -167,7 +167,7 @@ def read(asked: Case, net: nn.Module) -> Tuning:
         raise ValueError("it is another case's")
     entries, layers = found["layers"], convolutions(net)
     if not isinstance(entries, list) or len(entries) > MOST or not isinstance(found["faster"], bool):
-        raise ValueError("it is no list of layers")
+        raise ValueError("it is no list of layers, or not whether they are faster")
     choices = tuple(_choice(entry, layers) for entry in entries)
     figures = (_milliseconds(found[key]) for key in ("by_rule", "by_plan", "seconds"))
     rule, plan, seconds = figures
