@@ -22,6 +22,7 @@ from netcompile.cli.output import write_done, write_json, write_text
 from netcompile.data.preparation import crop_option
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.diagnostics.text import shape_text
+from netcompile.diagnostics.visible import visible
 from netcompile.report.table import table
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def as_text(name: str, found: Planned) -> str:
     lines = [table(header, rows, right=range(4, len(header))), ""] if timed else []
     untimed = len(tuning.choices) - len(timed)
     rest = f", {untimed} others were not: they have one way, or would have taken too long" if untimed else ""
-    lines += [f"{_count(timed)} timed in {tuning.seconds:.1f} s{rest}", f"{name}: {gain(tuning)}"]
+    lines += [f"{_count(timed)} timed in {tuning.seconds:.1f} s{rest}", f"{visible(name)}: {gain(tuning)}"]
     return "\n".join(lines) + "\n"
 
 
