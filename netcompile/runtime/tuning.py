@@ -128,7 +128,8 @@ class _Case:
         for way in self.left[1:] if len(self.rounds) >= LEAST else ():
             shares = [times[way] / times[rule] for times in self.rounds if times[rule] > 0]
             faster = sum(share < 1 for share in shares)
-            if shares and 4 * faster >= 3 * len(shares) and median(shares) < best:
+            less = median(times[way] for times in self.rounds) < median(times[rule] for times in self.rounds)
+            if shares and less and 4 * faster >= 3 * len(shares) and median(shares) < best:
                 best, found = median(shares), way
         return found
 
