@@ -40,6 +40,7 @@ from netcompile.prototxt.recognise import open_source
 from netcompile.runtime.execute import load_source, with_weights
 from netcompile.runtime.loaded import is_build, load_build
 from netcompile.runtime.notebook import facts_of, facts_of_build, with_facts
+from netcompile.runtime.tuning import SECONDS
 from netcompile.tasks.inputs import described_net
 from netcompile.tasks.task import Net
 from netcompile.zoo.find import find_definition, find_weights
@@ -52,19 +53,21 @@ def load(
     outputs: Sequence[str] | None = None, inputs: Mapping[str, Sequence[int]] | None = None,
     stages: Sequence[str] = (), with_loss: bool = False, crop_offsets: str = "auto",
     max_memory: int | str | None = None, trust_edits: bool = False, style: str | None = None,
-    engine: str = "torch",
+    engine: str = "torch", tune: bool | float = False,
 ) -> nn.Module:  # fmt: skip
     """The net with its weights, in evaluation mode unless `phase` is "train".
 
     `net`: a prototxt, a bundled definition ("voc-fcn8s/val.prototxt"), or the folder of a build, whose code is run.
     `weights`: a .caffemodel or .caffemodel.h5; without one the parameters are PyTorch's initial ones.
-    `level`: optimisation, 0 to 2, by default 1; with engine="auto" 2. `outputs`: blobs to return, by default the net's;
-    of one the module returns a tensor, of several a dictionary by blob name. `inputs`: shapes of inputs that the file
-    does not declare.
+    `level`: optimisation, 0 to 2, by default 1; with engine="auto" or `tune` 2. `outputs`: blobs to return, by default
+    the net's; of one the module returns a tensor, of several a dictionary by blob name. `inputs`: shapes of inputs that
+    the file does not declare.
     `style`: "flat" or "blocks", by default blocks where they make the source shorter by a quarter.
     `trust_edits`: take a build whose files were changed since as it is, with a warning that names them.
     `engine`: what computes: "torch", "onnxruntime", "openvino", or "auto", the fastest of them here, measured once. In
     another engine than torch the net is a module without parameters, for float32 on the CPU, in evaluation mode.
+    `tune`: the way of each convolution as it was measured for this net and machine, or is measured now, within two
+    seconds or so many as are given; in float32 on the CPU, at the declared size.
     `max_memory`: what the weights may take, as bytes or as text such as "2GB"; by default half of what is free.
 
     Raises NetError with every mistake of the file and of the weights; OSError; ValueError for arguments that are none.
@@ -78,20 +81,32 @@ def load(
         raise ValueError(f"style is 'blocks' or 'flat', not {style!r}")
     if engine not in CHOICES:
         raise ValueError(f"engine is one of {', '.join(CHOICES)}, not {engine!r}")
+    seconds = _seconds(tune)
     with limits.max_memory(None if max_memory is None else limits.memory_size(str(max_memory))):
         if is_build(os.fspath(net)):
             if weights is not None or outputs is not None or inputs is not None:
                 raise ValueError("a build has its weights and outputs: load the prototxt to choose others")
-            return _build(os.fspath(net), trust_edits, engine)
-        return _load(net, weights, phase, level, outputs, inputs, stages, with_loss, crop_offsets, style, engine)
+            return _build(os.fspath(net), trust_edits, engine, seconds)
+        return _load(
+            net, weights, phase, level, outputs, inputs, stages, with_loss, crop_offsets, style, engine, seconds
+        )
 
 
-def _build(folder: str, trust_edits: bool, engine: str) -> nn.Module:
+def _seconds(tune: object) -> float | None:
+    """What `tune` may take, None where nothing is to be measured."""
+    if isinstance(tune, bool):
+        return SECONDS if tune else None
+    if not isinstance(tune, int | float) or not 0 <= tune < 1e9:
+        raise ValueError(f"tune is True, False or a number of seconds, not {tune!r}")
+    return float(tune)
+
+
+def _build(folder: str, trust_edits: bool, engine: str, tune: float | None) -> nn.Module:
     loaded = load_build(folder, trust_edits)
     if loaded.edited:
         names = ", ".join(f"'{name}'" for name in loaded.edited)
         warnings.warn(f"{folder}: not as built, and trusted as asked for: {names}", stacklevel=3)
-    loaded, _, notes = build_in(folder, loaded, engine)
+    loaded, _, notes = build_in(folder, loaded, engine, tune=tune)
     _warn(notes)
     net = with_facts(loaded.net, facts_of_build(folder, loaded.name, loaded.inputs, loaded.outputs))
     images = dict(loaded.images) or dict.fromkeys(name for name, _ in loaded.inputs)
@@ -101,7 +116,7 @@ def _build(folder: str, trust_edits: bool, engine: str) -> nn.Module:
 def _load(
     net: PathLike, weights: PathLike | None, phase: str, level: int | None, outputs: Sequence[str] | None,
     inputs: Mapping[str, Sequence[int]] | None, stages: Sequence[str], with_loss: bool, crop_offsets: str,
-    style: str | None, engine: str,
+    style: str | None, engine: str, tune: float | None,
 ) -> nn.Module:  # fmt: skip
     shapes = {name: tuple(shape) for name, shape in (inputs or {}).items()}
     options = Options(train=phase == "train", stages=tuple(stages), shapes=shapes, with_loss=with_loss)
@@ -119,7 +134,8 @@ def _load(
                 return with_weights(analysed, module, path)
             return load_source(module).train(phase == "train")
 
-        found = ready(analysed, make, Wanted(engine, level, outputs, path, style=style, same=path is not None))
+        same = path is not None
+        found = ready(analysed, make, Wanted(engine, level, outputs, path, style=style, same=same, tune=tune))
         module = found.module
         _warn(found.notes)
         facts = facts_of(analysed, module)
@@ -130,7 +146,7 @@ def _load(
 def _warn(notes: Sequence[Diagnostic]) -> None:
     """What an engine has to say, but for what was measured."""
     for note in notes:
-        if note.code != "engine-measured":
+        if note.code not in ("engine-measured", "plan", "plan-busy"):
             warnings.warn(str(note), stacklevel=4)
 
 

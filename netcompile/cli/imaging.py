@@ -29,11 +29,13 @@ from netcompile.cli.options import (
     add_max_memory,
     add_optimise,
     add_trust_edits,
+    add_tune,
     add_weights,
     device,
     edits_told,
     level_of,
     positive,
+    seconds_of,
     weights_of,
 )
 from netcompile.data.preparation import crop_option, resize_option
@@ -54,7 +56,7 @@ if TYPE_CHECKING:
     from netcompile.tasks.inference import Job
 
 REMARKS = frozenset({"mean-assumed", "mean-average", "mean-outside"})
-ENGINE = ("engine", "engine-measured")
+ENGINE = ("engine", "engine-measured", "plan", "plan-busy", "plan-file")
 
 
 def add_imaging(parser: argparse.ArgumentParser, batch: int, scoring: bool) -> None:
@@ -94,6 +96,7 @@ def add_imaging(parser: argparse.ArgumentParser, batch: int, scoring: bool) -> N
     add_trust_edits(parser)
     add_optimise(parser)
     add_engine(parser)
+    add_tune(parser)
     add_device(parser, ("float32", "bfloat16"))
     add_max_memory(parser)
     add_options(parser)
@@ -139,7 +142,7 @@ def open_job(arguments: argparse.Namespace, leads: bool = True, asked: Asked | N
     )  # fmt: skip
     if leads:
         show(found for found in told if found.code not in ENGINE)
-        show_notes([found for found in told if found.code in ENGINE], frozenset({"engine"}))
+        show_notes([found for found in told if found.code in ENGINE], frozenset({"engine", "plan-busy"}))
         show_notes([*opened.notes, *remarks], REMARKS)
         if arguments.task is None and not isinstance(task, Segmentation):
             say_lines(f"{task.title}: {visible(opened.found.why)} (--task says otherwise)")
@@ -166,7 +169,10 @@ def _of_build(arguments: argparse.Namespace) -> Opened:
     def load() -> tuple[Loaded, Sequence[Diagnostic]]:
         from netcompile.engines.builds import build_in
 
-        computed, _, notes = build_in(arguments.net, loaded, arguments.engine, arguments.device, arguments.dtype)
+        computed, _, notes = build_in(
+            arguments.net, loaded, arguments.engine, arguments.device, arguments.dtype, seconds_of(arguments),
+            arguments.batch,
+        )  # fmt: skip
         return computed, [*edits_told(arguments.net, loaded.edited), *notes]
 
     return Opened(net, task, found, needed, None, (), load)
@@ -218,8 +224,9 @@ def _load(
     losses = [name for name in analysed.graph.outputs if name not in blobs] if arguments.with_loss else []
     told: list[Diagnostic] = []
     wanted = Wanted(
-        arguments.engine, level_of(arguments), [*blobs, *losses], weights, arguments.dtype, arguments.device
-    )
+        arguments.engine, level_of(arguments), [*blobs, *losses], weights, arguments.dtype, arguments.device,
+        tune=seconds_of(arguments), images=arguments.batch,
+    )  # fmt: skip
     loaded, notes = load_in(
         analysed, weights, wanted,
         noticed=lambda report: told.extend(of_weights(report, weights or "")),

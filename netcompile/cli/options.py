@@ -70,11 +70,24 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(optimise=None)
 
 
+def add_tune(parser: argparse.ArgumentParser) -> None:
+    """``--tune``, which asks for speed as ``--engine auto`` does."""
+    what = "the way of each convolution as it was measured for this net and machine, or is measured now; at -O 2"
+    parser.add_argument("--tune", action="store_true", help=what)
+
+
+def seconds_of(arguments: argparse.Namespace) -> float | None:
+    """The seconds that ``--tune`` may measure, None without it."""
+    from netcompile.runtime.tuning import SECONDS
+
+    return SECONDS if arguments.tune else None
+
+
 def level_of(arguments: argparse.Namespace) -> int:
-    """What ``-O`` says, or what ``--engine`` implies, of a command that has both."""
+    """What ``-O`` says, or what ``--engine`` and ``--tune`` imply, of a command that has them."""
     if arguments.optimise is not None:
         return int(arguments.optimise)
-    return 2 if arguments.engine == "auto" else LEVEL
+    return 2 if arguments.engine == "auto" or getattr(arguments, "tune", False) else LEVEL
 
 
 def add_style(parser: argparse.ArgumentParser) -> None:

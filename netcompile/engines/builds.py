@@ -8,25 +8,36 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.engines.catalogue import AUTO, TORCH, engine_called
 from netcompile.engines.choice import asked_for, elsewhere, fallback, fastest
 from netcompile.engines.kept import case
 from netcompile.engines.model import Example, Model, place_for
+from netcompile.engines.plans import planned, require_level, require_torch, several
 from netcompile.export.onnx_file import NotWritten, bytes_of, onnx_program
 from netcompile.export.onnx_model import name_blobs
 from netcompile.files.limits import require_memory
+from netcompile.runtime.execute import DTYPES
 from netcompile.runtime.loaded import Loaded, onnx_of_build
 
 REMEDY = "netcompile build NET --weights F --onnx -o DIR writes an ONNX file beside the module"
 
 
 def build_in(
-    folder: str, loaded: Loaded, engine: str, device: str = "cpu", dtype: str = "float32"
-) -> tuple[Loaded, str, tuple[Diagnostic, ...]]:
-    """The build of a folder in an engine; the engine that computes it, and notes. Raises NetError, OSError."""
+    folder: str, loaded: Loaded, engine: str, device: str = "cpu", dtype: str = "float32", tune: float | None = None,
+    images: int | None = None,
+) -> tuple[Loaded, str, tuple[Diagnostic, ...]]:  # fmt: skip
+    """The build of a folder in an engine; the engine that computes it, and notes. Raises NetError, OSError.
+
+    `tune` and `images` as `engines.compiled.Wanted` has them.
+    """
+    if tune is not None:
+        require_torch(engine)
+        net, inputs = plannable(loaded, dtype)
+        found = planned(net, loaded.name, several(net, inputs, images), tune, device=device)
+        return loaded, TORCH, found.notes
     if engine == TORCH:
         return loaded, TORCH, ()
     limits: list[Diagnostic] = []
@@ -43,6 +54,16 @@ def build_in(
         return loaded, TORCH, chosen.notes
     identity = f"{loaded.identity} {chosen.engine}"
     return replace(loaded, net=chosen.net, identity=identity), chosen.engine, chosen.notes
+
+
+def plannable(loaded: Loaded, dtype: str) -> tuple[nn.Module, dict[str, Tensor]]:
+    """The build's module in a type of numbers, and drawn inputs. Raises NetError where it leaves nothing to choose."""
+    require_level(loaded.name, loaded.level)
+    example = next(_examples(loaded))
+    if isinstance(example, str):
+        raise NetError(Diagnostic("tune", f"{loaded.name} does not compute with drawn inputs", why=example))
+    drawn = [x.to(DTYPES[dtype]) for x in example[0]]
+    return loaded.net.to(DTYPES[dtype]), dict(zip((name for name, _ in loaded.inputs), drawn, strict=True))
 
 
 def _reason_for_torch(loaded: Loaded, device: str, dtype: str) -> Diagnostic | None:

@@ -22,11 +22,14 @@ from netcompile.engines.files import keep_file, place_of, read_notes
 from netcompile.engines.kept import case
 from netcompile.engines.model import Example, Model, place_for
 from netcompile.engines.module import Shape
+from netcompile.engines.plans import Planned, planned, require_level, require_torch, several
 from netcompile.export.onnx_file import bytes_of, convert_onnx, jumping, random_example
 from netcompile.export.portable import Portable, portable_net
 from netcompile.export.sizes import Signature, exported_sizes, refused, signature
+from netcompile.ir.indices import index_inputs
 from netcompile.runtime.execute import DTYPES, Noticed, blob_names, forward, with_weights
 from netcompile.runtime.loaded import Loaded, identity_of, loaded_net
+from netcompile.runtime.random_weights import ready as drawn_weights
 from netcompile.runtime.timing import SEED, inputs_of
 
 Make = Callable[[EmittedModule], nn.Module]  # an instance of a module, with its weights
@@ -36,8 +39,9 @@ Make = Callable[[EmittedModule], nn.Module]  # an instance of a module, with its
 class Wanted:
     """How a net is to be computed: `level`, `outputs`, `weights`, `dtype` and `style` as `compile_net` takes them.
 
-    `level` None is 1; of ``auto`` 2, since that asks for speed. `same`: whether the net has the same weights whenever
-    it is made. `any_size`: no file for the declared size alone.
+    `level` None is 1; of ``auto`` and with `tune` 2, since that asks for speed. `same`: whether the net has the same
+    weights whenever it is made. `any_size`: no file for the declared size alone. `tune`: the seconds in which the
+    ways of its convolutions may be measured, None for the rules' ways; `images` at a time, if that is known.
     """
 
     engine: str = TORCH
@@ -49,10 +53,12 @@ class Wanted:
     style: str | None = "flat"
     same: bool = True
     any_size: bool = False
+    tune: float | None = None
+    images: int | None = None
 
     @property
     def optimise(self) -> int:
-        return self.level if self.level is not None else 2 if self.engine == AUTO else 1
+        return self.level if self.level is not None else 2 if self.engine == AUTO or self.tune is not None else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,8 @@ class Ready:
 
 def ready(analysed: Analysed, make: Make, wanted: Wanted) -> Ready:
     """The net in the engine that is wanted. Raises NetError where that cannot be, OSError."""
+    if wanted.tune is not None:
+        return _planned(analysed, make, wanted, wanted.tune)[0]
     if wanted.engine in (TORCH, AUTO):
         reason = _reason_for_torch(analysed, wanted) if wanted.engine == AUTO else None
         if analysed.graph.train and wanted.level is None:
@@ -87,6 +95,33 @@ def ready(analysed: Analysed, make: Make, wanted: Wanted) -> Ready:
     limits: list[Diagnostic] = []
     chosen = asked_for(wanted.engine, lambda: model_of(analysed, make, wanted, limits), lambda: limits, wanted.dtype)
     return Ready(chosen.net, _portable(analysed, wanted).module, chosen.engine, chosen.notes)
+
+
+def tune(analysed: Analysed, wanted: Wanted, seconds: float) -> Planned:
+    """Measure the plan of a net anew, and keep it; weights are drawn where none are given. Raises NetError."""
+    seed = SEED if wanted.weights is None else None
+    _, found = _planned(
+        analysed, lambda module: drawn_weights(analysed, module, wanted.weights, seed), wanted, seconds, True
+    )
+    return found
+
+
+def _planned(
+    analysed: Analysed, make: Make, wanted: Wanted, seconds: float, anew: bool = False
+) -> tuple[Ready, Planned]:
+    """The net in torch, with the plan that was measured for it."""
+    require_torch(wanted.engine)
+    require_level(analysed.name, wanted.optimise)
+    dtype, indices = DTYPES[wanted.dtype], index_inputs(analysed.graph)
+    module = compile_net(analysed, 2, wanted.outputs, wanted.weights, dtype=wanted.dtype, style=wanted.style)
+    net = make(module).to(dtype)
+    inputs = {
+        value.blob: x if value in indices else x.to(dtype)
+        for value, x in zip(module.inputs, drawn(analysed, module), strict=True)
+    }
+    inputs = several(net, inputs, wanted.images)
+    found = planned(net, analysed.name, inputs, seconds, device=wanted.device, anew=anew)
+    return Ready(net, module, TORCH, found.notes), found
 
 
 def load_in(

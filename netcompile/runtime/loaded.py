@@ -54,6 +54,7 @@ class Loaded:
     variables: Mapping[str, str] = field(default_factory=dict)  # of blobs that no variable of a build can be called as
     edited: tuple[str, ...] = ()  # files of a build that are not those that were built
     onnx: str | None = None  # the name of a build's ONNX file, which is not looked at
+    level: int | None = None  # of a build's optimisation, where its manifest says it
 
     def __call__(self, feed: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One forward pass; every output by blob name."""
@@ -106,6 +107,7 @@ def _load(folder: str, trust_edits: bool) -> Loaded:
             raise ValueError(f"{fixed} is no height and width")
         onnx = None if manifest.get("onnx") is None else str(manifest["onnx"])
         variables = {str(blob): str(name) for blob, name in manifest.get("variables", {}).items()}
+        level = None if manifest.get("optimisation") is None else int(manifest["optimisation"])
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise _broken(folder, f"its {MANIFEST} cannot be read: {type(error).__name__}: {error}") from None
     if not outputs:
@@ -141,7 +143,7 @@ def _load(folder: str, trust_edits: bool) -> Loaded:
     net.train(manifest.get("phase") == "train")
     made_by_hand = tuple(edited or ())
     return Loaded(
-        net, names["net"], inputs, outputs, identity, None, images, known, fixed, variables, made_by_hand, onnx
+        net, names["net"], inputs, outputs, identity, None, images, known, fixed, variables, made_by_hand, onnx, level
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ DENSE = (
     'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1000 } } }\n'
     'layer { name: "d" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 2000 } }\n'
 )
-WITH = ("build", "convert-weights", "evaluate", "predict", "run", "time", "train", "verify")
+WITH = ("build", "convert-weights", "evaluate", "predict", "run", "time", "train", "tune", "verify")
 
 
 @pytest.mark.parametrize("name", WITH)

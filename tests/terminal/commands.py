@@ -66,6 +66,7 @@ def heavy(s: Strings) -> Iterator[Line]:
     yield ["verify", f("net.prototxt"), "--reference", f("bad.npz")]
     yield ["verify", f("build"), "--reference", f("out.npz")]
     yield ["time", f("net.prototxt"), "--iterations", "1"]
+    yield ["tune", f("net.prototxt"), "--seconds", "0"]
     yield ["surgery", "convolutionalise", f("net.prototxt"), *weights, "-o", f("conv.prototxt")]
     yield ["surgery", "transplant", f("net.prototxt"), *weights, "-o", f("new.safetensors")]
     yield ["surgery", "transplant", f("net.prototxt"), *weights, "-o", f("new.odd")]

@@ -26,6 +26,7 @@ def test_no_string_of_a_file_steers_the_terminal(tmp_path, monkeypatch, turn, co
     """`python -m tests.terminal.by_hand` does the same for all payloads in all places."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("NO_COLOR", raising=False)
     s = write_files(tmp_path, turn)
     wrong, codes = [], set()

@@ -16,9 +16,11 @@ from netcompile.cli.options import (
     add_engine,
     add_max_memory,
     add_optimise,
+    add_tune,
     add_weights,
     device,
     level_of,
+    seconds_of,
     weights_of,
 )
 from netcompile.cli.output import write_done
@@ -46,6 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "a blob that counts as an output, and is saved; layers that none needs do not run")
     add_optimise(parser)
     add_engine(parser)
+    add_tune(parser)
     add_device(parser)
     add_max_memory(parser)
 
@@ -78,6 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
                     weights,
                     arguments.dtype,
                     device(arguments.device),
+                    tune=seconds_of(arguments),
                 ),
                 noticed=shown(weights),
             )
@@ -88,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise
         say(f"error: not enough memory on {arguments.device} for these inputs")
         return IO_FAILED
-    show_notes(said, frozenset({"engine"}))
+    show_notes(said, frozenset({"engine", "plan-busy"}))
     require_disk(arguments.out, sum(array.nbytes for array in found.values()))
     with whole_file(arguments.out) as file:
         write_npz(file, found)
