@@ -80,7 +80,7 @@ def test_a_thousand_layers(show):
 
 def test_words_on_the_lines_follow_the_size(show, fcn8s):
     browser = show(fcn8s)
-    shape, stride = "[data-layer=pool3] .shape", "[data-layer=pool3] .map"
+    shape, stride = "[data-layer=pool3] .shape", "[data-layer=pool3] .map-text"
     assert text_of(browser, shape) == "256 × 88 × 88"
     assert text_of(browser, stride) == "stride 8, offset −95.5"
     browser.enter("#field-H", 1)
