@@ -50,7 +50,7 @@ class BlockClass:
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """A net in blocks: its own code, with calls in place of layers, the classes that it uses, and its parts as a tree."""
+    """A net in blocks: its code with calls in place of layers, the classes that it uses, and its parts as a tree."""
 
     code: Code
     classes: tuple[BlockClass, ...]

@@ -58,20 +58,21 @@ function farLabels() {
     return;
   }
   const zoom = graph.zoom;
-  const taken = new Taken();
+  const [taken, words] = [new Taken(), new Taken()]; // with lines and without: a name is rather on a line than nowhere
+  const put = (rect) => [taken, words].forEach((places) => places.add(rect));
   const boxes = byWeight();
-  for (const box of boxes) taken.add([(box.x - BOX.width / 2) * zoom, box.y * zoom, BOX.width * zoom, BOX.height * zoom]);
+  for (const box of boxes) put([(box.x - BOX.width / 2) * zoom, box.y * zoom, BOX.width * zoom, BOX.height * zoom]);
   for (const path of $$("#graph path.line")) for (const rect of uprights(path.link, zoom)) taken.add(rect);
   const parts = [];
   for (const box of boxes) {
     const [name, kinds] = titles(box, 32);
     const inside = BOX.height * zoom >= LETTER.height && Math.floor((BOX.width * zoom - 8) / LETTER.width);
-    const options = [`${shorten(name, 24)} · ${kinds}`, shorten(name, 24), shorten(name, 12)];
-    const found = options.map((words) => ({ words, room: roomFor(words, box, taken) })).find(({ room }) => room)
-      || (inside >= 4 && { words: shorten(name, inside), room: { rect: null, x: (box.x - BOX.width / 2) * zoom + 5, y: (box.y + BOX.height / 2) * zoom - LETTER.height / 2 } });
+    const options = [[`${shorten(name, 24)} · ${kinds}`, taken], [shorten(name, 24), taken], [shorten(name, 24), words], [shorten(name, 12), words]];
+    const found = options.map(([text, places]) => ({ text, room: roomFor(text, box, places) })).find(({ room }) => room)
+      || (inside >= 4 && { text: shorten(name, inside), room: { rect: null, x: (box.x - BOX.width / 2) * zoom + 5, y: (box.y + BOX.height / 2) * zoom - LETTER.height / 2 } });
     if (!found) continue;
-    if (found.room.rect) taken.add(found.room.rect);
-    parts.push(s("text", { x: found.room.x, y: found.room.y + 10, class: found.room.rect ? "far-label" : "far-label inside", "data-of": DATA.layers[box.members[0]].name }, found.words));
+    if (found.room.rect) put(found.room.rect);
+    parts.push(s("text", { x: found.room.x, y: found.room.y + 10, class: found.room.rect ? "far-label" : "far-label inside", "data-of": DATA.layers[box.members[0]].name }, found.text));
   }
   home.setAttribute("transform", `scale(${1 / zoom})`);
   home.replaceChildren(...parts);

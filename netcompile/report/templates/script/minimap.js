@@ -1,6 +1,6 @@
 // The whole graph in a corner, with a frame around what is in view; the frame is moved by mouse and by arrow keys.
 
-const MINIMAP = { width: 150, least: 44 };
+const MINIMAP = { width: 150, least: 44, share: 0.17 }; // pixels, and of the view's width
 
 const minimap = { x: 1, y: 1 };
 
@@ -8,8 +8,9 @@ function drawMinimap() {
   const view = $("#graph");
   const home = $("#minimap");
   const room = view.clientHeight - 24;
+  const widest = Math.min(MINIMAP.width, MINIMAP.share * view.clientWidth);
   minimap.y = Math.min(MINIMAP.width / graph.width, room / graph.height);
-  minimap.x = Math.min(MINIMAP.width, Math.max(MINIMAP.least, graph.width * minimap.y)) / graph.width; // a tall net is drawn wider than it is
+  minimap.x = Math.min(widest, Math.max(MINIMAP.least, graph.width * minimap.y)) / graph.width; // a tall net is drawn wider than it is
   const size = { width: graph.width * minimap.x, height: graph.height * minimap.y };
   const ways = new Map();
   for (const [group, element] of graph.elements) {
@@ -19,7 +20,7 @@ function drawMinimap() {
     ways.set(kind, `${ways.get(kind) || ""}M${corner.map((v) => v.toFixed(1))}h${(BOX.width * minimap.x).toFixed(1)}v${Math.max(1, BOX.height * minimap.y).toFixed(1)}h${(-BOX.width * minimap.x).toFixed(1)}z`);
   }
   home.replaceChildren(s("svg", { ...size, viewBox: `0 0 ${size.width} ${size.height}` },
-    ...[...ways].map(([kind, d]) => s("g", { class: `box ${kind}` }, s("path", { d, class: "mark" }))),
+    ...[...ways].map(([kind, d]) => s("g", { class: `mini ${kind}` }, s("path", { d, class: "mark" }))),
     s("rect", { class: "in-view", rx: 2 })));
   frameView();
 }
