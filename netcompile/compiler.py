@@ -8,6 +8,7 @@ from dataclasses import replace
 from netcompile.algebra.effort import unbounded
 from netcompile.analyser import Analysed
 from netcompile.caffemodel.reader import read_caffemodel
+from netcompile.diagnostics.text import short_path
 from netcompile.emit.blobs import blobs_of
 from netcompile.emit.inference import Windowed
 from netcompile.emit.module import FLAT, EmittedModule, Manner, emit, outputs_of
@@ -74,7 +75,7 @@ def emit_net(
 ) -> EmittedModule:
     """The second step: the source of what `optimise_net` found; level 0 is literal and flat."""
     program = found.program
-    about = replace(manner.about, origin=_origin(analysed.source.name))
+    about = replace(manner.about, origin=short_path(analysed.source.name))
     manner = replace(manner, literal=level == 0, about=about)
     if level < 2:
         dims = analysed.symbolic.shapes if comments else None
@@ -132,8 +133,3 @@ def facts_of(analysed: Analysed, weights: str) -> Facts:
         return Facts(known=True)
     plan = weight_plan(analysed.graph, compile_net(analysed, 0, comments=False))
     return read_facts(read_caffemodel(weights), plan, analysed.graph, analysed.shapes)
-
-
-def _origin(path: str) -> str:
-    """The last two parts of a path: enough to know the file, nothing of the machine."""
-    return "/".join(path.replace("\\", "/").split("/")[-2:])

@@ -74,3 +74,12 @@ def bytes_text(count: int) -> str:
     ('12 B', '2.0 kB', '538.0 MB')
     """
     return f"{count} B" if count < 1000 else f"{count_text(count)}B"
+
+
+def short_path(path: str) -> str:
+    """The last two parts of a path: enough to know the file, nothing of the machine.
+
+    >>> short_path("/home/me/nets/fcn/val.prototxt"), short_path("val.prototxt")
+    ('fcn/val.prototxt', 'val.prototxt')
+    """
+    return "/".join(path.replace("\\", "/").split("/")[-2:])

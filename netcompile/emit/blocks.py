@@ -15,7 +15,20 @@ from netcompile.emit.layout import lay_out, signature
 from netcompile.emit.names import MODULE_ATTRIBUTES, Names, identifier
 from netcompile.emit.nesting import INDENT, nested
 from netcompile.emit.outline import outline
-from netcompile.emit.steps import WIDE, Body, Called, Chained, Layers, Outlined, Parameter, Ref, Step
+from netcompile.emit.parts import Part, parts_of
+from netcompile.emit.steps import (
+    WIDE,
+    Body,
+    Called,
+    Chained,
+    Layers,
+    Outlined,
+    Parameter,
+    Ref,
+    Step,
+    calls_of,
+    shared_out,
+)
 from netcompile.emit.structures import structure
 from netcompile.emit.template import Kind, filled, kind_of, x
 from netcompile.emit.text import doc_text
@@ -37,10 +50,11 @@ class BlockClass:
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """A net in blocks: its own code, with calls in place of layers, and the classes that it uses."""
+    """A net in blocks: its code with calls in place of layers, the classes that it uses, and its parts as a tree."""
 
     code: Code
     classes: tuple[BlockClass, ...]
+    parts: tuple[Part, ...]
 
 
 def in_blocks(code: Code, wanted: Sequence[Value], reserved: frozenset[str], own: frozenset[str]) -> Blocks | None:
@@ -108,6 +122,7 @@ class _Writer:
         self.values = list(code.net.graph.values())
         self.by_layer = {index: layer for layer in code.layers for index in layer.nodes}
         self.class_names: list[str] = []
+        self.words: list[str] = []  # of each block: what its structure is called
         self.inner: list[tuple[str, ...]] = []  # of each block: the attributes of its steps
         self.use_names: dict[tuple[int, Layers], str] = {}  # of each use of a block: its name
         self.signatures: list[BlockSignature] = []
@@ -118,9 +133,9 @@ class _Writer:
         found: list[dict[Layers, None]] = [{} for _ in self.outlined.blocks]
 
         def visit(body: Body, layers: Layers) -> None:
-            for step, own in zip(body.steps, _shared_out(body, layers), strict=True):
+            for step, own in zip(body.steps, shared_out(body, layers), strict=True):
                 if isinstance(step.kind, (Called, Chained)):
-                    for part in _calls(step, own):
+                    for part in calls_of(step, own):
                         if part not in found[step.kind.block]:
                             found[step.kind.block][part] = None
                             visit(self.outlined.blocks[step.kind.block].body, part)
@@ -130,7 +145,7 @@ class _Writer:
 
     def written(self) -> Blocks:
         classes = [self._class(number) for number in range(len(self.outlined.blocks))]
-        return Blocks(self._main(), tuple(classes))
+        return Blocks(self._main(), tuple(classes), parts_of(self.outlined, self._part_name, self.words))
 
     # blocks
 
@@ -138,12 +153,13 @@ class _Writer:
         block, uses = self.outlined.blocks[number], self.uses[number]
         steps = block.body.steps
         rows = [
-            [self._name(s, part) for s, part in zip(steps, _shared_out(block.body, use), strict=True)] for use in uses
+            [self._name(s, part) for s, part in zip(steps, shared_out(block.body, use), strict=True)] for use in uses
         ]
         named = block_names(rows, [self._lasts(step) for step in steps])
         self.use_names.update({(number, use): name for use, name in zip(uses, named.uses, strict=True)})
         nodes = [self.code.net.graph.nodes[index] for index in uses[0]]
-        self.class_names.append(self._class_name(structure(nodes, self.code.net.shapes)))
+        self.words.append(structure(nodes, self.code.net.shapes))
+        self.class_names.append(self._class_name(self.words[-1]))
         words = [_worded(name, self._family(step)) for name, step in zip(named.layers, steps, strict=True)]
         self.signatures.append(signature_of_block(self.outlined, number, words))
         names = Names(MODULE_ATTRIBUTES | self.own | self._kept(number), public=True)
@@ -163,8 +179,13 @@ class _Writer:
         if isinstance(step.kind, Called):
             return self.use_names[step.kind.block, layers]
         if isinstance(step.kind, Chained):
-            return row_name([self.use_names[step.kind.block, part] for part in _calls(step, layers)], ())
+            return row_name([self.use_names[step.kind.block, part] for part in calls_of(step, layers)], ())
         return self.code.net.graph.nodes[layers[0]].name
+
+    def _part_name(self, step: Step, layers: Layers) -> str:
+        """What a step that runs blocks is called beside all others."""
+        called = [self.use_names[_block(step), part] for part in calls_of(step, layers)]
+        return called[0] if len(called) == 1 else row_name(called, self._others(layers))
 
     def _lasts(self, step: Step) -> bool:
         return not isinstance(step.kind, int) or bool(self.kinds[step.kind].init)
@@ -236,7 +257,7 @@ class _Writer:
     def _matched(self, number: int, use: Layers) -> list[tuple[int, int]]:
         """The layers of a use that are the block's own, with those of the first use that they are like."""
         body = self.outlined.blocks[number].body
-        pairs = zip(body.steps, _shared_out(body, use), strict=True)
+        pairs = zip(body.steps, shared_out(body, use), strict=True)
         return [(own[0], step.layers[0]) for step, own in pairs if isinstance(step.kind, int)]
 
     def _variables(self, number: int, attributes: Sequence[str]) -> dict[Ref, str]:
@@ -354,13 +375,13 @@ class _Writer:
         """The stage that a step's blocks are of; "" for a layer."""
         if not isinstance(step.kind, (Called, Chained)):
             return ""
-        names = {stage(self.use_names[step.kind.block, part]) for part in _calls(step, step.layers)}
+        names = {stage(self.use_names[step.kind.block, part]) for part in calls_of(step, step.layers)}
         return names.pop() if len(names) == 1 else ""
 
     def _row(self, steps: Sequence[Step], names: Names) -> LayerCode:
         """One member that runs the blocks of some steps one after the other."""
         layers = tuple(layer for step in steps for layer in step.layers)
-        parts = [(s, part) for s in steps for part in _calls(s, s.layers)]
+        parts = [(s, part) for s in steps for part in calls_of(s, s.layers)]
         called = [self.use_names[_block(s), part] for s, part in parts]
         alone = len(steps) == 1 and isinstance(steps[0].kind, Called)
         attribute = names.fresh(called[0] if alone else row_name(called, self._others(layers)))
@@ -404,12 +425,12 @@ class _Writer:
         """The state dict's entries of one use of a block."""
         body = self.outlined.blocks[block].body
         found: list[Weight] = []
-        for step, own, attribute in zip(body.steps, _shared_out(body, layers), self.inner[block], strict=True):
+        for step, own, attribute in zip(body.steps, shared_out(body, layers), self.inner[block], strict=True):
             name = f"{prefix}.{attribute}"
             if isinstance(step.kind, Called):
                 found += self._weights(step.kind.block, own, name)
             elif isinstance(step.kind, Chained):
-                for index, part in enumerate(_calls(step, own)):
+                for index, part in enumerate(calls_of(step, own)):
                     found += self._weights(step.kind.block, part, f"{name}.{index}")
             else:
                 pattern = self.by_layer[own[0]].pattern
@@ -434,22 +455,6 @@ def _worded(name: str, family: str) -> str:
         return family
     text = identifier(name if not name[0].isdigit() else f"{family}{name}")
     return text
-
-
-def _calls(step: Step, layers: Layers) -> list[Layers]:
-    """The layers of each call of a step that runs a block."""
-    count = step.kind.count if isinstance(step.kind, Chained) else 1
-    size = len(layers) // count
-    return [layers[index * size : (index + 1) * size] for index in range(count)]
-
-
-def _shared_out(body: Body, layers: Layers) -> list[Layers]:
-    """The layers of each step of a body that runs these."""
-    found, done = [], 0
-    for step in body.steps:
-        found.append(layers[done : done + len(step.layers)])
-        done += len(step.layers)
-    return found
 
 
 def _blob(code: Code, value: Value) -> str:

@@ -17,6 +17,7 @@ from netcompile.emit.layout import lay_out
 from netcompile.emit.methods import methods, spans_of
 from netcompile.emit.names import class_name
 from netcompile.emit.nesting import nested
+from netcompile.emit.parts import Part
 from netcompile.emit.prelude import IMPORTS, PRELUDE, Definition, free_names, import_lines, whole
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.ir.prune import unknown_blob
@@ -46,6 +47,7 @@ class EmittedModule:
     lines: Mapping[int, tuple[int, int]]  # index into `nodes` → first and last line in `source`
     variables: Mapping[str, str]  # blob name → the variable that holds its final value where it is computed whole
     style: str = "flat"  # or "blocks"
+    parts: tuple[Part, ...] | None = None  # what repeats; None where it was not looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +98,11 @@ def emit(
     head = docstring(net, name, wanted, manner.about)
     writer = _Writer(net, name, head, wanted, functions, imports, windowed, inference, manner)
     flat = writer.file(codes)
-    code, file = codes[0], flat
+    code, file, parts = codes[0], flat, None
     if manner.style != "flat" and windowed is None and not manner.literal:
         taken = frozenset([name, *called, *bound, *IMPORTS])
         blocks = in_blocks(codes[0], list(wanted.values()), taken, ATTRIBUTES if inference else frozenset())
+        parts = () if blocks is None else blocks.parts
         made = writer.file([blocks.code], blocks.classes) if blocks is not None else flat
         if blocks is not None and (manner.style == "blocks" or _shorter(made, flat)):
             code, file = blocks.code, made
@@ -116,6 +119,7 @@ def emit(
         file.spans,
         {blob: own for blob, name in variables.items() for own in (name, f"_{name}") if own in file.variables},
         "flat" if file is flat else "blocks",
+        parts,
     )
 
 

@@ -113,6 +113,22 @@ def given_by(body: Body, start: int, length: int) -> tuple[Ref, ...]:
     return tuple(v for step in body.steps[start : start + length] for v in step.writes if v in outside)
 
 
+def calls_of(step: Step, layers: Layers) -> list[Layers]:
+    """The layers of each call of a step that runs a block."""
+    count = step.kind.count if isinstance(step.kind, Chained) else 1
+    size = len(layers) // count
+    return [layers[index * size : (index + 1) * size] for index in range(count)]
+
+
+def shared_out(body: Body, layers: Layers) -> list[Layers]:
+    """The layers of each step of a body that runs these."""
+    found, done = [], 0
+    for step in body.steps:
+        found.append(layers[done : done + len(step.layers)])
+        done += len(step.layers)
+    return found
+
+
 def heights(steps: Sequence[Step]) -> list[int]:
     """About how many lines stand before each step, and at the end; one that follows another has its line."""
     found, chain, width = [0], 0, 0

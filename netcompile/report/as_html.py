@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from netcompile.algebra.nset import NSet
 from netcompile.analyser import Analysed
@@ -18,7 +18,7 @@ from netcompile.analysis.crops import CropReport
 from netcompile.analysis.proof import Slack
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import NetError
-from netcompile.diagnostics.text import bytes_text, count_text, listed, shape_text
+from netcompile.diagnostics.text import bytes_text, count_text, listed, shape_text, short_path
 from netcompile.diagnostics.visible import visible, visible_json, visible_text
 from netcompile.emit.module import EmittedModule
 from netcompile.passes.base import Skipped
@@ -38,7 +38,10 @@ from netcompile.report.page_data import page_data
 from netcompile.report.reasons import ambiguity_texts, conclusion, refusal_text, slack_texts, upsampling_text
 
 MOST_LAYERS = 2000  # that a page shows: a browser draws no more in a time that a person waits
-SCRIPTS = "values dom state controls rail lens alignment strip groups layout graph travel details sources table start"
+SCRIPTS = (
+    "values dom state controls rail lens alignment strip groups folds layout graph labels minimap travel details "
+    "sources table start"
+)
 MEANING = {
     "ok": "starts where alignment needs it to",
     "inferred": "declares nothing; the offset is computed",
@@ -56,6 +59,11 @@ def _net_sizes(offsets: Offsets) -> str:
     return unproved_text(offsets) if offsets.gaps else sizes_text(offsets.valid)
 
 
+def breakable(text: str) -> Markup:
+    """A shape that may go on in the next line behind a ×."""
+    return escape(visible(text)).replace("×", Markup("×<wbr>"))
+
+
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "pair": pair_text,
     "values": offsets_text,
@@ -65,6 +73,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "shape": shape_text,
     "count": count_text,
     "bytes": bytes_text,
+    "breakable": breakable,
 }
 
 
@@ -77,7 +86,7 @@ def html_report(
     which optimisations of the module did not apply.
     """
     refused = ""
-    report, note = bounded(report)
+    report, note = bounded(replace(report, offsets=replace(report.offsets, file=short_path(report.offsets.file))))
     if module is None:
         try:
             module = compile_net(analysed, style=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from typing import Any
@@ -17,6 +18,25 @@ from netcompile.version import __version__
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
 PICTURES = ("page.css", "pictures.css"), "img-src data:"  # style and permission of pages with pictures
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture of a card as a URI that holds it, what stands below it, and what it shows for who cannot see it."""
+
+    caption: str
+    uri: str
+    alt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One entry of a gallery: pictures under a title and a line; `legend` says which colour is what."""
+
+    title: str
+    note: str
+    pictures: tuple[Picture, ...]
+    legend: tuple[tuple[str, str], ...] = ()
 
 
 def read(*names: str) -> str:

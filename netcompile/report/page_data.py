@@ -6,6 +6,7 @@ Shorter than the JSON report and no part of any contract: page and script are wr
   ``[from, a, q, b, m, d]`` for a·n + q·⌊(n + b)/m⌋ + d, ``[from, rise, [values]]`` for values[n mod p] + rise·⌊n/p⌋
 - *dimension*: a number, ``[size]``, or ``{"text", "terms": [[factor, dimensions], …]}``, a sum of products
 - *fraction*: ``[numerator, denominator]``; *map*: ``[stride, offset]``, *maps*: one for height, one for width
+- *fold*: ``[name, structure, count, first, last, folds]``, layers that repeat, by their indices (see `folds.py`)
 - *set* of n: ``[runs, start, period, residues]``: intervals ``[lo, hi)`` below `start`, and of residues from there on;
   None where it is too long to write down
 """
@@ -13,6 +14,7 @@ Shorter than the JSON report and no part of any contract: page and script are wr
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -28,6 +30,7 @@ from netcompile.ir.graph import Node, Value
 from netcompile.layers.base import Axes
 from netcompile.layers.memory import SharedMemory
 from netcompile.prototxt.message import Message
+from netcompile.report.folds import Fold, folds
 from netcompile.report.layers import in_file_order
 from netcompile.report.model import LayerLine, ReceptiveField, Report
 from netcompile.report.offsets import coordinates_of
@@ -59,7 +62,8 @@ class _Data:
     def all(self) -> dict[str, Any]:
         analysed, offsets = self.analysed, self.report.offsets
         layers = []
-        for line, entry in zip(self.report.layers.layers, in_file_order(analysed.graph), strict=False):
+        entries = in_file_order(analysed.graph)
+        for line, entry in zip(self.report.layers.layers, entries, strict=False):
             if isinstance(entry, tuple):
                 tops = tuple(source.value for source in entry)
                 layers.append(self.layer(line, (), tops, entry[0].message, None))
@@ -67,12 +71,13 @@ class _Data:
                 layers.append(self.layer(line, entry.bottoms, entry.tops, entry.message, entry))
         return {
             "net": analysed.name,
-            "file": analysed.source.name,
+            "file": offsets.file,
             "extents": list(analysed.symbolic.declared) if analysed.symbolic.spatial else None,
             "inputs": [self.values[entry.value] for entry in analysed.graph.inputs if entry.value in self.values],
             "outputs": list(analysed.graph.outputs),
             "padding": self.padding(),
             "layers": layers,
+            "folds": folds_(folds(analysed, self.module, entries), len(layers)),
             "values": self.value_list,
             "crops": [self.crop(crop) for crop in offsets.crops],
             "valid": None if offsets.valid is None else [set_(s) for s in offsets.valid],
@@ -221,6 +226,15 @@ def _attribute_lines(source: str) -> tuple[dict[tuple[str, str], int], list[str]
         if text.startswith("        self."):
             places.setdefault((classes[-1], re.split(r"\W", text[13:], maxsplit=1)[0]), number)
     return places, classes
+
+
+def folds_(found: Sequence[Fold], layers: int) -> list[list[Any]]:
+    """Folds as lists, those of the layers that are shown."""
+    return [
+        [fold.name, fold.structure, fold.count, fold.first, fold.last, folds_(fold.folds, layers)]
+        for fold in found
+        if fold.last < layers
+    ]
 
 
 def set_(numbers: NSet) -> Any:

@@ -10,9 +10,9 @@ import numpy as np
 
 from netcompile.array import Array
 from netcompile.data.images import data_uri, thumbnail
-from netcompile.diagnostics.text import shape_text
+from netcompile.diagnostics.text import shape_text, short_path
 from netcompile.diagnostics.visible import visible
-from netcompile.report.page import PICTURES, page
+from netcompile.report.page import PICTURES, Card, Picture, page
 from netcompile.report.table import table
 from netcompile.runtime.blobs import Activations
 from netcompile.runtime.verify import Compared, Verification, error_plane
@@ -122,16 +122,31 @@ def verification_page(results: Sequence[tuple[str, Verification, Activations, Ma
         limit = MAPS
         if not wanted:
             wanted, limit = sorted(found.compared, key=lambda entry: -entry.relative), BEST
-        maps: list[tuple[Compared, str]] = []
+        cards: list[Card] = []
         left_out = 0
         for entry in wanted:
             plane = _plane(entry, blobs, reference)
-            if plane is not None and len(maps) < limit:
-                maps.append((entry, data_uri(heat(plane))))
+            if plane is not None and len(cards) < limit:
+                cards.append(_card(entry, plane))
             elif plane is not None and not entry.same:
                 left_out += 1
-        sections.append((title, found, conclusion(found), maps, left_out))
-    return page("verification.html", *PICTURES, net=net, sections=sections, number=number, bar=bar)
+        sections.append((_pathless(title), found, conclusion(found), cards, left_out))
+    colours = ["#{:02x}{:02x}{:02x}".format(*map(int, row)) for row in heat(np.arange(33.0)[None])[0]]
+    scale = [(8 * index, colour) for index, colour in enumerate(colours)]
+    return page("verification.html", *PICTURES, net=net, sections=sections, number=number, bar=bar, heat=scale)
+
+
+def _pathless(title: str) -> str:
+    """A title as a page may have it: of the reference's path the last two parts."""
+    against, space, path = title.partition(" ")
+    return f"{against}{space}{short_path(path)}" if against == "against" else title
+
+
+def _card(entry: Compared, plane: Array) -> Card:
+    place = entry.place
+    title = f"{place.layer} {place.type}"
+    note = f"{entry.key}, {shape_text(entry.shape)}: relative {number(entry.relative)}"
+    return Card(title, note, (Picture("", data_uri(heat(plane)), f"where {entry.key} differs"),))
 
 
 def _plane(entry: Compared, blobs: Activations, reference: Mapping[str, Array]) -> Array | None:

@@ -40,7 +40,7 @@ def box_of(browser, selector):
     return browser.evaluate(f"(r => [r.top, r.height])(document.querySelector({selector!r}).getBoundingClientRect())")
 
 
-@pytest.mark.parametrize("level", ["layers", "folded", "chains", "blocks"])
+@pytest.mark.parametrize("level", ["layers", "folded", "repeats", "chains", "blocks"])
 @pytest.mark.parametrize("net", ["fcn8s", "residual", "dense"])
 def test_boxes_do_not_overlap_and_lines_pass_beside_them(show, fcn8s, net, level):
     browser = show({"fcn8s": fcn8s, "residual": residual(12), "dense": dense(12)}[net])
@@ -61,11 +61,11 @@ def test_every_layer_and_every_link_is_drawn(show, fcn8s):
 
 def test_a_thousand_layers(show):
     browser = show(residual(120))
+    assert text_of(browser, "#graph-count") == "4 boxes for 1111 layers"
+    browser.enter("#detail", "blocks")
     assert text_of(browser, "#graph-count") == "121 boxes for 1111 layers"
-    before = browser.evaluate("document.querySelectorAll('.box').length")
     browser.click("[data-layer=block004_beside]")
-    browser.click(".open")
-    assert browser.evaluate("document.querySelectorAll('.box').length") > before
+    assert browser.evaluate("document.querySelectorAll('.box').length") > 121
     browser.enter("#detail", "layers")
     assert len(browser.evaluate(BOXES)) == 1111
     browser.enter("#find-layer", "block118_b")
@@ -80,7 +80,7 @@ def test_a_thousand_layers(show):
 
 def test_words_on_the_lines_follow_the_size(show, fcn8s):
     browser = show(fcn8s)
-    shape, stride = "[data-layer=pool3] .shape", "[data-layer=pool3] .map"
+    shape, stride = "[data-layer=pool3] .shape", "[data-layer=pool3] .map-text"
     assert text_of(browser, shape) == "256 × 88 × 88"
     assert text_of(browser, stride) == "stride 8, offset −95.5"
     browser.enter("#field-H", 1)

@@ -34,6 +34,10 @@ layer { name: "up" type: "Deconvolution" bottom: "down" top: "up"
 layer { name: "cut" type: "Crop" bottom: "data" bottom: "up" top: "cut" }
 """
 
+SEVEN = """input: "x" input_dim: 1 input_dim: 1 input_dim: 20 input_dim: 20
+layer { name: "seven" type: "Convolution" bottom: "x" top: "y" convolution_param { num_output: 1 kernel_size: 7 } }
+"""
+
 
 def analysed_of(text, **options):
     return analyse(Source(text, "net.prototxt"), **options)
@@ -281,7 +285,32 @@ def test_the_proof_in_sentences(page):
 
 
 def test_what_refuses_the_sizes_that_are_not_legal():
-    text = """input: "x" input_dim: 1 input_dim: 1 input_dim: 20 input_dim: 20
-    layer { name: "seven" type: "Convolution" bottom: "x" top: "y"
-      convolution_param { num_output: 1 kernel_size: 7 } }"""
-    assert "<li>H = 6 is refused by &#39;seven&#39; (net.prototxt:2): " in page_of(analysed_of(text))
+    assert "<li>H = 6 is refused by &#39;seven&#39; (net.prototxt:2): " in page_of(analysed_of(SEVEN))
+
+
+@pytest.mark.parametrize("path", ["/home/somebody/nets/fcn/val.prototxt", "C:\\Users\\somebody\\fcn\\val.prototxt"])
+def test_no_path_of_the_machine_is_in_the_page(path):
+    """Neither where the net is refused, nor where sizes are: of the file's path the last two parts."""
+    for text in (HALF, SEVEN):
+        page = page_of(analyse(Source(text, path)))
+        assert "somebody" not in page
+        assert "fcn/val.prototxt, phase TEST" in page
+
+
+def test_folds_are_ranges_of_layers_that_repeat():
+    data = data_of(page_of(analyse(open_source(find_definition("resnet-50/deploy.prototxt")))))
+    names = [layer["name"] for layer in data["layers"]]
+    found = [(name, word, count, names[first], names[last]) for name, word, count, first, last, _ in data["folds"]]
+    assert found[0] == ("res2a", "ProjectedBottleneck", 1, "res2a_branch1", "res2a_relu")
+    assert found[1] == ("res2b … res2c", "Bottleneck", 2, "res2b_branch2a", "res2c_relu")
+    assert [fold[0] for fold in data["folds"][1][5]] == ["res2b", "res2c"]
+    ends = [end for fold in data["folds"] for end in fold[3:5]]
+    assert ends == sorted(ends)
+
+
+def test_folds_do_not_depend_on_how_the_module_is_written(fcn8s):
+    analysed = analyse(open_source(find_definition("squeezenet-v1.1/deploy.prototxt")))
+    pages = [page_of(analysed, module=compile_net(analysed, level)) for level in (0, 1)]
+    assert [fold[0] for fold in data_of(pages[0])["folds"]] == [f"fire{number}" for number in range(2, 10)]
+    assert data_of(pages[0])["folds"] == data_of(pages[1])["folds"]
+    assert data_of(page_of(fcn8s))["folds"] == []

@@ -16,7 +16,7 @@ from netcompile.data.labelled_images import LabelledImage, LabelledImages, open_
 from netcompile.diagnostics.diagnostic import NetError, refuse
 from netcompile.diagnostics.visible import visible
 from netcompile.files.npz import write_npz
-from netcompile.report.page import PICTURES, page
+from netcompile.report.page import PICTURES, Card, Picture, page
 from netcompile.report.table import table
 from netcompile.runtime.processes import Processes
 from netcompile.tasks.classification.results import MOST, Results, Wrong, rank, worst_of
@@ -67,12 +67,17 @@ class ClassScores(Results, Evaluation):
         made = page(
             "classification.html", *PICTURES, net=net, data=self.data, found=self, percent=_percent, most=MOST,
             rows=sorted((row for row in rows if row[2]), key=lambda row: (row[1] or 0.0, row[0])),
-            confusions=self.confusions(CONFUSIONS), pictures=[data_uri(image.rgb) for image in self.worst],
+            confusions=self.confusions(CONFUSIONS), cards=[self._card(image) for image in self.worst],
         )  # fmt: skip
         return {
             "confusion.npz": partial(write_npz, arrays={"confusion": self.matrix}),
             "report.html": made.encode(),
         }
+
+    def _card(self, image: Wrong) -> Card:
+        taken = f"{self.names[image.predicted]} {_percent(image.score)} %"
+        note = f"{taken}, and is {self.names[image.truth]}, {_percent(image.score_of_truth)} %"
+        return Card(image.name, note, (Picture("", data_uri(image.rgb), image.name),))
 
 
 def _percent(share: float | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from netcompile.array import Array
 from netcompile.data.images import data_uri
 from netcompile.diagnostics.visible import visible
-from netcompile.report.page import PICTURES, page
+from netcompile.report.page import PICTURES, Card, Picture, page
 from netcompile.report.table import table
 from netcompile.tasks.detection.average_precision import ClassScore, mean
 from netcompile.tasks.detection.coco_scores import CocoScores
@@ -122,10 +122,26 @@ class DetectionScores(Evaluation):
             net=net,
             found=self,
             percent=percent,
-            titles={"eleven_point": "mean AP (11 points)", "area": "mean AP (area)"},
+            facts=self._facts(),
+            positives=sum(score.positives for score in self.classes),
+            right=sum(score.right for score in self.classes),
             order=sorted(self.classes, key=lambda c: (c.area != c.area, -c.area, c.name)),
-            pictures=[(data_uri(image.found), data_uri(image.truth)) for image in self.worst],
+            cards=[_card(image) for image in self.worst],
         )
+
+    def _facts(self) -> list[tuple[str, str]]:
+        """The numbers that stand first: a number and what it is."""
+        if self.coco is not None:
+            return [(f"{percent(value)} %", name) for name, value in self.coco.summary.items()]
+        titles = {"eleven_point": "mean AP (11 points)", "area": "mean AP (area)"}
+        found = [(f"{percent(self.means[field])} %", title) for field, title in titles.items()]
+        return [*found, (f"{self.limit:g}", "overlap of a box that is right")]
+
+
+def _card(image: Worst) -> Card:
+    found = Picture("found", data_uri(image.found), f"what was found in {image.name}")
+    truth = Picture("truth", data_uri(image.truth), f"what is in {image.name}")
+    return Card(image.name, f"{image.right} right, {image.wrong} wrong, {image.missed} missed", (found, truth))
 
 
 def percent(value: float) -> str:

@@ -22,7 +22,7 @@ function details(members, chosen, anew) {
   const last = DATA.layers[members[members.length - 1]];
   const top = last.tops.length ? DATA.values[last.tops[0]] : null;
   card.replaceChildren(
-    h("h3", null, members.length > 1 && isGroup(graph.boxes.get(graph.group[focus])) ? groupName(members) : layer.name),
+    h("h3", null, members.length > 1 && isGroup(graph.boxes.get(graph.group[focus])) ? titles(graph.boxes.get(graph.group[focus]))[0] : layer.name),
     h("p", { class: "quiet" }, members.length > 1 ? "" : [layer.type, layer.window, `line ${layer.lines[0]}`].filter(Boolean).join(" · ")),
     members.length > 1 ? parts(members, focus) : "",
     h("dl", { class: "facts-list" },

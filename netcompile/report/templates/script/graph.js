@@ -2,10 +2,11 @@
 
 const BOX = { width: 204, height: 44, gap: 58, column: 230, lane: 20, margin: 24 };
 
-const graph = { level: 1, opened: new Set(), zoom: 1, group: [], boxes: new Map(), elements: new Map(), focus: null };
+const graph = { level: 1, opened: new Set(), zoom: 1, slack: 0, group: [], folds: new Map(), boxes: new Map(), elements: new Map(), lefts: [], focus: null };
 
 function drawGraph() {
   graph.group = grouping(graph.level, graph.opened);
+  graph.folds = closedFolds();
   const plan = layout(graph.group, LINKS);
   const lefts = [];
   let x = BOX.margin;
@@ -14,6 +15,7 @@ function drawGraph() {
     x += column.boxes ? BOX.column : BOX.lane;
   }
   const pitch = BOX.height + BOX.gap;
+  graph.lefts = lefts;
   graph.width = x + BOX.margin;
   graph.height = 2 * BOX.margin + plan.rows * pitch - 20;
   const members = new Map();
@@ -27,10 +29,13 @@ function drawGraph() {
   const boxes = [...graph.boxes.values()].map(boxElement);
   const svg = $("#graph svg");
   svg.setAttribute("viewBox", `0 0 ${graph.width} ${graph.height}`);
-  svg.replaceChildren(s("g", { class: "lines" }, ...lines), s("g", { class: "boxes" }, ...boxes));
+  const [rects, buttons] = frames();
+  const groups = { frames: rects, lines, boxes, buttons, "far-labels": [] };
+  svg.replaceChildren(...Object.entries(groups).map(([kind, parts]) => s("g", { class: kind }, ...parts)));
   zoomTo(graph.zoom);
   labelBoxes();
   markSelected();
+  drawMinimap();
   const first = graph.boxes.values().next().value;
   if (first) focusable(graph.boxes.has(graph.focus) ? graph.focus : first.group);
   $("#graph-count").textContent = `${plural(graph.boxes.size, "box").replace("boxs", "boxes")} for ${plural(DATA.layers.length, "layer")}`;
@@ -86,29 +91,51 @@ function boxElement(box) {
   const head = layers[0];
   const many = isGroup(box);
   const family = many ? "many" : head.input ? "input" : head.family;
-  const short = `${head.type}${head.window ? ` ${head.window}` : ""} +${layers.length - 1}`;
-  const kinds = many ? `${box.members.length} layers` : [head.type + (head.window ? ` ${head.window}` : ""), ...layers.slice(1).map((l) => l.type)].join(" + ");
-  const name = many ? groupName(box.members) : head.name;
+  const [name, kinds] = titles(box);
   const left = box.x - BOX.width / 2;
   const share = sum(box.members, 1) / graph.dearest;
-  const element = s("g", { class: `box ${family}`, transform: `translate(${left} ${box.y})`, role: "button", tabindex: -1, "data-layer": head.name, "aria-label": `${name}, ${kinds}` },
-    s("title", null, `${name}\n${kinds}`),
+  const element = s("g", { class: `box ${family}`, transform: `translate(${left} ${box.y})`, role: "button", tabindex: -1, "data-layer": head.name, "aria-expanded": many ? "false" : null, "aria-label": `${name}, ${kinds}` },
+    s("title", null, many ? `${name}\n${kinds}\nopens at a click` : `${name}\n${kinds}`),
     many && s("rect", { x: 4, y: 4, width: BOX.width, height: BOX.height, rx: 7, class: "behind" }),
     s("rect", { width: BOX.width, height: BOX.height, rx: 7, class: "face" }),
     s("rect", { width: 4, height: BOX.height - 14, x: 7, y: 7, rx: 2, class: "mark" }),
-    label(18, 18, name.split(" … ").map((part, _, all) => shorten(part, all.length > 1 ? 10 : 23)).join(" … "), "name"),
-    label(18, 33, shorten(!many && kinds.length > 30 ? short : kinds, 30), "kind"),
+    label(18, 18, shortName(name, many ? 20 : 23), "name"),
+    label(18, 33, shorten(many ? kinds : kindsThatFit(layers, 32), 32), "kind"),
+    many && s("path", { d: `M${BOX.width - 20} 17h9m-4.5 -4.5v9`, class: "plus" }),
     share > 0 && s("rect", { x: 18, y: BOX.height - 5, width: Math.max(1.5, share * (BOX.width - 32)), height: 2.5, rx: 1, class: "cost" }),
     label(BOX.width / 2 + 8, BOX.height + 14, "", "shape"),
-    label(BOX.width / 2 + 8, BOX.height + 27, "", "map"));
+    label(BOX.width / 2 + 8, BOX.height + 27, "", "map-text"));
   element.addEventListener("click", () => choose(box.group));
-  element.addEventListener("dblclick", () => open(box.group));
   element.addEventListener("pointerenter", () => peek(box.members));
   element.addEventListener("pointerleave", () => peek(null));
   element.addEventListener("focus", () => { focusable(box.group); peek(box.members); });
   element.addEventListener("blur", (event) => { if (!$("#details").contains(event.relatedTarget)) peek(null); });
   graph.elements.set(box.group, element);
   return element;
+}
+
+/** What a box is called, and what it is. */
+function titles(box, longest = Infinity) {
+  const fold = graph.folds.get(box.group);
+  if (fold) return [foldName(fold), foldKinds(fold, box.members.length)];
+  const layers = box.members.map((index) => DATA.layers[index]);
+  return isGroup(box) ? [groupName(box.members), plural(layers.length, "layer")] : [layers[0].name, kindsThatFit(layers, longest)];
+}
+
+/** "Convolution 3×3, pad 100 · ReLU"; where that is too long the window says less, and then what follows it. */
+function kindsThatFit([head, ...others], longest) {
+  const windows = head.window ? [` ${head.window}`, ` ${head.window.split(",")[0]}`] : [""];
+  const tails = others.length ? [others.map((layer) => ` · ${layer.type}`).join(""), ` and ${others.length} more`] : [""];
+  const options = tails.flatMap((tail) => windows.map((window) => head.type + window + tail));
+  return options.find((words) => words.length <= longest) || options[options.length - 1];
+}
+
+/** A name that fits: the ends of a row both keep a part of theirs, and how many there are. */
+function shortName(name, longest) {
+  const [, row, times] = name.match(/^(.*?)( × \d+)?$/);
+  const ends = row.split(" … ");
+  const room = longest - (times || "").length;
+  return ends.map((part) => shorten(part, ends.length > 1 ? Math.floor(room / 2) - 1 : room)).join(" … ") + (times || "");
 }
 
 const sum = (members, which) => members.reduce((total, index) => total + DATA.layers[index].cost[which], 0);
@@ -133,22 +160,36 @@ function labelBoxes() {
     const shape = value ? shapeAt(value, state.n).split(" × ") : [];
     const shown = shape.length > 3 ? shape.slice(1) : shape;
     $(".shape", element).textContent = shorten(shown.join(" × "), 26);
-    $(".map", element).textContent = value && value.maps ? `stride ${both(value.maps.map((m) => m[0]))}, offset ${both(value.maps.map((m) => m[1]))}` : "";
+    $(".map-text", element).textContent = value && value.maps ? `stride ${both(value.maps.map((m) => m[0]))}, offset ${both(value.maps.map((m) => m[1]))}` : "";
   }
 }
 
+/** Select a box's layer; a box that stands for several opens. */
 function choose(group) {
   focusable(group);
-  select(graph.boxes.get(group).members[0], "graph");
+  const { members } = graph.boxes.get(group);
+  open(group);
+  select(members[0], "graph");
 }
 
-/** Show what a box stands for, or put it back. */
+/** Show what a box stands for. */
 function open(group) {
   const box = graph.boxes.get(group);
   if (!isGroup(box)) return;
-  graph.opened.add(group);
-  const { members } = box;
-  redrawAround(members[0]);
+  const fold = graph.folds.get(group);
+  graph.opened.add(fold ? fold.key : group);
+  redrawAround(box.members[0]);
+}
+
+/** The folds that are closed, by the group that they are drawn as. */
+function closedFolds() {
+  const found = new Map();
+  if (DETAIL[graph.level] !== "repeats") return found;
+  for (const head of new Set(graph.group)) {
+    const fold = closedAround(head, graph.opened);
+    if (fold) found.set(fold.head, fold);
+  }
+  return found;
 }
 
 function redrawAround(layer) {
@@ -164,14 +205,15 @@ function redrawAround(layer) {
 function zoomTo(zoom) {
   const view = $("#graph");
   const middle = [(view.scrollLeft + view.clientWidth / 2) / graph.zoom, (view.scrollTop + view.clientHeight / 2) / graph.zoom];
-  graph.zoom = Math.max(0.08, Math.min(2, zoom));
+  graph.zoom = Math.max(0.05, Math.min(2, zoom));
   const svg = $("svg", view);
   svg.setAttribute("width", graph.width * graph.zoom);
   svg.setAttribute("height", graph.height * graph.zoom);
-  svg.classList.toggle("far", graph.zoom < 0.55);
-  svg.classList.toggle("afar", graph.zoom < 0.3);
   view.scrollLeft = middle[0] * graph.zoom - view.clientWidth / 2;
   view.scrollTop = middle[1] * graph.zoom - view.clientHeight / 2;
+  graph.slack = Math.max(0, view.clientWidth - graph.width * graph.zoom) / 2;
+  farLabels();
+  frameView();
 }
 
 function fitGraph() {

@@ -1,7 +1,7 @@
 // What the graph draws as one box: a layer with those that work in its place, a chain, a block of the net.
 
-const DETAIL = ["layers", "folded", "chains", "blocks"];
-const COMFORT = 80; // boxes that are read at a glance
+const DETAIL = ["layers", "folded", "repeats", "chains", "blocks"];
+const COMFORT = 60; // boxes that are read at a glance
 
 /** Every layer as a unit, and the links between units: which value goes where. */
 function layerLinks() {
@@ -90,19 +90,21 @@ function blocked(group) {
 
 const FOLDED = folded();
 
+const coarseOf = (level) => (DETAIL[level] === "chains" ? chained(FOLDED) : blocked(FOLDED));
+
 /** The group of every layer at a level of detail, without those groups that were opened. */
 function grouping(level, opened) {
   const base = level === 0 ? DATA.layers.map((_, index) => index) : FOLDED;
   if (level < 2) return base;
-  const coarse = level === 2 ? chained(base) : blocked(base);
-  return coarse.map((g, index) => (opened.has(g) ? base[index] : g));
+  if (DETAIL[level] === "repeats") return refolded(base, opened);
+  return coarseOf(level).map((g, index) => (opened.has(g) ? base[index] : g));
 }
 
-/** The finest level that can still be read at a glance. */
+/** The finest level that can still be read at a glance, or else that with the fewest boxes. */
 function comfortable() {
-  for (const level of [1, 2, 3]) if (new Set(grouping(level, new Set())).size <= COMFORT) return level;
-  const sizes = [2, 3].map((level) => new Set(grouping(level, new Set())).size);
-  return sizes[1] < sizes[0] ? 3 : 2;
+  const sizes = [1, 2, 3, 4].map((level) => new Set(grouping(level, new Set())).size);
+  const read = sizes.findIndex((size) => size <= COMFORT);
+  return 1 + (read < 0 ? sizes.indexOf(Math.min(...sizes)) : read);
 }
 
 /** A name for several layers: what they have in common, or the first and the last. */

@@ -26,19 +26,29 @@ function keys(event) {
     showBox(to);
     graph.elements.get(to).focus({ preventScroll: true });
   } else if (box && (event.key === "Enter" || event.key === " ")) {
-    if (state.layer !== null && graph.group[state.layer] === group && isGroup(graph.boxes.get(group))) {
-      open(group);
-      graph.elements.get(graph.focus).focus({ preventScroll: true });
-    } else choose(group);
+    choose(group);
+    graph.elements.get(graph.focus).focus({ preventScroll: true });
+  } else if (box && event.key === "Escape") {
+    if (!shut(graph.boxes.get(group).members[0])) return;
   } else return;
   event.preventDefault();
+}
+
+/** Close what stands open around a layer, the innermost first. */
+function shut(layer) {
+  const around = standsOpen().filter(({ members }) => members.includes(layer));
+  if (!around.length) return false;
+  graph.opened.delete(around[around.length - 1].key);
+  redrawAround(layer);
+  graph.elements.get(graph.focus).focus({ preventScroll: true });
+  return true;
 }
 
 /** Drag to move, Ctrl and wheel to zoom. */
 function mouse(view) {
   let grip = null;
   view.addEventListener("pointerdown", (event) => {
-    if (event.pointerType === "mouse" && event.button === 0 && !event.target.closest(".box")) grip = [event.clientX + view.scrollLeft, event.clientY + view.scrollTop];
+    if (event.pointerType === "mouse" && event.button === 0 && !event.target.closest(".box, .closing")) grip = [event.clientX + view.scrollLeft, event.clientY + view.scrollTop];
   });
   addEventListener("pointermove", (event) => {
     if (grip) view.scrollTo(grip[0] - event.clientX, grip[1] - event.clientY);
@@ -88,6 +98,8 @@ function travel() {
   $("#zoom-in").addEventListener("click", () => zoomTo(graph.zoom * 1.25));
   $("#zoom-out").addEventListener("click", () => zoomTo(graph.zoom / 1.25));
   $("#zoom-fit").addEventListener("click", fitGraph);
+  for (const value of DETAIL) $(`option[value=${value}]`, levels).hidden = value === "repeats" && !FOLDS.length;
+  startMinimap();
   drawGraph();
   zoomTo(1);
   onSize.push(labelBoxes);
