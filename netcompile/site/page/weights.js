@@ -85,7 +85,8 @@ export class Weights {
       if (turn !== this.turn) return;
       this.answer = answer;
       this.refused("");
-      this.draw();
+      await this.draw();
+      if (turn !== this.turn) return;
       this.panel.dataset.told = numbers ? "all" : "part"; // for who waits
     } catch (error) {
       if (error instanceof Superseded) return;
@@ -147,7 +148,7 @@ export class Weights {
         h("tbody", null, this.rows.map((row, number) => this.line(row, number)))),
     ].filter(Boolean));
     for (const id of this.found.keys()) this.drawNumbers(id);
-    this.choose(this.chosen === null || this.chosen >= this.rows.length ? first ?? 0 : this.chosen);
+    return this.choose(this.chosen === null || this.chosen >= this.rows.length ? first ?? 0 : this.chosen);
   }
 
   line(row, number) {
