@@ -24,7 +24,7 @@ PACKAGES = (
 )  # fmt: skip
 HYPOTHESIS = "hypothesis==6.155.7"  # later ones have a compiled part, of which there is none for WebAssembly
 READ = ("tests", "prototxt", "docs", "pyproject.toml", "README.md")
-TESTED = ("tests/algebra", "tests/prototxt", "tests/analysis", "tests/report", "tests/site/test_completions.py")
+TESTED = ("tests/algebra", "tests/prototxt", "tests/analysis", "tests/report")
 ARGUMENTS = ("-q", "-p", "no:cacheprovider", "-p", "no:faulthandler", "-o", "addopts=", "-o", "pythonpath=.")
 
 

@@ -10,7 +10,7 @@ import { pathToFileURL } from "node:url";
 const [folder, wheel, packages, repository, ...given] = process.argv.slice(2);
 const { loadPyodide } = await import(pathToFileURL(`${folder}/pyodide.mjs`));
 const python = await loadPyodide({ env: { HOME: "/home/pyodide", NO_COLOR: "1", COLUMNS: "110" } });
-python.unpackArchive(new Uint8Array(await readFile(wheel)), "whl");
+python.unpackArchive(new Uint8Array(await readFile(wheel)), "zip", { extractDir: "/installed" });
 for (const [place, root] of Object.entries({ "/packages": packages, "/repository": repository })) {
   python.FS.mkdirTree(place);
   python.FS.mount(python.FS.filesystems.NODEFS, { root }, place);
@@ -21,7 +21,7 @@ try {
   code = python.runPython(`
 import os, sys
 sys.dont_write_bytecode = True
-sys.path[:0] = ["/packages"]
+sys.path[:0] = ["/installed", "/packages"]
 os.chdir("/repository")
 import pytest
 int(pytest.main(list(given)))
