@@ -178,7 +178,7 @@ def bundle(made: Path) -> None:
 def finish(made: Path) -> None:
     """The list of what the worker loads, and the service worker, which knows every file by its hash."""
     loaded = json.dumps(loaded_sizes(made), indent=2)
-    text = f'export const PACK = "{PACK}";\nexport const SIZES = {loaded};\n'
+    text = f'export const PACK = "{PACK}";\nexport const SIZES = {loaded};\nexport const SOURCES = "{sources()}";\n'
     (made / "manifest.mjs").write_text(text, encoding="utf-8")
     files = {path.relative_to(made).as_posix(): digest(path.read_bytes()) for path in files_of(made)}
     worker = (PAGE / "sw.js").read_text(encoding="utf-8")
@@ -187,6 +187,21 @@ def finish(made: Path) -> None:
     line = 'const SITE = { version: "", files: {} };'
     assert line in worker, "the service worker has lost the line that is filled in"
     (made / "sw.js").write_text(worker.replace(line, f"const SITE = {site};"), encoding="utf-8")
+
+
+def sources() -> str:
+    """A hash of everything that a site is made from, npm's packages by their lock."""
+    found = hashlib.sha256()
+    for path in files_of(PAGE.parents[1]):
+        if "__pycache__" not in path.parts:
+            found.update(f"{path.relative_to(REPOSITORY)}\0{digest(path.read_bytes())}\n".encode())
+    return found.hexdigest()[:16]
+
+
+def is_fresh(folder: Path) -> bool:
+    """Whether a folder holds the site that would be built now."""
+    manifest = folder / "manifest.mjs"
+    return manifest.exists() and f'SOURCES = "{sources()}"' in manifest.read_text(encoding="utf-8")
 
 
 def loaded_sizes(made: Path) -> dict[str, int]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from netcompile.site import playground
+from netcompile.site.build import is_fresh
 from tests.cli.conftest import netcompile
 from tests.conftest import REPOSITORY
 
@@ -49,7 +50,7 @@ def refused() -> Ask:
 def site() -> Path:
     """The built site; where there is none the tests are skipped, or fail if NETCOMPILE_SITE is "required"."""
     absent = "" if shutil.which("node") else "there is no node"
-    absent = absent or ("" if (SITE / "index.html").exists() else "there is no site: `make site` builds it")
+    absent = absent or ("" if is_fresh(SITE) else "there is no site, or one of other sources: `make site` builds it")
     if absent and os.environ.get("NETCOMPILE_SITE") == "required":
         pytest.fail(absent)
     if absent:
