@@ -463,7 +463,7 @@ def test_without_a_network_after_the_first_visit(page, browser):
     server = serve()
     other = Playground(browser, server.url)
     other.visit()
-    other.until("navigator.serviceWorker.ready.then(() => true)")
+    other.until("navigator.serviceWorker.getRegistration().then((found) => Boolean(found?.active))")
     server.shutdown()
     server.server_close()
     other.visit("?later")
