@@ -24,7 +24,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-browser demo pictures train-demo test check bench bench-gpu prototxt convert-weights corpus compat names fuzz site clean
+.PHONY: help setup setup-browser demo pictures train-demo test check bench bench-gpu prototxt convert-weights corpus compat names fuzz site test-site clean
 
 help: ## list these targets
 	@echo "netcompile: Caffe prototxts to standalone PyTorch modules"
@@ -88,6 +88,9 @@ fuzz: $(STAMP) ## look for new counterexamples: the property tests with many mor
 
 site: $(STAMP) ## build the playground, the compiler in a web page, into site/ (needs node and npm)
 	$(BIN)/python -m netcompile.site.build
+
+test-site: site ## the tests of the wheel that need no torch, under Pyodide: the Python of the page
+	$(BIN)/python -m tests.site.under_pyodide
 
 names: $(STAMP) ## 10,000 nets with names that nobody expects, through the commands that read a net
 	$(BIN)/python -m tests.names

@@ -369,7 +369,7 @@ def test_no_serious_fault_of_accessibility(page, scheme):
     for tab in ("offsets", "cost", "check", "pytorch", "upgrade"):
         page.tab(tab)
         faults = page.browser.evaluate(
-            "axe.run(document, {resultTypes: ['violations']}).then(found => found.violations"
+            "axe.run(document, {resultTypes: ['violations'], iframes: false}).then(found => found.violations"
             ".filter(one => ['serious', 'critical'].includes(one.impact))"
             ".map(one => [one.id, ...one.nodes.map(node => node.html + node.failureSummary)]))"
         )
@@ -463,7 +463,7 @@ def test_without_a_network_after_the_first_visit(page, browser):
     server = serve()
     other = Playground(browser, server.url)
     other.visit()
-    other.until("navigator.serviceWorker.ready.then(() => true)")
+    other.until("navigator.serviceWorker.getRegistration().then((found) => Boolean(found?.active))")
     server.shutdown()
     server.server_close()
     other.visit("?later")

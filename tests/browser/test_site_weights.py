@@ -176,6 +176,20 @@ def test_files_that_are_no_weights(weighed, command, tmp_path, monkeypatch, kind
     assert weighed.browser.evaluate("document.querySelector('#weights-save').disabled")
 
 
+def test_a_file_that_is_changed_after_it_was_dropped(weighed, tmp_path):
+    path = tmp_path / "w.caffemodel"
+    path.write_bytes(e.net(e.v2("a", "X", e.blob((2,), [1, 2]))))
+    weighed.browser.evaluate("document.querySelector('#weights-options [name=alone]').checked = true")
+    drop(weighed, path)
+    path.write_bytes(e.net(e.v2("a", "X", e.blob((3,), [1, 2, 3]))))
+    os.utime(path, (1, 1))
+    weighed.browser.evaluate("document.querySelector('#weights-save').click()")
+    weighed.until(f"!{PANEL}.querySelector('.refused').hidden")
+    said = "w.caffemodel: the file was changed or removed after it was dropped: drop it again"
+    assert weighed.of("#panel-weights .refused pre") == said
+    assert not (tmp_path / "w.safetensors").exists()
+
+
 def test_hostile_names_stay_text(weighed, tmp_path):
     path = tmp_path / "w.caffemodel"
     path.write_bytes(e.net(e.v2(EVIL, "X", e.blob((1, 1, 2, 2), [1, float("nan"), 3, 4]))))

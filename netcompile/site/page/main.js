@@ -62,7 +62,7 @@ class Playground {
     $("#reload").addEventListener("click", () => location.reload());
     addEventListener("hashchange", () => this.openLink(location.hash));
     addEventListener("pagehide", () => this.keep());
-    this.nets = bundledNets($("#nets"), (name, text) => this.open(text, name, {}));
+    this.nets = bundledNets($("#nets"), (name, text) => this.openNew(text, name));
   }
 
   /** What the page begins with: what it had before a reload, what its link holds, or the first bundled net. */
@@ -82,6 +82,13 @@ class Playground {
     this.analyse();
   }
 
+  /** Another net than the address may hold. */
+  openNew(text, name) {
+    history.replaceState(null, "", location.pathname + location.search);
+    this.fragment = "";
+    this.open(text, name, {});
+  }
+
   async openFile(file) {
     if (looksLikeWeights(file, LARGEST_FILE)) {
       this.tab("weights");
@@ -91,7 +98,7 @@ class Playground {
     try {
       say(`Opening ${visible(file.name)}.`);
       const { text } = await this.client.request("read", { data: await readBytes(file), name: file.name });
-      this.open(text, file.name, {});
+      this.openNew(text, file.name);
       say(`${visible(file.name)} is open.`);
     } catch (error) {
       if (!(error instanceof Superseded)) say(visible(error.message));
@@ -146,8 +153,9 @@ class Playground {
     try {
       answer = await this.client.request("open", { text, name, options });
     } catch (error) {
-      if (error instanceof Refused) this.loading.refused(error.message);
-      else if (!(error instanceof Superseded)) throw error;
+      if (error instanceof Refused) {
+        if (!this.client.broken) this.loading.refused(error.message); // else the page has said so already
+      } else if (!(error instanceof Superseded)) throw error;
       return;
     }
     if (text !== this.editor.text) return; // the next question is on its way

@@ -85,7 +85,8 @@ export class Weights {
       if (turn !== this.turn) return;
       this.answer = answer;
       this.refused("");
-      this.draw();
+      await this.draw();
+      if (turn !== this.turn) return;
       this.panel.dataset.told = numbers ? "all" : "part"; // for who waits
     } catch (error) {
       if (error instanceof Superseded) return;
@@ -141,13 +142,13 @@ export class Weights {
     this.detail = h("section", { class: "detail", "aria-label": "the blob that is chosen" });
     this.place.replaceChildren(...[
       h("p", { class: size === null ? "verdict bad" : "verdict" }, h("b", null, visible(this.held.name)), ` (${visible(this.held.format)}) `, verdict, "."),
-      text ? h("details", { open: errors > 0 || findings.length < 4 }, h("summary", null, plural(findings.length, "finding")), h("pre", null, text)) : null,
+      text ? h("details", { open: errors > 0 || findings.length < 4 }, h("summary", null, plural(findings.length, "finding")), h("pre", { tabindex: 0 }, text)) : null,
       this.detail,
       h("table", { class: "cost weights" }, h("thead", null, h("tr", null, COLUMNS.map((name) => h("th", { scope: "col" }, name)))),
         h("tbody", null, this.rows.map((row, number) => this.line(row, number)))),
     ].filter(Boolean));
     for (const id of this.found.keys()) this.drawNumbers(id);
-    this.choose(this.chosen === null || this.chosen >= this.rows.length ? first ?? 0 : this.chosen);
+    return this.choose(this.chosen === null || this.chosen >= this.rows.length ? first ?? 0 : this.chosen);
   }
 
   line(row, number) {
@@ -189,7 +190,7 @@ export class Weights {
     const found = this.found[row.blob];
     const place = row.line ? h("button", { type: "button", onclick: () => this.goToLine(row.line) }, `line ${row.line}`) : null;
     const facts = found ? [`${plural(found.count, "number")}`, blob.dtype, `least ${digits(found.min)}`, `most ${digits(found.max)}`, `mean ${digits(found.mean)}`,
-      `deviation ${digits(found.std)}`, `${plural(found.zeros, "zero")}`, `${found.nan} NaN`, `${found.infinite} infinite`] : ["counting"];
+      `deviation ${digits(found.std)}`, `${plural(found.zeros, "zero")}`, `${found.nan} NaN`, `${found.infinite} infinite`] : [blob.runs ? "being counted" : "not counted: its numbers lie in too many pieces"];
     const drawn = await pictures(this.file, blob, this.held.kind === "mean").catch(() => null);
     if (this.chosen !== number || detail !== this.detail) return;
     detail.replaceChildren(
@@ -202,6 +203,12 @@ export class Weights {
 
   async save() {
     const { target } = this.answer;
+    try {
+      await this.file.slice(0, 1).arrayBuffer(); // what is saved is read by the browser itself, later, and in silence
+    } catch {
+      this.refused(`${this.file.name}: the file was changed or removed after it was dropped: drop it again`);
+      return;
+    }
     try {
       const { blob } = await this.ask("weights_file");
       saveBlob(blob, target);
