@@ -28,7 +28,11 @@ class Playground:
         self.browser, self.url = browser, url
         browser.size(1280, 900)
         browser.scheme("light")
-        browser.send("Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=True, flatten=True)
+        self.listen(from_the_start=True)
+
+    def listen(self, from_the_start: bool) -> None:
+        """To the page's workers as well, if need be before they do anything."""
+        self.browser.send("Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=from_the_start, flatten=True)
 
     def visit(self, fragment: str = "") -> None:
         """Load the page anew, and wait until it has said what there is to say of its first net."""
@@ -40,6 +44,7 @@ class Playground:
         browser.send("Page.navigate", url=self.url + fragment)
         self.until(f"location.href !== 'about:blank' && {ANSWERED}")
         browser.evaluate(NO_CLIPBOARD)
+        self.listen(from_the_start=False)  # a service worker that waits would keep the next visit waiting
 
     def until(self, condition: str, patience: float = PATIENCE) -> None:
         """Wait for a condition of the page; workers that began meanwhile are let go, and listened to."""
