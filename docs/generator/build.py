@@ -11,7 +11,9 @@ import base64
 import hashlib
 import re
 import shutil
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from docs.generator import commands, error_codes, layer_types, notebooks, pages, python_names
@@ -113,8 +115,17 @@ def build(output: Path, work: Path) -> int:
     return code
 
 
-def main() -> int:
-    """`make docs`."""
+def build_apart(output: Path, work: Path) -> str:
+    """Build in a process of its own, which Sphinx wants for itself; returns what it has to say, "" if all is well."""
+    command = [sys.executable, "-m", "docs.generator.build", str(output), str(work)]
+    done = subprocess.run(command, cwd=pages.REPOSITORY, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr if done.returncode else ""
+
+
+def main(words: Sequence[str]) -> int:
+    """`make docs`; with two folders, into these."""
+    if words:
+        return build(Path(words[0]), Path(words[1]))
     root = pages.REPOSITORY / "build"
     code = build(root / "docs-site", root)
     if code == 0:
@@ -123,4 +134,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
