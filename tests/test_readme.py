@@ -1,18 +1,13 @@
-"""README.md: its first net, make's targets, its pictures. tests/docs runs its blocks and follows its links."""
+"""README.md: make's targets and its pictures. tests/docs runs its blocks and follows its links."""
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from netcompile.cli.main import entry
 from tests.conftest import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -23,24 +18,6 @@ def commands() -> list[str]:
     """Command lines of the ``sh`` blocks; NET and the like are no files."""
     blocks = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
     return [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
-
-
-def test_the_first_net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    """`build` writes the files that are named, and prints the table."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-    (line,) = [command for command in commands() if command.startswith("netcompile build")]
-    assert entry(shlex.split(line)[1:]) == 0
-    said = capfd.readouterr().out
-    (table,) = re.findall(r"^```\n(crop  .*?)^```$", README, re.MULTILINE | re.DOTALL)
-    assert table in said
-    made = tmp_path / "voc_fcn8s"
-    for name in ("voc_fcn8s.py", "offsets.json", "report.html", "manifest.json"):
-        assert (made / name).exists(), name
-    program = "from voc_fcn8s import VocFcn8s; print(len(VocFcn8s().state_dict()))"
-    environment = {**os.environ, "PYTHONPATH": str(made)}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert int(done.stdout) > 30
 
 
 def test_every_target_of_make_exists() -> None:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from docs.generator import commands, error_codes, layer_types, notebooks, pages, python_names
+from netcompile.cli.command_line import command_names
 
 HERE = Path(__file__).resolve().parent
 SCRIPT = re.compile(r"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL)
@@ -42,14 +43,20 @@ ADDED = (
     ("Reference", "reference/layers.md", "[Layers]({}): whose they are, and what they are held to"),
     ("Reference", "reference/python/index.md", "[Python names]({}): from the docstrings"),
 )
+PLAYGROUND = "- [The playground](reference/commands/site.md): the compiler in a web page, `netcompile site`\n"
 
 
 def start_page(text: str) -> str:
     """The start page with the pages that are made, and with the parts as tables of contents for the sidebar."""
+    text = re.sub(r"^`make docs` builds a site.*?\n\n", "", text, flags=re.MULTILINE | re.DOTALL)  # here it is
     for part, place, line in ADDED:
         heading = f"## {part}\n\n"
         assert heading in text, part
         text = text.replace(heading, f"{heading}- {line.format(place)}\n", 1)
+    if "site" in command_names():
+        text = text.replace("## How to\n", f"{PLAYGROUND}\n## How to\n", 1).replace(
+            f"\n\n{PLAYGROUND}", f"\n{PLAYGROUND}"
+        )
     trees = []
     for part in pages.parts():
         places = [place for name, place, _ in ADDED if name == part.name][::-1] + [pages.place(p) for p in part.pages]

@@ -8,7 +8,7 @@ from typing import Any
 
 from netcompile.cli.command_line import Parser, command_names, command_parser, summary
 
-WIDTH = 96  # columns of a usage line, which a page has room for
+WIDTH = 90  # columns of a usage line, "usage: " included, which a page has room for
 EVERYWHERE = ("-h", "-q", "-v")  # options that every command has
 
 
@@ -21,7 +21,9 @@ def usage(parser: argparse.ArgumentParser) -> str:
     """The usage lines as `--help` has them, at a width of their own."""
     formatter = argparse.HelpFormatter(prog=parser.prog, width=WIDTH)
     formatter.add_usage(parser.usage, parser._actions, parser._mutually_exclusive_groups)
-    return formatter.format_help().removeprefix("usage: ").rstrip("\n")
+    prefix = "usage: "
+    lines = formatter.format_help().rstrip("\n").removeprefix(prefix).split("\n")
+    return "\n".join(line.removeprefix(" " * len(prefix)) for line in lines)
 
 
 def written(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
