@@ -49,17 +49,15 @@ PLAYGROUND = "- [The playground](reference/commands/site.md): the compiler in a 
 def start_page(text: str) -> str:
     """The start page with the pages that are made, and with the parts as tables of contents for the sidebar."""
     text = re.sub(r"^`make docs` builds a site.*?\n\n", "", text, flags=re.MULTILINE | re.DOTALL)  # here it is
-    for part, place, line in ADDED:
+    for part, place, line in reversed(ADDED):
         heading = f"## {part}\n\n"
         assert heading in text, part
         text = text.replace(heading, f"{heading}- {line.format(place)}\n", 1)
     if "site" in command_names():
-        text = text.replace("## How to\n", f"{PLAYGROUND}\n## How to\n", 1).replace(
-            f"\n\n{PLAYGROUND}", f"\n{PLAYGROUND}"
-        )
+        text = text.replace("\n\n## How to\n", f"\n{PLAYGROUND}\n## How to\n", 1)
     trees = []
     for part in pages.parts():
-        places = [place for name, place, _ in ADDED if name == part.name][::-1] + [pages.place(p) for p in part.pages]
+        places = [place for name, place, _ in ADDED if name == part.name] + [pages.place(p) for p in part.pages]
         trees.append(f"```{{toctree}}\n:hidden:\n:caption: {part.name}\n\n" + "\n".join(places) + "\n```\n")
     return text + "\n" + "\n".join(trees)
 
