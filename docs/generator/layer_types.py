@@ -97,7 +97,7 @@ names, or comes from a [plugin](../howto/another-layer.md).
 ## How to read the tables
 
 *Of*: BVLC Caffe 1.0, or the fork that has the type. *Coordinates*: whether strides and offsets are followed through
-the layer; a crop behind one where they end cannot be judged ([`crop-undefined`](errors/crop-undefined.md)). *Numbers
+the layer; a crop behind one where they end cannot be judged ([`crop-undefined`](errors/c.md#crop-undefined)). *Numbers
 held to*: in how many nets of the tests the type occurs whose values real Caffe, or the fork's own code, computed; or
 that it is compared with a plain function in NumPy.
 
