@@ -12,7 +12,7 @@ from netcompile.layers.base import Arity, Layer
 from netcompile.layers.registry import TYPES, load
 from netcompile.layers.unsupported import FORKS, KNOWN_UNSUPPORTED
 
-CASES = (("conformance", "Caffe"), ("conformance_forks", "its fork"))
+CASES = (("conformance", "Caffe"), ("conformance_forks", "forks"))
 
 
 def held_to(tests: Path) -> dict[str, dict[str, int]]:
@@ -56,8 +56,8 @@ def places(cls: type[Layer]) -> str:
 
 def numbers(name: str, cases: dict[str, dict[str, int]], own: set[str]) -> str:
     """What its numbers are compared with in the tests."""
-    found = [f"{judge}, {nets} net{'s' * (nets > 1)}" for judge, nets in cases.get(name, {}).items()]
-    return "; ".join([*found, *["a NumPy function" for _ in own & {name}]]) or "–"
+    found = [f"{judge} {nets}" for judge, nets in cases.get(name, {}).items()]
+    return " · ".join([*found, *["NumPy" for _ in own & {name}]]) or "–"
 
 
 def row(name: str, cls: type[Layer], cases: dict[str, dict[str, int]], own: set[str]) -> str:
@@ -83,7 +83,7 @@ def fields_of_forks(tables: Path) -> str:
 def pages(repository: Path, own: set[str]) -> dict[str, str]:
     """The page of all layers. `own`: the types that the tests have a NumPy function for."""
     cases, classes = held_to(repository / "tests"), load()
-    head = "| type | of | bottoms → tops | what it is | coordinates | numbers held to |\n|---|---|---|---|---|---|"
+    head = "| type | of | bottoms → tops | what it is | coordinates | held to |\n|---|---|---|---|---|---|"
     sections = []
     for module, names in TYPES.items():
         rows = "\n".join(row(name, classes[name], cases, own) for name in names)
@@ -97,9 +97,9 @@ names, or comes from a [plugin](../howto/another-layer.md).
 ## How to read the tables
 
 *Of*: BVLC Caffe 1.0, or the fork that has the type. *Coordinates*: whether strides and offsets are followed through
-the layer; a crop behind one where they end cannot be judged ([`crop-undefined`](errors/c.md#crop-undefined)). *Numbers
-held to*: in how many nets of the tests the type occurs whose values real Caffe, or the fork's own code, computed; or
-that it is compared with a plain function in NumPy.
+the layer; a crop behind one where they end cannot be judged ([`crop-undefined`](errors/c.md#crop-undefined)). *Held
+to*: in how many nets of the tests the type occurs whose numbers real Caffe computed, or forks with their own layers;
+NumPy where it is compared with a plain function in NumPy.
 
 ## Types
 
