@@ -90,7 +90,7 @@
       const x = (start + spacing * chosen) * CELL;
       picture.append(svg("line", { x1: x, y1: 36, x2: x, y2: 84, class: "ray" }));
       row(picture, { count, first: start, spacing, y: 26, kind: "top", numbers: spacing >= 1 });
-      picture.append(svg("circle", { cx: x, cy: 26, r: 4, class: "chosen" }));
+      picture.append(svg("rect", { x: x - 11, y: 15, width: 22, height: 22, class: "window" }));
     });
   };
 
