@@ -7,6 +7,7 @@ TORCH_INDEX ?=
 
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.netcompile-installed
+DOCS  := $(VENV)/.netcompile-docs-installed
 PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
          $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
@@ -24,7 +25,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-browser demo pictures train-demo test check bench bench-gpu prototxt convert-weights corpus compat names fuzz site test-site clean
+.PHONY: help setup setup-browser setup-docs docs demo pictures train-demo test check bench bench-gpu prototxt convert-weights corpus compat names fuzz site test-site clean
 
 help: ## list these targets
 	@echo "netcompile: Caffe prototxts to standalone PyTorch modules"
@@ -40,6 +41,11 @@ setup-browser: ## install Chromium for the tests of the report page (Debian, Ubu
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
 	    [ "$$(id -u)" = 0 ] || { echo "apt-get needs root: sudo make setup-browser" >&2; exit 1; }; \
 	    apt-get update -q && apt-get install -y -q --no-install-recommends chromium fonts-dejavu-core; }
+
+setup-docs: $(DOCS) ## install what builds the documentation, for `make docs` and its tests
+
+docs: $(DOCS) ## the documentation as a site, in build/docs-site
+	$(BIN)/python -m docs.generator.build
 
 demo: $(STAMP) ## the main job: build the demo nets, segment, classify and detect on the test images, score it all
 	$(BIN)/python -m netcompile.demo
@@ -114,4 +120,8 @@ $(STAMP): $(BIN)/python pyproject.toml setup.py constraints.txt
 	@echo "installing into $(VENV); the first time torch alone takes minutes"
 	$(PIP) setuptools
 	$(PIP) --no-build-isolation -e '.[dev,onnx]'
+	@touch $@
+
+$(DOCS): $(STAMP)
+	$(PIP) --no-build-isolation -e '.[docs]'
 	@touch $@

@@ -31,9 +31,10 @@ def test_every_dependency_is_pinned_to_what_is_installed(repository: Path) -> No
     wanted = [Requirement(text) for text in project["build-system"]["requires"]]
     wanted += [Requirement(text) for text in project["project"]["dependencies"]]
     wanted += [Requirement(text) for text in project["project"]["optional-dependencies"]["dev"]]
-    optional = [Requirement(text) for text in project["project"]["optional-dependencies"]["onnx"]]
-    absent = [need.name for need in optional if find_spec(need.name) is None]
-    wanted += [] if absent else optional
+    extras = project["project"]["optional-dependencies"]
+    optional = [Requirement(text) for name in ("onnx", "docs") for text in extras[name]]
+    absent = [need.name for need in optional if find_spec(need.name.replace("-", "_")) is None]
+    wanted += [need for need in optional if need.name not in absent]
     pins, seen = pinned(repository), {}
     while wanted:
         requirement = wanted.pop()

@@ -50,7 +50,7 @@ def test_listings_are_what_is_written() -> None:
     """After a change of the modules that is meant: ``python -m tests.test_source``."""
     text = DOCUMENT.read_text(encoding="utf-8")
     assert [found[2] for found in LISTING.finditer(text)] == ["resnet_50", "googlenet", "squeezenet_v1_1"]
-    assert text.count("```python\n") == 3, "a listing without the comment above it"
+    assert len(re.findall(r"^```python\n(?!>>> )", text, re.MULTILINE)) == 3, "a listing without the comment above it"
     assert text == written(text)
 
 
