@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from netcompile.analyser import analyse
-from netcompile.report.findings import findings
 from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options
 from netcompile.prototxt.recognise import open_source
+from netcompile.report.findings import findings
 from tests.conftest import REPOSITORY
 
 BUNDLED = sorted(path for path in REPOSITORY.glob("prototxt/*/*.prototxt") if path.stem != "solver")
