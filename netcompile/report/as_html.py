@@ -38,6 +38,7 @@ from netcompile.report.page_data import page_data
 from netcompile.report.reasons import ambiguity_texts, conclusion, refusal_text, slack_texts, upsampling_text
 
 MOST_LAYERS = 2000  # that a page shows: a browser draws no more in a time that a person waits
+STYLES = ("page.css", "report.css")
 SCRIPTS = (
     "values dom state controls rail lens alignment strip groups folds layout graph labels minimap travel details "
     "sources table start"
@@ -97,7 +98,7 @@ def html_report(
     costs = [(layer.parameters, layer.macs, layer.activations) for layer in report.layers.layers]
     return page(
         "report.html",
-        ("page.css", "report.css"),
+        STYLES,
         f"script-src {hash_source(script)}; require-trusted-types-for 'script'",  # no string becomes markup in it
         FILTERS,
         offsets=report.offsets,

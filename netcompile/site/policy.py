@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netcompile.report.as_html import page_script
+from netcompile.report.as_html import STYLES, page_script
 from netcompile.report.page import hash_source, read
 
 
@@ -15,7 +15,7 @@ def policy() -> str:
         [
             "default-src 'none'",
             f"script-src 'self' 'wasm-unsafe-eval' {hash_source(page_script())}",
-            f"style-src 'self' {hash_source(read('page.css', 'report.css'))}",
+            f"style-src 'self' {hash_source(read(*STYLES))}",
             "img-src 'self'",
             "font-src 'self'",
             "connect-src 'self'",
