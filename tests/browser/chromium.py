@@ -70,19 +70,24 @@ class Chromium:
 
     def send(self, method: str, **parameters: Any) -> dict[str, Any]:
         """One command and its answer; events that come in between are noted."""
-        number = next(self.numbers)
-        message = {"id": number, "method": method, "params": parameters}
-        if self.session:
-            message["sessionId"] = self.session
-        data = json.dumps(message).encode() + b"\0"
-        while data:
-            data = data[os.write(self.write_end, data) :]
+        number = self.post(method, self.session, parameters)
         while True:
             answer = self.receive()
             if answer.get("id") == number:
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']['message']}")
                 return answer["result"]
+
+    def post(self, method: str, session: str, parameters: dict[str, Any]) -> int:
+        """One command, whose answer is not waited for; its number."""
+        number = next(self.numbers)
+        message = {"id": number, "method": method, "params": parameters}
+        if session:
+            message["sessionId"] = session
+        data = json.dumps(message).encode() + b"\0"
+        while data:
+            data = data[os.write(self.write_end, data) :]
+        return number
 
     def receive(self, patience: float = 60) -> dict[str, Any]:
         end = time.monotonic() + patience

@@ -10,10 +10,11 @@ from typing import Any
 
 from tests.browser.chromium import Chromium
 
-PATIENCE = 240  # seconds: Python alone takes many of them to load where the machine is busy
+PATIENCE = 180  # seconds: Python alone takes many of them to load where the machine is busy
 EDITOR = "document.querySelector('#editor').shadowRoot"
 MODULE = "document.querySelector('#module').shadowRoot"
 PANEL = "document.querySelector('[role=tabpanel]:not([hidden])')"
+ANSWERED = "document.readyState === 'complete' && Number(document.body.dataset.version) > 0"
 NO_CLIPBOARD = (
     "Object.defineProperty(navigator.clipboard, 'writeText',"
     " {configurable: true, value: (text) => { window.copied = text; return Promise.resolve(); }})"
@@ -27,7 +28,11 @@ class Playground:
         self.browser, self.url = browser, url
         browser.size(1280, 900)
         browser.scheme("light")
-        browser.send("Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=True, flatten=True)
+        self.listen(from_the_start=True)
+
+    def listen(self, from_the_start: bool) -> None:
+        """To the page's workers as well, if need be before they do anything."""
+        self.browser.send("Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=from_the_start, flatten=True)
 
     def visit(self, fragment: str = "") -> None:
         """Load the page anew, and wait until it has said what there is to say of its first net."""
@@ -37,10 +42,9 @@ class Playground:
         browser.complaints.clear()
         browser.attached.clear()
         browser.send("Page.navigate", url=self.url + fragment)
-        self.until(
-            "location.href !== 'about:blank' && document.readyState === 'complete' && Number(document.body.dataset.version) > 0"
-        )
+        self.until(f"location.href !== 'about:blank' && {ANSWERED}")
         browser.evaluate(NO_CLIPBOARD)
+        self.listen(from_the_start=False)  # a service worker that waits would keep the next visit waiting
 
     def until(self, condition: str, patience: float = PATIENCE) -> None:
         """Wait for a condition of the page; workers that began meanwhile are let go, and listened to."""
@@ -52,15 +56,11 @@ class Playground:
             time.sleep(0.02)
 
     def watch(self) -> None:
-        browser = self.browser
-        page = browser.session
-        while browser.attached:
-            browser.session = browser.attached.pop()
-            try:
-                browser.send("Network.enable")
-                browser.send("Runtime.runIfWaitingForDebugger")
-            finally:
-                browser.session = page
+        """Workers wait until they are listened to; they answer nothing before."""
+        while self.browser.attached:
+            worker = self.browser.attached.pop()
+            for method in ("Network.enable", "Runtime.runIfWaitingForDebugger"):
+                self.browser.post(method, worker, {})
 
     @property
     def version(self) -> int:

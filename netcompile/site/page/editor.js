@@ -92,7 +92,7 @@ export class Editor {
       linkedLines((line, at) => this.on.moved(innermost(this.view.state, at), line)),
       autocompletion({ override: [(context) => this.completions(context)], icons: false }),
       EditorView.updateListener.of((update) => update.docChanged && this.on.changed()),
-      EditorView.contentAttributes.of({ "aria-label": "prototxt", spellcheck: "false" }),
+      EditorView.contentAttributes.of({ tabindex: "0", "aria-label": "prototxt", spellcheck: "false" }),
       keymap.of([
         { key: "F8", run: nextDiagnostic }, { key: "Shift-F8", run: previousDiagnostic },
         ...closeBracketsKeymap, ...completionKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap, ...defaultKeymap,

@@ -22,6 +22,7 @@ class Playground {
     this.name = "net.prototxt";
     this.findings = [];
     this.analysed = null; // the text that the findings are about
+    this.asked = null; // text, name and options, as the worker was asked about them last
     this.version = 0;
     this.fragment = location.hash;
     this.loading = new Loading();
@@ -60,7 +61,7 @@ class Playground {
     $("#reload").addEventListener("click", () => location.reload());
     addEventListener("hashchange", () => this.openLink(location.hash));
     addEventListener("pagehide", () => this.keep());
-    this.nets = bundledNets($("#nets"), (name, text) => this.open(text, name, {}));
+    this.nets = bundledNets($("#nets"), (name, text) => this.openNew(text, name));
   }
 
   /** What the page begins with: what it had before a reload, what its link holds, or the first bundled net. */
@@ -75,15 +76,23 @@ class Playground {
     $("#name").textContent = visible(name);
     document.title = `${visible(name)} · netcompile playground`;
     this.options.write({ ...DEFAULTS, ...options });
+    this.asked = null;
     this.editor.open(text);
     this.analyse();
+  }
+
+  /** Another net than the address may hold. */
+  openNew(text, name) {
+    history.replaceState(null, "", location.pathname + location.search);
+    this.fragment = "";
+    this.open(text, name, {});
   }
 
   async openFile(file) {
     try {
       say(`Opening ${visible(file.name)}.`);
       const { text } = await this.client.request("read", { data: await readBytes(file), name: file.name });
-      this.open(text, file.name, {});
+      this.openNew(text, file.name);
       say(`${visible(file.name)} is open.`);
     } catch (error) {
       if (!(error instanceof Superseded)) say(visible(error.message));
@@ -130,13 +139,17 @@ class Playground {
     const options = this.options.read();
     if (!options) return;
     const { text, name } = this.state();
+    const question = JSON.stringify([text, name, options]);
+    if (question === this.asked) return;
+    this.asked = question;
     const begun = performance.now();
     let answer;
     try {
       answer = await this.client.request("open", { text, name, options });
     } catch (error) {
-      if (error instanceof Refused) this.loading.refused(error.message);
-      else if (!(error instanceof Superseded)) throw error;
+      if (error instanceof Refused) {
+        if (!this.client.broken) this.loading.refused(error.message); // else the page has said so already
+      } else if (!(error instanceof Superseded)) throw error;
       return;
     }
     if (text !== this.editor.text) return; // the next question is on its way

@@ -24,13 +24,24 @@ export async function unpack(FS, packed, folder) {
 
 /** Python, and `ask(method, params)`, which answers `{result}` or `{error: {text}}`. `packed` may be a promise. */
 export async function start(packed, options = {}) {
+  let fault = null; // Pyodide does not hand on what goes wrong in fsInit
+  const fill = async (FS, { sitePackages }) => {
+    try {
+      await unpack(FS, await packed, sitePackages);
+    } catch (error) {
+      fault = error;
+    }
+  };
   const python = await loadPyodide({
     lockFileContents: NO_PACKAGES,
     packageBaseUrl: "./",
     checkAPIVersion: false,
-    fsInit: async (FS, { sitePackages }) => unpack(FS, await packed, sitePackages),
+    fsInit: fill,
     ...options,
   });
+  if (fault !== null) {
+    throw fault;
+  }
   const answer = python.pyimport("netcompile.site.playground").answer;
   return { python, ask: (method, params) => JSON.parse(answer(method, JSON.stringify(params))) };
 }

@@ -15,7 +15,7 @@ export class SourceView {
     this.view = new EditorView({ parent: shadow, root: shadow, state: EditorState.create({ extensions: [
       lineNumbers(), highlightActiveLineGutter(), drawSelection(), highlightSelectionMatches(), search({ top: true }),
       language, colours, theme, EditorState.readOnly.of(true), linkedLines(moved),
-      EditorView.contentAttributes.of({ "aria-label": label, "aria-readonly": "true", inputmode: "none", spellcheck: "false" }),
+      EditorView.contentAttributes.of({ tabindex: "0", "aria-label": label, "aria-readonly": "true", inputmode: "none", spellcheck: "false" }),
       keymap.of([...searchKeymap, ...defaultKeymap]),
     ] }) });
   }

@@ -38,7 +38,7 @@ export class WorkerClient {
   receive(message) {
     if (message.progress) this.on.progress(message.progress);
     else if (message.ready) this.on.ready(message.ready);
-    else if (message.failed) this.fail(message.failed.text);
+    else if (message.id === undefined) this.fail(message.error.text); // Python could not be loaded
     else this.settle(message);
   }
 
