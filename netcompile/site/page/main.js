@@ -29,7 +29,10 @@ class Playground {
     this.loading = new Loading();
     this.client = new WorkerClient(new Worker(new URL("worker.js", document.baseURI), { type: "module" }), {
       progress: (progress) => this.loading.progress(progress),
-      ready: (ready) => this.loading.ready(ready),
+      ready: (ready) => {
+        this.loading.ready(ready);
+        keepForOffline(); // not before: both would wait for each other's downloads
+      },
       failure: (text) => this.loading.failure(text),
     });
     this.editor = new Editor($("#editor"), {
@@ -220,6 +223,9 @@ class Playground {
   }
 }
 
+function keepForOffline() {
+  if ("serviceWorker" in navigator && isSecureContext) navigator.serviceWorker.register("sw.js").catch(() => {}); // offline is a bonus
+}
+
 const playground = new Playground();
 playground.start();
-if ("serviceWorker" in navigator && isSecureContext) navigator.serviceWorker.register("sw.js").catch(() => {}); // offline is a bonus
