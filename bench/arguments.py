@@ -41,6 +41,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     """The options of a command line; ends with 2 and a message where there is a mistake."""
     parser = _parser()
     given = parser.parse_args(arguments)
+    quick = given.quick
 
     def chosen(name: str, known: Sequence[str], default: tuple[str, ...]) -> tuple[str, ...]:
         asked = getattr(given, name)
@@ -56,19 +57,19 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         return tuple(one for one in known if one in found)
 
     for name in ("threads", "busy", "rounds"):
-        if (getattr(given, name) or 1) < 1:
+        if getattr(given, name) is not None and getattr(given, name) < 1:
             parser.error(f"--{name}: at least 1")
     return Options(
         chosen("only", PARTS, PARTS if given.nets is None else COMPARISONS),
-        chosen("nets", ("FCN-8s", *NETS), ()),
+        chosen("nets", ("FCN-8s", *NETS), ("FCN-8s", "SqueezeNet 1.1") if quick else ()),
         chosen("arms", ARMS, ()),
-        chosen("sizes", SIZES, SIZES),
-        chosen("dtypes", DTYPES, DTYPES),
-        chosen("waiting", WAITING, WAITING[:2]),
+        chosen("sizes", SIZES, SIZES[-1:] if quick else SIZES),
+        chosen("dtypes", DTYPES, DTYPES[:1] if quick else DTYPES),
+        chosen("waiting", WAITING, WAITING[:1] if quick else WAITING[:2]),
         given.threads,
         given.busy,
-        given.rounds or (3 if given.quick else 5),
-        given.quick,
+        given.rounds or (3 if quick else 5),
+        quick,
         given.gpu,
         None if given.no_write else given.out,
     )
@@ -77,13 +78,12 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Every measurement, as a table, as one JSON file for each machine, and as plots in docs/performance.",
+        description="Every measurement, as tables, as a JSON file for each machine, and as plots in docs/performance.",
         allow_abbrev=False,
     )
     parser.add_argument("--quick", action="store_true", help="small cases of each part, for a first look")
-    parser.add_argument(
-        "--only", metavar="PARTS", help=f"of {', '.join(PARTS)} (default: all; with --nets those of nets)"
-    )
+    only = f"of {', '.join(PARTS)} (default: all; with --nets the last four)"
+    parser.add_argument("--only", metavar="PARTS", help=only)
     parser.add_argument(
         "--nets", metavar="NAMES", help=f"of FCN-8s, {', '.join(NETS)}; the beginning of a name will do"
     )

@@ -30,8 +30,9 @@ class Case:
 
 
 def cases(part: str, options: Options) -> list[Case]:
-    """The cases of a part, those of a net behind one another."""
-    return list({"fcn": _fcn, "nets": _nets, "busy": _busy, "plan": _plan}[part](options))
+    """The cases of a part, each once, those of a net behind one another."""
+    found = {"fcn": _fcn, "nets": _nets, "busy": _busy, "plan": _plan}[part](options)
+    return list(dict.fromkeys(found))
 
 
 def arms(part: str, case: Case, options: Options) -> tuple[str, ...]:
@@ -50,47 +51,37 @@ def arms(part: str, case: Case, options: Options) -> tuple[str, ...]:
 def _fcn(options: Options) -> Iterator[Case]:
     if FCN not in (options.nets or (FCN,)):
         return
-    threads = options.threads
-    if options.quick:
-        yield Case(FCN, "224x224", threads=threads, tuned=False)
-        return
     for dtype in options.dtypes:
         for waiting in options.waiting:
             for size in options.sizes:
-                yield Case(FCN, size, 1, dtype, threads, True, waiting)
-        if "default" in options.waiting:
-            for size in options.sizes:
-                yield Case(FCN, size, 1, dtype, threads, False)
-            if "500x500" in options.sizes:
-                yield Case(FCN, "500x500", 1, dtype, 1, False)
-                yield Case(FCN, "500x500", 4, dtype, threads)
+                yield Case(FCN, size, 1, dtype, options.threads, True, waiting)
+        if "default" not in options.waiting:
+            continue
+        for size in options.sizes:
+            yield Case(FCN, size, 1, dtype, options.threads, False)
+        if "500x500" in options.sizes:
+            yield Case(FCN, "500x500", 1, dtype, 1, False)
+            yield Case(FCN, "500x500", 4, dtype, options.threads)
 
 
 def _nets(options: Options) -> Iterator[Case]:
-    names = options.nets or (("SqueezeNet 1.1",) if options.quick else tuple(NETS))
-    for name in names:
+    for name in options.nets or NETS:
         if name != FCN:
-            for waiting in options.waiting[:1] if options.quick else options.waiting:
-                yield Case(name, size_of(name), threads=options.threads, waiting=waiting)
+            for waiting in options.waiting:
+                yield Case(name, NETS[name][1], threads=options.threads, waiting=waiting)
 
 
 def _busy(options: Options) -> Iterator[Case]:
     for name in options.nets or (FCN,):
-        sizes = options.sizes[:1] if name == FCN else (size_of(name),)
-        for waiting in options.waiting[:1] if options.quick else options.waiting:
-            for dtype in options.dtypes if name == FCN and not options.quick else ("float32",):
-                size = "224x224" if name == FCN and options.quick else sizes[0]
+        size, dtypes = (options.sizes[0], options.dtypes) if name == FCN else (NETS[name][1], ("float32",))
+        for waiting in options.waiting:
+            for dtype in dtypes:
                 yield Case(name, size, 1, dtype, options.threads, True, waiting, options.busy)
 
 
 def _plan(options: Options) -> Iterator[Case]:
-    names = options.nets or (("SqueezeNet 1.1",) if options.quick else (FCN, *NETS))
-    for name in names:
-        for waiting in options.waiting[:1] if options.quick else options.waiting:
-            for size in [size for size in options.sizes if size != "375x500"] if name == FCN else (size_of(name),):
+    for name in options.nets or (FCN, *NETS):
+        sizes = options.sizes if name == FCN else (NETS[name][1],)
+        for waiting in options.waiting:
+            for size in sizes:
                 yield Case(name, size, threads=options.threads, waiting=waiting)
-
-
-def size_of(name: str) -> str:
-    """Height and width of a net's input."""
-    return NETS[name][1]

@@ -38,7 +38,8 @@ def comparisons(part: str, options: Options, peaks: Peaks | None = None) -> Iter
             chosen = [(case, arms(part, case, options)) for case in group]
             if any("onnxruntime" in names or "openvino" in names for _, names in chosen):
                 why = export(folder)
-                say(f"{name}: no ONNX file, so ONNX Runtime and OpenVINO are absent: {why}" if why else "")
+                if why:
+                    say(f"{name}: no ONNX file, so ONNX Runtime and OpenVINO are left out: {why}")
             for case, names in chosen:
                 found = compare(names, folder, case, options.rounds)
                 printed(case, found)
@@ -70,9 +71,9 @@ def windowed_macs(case: Case) -> int:
     """Multiply-accumulates that -O2 is left with on FCN-8s, Winograd's savings not counted."""
     height, width = map(int, case.size.split("x"))
     net = analysed(PROTOTXT, (case.batch, 3, height, width))
-    facts = Facts(True, *[frozenset((n.name, n.occurrence) for n in net.graph.nodes if n.type == "Deconvolution")] * 2)
-    found = optimise(net.graph, 2, facts)
-    graph = found.windowed or found.graph
+    upsampled = frozenset((n.name, n.occurrence) for n in net.graph.nodes if n.type == "Deconvolution")
+    program = optimise(net.graph, 2, Facts(True, diagonal=upsampled, bilinear=upsampled)).program
+    graph = program.windowed or program.graph
     return sum(cost.macs for cost in costs(graph, infer(graph)[0]))
 
 

@@ -36,7 +36,7 @@ def reports(out: Path) -> dict[str, dict[str, Any]]:
 
 
 def merged(old: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """`old` with what was found: a row in the place of the same case's, other rows behind; tables as they were found."""
+    """`old` with what was found: a row in the place of the same case's, other rows behind, any other table whole."""
     result = dict(old)
     for key, value in found.items():
         if key == "measured":

@@ -165,7 +165,9 @@ def _figure(median: float | None, name: str, fast: float | None) -> str:
     if median is None:
         return "–"
     words = f"{median:.2f} s" if median >= 1 else f"{1e3 * median:.3g} ms"
-    return f"**{words}**" if name == "O2" or not fast else f"{words} ({median / fast:.2f} ×)"
+    if not fast:
+        return words
+    return f"**{words}**" if name == "O2" else f"{words} ({median / fast:.2f} ×)"
 
 
 def _planned(plan: Mapping[str, float] | None) -> str:
