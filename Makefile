@@ -65,7 +65,7 @@ check: $(STAMP) ## lint, formatting, types, and the complete test suite
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(PARALLEL)
 
-bench: $(STAMP) ## measure: speed, memory, start-up time
+bench: $(STAMP) ## measure speed, memory, start-up time of this machine; python -m bench --help: a part
 	$(BIN)/python -m bench
 
 bench-gpu: $(STAMP) ## measure FCN-8s on a GPU; says so where there is none

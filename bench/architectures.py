@@ -168,15 +168,16 @@ def segnet() -> NetSpec:
     return net
 
 
-NETS: dict[str, Callable[[], NetSpec]] = {
-    "VGG-16": vgg16,
-    "ResNet-50": resnet50,
-    "GoogLeNet": googlenet,
-    "HED": hed,
-    "U-Net": unet,
-    "SegNet": segnet,
-    "SqueezeNet": squeezenet,
-    "DenseNet-121": densenet121,
-    "Inception-v4": inception_v4,
-    "Xception": xception,
+# How each is made, and the height and width of its input.
+NETS: dict[str, tuple[Callable[[], NetSpec], str]] = {
+    "VGG-16": (vgg16, "224x224"),
+    "ResNet-50": (resnet50, "224x224"),
+    "GoogLeNet": (googlenet, "224x224"),
+    "HED": (hed, "321x481"),
+    "U-Net": (unet, "256x256"),
+    "SegNet": (segnet, "224x224"),
+    "SqueezeNet 1.1": (squeezenet, "227x227"),
+    "DenseNet-121": (densenet121, "224x224"),
+    "Inception-v4": (inception_v4, "299x299"),
+    "Xception": (xception, "299x299"),
 }

@@ -1,24 +1,31 @@
-"""One arm of a comparison, in a process of its own: loads a net, then runs it once for each line on stdin.
+"""One arm of a comparison, in a process of its own: loads a net, then runs it for each line on stdin.
 
     python -m bench.arm ARM FOLDER DTYPE THREADS DEVICE
 
-Answers in JSON lines: first {"ready": …}, {"absent": why} or {"failed": why}, then the seconds of each run. FOLDER
-holds net.prototxt, net.caffemodel, input.npy, and net.onnx for the arms that want it.
+Answers in JSON lines: first {"ready": …}, {"absent": why} or {"failed": why}, then the seconds of each run of a turn: a
+turn is one run of a slow net, and as many as fit in TURN of a fast one, whose first run finds its memory in no cache.
+FOLDER holds net.prototxt, net.caffemodel, input.npy, and net.onnx for the arms that want it.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from netcompile.prototxt.recognise import open_source
 
-ARMS = ("literal", "compile", "opencv", "onnxruntime", "openvino", "O1", "O2")
+ARMS = ("literal", "compile", "opencv", "onnxruntime", "openvino", "O1", "O2", "plan")
+LEVELS = {"literal": 0, "compile": 0, "O1": 1, "O2": 2, "plan": 2}
+TURN = 0.25  # seconds
+DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 Run = Callable[[], Any]
 
 
@@ -31,10 +38,11 @@ def torch_arm(arm: str, folder: Path, shape: tuple[int, ...], dtype: str, thread
     from netcompile.ir.build import Options
     from netcompile.runtime.cuda_graphs import accelerate
     from netcompile.runtime.execute import DTYPES, with_weights
+    from netcompile.runtime.tuning import tune
 
     torch.set_num_threads(threads)
     torch.set_grad_enabled(False)
-    level = {"literal": 0, "compile": 0, "O1": 1, "O2": 2}[arm]
+    level = LEVELS[arm]
     source = open_source(folder / "net.prototxt")
     image = analyse(source).graph.inputs[0].value.blob
     analysed = analyse(source, Options(shapes={image: shape})).require()
@@ -47,6 +55,8 @@ def torch_arm(arm: str, folder: Path, shape: tuple[int, ...], dtype: str, thread
     if arm == "compile":
         net = torch.compile(net)  # type: ignore[assignment]
     x = torch.from_numpy(np.load(folder / "input.npy")).to(device, DTYPES[dtype])
+    if arm == "plan":
+        note(tune(net, [x]))
 
     def run() -> Any:
         y = net(x)
@@ -56,6 +66,17 @@ def torch_arm(arm: str, folder: Path, shape: tuple[int, ...], dtype: str, thread
         return y.float().cpu().numpy() if y.dtype != torch.float32 else y.cpu().numpy()
 
     return run
+
+
+def note(found: Any) -> None:
+    """Tell what a plan was found to be: how many layers compute otherwise, and what the net is thought to take."""
+    other = sum(choice.way != choice.rule for choice in found.choices) if found.faster else 0
+    say(
+        plan={
+            "seconds": found.seconds, "layers": len(found.choices), "other": other,
+            "rule_milliseconds": found.by_rule, "plan_milliseconds": found.by_plan,
+        }
+    )  # fmt: skip
 
 
 def opencv_arm(folder: Path, threads: int) -> Run:
@@ -99,7 +120,7 @@ def openvino_arm(folder: Path, dtype: str, threads: int) -> Run:
 
 
 def load(arm: str, folder: Path, shape: tuple[int, ...], dtype: str, threads: int, device: str) -> Run:
-    if arm in ("literal", "compile", "O1", "O2"):
+    if arm in LEVELS:
         return torch_arm(arm, folder, shape, dtype, threads, device)
     if dtype != "float32" and arm != "openvino":
         raise ModuleNotFoundError(f"no {dtype} on a CPU")
@@ -120,10 +141,22 @@ def say(**answer: object) -> None:
     print(json.dumps(answer), flush=True)
 
 
+def turn(run: Run, clock: Callable[[], float]) -> list[float]:
+    """Seconds of each run of a turn."""
+    found: list[float] = []
+    while sum(found) < TURN:
+        begin = clock()
+        run()
+        found.append(clock() - begin)
+    return found
+
+
 def main() -> None:
     arm, place, dtype, count, device = sys.argv[1:6]
     folder, threads = Path(place), int(count)
     os.environ["OMP_NUM_THREADS"] = str(threads)
+    with suppress(OSError, AttributeError):  # a process that is paused does not see that its stdin was closed
+        ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGKILL)
     begin = time.perf_counter()
     try:
         import numpy as np
@@ -143,9 +176,7 @@ def main() -> None:
     first = time.perf_counter() - begin - loaded
     say(ready=True, load=loaded, first=first, peak=peak())
     for _ in sys.stdin:
-        begin = time.perf_counter()
-        run()
-        say(seconds=time.perf_counter() - begin, peak=peak())
+        say(seconds=turn(run, time.perf_counter), peak=peak())
 
 
 if __name__ == "__main__":

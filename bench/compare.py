@@ -1,12 +1,17 @@
-"""Arms of one comparison, each in its own process, run in turn: first literal, then O1, … and again."""
+"""Arms of one comparison, each in its own process, run in turn: first literal, then O1, … and again.
+
+An arm is paused while it is not its turn: threads that wait actively for work would else take the next arm's CPUs.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,13 +19,17 @@ from typing import Any
 
 import numpy as np
 
+from bench.busy import busy
+from bench.cases import Case
+
 ROOT = Path(__file__).resolve().parent.parent
 TUNED = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592"
 
 
 @dataclass
 class Arm:
-    """What one arm did. `difference`: the largest to the literal net's output, over its largest value."""
+    """What one arm did. `seconds`: the median of each turn. `difference`: the largest to the first arm's output, over
+    its largest value. `plan`: what `bench.arm.note` tells of one."""
 
     name: str
     seconds: list[float] = field(default_factory=list)
@@ -29,22 +38,30 @@ class Arm:
     peak_megabytes: float = 0.0
     difference: float | None = None
     absent: str = ""
+    plan: dict[str, float] = field(default_factory=dict)
 
     @property
     def median(self) -> float:
         return statistics.median(self.seconds) if self.seconds else float("nan")
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "median": self.median if self.seconds else None}
+        found = {**asdict(self), "median": self.median if self.seconds else None}
+        return {key: value for key, value in found.items() if key != "plan" or value}
 
 
-class _Process:
-    def __init__(self, name: str, folder: Path, case: tuple[str, ...], tuned: bool) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": case[1]}
-        environment.pop("GLIBC_TUNABLES", None)
-        if tuned:
-            environment["GLIBC_TUNABLES"] = TUNED
-        command = [sys.executable, "-m", "bench.arm", name, str(folder), *case]
+class Process:
+    """An arm's process; it is paused but for its turns."""
+
+    def __init__(self, name: str, folder: Path, dtype: str, case: Case, device: str) -> None:
+        environment = {**os.environ, "OMP_NUM_THREADS": str(case.threads)}
+        for key, value in (
+            ("GLIBC_TUNABLES", TUNED if case.tuned else ""),
+            ("OMP_WAIT_POLICY", "" if case.waiting == "default" else case.waiting),
+        ):
+            environment.pop(key, None)
+            if value:
+                environment[key] = value
+        command = [sys.executable, "-m", "bench.arm", name, str(folder), dtype, str(case.threads), device]
         self.process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, text=True,
@@ -57,55 +74,77 @@ class _Process:
                 return dict(json.loads(line))
         return {"failed": f"the process ended with {self.process.wait()}"}
 
+    def pause(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
     def run(self) -> dict[str, Any]:
+        """A turn."""
         assert self.process.stdin is not None
+        self.process.send_signal(signal.SIGCONT)
         with suppress(BrokenPipeError):  # `answer` says that it ended
             self.process.stdin.write("run\n")
             self.process.stdin.flush()
-        return self.answer()
+        told = self.answer()
+        self.pause()
+        return told
 
     def end(self) -> None:
         assert self.process.stdin is not None
+        self.process.send_signal(signal.SIGCONT)
         self.process.stdin.close()
         self.process.wait()
 
 
 def compare(
-    names: tuple[str, ...], folder: Path, size: str, batch: int, dtype: str, threads: int, tuned: bool,
-    rounds: int, device: str = "cpu",
+    names: tuple[str, ...], folder: Path, case: Case, rounds: int, device: str = "cpu",
+    start: Callable[[str, Path, str, Case, str], Process] = Process,
 ) -> dict[str, Arm]:  # fmt: skip
     """Every arm's times. Arms load one after the other, then run in turn, `rounds` times, with the same input."""
-    height, width = (int(n) for n in size.split("x"))
-    x = np.random.default_rng(3).standard_normal((batch, 3, height, width), np.float32) * np.float32(50)
+    height, width = (int(n) for n in case.size.split("x"))
+    x = np.random.default_rng(3).standard_normal((case.batch, 3, height, width), np.float32) * np.float32(50)
     np.save(folder / "input.npy", x)
-    arms: dict[str, Arm] = {}
-    running: dict[str, _Process] = {}
+    arms = {name: Arm(name) for name in names}
+    running: dict[str, Process] = {}
     reference = None
-    for name in names:
-        arms[name] = arm = Arm(name)
-        kind, _, own = name.partition("-")  # "literal-float32" has a type of its own
-        process = _Process(kind, folder, (own or dtype, str(threads), device), tuned)
-        told = process.answer()
-        if "ready" not in told:
-            arm.absent = told.get("absent") or told.get("failed", "")
-            process.end()
-            continue
-        running[name] = process
-        arm.load, arm.first, arm.peak_megabytes = told["load"], told["first"], told["peak"]
-        found = np.load(folder / f"{kind}.npy").astype(np.float64)
-        if reference is None:
-            reference = found
-        arm.difference = float(np.abs(found - reference).max() / np.abs(reference).max())
-    for _ in range(rounds):
-        for name, process in [*running.items()]:
-            told = process.run()
-            if "failed" in told:  # killed for its memory, say
-                arms[name].absent = told["failed"]
-                arms[name].seconds.clear()
-                del running[name]
+    try:
+        for name, arm in arms.items():
+            kind, _, own = name.partition("-")  # "literal-float32" has a type of its own
+            running[name] = process = start(kind, folder, own or case.dtype, case, device)
+            if not _loaded(arm, process):
+                running.pop(name).end()
                 continue
-            arms[name].seconds.append(told["seconds"])
-            arms[name].peak_megabytes = max(arms[name].peak_megabytes, told["peak"])
-    for process in running.values():
-        process.end()
+            process.pause()
+            found = np.load(folder / f"{kind}.npy").astype(np.float64)
+            reference = found if reference is None else reference
+            arm.difference = float(np.abs(found - reference).max() / np.abs(reference).max())
+        with busy(case.busy):
+            for _ in range(rounds):
+                _round(arms, running)
+    finally:
+        for process in running.values():
+            process.end()
     return arms
+
+
+def _loaded(arm: Arm, process: Process) -> bool:
+    told = process.answer()
+    while "plan" in told:
+        arm.plan, told = told["plan"], process.answer()
+    if "ready" not in told:
+        arm.absent = told.get("absent") or told.get("failed", "")
+        return False
+    arm.load, arm.first, arm.peak_megabytes = told["load"], told["first"], told["peak"]
+    return True
+
+
+def _round(arms: dict[str, Arm], running: dict[str, Process]) -> None:
+    """A turn of each arm."""
+    for name, process in [*running.items()]:
+        told = process.run()
+        if "failed" in told:  # killed for its memory, say
+            arms[name].absent = told["failed"]
+            arms[name].seconds.clear()
+            running.pop(name).end()
+            continue
+        arms[name].seconds.append(statistics.median(told["seconds"]))
+        arms[name].peak_megabytes = max(arms[name].peak_megabytes, told["peak"])

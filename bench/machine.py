@@ -1,15 +1,27 @@
-"""What the machine can do at most: oneDNN's convolutions, and copying memory."""
+"""Which machine this is, and what it can do at most: oneDNN's convolutions, and copying memory."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from contextlib import suppress
+from datetime import date
 from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+from netcompile.engines.kept import processor
+
+INSTRUCTIONS = (
+    "avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_int8", "amx_bf16",
+    "asimd", "asimdhp", "bf16", "i8mm", "sve", "sve2",
+)  # fmt: skip
+_BEST = (("amx_bf16", "amx"), ("avx512_bf16", "avx512-bf16"), ("avx512f", "avx512"), ("avx2", "avx2"), ("sve", "sve"))
+_CAPABILITY = "import torch; print(torch.backends.cpu.get_cpu_capability())"
 
 _PEAKS = """
 import json, sys, time
@@ -49,18 +61,55 @@ def peaks(threads: int) -> dict[str, float]:
     return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
-def describe() -> dict[str, str | int]:
-    model = platform.processor() or platform.machine()
+def describe() -> dict[str, Any]:
+    """The CPU, its number, what torch uses of its instructions, and those that convolutions may gain from."""
+    done = subprocess.run([sys.executable, "-c", _CAPABILITY], capture_output=True, text=True, check=True)
     cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
-    found: dict[str, str | int] = {
-        "processor": model,
+    flags = cpuinfo.read_text(errors="replace") if cpuinfo.exists() else ""
+    return {
+        "processor": processor(),
         "cores": os.cpu_count() or 1,
-        "python": platform.python_version(),
+        "capability": done.stdout.strip(),
+        "instructions": instructions(flags),
     }
-    for package in ("torch", "opencv-python-headless", "onnxruntime", "openvino"):
+
+
+def instructions(cpuinfo: str) -> list[str]:
+    """Those of INSTRUCTIONS that the first CPU of /proc/cpuinfo has.
+
+    >>> instructions("flags\\t\\t: fpu avx avx2 fma amx_tile amx_bf16")
+    ['avx2', 'fma', 'amx_bf16']
+    """
+    for line in cpuinfo.splitlines():
+        name, _, words = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return [one for one in INSTRUCTIONS if one in words.split()]
+    return []
+
+
+def slug(machine: dict[str, Any]) -> str:
+    """The name of a machine's files.
+
+    >>> slug({"processor": "Intel(R) Xeon(R) Gold 6330 CPU @ 2.00GHz", "cores": 2, "instructions": ["avx2", "avx512f"]})
+    'intel-xeon-gold-6330-2-cpus-avx512'
+    """
+    name = re.sub(r"\([A-Za-z]+\)|\bCPU\b|@.*", " ", machine["processor"])
+    found = machine["instructions"]
+    best = next((word for flag, word in _BEST if flag in found), str(machine.get("capability", "")))
+    words = f"{name} {machine['cores']} cpus {best}".lower()
+    return re.sub(r"[^a-z0-9]+", "-", words).strip("-")
+
+
+def measured() -> dict[str, str]:
+    """When, of which code, and with which packages."""
+    found = {"date": date.today().isoformat(), "python": platform.python_version()}
+    with suppress(OSError, subprocess.CalledProcessError):
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], cwd=Path(__file__).parent, capture_output=True, text=True,
+            check=True,
+        )  # fmt: skip
+        found["code"] = done.stdout.strip()
+    for package in ("netcompile", "torch", "opencv-python-headless", "onnxruntime", "openvino"):
         with suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
     return found

@@ -1,13 +1,13 @@
-"""The results as Markdown: what `make bench` puts between the marks of docs/performance.md."""
+"""The results as Markdown: what `make bench` puts between the marks of docs/performance.md, one section a machine."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 BEGIN, END = "<!-- results: written by make bench -->", "<!-- end of results -->"
-ARMS = ("literal-float32", "literal", "compile", "opencv", "onnxruntime", "openvino", "O1", "O2")
+ARMS = ("literal-float32", "literal", "compile", "opencv", "onnxruntime", "openvino", "O1", "O2", "plan")
 NAMES = {
     "literal-float32": "literal, float32",
     "compile": "torch.compile",
@@ -16,104 +16,167 @@ NAMES = {
     "openvino": "OpenVINO",
     "O1": "-O1",
     "O2": "-O2",
+    "plan": "-O2, plan",
 }
+# The parts of a report that compare arms, and the others that are measured, in words.
+COMPARED = {
+    "fcn": "FCN-8s",
+    "nets": "Other nets",
+    "busy": "With other processes busy",
+    "plan": "Plan and no plan",
+}
+MEASURED = {"tools": "Commands and large nets", "build": "Building", "convert": "Conversion"}
 
 
-def update(page: Path, report: dict[str, Any]) -> None:
-    """Put the tables into the page."""
+def update(page: Path, found: Mapping[str, dict[str, Any]]) -> None:
+    """Put the tables of each machine into the page."""
     text = page.read_text()
     head, rest = text.split(BEGIN)
-    page.write_text(f"{head}{BEGIN}\n\n{render(report)}\n{END}{rest.split(END)[1]}")
+    sections = "\n".join(render(name, report) for name, report in found.items())
+    page.write_text(f"{head}{BEGIN}\n\n{sections}\n{END}{rest.split(END)[1]}")
 
 
-def render(report: dict[str, Any]) -> str:
-    parts = [_machines(report)]
-    for dtype in ("float32", "bfloat16"):
-        rows = [row for row in report.get("fcn8s", []) if row["dtype"] == dtype]
-        if rows:
-            parts += [f"### FCN-8s, {dtype}", _fcn(rows)]
-    if "nets" in report:
-        parts += ["### Other nets, float32, 2 threads, tuned malloc", _nets(report["nets"])]
+def render(name: str, report: dict[str, Any]) -> str:
+    """The section of a machine, whose files are called `name`."""
+    machine = report["machine"]
+    parts = [f"### {machine['processor']}, {machine['cores']} CPUs{_newest(machine)}", _machine(report)]
+    for part, words in COMPARED.items():
+        for dtype in ("float32", "bfloat16"):
+            rows = [row for row in report.get(part, []) if row["dtype"] == dtype]
+            if rows:
+                parts += [f"**{words}, {dtype}**", comparison(rows, part)]
+                parts += [_plots(name, rows)] if part == "fcn" else []
+                left = left_out(rows)
+                parts += [f"Left out: {left}."] if left else []
     if "startup" in report:
-        parts += ["### Commands on FCN-8s, whole processes", _startup(report["startup"])]
+        parts += ["**Commands on FCN-8s, whole processes**", _startup(report["startup"])]
     if "analysis" in report:
-        parts += ["### Large nets", _large(report)]
+        parts += ["**Large nets**", _large(report)]
+    if "build" in report:
+        parts += ["**Building large nets, seconds of CPU time**", _build(report["build"])]
     if "convert" in report:
-        found = report["convert"]
-        parts += [
-            "### Converting a caffemodel",
-            "\n".join(f"- {key.replace('_', ' ')}: {_figure(value)}" for key, value in found.items()),
-        ]
+        parts += ["**Converting a caffemodel**", _convert(report["convert"])]
     return "\n\n".join(parts) + "\n"
 
 
-def _figure(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _newest(machine: Mapping[str, Any]) -> str:
+    """
+    >>> _newest({"capability": "AVX512", "instructions": ["avx2", "avx512f", "amx_bf16"]})
+    ', AVX512, AMX'
+    """
+    found = [machine["capability"]] if machine.get("capability") else []
+    found += ["AMX"] if "amx_bf16" in machine["instructions"] else []
+    return "".join(f", {word}" for word in found)
+
+
+def _machine(report: dict[str, Any]) -> str:
+    """What this machine has and can do at most, when what was measured, and with which packages."""
+    machine = report["machine"]
+    text = [report["note"]] if report.get("note") else []
+    if machine["instructions"]:
+        text.append(f"Instruction sets: {', '.join(machine['instructions'])}.")
+    when: dict[str, list[str]] = {}
+    for part, words in COMPARED.items():
+        for row in report.get(part, []):
+            names = when.setdefault(_words(row["measured"]), [])
+            names += [words] if words not in names else []
+    for part, words in MEASURED.items():
+        if part in report.get("measured", {}):
+            when.setdefault(_words(report["measured"][part]), []).append(words)
+    text += [f"{'; '.join(names)}: {words}." for words, names in when.items()]
+    for threads, found in report.get("peaks", {}).items():
+        text.append(
+            f"With {threads} thread{'s' if threads != '1' else ''} oneDNN's best 3 × 3 convolution reaches"
+            f" {found['float32']:.0f} GFLOP/s in float32 and {found['bfloat16']:.0f} in bfloat16,"
+            f" and a copy moves {found['copy']:.0f} GB/s."
+        )
+    return "\n".join(f"- {line}" for line in text)
+
+
+def _words(measured: Mapping[str, str]) -> str:
+    """
+    >>> _words({"date": "2026-11-30", "python": "3.11.7", "code": "abc", "torch": "2.13.0"})
+    '2026-11-30, python 3.11.7, torch 2.13.0'
+    """
+    packages = [f"{name} {version}" for name, version in measured.items() if name not in ("date", "code")]
+    return ", ".join([measured["date"], *packages])
+
+
+def left_out(rows: Sequence[dict[str, Any]]) -> str:
+    """The arms that ran in no row that asked for them, and why."""
+    ran = {arm["name"] for row in rows for arm in row["arms"] if arm["median"] is not None}
+    why = {arm["name"]: arm["absent"] for row in rows for arm in row["arms"] if arm["name"] not in ran}
+    return ", ".join(f"{NAMES.get(name, name)} ({reason})" for name, reason in why.items())
+
+
+def case_words(row: Mapping[str, Any]) -> str:
+    """
+    >>> case_words({"size": "224x224", "batch": 1, "threads": 2, "tuned": True, "waiting": "passive", "busy": 2})
+    '224 × 224, batch 1, 2 thr., tuned, passive, 2 busy beside'
+    """
+    words = [row["size"].replace("x", " × "), f"batch {row['batch']}", f"{row['threads']} thr."]
+    words.append("tuned" if row["tuned"] else "default")
+    words += [row["waiting"]] if row.get("waiting", "default") != "default" else []
+    words += [f"{row['busy']} busy beside"] if row.get("busy") else []
+    return ", ".join(words)
+
+
+def plot_name(row: Mapping[str, Any]) -> str:
+    malloc = "tuned" if row["tuned"] else "default"
+    waiting = "" if row.get("waiting", "default") == "default" else f"-{row['waiting']}"
+    return f"fcn8s-{row['size']}-b{row['batch']}-{row['dtype']}-t{row['threads']}-{malloc}{waiting}.svg"
+
+
+def _plots(name: str, rows: Sequence[dict[str, Any]]) -> str:
+    links = [f"[{case_words(row)}](performance/{name}/{plot_name(row)})" for row in rows]
+    return f"As plots: {'; '.join(links)}."
+
+
+def comparison(rows: Sequence[dict[str, Any]], part: str) -> str:
+    """Medians of each arm, and how many times as long as -O2 it takes."""
+    names = [name for name in ARMS if any(_median(row, name) is not None for row in rows)]
+    share = any("share_of_peak" in row for row in rows)
+    lines = []
+    for row in rows:
+        arms = {arm["name"]: arm for arm in row["arms"]}
+        fast = arms.get("O2", {})
+        case = case_words(row) if part == "fcn" else f"{row['net']} {case_words(row)}"
+        line = [case, *(_figure(_median(row, name), name, fast.get("median")) for name in names)]
+        peak, off = fast.get("peak_megabytes"), fast.get("difference")
+        line += [f"{peak:.0f} MB" if peak else "–", f"{off:.1e}" if off is not None else "–"]
+        line += [f"{row['share_of_peak']:.0%}" if "share_of_peak" in row else "–"] if share else []
+        line += [_planned(arms.get("plan", {}).get("plan"))] if part == "plan" else []
+        lines.append(line)
+    head = ["case", *(NAMES.get(name, name) for name in names), "-O2: peak memory", "difference"]
+    head += ["of the peak"] if share else []
+    head += ["layers the plan changes"] if part == "plan" else []
+    return _table(head, lines)
+
+
+def _median(row: Mapping[str, Any], name: str) -> float | None:
+    return next((arm["median"] for arm in row["arms"] if arm["name"] == name), None)
+
+
+def _figure(median: float | None, name: str, fast: float | None) -> str:
+    """
+    >>> _figure(1.5, "O1", 1.2), _figure(0.0123, "O2", 0.0123), _figure(None, "O1", 1.0)
+    ('1.50 s (1.25 ×)', '**12.3 ms**', '–')
+    """
+    if median is None:
+        return "–"
+    words = f"{median:.2f} s" if median >= 1 else f"{1e3 * median:.3g} ms"
+    if not fast:
+        return words
+    return f"**{words}**" if name == "O2" else f"{words} ({median / fast:.2f} ×)"
+
+
+def _planned(plan: Mapping[str, float] | None) -> str:
+    return f"{plan['other']} of {plan['layers']}" if plan else "–"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-# What the parts of a report are, in words.
-_PARTS = {"fcn": "FCN-8s", "nets": "Other nets", "tools": "Commands, large nets, conversion"}
-
-
-def _machines(report: dict[str, Any]) -> str:
-    """On which machine each part was measured, and what that of FCN-8s can do at most."""
-    found: dict[str, list[str]] = {}
-    for part, machine in report["machines"].items():
-        text = f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}."
-        packages = [f"{name} {machine[name]}" for name in machine if name not in ("processor", "cores", "python")]
-        found.setdefault(text + (f" {', '.join(packages)}." if packages else ""), []).append(_PARTS[part])
-    text = "\n\n".join(f"{' and '.join(what)}: {where}" for where, what in found.items())
-    text += "\n\nFCN-8s:" if "peaks" in report else ""
-    for threads, found in report.get("peaks", {}).items():
-        text += (
-            f" With {threads} thread{'s' if threads != '1' else ''} oneDNN's best 3 × 3 convolution reaches"
-            f" {found['float32']:.0f} GFLOP/s in float32 and {found['bfloat16']:.0f} in bfloat16,"
-            f" and a copy moves {found['copy']:.0f} GB/s."
-        )
-    return text
-
-
-def _fcn(rows: Sequence[dict[str, Any]]) -> str:
-    """Seconds of each arm, and below how many times as long as -O2 it takes."""
-    names = [name for name in ARMS if any(arm["name"] == name for row in rows for arm in row["arms"])]
-    lines = []
-    for row in rows:
-        arms = {arm["name"]: arm for arm in row["arms"]}
-        best = arms.get("O2", {}).get("median")
-        cells = []
-        for name in names:
-            median = arms.get(name, {}).get("median")
-            if median is None:
-                cells.append("–")
-            elif name == "O2" or not best:
-                cells.append(f"**{median:.3f} s**")
-            else:
-                cells.append(f"{median:.3f} s ({median / best:.2f} ×)")
-        malloc = "tuned" if row["tuned"] else "default"
-        case = f"{row['size'].replace('x', ' × ')}, batch {row['batch']}, {row['threads']} thr., {malloc}"
-        peak = arms.get("O2", {}).get("peak_megabytes")
-        off = arms.get("O2", {}).get("difference")
-        share = row.get("share_of_peak")
-        cells += [f"{peak:.0f} MB" if peak else "–", f"{off:.1e}" if off is not None else "–"]
-        cells += [f"{share:.0%}" if share else "–"]
-        lines.append([case, *cells])
-    head = ["case", *(NAMES.get(name, name) for name in names), "-O2: peak memory", "difference", "of the peak"]
-    return _table(head, lines)
-
-
-def _nets(rows: Sequence[dict[str, Any]]) -> str:
-    lines = []
-    for row in rows:
-        plain, fast = (next(arm for arm in row["arms"] if arm["name"] == name) for name in ("O1", "O2"))
-        ratio = plain["median"] / fast["median"]
-        size = row["size"].replace("x", " × ")
-        lines.append([row["net"], size, f"{plain['median']:.3f} s", f"{fast['median']:.3f} s", f"{ratio:.2f} ×"])
-    return _table(["net", "size", "-O1", "-O2", "ratio"], lines)
 
 
 def _startup(found: dict[str, float]) -> str:
@@ -140,3 +203,29 @@ def _large(report: dict[str, Any]) -> str:
             ]
         )
     return _table(["layers", "`offsets`", "its peak memory", "parsing", "text_format takes"], lines)
+
+
+def _build(rows: Sequence[dict[str, float]]) -> str:
+    found = {(row["layers"], row["level"]): row for row in rows}
+    lines = []
+    for layers in dict.fromkeys(row["layers"] for row in rows):
+        levels = [found.get((layers, level)) for level in (1, 2)]
+        line = [f"{row['cpu_seconds']:.2f} s, {row['megabytes']:.0f} MB" if row else "–" for row in levels]
+        lines.append([f"{layers:,}", *line])
+    return _table(["layers", "`build -O1`", "`build -O2`"], lines)
+
+
+def _convert(found: Mapping[str, float]) -> str:
+    return _table(
+        ["file", "`cp`", "conversion", "over `cp`", "its peak memory", "reading the layers alone"],
+        [
+            [
+                f"{found['megabytes']:.0f} MB",
+                f"{found['cp_seconds']:.3f} s",
+                f"{found['convert_seconds']:.3f} s",
+                f"{found['ratio']:.2f} ×",
+                f"{found['peak_megabytes']:.0f} MB",
+                f"{found['read_seconds']:.3f} s",
+            ]
+        ],
+    )
