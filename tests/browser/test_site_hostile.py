@@ -40,6 +40,10 @@ def test_what_takes_too_long_can_be_stopped(page, command, tmp_path):  # noqa: F
     page.drop(path)
     page.until("!document.querySelector('#busy').hidden")
     assert page.of("#name") == "long.prototxt"
+    assert page.of("#about") == ""  # and nothing else is told of the net before
+    assert page.of("#finding-count") == "not checked yet"
+    assert page.browser.evaluate("document.querySelector('[data-copy=check]').disabled")
+    assert page.browser.evaluate("Boolean(document.querySelector('#split.stale'))")
     assert page.of("#busy p") == "Python has worked for 5 seconds. The text can be edited meanwhile."
     page.browser.click("#stop")
     page.until("!document.querySelector('#failure').hidden")
@@ -48,6 +52,7 @@ def test_what_takes_too_long_can_be_stopped(page, command, tmp_path):  # noqa: F
     assert page.browser.evaluate("document.querySelector('#busy').hidden")
     page.open(SMALL)
     assert shown(page) == told(command, SMALL)
+    assert not page.browser.evaluate("Boolean(document.querySelector('#split.stale'))")
     assert page.browser.evaluate("document.querySelector('#failure').hidden")
 
 

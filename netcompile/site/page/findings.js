@@ -46,9 +46,9 @@ export class Findings {
     for (const button of [$("#fix-all"), $("#fix-all-cards")]) button.addEventListener("click", () => on.fixAll());
   }
 
-  /** Why what is shown is not about the text as it is. */
-  unchecked(why) {
-    this.count.textContent = `not checked: ${why}`;
+  /** Words in place of the count, where what is shown is not about the text as it is. */
+  unchecked(words) {
+    this.count.textContent = words;
   }
 
   /** The worst first, else in the file's order. */

@@ -90,6 +90,7 @@ class Playground {
     document.title = `${visible(name)} · netcompile playground`;
     this.options.write({ ...DEFAULTS, ...options });
     this.asked = null;
+    this.forget();
     this.editor.open(text);
     this.analyse();
   }
@@ -161,7 +162,7 @@ class Playground {
   async analyse() {
     const options = this.options.read();
     if (!options) {
-      this.shown.unchecked("an option is none");
+      this.shown.unchecked("not checked: an option is none");
       return;
     }
     const { text, name } = this.state();
@@ -174,7 +175,7 @@ class Playground {
       answer = await this.client.request("open", { text, name, options });
     } catch (error) {
       if (error instanceof Refused) {
-        this.shown.unchecked("there is no answer");
+        this.shown.unchecked("not checked: there is no answer");
         if (!this.client.broken) this.loading.refused(error.message); // else the page has said so already
       } else if (!(error instanceof Superseded)) throw error;
       return;
@@ -184,6 +185,7 @@ class Playground {
       return;
     }
     this.loading.refused("");
+    $("#split").classList.remove("stale");
     this.analysed = text;
     this.findings = answer.findings;
     this.editor.show(answer.findings, answer.layers);
@@ -194,6 +196,16 @@ class Playground {
     await this.panels.update(this.version, name);
     document.body.dataset.took = String(Math.round(performance.now() - begun)); // for who measures
     document.body.dataset.version = String(this.version);
+  }
+
+  /** What is known is about another net: until there is an answer it is dull, and cannot be copied or saved. */
+  forget() {
+    $("#split").classList.add("stale");
+    $("#about").textContent = "";
+    this.findings = [];
+    this.analysed = null;
+    this.shown.unchecked("not checked yet");
+    this.panels.forget();
   }
 
   /** End what takes too long; Python begins anew, with the net as it was if it was not the net that took so long. */
