@@ -67,6 +67,8 @@ def build(folder: Path) -> Path:
     """Make the site in this folder. Raises CannotBuild."""
     if not (REPOSITORY / "pyproject.toml").exists() or not PAGE.is_dir():
         raise CannotBuild("the site is built in the repository, which has the page's sources")
+    if folder.exists() and not is_replaceable(folder):
+        raise CannotBuild(f"'{folder}' is no folder of a site that was built before: it would be lost")
     install()
     made = WORK / "site"
     shutil.rmtree(made, ignore_errors=True)
@@ -84,6 +86,11 @@ def build(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.move(made, folder)
     return folder
+
+
+def is_replaceable(folder: Path) -> bool:
+    """Whether nothing but a site is lost with a folder."""
+    return folder.is_dir() and not folder.is_symlink() and ((folder / "sw.js").is_file() or not any(folder.iterdir()))
 
 
 def install() -> None:

@@ -7,6 +7,7 @@ all functions but `open_net`, `read` and `complete` are about it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -37,6 +38,7 @@ from netcompile.site.weights import Dropped
 from netcompile.version import __version__
 
 Answer = dict[str, Any]
+_NO_TEXT = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # halves of characters, but for those that stand for bytes
 _opened: list[Opened] = []  # the text that is open: one or none
 _dropped: list[Dropped] = []  # the file of weights beside it: one or none
 
@@ -208,7 +210,7 @@ METHODS: dict[str, Callable[..., Answer]] = {
 
 def _open(text: str, name: str, options: Answer) -> Opened:
     """The text, which from here on is the one that is open; as it was where nothing changed."""
-    made = Opened(text, name or "net.prototxt", reading_of(options))
+    made = Opened(_NO_TEXT.sub("\ufffd", text), name or "net.prototxt", reading_of(options))
     if _opened != [made]:
         _opened[:] = [made]
     return _opened[0]

@@ -5,17 +5,19 @@ from __future__ import annotations
 import html
 import os
 import re
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from shutil import copyfileobj
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from netcompile.diagnostics.diagnostic import refuse
+from netcompile.diagnostics.diagnostic import NetError, refuse
 from netcompile.version import __version__
 
 HOST = "127.0.0.1"
+NAMES = (HOST, "localhost", "[::1]")  # that a request may call this machine; the port may be that of a tunnel
 PAGE = "index.html"
 TYPES = {  # not the system's table, which may know neither WebAssembly nor modules
     ".css": "text/css; charset=utf-8",
@@ -40,7 +42,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, folder: str, port: int, said: Callable[[str], None]) -> None:
         self.folder, self.said = os.path.realpath(folder), said
-        self.policy = f"{policy_of(folder)}; frame-ancestors 'none'"
+        policy_of(folder)
         try:
             super().__init__((HOST, port), Handler)
         except OSError as error:
@@ -52,8 +54,19 @@ class Server(ThreadingHTTPServer):
         """Where the page is."""
         return f"http://{HOST}:{self.server_port}/"
 
-    def handle_error(self, request: object, client_address: object) -> None:
+    @property
+    def policy(self) -> str:
+        """What comes with every answer; read each time, for the site may have been built anew."""
+        try:
+            own = policy_of(self.folder)
+        except (NetError, OSError):
+            own = STRICTEST
+        return f"{own}; frame-ancestors 'none'"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """Nothing is said where a browser goes away amid an answer."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 def policy_of(folder: str) -> str:
@@ -74,8 +87,11 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
     protocol_version = "HTTP/1.1"
     server_version = f"netcompile/{__version__}"
-    sys_version = ""
     timeout = 60  # seconds that a connection may lie idle
+
+    def version_string(self) -> str:
+        """What the server calls itself."""
+        return self.server_version
 
     def do_GET(self) -> None:
         """A file."""
@@ -86,6 +102,9 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(body=False)
 
     def _answer(self, body: bool) -> None:
+        if not self._is_ours():
+            self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
+            return
         path = self._file()
         try:
             file = open(path, "rb") if path else None  # noqa: SIM115 (closed below)
@@ -110,9 +129,18 @@ class Handler(BaseHTTPRequestHandler):
         if body and not same:
             copyfileobj(file, self.wfile, 1 << 18)
 
+    def _is_ours(self) -> bool:
+        """Whether the request calls this machine by a name of its own: a page of another host whose name leads here
+        must not read what is served."""
+        name = self.headers.get("Host")
+        return name is None or re.sub(r":[0-9]*$", "", name.strip().lower()) in NAMES
+
     def _file(self) -> str:
         """The path of the file that is asked for, "" where there is none inside of the folder."""
-        name = unquote(urlsplit(self.path).path, errors="replace")
+        try:
+            name = unquote(urlsplit(self.path).path, errors="replace")
+        except ValueError:  # an address with half a pair of brackets
+            return ""
         parts = name.split("/")[1:]
         if parts[-1:] == [""]:
             parts[-1:] = [PAGE]
@@ -126,6 +154,7 @@ class Handler(BaseHTTPRequestHandler):
         """With every answer: the policy, and that browsers ask again."""
         self.send_header("Content-Security-Policy", self.server.policy)
         self.send_header("Cross-Origin-Opener-Policy", "same-origin")
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
         self.send_header("Referrer-Policy", "no-referrer")
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Cache-Control", "no-cache")

@@ -68,6 +68,21 @@ def test_no_node(monkeypatch, capsys, tmp_path):
     assert not (tmp_path / "site").exists()
 
 
+def test_no_folder_is_replaced_but_that_of_a_site(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(shutil, "which", lambda name: None)  # what may be replaced comes as far as that
+    (tmp_path / "precious").write_text("x")
+    for name in ("empty", "old"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "old" / "sw.js").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "old")
+    lost = "is no folder of a site that was built before: it would be lost"
+    expected = {".": lost, "precious": lost, "link": lost, "empty": "node", "old": "node", "new": "node"}
+    for name, said in expected.items():
+        assert build.main([str(tmp_path / name)]) == 3
+        assert said in capsys.readouterr().err, name
+    assert (tmp_path / "precious").read_text() == "x"
+
+
 def test_an_installed_package_builds_no_site(monkeypatch, tmp_path):
     monkeypatch.setattr(build, "REPOSITORY", tmp_path)
     with pytest.raises(build.CannotBuild, match="built in the repository"):

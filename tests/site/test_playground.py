@@ -223,3 +223,13 @@ def test_a_file_that_is_no_text_is_refused_as_the_commands_do(netcompile, refuse
 def test_a_file_is_read_as_the_commands_read_it(ask):
     assert ask("read", data="\xef\xbb\xbfa \xc3\xa9 \xff", name="x") == {"text": "a é \udcff"}
     assert ask("open", text="a\0b", name="x")["findings"][0]["code"] == "binary-file"
+
+
+@pytest.mark.parametrize("number", [0xD83D, 0xDD00])
+def test_half_a_character_is_no_fault_of_the_compiler(ask, number):
+    """A browser's text may hold one, where a paste or an edit has parted two."""
+    half = chr(number)
+    text = bundled(FCN8S).replace("score_pool4", f"score_{half}pool4")
+    assert ask("open", text=text, name="a") == ask("open", text=text.replace(half, "\ufffd"), name="a")
+    for method in ("check", "offsets", "source", "upgraded", "report"):
+        assert ask(method)

@@ -68,6 +68,15 @@ def answer(server: Server, path: str, method: str = "GET", **headers: str) -> tu
     return found.status, {name.lower(): value for name, value in found.getheaders()}, body
 
 
+def raw(server: Server, request: str) -> bytes:
+    """All that the server answers to some bytes."""
+    with socket.create_connection(server.server_address, timeout=10) as connection:
+        connection.sendall(request.encode())
+        connection.shutdown(socket.SHUT_WR)
+        with connection.makefile("rb") as answers:
+            return answers.read()
+
+
 @pytest.mark.parametrize(
     ("path", "kind", "body"),
     [
@@ -90,6 +99,7 @@ def test_files_come_with_their_types(server, path, kind, body):
     assert headers["content-security-policy"] == f"{POLICY}; frame-ancestors 'none'"
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["cache-control"] == "no-cache"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
     status, head, nothing = answer(server, path, "HEAD")
     assert (status, head["content-length"], nothing) == (200, str(len(body)), b"")
 
@@ -99,7 +109,7 @@ def test_files_come_with_their_types(server, path, kind, body):
     [
         "/nets", "/nets/", "/nope", "/.hidden", "/../secret.txt", "/..%2fsecret.txt", "/%2e%2e/secret.txt",
         "/nets/../../secret.txt", "/out.txt", "/up/secret.txt", "//etc/passwd", "/%2fetc/passwd", "/a%00b",
-        "/index.html/", "/%ff", "/worker.js/x",
+        "/index.html/", "/%ff", "/worker.js/x", "//[/", "*", "/" + "a" * 300,
     ],
 )  # fmt: skip
 def test_nothing_else_is_found(server, path):
@@ -119,6 +129,29 @@ def test_a_file_that_did_not_change_is_not_sent_again(server, folder):
 def test_nothing_is_taken(server):
     assert answer(server, "/", "POST")[0] == 501
     assert answer(server, "/", "PUT")[0] == 501
+
+
+@pytest.mark.parametrize(("name", "status"), [
+    ("localhost", 200), ("LocalHost:9000", 200), ("127.0.0.1:1", 200), ("[::1]:80", 200), ("", 421),
+    ("evil.example", 421), ("127.0.0.1.evil.example:8017", 421),
+    ("localhost:80:80", 421), ("evil.example:localhost", 421),
+])  # fmt: skip
+def test_other_hosts_names_for_this_machine_are_refused(server, name, status):
+    found = raw(server, f"GET /worker.js HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n")
+    assert int(found.split()[1]) == status
+    assert found.endswith(b"\r\nworker.js") == (status == 200)
+
+
+def test_an_address_that_is_none_is_answered(server):
+    assert raw(server, "GET http://[/ HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 404 ")
+
+
+def test_a_site_that_is_built_anew_has_its_own_policy(server, folder):
+    (folder / "index.html").write_text(PAGE.replace("sha256-x", "sha256-y"))
+    assert answer(server, "/")[1]["content-security-policy"] == f"{POLICY.replace('x', 'y')}; frame-ancestors 'none'"
+    (folder / "index.html").unlink()
+    status, headers, _ = answer(server, "/worker.js")
+    assert (status, headers["content-security-policy"]) == (200, "default-src 'none'; frame-ancestors 'none'")
 
 
 def test_it_listens_on_the_loopback_address_alone(server):

@@ -33,8 +33,12 @@ export function say(text) {
   line.textContent = text;
 }
 
+// The characters that netcompile/diagnostics/visible.py escapes: what is not printable, and letters and marks that show nothing.
+const HIDDEN = /(?![\t\n ])[\p{C}\p{Z}\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\u{e0100}-\u{e01ef}]/gu;
+
 /** Characters that do not show, or that turn a line around, as escapes: a name from a file stays what it is. */
-export function visible(text) {
-  return String(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
-    (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`);
-}
+export const visible = (text) => String(text).replace(HIDDEN, (sign) => {
+  const number = sign.codePointAt(0);
+  const [letter, digits] = number < 0x100 ? ["x", 2] : number < 0x10000 ? ["u", 4] : ["U", 8];
+  return sign === "\r" ? "\\r" : `\\${letter}${number.toString(16).padStart(digits, "0")}`;
+});

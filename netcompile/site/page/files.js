@@ -9,7 +9,9 @@ export async function readBytes(file) {
   if (file.size > LARGEST_FILE) {
     throw new Error(`${file.name} has ${file.size.toLocaleString("en")} bytes: the page opens prototxts of up to ${LARGEST_FILE.toLocaleString("en")}.`);
   }
-  const bytes = new Uint8Array(await file.arrayBuffer());
+  const bytes = new Uint8Array(await file.arrayBuffer().catch(() => {
+    throw new Error(`${file.name} could not be read: it is a folder, or it was changed or removed.`);
+  }));
   const parts = [];
   for (let at = 0; at < bytes.length; at += 8192) parts.push(String.fromCharCode(...bytes.subarray(at, at + 8192)));
   return parts.join("");
@@ -48,9 +50,10 @@ export async function copyText(text, what) {
   }
 }
 
-/** Save a text under a name; nothing leaves the browser. */
+/** Save a text under a name; nothing leaves the browser. Bytes that were no UTF-8, which Python has as lone surrogates, stay. */
 export function saveText(text, name, type = "text/plain") {
-  saveBlob(new Blob([text], { type }), name);
+  const parts = text.split(/([\udc80-\udcff]+)/u);
+  saveBlob(new Blob(parts.map((part, index) => (index % 2 ? Uint8Array.from(part, (sign) => sign.charCodeAt(0) & 255) : part)), { type }), name);
 }
 
 export function saveBlob(blob, name) {

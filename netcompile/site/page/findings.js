@@ -46,6 +46,11 @@ export class Findings {
     for (const button of [$("#fix-all"), $("#fix-all-cards")]) button.addEventListener("click", () => on.fixAll());
   }
 
+  /** Words in place of the count, where what is shown is not about the text as it is. */
+  unchecked(words) {
+    this.count.textContent = words;
+  }
+
   /** The worst first, else in the file's order. */
   show(found) {
     const findings = ORDER.flatMap((severity) => found.filter((finding) => finding.severity === severity));

@@ -22,6 +22,12 @@ export class Loading {
     document.body.dataset.ready = "true";
   }
 
+  /** Python takes long, or no longer. */
+  slow(seconds) {
+    $("#busy").hidden = !seconds;
+    $("#busy p").textContent = seconds ? `Python has worked for ${seconds} seconds. The text can be edited meanwhile.` : "";
+  }
+
   /** The worker has ended: nothing works until the page is loaded again. */
   failure(text) {
     $("#loading").hidden = true;

@@ -23,17 +23,19 @@ class Playground {
     this.name = "net.prototxt";
     this.findings = [];
     this.analysed = null; // the text that the findings are about
-    this.asked = null; // text, name and options, as the worker was asked about them last
+    this.asked = null; // text, name and options, as the worker was asked about them last, as JSON
+    this.opening = 0; // counts what is being opened: the last that was asked for counts, not the last that comes
     this.version = 0;
     this.fragment = location.hash;
     this.loading = new Loading();
-    this.client = new WorkerClient(new Worker(new URL("worker.js", document.baseURI), { type: "module" }), {
+    this.client = new WorkerClient(() => new Worker(new URL("worker.js", document.baseURI), { type: "module" }), {
       progress: (progress) => this.loading.progress(progress),
       ready: (ready) => {
         this.loading.ready(ready);
         keepForOffline(); // not before: both would wait for each other's downloads
       },
       failure: (text) => this.loading.failure(text),
+      slow: (seconds) => this.loading.slow(seconds),
     });
     this.editor = new Editor($("#editor"), {
       changed: whenQuiet(QUIET, () => this.analyse()),
@@ -62,17 +64,27 @@ class Playground {
     });
     $("#save").addEventListener("click", () => saveText(this.editor.text, this.name.split(/[\\/]/).pop() || "net.prototxt"));
     $("#link").addEventListener("click", () => this.copyLink());
+    $("#stop").addEventListener("click", () => this.stop());
     $("#reload").addEventListener("click", () => location.reload());
     addEventListener("hashchange", () => this.openLink(location.hash));
     addEventListener("pagehide", () => this.keep());
-    this.nets = bundledNets($("#nets"), (name, text) => this.openNew(text, name));
+    this.nets = bundledNets($("#nets"), () => {
+      const newest = this.newest();
+      return (name, text) => newest() && this.openNew(text, name);
+    });
   }
 
   /** What the page begins with: what it had before a reload, what its link holds, or the first bundled net. */
   async start() {
     const kept = recall(location.hash);
     if (kept) this.open(kept.text, kept.name, kept.options || {});
-    else if (!(await this.openLink(location.hash))) await this.nets.open(FIRST);
+    else if (!(await this.openLink(location.hash))) await this.nets.open(FIRST, () => this.editor.text === "");
+  }
+
+  /** Call it when something begins to be opened; what it gives says whether that still is the newest. */
+  newest() {
+    const own = ++this.opening;
+    return () => own === this.opening;
   }
 
   open(text, name, options) {
@@ -81,6 +93,7 @@ class Playground {
     document.title = `${visible(name)} · netcompile playground`;
     this.options.write({ ...DEFAULTS, ...options });
     this.asked = null;
+    this.forget();
     this.editor.open(text);
     this.analyse();
   }
@@ -98,22 +111,27 @@ class Playground {
       await this.panels.besides.open(file);
       return;
     }
+    const newest = this.newest();
     try {
       say(`Opening ${visible(file.name)}.`);
       const { text } = await this.client.request("read", { data: await readBytes(file), name: file.name });
+      if (!newest()) return;
       this.openNew(text, file.name);
       say(`${visible(file.name)} is open.`);
     } catch (error) {
-      if (!(error instanceof Superseded)) say(visible(error.message));
+      if (!(error instanceof Superseded) && newest()) say(visible(error.message));
     }
   }
 
   /** Whether the address held a net. */
   async openLink(fragment) {
     this.fragment = fragment;
+    if (!fragment.startsWith("#net=")) return false;
+    const newest = this.newest();
     try {
       const state = await decodeLink(fragment);
       if (!state) return false;
+      if (!newest()) return true;
       this.open(state.text, state.name, state.options);
       say(`${visible(state.name)} is open, from the link.`);
       return true;
@@ -146,7 +164,10 @@ class Playground {
   /** Ask what there is to say of the text as it is now; an answer about an older one is dropped. */
   async analyse() {
     const options = this.options.read();
-    if (!options) return;
+    if (!options) {
+      this.shown.unchecked("not checked: an option is none");
+      return;
+    }
     const { text, name } = this.state();
     const question = JSON.stringify([text, name, options]);
     if (question === this.asked) return;
@@ -157,12 +178,17 @@ class Playground {
       answer = await this.client.request("open", { text, name, options });
     } catch (error) {
       if (error instanceof Refused) {
+        this.shown.unchecked("not checked: there is no answer");
         if (!this.client.broken) this.loading.refused(error.message); // else the page has said so already
       } else if (!(error instanceof Superseded)) throw error;
       return;
     }
-    if (text !== this.editor.text) return; // the next question is on its way
+    if (text !== this.editor.text) { // the next question is on its way, this one again if the text becomes what it was
+      if (this.asked === question) this.asked = null;
+      return;
+    }
     this.loading.refused("");
+    $("#split").classList.remove("stale");
     this.analysed = text;
     this.findings = answer.findings;
     this.editor.show(answer.findings, answer.layers);
@@ -173,6 +199,26 @@ class Playground {
     await this.panels.update(this.version, name);
     document.body.dataset.took = String(Math.round(performance.now() - begun)); // for who measures
     document.body.dataset.version = String(this.version);
+  }
+
+  /** What is known is about another net: until there is an answer it is dull, and cannot be copied or saved. */
+  forget() {
+    $("#split").classList.add("stale");
+    $("#about").textContent = "";
+    this.findings = [];
+    this.analysed = null;
+    this.shown.unchecked("not checked yet");
+    this.panels.forget();
+  }
+
+  /** End what takes too long; Python begins anew, with the net as it was if it was not the net that took so long. */
+  stop() {
+    const stopped = this.client.stop();
+    if (this.asked && !stopped.has("open")) {
+      const [text, name, options] = JSON.parse(this.asked);
+      this.client.request("open", { text, name, options }).catch(() => {});
+    }
+    this.panels.besides.reopen();
   }
 
   about({ net, layers }) {

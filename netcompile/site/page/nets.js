@@ -2,13 +2,15 @@
 
 import { h, say } from "./dom.js";
 
-/** Fill the menu from `nets/index.json`; `opened(name, text)` is called with the one that is chosen. */
-export function bundledNets(menu, opened) {
-  const open = async (name) => {
+/** Fill the menu from `nets/index.json`. `begun()` is called when one is chosen; what it gives, with its name and text. */
+export function bundledNets(menu, begun) {
+  const open = async (name, wanted = () => true) => {
+    const opened = begun();
     try {
       const answer = await fetch(`nets/${name}`);
       if (!answer.ok) throw new Error(String(answer.status));
-      opened(name, await answer.text());
+      const text = await answer.text();
+      if (wanted()) opened(name, text);
     } catch {
       say(`${name} could not be loaded.`);
     }

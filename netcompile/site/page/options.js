@@ -4,7 +4,14 @@ import { $ } from "./dom.js";
 
 export const DEFAULTS = { phase: "TEST", stages: [], level: 0, crop_offsets: "auto", input: null };
 const SIZE = /^\s*(\d{1,6})\s*[x×*]\s*(\d{1,6})\s*$/i;
+const LEVEL = /^-?\d{1,9}$/;
 const WORD = /^[^\s,]+$/;
+
+/** The match of a height and a width; null for what is none. */
+function sizeOf(text) {
+  const match = SIZE.exec(text);
+  return match && Number(match[1]) && Number(match[2]) ? match : null;
+}
 
 export class OptionsForm {
   constructor(form, changed) {
@@ -26,10 +33,10 @@ export class OptionsForm {
   /** The options, or null where a field holds what it cannot; such a field says so. */
   read() {
     const size = this.field("input").value.trim();
-    const match = SIZE.exec(size);
+    const match = sizeOf(size);
     const level = this.field("level").value.trim();
-    this.judge("input", !size || (match && Number(match[1]) && Number(match[2])) ? "" : "height x width, such as 500x500");
-    this.judge("level", !level || /^-?\d{1,9}$/.test(level) ? "" : "a whole number");
+    this.judge("input", !size || match ? "" : "height x width, such as 500x500");
+    this.judge("level", !level || LEVEL.test(level) ? "" : "a whole number");
     $("#reset-options").hidden = !this.changed();
     if (!this.form.checkValidity()) return null;
     return {
@@ -63,9 +70,9 @@ export class OptionsForm {
     const { phase, stages, level, crop_offsets: crops, input } = { ...DEFAULTS, ...given };
     this.field("phase").value = ["TEST", "TRAIN"].includes(phase) ? phase : "TEST";
     this.field("stages").value = Array.isArray(stages) ? stages.filter((one) => typeof one === "string").join(", ") : "";
-    this.field("level").value = Number.isInteger(level) ? String(level) : "0";
+    this.field("level").value = Number.isInteger(level) && LEVEL.test(String(level)) ? String(level) : "0";
     this.field("crop_offsets").value = ["auto", "declared", "inferred"].includes(crops) ? crops : "auto";
-    this.field("input").value = typeof input === "string" ? input : "";
+    this.field("input").value = typeof input === "string" && sizeOf(input) ? input : "";
     this.read();
   }
 }

@@ -46,6 +46,13 @@ export class Panels {
     return this.refresh();
   }
 
+  /** Another net is open, of which nothing is known yet. */
+  forget() {
+    this.version = 0;
+    this.texts = {};
+    this.buttons();
+  }
+
   choose(tab) {
     this.shown = tab;
     this.refresh();

@@ -3,7 +3,8 @@
 // version is fetched when the page is opened, and used when no page of the old one is open any more.
 
 const SITE = { version: "", files: {} };
-const NAME = `netcompile-${SITE.version}`;
+const OURS = `netcompile ${self.registration.scope} `; // a host may have several sites, each at its own path
+const NAME = `${OURS}${SITE.version}`;
 
 async function fetched(cache, [path, integrity]) {
   const request = new Request(new URL(path, self.registration.scope), { integrity, cache: "no-cache" });
@@ -11,7 +12,7 @@ async function fetched(cache, [path, integrity]) {
   if (!response.ok) {
     throw new Error(`${path}: ${response.status}`);
   }
-  await cache.put(request.url, response);
+  await cache.put(request.url, new Response(response.body, { headers: response.headers })); // a page may not come from a redirect
 }
 
 async function fill() {
@@ -21,7 +22,7 @@ async function fill() {
 
 async function clear() {
   const names = await caches.keys();
-  const old = names.filter((name) => name.startsWith("netcompile-") && name !== NAME);
+  const old = names.filter((name) => name.startsWith(OURS) && name !== NAME);
   await Promise.all(old.map((name) => caches.delete(name)));
   await self.clients.claim();
 }

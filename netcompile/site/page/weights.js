@@ -12,7 +12,8 @@ const STATES = {
 const COLUMNS = ["blob", "in the net", "in the file", "match", "histogram", "least", "most", "mean", "deviation", "zeros"];
 
 /** Whether a file that was dropped is one of weights rather than a net: by its name, or because no net is so large. */
-export const looksLikeWeights = (file, largest) => (NAMES.test(file.name) && !/\.(prototxt|pt)$/i.test(file.name)) || file.size > largest;
+export const looksLikeWeights = (file, largest) => (NAMES.test(file.name) && !/\.pt$/i.test(file.name))
+  || (file.size > largest && !/\.(prototxt|pbtxt|txt)$/i.test(file.name));
 
 /** What a blob is called: conv1.0; a mean has no index. */
 const title = ({ layer, index }) => (index === "" ? layer : `${layer}.${index}`);
@@ -68,6 +69,11 @@ export class Weights {
       if (!(error instanceof Refused)) throw error;
       this.refused(error.message);
     }
+  }
+
+  /** To another worker than the one that has read the file. */
+  reopen() {
+    if (this.held) this.ask("weights_open", { file: this.file }).catch(() => {}); // what goes wrong is said when it is fitted
   }
 
   way() {

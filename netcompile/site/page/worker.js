@@ -98,8 +98,18 @@ function answerOne() {
       found = { error: { text: `internal error: ${error?.message ?? error}` } };
     }
     self.postMessage({ id, ...found });
+    if (found.error) alive();
   }
   next();
+}
+
+/** Python may have gone for good, for want of memory. */
+function alive() {
+  try {
+    ask("version", {});
+  } catch (error) {
+    self.postMessage({ error: { text: String(error?.message ?? error) } });
+  }
 }
 
 self.onmessage = ({ data }) => {
