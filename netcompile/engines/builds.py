@@ -19,6 +19,7 @@ from netcompile.engines.plans import planned, require_level, require_torch, seve
 from netcompile.export.onnx_file import NotWritten, bytes_of, onnx_program
 from netcompile.export.onnx_model import name_blobs
 from netcompile.files.limits import require_memory
+from netcompile.files.look import about
 from netcompile.runtime.execute import DTYPES
 from netcompile.runtime.loaded import Loaded, onnx_of_build
 
@@ -163,7 +164,8 @@ def _export(folder: str, loaded: Loaded, path: str) -> bool:
             error = caught
             continue
         name_blobs(written.model, [name for name, _ in loaded.inputs], list(loaded.outputs))
-        written.save(os.fspath(path))
+        with about(path):
+            written.save(os.fspath(path))
         return batched
     assert error is not None
     why = str(error) if isinstance(error, NotWritten) else summary(error)

@@ -16,6 +16,7 @@ from netcompile.emit.module import EmittedModule
 from netcompile.export.onnx_model import name_axes, name_blobs, tidy
 from netcompile.export.portable import Portable
 from netcompile.export.sizes import Signature, place, refused
+from netcompile.files.look import about
 from netcompile.version import __version__
 
 if TYPE_CHECKING:
@@ -154,7 +155,8 @@ def _convert(
     model.graph.name = net.name
     model.producer_name, model.producer_version = "netcompile", __version__
     model.metadata_props.update({"net": net.name, "netcompile": __version__, **metadata})
-    program.save(path)
+    with about(path):
+        program.save(path)
     why = "an input has its name, and there a name stands for one thing"
     called = [f"output '{blob}' is called '{name}' in the ONNX file" for blob, name in others.items()]
     return tuple(Diagnostic("export", what, place(net), why=why, severity="warning") for what in called)

@@ -15,7 +15,7 @@ import torch
 from netcompile.cli.main import entry
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.export import onnx_file
-from netcompile.export.onnx_file import PACKAGES, check_onnx, require_onnx, write_onnx
+from netcompile.export.onnx_file import PACKAGES, check_onnx, convert_onnx, require_onnx, write_onnx
 from netcompile.export.program import Exported
 from tests.conftest import REPOSITORY
 from tests.export.nets import Built, built, single
@@ -49,6 +49,14 @@ def pooling(tmp_path_factory: pytest.TempPathFactory) -> tuple[Built, Exported, 
     path = tmp_path_factory.mktemp("onnx") / "pools.onnx"
     made = built(single(POOLING))
     return made, write_onnx(*made, str(path)), path
+
+
+@with_onnx
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_told_with_the_file() -> None:
+    relu = 'layer { name: "relu" type: "ReLU" bottom: "data" top: "relu" }'
+    with pytest.raises(OSError, match=r"No space left on device: '/dev/full'"):
+        convert_onnx(*built(single(relu)), "/dev/full")
 
 
 @with_onnx
