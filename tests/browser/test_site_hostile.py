@@ -59,7 +59,8 @@ def test_what_takes_too_long_can_be_stopped(page, command, tmp_path):  # noqa: F
 def test_a_tab_that_takes_too_long_can_be_stopped(page, tmp_path):  # noqa: F811
     """Python begins anew, and the net is opened in it again."""
     page.tab("check")
-    page.open_text(tmp_path, chain(1200), "long.prototxt")
+    page.open_text(tmp_path, chain(3), "long.prototxt")
+    page.hold()
     page.browser.evaluate("document.querySelector('#tab-graph').click()")
     page.until("!document.querySelector('#busy').hidden")
     page.browser.click("#stop")

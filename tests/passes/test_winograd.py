@@ -14,6 +14,7 @@ from netcompile.caffemodel.recipe import Combined, Reshape, Take, Transpose, eva
 from netcompile.compiler import compile_net
 from netcompile.passes.nodes.convolution import POINTS, kernel_values
 from netcompile.prelude.large_kernel import LargeKernel
+from netcompile.prelude.onednn import onednn_serves
 from netcompile.prelude.winograd import Winograd
 from netcompile.runtime.execute import load_source
 from tests.passes.test_level_two import close, conv, net, pair
@@ -41,6 +42,8 @@ def no_gradients() -> Iterator[None]:
 def test_winograd_is_a_convolution(
     size: tuple[int, int], dtype: torch.dtype, m: int, tolerance: float, padding: int
 ) -> None:
+    if not onednn_serves(dtype):
+        pytest.skip(f"oneDNN has no {dtype} on this CPU")
     torch.manual_seed(1)
     layer = Winograd(128, 192, 3, padding=1, relu=padding != 1, bias=padding != 3, m=m).to(dtype)
     layer.plan[None] = f"tiles of {m}"

@@ -195,7 +195,11 @@ def test_it_says_where_it_is_and_an_interrupt_ends_it(folder):
     command = [sys.executable, "-m", "netcompile", "site", "--port", "0", "--folder", str(folder)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(
-        command, text=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, **pipes
+        command,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells let what runs behind ignore it
+        **pipes,
     ) as run:
         try:
             assert run.stdout is not None
