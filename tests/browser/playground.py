@@ -26,7 +26,6 @@ class Playground:
 
     def __init__(self, browser: Chromium, url: str) -> None:
         self.browser, self.url = browser, url
-        self.workers: list[str] = []  # sessions of those that run, and of those that ran
         browser.size(1280, 900)
         browser.scheme("light")
         self.listen(from_the_start=True)
@@ -60,16 +59,8 @@ class Playground:
         """Workers wait until they are listened to; they answer nothing before."""
         while self.browser.attached:
             worker = self.browser.attached.pop()
-            self.workers.append(worker)
             for method in ("Network.enable", "Runtime.runIfWaitingForDebugger"):
                 self.browser.post(method, worker, {})
-
-    def hold(self) -> None:
-        """No worker of now answers any more, as if what it is asked for never ended."""
-        for worker in self.workers:
-            for method in ("Debugger.enable", "Debugger.pause"):
-                self.browser.post(method, worker, {})
-        self.workers.clear()
 
     @property
     def version(self) -> int:

@@ -1,8 +1,13 @@
-"""The playground at the hands of the hasty, the clumsy and the hostile."""
+"""The playground at the hands of the hasty, the clumsy and the hostile.
+
+By hand, with NETCOMPILE_HOSTILE=1: some of it waits for Python to be slow, which takes minutes on one machine and never
+comes on another.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import time
 
 import pytest
@@ -10,6 +15,8 @@ import pytest
 from tests.browser.nets import SHRINKING
 from tests.browser.playground import EDITOR
 from tests.browser.test_site import FCN8S, SMALL, command, loaded, packed, page, shown, told  # noqa: F401
+
+pytestmark = pytest.mark.skipif(not os.environ.get("NETCOMPILE_HOSTILE"), reason="by hand: NETCOMPILE_HOSTILE=1")
 
 SAVED = (
     "(() => { const kept = [URL.createObjectURL, HTMLAnchorElement.prototype.click];"
@@ -54,22 +61,6 @@ def test_what_takes_too_long_can_be_stopped(page, command, tmp_path):  # noqa: F
     assert shown(page) == told(command, SMALL)
     assert not page.browser.evaluate("Boolean(document.querySelector('#split.stale'))")
     assert page.browser.evaluate("document.querySelector('#failure').hidden")
-
-
-def test_a_tab_that_takes_too_long_can_be_stopped(page, tmp_path):  # noqa: F811
-    """Python begins anew, and the net is opened in it again."""
-    page.tab("check")
-    page.open_text(tmp_path, chain(3), "long.prototxt")
-    page.hold()
-    page.browser.evaluate("document.querySelector('#tab-graph').click()")
-    page.until("!document.querySelector('#busy').hidden")
-    page.browser.click("#stop")
-    page.until("!document.querySelector('#panel-report .refused').hidden")
-    assert page.of("#panel-report .refused pre") == "Stopped. It is tried again when the text changes."
-    page.tab("offsets")
-    assert page.copied("offsets").startswith("long (long.prototxt, phase test)")
-    page.open(SMALL)
-    page.tab("check")
 
 
 def test_the_net_that_was_chosen_last_is_the_one_that_is_open(page):  # noqa: F811
