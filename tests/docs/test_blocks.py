@@ -20,7 +20,10 @@ PAGES = ["README.md", *sources()]
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of the page's own; what its Python registers or imports from there is gone behind it."""
+    """A folder of the page's own: no layers of plugins before it, and those that it registers are gone behind it."""
+    plugins = {name: layer for name, layer in base.REGISTRY.items() if not layer.__module__.startswith("netcompile.")}
+    for name in plugins:
+        del base.REGISTRY[name]
     (tmp_path / "tests").symlink_to(REPOSITORY / "tests")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
@@ -31,6 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         del sys.modules[name]
     for name in [name for name, layer in base.REGISTRY.items() if layer.__module__ in own]:
         del base.REGISTRY[name]
+    base.REGISTRY.update(plugins)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if list(blocks((REPOSITORY / page).read_text("utf-8")))])
