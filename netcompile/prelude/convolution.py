@@ -1,7 +1,7 @@
 """Convolutions for inference, with the ReLU behind them."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -64,11 +64,9 @@ class Conv2d(nn.Conv2d):
         Numbers below 0 in bfloat16 are whole numbers from -Inf's, -128, down, and those
         from -127 up to -1 are NaN: CPUs compare whole numbers four times as fast.
         """
-        to = y if to is None else to
         if self.relu and y.dtype != torch.bfloat16:
-            return torch.clamp_min(y, 0, out=to)
-        if to is not y:
-            to.copy_(y)
+            return y.clamp_min_(0) if to is None else torch.clamp_min(y, 0, out=to)
+        to = y if to is None else to.copy_(y)
         if self.relu:
             F.threshold(to.view(torch.int16), -128, 0, inplace=True)
         return to
@@ -89,23 +87,22 @@ class Conv2d(nn.Conv2d):
         self, x: Tensor, weight: Tensor, padding: tuple[int, ...]
     ) -> Tensor | None:
         """The result, or None where it is for `direct` to tell."""
-        sizes = zip(x.shape[2:], self.kernel_size, self.stride, padding, self.dilation)
-        size = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes]
-        if min(*x.shape, *size) < 1:
+        window = self.kernel_size, self.stride, padding, self.dilation
+        made = size_of_convolved(x.shape, *window)
+        if made is None:
             return None
-        made = len(x), *size
-        ways = self.ways(made, x.dtype, padding)
+        size, ways = made[1:], self.ways(made, x.dtype, padding)
         way = self.plan.get(made) or self.plan.get(None)
         return self.by(way if way in ways else ways[0], x, weight, padding, size)
 
     def ways(
         self, made: tuple[int, ...], dtype: torch.dtype, padding: tuple[int, ...]
-    ) -> list[str]:
+    ) -> tuple[str, ...]:
         """How outputs of this size can be computed, first the way that rules prefer."""
         if self.groups == 1 and self.weight.numel() >= self.large:
-            return ["matrix"]
+            return ("matrix",)
         point = self.groups == 1 and self.kernel_size == (1, 1) and not any(padding)
-        return ["matrix", "onednn"] if point else ["onednn"]
+        return ("matrix", "onednn") if point else ("onednn",)
 
     def by(
         self,
@@ -113,7 +110,7 @@ class Conv2d(nn.Conv2d):
         x: Tensor,
         weight: Tensor,
         padding: tuple[int, ...],
-        size: list[int],
+        size: tuple[int, ...],
     ) -> Tensor | None:
         """The result by one of the `ways`, or None where it is for `direct` to tell."""
         if way == "matrix":
@@ -134,47 +131,65 @@ class Conv2d(nn.Conv2d):
         return packed
 
     def onednn(
-        self, x: Tensor, weight: Tensor, padding: tuple[int, ...], size: list[int]
+        self,
+        x: Tensor,
+        weight: Tensor,
+        padding: tuple[int, ...],
+        size: tuple[int, ...],
     ) -> Tensor | None:
-        window = padding, self.stride, self.dilation, self.groups
-        packed = self.once(
-            "onednn", weight, lambda weight: kernels_laid_out(weight, window, x.shape)
-        )
-        if packed is None:
+        layouts = self.once("onednn", weight, lambda weight: Kept())
+        if layouts is None:
             return None
         x = x.contiguous(memory_format=torch.channels_last)
-        (h, w), work = size, weight.numel() * size[0] * size[1]
-        count = part_count(len(x) * work)
+        count = part_count(len(x) * weight.numel() * size[0] * size[1])
         if x.dtype == torch.bfloat16 and self.in_channels >= 512:  # twice as fast
             count = max(count, x.numel() // (3 << 19))
-        if count == 1:
-            return self.rectified(convolved(x, packed, self.bias, window))
-        x = x.permute(0, 2, 3, 1)
+        if count > 1:
+            return self.onednn_in_parts(x, weight, padding, size, count, layouts)
+        window = padding, self.stride, self.dilation, self.groups
+        packed = layout(layouts, weight, window, x.shape)
+        return self.rectified(convolved(x, packed, self.bias, window))
+
+    def onednn_in_parts(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        padding: tuple[int, ...],
+        size: tuple[int, ...],
+        count: int,
+        layouts: dict[Any, Tensor],
+    ) -> Tensor:
+        x, (h, w) = x.permute(0, 2, 3, 1), size
         y = x.new_empty(len(x), h, w, self.out_channels)
         stride, reach = self.stride[0], self.dilation[0] * (self.kernel_size[0] - 1) + 1
-        inside = (0, padding[1]), *window[1:]
+        window = (0, padding[1]), self.stride, self.dilation, self.groups
+        rows = split(h, -(-count // len(x)))
+        packed: dict[int, Tensor] = {}
+        for length in {stop - start for start, stop in rows}:
+            shape = 1, x.shape[3], stride * (length - 1) + reach, x.shape[2]
+            packed[length] = layout(layouts, weight, window, shape)
 
         def part(image: int, start: int, stop: int) -> None:
             first, last = stride * start, stride * (stop - 1) + reach
-            image_x = x[image : image + 1]
+            image_x, kernels = x[image : image + 1], packed[stop - start]
             some = padded_rows(image_x, first, last, x.shape[2], (padding[0], 0))
-            made = convolved(some.permute(0, 3, 1, 2), packed, self.bias, inside)
+            made = convolved(some.permute(0, 3, 1, 2), kernels, self.bias, window)
             self.rectified(made, y[image : image + 1, start:stop].permute(0, 3, 1, 2))
 
-        rows = split(h, -(-count // len(x)))
         in_parts([partial(part, i, *some) for i in range(len(x)) for some in rows])
         return y.permute(0, 3, 1, 2)
 
     def matrix(
-        self, x: Tensor, weight: Tensor, padding: tuple[int, ...], size: list[int]
+        self, x: Tensor, weight: Tensor, padding: tuple[int, ...], size: tuple[int, ...]
     ) -> Tensor | None:
         """One product: of the weights, and a matrix with a window in each row."""
         h, w = size
         if self.kernel_size != (1, 1) or any(padding):
             return self.unfolded(x, weight, padding, size)
         down, across = self.stride
-        rows = x[:, :, ::down, ::across].permute(0, 2, 3, 1)
-        rows, factor = rows.reshape(len(x) * h * w, -1), weight.flatten(1)
+        x = x if down == across == 1 else x[:, :, ::down, ::across]
+        rows = x.permute(0, 2, 3, 1).reshape(len(x) * h * w, -1)
+        factor = weight.flatten(1)
         count = part_count(len(rows) * weight.numel())
         if count == 1:
             y = multiply(rows, factor, self.bias)
@@ -183,7 +198,7 @@ class Conv2d(nn.Conv2d):
         return self.rectified(y).view(len(x), h, w, -1).permute(0, 3, 1, 2)
 
     def unfolded(
-        self, x: Tensor, weight: Tensor, padding: tuple[int, ...], size: list[int]
+        self, x: Tensor, weight: Tensor, padding: tuple[int, ...], size: tuple[int, ...]
     ) -> Tensor | None:
         """The product of the weights and windows in columns, which F.unfold makes."""
         window = self.kernel_size, self.dilation, padding, self.stride
@@ -217,6 +232,40 @@ class Conv2d(nn.Conv2d):
 
         in_parts([partial(part, *some) for some in split(max(y.shape), count, 16)])
         return y
+
+
+@lru_cache(maxsize=1024)
+def size_of_convolved(
+    shape: tuple[int, ...], *windows: tuple[int, ...]
+) -> tuple[int, ...] | None:
+    """Images × height × width of a convolution's output; None where there is none.
+
+    The windows: kernel, stride, padding, dilation.
+    """
+    along = zip(shape[2:], *windows)
+    size = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in along]
+    return None if min(*shape, *size) < 1 else (shape[0], *size)
+
+
+def layout(
+    known: dict[Any, Tensor],
+    weight: Tensor,
+    window: tuple[Any, ...],
+    shape: tuple[int, ...],
+) -> Tensor:
+    """Kernels as oneDNN wants them for inputs of a shape, with so many threads.
+
+    Laid out for others they do as well, but take up to fifty times as long. `known`
+    has those for the last few shapes.
+    """
+    case = shape, window, torch.get_num_threads()
+    found = known.get(case)
+    if found is None:
+        most = 4 + (1 << 19) // max(weight.numel(), 1)
+        for oldest in list(known)[: 1 - most]:
+            known.pop(oldest, None)
+        found = known[case] = kernels_laid_out(weight.detach(), window, shape)
+    return found
 
 
 def padded_rows(

@@ -51,7 +51,7 @@ def convolved(
 
     Its own ReLU is not used: it makes 0 of NaN.
     """
-    run = torch.ops.mkldnn._convolution_pointwise
+    run = torch.ops.mkldnn._convolution_pointwise.default
     y: Tensor = run(x, packed, bias, *window, "none", [], "")
     return y
 
@@ -67,7 +67,7 @@ def kernels_laid_out(
 
 def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """The product with the transpose of a matrix, laid out for it or as it is."""
-    run = torch.ops.mkldnn._linear_pointwise
+    run = torch.ops.mkldnn._linear_pointwise.default
     y: Tensor = run(x, weight, bias, "none", [], "")
     return y
 

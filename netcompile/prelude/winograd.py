@@ -1,7 +1,7 @@
 """3 × 3 convolutions by Winograd's algorithm."""
 
 import math
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import torch
@@ -34,7 +34,7 @@ class Winograd(Conv2d):
         x: Tensor,
         weight: Tensor,
         padding: tuple[int, ...],
-        size: list[int],
+        size: tuple[int, ...],
     ) -> Tensor | None:
         if way not in ("tiles of 2", "tiles of 4"):
             return super().by(way, x, weight, padding, size)
@@ -44,31 +44,19 @@ class Winograd(Conv2d):
 
     def ways(
         self, made: tuple[int, ...], dtype: torch.dtype, padding: tuple[int, ...]
-    ) -> list[str]:
-        """Those of any convolution, and by tiles; first what costs least.
-
-        The cost is in multiplications: a sum counts as 75 of them, and a kernel's
-        number that is read as 25, as measured on some CPUs. No tile pays where the CPU
-        multiplies matrices of bfloat16 by itself, as with AMX.
-        """
+    ) -> tuple[str, ...]:
+        """Those of any convolution, and by tiles; first what costs least."""
         others = super().ways(made, dtype, padding)
-        images, h, w = made
-        inputs, outputs = self.in_channels, self.out_channels
-        costs = {others[0]: 0.9 * 9 * (images * h * w + 25) * inputs * outputs}
-        for m in (4, 2) if self.m == 4 and dtype == torch.float32 else (2,):
-            tiles = images * -(-h // m) * -(-w // m)
-            products = (tiles + 25) * inputs * outputs
-            cost = (m + 2) ** 2 * (products + 75 * tiles * (inputs + outputs))
-            amx = dtype == torch.bfloat16 and has_amx()
-            costs[f"tiles of {m}"] = math.inf if amx else cost
-        return [*sorted(costs, key=costs.__getitem__), *others[1:]]
+        tiles = (4, 2) if self.m == 4 and dtype == torch.float32 else (2,)
+        pays = dtype != torch.bfloat16 or not has_amx()
+        return ranked(others, tiles, made, self.in_channels, self.out_channels, pays)
 
     def tiled(
         self,
         x: Tensor,
         kernels: Tensor,
         padding: tuple[int, ...],
-        size: list[int],
+        size: tuple[int, ...],
         m: int,
     ) -> Tensor | None:
         """The convolution; None where a pixel is not finite, which spreads to others.
@@ -112,6 +100,31 @@ class Winograd(Conv2d):
         blocks = split(outputs, 2 if len(bands) == 1 < parts else 1, 64)
         in_parts([partial(part, *band, *block) for band in bands for block in blocks])
         return y[:, :h, :w].permute(0, 3, 1, 2) if all(finite) else None
+
+
+@lru_cache(maxsize=1024)
+def ranked(
+    others: tuple[str, ...],
+    tiles: tuple[int, ...],
+    made: tuple[int, ...],
+    inputs: int,
+    outputs: int,
+    pays: bool,
+) -> tuple[str, ...]:
+    """Ways to convolve, first what costs least; tiles that do not pay come last.
+
+    The cost is in multiplications: a sum counts as 75 of them, a kernel's number that
+    is read as 25, the calls of torch as 20 million, as measured on some CPUs. No tile
+    pays where the CPU multiplies matrices of bfloat16 by itself, as with AMX.
+    """
+    images, h, w = made
+    costs = {others[0]: 0.9 * 9 * (images * h * w + 25) * inputs * outputs}
+    for m in tiles:
+        count = images * -(-h // m) * -(-w // m)
+        products = (count + 25) * inputs * outputs
+        cost = 2e7 + (m + 2) ** 2 * (products + 75 * count * (inputs + outputs))
+        costs[f"tiles of {m}"] = cost if pays else math.inf
+    return *sorted(costs, key=costs.__getitem__), *others[1:]
 
 
 def values_of_kernels(weight: Tensor, m: int) -> Tensor:

@@ -18,7 +18,9 @@ from netcompile.prelude.boxes import suppress as suppress
 from netcompile.prelude.boxes import suppress_easing as suppress_easing
 from netcompile.prelude.boxes import undisputed as undisputed
 from netcompile.prelude.convolution import Conv2d as Conv2d
+from netcompile.prelude.convolution import layout as layout
 from netcompile.prelude.convolution import padded_rows as padded_rows
+from netcompile.prelude.convolution import size_of_convolved as size_of_convolved
 from netcompile.prelude.crf import Lattice as Lattice
 from netcompile.prelude.crf import mean_field as mean_field
 from netcompile.prelude.detection import box_sizes as box_sizes
@@ -124,6 +126,7 @@ from netcompile.prelude.windows import stretched as stretched
 from netcompile.prelude.windows import surround as surround
 from netcompile.prelude.winograd import Winograd as Winograd
 from netcompile.prelude.winograd import has_amx as has_amx
+from netcompile.prelude.winograd import ranked as ranked
 from netcompile.prelude.winograd import tile_points as tile_points
 from netcompile.prelude.winograd import transforms as transforms
 from netcompile.prelude.winograd import values_of_kernels as values_of_kernels

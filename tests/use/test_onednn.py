@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -41,7 +42,7 @@ class Without:
             return getattr(self.real, name)
         if self.other is None:
             raise AttributeError(name)
-        return self.other
+        return SimpleNamespace(default=self.other) if name.endswith("_pointwise") else self.other
 
 
 def refuses(*arguments: object) -> None:
@@ -62,7 +63,7 @@ def layers() -> list[nn.Conv2d]:
     made: list[nn.Conv2d] = [
         Conv2d(3, 8, 3, padding=1, relu=True),
         Conv2d(4, 8, 3, stride=2, groups=2),
-        Winograd(64, 64, 3, padding=1, relu=True),
+        Winograd(128, 128, 3, padding=1, relu=True),
         LargeKernel(4, 6, 5, (0.0, 1.0, -1.0, 2.0, -2.0), relu=True),
     ]
     nn.init.normal_(made[-1].weight)
@@ -98,6 +99,42 @@ def test_what_onednn_is_used_for() -> None:
     made = layers()
     results(made)
     assert [list(layer.packed) for layer in made] == [["onednn"], ["onednn"], ["tiles of 4"], []]  # type: ignore[union-attr,arg-type]
+
+
+def test_kernels_are_laid_out_for_each_size_and_number_of_threads() -> None:
+    """Those for another size or number of threads oneDNN takes as well, and computes with them many times as slowly."""
+    if not onednn_serves(torch.float32):
+        pytest.skip("this machine's torch has no oneDNN")
+    layer = Conv2d(64, 128, 3, padding=1).requires_grad_(False)
+    layouts = 4 + (1 << 19) // layer.weight.numel()
+    for size in (*range(10, 24), 10, 23):
+        x = torch.randn(1, 64, size, size)
+        plain = nn.functional.conv2d(x, layer.weight, layer.bias, padding=1)
+        torch.testing.assert_close(layer(x), plain, rtol=0, atol=1e-4)
+    known = layer.packed["onednn"][2]
+    assert len(known) == layouts < 14
+    assert {shape[-1] for shape, _, _ in known} == {*range(24 - layouts + 1, 24), 10}  # the last ones
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if threads > 1 else 2)
+    try:
+        layer(x)
+    finally:
+        torch.set_num_threads(threads)
+    assert {case[2] for case in known} == {1, max(threads, 2)}
+    layer.weight[0, 0, 0, 0] += 1  # then all are void
+    layer(x)
+    assert [case[0][-1] for case in layer.packed["onednn"][2]] == [23]
+    assert layer(x).equal(layer(x))
+
+
+def test_parts_are_laid_out_for_their_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netcompile.prelude.convolution.part_count", lambda work: 3)
+    layer = Conv2d(8, 16, 3, stride=2, padding=1, relu=True).requires_grad_(False)
+    x = torch.randn(2, 8, 19, 17)
+    plain = nn.functional.conv2d(x, layer.weight, layer.bias, stride=2, padding=1).relu()
+    torch.testing.assert_close(layer(x), plain, rtol=0, atol=1e-5)
+    if onednn_serves(torch.float32):
+        assert sorted(shape for shape, _, _ in layer.packed["onednn"][2]) == [(1, 8, 11, 17)]
 
 
 @pytest.mark.parametrize("padding", [0, 1])
