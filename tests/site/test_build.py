@@ -25,7 +25,7 @@ def test_what_the_worker_loads_is_listed_with_its_size(site):
     manifest = (site / "manifest.mjs").read_text(encoding="utf-8")
     sizes = json.loads(re.search(r"SIZES = (\{.*?\});", manifest, re.DOTALL)[1])
     assert sizes == {name: (site / name).stat().st_size for name in sizes}
-    assert {"pyodide/pyodide.asm.wasm", "python.pack"} <= sizes.keys()
+    assert {"pyodide/pyodide.wasm.packed", "python.pack", "python.memory"} <= sizes.keys()
     page = sum((site / name).stat().st_size for name in ("index.html", "main.js", "site.css", "page.css"))
     assert sum(sizes.values()) + page < 20e6
 
