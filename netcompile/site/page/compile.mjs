@@ -1,5 +1,5 @@
 // Run by Node when the site is built: compiles Python files to the bytecode of Pyodide's Python, and packs them; starts
-// that Python with them, and keeps what is in its memory then. The same files each time: no clock runs, nothing is random.
+// that Python with them, and keeps what is in its memory then. The same files each time: no clock runs, hashes have one seed.
 //
 //   node compile.mjs SITE SOURCES.ZIP NET PACK MEMORY
 //
@@ -13,8 +13,6 @@ const MIDNIGHT = Date.UTC(2026, 0, 1);
 let moment = 0;
 Date.now = () => MIDNIGHT;
 performance.now = () => (moment += 1);
-Math.random = () => 0.5;
-crypto.getRandomValues = (numbers) => numbers.fill(1);
 
 const [site, sources, net, pack, memory] = process.argv.slice(2);
 const { loadPyodide } = await import(pathToFileURL(`${site}/pyodide/pyodide.mjs`));

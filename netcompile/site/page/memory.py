@@ -7,6 +7,7 @@ import gc
 import importlib
 import json
 import os
+import random
 import sys
 
 FOLDER = "/lib/python3.14/site-packages/"
@@ -27,6 +28,7 @@ os.unlink("/net.prototxt")
 held = [getattr(module, "__file__", None) or "" for module in sys.modules.values()]
 held = sorted(path.removeprefix(FOLDER) for path in held if path.startswith(FOLDER))
 del text, answer
+random.seed(0)  # the same memory each time: Python has begun with what the system had
 gc.collect()
 gc.freeze()  # what is there for good is not looked through again
 json.dumps(held)

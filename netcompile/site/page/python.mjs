@@ -40,6 +40,7 @@ export function placeOfCalls(module) {
 async function createPyodideModule(settings) {
   const { default: create } = await import("./pyodide/pyodide.asm.mjs");
   const module = await create(settings);
+  performance.mark("WebAssembly runs");
   const { API } = module;
   const restore = API.restoreSnapshot;
   API.restoreSnapshot = (memory) => {
@@ -48,6 +49,7 @@ async function createPyodideModule(settings) {
     const own = module.HEAP32[place];
     const found = restore(memory);
     module.HEAP32[place] = own;
+    performance.mark("memory in place");
     return found;
   };
   return module;
@@ -60,6 +62,7 @@ export async function start(memory, packed, options = {}) {
   const fill = async (FS, { sitePackages }) => {
     try {
       await unpack(FS, packed, sitePackages);
+      performance.mark("files unpacked");
     } catch (error) {
       fault = error;
     }

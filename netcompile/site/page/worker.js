@@ -1,6 +1,6 @@
 // The worker that runs the compiler. It is asked `{id, method, params}` and answers `{id, result}` or
-// `{id, error: {text}}`; before that it says `{progress: {loaded, total, what}}`, and `{ready: {version, bytes, seconds}}`
-// or, where Python cannot be started, `{error: {text}}`. Of requests with the same method that wait, only the newest is answered.
+// `{id, error: {text}}`; before that it says `{progress: {loaded, total, what}}`, and `{ready: {version, bytes, seconds,
+// marks}}` or, where Python cannot be started, `{error: {text}}`. Of requests with the same method that wait, only the newest is answered.
 
 import { start } from "./python.mjs";
 import { MEMORY, PACK, SIZES, ZIPPED } from "./manifest.mjs";
@@ -63,19 +63,25 @@ async function streamed(name) {
   return response.body;
 }
 
+/** When what was done, for who measures: `[what, milliseconds since 1970]`. */
+function marks() {
+  const since = performance.timeOrigin;
+  const came = performance.getEntriesByType("resource").map((file) => [`${file.name.split("/").at(-1)} has come`, since + file.responseEnd]);
+  return [["the worker begins", since + began], ...came, ...performance.getEntriesByType("mark").map((mark) => [mark.name, since + mark.startTime])];
+}
+
 async function load() {
   self.fetch = counted;
   try {
     const found = await start(streamed(MEMORY), streamed(PACK));
-    performance.mark("python");
     ask = found.ask;
     withFiles = weightsMethods(found.python, ask);
     const version = ask("version", {}).result.version;
-    performance.mark("ready");
+    performance.mark("Python answers");
     for (const name of Object.keys(SIZES)) {
       loaded[name] = SIZES[name]; // modules are not fetched, so they are not counted
     }
-    self.postMessage({ ready: { version, bytes: total, seconds: (performance.now() - began) / 1000 } });
+    self.postMessage({ ready: { version, bytes: total, seconds: (performance.now() - began) / 1000, marks: marks() } });
     next();
   } catch (error) {
     self.postMessage({ error: { text: String(error?.message ?? error) } });
