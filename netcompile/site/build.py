@@ -145,9 +145,9 @@ def archive(made: Path) -> None:
     net = Path(bundled_folder(), "prototxt", FIRST)
     files = (made, sources, net, made / PACK, made / MEMORY)
     run("node", str(PAGE / "compile.mjs"), *(str(path.resolve()) for path in files))
-    for name, packed in ZIPPED.items():
+    for name, zipped in ZIPPED.items():
         plain = made / name
-        (made / packed["file"]).write_bytes(gzip.compress(plain.read_bytes(), 9, mtime=0))
+        (made / zipped["file"]).write_bytes(gzip.compress(plain.read_bytes(), 9, mtime=0))
         plain.unlink()
 
 

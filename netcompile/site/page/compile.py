@@ -1,6 +1,7 @@
 """Run under Pyodide when the site is built: the files of `/made`, compiled, in `/packed`; the same bytes each time.
 
-`without` has the paths of files that are left out, as JSON. A pack is gzipped: the length of a table, the table, a path and a size for each file, and the files.
+`without` has the paths of files that are left out, as JSON. A pack is gzipped: the length of a table, the table, a path
+and a size for each file, and the files.
 """
 
 import gzip
