@@ -23,7 +23,7 @@ const beside = (name) => readFile(new URL(name, import.meta.url), "utf8");
 async function compiled(without) {
   const python = await loadPyodide(OPTIONS);
   python.unpackArchive(new Uint8Array(await readFile(sources)), "zip", { extractDir: "/made" });
-  python.globals.set("without", JSON.stringify(without));
+  python.FS.writeFile("/without.json", JSON.stringify(without));
   python.runPython(await beside("compile.py"));
   return python.FS.readFile("/packed");
 }

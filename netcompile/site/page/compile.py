@@ -1,6 +1,6 @@
 """Run under Pyodide when the site is built: the files of `/made`, compiled, in `/packed`; the same bytes each time.
 
-`without` has the paths of files that are left out, as JSON. A pack is gzipped: the length of a table, the table, a path
+`/without.json` has the paths of files that are left out. A pack is gzipped: the length of a table, the table, a path
 and a size for each file, and the files.
 """
 
@@ -16,7 +16,8 @@ SOURCES = "netcompile/prelude/"  # the emitter copies their text
 os.chdir("/made")
 paths = [os.path.normpath(os.path.join(folder, name)) for folder, _, names in os.walk(".") for name in names]
 kept = []
-left_out = json.loads(without)  # noqa: F821 (set by compile.mjs)
+with open("/without.json", encoding="utf-8") as listed:
+    left_out = json.load(listed)
 for path in sorted(paths):
     if path.endswith(".py"):
         py_compile.compile(path, f"{path}c", path, True, invalidation_mode=UNCHECKED)
