@@ -1,12 +1,14 @@
 """Builds the playground: `python -m netcompile.site.build [FOLDER]`, by default into `site/`.
 
 What comes from npm is installed as the lock file says, in `build/site/`. The Python that the page runs is the wheel of
-this repository without what computes tensors, and jinja2; it is compiled to bytecode by Pyodide itself. FOLDER is
-replaced as a whole when all of it is made.
+this repository without what computes tensors, and jinja2; it is compiled to bytecode by Pyodide itself, which is then
+started with it, once and for all: the page goes on from what is in memory. FOLDER is replaced as a whole when all of it
+is made.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import importlib.metadata
 import json
@@ -29,8 +31,11 @@ PAGE = Path(__file__).parent / "page"
 REPOSITORY = Path(__file__).parents[2]
 WORK = REPOSITORY / "build" / "site"
 DONE, IO_FAILED = 0, 3  # as the commands exit
-PACK = "python.pack"
+PACK, MEMORY = "python.pack", "python.memory"
 CORE = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip")
+# What many a server sends as it is, and is gzipped here: the name that is asked for, the file, its type.
+ZIPPED = {"pyodide/pyodide.asm.wasm": {"file": "pyodide/pyodide.wasm.packed", "type": "application/wasm"}}
+FIRST = "voc-fcn8s/val.prototxt"  # the net that the page begins with
 # Rooms whose code needs torch, or talks to a terminal or a network: the page calls none of it.
 LEFT_OUT = tuple(
     f"netcompile/{name}"
@@ -75,10 +80,10 @@ def build(folder: Path) -> Path:
     (made / "pyodide").mkdir(parents=True)
     for name in CORE:
         shutil.copyfile(WORK / "node_modules" / "pyodide" / name, made / "pyodide" / name)
-    archive(made)
     for pattern in COPIED:
         for path in PAGE.glob(pattern):
             shutil.copyfile(path, made / path.name)
+    archive(made)
     shutil.copyfile(Path(FOLDER, "page.css"), made / "page.css")  # what the page shares with the report
     nets(made)
     bundle(made)
@@ -129,7 +134,7 @@ def wheel(folder: Path) -> Path:
 
 
 def archive(made: Path) -> None:
-    """The bytecode of the wheel and of what it needs, as one archive of the site."""
+    """What Python has in memory when the page begins, and the files beside it: bytecode, and what is read as text."""
     sources = WORK / "sources.zip"
     with zipfile.ZipFile(sources, "w") as packed, zipfile.ZipFile(wheel(WORK / "wheel")) as whole:
         for name in whole.namelist():
@@ -137,13 +142,13 @@ def archive(made: Path) -> None:
                 packed.writestr(name, whole.read(name))
         for name, path in beside():
             packed.write(path, name)
-    run(
-        "node",
-        str(PAGE / "compile.mjs"),
-        str(WORK / "node_modules" / "pyodide"),
-        str(sources),
-        str(made / PACK),
-    )
+    net = Path(bundled_folder(), "prototxt", FIRST)
+    files = (made, sources, net, made / PACK, made / MEMORY)
+    run("node", str(PAGE / "compile.mjs"), *(str(path.resolve()) for path in files))
+    for name, zipped in ZIPPED.items():
+        plain = made / name
+        (made / zipped["file"]).write_bytes(gzip.compress(plain.read_bytes(), 9, mtime=0))
+        plain.unlink()
 
 
 def beside() -> Iterator[tuple[str, Path]]:
@@ -185,8 +190,8 @@ def bundle(made: Path) -> None:
 
 def finish(made: Path) -> None:
     """The list of what the worker loads, and the service worker, which knows every file by its hash."""
-    loaded = json.dumps(loaded_sizes(made), indent=2)
-    text = f'export const PACK = "{PACK}";\nexport const SIZES = {loaded};\nexport const SOURCES = "{sources()}";\n'
+    constants = {"PACK": PACK, "MEMORY": MEMORY, "ZIPPED": ZIPPED, "SIZES": loaded_sizes(made), "SOURCES": sources()}
+    text = "".join(f"export const {name} = {json.dumps(value, indent=2)};\n" for name, value in constants.items())
     (made / "manifest.mjs").write_text(text, encoding="utf-8")
     files = {path.relative_to(made).as_posix(): digest(path.read_bytes()) for path in files_of(made)}
     worker = (PAGE / "sw.js").read_text(encoding="utf-8")
@@ -214,7 +219,9 @@ def is_fresh(folder: Path) -> bool:
 
 def loaded_sizes(made: Path) -> dict[str, int]:
     """The files that Python is loaded from, and their sizes."""
-    return {name: (made / name).stat().st_size for name in (*(f"pyodide/{each}" for each in CORE), PACK)}
+    core = [f"pyodide/{name}" for name in CORE]
+    names = [ZIPPED[name]["file"] if name in ZIPPED else name for name in core]
+    return {name: (made / name).stat().st_size for name in (*names, PACK, MEMORY)}
 
 
 def digest(data: bytes) -> str:

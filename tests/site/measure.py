@@ -1,4 +1,7 @@
-"""`python -m tests.site.measure` opens the built site in Chromium and says what it loads and how long it takes."""
+"""`python -m tests.site.measure` opens the built site in Chromium and says what it loads and how long it takes.
+
+For a cold and a warm start: when in that time what was done. Then what edits take, with several tabs open.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from tests.browser.chromium import Chromium, find
 from tests.conftest import REPOSITORY
 
 ANSWERED = "Number(document.body.dataset.version || 0)"
+MARKS = "performance.getEntriesByType('mark').map((mark) => [mark.startTime, mark.name])"
 
 
 class Counted(Handler):
@@ -62,21 +66,31 @@ def main(folder: str, pictures: str = "") -> None:
     server, browser = served(folder), Chromium(program)
     try:
         print(f"cold: {navigate(browser, server.url):.1f} s to the first answer, {Counted.sent / 1e6:.1f} MB sent")
+        marks(browser)
         if pictures:
             browser.screenshot(Path(pictures, "first.png"))
         time.sleep(5)
         print(f"a while later: {Counted.sent / 1e6:.1f} MB sent")
         Counted.sent = 0
         print(f"warm: {navigate(browser, server.url + '?again'):.1f} s, {Counted.sent / 1e6:.1f} MB sent")
+        marks(browser)
         print("complaints:", browser.complaints)
         for name in ("voc-fcn8s/val.prototxt", "resnet-152/deploy.prototxt"):
-            edits(browser, name)
+            for tab in ("offsets", "graph", "pytorch"):
+                browser.click(f"#tab-{tab}")
+                edits(browser, name, tab)
     finally:
         browser.close()
         server.shutdown()
 
 
-def edits(browser: Chromium, name: str) -> None:
+def marks(browser: Chromium) -> None:
+    """When what was done, in seconds since the page was asked for."""
+    for time_taken, name in sorted(browser.evaluate(MARKS)):
+        print(f"  {time_taken / 1000:6.2f} s  {name}")
+
+
+def edits(browser: Chromium, name: str, tab: str) -> None:
     """What the page says that an edit takes, from the request to the answers shown."""
     version = browser.evaluate(ANSWERED)
     browser.enter("#nets", name)
@@ -88,7 +102,7 @@ def edits(browser: Chromium, name: str) -> None:
         browser.send("Input.insertText", text=f"#{number}\n")
         until(browser, f"{ANSWERED} > {version}")
         took.append(browser.evaluate("document.body.dataset.took"))
-    print(f"{name}: edits took {', '.join(took)} ms")
+    print(f"{name}, {tab}: edits took {', '.join(took)} ms")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import shutil
@@ -25,9 +26,20 @@ def test_what_the_worker_loads_is_listed_with_its_size(site):
     manifest = (site / "manifest.mjs").read_text(encoding="utf-8")
     sizes = json.loads(re.search(r"SIZES = (\{.*?\});", manifest, re.DOTALL)[1])
     assert sizes == {name: (site / name).stat().st_size for name in sizes}
-    assert {"pyodide/pyodide.asm.wasm", "python.pack"} <= sizes.keys()
+    assert {"pyodide/pyodide.wasm.packed", "python.pack", "python.memory"} <= sizes.keys()
     page = sum((site / name).stat().st_size for name in ("index.html", "main.js", "site.css", "page.css"))
     assert sum(sizes.values()) + page < 20e6
+
+
+def test_memory_and_pack_share_nothing_and_know_no_path_of_this_machine(site):
+    memory, packed = (gzip.decompress((site / name).read_bytes()) for name in (build.MEMORY, build.PACK))
+    end = 4 + int.from_bytes(packed[:4], "little")
+    paths = {path for path, _ in json.loads(packed[4:end])}
+    assert any(path.startswith("netcompile/prelude/") and path.endswith(".py") for path in paths)
+    assert not {"netcompile/site/playground.pyc", "netcompile/compiler.pyc", "jinja2/environment.pyc"} & paths
+    assert b"netcompile/site/playground.py" in memory
+    for part in (memory, packed):
+        assert str(build.REPOSITORY).encode() not in part
 
 
 def test_the_page_has_the_policy(site):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from netcompile.site import playground
+from netcompile.site.build import WORK
 from netcompile.zoo.find import definitions, find_definition
 from tests.conftest import REPOSITORY
 from tests.site.conftest import Ask
@@ -23,7 +24,7 @@ SCRIPT = Path(__file__).parent / "node" / "answers.mjs"
 @pytest.fixture(scope="module")
 def node(site: Path) -> Iterator[Ask]:
     """`node("check")`: the answer of the site's Python."""
-    command = ["node", str(SCRIPT), str(site)]
+    command = ["node", str(SCRIPT), str(site), str(WORK / "node_modules" / "pyodide")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8") as run:
         stdin, stdout = run.stdin, run.stdout
         assert stdin is not None

@@ -1,6 +1,7 @@
 """Run under Pyodide when the site is built: the files of `/made`, compiled, in `/packed`; the same bytes each time.
 
-A pack is gzipped: the length of a table, the table, a path and a size for each file, and the files.
+`/without.json` has the paths of files that are left out. A pack is gzipped: the length of a table, the table, a path
+and a size for each file, and the files.
 """
 
 import gzip
@@ -15,12 +16,15 @@ SOURCES = "netcompile/prelude/"  # the emitter copies their text
 os.chdir("/made")
 paths = [os.path.normpath(os.path.join(folder, name)) for folder, _, names in os.walk(".") for name in names]
 kept = []
+with open("/without.json", encoding="utf-8") as listed:
+    left_out = json.load(listed)
 for path in sorted(paths):
     if path.endswith(".py"):
         py_compile.compile(path, f"{path}c", path, True, invalidation_mode=UNCHECKED)
         kept.append(f"{path}c")
     if not path.endswith(".py") or path.startswith(SOURCES):
         kept.append(path)
+kept = [path for path in kept if path not in left_out]
 files = []
 for path in kept:
     with open(path, "rb") as file:

@@ -32,6 +32,7 @@ class Playground {
       progress: (progress) => this.loading.progress(progress),
       ready: (ready) => {
         this.loading.ready(ready);
+        for (const [name, time] of ready.marks) performance.mark(name, { startTime: Math.max(0, time - performance.timeOrigin) });
         keepForOffline(); // not before: both would wait for each other's downloads
       },
       failure: (text) => this.loading.failure(text),
@@ -195,10 +196,12 @@ class Playground {
     this.shown.show(answer.findings);
     this.about(answer);
     this.version += 1;
+    performance.mark(`findings of ${this.version}`);
     this.keep();
     await this.panels.update(this.version, name);
     document.body.dataset.took = String(Math.round(performance.now() - begun)); // for who measures
     document.body.dataset.version = String(this.version);
+    performance.mark(`answers of ${this.version}`);
   }
 
   /** What is known is about another net: until there is an answer it is dull, and cannot be copied or saved. */
@@ -273,5 +276,6 @@ function keepForOffline() {
   if ("serviceWorker" in navigator && isSecureContext) navigator.serviceWorker.register("sw.js").catch(() => {}); // offline is a bonus
 }
 
+performance.mark("the page's script begins");
 const playground = new Playground();
 playground.start();

@@ -3,15 +3,24 @@
 import { loadPyodide } from "./pyodide/pyodide.mjs";
 
 // Nothing is loaded by Pyodide's own list of packages: what is needed is in the pack.
-const NO_PACKAGES = {
-  info: { abi_version: "2026_0", arch: "wasm32", platform: "emscripten", python: "3.14.0", version: "0" },
-  packages: {},
+export const OPTIONS = {
+  lockFileContents: {
+    info: { abi_version: "2026_0", arch: "wasm32", platform: "emscripten", python: "3.14.0", version: "0" },
+    packages: {},
+  },
+  packageBaseUrl: "./",
+  checkAPIVersion: false,
 };
+
+/** The bytes of what is gzipped: bytes or a stream, or a promise of either. */
+async function unzipped(packed) {
+  const plain = new Response(await packed).body.pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(plain).arrayBuffer());
+}
 
 /** Write the files of a pack into a folder. A pack is gzipped: the length of a table, its paths and sizes, the files. */
 export async function unpack(FS, packed, folder) {
-  const plain = new Response(packed).body.pipeThrough(new DecompressionStream("gzip"));
-  const bytes = new Uint8Array(await new Response(plain).arrayBuffer());
+  const bytes = await unzipped(packed);
   let at = 4 + new DataView(bytes.buffer).getUint32(0, true);
   const table = JSON.parse(new TextDecoder().decode(bytes.subarray(4, at)));
   for (const [path, size] of table) {
@@ -22,23 +31,43 @@ export async function unpack(FS, packed, folder) {
   }
 }
 
-/** Python, and `ask(method, params)`, which answers `{result}` or `{error: {text}}`. `packed` may be a promise. */
-export async function start(packed, options = {}) {
+/** Where Python's memory says how functions are called: the place in a table that each browser fills by itself, 0 for none. */
+export function placeOfCalls(module) {
+  return (module.__PyRuntime + module.HEAP32[module.__PyEM_EMSCRIPTEN_TRAMPOLINE_OFFSET >> 2]) >> 2;
+}
+
+/** Pyodide's module; what it is given as memory leaves how functions are called here as it is. */
+async function createPyodideModule(settings) {
+  const { default: create } = await import("./pyodide/pyodide.asm.mjs");
+  const module = await create(settings);
+  performance.mark("WebAssembly runs");
+  const { API } = module;
+  const restore = API.restoreSnapshot;
+  API.restoreSnapshot = (memory) => {
+    if (memory.length > module.HEAP8.length) module._emscripten_resize_heap(memory.length);
+    const place = placeOfCalls(module);
+    const own = module.HEAP32[place];
+    const found = restore(memory);
+    module.HEAP32[place] = own;
+    performance.mark("memory in place");
+    return found;
+  };
+  return module;
+}
+
+/** Python, and `ask(method, params)`, which answers `{result}` or `{error: {text}}`. `memory` is what Python holds when it
+ *  has begun and has the compiler, `packed` the files beside it; both gzipped, as bytes or a stream, or promises. */
+export async function start(memory, packed, options = {}) {
   let fault = null; // Pyodide does not hand on what goes wrong in fsInit
   const fill = async (FS, { sitePackages }) => {
     try {
-      await unpack(FS, await packed, sitePackages);
+      await unpack(FS, packed, sitePackages);
+      performance.mark("files unpacked");
     } catch (error) {
       fault = error;
     }
   };
-  const python = await loadPyodide({
-    lockFileContents: NO_PACKAGES,
-    packageBaseUrl: "./",
-    checkAPIVersion: false,
-    fsInit: fill,
-    ...options,
-  });
+  const python = await loadPyodide({ ...OPTIONS, createPyodideModule, fsInit: fill, _loadSnapshot: unzipped(memory), ...options });
   if (fault !== null) {
     throw fault;
   }

@@ -9,7 +9,7 @@ export class Superseded extends Error {}
 export class Refused extends Error {}
 
 export class WorkerClient {
-  /** `begin()` makes a worker; `on` has `progress({loaded, total, what})`, `ready({version, bytes, seconds})`, `failure(text)`,
+  /** `begin()` makes a worker; `on` has `progress({loaded, total, what})`, `ready({version, bytes, seconds, marks})`, `failure(text)`,
    *  and `slow(seconds)` for an answer that is waited for, 0 where there is none any more. */
   constructor(begin, on) {
     this.begin = begin;

@@ -1,9 +1,9 @@
 // The worker that runs the compiler. It is asked `{id, method, params}` and answers `{id, result}` or
-// `{id, error: {text}}`; before that it says `{progress: {loaded, total, what}}`, and `{ready: {version, bytes, seconds}}`
-// or, where Python cannot be started, `{error: {text}}`. Of requests with the same method that wait, only the newest is answered.
+// `{id, error: {text}}`; before that it says `{progress: {loaded, total, what}}`, and `{ready: {version, bytes, seconds,
+// marks}}` or, where Python cannot be started, `{error: {text}}`. Of requests with the same method that wait, only the newest is answered.
 
 import { start } from "./python.mjs";
-import { PACK, SIZES } from "./manifest.mjs";
+import { MEMORY, PACK, SIZES, ZIPPED } from "./manifest.mjs";
 import { weightsMethods } from "./weights-python.js";
 
 const began = performance.now();
@@ -26,12 +26,16 @@ function told(what) {
   self.postMessage({ progress: { loaded: Math.min(loadedNow(), total), total, what } });
 }
 
-/** As `fetch`, counting the bytes that come. */
+/** As `fetch`, counting the bytes that come; of what the site has gzipped it gives what was zipped. */
 async function counted(resource, options) {
   const url = new URL(resource instanceof Request ? resource.url : resource, import.meta.url);
-  const name = Object.keys(SIZES).find((file) => url.href === new URL(file, import.meta.url).href);
-  const response = await plainFetch(resource, options);
-  if (name === undefined || response.body === null || !response.ok) {
+  const wanted = [...Object.keys(SIZES), ...Object.keys(ZIPPED)].find((file) => url.href === new URL(file, import.meta.url).href);
+  if (wanted === undefined) {
+    return plainFetch(resource, options);
+  }
+  const { file: name, type } = ZIPPED[wanted] ?? { file: wanted };
+  const response = await plainFetch(new URL(name, import.meta.url), options);
+  if (response.body === null || !response.ok) {
     return response;
   }
   loaded[name] = 0;
@@ -44,28 +48,40 @@ async function counted(resource, options) {
       },
     }),
   );
+  if (type) {
+    return new Response(body.pipeThrough(new DecompressionStream("gzip")), { headers: { "Content-Type": type } });
+  }
   return new Response(body, { headers: response.headers });
 }
 
-async function pack() {
-  const response = await self.fetch(new URL(PACK, import.meta.url));
+/** What comes of a file, while it comes. */
+async function streamed(name) {
+  const response = await self.fetch(new URL(name, import.meta.url));
   if (!response.ok) {
-    throw new Error(`${PACK}: ${response.status} ${response.statusText}`);
+    throw new Error(`${name}: ${response.status} ${response.statusText}`);
   }
-  return response.arrayBuffer();
+  return response.body;
+}
+
+/** When what was done, for who measures: `[what, milliseconds since 1970]`. */
+function marks() {
+  const since = performance.timeOrigin;
+  const came = performance.getEntriesByType("resource").map((file) => [`${file.name.split("/").at(-1)} has come`, since + file.responseEnd]);
+  return [["the worker begins", since + began], ...came, ...performance.getEntriesByType("mark").map((mark) => [mark.name, since + mark.startTime])];
 }
 
 async function load() {
   self.fetch = counted;
   try {
-    const found = await start(pack());
+    const found = await start(streamed(MEMORY), streamed(PACK));
     ask = found.ask;
     withFiles = weightsMethods(found.python, ask);
     const version = ask("version", {}).result.version;
+    performance.mark("Python answers");
     for (const name of Object.keys(SIZES)) {
       loaded[name] = SIZES[name]; // modules are not fetched, so they are not counted
     }
-    self.postMessage({ ready: { version, bytes: total, seconds: (performance.now() - began) / 1000 } });
+    self.postMessage({ ready: { version, bytes: total, seconds: (performance.now() - began) / 1000, marks: marks() } });
     next();
   } catch (error) {
     self.postMessage({ error: { text: String(error?.message ?? error) } });
