@@ -47,32 +47,23 @@ def test_what_takes_too_long_can_be_stopped(page, command):  # noqa: F811
     assert page.browser.evaluate("document.querySelector('#failure').hidden")
 
 
-def test_a_tab_that_takes_too_long_can_be_stopped(page, command):  # noqa: F811
+def test_a_tab_and_a_file_that_take_too_long_can_be_stopped(page, command, tmp_path):  # noqa: F811
     """Python begins anew, and the net is opened in it again."""
     page.tab("check")
     page.open(SMALL)
     page.hang()
     page.browser.evaluate("document.querySelector('#tab-graph').click()")
-    page.until("!document.querySelector('#busy').hidden")
-    page.browser.click("#stop")
-    page.until("!document.querySelector('#panel-report .refused').hidden")
-    assert page.of("#panel-report .refused pre") == STOPPED
-    page.tab("offsets")
-    assert page.copied("offsets") == command("offsets", SMALL)[0]
-    page.tab("check")
-
-
-def test_a_file_that_takes_too_long_to_be_read_can_be_stopped(page, tmp_path):  # noqa: F811
-    page.open(SMALL)
-    page.hang()
     (tmp_path / "net.prototxt").write_text(SHRINKING)
     page.drop(tmp_path / "net.prototxt")
     page.until("!document.querySelector('#busy').hidden")
     page.browser.click("#stop")
+    page.until("!document.querySelector('#panel-report .refused').hidden")
+    assert page.of("#panel-report .refused pre") == STOPPED
     page.until(f"{SAID} === {json.dumps(STOPPED)}")
     assert page.of("#name") == SMALL
-    page.open_file(tmp_path / "net.prototxt")
-    assert page.of("#name") == "net.prototxt"
+    page.tab("offsets")
+    assert page.copied("offsets") == command("offsets", SMALL)[0]
+    page.tab("check")
 
 
 def test_the_net_that_was_chosen_last_is_the_one_that_is_open(page):  # noqa: F811
