@@ -33,7 +33,8 @@ class Refused(Exception):
 class Tree(Protocol):
     """An HDF5 file. Groups and data sets are whatever its reader has for them."""
 
-    root: Any
+    @property
+    def root(self) -> Any: ...
 
     def names(self, group: Any) -> list[bytes]: ...
 
