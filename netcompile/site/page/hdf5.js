@@ -15,14 +15,20 @@ const PIECE = 1 << 22; // bytes that are unpacked at a time, or a row of chunks
 const COMPACT = 1 << 16; // bytes that HDF5 may have read already, with what it says of a data set
 const WHOLE = { int1: Int8Array, int2: Int16Array, int4: Int32Array, int8: BigInt64Array, uint1: Uint8Array, uint2: Uint16Array, uint4: Uint32Array, uint8: BigUint64Array };
 
+// Of the file that is open: whether the browser still gives its bytes, how many were read, and what was read last.
+const state = { gone: false, read: 0, last: null };
+
 /** The file, open: `listing` and `unpacked(wanted)`, to be closed in the end. */
 export async function open(file) {
   const library = await ready;
   const { FS } = library;
   library.activate_throwing_error_handler();
-  const state = { gone: false, read: 0 };
-  const files = guarded(FS, state);
-  if (!FS.analyzePath(FOLDER).exists) FS.mkdir(FOLDER);
+  const files = FS.filesystems.WORKERFS;
+  if (!FS.analyzePath(FOLDER).exists) {
+    FS.mkdir(FOLDER);
+    watch(FS, files);
+  }
+  state.gone = false;
   FS.mount(files, { blobs: [{ name: FILE, data: file }] }, FOLDER);
   let id = null;
   const opened = {
@@ -41,34 +47,23 @@ export async function open(file) {
     opened.listing = { damaged: reason(error) };
   }
   if (state.gone) opened.listing = { gone: true };
-  opened.unpacked = (wanted) => unpacked(library, id, wanted, opened.listing, state);
+  opened.unpacked = (wanted) => unpacked(library, id, file, wanted, opened.listing);
   return opened;
 }
 
-/** The file system of the library, noting how much is read, and when the browser no longer gives the file's bytes. */
-function guarded(FS, state) {
-  const files = FS.filesystems.WORKERFS;
-  const read = files.stream_ops.read;
-  const stream_ops = {
-    ...files.stream_ops,
-    read(...given) {
-      try {
-        const count = read(...given);
-        state.read += count;
-        return count;
-      } catch (error) {
-        state.gone = true;
-        throw error instanceof FS.ErrnoError ? error : new FS.ErrnoError(INPUT_OUTPUT_ERROR);
-      }
-    },
-  };
-  return {
-    ...files,
-    createNode(...given) {
-      const node = files.createNode(...given);
-      node.stream_ops = stream_ops;
-      return node;
-    },
+/** From here on it is noted what is read, and when the browser no longer gives the file's bytes. */
+function watch(FS, files) {
+  const { read } = files.stream_ops;
+  files.stream_ops.read = (stream, heap, place, length, position) => {
+    try {
+      const count = read(stream, heap, place, length, position);
+      state.read += count;
+      state.last = { place, count, position };
+      return count;
+    } catch (error) {
+      state.gone = true;
+      throw error instanceof FS.ErrnoError ? error : new FS.ErrnoError(INPUT_OUTPUT_ERROR);
+    }
   };
 }
 
@@ -76,8 +71,9 @@ function guarded(FS, state) {
 function reason(error) {
   const text = String(error?.message ?? error);
   const found = [...text.matchAll(/^\s*#\d+:.*?\bin \w+\(\): (.*)$/gm)].map((match) => match[1].trim());
+  const capital = (words) => words[0].toUpperCase() + words.slice(1); // as h5py has it
   if (!found.length) return text.split("\n", 1)[0].slice(0, 500);
-  return found.length > 1 ? `${found[0]} (${found.at(-1)})` : found[0];
+  return found.length > 1 ? `${capital(found[0])} (${found.at(-1)})` : capital(found[0]);
 }
 
 // What is in a file --------------------------------------------------------------------------------------------------
@@ -128,15 +124,15 @@ function listed(library, id) {
 // Numbers ------------------------------------------------------------------------------------------------------------
 
 /** The numbers of the data sets, `[path, dtype]` each, one behind the other; null where the listing now says what failed. */
-function unpacked(library, id, wanted, listing, state) {
+function unpacked(library, id, file, wanted, listing) {
   const parts = [];
   for (const [path, dtype] of wanted) {
     try {
       const before = state.read;
       let size = 0;
       for (const piece of pieces(library, id, path)) {
-        parts.push(new Blob([dtype === piece.dtype ? piece.bytes : Float32Array.from(piece.numbers(), Number)]));
-        size += piece.packed ? 0 : piece.bytes.length;
+        parts.push(piece.as(dtype, file));
+        size += piece.packed ? 0 : piece.size;
       }
       // HDF5 makes numbers of nothing where none were ever written.
       if (size > COMPACT && state.read - before < size) throw new Error("not all of its numbers are stored");
@@ -149,12 +145,13 @@ function unpacked(library, id, wanted, listing, state) {
   return new Blob(parts, { type: "application/octet-stream" });
 }
 
+/** A data set piece by piece; each is to be taken before the next. */
 function* pieces(library, id, path) {
-  const { type, signed, size, shape, chunks, total_size: total } = library.get_dataset_metadata(id, path);
+  const about = library.get_dataset_metadata(id, path);
+  const { size, shape, chunks, total_size: total } = about;
   if (!total) return;
+  about.float = about.type === library.H5T_class_t.H5T_FLOAT.value;
   const packed = library.get_dataset_filters(id, path).length > 0;
-  const float = type === library.H5T_class_t.H5T_FLOAT.value;
-  const dtype = float ? `float${8 * size}` : "";
   const axis = Math.max(0, shape.findIndex((extent) => extent > 1)); // the first along which there is anything to take
   const extent = shape.length ? shape[axis] : 1;
   const row = (total / extent) * size;
@@ -164,15 +161,28 @@ function* pieces(library, id, path) {
   try {
     for (let start = 0; start < extent; start += step) {
       const count = Math.min(step, extent - start);
-      const [offsets, counts, strides] = [shape.map((_, at) => BigInt(at === axis ? start : 0)), shape.map((all, at) => BigInt(at === axis ? count : all)), shape.map(() => 1n)];
-      const slice = shape.length ? [counts, offsets, strides] : [null, null, null];
+      const offsets = shape.map((_, at) => BigInt(at === axis ? start : 0));
+      const counts = shape.map((all, at) => BigInt(at === axis ? count : all));
+      const slice = shape.length ? [counts, offsets, shape.map(() => 1n)] : [null, null, null];
+      state.last = null;
       if (library.get_dataset_data(id, path, ...slice, BigInt(place)) < 0) throw new Error("it cannot be unpacked");
-      const bytes = library.HEAPU8.slice(place, place + count * row);
-      yield { dtype, bytes, packed, numbers: () => (float ? Float32Array.from(new Uint16Array(bytes.buffer), half) : new WHOLE[`${signed ? "int" : "uint"}${size}`](bytes.buffer)) };
+      yield { packed, size: count * row, as: (dtype, file) => taken(library, place, count * row, about, dtype, file) };
     }
   } finally {
     library._free(place);
   }
+}
+
+/** What lies in the library's memory, as a part of a file of numbers: where it was read as it is, a stretch of the file. */
+function taken(library, place, length, { float, size, signed, littleEndian }, dtype, file) {
+  if (dtype === `float${8 * size}` && float) {
+    const { last } = state;
+    if (littleEndian && last?.place === place && last.count === length) return file.slice(last.position, last.position + length);
+    return new Blob([library.HEAPU8.subarray(place, place + length)]);
+  }
+  const { buffer } = library.HEAPU8.slice(place, place + length);
+  if (float) return new Blob([Float32Array.from(new Uint16Array(buffer), half)]);
+  return new Blob([Float32Array.from(new WHOLE[`${signed ? "int" : "uint"}${size}`](buffer), Number)]);
 }
 
 /** Rows of chunks as a whole: each chunk is unpacked once. */

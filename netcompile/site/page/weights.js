@@ -212,7 +212,7 @@ export class Weights {
   async save() {
     const { target } = this.answer;
     try {
-      await this.numbers.slice(0, 1).arrayBuffer(); // what is saved is read by the browser itself, later, and in silence
+      await this.file.slice(0, 1).arrayBuffer(); // what is saved is read by the browser itself, later, and in silence
     } catch {
       this.refused(`${this.file.name}: the file was changed or removed after it was dropped: drop it again`);
       return;
