@@ -20,6 +20,7 @@ SAVED = (
     " return window.saved.arrayBuffer().then((data) => [...new Uint8Array(data)]); })()"
 )
 STOPPED = "Stopped. It is tried again when the text changes."
+BACK = "document.querySelector('#back')"
 SAID = "document.querySelector('#said').textContent"
 
 
@@ -77,6 +78,29 @@ def test_the_net_that_was_chosen_last_is_the_one_that_is_open(page):  # noqa: F8
     page.until("window.late === true")
     page.browser.settle()
     assert page.of("#name") == SMALL
+
+
+def test_an_edited_text_comes_back(page, tmp_path):  # noqa: F811
+    """Of another file that is opened in its place, and of one that was edited in its place."""
+    page.open(SMALL)
+    page.open_text(tmp_path, SHRINKING, "one.prototxt")
+    assert page.browser.evaluate(f"{BACK}.hidden")
+    page.browser.enter("#options [name=phase]", "TRAIN")
+    page.browser.evaluate(f"{EDITOR}.querySelector('.cm-content').focus()")
+    page.after(lambda: page.type("# mine\n"))
+    page.open(SMALL)
+    assert page.text(BACK) == "Back to one.prototxt as edited"
+    page.browser.evaluate(f"{EDITOR}.querySelector('.cm-content').focus()")
+    page.after(lambda: page.type("# other\n"))
+    page.after(lambda: page.browser.click("#back"))
+    assert page.of("#name") == "one.prototxt"
+    assert bytes(page.browser.evaluate(SAVED)).decode() == f"# mine\n{SHRINKING}"
+    assert page.browser.evaluate("document.querySelector('#options [name=phase]').value") == "TRAIN"
+    assert page.text(BACK) == f"Back to {SMALL} as edited"
+    page.after(lambda: page.browser.click("#back"))
+    assert page.of("#name") == SMALL
+    assert bytes(page.browser.evaluate(SAVED)).decode().startswith("# other\n")
+    assert page.browser.evaluate(f"{BACK}.hidden")  # what was saved needs no way back
 
 
 def test_options_of_a_link_that_are_none_are_left_out(page):  # noqa: F811
