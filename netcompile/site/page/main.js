@@ -83,8 +83,10 @@ class Playground {
   /** What the page begins with: what it had before a reload, what its link holds, or the first bundled net. */
   async start() {
     const kept = recall(location.hash);
-    if (kept) this.open(kept.text, kept.name, kept.options || {});
-    else if (!(await this.openLink(location.hash))) await this.nets.open(FIRST, () => this.editor.text === "");
+    if (kept) {
+      this.open(kept.text, kept.name, kept.options || {});
+      if (kept.edited) this.unedited = "";
+    } else if (!(await this.openLink(location.hash))) await this.nets.open(FIRST, () => this.editor.text === "");
   }
 
   /** Call it when something begins to be opened; what it gives says whether that still is the newest. */
@@ -184,7 +186,7 @@ class Playground {
   }
 
   keep() {
-    keep(this.fragment, this.state());
+    keep(this.fragment, { ...this.state(), edited: this.editor.text !== this.unedited });
   }
 
   /** Ask what there is to say of the text as it is now; an answer about an older one is dropped. */
