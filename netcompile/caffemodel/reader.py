@@ -47,6 +47,11 @@ def read_caffemodel(path: str | os.PathLike[str]) -> CaffeModel:
     return read_hdf5(file) if kind == "hdf5" else read_binary(file)
 
 
+def is_hdf5(path: str | os.PathLike[str]) -> bool:
+    """Whether a file of weights is one of HDF5. Raises as `read_caffemodel` does for what is no file of weights."""
+    return _opened(path)[1] == "hdf5"
+
+
 def _opened(path: str | os.PathLike[str]) -> tuple[DataFile, str]:
     """A file and what `recognise` says of it. Raises OSError; NetError for what is no file of Caffe's."""
     file = DataFile(path)

@@ -46,6 +46,9 @@ LEFT_OUT = tuple(
 )  # fmt: skip
 BESIDE = ("jinja2", "markupsafe")
 WORKERS = ("python.mjs", "worker.js", "weights-python.js", "weights-worker.js", "weights-numbers.js")
+BUNDLED = ("main.js", "hdf5.js")
+HDF5 = "hdf5_util.js"  # HDF5's library, most of it WebAssembly in a string, which is longer once it is printed anew
+LATER = ("hdf5.js", HDF5)  # fetched when they are needed, and only then kept for use without a network
 COPIED = ("index.html", "*.css", "*.svg", *WORKERS)
 
 
@@ -173,19 +176,39 @@ def nets(made: Path) -> None:
 
 
 def bundle(made: Path) -> None:
-    """The page's script in one file, and the policy in its head."""
-    if (PAGE / "main.js").exists():
-        esbuild = WORK / "node_modules" / ".bin" / "esbuild"
-        options = ("--bundle", "--minify", "--format=esm", "--target=es2022", "--charset=utf8", "--legal-comments=eof")
-        search = os.environ.get("NODE_PATH", "")
-        os.environ["NODE_PATH"] = str(WORK / "node_modules")
-        try:
-            run(str(esbuild), str(PAGE / "main.js"), *options, f"--outfile={made / 'main.js'}")
-        finally:
-            os.environ["NODE_PATH"] = search
+    """The page's scripts, each in one file, and the policy in the page's head."""
+    esbuild = WORK / "node_modules" / ".bin" / "esbuild"
+    options = (
+        "--bundle",
+        "--minify",
+        "--format=esm",
+        "--target=es2022",
+        "--charset=utf8",
+        "--legal-comments=eof",
+        f"--external:./{HDF5}",
+    )
+    search = os.environ.get("NODE_PATH", "")
+    os.environ["NODE_PATH"] = str(WORK / "node_modules")
+    try:
+        for name in BUNDLED:
+            if (PAGE / name).exists():
+                run(str(esbuild), str(PAGE / name), *options, f"--outfile={made / name}")
+    finally:
+        os.environ["NODE_PATH"] = search
+    hdf5(made)
     page = made / "index.html"
     if page.exists():
         page.write_text(page.read_text(encoding="utf-8").replace("@POLICY@", policy()), encoding="utf-8")
+
+
+def hdf5(made: Path) -> None:
+    """HDF5's library as it is, and its licences in the script that loads it."""
+    package = WORK / "node_modules" / "h5wasm"
+    shutil.copyfile(package / "dist" / "esm" / HDF5, made / HDF5)
+    licence = (package / "LICENSE.txt").read_text(encoding="utf-8")
+    assert "*/" not in licence
+    script = made / "hdf5.js"
+    script.write_text(f"{script.read_text(encoding='utf-8')}/*\n{licence}*/\n", encoding="utf-8")
 
 
 def finish(made: Path) -> None:
@@ -196,8 +219,9 @@ def finish(made: Path) -> None:
     files = {path.relative_to(made).as_posix(): digest(path.read_bytes()) for path in files_of(made)}
     worker = (PAGE / "sw.js").read_text(encoding="utf-8")
     version = hashlib.sha256(json.dumps([files, worker]).encode()).hexdigest()[:16]
-    site = json.dumps({"version": version, "files": files})
-    line = 'const SITE = { version: "", files: {} };'
+    later = [name for name in LATER if name in files]
+    site = json.dumps({"version": version, "files": files, "later": later})
+    line = 'const SITE = { version: "", files: {}, later: [] };'
     assert line in worker, "the service worker has lost the line that is filled in"
     (made / "sw.js").write_text(worker.replace(line, f"const SITE = {site};"), encoding="utf-8")
 

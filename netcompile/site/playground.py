@@ -27,7 +27,7 @@ from netcompile.report.as_text import layers_as_text, offsets_as_text
 from netcompile.report.findings import summary
 from netcompile.report.model import Report
 from netcompile.report.offsets import offsets_report
-from netcompile.site import weights
+from netcompile.site import hdf5, weights
 from netcompile.site.completions import completions
 from netcompile.site.fixes import fixes
 from netcompile.site.opened import Opened
@@ -154,11 +154,28 @@ def complete(text: str, position: int) -> Answer:
     return {"from": units.of(found.start - text.startswith("\ufeff")), "items": [asdict(item) for item in found.items]}
 
 
-def weights_open(folder: str, name: str) -> Answer:
-    """What is in a file of weights, which from here on is the one beside the net. Raises NetError."""
+def weights_open(folder: str, name: str, listing: Answer | None = None) -> Answer:
+    """What is in a file of weights, which from here on is the one beside the net. Raises NetError.
+
+    Of an HDF5 file it says no more than that it is one; it is opened with a listing, and the numbers that
+    `weights_listed` wants in its place.
+    """
     weights_close()
-    _dropped.append(weights.dropped(folder, name))
+    if listing is not None:
+        with weights.readable(name):
+            model = hdf5.listed_model(name, listing)
+            _dropped.append(weights.of_model(hdf5.with_numbers(folder, model)))
+    elif weights.holds_hdf5(folder, name):
+        return {"kind": "hdf5"}
+    else:
+        _dropped.append(weights.dropped(folder, name))
     return weights.contents(_dropped[0])
+
+
+def weights_listed(name: str, listing: Answer) -> Answer:
+    """The data sets of an HDF5 file whose numbers are wanted, by a listing of the file. Raises NetError."""
+    with weights.readable(name):
+        return {"wanted": hdf5.wanted(hdf5.listed_model(name, listing))}
 
 
 def weights_close() -> Answer:
@@ -201,6 +218,7 @@ METHODS: dict[str, Callable[..., Answer]] = {
     "upgraded": upgraded,
     "completions": complete,
     "weights_open": weights_open,
+    "weights_listed": weights_listed,
     "weights_close": weights_close,
     "weights_fit": weights_fit,
     "weights_begin": weights_begin,

@@ -5,10 +5,10 @@ The file stays where it is: what is read of it are tags, names and shapes, and n
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import chdir
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from math import prod
 from typing import Any, NoReturn
 
@@ -17,13 +17,13 @@ from netcompile.caffemodel.convert import Conversion, prepare
 from netcompile.caffemodel.numbers import Numbers
 from netcompile.caffemodel.plan import LayerSpec, Match, Plan, convert_plain, match, same_shape
 from netcompile.caffemodel.ranges import Range, blob_parts, parts
-from netcompile.caffemodel.reader import read_caffemodel, read_mean
+from netcompile.caffemodel.reader import is_hdf5, read_caffemodel, read_mean
 from netcompile.caffemodel.recipe import Take
 from netcompile.caffemodel.remarks import MEAN, remarks, target_name
 from netcompile.caffemodel.suspicious import of_each
 from netcompile.caffemodel.tensorfile import Entry, header, in_order
 from netcompile.compiler import compile_net
-from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.listing import listing
 from netcompile.diagnostics.text import bytes_text, shape_text
 from netcompile.emit.weights import roles_of, weight_plan
@@ -61,23 +61,31 @@ class Way:
 
 def dropped(folder: str, name: str) -> Dropped:
     """The file of that name, which is what messages call it. Raises NetError for what is no file of weights."""
-    with chdir(folder):
-        try:
-            if name.endswith(MEAN):
-                return Dropped(name, mean=read_mean(name))
-            model = read_caffemodel(name)
-        except OSError as error:
-            unreadable(name, error)
-        except NetError as error:
-            if any(d.code == "caffemodel-hdf5" for d in error.diagnostics) and find_spec("h5py") is None:
-                refuse(
-                    "caffemodel-hdf5",
-                    f"{name}: HDF5 files are not read in a browser",
-                    why="what reads them, HDF5's own library, is no part of this page",
-                    remedy=f"on the command line: netcompile convert-weights {name} --net NET",
-                )
-            raise
+    with chdir(folder), readable(name):
+        if name.endswith(MEAN):
+            return Dropped(name, mean=read_mean(name))
+        return of_model(read_caffemodel(name))
+
+
+def of_model(model: CaffeModel) -> Dropped:
+    """The file that has these weights."""
+    name = os.fspath(model.path)
     return Dropped(name, model, blobs=tuple(blob for layer in model.layers for blob in layer.blobs if blob is not None))
+
+
+def holds_hdf5(folder: str, name: str) -> bool:
+    """Whether the file is to be read as HDF5. Raises NetError for what is no file of weights."""
+    with chdir(folder), readable(name):
+        return not name.endswith(MEAN) and is_hdf5(name)
+
+
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Within the block an OSError becomes a NetError about the file of that name."""
+    try:
+        yield
+    except OSError as error:
+        unreadable(name, error)
 
 
 def unreadable(name: str, error: OSError) -> NoReturn:

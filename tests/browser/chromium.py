@@ -58,7 +58,7 @@ class Chromium:
         self.buffer = b""
         self.requests: list[str] = []
         self.complaints: list[str] = []
-        self.attached: list[str] = []  # sessions of the page's workers, where somebody wants to know of them
+        self.attached: list[tuple[str, str]] = []  # the page's workers, where somebody wants to know: session, address
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         self.session = ""
         self.session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -107,7 +107,7 @@ class Chromium:
         if method == "Network.requestWillBeSent":
             self.requests.append(parameters["request"]["url"])
         elif method == "Target.attachedToTarget":
-            self.attached.append(parameters["sessionId"])
+            self.attached.append((parameters["sessionId"], parameters["targetInfo"]["url"]))
         elif method == "Runtime.consoleAPICalled" and parameters["type"] in ("error", "warning", "assert"):
             self.complaints.append(str([arg.get("value", arg.get("description")) for arg in parameters["args"]]))
         elif method == "Runtime.exceptionThrown":

@@ -26,6 +26,7 @@ class Playground:
 
     def __init__(self, browser: Chromium, url: str) -> None:
         self.browser, self.url = browser, url
+        self.python = ""  # the session of the worker that runs Python
         browser.size(1280, 900)
         browser.scheme("light")
         self.listen(from_the_start=True)
@@ -58,9 +59,16 @@ class Playground:
     def watch(self) -> None:
         """Workers wait until they are listened to; they answer nothing before."""
         while self.browser.attached:
-            worker = self.browser.attached.pop()
+            worker, address = self.browser.attached.pop(0)
+            if address == f"{self.url}worker.js":
+                self.python = worker
             for method in ("Network.enable", "Runtime.runIfWaitingForDebugger"):
                 self.browser.post(method, worker, {})
+
+    def hang(self) -> None:
+        """Python's worker answers nothing any more, as if what it is asked for never ended."""
+        self.watch()
+        self.browser.post("Runtime.evaluate", self.python, {"expression": "for (;;);"})
 
     @property
     def version(self) -> int:

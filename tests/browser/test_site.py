@@ -461,14 +461,23 @@ def test_a_worker_that_cannot_load_is_told_of(page, browser, tmp_path):
     page.visit()
 
 
-def test_without_a_network_after_the_first_visit(page, browser):
+def test_without_a_network_after_the_first_visit(page, browser, tmp_path):
     server = serve()
     other = Playground(browser, server.url)
     other.visit()
     other.until("navigator.serviceWorker.getRegistration().then((found) => Boolean(found?.active))")
+    (tmp_path / "w.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    refused = "document.querySelector('#panel-weights .refused pre').textContent"
+    other.drop(tmp_path / "w.h5")
+    other.until(f"{refused} !== ''")
+    said = other.browser.evaluate(refused)
     server.shutdown()
     server.server_close()
     other.visit("?later")
+    other.drop(tmp_path / "w.h5")
+    other.until(f"{refused} !== ''")
+    assert other.browser.evaluate(refused) == said  # by HDF5's library, which was kept when it was needed
+    other.tab("check")
     assert other.of("#name") == FCN8S
     other.open(SMALL)
     assert other.of("#name") == SMALL

@@ -1,13 +1,8 @@
-"""The playground at the hands of the hasty, the clumsy and the hostile.
-
-By hand, with NETCOMPILE_HOSTILE=1: some of it waits for Python to be slow, which takes minutes on one machine and never
-comes on another.
-"""
+"""The playground at the hands of the hasty, the clumsy and the hostile."""
 
 from __future__ import annotations
 
 import json
-import os
 import time
 
 import pytest
@@ -15,8 +10,6 @@ import pytest
 from tests.browser.nets import SHRINKING
 from tests.browser.playground import EDITOR
 from tests.browser.test_site import FCN8S, SMALL, command, loaded, packed, page, shown, told  # noqa: F401
-
-pytestmark = pytest.mark.skipif(not os.environ.get("NETCOMPILE_HOSTILE"), reason="by hand: NETCOMPILE_HOSTILE=1")
 
 SAVED = (
     "(() => { const kept = [URL.createObjectURL, HTMLAnchorElement.prototype.click];"
@@ -26,27 +19,19 @@ SAVED = (
     " [URL.createObjectURL, HTMLAnchorElement.prototype.click] = kept;"
     " return window.saved.arrayBuffer().then((data) => [...new Uint8Array(data)]); })()"
 )
+STOPPED = "Stopped. It is tried again when the text changes."
+BACK = "document.querySelector('#back')"
 SAID = "document.querySelector('#said').textContent"
 
 
-def chain(layers: int) -> str:
-    """Convolutions in a row."""
-    lines = ['input: "c0" input_dim: 1 input_dim: 3 input_dim: 32 input_dim: 32']
-    for number in range(layers):
-        head = f'name: "c{number + 1}" type: "Convolution" bottom: "c{number}" top: "c{number + 1}"'
-        lines.append(f"layer {{ {head} convolution_param {{ num_output: 4 kernel_size: 3 pad: 1 }} }}")
-    return "\n".join(lines)
-
-
-def test_what_takes_too_long_can_be_stopped(page, command, tmp_path):  # noqa: F811
+def test_what_takes_too_long_can_be_stopped(page, command):  # noqa: F811
     page.tab("check")
     page.open(SMALL)
-    path = tmp_path / "long.prototxt"
-    path.write_text(chain(9000))
     page.browser.evaluate("document.querySelector('#failure').hidden = true")
-    page.drop(path)
+    page.hang()
+    page.browser.enter("#nets", FCN8S)
     page.until("!document.querySelector('#busy').hidden")
-    assert page.of("#name") == "long.prototxt"
+    assert page.of("#name") == FCN8S
     assert page.of("#about") == ""  # and nothing else is told of the net before
     assert page.of("#finding-count") == "not checked yet"
     assert page.browser.evaluate("document.querySelector('[data-copy=check]').disabled")
@@ -54,13 +39,32 @@ def test_what_takes_too_long_can_be_stopped(page, command, tmp_path):  # noqa: F
     assert page.of("#busy p") == "Python has worked for 5 seconds. The text can be edited meanwhile."
     page.browser.click("#stop")
     page.until("!document.querySelector('#failure').hidden")
-    assert page.of("#failure p") == "Stopped. It is tried again when the text changes."
+    assert page.of("#failure p") == STOPPED
     assert page.of("#finding-count") == "not checked: there is no answer"
     assert page.browser.evaluate("document.querySelector('#busy').hidden")
     page.open(SMALL)
     assert shown(page) == told(command, SMALL)
     assert not page.browser.evaluate("Boolean(document.querySelector('#split.stale'))")
     assert page.browser.evaluate("document.querySelector('#failure').hidden")
+
+
+def test_a_tab_and_a_file_that_take_too_long_can_be_stopped(page, command, tmp_path):  # noqa: F811
+    """Python begins anew, and the net is opened in it again."""
+    page.tab("check")
+    page.open(SMALL)
+    page.hang()
+    page.browser.evaluate("document.querySelector('#tab-graph').click()")
+    (tmp_path / "net.prototxt").write_text(SHRINKING)
+    page.drop(tmp_path / "net.prototxt")
+    page.until("!document.querySelector('#busy').hidden")
+    page.browser.click("#stop")
+    page.until("!document.querySelector('#panel-report .refused').hidden")
+    assert page.of("#panel-report .refused pre") == STOPPED
+    page.until(f"{SAID} === {json.dumps(STOPPED)}")
+    assert page.of("#name") == SMALL
+    page.tab("offsets")
+    assert page.copied("offsets") == command("offsets", SMALL)[0]
+    page.tab("check")
 
 
 def test_the_net_that_was_chosen_last_is_the_one_that_is_open(page):  # noqa: F811
@@ -74,6 +78,29 @@ def test_the_net_that_was_chosen_last_is_the_one_that_is_open(page):  # noqa: F8
     page.until("window.late === true")
     page.browser.settle()
     assert page.of("#name") == SMALL
+
+
+def test_an_edited_text_comes_back(page, tmp_path):  # noqa: F811
+    """Of another file that is opened in its place, and of one that was edited in its place."""
+    page.open(SMALL)
+    page.open_text(tmp_path, SHRINKING, "one.prototxt")
+    assert page.browser.evaluate(f"{BACK}.hidden")
+    page.browser.enter("#options [name=phase]", "TRAIN")
+    page.browser.evaluate(f"{EDITOR}.querySelector('.cm-content').focus()")
+    page.after(lambda: page.type("# mine\n"))
+    page.open(SMALL)
+    assert page.text(BACK) == "Back to one.prototxt as edited"
+    page.browser.evaluate(f"{EDITOR}.querySelector('.cm-content').focus()")
+    page.after(lambda: page.type("# other\n"))
+    page.after(lambda: page.browser.click("#back"))
+    assert page.of("#name") == "one.prototxt"
+    assert bytes(page.browser.evaluate(SAVED)).decode() == f"# mine\n{SHRINKING}"
+    assert page.browser.evaluate("document.querySelector('#options [name=phase]').value") == "TRAIN"
+    assert page.text(BACK) == f"Back to {SMALL} as edited"
+    page.after(lambda: page.browser.click("#back"))
+    assert page.of("#name") == SMALL
+    assert bytes(page.browser.evaluate(SAVED)).decode().startswith("# other\n")
+    assert page.browser.evaluate(f"{BACK}.hidden")  # what was saved needs no way back
 
 
 def test_options_of_a_link_that_are_none_are_left_out(page):  # noqa: F811

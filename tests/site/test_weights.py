@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 
 import pytest
 
@@ -202,17 +201,6 @@ def test_files_that_are_no_weights_get_the_commands_message(kind, folder, capsys
     assert said.startswith("error[")
     assert ask("weights_open", folder=str(folder), name="w.caffemodel") == {"error": {"text": said}}
     assert ask("weights_fit", way={})["error"]["text"].startswith("error[usage]: there is no file of weights")
-
-
-def test_hdf5_is_for_the_command_line(folder, monkeypatch):
-    monkeypatch.setitem(sys.modules, "h5py", None)
-    monkeypatch.setattr("netcompile.site.weights.find_spec", lambda name: None)
-    (folder / "w.caffemodel.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
-    assert ask("weights_open", folder=str(folder), name="w.caffemodel.h5")["error"]["text"] == (
-        "error[caffemodel-hdf5]: w.caffemodel.h5: HDF5 files are not read in a browser\n"
-        "  why: what reads them, HDF5's own library, is no part of this page\n"
-        "  fix: on the command line: netcompile convert-weights w.caffemodel.h5 --net NET\n"
-    )
 
 
 def test_a_file_that_changes_while_it_is_read(folder):

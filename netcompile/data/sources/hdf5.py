@@ -20,7 +20,7 @@ from netcompile.data.sources.base import Batches, Order, Wanted, stacked
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
 from netcompile.diagnostics.text import shape_text
 from netcompile.files.hdf5_guard import Elsewhere, own_dataset, raise_of_system
-from netcompile.files.hdf5_sizes import claimed_bytes
+from netcompile.files.hdf5_sizes import storage_of
 from netcompile.files.limits import require_memory
 from netcompile.ir.graph import Input
 
@@ -140,7 +140,7 @@ def _shape(handle: Any, name: str) -> tuple[int, ...]:
     if found is None or found.dtype.kind not in "buif":
         return ()
     try:
-        claimed_bytes(found.id, os.path.getsize(handle.filename), f"{handle.filename}: '{name}'")
+        storage_of(found.id).require(os.path.getsize(handle.filename), f"{handle.filename}: '{name}'")
     except ValueError as error:
         refuse("data-file", f"{handle.filename}: '{name}' {error}")
     return tuple(found.shape or ())

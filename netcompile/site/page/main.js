@@ -26,6 +26,8 @@ class Playground {
     this.asked = null; // text, name and options, as the worker was asked about them last, as JSON
     this.opening = 0; // counts what is being opened: the last that was asked for counts, not the last that comes
     this.version = 0;
+    this.unedited = null; // the text as it was opened, or saved last
+    this.aside = null; // what was edited, and another file opened in its place
     this.fragment = location.hash;
     this.loading = new Loading();
     this.client = new WorkerClient(() => new Worker(new URL("worker.js", document.baseURI), { type: "module" }), {
@@ -63,7 +65,11 @@ class Playground {
       $("#file").value = "";
       if (file) this.openFile(file);
     });
-    $("#save").addEventListener("click", () => saveText(this.editor.text, this.name.split(/[\\/]/).pop() || "net.prototxt"));
+    $("#save").addEventListener("click", () => {
+      this.unedited = this.editor.text;
+      saveText(this.editor.text, this.name.split(/[\\/]/).pop() || "net.prototxt");
+    });
+    $("#back").addEventListener("click", () => this.bringBack());
     $("#link").addEventListener("click", () => this.copyLink());
     $("#stop").addEventListener("click", () => this.stop());
     $("#reload").addEventListener("click", () => location.reload());
@@ -78,8 +84,10 @@ class Playground {
   /** What the page begins with: what it had before a reload, what its link holds, or the first bundled net. */
   async start() {
     const kept = recall(location.hash);
-    if (kept) this.open(kept.text, kept.name, kept.options || {});
-    else if (!(await this.openLink(location.hash))) await this.nets.open(FIRST, () => this.editor.text === "");
+    if (kept) {
+      this.open(kept.text, kept.name, kept.options || {});
+      if (kept.edited) this.unedited = "";
+    } else if (!(await this.openLink(location.hash))) await this.nets.open(FIRST, () => this.editor.text === "");
   }
 
   /** Call it when something begins to be opened; what it gives says whether that still is the newest. */
@@ -89,7 +97,9 @@ class Playground {
   }
 
   open(text, name, options) {
+    this.setAside();
     this.name = name;
+    this.unedited = text;
     $("#name").textContent = visible(name);
     document.title = `${visible(name)} · netcompile playground`;
     this.options.write({ ...DEFAULTS, ...options });
@@ -99,11 +109,29 @@ class Playground {
     this.analyse();
   }
 
+  /** A text that was edited is not lost when another is opened in its place. */
+  setAside() {
+    if (this.unedited === null || this.editor.text === this.unedited) return;
+    this.aside = { ...this.state(), unedited: this.unedited };
+    $("#back").textContent = `Back to ${visible(this.name)} as edited`;
+    $("#back").hidden = false;
+  }
+
+  bringBack() {
+    const { text, name, options, unedited } = this.aside;
+    this.aside = null;
+    $("#back").hidden = true;
+    this.newest();
+    this.openNew(text, name, options); // which may set aside what was edited since
+    this.unedited = unedited;
+    say(`${visible(name)} is open, as edited.`);
+  }
+
   /** Another net than the address may hold. */
-  openNew(text, name) {
+  openNew(text, name, options = {}) {
     history.replaceState(null, "", location.pathname + location.search);
     this.fragment = "";
-    this.open(text, name, {});
+    this.open(text, name, options);
   }
 
   async openFile(file) {
@@ -159,7 +187,7 @@ class Playground {
   }
 
   keep() {
-    keep(this.fragment, this.state());
+    keep(this.fragment, { ...this.state(), edited: this.editor.text !== this.unedited });
   }
 
   /** Ask what there is to say of the text as it is now; an answer about an older one is dropped. */

@@ -5,7 +5,7 @@ const FOLDER = "/weights";
 const INPUT_OUTPUT_ERROR = 29; // EIO, as Emscripten numbers it
 const TOGETHER = 1 << 22; // bytes that are made a part of the file at once
 
-/** The methods that take or give files, by name: each as `ask` answers, `{result}` or `{error}`. */
+/** The methods that take or give files, by name: each as `ask` answers, `{result}` or `{error}`, or a promise of that. */
 export function weightsMethods(python, ask) {
   const { FS } = python;
   const files = FS.filesystems.WORKERFS;
@@ -21,15 +21,35 @@ export function weightsMethods(python, ask) {
   }
 
   return {
-    weights_open({ file: given }) {
+    async weights_open({ file: given }) {
       mount(given);
-      return ask("weights_open", { folder: FOLDER, name: given.name });
+      const { name } = given;
+      const found = ask("weights_open", { folder: FOLDER, name });
+      return found.result?.kind === "hdf5" ? unpacked(given, ask, mount) : found;
     },
     weights_file() {
       const begun = ask("weights_begin", {});
       return begun.error ? begun : joined(file, () => ask("weights_next", {}), python);
     },
   };
+}
+
+/** An HDF5 file, opened as the file of its numbers, one behind the other, which the page is given to look at. */
+async function unpacked(given, ask, mount) {
+  const { name } = given;
+  const opened = await (await import("./hdf5.js")).open(given);
+  try {
+    const { listing } = opened;
+    const found = ask("weights_listed", { name, listing });
+    if (found.error) return found;
+    const numbers = new File([opened.unpacked(found.result.wanted) ?? ""], name);
+    mount(numbers);
+    const told = ask("weights_open", { folder: FOLDER, name, listing });
+    if (told.result) told.result.numbers = numbers;
+    return told;
+  } finally {
+    opened.close();
+  }
 }
 
 /** A file that was changed or removed since gives an error of the system, which Python knows what to do with. */

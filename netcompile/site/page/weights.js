@@ -28,6 +28,7 @@ export class Weights {
     this.ask = ask;
     this.goToLine = goToLine;
     this.file = null;
+    this.numbers = null; // the file that has the numbers: the same one, or what was unpacked of it
     this.held = null; // what is in the file
     this.found = []; // for each of its blobs, what its numbers are like
     this.turn = 0;
@@ -60,6 +61,7 @@ export class Weights {
     $("#weights-save").disabled = true;
     try {
       this.held = await this.ask("weights_open", { file });
+      this.numbers = this.held.numbers ?? file;
       $("#weights-name").textContent = visible(file.name);
       this.refused("");
       await this.fit();
@@ -108,7 +110,7 @@ export class Weights {
       this.counter = new Worker(new URL("weights-worker.js", document.baseURI), { type: "module" });
       this.counter.addEventListener("message", ({ data }) => this.counted(data));
     }
-    this.counter.postMessage({ file: this.file, blobs: this.held.blobs, turn: this.turn });
+    this.counter.postMessage({ file: this.numbers, blobs: this.held.blobs, turn: this.turn });
   }
 
   counted({ turn, id, found, failed, done }) {
@@ -197,7 +199,7 @@ export class Weights {
     const place = row.line ? h("button", { type: "button", onclick: () => this.goToLine(row.line) }, `line ${row.line}`) : null;
     const facts = found ? [`${plural(found.count, "number")}`, blob.dtype, `least ${digits(found.min)}`, `most ${digits(found.max)}`, `mean ${digits(found.mean)}`,
       `deviation ${digits(found.std)}`, `${plural(found.zeros, "zero")}`, `${found.nan} NaN`, `${found.infinite} infinite`] : [blob.runs ? "being counted" : "not counted: its numbers lie in too many pieces"];
-    const drawn = await pictures(this.file, blob, this.held.kind === "mean").catch(() => null);
+    const drawn = await pictures(this.numbers, blob, this.held.kind === "mean").catch(() => null);
     if (this.chosen !== number || detail !== this.detail) return;
     detail.replaceChildren(
       h("p", null, h("b", null, visible(title(row))), ` ${row.role} ${row.have ?? ""} `, place),

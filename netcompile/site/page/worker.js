@@ -102,20 +102,20 @@ function next() {
   }
 }
 
-function answerOne() {
-  running = false;
+async function answerOne() {
   const request = waiting.shift();
   if (request !== undefined && !waiting.some((later) => later.method === request.method)) {
     const { id, method, params } = request;
     let found;
     try {
-      found = Object.hasOwn(withFiles, method) ? withFiles[method](params ?? {}) : ask(method, params ?? {});
+      found = Object.hasOwn(withFiles, method) ? await withFiles[method](params ?? {}) : ask(method, params ?? {});
     } catch (error) {
       found = { error: { text: `internal error: ${error?.message ?? error}` } };
     }
     self.postMessage({ id, ...found });
     if (found.error) alive();
   }
+  running = false;
   next();
 }
 
