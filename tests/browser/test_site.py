@@ -461,6 +461,7 @@ def test_a_worker_that_cannot_load_is_told_of(page, browser, tmp_path):
     page.visit()
 
 
+@pytest.mark.long
 def test_without_a_network_after_the_first_visit(page, browser):
     server = serve()
     other = Playground(browser, server.url)

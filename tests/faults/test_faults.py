@@ -32,6 +32,7 @@ def test_every_operation_of_what_writes_files(tmp_path: Path, name: str) -> None
     assert int(found[1]) > 5
 
 
+@pytest.mark.long
 def test_a_share_of_the_operations_of_commands() -> None:
     """In a process of its own: what is forked there has one thread."""
     commands = ("build", "convert for a net", "predict", "run", "train", "convolutionalise")
