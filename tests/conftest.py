@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from dataclasses import dataclass, field
@@ -20,7 +21,11 @@ CONFORMANCE_FORKS = REPOSITORY / "tests" / "conformance_forks"
 TRAINING = REPOSITORY / "tests" / "training"
 SHAPES = REPOSITORY / "tests" / "data" / "shapes"
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # a worker for each core: threads of one would wait for those of another
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("COLUMNS", None)  # tables have 80 columns where a test does not say otherwise
+
+gc.disable()  # until all tests are found, which makes objects by the hundred thousand and drops none
 
 # The suite is the same on every run and every machine; `make fuzz` is where new examples are looked for.
 settings.register_profile(
@@ -28,6 +33,17 @@ settings.register_profile(
 )
 settings.register_profile("fuzz", deadline=None, max_examples=5000, print_blob=True)
 settings.load_profile("suite")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that no worker is left with it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+def pytest_collection_finish() -> None:
+    """The tests themselves stay: garbage is looked for among what they make."""
+    gc.freeze()
+    gc.enable()
 
 
 @dataclass(frozen=True, slots=True)

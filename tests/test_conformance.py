@@ -5,6 +5,8 @@ Asked for every blob, passes have little to do: so each case is run once more fo
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -16,10 +18,16 @@ from tests.conftest import ALL_CASES, ConformanceCase
 TOLERANCE = 1e-5  # of max|reference|, per blob
 
 
+ANALYSED: dict[Path, Analysed] = {}
+
+
 def analysed(case: ConformanceCase) -> Analysed:
-    fed = frozenset(case.arrays("inputs"))
-    options = Options(train=case.phase == "TRAIN", level=case.level, stages=case.stages, fed=fed)
-    return analyse(open_source(case.net), options).require()
+    """The net of a case, analysed once for all tests."""
+    if case.folder not in ANALYSED:
+        fed = frozenset(case.arrays("inputs"))
+        options = Options(train=case.phase == "TRAIN", level=case.level, stages=case.stages, fed=fed)
+        ANALYSED[case.folder] = analyse(open_source(case.net), options).require()
+    return ANALYSED[case.folder]
 
 
 def blobs(case: ConformanceCase) -> dict[str, np.ndarray]:

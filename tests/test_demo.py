@@ -69,6 +69,7 @@ def test_a_wheel_has_what_the_repository_bundles(installed: Path) -> None:
         assert (bundled / name).read_bytes() == (REPOSITORY / name).read_bytes(), name
 
 
+@pytest.mark.long
 def test_the_demo(installed: Path, tmp_path: Path) -> None:
     """Its figures are those of every machine; it names what it wrote, and what the README shows is what it makes."""
     said = run(installed, tmp_path, "-m", "netcompile.demo")

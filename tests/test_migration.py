@@ -102,6 +102,7 @@ def classifier_and_detectors(path: Path) -> None:
     (path / "VOC2007" / "ImageSets" / "Main" / "test.txt").write_text("scene_0031\n")
 
 
+@pytest.mark.long
 def test_every_command_runs(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """In the order in which they stand, as somebody would who reads the page."""
     monkeypatch.chdir(folder)

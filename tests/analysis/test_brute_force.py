@@ -56,6 +56,7 @@ def test_a_wrong_proof_is_caught() -> None:
     assert next(disagreements(shifted, 100)) == "the net: H = 1 is legal, the proof says otherwise (1 sizes)"
 
 
+@pytest.mark.long
 @settings(max_examples=2000)
 @given(chains(), chains(length=2), st.integers(0, 60))
 def test_random_chains(chain: list[object], other: list[object], offset: int) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from netcompile.analyser import analyse
-from netcompile.analysis.crops import resolve
+from netcompile.analysis.assume import settle
+from netcompile.analysis.crops import CropReport, resolve
 from netcompile.analysis.shapes import infer
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
-from netcompile.ir.build import Options
+from netcompile.ir.build import Options, build
+from netcompile.prototxt.load import load_net
 from netcompile.prototxt.recognise import open_source
 from tests.conftest import REPOSITORY
 
@@ -59,23 +62,35 @@ def test_every_family_is_bundled() -> None:
     assert {path.parent.name for path in BUNDLED} == set(FAMILY)
 
 
+def check_wrong(found: tuple[CropReport, ...], index: int, right: CropReport, wrong: int) -> None:
+    """One crop's offset is wrong, the others' are not, and the right one is named."""
+    assert [r.status for r in found] == ["mismatch" if i == index else "ok" for i in range(len(found))]
+    assert found[index].inferred == right.inferred
+    assert found[index].used == (wrong, wrong)
+
+
 @pytest.mark.parametrize("path", [p for p in BUNDLED if p.stem in ("val", "test", "deploy")], ids=label)
 def test_every_wrong_offset_is_found_and_the_right_one_named(path: Path) -> None:
+    """Some from the text on; all in the graph, which differs by nothing else."""
     source = open_source(path)
-    right = analyse(source).reports
-    for index, report in enumerate(right):
+    net = analyse(source)
+    graph = settle(build(load_net(source).net).graph).graph
+    for index, report in enumerate(net.crops.reports):
         assert report.inferred is not None
         span = report.node.message.get("crop_param").span_of("offset")
+        (at,) = (i for i, node in enumerate(graph.nodes) if node.message.span == report.node.message.span)
         for delta in (*range(-64, 0), *range(1, 65)):
             wrong = report.inferred[0] + delta
             if wrong < 0:
                 continue  # the schema itself refuses it
-            text = source.text[: span.start] + str(wrong) + source.text[span.end :]
-            found = analyse(Source(text, source.name)).crops.reports
-            verdicts = [r.status for r in found]
-            assert verdicts == ["mismatch" if i == index else "ok" for i in range(len(right))]
-            assert found[index].inferred == report.inferred
-            assert found[index].used == (wrong, wrong)
+            node = replace(graph.nodes[at], layer=replace(graph.nodes[at].layer, declared=(int(wrong),)))
+            changed = graph.replace(nodes=(*graph.nodes[:at], node, *graph.nodes[at + 1 :]))
+            check_wrong(resolve(changed, net.shapes).reports, index, report, wrong)
+            if delta in (-64, -5, -1, 1, 2, 64):
+                text = source.text[: span.start] + str(wrong) + source.text[span.end :]
+                found = analyse(Source(text, source.name))
+                assert found.graph.nodes[at].layer == replace(node.layer, offsets=(wrong, wrong))
+                check_wrong(found.crops.reports, index, report, wrong)
 
 
 def test_a_wrong_offset_is_told_at_its_place() -> None:

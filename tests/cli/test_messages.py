@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import BytesIO, TextIOWrapper
 
 import pytest
 
@@ -94,8 +95,10 @@ def test_every_command_has_help(netcompile, command):
     ],
 )
 @pytest.mark.parametrize("command", ["offsets", "inspect", "check", "build"])
-def test_bad_nets(program, tmp_path, command, content, message):
-    result = program(command, "-", stdin=content, cwd=tmp_path)
+def test_bad_nets(netcompile, tmp_path, monkeypatch, command, content, message):
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(content)))
+    monkeypatch.chdir(tmp_path)
+    result = netcompile(command, "-")
     assert result.code == 2
     assert message in result.err
     assert "Traceback" not in result.err

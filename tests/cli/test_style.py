@@ -230,6 +230,7 @@ def test_predict_and_evaluate_take_a_build_in_blocks(netcompile, builds, images,
     assert scores[0] == scores[1]
 
 
+@pytest.mark.long
 def test_onnx_of_blocks(netcompile, files, tmp_path):
     """The command itself holds the ONNX file against the module."""
     pytest.importorskip("onnxruntime")

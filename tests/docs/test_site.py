@@ -28,6 +28,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
+@pytest.mark.long
 def test_pages(site: Path) -> None:
     pages = list(site.rglob("*.html"))
     assert len(pages) > 70

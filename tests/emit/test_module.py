@@ -149,6 +149,7 @@ def graph_cases() -> list[ConformanceCase]:
     return list(found.values())
 
 
+@pytest.mark.long
 def test_whole_graph_capture() -> None:
     """Every conformance net is one graph for torch.compile: no Python that depends on numbers."""
     import torch

@@ -63,6 +63,7 @@ def written(text: str, level: int) -> str:
     return compile_net(analyse(Source(whole, "net.prototxt")), level).source
 
 
+@pytest.mark.long
 def test_owners_tools_find_nothing(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     """One run of each tool over modules of every kind; what mypy knows of torch is kept for the next time."""
     pytest.importorskip("mypy")

@@ -72,6 +72,7 @@ def test_a_file_with_its_weights_beside_it_is_not_kept(tmp_path: Path) -> None:
     assert read_notes(place_of("a", [])) is None
 
 
+@pytest.mark.long
 @ONNXRUNTIME
 @writes
 def test_a_second_load_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

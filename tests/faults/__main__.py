@@ -16,10 +16,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from tests.faults.forks import forked
 from tests.faults.inject import AFTER, BEFORE, ERRNOS
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.sweep import fault, killed, operations
-from tests.faults.trial import Bench, forked
+from tests.faults.trial import Bench
 
 
 def main() -> int:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tests.faults.trial import Bench, forked
+from tests.faults.forks import forked
+from tests.faults.trial import Bench
 
 
 def plain(folder: str) -> int:

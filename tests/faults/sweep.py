@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from tests.faults.forks import Done, forked, tree
 from tests.faults.inject import AFTER, BEFORE, Plan, install
 from tests.faults.readers import accepted
-from tests.faults.trial import Bench, Done, forked, tree
+from tests.faults.trial import Bench
 
 Failure = int | str
 

@@ -57,6 +57,7 @@ KeyError: 1
 """
 
 
+@pytest.mark.long
 def test_nothing_is_found() -> None:
     """A few mutants of every kind of file, in processes of their own."""
     command = [

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,6 +61,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     assert verdict(lambda: decode_source(data))
 
 
+@pytest.mark.long
 def test_corpus(shared: Path) -> None:
     """Every net found in the wild: the same verdict and message as protobuf's; what is read prints and
     reads back."""

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +12,7 @@ from PIL import Image
 from netcompile.data.preparation import Preparation, Resize
 from netcompile.surgery import write_weights
 from netcompile.tasks.classification.results import rank
+from tests import ranks
 from tests.data import lmdb_files
 
 # Caffe's channels are BGR: class 0 is blue, 1 green, 2 red. Scores are means over the plane, divided by 50.
@@ -266,9 +264,7 @@ def test_evaluation_by_several_processes(netcompile, net, images, tmp_path, coun
         "from netcompile.cli.main import main\nfrom netcompile.runtime.processes import processes\n"
         f"with processes():\n    for call in {calls!r}:\n        assert main(call) == 1\n"
     )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", str(program)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = ranks.run(count, program)
     assert done.returncode == 0, done.stderr
     for name in sets:
         one, many = ({p.name: p.read_bytes() for p in (tmp_path / name / of).iterdir()} for of in ("one", "many"))

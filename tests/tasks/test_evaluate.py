@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from PIL import Image
 
 from netcompile.data.images import read_labels
 from netcompile.tasks.segmentation.metrics import confusion, python2_float, score_lines, scores
+from tests import ranks
 from tests.data.test_datasets import matfile
 from tests.runtime.conftest import picture
 
@@ -263,10 +262,7 @@ def test_three_processes_count_as_one(netcompile, pixels, voc, tmp_path):
         out,
         "--with-loss",
     ]
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3", *map(str, call)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+    done = ranks.run(3, *call)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Begin seg tests") == 1
     alone = netcompile(*map(str, call[2:-3]), "--with-loss", "--json").json

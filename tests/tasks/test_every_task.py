@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from netcompile.tasks.catalogue import NAMES
+from tests import ranks
 from tests.tasks import odd_images
 
 INPUT = 'layer { name: "d" type: "Input" top: "data" input_param { shape { dim: [1, 3, 12, 16] } } }\n'
@@ -106,7 +104,7 @@ def test_a_run_goes_on_where_it_was_stopped(netcompile, net, images, tmp_path):
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_several_processes_give_the_same(netcompile, images, tmp_path, count):
-    """Every task in one start: torchrun takes seconds."""
+    """Every task in one start: a start takes seconds."""
     calls = []
     for task, text in NETS.items():
         net = tmp_path / f"{task}.prototxt"
@@ -118,9 +116,7 @@ def test_several_processes_give_the_same(netcompile, images, tmp_path, count):
         "from netcompile.cli.main import main\nfrom netcompile.runtime.processes import processes\n"
         f"with processes():\n    for call in {calls!r}:\n        assert main(call) == 0\n"
     )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", str(program)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = ranks.run(count, program)
     assert done.returncode == 0, done.stderr
     for task in NETS:
         assert files(tmp_path / task / "one") == files(tmp_path / task / "many"), task

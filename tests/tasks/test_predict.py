@@ -352,6 +352,7 @@ def program(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "netcompile", *map(str, arguments)]
 
 
+@pytest.mark.long
 def test_killed_at_any_moment(pixels, tmp_path):
     """Whatever is there after a SIGKILL is whole, and the next run ends with everything."""
     folder, out = tmp_path / "many", tmp_path / "out"

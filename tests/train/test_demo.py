@@ -32,6 +32,7 @@ def test_scenes_show_every_class() -> None:
     assert seen == {*range(len(CLASSES)), IGNORED}
 
 
+@pytest.mark.long
 def test_sixty_steps_learn(shapes: Path) -> None:
     said: list[str] = []
     training = start(Plan(iterations=60, height=48, width=64), said.append)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from PIL import Image
 
 from netcompile.data.resizing import resized
 from netcompile.surgery import write_weights
+from tests import ranks
 from tests.data import lmdb_files
 from tests.tasks.detection.nets import cells, write_rcnn, write_ssd
 from tests.tasks.detection.oracles import average_precisions, curve, rcnn
@@ -403,11 +402,7 @@ def test_three_processes_score_as_one(netcompile, ssd, classes, voc, tmp_path):
     root, _ = voc
     out = tmp_path / "out"
     call = ["evaluate", *map(str, ssd), "--data", str(root), "--classes", str(classes), "-o"]
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3", "-m", "netcompile",
-         *call, str(out)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+    done = ranks.run(3, "-m", "netcompile", *call, out)
     assert done.returncode == 0, done.stderr
     alone = tmp_path / "alone"
     assert netcompile(*call, alone).code == 0
