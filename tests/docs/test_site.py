@@ -42,7 +42,9 @@ def test_pages(site: Path) -> None:
 
 def test_search(site: Path, browser: Chromium) -> None:  # noqa: F811
     browser.open(site / "search.html")
-    browser.evaluate(f"location.assign({(site / 'search.html').as_uri() + '?q=crop-half-pixel'!r})")
+    browser.send("Page.navigate", url=f"{(site / 'search.html').as_uri()}?q=crop-half-pixel")
+    while browser.receive().get("method") != "Page.loadEventFired":
+        pass
     wanted = "reference/errors/c.html#crop-half-pixel"
     found = browser.evaluate(
         "new Promise(done => { const look = left => {"

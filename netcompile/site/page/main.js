@@ -113,7 +113,7 @@ class Playground {
   setAside() {
     if (this.unedited === null || this.editor.text === this.unedited) return;
     this.aside = { ...this.state(), unedited: this.unedited };
-    $("#back").textContent = `Back to ${visible(this.name)} as edited`;
+    $("#back").title = `${visible(this.name)}, as edited`;
     $("#back").hidden = false;
   }
 
