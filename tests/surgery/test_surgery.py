@@ -528,7 +528,7 @@ def test_heads_are_found_by_what_layers_do():
 
 
 def test_every_score_layer_grows_and_the_old_scores_stay(tmp_path):
-    """To the bit, and at every level; the new classes' maps are enlarged bilinearly."""
+    """Weights to the bit, and scores but for rounding, at both levels; the new classes' maps are enlarged bilinearly."""
     old = shapes_weights()
     net, _ = surgery.with_classes(surgery.read_net(DEMO[0]), 8)
     assert to_text(net.message) == grown_text(DEMO[0])
@@ -554,7 +554,7 @@ def test_every_score_layer_grows_and_the_old_scores_stay(tmp_path):
                 torch.from_numpy(x)
             )
             assert after.shape == (1, 8, 61, 75)
-            # other rounding, since a CPU may add up eight channels in another order than six
+            # a product with eight columns may be cut into other blocks than one with six
             torch.testing.assert_close(after[:, :6], before, rtol=0, atol=2e-6)
 
 
