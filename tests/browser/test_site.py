@@ -419,7 +419,11 @@ def test_keyboard_alone(page):
     for _ in range(9):
         page.keys("Tab")
         stops.append(focused(page))
-    assert stops[:8] == ["open", "link", "phase", "stages", "level", "input", "crop_offsets", "Save the prototxt"]
+    back = (
+        ["Back to my text"] if page.browser.evaluate("!document.querySelector('#back').hidden") else []
+    )  # of a test before
+    head = ["open", "link", "phase", "stages", "level", "input", "crop_offsets", *back, "Save the prototxt"]
+    assert stops[: len(head)] == head
 
 
 @pytest.mark.parametrize("width", [400, 1280, 3000])
