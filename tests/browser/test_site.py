@@ -419,9 +419,7 @@ def test_keyboard_alone(page):
     for _ in range(9):
         page.keys("Tab")
         stops.append(focused(page))
-    back = (
-        ["Back to my text"] if page.browser.evaluate("!document.querySelector('#back').hidden") else []
-    )  # of a test before
+    back = ["back"] if page.browser.evaluate("!document.querySelector('#back').hidden") else []  # of a test before
     head = ["open", "link", "phase", "stages", "level", "input", "crop_offsets", *back, "Save the prototxt"]
     assert stops[: len(head)] == head
 
