@@ -44,7 +44,7 @@ for dtype in (torch.float32, torch.bfloat16):
             weight = torch.ops.mkldnn._reorder_convolution_weight(layer.weight, *window, list(x.shape))
             run = lambda: torch.ops.mkldnn._convolution_pointwise(
                 x, weight, layer.bias, *window, "none", [], "")
-        except AttributeError:
+        except (AttributeError, RuntimeError):  # absent, or not for this type on this CPU
             pass
         rates.append(2 * channels * channels * 9 * size * size / best(run) / 1e9)
     found[str(dtype).split(".")[1]] = max(rates)
