@@ -98,12 +98,27 @@ def shown(page: Playground) -> tuple[str, str]:
     return offsets, page.copied("check")
 
 
+def built(command, name: str, folder: Path) -> str:
+    """The module that `build` writes; of a net without one, why."""
+    _, err = command("build", name, "-o", folder, "-q")
+    module = next(folder.glob("*.py"), None)
+    return err if module is None else module.read_text(encoding="utf-8")
+
+
+def shown_module(page: Playground) -> str:
+    page.tab("pytorch")
+    module = page.copied("module")
+    page.tab("check")
+    return module
+
+
 @pytest.mark.parametrize("name", NETS)
-def test_bundled_nets_are_told_as_by_the_command_line(page, command, name):
+def test_bundled_nets_are_told_as_by_the_command_line(page, command, tmp_path, name):
     page.tab("check")
     page.open(name)
     assert page.of("#name") == name
     assert shown(page) == told(command, name)
+    assert shown_module(page) == built(command, name, tmp_path)
 
 
 @pytest.mark.parametrize("name", BUILT)
@@ -149,7 +164,7 @@ def corpus_nets(shared: Path) -> list[Path]:
     return found[:: max(1, len(found) // CORPUS_NETS)][:CORPUS_NETS]
 
 
-def test_nets_of_others_are_told_as_by_the_command_line(page, command, shared, monkeypatch):
+def test_nets_of_others_are_told_as_by_the_command_line(page, command, shared, monkeypatch, tmp_path):
     paths = corpus_nets(shared)
     assert len(paths) == CORPUS_NETS
     page.tab("check")
@@ -157,6 +172,7 @@ def test_nets_of_others_are_told_as_by_the_command_line(page, command, shared, m
         page.open_file(path)
         monkeypatch.chdir(path.parent)
         assert (path, *shown(page)) == (path, *told(command, path.name))
+        assert (path, shown_module(page)) == (path, built(command, path.name, tmp_path / f"{paths.index(path)}"))
 
 
 def test_a_wrong_offset_is_underlined_and_mended(page, capsys):
