@@ -245,7 +245,7 @@ def test_load_takes_a_style(files, builds):
     with torch.inference_mode():
         nets = {style: package.load(files[0], files[1], style=style) for style in ("flat", "blocks", None)}
         results = [net(x) for net in nets.values()] + [package.load(builds / s)(x) for s in ("flat", "blocks")]
-    for each in results[1:]:  # MKL's product with one vector rounds by where its matrix lies, which is up to names' lengths
+    for each in results[1:]:  # MKL's product with a vector rounds by where its matrix lies, up to names' lengths
         torch.testing.assert_close(each, results[0], rtol=0, atol=5e-7 * float(results[0].abs().max()))
     assert set(nets["blocks"].state_dict()) == set(nets[None].state_dict()) != set(nets["flat"].state_dict())
     with pytest.raises(ValueError, match=r"^style is 'blocks' or 'flat', not 'loops'$"):

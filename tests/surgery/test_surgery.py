@@ -528,7 +528,7 @@ def test_heads_are_found_by_what_layers_do():
 
 
 def test_every_score_layer_grows_and_the_old_scores_stay(tmp_path):
-    """Weights to the bit, and scores but for rounding, at both levels; the new classes' maps are enlarged bilinearly."""
+    """Weights to the bit, scores but for rounding, at both levels; new classes' maps are enlarged bilinearly."""
     old = shapes_weights()
     net, _ = surgery.with_classes(surgery.read_net(DEMO[0]), 8)
     assert to_text(net.message) == grown_text(DEMO[0])
