@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import json
 import os
+import shutil
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +27,9 @@ SHAPES = REPOSITORY / "tests" / "data" / "shapes"
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # a worker for each core: threads of one would wait for those of another
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Hundreds of processes are started, and each would compile the package anew where nothing of it may be kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 os.environ.pop("COLUMNS", None)  # tables have 80 columns where a test does not say otherwise
 
 gc.disable()  # until all tests are found, which makes objects by the hundred thousand and drops none
@@ -107,6 +114,22 @@ FORK_CASES: tuple[ConformanceCase, ...] = tuple(
     conformance_case(path.parent) for path in sorted(CONFORMANCE_FORKS.glob("*/case.json"))
 )
 ALL_CASES = CASES + FORK_CASES
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that `make` fills once in a run, whichever worker asks first; the others wait and share it."""
+    place = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    folder, done = place / name, place / f"{name}.done"
+    with open(place / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import pytest
 
 from tests.browser.chromium import Chromium
 from tests.browser.conftest import browser  # noqa: F401 (a fixture)
+from tests.conftest import made_once
 
 NEEDED = ("sphinx", "myst_parser", "furo")
 
@@ -22,10 +23,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(f"{', '.join(absent)} not installed: `make setup-docs` does that")
     from docs.generator.build import build_apart
 
-    folder = tmp_path_factory.mktemp("docs-site")
-    said = build_apart(folder / "site", folder / "work")
-    assert said == ""
-    return folder / "site"
+    def make(folder: Path) -> None:
+        assert build_apart(folder / "site", folder / "work") == ""
+
+    return made_once(tmp_path_factory, "docs-site", make) / "site"
 
 
 @pytest.mark.long
