@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 
 import netcompile as package
+from netcompile.cli.main import entry
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.engines import engine as engine_file
 from netcompile.engines.catalogue import CHOICES, ENGINES, engine_called
@@ -121,12 +123,20 @@ def test_label_maps_are_the_same(netcompile: Call, tmp_path: Path, engine: str) 
         assert maps[0].any()
 
 
+@pytest.fixture(scope="module")
+def builds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier that was built with its ONNX file, and without."""
+    folder = tmp_path_factory.mktemp("builds")
+    files = ["shapes-classifier/deploy.prototxt", "--weights", "shapes-classifier.caffemodel"]
+    assert entry(["build", *files, "--onnx", "-o", str(folder / "onnx")]) == 0
+    assert entry(["build", *files, "-o", str(folder / "plain")]) == 0
+    return folder
+
+
 @pytest.mark.parametrize("onnx", [True, False])
 @pytest.mark.parametrize("engine", ENGINE)
-def test_a_build(netcompile: Call, tmp_path: Path, engine: str, onnx: bool) -> None:
-    options = ["--onnx"] if onnx else []
-    files = ["shapes-classifier/deploy.prototxt", "--weights", "shapes-classifier.caffemodel"]
-    assert netcompile("build", *files, *options, "-o", tmp_path).code == 0
+def test_a_build(builds: Path, tmp_path: Path, engine: str, onnx: bool) -> None:
+    shutil.copytree(builds / ("onnx" if onnx else "plain"), tmp_path, dirs_exist_ok=True)
     plain = package.load(tmp_path)
     x = 40 * torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
     if onnx:

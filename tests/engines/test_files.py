@@ -15,11 +15,11 @@ from netcompile.engines import files
 from netcompile.engines.catalogue import ENGINES
 from netcompile.engines.files import folder, keep_file, place_of, read_notes
 from tests.engines.test_engines import writes
+from tests.export.nets import FRAMED, framed
 
 ONNXRUNTIME = pytest.mark.skipif(
     bool(next(engine for engine in ENGINES if engine.name == "onnxruntime").missing), reason="onnxruntime not installed"
 )
-FILES = ("shapes-fcn8s/deploy.prototxt", "shapes-fcn8s.caffemodel")
 
 
 def kept(tmp_path: Path, name: str, data: bytes) -> str:
@@ -75,10 +75,13 @@ def test_a_file_with_its_weights_beside_it_is_not_kept(tmp_path: Path) -> None:
 @pytest.mark.long
 @ONNXRUNTIME
 @writes
-def test_a_second_load_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_load_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At -O 2 there are two files, the second once another size comes; each is written once, and a broken one again."""
     import netcompile.engines.compiled as compiled
 
+    net_file = tmp_path / "framed.prototxt"
+    net_file.write_text(FRAMED)
+    _, weights = framed(tmp_path)
     written = []
     convert = compiled.convert_onnx
 
@@ -87,11 +90,11 @@ def test_a_second_load_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         return convert(net, portable, made, path)
 
     monkeypatch.setattr(compiled, "convert_onnx", counted)
-    usual, other = 40 * torch.randn(2, 3, 96, 128), 40 * torch.randn(1, 3, 33, 47)
-    plain = package.load(*FILES)
+    usual, other = 40 * torch.randn(2, 3, 60, 70), 40 * torch.randn(1, 3, 33, 47)
+    plain = package.load(net_file, weights)
     counts = []
     for _ in range(3):
-        net = package.load(*FILES, engine="onnxruntime", level=2)
+        net = package.load(net_file, weights, engine="onnxruntime", level=2)
         for image in (usual, other):
             wanted = plain(image).detach()
             assert (net(image) - wanted).abs().max() <= 1e-5 * wanted.abs().max()
@@ -102,5 +105,5 @@ def test_a_second_load_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
                     Path(folder(), name).write_bytes(b"broken")
     assert written == [True, False] * 2
     assert counts == [2, 2, 4]
-    package.load(*FILES, engine="onnxruntime", level=2, inputs={"data": (1, 3, 100, 128)})
+    package.load(net_file, weights, engine="onnxruntime", level=2, inputs={"data": (1, 3, 64, 70)})
     assert len(written) == 5

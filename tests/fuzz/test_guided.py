@@ -157,7 +157,7 @@ def planted(rows: tuple[Row, ...] = (Row(("check", "net.prototxt"), located=True
     return Target("planted", "net.prototxt", lambda: [b'layer { type: "Input" top: "x" }\n'], mutate, rows, text=True)
 
 
-def run_planted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, does: object) -> list[str]:
+def run_planted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, does: object, slow: float = 0.5) -> list[str]:
     """Fuzz with a command that misbehaves where the word stands; the findings."""
     plain = check.run
 
@@ -169,7 +169,7 @@ def run_planted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, does: object) -
     monkeypatch.setattr(check, "run", run)
     monkeypatch.setattr(worker, "target", lambda name: planted())
     monkeypatch.setattr(guided, "target", lambda name: planted())
-    guided.fuzz("planted", [Job("planted", 1, 0, 100, 0.5, 0)], 0, tmp_path, None)
+    guided.fuzz("planted", [Job("planted", 1, 0, 100, slow, 0)], 0, tmp_path, None)
     return sorted(path.stem for path in tmp_path.glob("planted/*.txt"))
 
 
@@ -186,11 +186,11 @@ def test_a_slow_command_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setattr(worker, "minimised", lambda data, *_: data)  # it would take as long each time
 
     def work() -> None:
-        until = time.process_time() + 0.7
+        until = time.process_time() + 0.25
         while time.process_time() < until:
             sum(range(1000))
 
-    (name,) = run_planted(monkeypatch, tmp_path, work)
+    (name,) = run_planted(monkeypatch, tmp_path, work, slow=0.2)
     assert name.startswith("slow-")
 
 
