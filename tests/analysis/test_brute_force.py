@@ -57,7 +57,7 @@ def test_a_wrong_proof_is_caught() -> None:
 
 
 @pytest.mark.long
-@settings(max_examples=2000)
+@settings(max_examples=1000)
 @given(chains(), chains(length=2), st.integers(0, 60))
 def test_random_chains(chain: list[object], other: list[object], offset: int) -> None:
     """What a crop of one chain to the size of another leaves over: where legal, its bounds, its values."""

@@ -65,12 +65,21 @@ def write(folder: Path, found: Iterable[tuple[str, str]]) -> int:
 
 def complaints(folder: Path, cache: Path) -> str:
     """What mypy and ruff find in a folder of modules; nothing if all is well."""
-    ruff = [sys.executable, "-m", "ruff"]
+    mypy = [sys.executable, "-m", "mypy", "--config-file=", "--strict", "--cache-dir", str(cache), str(folder)]
+    return complaints_of_ruff(folder) + _said([mypy], folder)
+
+
+def complaints_of_ruff(folder: Path, rules: str = "") -> str:
+    """What ruff finds in a folder of modules, by its default rules or by those named, and in their layout."""
+    ruff, chosen = [sys.executable, "-m", "ruff"], ["--select", rules] if rules else []
     commands = [
-        [*ruff, "check", "--isolated", "--no-cache", "--output-format=concise", str(folder)],
+        [*ruff, "check", "--isolated", "--no-cache", "--output-format=concise", *chosen, str(folder)],
         [*ruff, "format", "--isolated", "--no-cache", "--diff", str(folder)],
-        [sys.executable, "-m", "mypy", "--config-file=", "--strict", "--cache-dir", str(cache), str(folder)],
     ]
+    return _said(commands, folder)
+
+
+def _said(commands: Iterable[list[str]], folder: Path) -> str:
     said = ""
     for command in commands:
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
