@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from netcompile.analysis.bilinear import bilinear as triangles
 from netcompile.analysis.shapes import Shapes
-from netcompile.caffemodel.blob import CaffeModel, StoredBlob
+from netcompile.caffemodel.blob import ITEM_BYTES, CaffeModel, StoredBlob
 from netcompile.caffemodel.plan import Plan, match
 from netcompile.caffemodel.recipe import Take
 from netcompile.ir.graph import Graph, Node, Value
@@ -95,7 +95,21 @@ def _is_finite(node: Node, blobs: Mapping[Take, StoredBlob]) -> bool:
     import numpy as np
 
     with np.errstate(all="ignore"):
+        if isinstance(node.layer, Convolution):  # a large one: no more of it is held than a piece
+            stored = (blobs.get(Take(node.name, index, node.occurrence)) for index in range(2))
+            return all(bool(np.isfinite(_sum(blob))) for blob in stored if blob is not None)
         return all(bool(np.isfinite(array.sum())) for array in _computed(node, blobs))
+
+
+def _sum(blob: StoredBlob) -> np.floating[Any]:
+    """All numbers of a blob summed up in their own type, read piece by piece."""
+    import numpy as np
+
+    dtype = np.dtype(f"<f{ITEM_BYTES[blob.dtype]}")
+    total: np.floating[Any] = dtype.type(0)
+    for chunk in blob.chunks():
+        total = dtype.type(total + np.frombuffer(chunk, dtype).sum())
+    return total
 
 
 def _computed(node: Node, blobs: Mapping[Take, StoredBlob]) -> list[np.ndarray[Any, Any]]:
