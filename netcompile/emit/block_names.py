@@ -93,7 +93,8 @@ class _Parts:
         return f"{front}_{back}" if front and back else front or back
 
 
-def _taken_apart(names: Sequence[str]) -> _Parts:
+@lru_cache(maxsize=4096)
+def _taken_apart(names: tuple[str, ...]) -> _Parts:
     split = [tokens(name) for name in names]
     shortest = min(map(len, split))
     front = len(_shared(split))
