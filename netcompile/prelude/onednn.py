@@ -35,12 +35,15 @@ def onednn_as_known(dtype: torch.dtype) -> bool:
             packed = kernels_laid_out(weight, window, x.shape)
             bias = weight[:, 0, 0, 0].contiguous()
             y = convolved(x.to(memory_format=torch.channels_last), packed, bias, window)
-            products = [multiply(rows, matrix), multiply(rows, matrix_laid_out(matrix))]
+            laid_out = matrix_laid_out(matrix, len(rows))
+            products = [multiply(rows, matrix), multiply(rows, laid_out)]
+            back = packed.to_dense(), laid_out.to_dense()
             wanted = F.conv2d(x.double(), weight.double(), bias.double(), padding=1)
             exact = (rows.double() @ matrix.double().t()).to(dtype)
     except (AttributeError, NotImplementedError, RuntimeError, TypeError):
         return False
     same = [torch.equal(product, exact) for product in products]
+    same += [torch.equal(back[0], weight), torch.equal(back[1], matrix)]
     return all(same) and torch.equal(y.contiguous(), wanted.to(dtype))
 
 
@@ -72,7 +75,7 @@ def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return y
 
 
-def matrix_laid_out(matrix: Tensor) -> Tensor:
-    """A matrix as `multiply` computes with it fastest."""
-    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(matrix)
+def matrix_laid_out(matrix: Tensor, rows: int) -> Tensor:
+    """A matrix as `multiply` computes with it fastest, for about so many rows."""
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(matrix, rows)
     return packed

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from netcompile.prelude.convolution import Conv2d, padded_rows
-from netcompile.prelude.inference import is_finite
+from netcompile.prelude.inference import Kept, is_finite
+from netcompile.prelude.onednn import convolved, kernels_laid_out
 from netcompile.prelude.polynomials import polynomial
 from netcompile.prelude.workers import in_parts, part_count, split
 
@@ -21,7 +22,7 @@ class Winograd(Conv2d):
     Fast Algorithms for Convolutional Neural Networks, 2016). With m = 4, 36 products
     give 16 pixels, in place of 144; with m = 2, 16 give 4, in place of 36, from kernels
     of half the size, and for the digits of bfloat16. Some rows of tiles are done at a
-    time, in five calls: what is between stays in the cache.
+    time: what is between stays in the cache.
     """
 
     def __init__(self, *args: Any, m: int = 4, **kwargs: Any) -> None:
@@ -38,9 +39,10 @@ class Winograd(Conv2d):
     ) -> Tensor | None:
         if way not in ("tiles of 2", "tiles of 4"):
             return super().by(way, x, weight, padding, size)
-        m = int(way[-1])
-        kernels = self.once(way, weight, lambda weight: values_of_kernels(weight, m))
-        return None if kernels is None else self.tiled(x, kernels, padding, size, m)
+        layouts = self.once(way, weight, lambda weight: Kept())
+        if layouts is None:
+            return None
+        return self.tiled(x, weight, layouts, padding, size, int(way[-1]))
 
     def ways(
         self, made: tuple[int, ...], dtype: torch.dtype, padding: tuple[int, ...]
@@ -49,12 +51,14 @@ class Winograd(Conv2d):
         others = super().ways(made, dtype, padding)
         tiles = (4, 2) if self.m == 4 and dtype == torch.float32 else (2,)
         pays = dtype != torch.bfloat16 or not has_amx()
-        return ranked(others, tiles, made, self.in_channels, self.out_channels, pays)
+        channels = self.in_channels, self.out_channels
+        return ranked(others, tiles, made, channels, cost_of_sum() if pays else None)
 
     def tiled(
         self,
         x: Tensor,
-        kernels: Tensor,
+        weight: Tensor,
+        layouts: dict[Any, list[Tensor]],
         padding: tuple[int, ...],
         size: tuple[int, ...],
         m: int,
@@ -64,42 +68,98 @@ class Winograd(Conv2d):
         If a tile's pixel is not, then a corner is not: the first pixel along an axis
         has all values in it but that at infinity, the last all but that at 0.
         """
-        (h, w), count, outputs = size, (m + 2) ** 2, self.out_channels
+        (h, w), side, outputs = size, m + 2, self.out_channels
         high, wide = -(-h // m), -(-w // m)
         to_values, to_pixels = transforms(m, x.dtype)
         x = x.permute(0, 2, 3, 1)
         y = x.new_empty(len(x), high * m, wide * m, outputs)
+        row = len(x) * wide
+        parts = part_count(side**2 * self.in_channels * outputs * row * high)
+        numbers = side**2 * row * max(self.in_channels, outputs)
+        fair = min(parts, row * high // 48)  # so many tiles fill a product
+        bands = equal_bands(high, max(1, fair, numbers * high >> 21))
+        blocks = split(outputs, 2 if len(bands) == 1 < parts else 1, 64)
+        shape = len(x), bands[0][1], wide
+        kernels = kernels_for_tiles(layouts, weight, shape, blocks, m)
         finite = list[bool]()
 
-        def part(start: int, stop: int, first: int, last: int) -> None:
+        def part(start: int, stop: int, first: int, last: int, block: Tensor) -> None:
             some = padded_rows(x, m * start, m * stop + 2, m * wide + 2, padding)
-            tiles = (
-                some.unfold(1, m + 2, m).unfold(2, m + 2, m).permute(4, 5, 0, 1, 2, 3)
-            )
-            values = to_values @ tiles.reshape(count, -1)
-            products = (
-                values.view(count, -1, self.in_channels) @ kernels[..., first:last]
-            )
-            pixels = (to_pixels @ products.view(count, -1)).view(
-                m, m, len(x), stop - start, wide, last - first
-            )
-            finite.append(is_finite(pixels[:: m - 1, :: m - 1]))
+            tiles = some.unfold(1, side, m).unfold(2, side, m)
+            tiles = tiles.permute(0, 1, 2, 4, 5, 3)
+            values = to_values @ tiles.reshape(-1, side**2, self.in_channels)
+            pixels = to_pixels @ product_of_tiles(values, block, shape)
+            pixels = pixels.view(*shape, m, m, last - first)
+            finite.append(is_finite(pixels[:, :, :, :: m - 1, :: m - 1]))
             to = y[:, m * start : m * stop, :, first:last]
-            tiles = to.view(len(x), stop - start, m, wide, m, last - first)
-            tiles = tiles.permute(2, 4, 0, 1, 3, 5)
+            rows = to.view(len(x), shape[1], m, wide, m, last - first)
+            rows = rows.transpose(2, 3)
             if self.bias is None:
-                tiles.copy_(pixels)
+                rows.copy_(pixels)
             else:
-                torch.add(pixels, self.bias[first:last], out=tiles)
+                torch.add(pixels, self.bias[first:last], out=rows)
             self.rectified(to)
 
-        row = count * len(x) * wide * max(self.in_channels, outputs) * x.element_size()
-        parts = part_count(kernels.numel() * len(x) * wide * high)
-        fair = min(parts, len(x) * wide * high // 48)  # so many tiles fill a product
-        bands = split(high, max(1, row * high >> 22, fair))
-        blocks = split(outputs, 2 if len(bands) == 1 < parts else 1, 64)
-        in_parts([partial(part, *band, *block) for band in bands for block in blocks])
+        pairs = list(zip(blocks, kernels))
+        in_parts(
+            [partial(part, *band, *some, at) for band in bands for some, at in pairs]
+        )
         return y[:, :h, :w].permute(0, 3, 1, 2) if all(finite) else None
+
+
+def equal_bands(high: int, count: int) -> list[tuple[int, int]]:
+    """Where about `count` bands of rows begin and end, all equally high."""
+    size = -(-high // count)
+    return [(min(at, high - size), min(at + size, high)) for at in range(0, high, size)]
+
+
+def kernels_for_tiles(
+    known: dict[Any, list[Tensor]],
+    weight: Tensor,
+    shape: tuple[int, ...],
+    blocks: list[tuple[int, int]],
+    m: int,
+) -> list[Tensor]:
+    """Kernels' values for images × rows × columns of tiles, for each block of outputs.
+
+    Laid out for oneDNN, which computes the products as a convolution with a group for
+    each point, where channels fill its registers; matrices elsewhere. `known` has those
+    for the last few shapes, for large kernels the last one.
+    """
+    count, (outputs, inputs) = (m + 2) ** 2, weight.shape[:2]
+    grouped = weight.dtype == torch.float32 and inputs % 16 == outputs % 16 == 0
+    case = tuple(blocks), (shape, torch.get_num_threads()) if grouped else None
+    found = known.get(case)
+    if found is not None:
+        return found
+    if known:
+        last = [x.to_dense().view(count, -1, inputs) for x in [*known.values()][-1]]
+        values = torch.cat(last, 1) if len(last) > 1 else last[0]
+        del last
+    else:
+        values = values_of_kernels(weight.detach(), m)
+    most = (1 << 21) // values.numel()
+    for oldest in list(known)[: len(known) - most]:
+        known.pop(oldest, None)
+    found = known[case] = [values[:, first:last] for first, last in blocks]
+    if grouped:
+        window = [0, 0], [1, 1], [1, 1], count
+        made = shape[0], count * inputs, *shape[1:]
+        for i, some in enumerate(found):
+            some = some.reshape(-1, inputs, 1, 1)
+            found[i] = kernels_laid_out(some, window, made)
+    return found
+
+
+def product_of_tiles(values: Tensor, kernels: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """At each point, the products of tiles' and kernels' values, summed over inputs."""
+    if not kernels.is_mkldnn:
+        y = torch.bmm(values.transpose(0, 1), kernels.transpose(1, 2))
+        return y.transpose(0, 1)
+    count, points, inputs = values.shape
+    x = values.view(*shape, points * inputs).permute(0, 3, 1, 2)
+    y = convolved(x, kernels, None, ([0, 0], [1, 1], [1, 1], points))
+    return y.permute(0, 2, 3, 1).reshape(count, points, -1)
 
 
 @lru_cache(maxsize=1024)
@@ -107,47 +167,55 @@ def ranked(
     others: tuple[str, ...],
     tiles: tuple[int, ...],
     made: tuple[int, ...],
-    inputs: int,
-    outputs: int,
-    pays: bool,
+    channels: tuple[int, int],
+    a_sum: float | None,
 ) -> tuple[str, ...]:
-    """Ways to convolve, first what costs least; tiles that do not pay come last.
+    """Ways to convolve, first what costs least; tiles come last if a sum has no cost.
 
-    The cost is in multiplications: a sum counts as 75 of them, a kernel's number that
-    is read as 25, the calls of torch as 20 million, as measured on some CPUs. No tile
-    pays where the CPU multiplies matrices of bfloat16 by itself, as with AMX.
+    The cost is in multiplications: a kernel's number that is read counts as 25 of them,
+    the calls of torch as 20 million, as measured on some CPUs. No tile pays where the
+    CPU multiplies matrices of bfloat16 by itself, as with AMX.
     """
-    images, h, w = made
+    (images, h, w), (inputs, outputs) = made, channels
     costs = {others[0]: 0.9 * 9 * (images * h * w + 25) * inputs * outputs}
     for m in tiles:
         count = images * -(-h // m) * -(-w // m)
         products = (count + 25) * inputs * outputs
-        cost = 2e7 + (m + 2) ** 2 * (products + 75 * count * (inputs + outputs))
-        costs[f"tiles of {m}"] = cost if pays else math.inf
+        sums = math.inf if a_sum is None else a_sum * count * (inputs + outputs)
+        costs[f"tiles of {m}"] = 2e7 + (m + 2) ** 2 * (products + sums)
     return *sorted(costs, key=costs.__getitem__), *others[1:]
 
 
+@cache
+def cost_of_sum() -> float:
+    """How many multiplications take as long as a sum, as measured on some CPUs.
+
+    Sums wait for the memory, products for the CPU.
+    """
+    return 75.0 if "AVX512" in torch.backends.cpu.get_cpu_capability() else 120.0
+
+
 def values_of_kernels(weight: Tensor, m: int) -> Tensor:
-    """Kernels' values at each pair of points: points × inputs × outputs."""
+    """Kernels' values at each pair of points: points × outputs × inputs."""
     at = torch.tensor(tile_points(m), dtype=torch.float64)
     scale = (at[:, None] - at).fill_diagonal_(1).prod(1)
     kernel = at[:, None] ** torch.arange(3) / scale[:, None]
     kernel = torch.cat([kernel, torch.tensor([[0.0, 0.0, 1.0]])])
-    made = weight.new_empty((m + 2) ** 2, weight.shape[1], weight.shape[0])
+    made = weight.new_empty((m + 2) ** 2, *weight.shape[:2])
     some = weight.new_empty(*weight.shape[:2], 3, dtype=torch.float64)
     for p, row in enumerate(kernel.tolist()):
         some.zero_()
         for i, factor in enumerate(row):
             some.add_(weight[:, :, i], alpha=factor)
         for q, column in enumerate(kernel):
-            made[p * (m + 2) + q] = (some @ column).t()
+            made[p * (m + 2) + q] = some @ column
     return made
 
 
 @cache
 def transforms(m: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Matrices that give a tile's values at each pair of points from its m + 2 rows of
-    pixels, and m rows of new pixels from products of values.
+    """Matrices that give tiles' values at each pair of points from their pixels, and
+    new pixels from products of values.
     """
     at = tile_points(m)
     rows = [[*polynomial([b for b in at if b != a]), 0.0] for a in at]
