@@ -36,6 +36,7 @@ def torch_arm(arm: str, folder: Path, shape: tuple[int, ...], dtype: str, thread
     from netcompile.analyser import analyse
     from netcompile.compiler import compile_net
     from netcompile.ir.build import Options
+    from netcompile.prelude.inference import freeze
     from netcompile.runtime.cuda_graphs import accelerate
     from netcompile.runtime.execute import DTYPES, with_weights
     from netcompile.runtime.tuning import tune
@@ -52,6 +53,7 @@ def torch_arm(arm: str, folder: Path, shape: tuple[int, ...], dtype: str, thread
     if arm == "O2" and device != "cpu":
         net = accelerate(net, device, DTYPES[dtype])
     net = net.to(device)
+    freeze(net)
     if arm == "compile":
         net = torch.compile(net)  # type: ignore[assignment]
     x = torch.from_numpy(np.load(folder / "input.npy")).to(device, DTYPES[dtype])

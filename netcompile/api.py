@@ -53,7 +53,7 @@ def load(
     outputs: Sequence[str] | None = None, inputs: Mapping[str, Sequence[int]] | None = None,
     stages: Sequence[str] = (), with_loss: bool = False, crop_offsets: str = "auto",
     max_memory: int | str | None = None, trust_edits: bool = False, style: str | None = None,
-    engine: str = "torch", tune: bool | float = False,
+    engine: str = "torch", tune: bool | float = False, frozen: bool = False,
 ) -> nn.Module:  # fmt: skip
     """The net with its weights, in evaluation mode unless `phase` is "train".
 
@@ -68,6 +68,8 @@ def load(
     another engine than torch the net is a module without parameters, for float32 on the CPU, in evaluation mode.
     `tune`: the way of each convolution as it was measured for this net and machine, or is measured now, within two
     seconds or so many as are given; in float32 on the CPU, at the declared size.
+    `frozen`: the promise that nothing writes the weights where torch does not count it, that is by `.data`, by NumPy or
+    from another process: a net of level 2 then need not read them at every call, to see whether they have changed.
     `max_memory`: what the weights may take, as bytes or as text such as "2GB"; by default half of what is free.
 
     Raises NetError with every mistake of the file and of the weights; OSError; ValueError for arguments that are none.
@@ -86,9 +88,9 @@ def load(
         if is_build(os.fspath(net)):
             if weights is not None or outputs is not None or inputs is not None:
                 raise ValueError("a build has its weights and outputs: load the prototxt to choose others")
-            return _build(os.fspath(net), trust_edits, engine, seconds)
+            return _build(os.fspath(net), trust_edits, engine, seconds, frozen)
         return _load(
-            net, weights, phase, level, outputs, inputs, stages, with_loss, crop_offsets, style, engine, seconds
+            net, weights, phase, level, outputs, inputs, stages, with_loss, crop_offsets, style, engine, seconds, frozen
         )
 
 
@@ -101,12 +103,12 @@ def _seconds(tune: object) -> float | None:
     return float(tune)
 
 
-def _build(folder: str, trust_edits: bool, engine: str, tune: float | None) -> nn.Module:
+def _build(folder: str, trust_edits: bool, engine: str, tune: float | None, frozen: bool) -> nn.Module:
     loaded = load_build(folder, trust_edits)
     if loaded.edited:
         names = ", ".join(f"'{name}'" for name in loaded.edited)
         warnings.warn(f"{folder}: not as built, and trusted as asked for: {names}", stacklevel=3)
-    loaded, _, notes = build_in(folder, loaded, engine, tune=tune)
+    loaded, _, notes = build_in(folder, loaded, engine, tune=tune, frozen=frozen)
     _warn(notes)
     net = with_facts(loaded.net, facts_of_build(folder, loaded.name, loaded.inputs, loaded.outputs))
     images = dict(loaded.images) or dict.fromkeys(name for name, _ in loaded.inputs)
@@ -116,7 +118,7 @@ def _build(folder: str, trust_edits: bool, engine: str, tune: float | None) -> n
 def _load(
     net: PathLike, weights: PathLike | None, phase: str, level: int | None, outputs: Sequence[str] | None,
     inputs: Mapping[str, Sequence[int]] | None, stages: Sequence[str], with_loss: bool, crop_offsets: str,
-    style: str | None, engine: str, tune: float | None,
+    style: str | None, engine: str, tune: float | None, frozen: bool,
 ) -> nn.Module:  # fmt: skip
     shapes = {name: tuple(shape) for name, shape in (inputs or {}).items()}
     options = Options(train=phase == "train", stages=tuple(stages), shapes=shapes, with_loss=with_loss)
@@ -135,7 +137,8 @@ def _load(
             return load_source(module).train(phase == "train")
 
         same = path is not None
-        found = ready(analysed, make, Wanted(engine, level, outputs, path, style=style, same=same, tune=tune))
+        wanted = Wanted(engine, level, outputs, path, style=style, same=same, tune=tune, frozen=frozen)
+        found = ready(analysed, make, wanted)
         module = found.module
         _warn(found.notes)
         facts = facts_of(analysed, module)

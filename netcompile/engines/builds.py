@@ -20,6 +20,7 @@ from netcompile.export.onnx_file import NotWritten, bytes_of, onnx_program
 from netcompile.export.onnx_model import name_blobs
 from netcompile.files.limits import require_memory
 from netcompile.files.look import about
+from netcompile.prelude.inference import freeze
 from netcompile.runtime.execute import DTYPES
 from netcompile.runtime.loaded import Loaded, onnx_of_build
 
@@ -28,12 +29,14 @@ REMEDY = "netcompile build NET --weights F --onnx -o DIR writes an ONNX file bes
 
 def build_in(
     folder: str, loaded: Loaded, engine: str, device: str = "cpu", dtype: str = "float32", tune: float | None = None,
-    images: int | None = None,
+    images: int | None = None, frozen: bool = True,
 ) -> tuple[Loaded, str, tuple[Diagnostic, ...]]:  # fmt: skip
     """The build of a folder in an engine; the engine that computes it, and notes. Raises NetError, OSError.
 
-    `tune` and `images` as `engines.compiled.Wanted` has them.
+    `tune`, `images` and `frozen` as `engines.compiled.Wanted` has them.
     """
+    if frozen:
+        freeze(loaded.net)
     if tune is not None:
         require_torch(engine)
         net, inputs = plannable(loaded, dtype)

@@ -27,6 +27,7 @@ from netcompile.export.onnx_file import bytes_of, convert_onnx, jumping, random_
 from netcompile.export.portable import Portable, portable_net
 from netcompile.export.sizes import Signature, exported_sizes, refused, signature
 from netcompile.ir.indices import index_inputs
+from netcompile.prelude.inference import freeze
 from netcompile.runtime.execute import DTYPES, Noticed, blob_names, forward, with_weights
 from netcompile.runtime.loaded import Loaded, identity_of, loaded_net
 from netcompile.runtime.random_weights import ready as drawn_weights
@@ -42,6 +43,7 @@ class Wanted:
     `level` None is 1; of ``auto`` and with `tune` 2, since that asks for speed. `same`: whether the net has the same
     weights whenever it is made. `any_size`: no file for the declared size alone. `tune`: the seconds in which the
     ways of its convolutions may be measured, None for the rules' ways; `images` at a time, if that is known.
+    `frozen`: nobody writes the weights but where torch counts it, so nothing reads them to see whether they changed.
     """
 
     engine: str = TORCH
@@ -55,6 +57,7 @@ class Wanted:
     any_size: bool = False
     tune: float | None = None
     images: int | None = None
+    frozen: bool = True
 
     @property
     def optimise(self) -> int:
@@ -73,6 +76,7 @@ class Ready:
 
 def ready(analysed: Analysed, make: Make, wanted: Wanted) -> Ready:
     """The net in the engine that is wanted. Raises NetError where that cannot be, OSError."""
+    make = _frozen(make) if wanted.frozen else make
     if wanted.tune is not None:
         return _planned(analysed, make, wanted, wanted.tune)[0]
     if wanted.engine in (TORCH, AUTO):
@@ -97,12 +101,22 @@ def ready(analysed: Analysed, make: Make, wanted: Wanted) -> Ready:
     return Ready(chosen.net, _portable(analysed, wanted).module, chosen.engine, chosen.notes)
 
 
+def _frozen(make: Make) -> Make:
+    """Makes nets whose weights stay as they are."""
+
+    def made(module: EmittedModule) -> nn.Module:
+        net = make(module)
+        freeze(net)
+        return net
+
+    return made
+
+
 def tune(analysed: Analysed, wanted: Wanted, seconds: float) -> Planned:
     """Measure the plan of a net anew, and keep it; weights are drawn where none are given. Raises NetError."""
     seed = SEED if wanted.weights is None else None
-    _, found = _planned(
-        analysed, lambda module: drawn_weights(analysed, module, wanted.weights, seed), wanted, seconds, True
-    )
+    make = _frozen(lambda module: drawn_weights(analysed, module, wanted.weights, seed))
+    _, found = _planned(analysed, make, wanted, seconds, True)
     return found
 
 

@@ -1,5 +1,6 @@
 """Convolutions for inference, with the ReLU behind them."""
 
+import math
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
@@ -9,15 +10,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netcompile.prelude.inference import (
+    INSIDE,
     Kept,
     eager,
     is_finite,
+    is_frozen,
     place_of,
     probe,
 )
 from netcompile.prelude.onednn import (
     convolved,
     kernels_laid_out,
+    matrix_laid_out,
     multiply,
     onednn_serves,
 )
@@ -43,14 +47,50 @@ class Conv2d(nn.Conv2d):
 
     def __init__(self, *args: Any, relu: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.relu, self.packed = relu, Kept()
+        self.relu, self.packed, self.steps = relu, Kept(), Kept()
         self.plan: dict[tuple[int, ...] | None, str] = {}
 
     def forward(self, x: Tensor, padding: int | None = None) -> Tensor:
         pad = self.padding if padding is None else (padding, padding)
         weight = self.weight
+        if is_frozen(weight) and (step := self.step(x, weight, pad)) is not None:
+            return step(x)
         y = self.fast(x, weight, pad) if self.serves(x, weight) else None
         return self.direct(x, weight, pad) if y is None else y
+
+    def step(
+        self, x: Tensor, weight: Tensor, padding: tuple[int, ...]
+    ) -> Callable[[Tensor], Tensor] | None:
+        """What computed from such an input before, where all is as it was."""
+        known = self.steps.get(self.case(x, padding))
+        if known is None or known[1] is not self.plan or known[2] != place_of(weight):
+            return None
+        onednn: Any = torch.backends.mkldnn
+        inside = INSIDE.checked and not torch.is_grad_enabled() and onednn.enabled
+        step: Callable[[Tensor], Tensor] = known[0]
+        return step if inside or self.serves(x, weight) else None
+
+    def case(self, x: Tensor, padding: tuple[int, ...]) -> tuple[Any, ...]:
+        """What a step depends on, but for the weights and the plan."""
+        window = padding, self.stride, self.dilation
+        lies = x.shape, x.stride(), x.dtype
+        return lies, window, part_count(math.inf), torch.get_num_threads()
+
+    def first(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        padding: tuple[int, ...],
+        step: Callable[[Tensor], Tensor],
+    ) -> Tensor:
+        """Computes by a step, which is kept for inputs like this if weights stay."""
+        if is_frozen(weight) and "by" not in vars(self):
+            most = 4 + (1 << 19) // max(weight.numel(), 1)
+            for oldest in list(self.steps)[: 1 - most]:
+                self.steps.pop(oldest, None)
+            kept = step, self.plan, place_of(weight)
+            self.steps[self.case(x, padding)] = kept
+        return step(x)
 
     def direct(self, x: Tensor, weight: Tensor, padding: tuple[int, ...]) -> Tensor:
         """As nn.Conv2d computes."""
@@ -140,7 +180,6 @@ class Conv2d(nn.Conv2d):
         layouts = self.once("onednn", weight, lambda weight: Kept())
         if layouts is None:
             return None
-        x = x.contiguous(memory_format=torch.channels_last)
         count = part_count(len(x) * weight.numel() * size[0] * size[1])
         if x.dtype == torch.bfloat16 and self.in_channels >= 512:  # twice as fast
             count = max(count, x.numel() // (3 << 19))
@@ -148,7 +187,12 @@ class Conv2d(nn.Conv2d):
             return self.onednn_in_parts(x, weight, padding, size, count, layouts)
         window = padding, self.stride, self.dilation, self.groups
         packed = layout(layouts, weight, window, x.shape)
-        return self.rectified(convolved(x, packed, self.bias, window))
+
+        def step(x: Tensor) -> Tensor:
+            x = x.contiguous(memory_format=torch.channels_last)
+            return self.rectified(convolved(x, packed, self.bias, window))
+
+        return self.first(x, weight, padding, step)
 
     def onednn_in_parts(
         self,
@@ -159,7 +203,8 @@ class Conv2d(nn.Conv2d):
         count: int,
         layouts: dict[Any, Tensor],
     ) -> Tensor:
-        x, (h, w) = x.permute(0, 2, 3, 1), size
+        x, (h, w) = x.contiguous(memory_format=torch.channels_last), size
+        x = x.permute(0, 2, 3, 1)
         y = x.new_empty(len(x), h, w, self.out_channels)
         stride, reach = self.stride[0], self.dilation[0] * (self.kernel_size[0] - 1) + 1
         window = (0, padding[1]), self.stride, self.dilation, self.groups
@@ -183,19 +228,25 @@ class Conv2d(nn.Conv2d):
         self, x: Tensor, weight: Tensor, padding: tuple[int, ...], size: tuple[int, ...]
     ) -> Tensor | None:
         """One product: of the weights, and a matrix with a window in each row."""
-        h, w = size
         if self.kernel_size != (1, 1) or any(padding):
             return self.unfolded(x, weight, padding, size)
-        down, across = self.stride
-        x = x if down == across == 1 else x[:, :, ::down, ::across]
-        rows = x.permute(0, 2, 3, 1).reshape(len(x) * h * w, -1)
+        (down, across), outputs = self.stride, len(weight)
+        shape = len(x), *size, outputs
+        count = part_count(math.prod(shape[:3]) * weight.numel())
         factor = weight.flatten(1)
-        count = part_count(len(rows) * weight.numel())
         if count == 1:
-            y = multiply(rows, factor, self.bias)
-        else:
-            y = self.product_in_parts(rows, factor, count)
-        return self.rectified(y).view(len(x), h, w, -1).permute(0, 3, 1, 2)
+            factor = self.factor(weight, factor, math.prod(shape[:3]))
+
+        def step(x: Tensor) -> Tensor:
+            x = x if down == across == 1 else x[:, :, ::down, ::across]
+            rows = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+            if count == 1:
+                y = multiply(rows, factor, self.bias)
+            else:
+                y = self.product_in_parts(rows, factor, count)
+            return self.rectified(y).view(shape).permute(0, 3, 1, 2)
+
+        return self.first(x, weight, padding, step)
 
     def unfolded(
         self, x: Tensor, weight: Tensor, padding: tuple[int, ...], size: tuple[int, ...]
@@ -217,6 +268,13 @@ class Conv2d(nn.Conv2d):
         if any(padding) and not is_finite(y):
             return None
         return self.rectified(y).view(len(x), -1, *size)
+
+    def factor(self, weight: Tensor, matrix: Tensor, rows: int) -> Tensor:
+        """The matrix of the weights, laid out for so many rows if they are frozen."""
+        if not is_frozen(weight) or weight.numel() >= self.large:
+            return matrix
+        layouts = self.once("matrix", weight, lambda weight: Kept())
+        return matrix if layouts is None else layout(layouts, matrix, (), (rows,))
 
     def product_in_parts(self, rows: Tensor, factor: Tensor, count: int) -> Tensor:
         y = rows.new_empty(len(rows), len(factor))
@@ -255,8 +313,9 @@ def layout(
 ) -> Tensor:
     """Kernels as oneDNN wants them for inputs of a shape, with so many threads.
 
-    Laid out for others they do as well, but take up to fifty times as long. `known`
-    has those for the last few shapes.
+    Without a window they are a matrix, and the shape is the number of rows. Laid out
+    for others they do as well, but take up to fifty times as long. `known` has those
+    for the last few shapes.
     """
     case = shape, window, torch.get_num_threads()
     found = known.get(case)
@@ -264,7 +323,11 @@ def layout(
         most = 4 + (1 << 19) // max(weight.numel(), 1)
         for oldest in list(known)[: 1 - most]:
             known.pop(oldest, None)
-        found = known[case] = kernels_laid_out(weight.detach(), window, shape)
+        if window:
+            found = kernels_laid_out(weight.detach(), window, shape)
+        else:
+            found = matrix_laid_out(weight.detach(), shape[0])
+        known[case] = found
     return found
 
 

@@ -1,6 +1,7 @@
 """What modules built for inference ask of tensors: whether they changed, and more."""
 
 import math
+import threading
 from functools import cache
 from typing import Any
 
@@ -21,29 +22,42 @@ def window(x: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
     return x[:, :, top : top + height, left : left + width].clone()
 
 
+class Inside(threading.local):
+    """Whether this thread is in a pass of a net for which `eager` was answered."""
+
+    checked = False
+
+
+INSIDE = Inside()
+
+
 def eager(*tensors: Tensor) -> bool:
     """Whether operators run at once, on these tensors' own numbers, in their own type.
 
     Not where they are observed, nor under autocast: there, operators must be plain
     ones, and nothing may be kept.
     """
+    if INSIDE.checked:
+        return all(is_plain(x) for x in tensors)
     if observed(*tensors):
         return False
-    for x in tensors:
-        if torch.is_autocast_enabled("cpu" if x.is_cpu else x.device.type):
-            return False
-    return True
+    kinds = {"cpu" if x.is_cpu else x.device.type for x in tensors}
+    return not any(torch.is_autocast_enabled(kind) for kind in kinds)
 
 
 def observed(*tensors: Tensor) -> bool:
     """Whether something compiles, traces or transforms what tensors are used for."""
     if torch.compiler.is_compiling():
         return True
-    for x in tensors:
-        kind = type(x)
-        if (kind is not nn.Parameter and kind is not Tensor) or x.is_meta:
-            return True
+    if not all(is_plain(x) for x in tensors):
+        return True
     return torch._C._is_tracing() or transformed()
+
+
+def is_plain(x: Tensor) -> bool:
+    """Whether a tensor is one of torch's own, and has numbers."""
+    kind = type(x)
+    return (kind is Tensor or kind is nn.Parameter) and not x.is_meta
 
 
 def transformed() -> bool:
@@ -104,7 +118,36 @@ def is_finite(x: Tensor) -> bool:
     return math.isfinite(x.sum().item())
 
 
+def freeze(net: nn.Module) -> None:
+    """Promise that the net's weights are written in no way that torch does not count.
+
+    Then they are not read at every call to see whether they have changed. What is
+    written by `.data`, NumPy or another process is not seen any more, nor what is
+    written to tensors that were made in inference mode; everything else is. Copies of
+    the net, and files, do not have the promise.
+    """
+    for x in (*net.parameters(), *net.buffers()):
+        x.frozen = Kept()  # type: ignore[attr-defined]
+
+
+def is_frozen(x: Tensor) -> bool:
+    """Whether a tensor was promised not to be written but where torch counts it."""
+    return getattr(x, "frozen", None) is not None
+
+
 def probe(x: Tensor) -> Tensor:
+    """What changes with a tensor's numbers: `numbers_of` it, read again or known."""
+    known: Kept | None = getattr(x, "frozen", None)
+    if known is None:
+        return numbers_of(x)
+    place = place_of(x)
+    if known.get("place") != place:
+        known.update(place=place, numbers=numbers_of(x))
+    numbers: Tensor = known["numbers"]
+    return numbers
+
+
+def numbers_of(x: Tensor) -> Tensor:
     """The products of a tensor's rows with a vector of random numbers; a vector itself.
 
     In type float32 at least.
@@ -115,7 +158,7 @@ def probe(x: Tensor) -> Tensor:
     if x.dtype is not torch.float32:
         x = x.to(torch.promote_types(x.dtype, torch.float32))
     if x.dim() < 2:
-        return x
+        return x.clone()
     return x.mv(random_vector(x.shape[1], x.dtype, x.device))
 
 

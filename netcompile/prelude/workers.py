@@ -1,12 +1,14 @@
 """Work in parts, which netcompile shares out among threads where it is installed."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from importlib import import_module
 from typing import Any
 
 from torch import Tensor
+
+from netcompile.prelude.inference import INSIDE
 
 
 @cache
@@ -22,13 +24,16 @@ def company() -> Any:
         return None
 
 
-def shared_out(x: Tensor) -> AbstractContextManager[None]:
-    """Within, `in_parts` may use other threads."""
-    found = company()
-    shared: AbstractContextManager[None] = (
-        found.shared_out(x) if found else nullcontext()
-    )
-    return shared
+@contextmanager
+def shared_out(x: Tensor) -> Iterator[None]:
+    """Within, `in_parts` may use other threads, and `eager` need not ask much again."""
+    found, before = company(), INSIDE.checked
+    INSIDE.checked = True
+    try:
+        with found.shared_out(x) if found else nullcontext():
+            yield
+    finally:
+        INSIDE.checked = before
 
 
 def in_parts(parts: list[Callable[[], Any]]) -> None:

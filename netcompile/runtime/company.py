@@ -109,7 +109,7 @@ def in_parts(parts: list[Callable[[], Any]]) -> None:
 def part_count(work: float) -> int:
     """In how many parts to share out so many multiplications, or what takes as long."""
     threads = getattr(LOCAL, "threads", 1)
-    return 1 if threads == 1 else max(1, min(4 * threads, int(work / 4e7)))
+    return 1 if threads == 1 else max(1, int(min(4 * threads, work / 4e7)))
 
 
 def run_left(parts: Iterator[Callable[[], Any]], cpus: set[int], inference: bool) -> None:

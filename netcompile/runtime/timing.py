@@ -28,6 +28,7 @@ from netcompile.layers.base import IntShape
 from netcompile.layers.data import Input as InputLayer
 from netcompile.passes import optimise
 from netcompile.passes.base import Facts
+from netcompile.prelude.inference import freeze
 from netcompile.progress import Progress
 from netcompile.runtime.execute import DTYPES
 from netcompile.runtime.random_weights import drawn, ready, with_blobs
@@ -133,6 +134,7 @@ def time_net(
         for step, times in zip(steps, zip(*runs, strict=True), strict=True)
     )  # fmt: skip
     net = ready(analysed, module, weights, SEED if weights is None else None).to(target, kind)
+    freeze(net)
     whole = _time_whole(net, [start[value] for value in module.inputs], iterations, clock)
     threads = torch.get_num_threads() if target.type == "cpu" else 0
     # Whatever else the machine did meanwhile, a peak is the best that was seen.

@@ -25,7 +25,7 @@ PUBLIC = re.compile(rf"\b(?:{'|'.join(FAMILIES)})\.[A-Za-z_]\w*")
 
 
 def mentioned() -> dict[str, Path]:
-    """What source outside the prelude names of it, in strings of layers, passes and emission, and where."""
+    """What source outside the prelude names of it, in strings of layers, passes and emission, or imports, and where."""
     found = {}
     for path in PACKAGE.rglob("*.py"):
         if "prelude" in path.parts:
@@ -33,6 +33,9 @@ def mentioned() -> dict[str, Path]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and PUBLIC.fullmatch(node.value):
                 found[node.value] = path
+            elif isinstance(node, ast.ImportFrom) and path.stem != "functions":  # which imports all
+                family = (node.module or "").removeprefix("netcompile.prelude.")
+                found |= {f"{family}.{alias.name}": path for alias in node.names if family in FAMILIES}
     return found
 
 
@@ -60,7 +63,7 @@ def test_a_family_runs_and_imports_torch_alone(family: str) -> None:
             node = ast.parse(statement).body[0]
             assert isinstance(node, ast.Import | ast.ImportFrom)
             origin = node.names[0].name if isinstance(node, ast.Import) else node.module
-            allowed = ("torch", "math", "functools", "typing", "collections", "contextlib", "importlib")
+            allowed = ("torch", "math", "functools", "typing", "collections", "contextlib", "importlib", "threading")
             assert (origin or "").split(".")[0] in allowed
 
 
