@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from netcompile.algebra.nset import NSet
 from netcompile.analyser import Analysed
@@ -18,13 +18,12 @@ from netcompile.analysis.crops import CropReport
 from netcompile.analysis.proof import Slack
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import NetError
-from netcompile.diagnostics.text import bytes_text, count_text, listed, shape_text, short_path
-from netcompile.diagnostics.visible import visible, visible_json, visible_text
+from netcompile.diagnostics.text import bytes_text, count_text, listed, short_path
+from netcompile.diagnostics.visible import is_visible, visible, visible_json, visible_text
 from netcompile.emit.module import EmittedModule
 from netcompile.passes.base import Skipped
 from netcompile.report.formatting import (
     crop_sizes_text,
-    exact_text,
     offsets,
     offsets_text,
     pair_text,
@@ -32,6 +31,7 @@ from netcompile.report.formatting import (
     strides,
     unproved_text,
 )
+from netcompile.report.layer_table import layer_rows
 from netcompile.report.model import Derivation, Maps, Offsets, Report, Step
 from netcompile.report.page import hash_source, page, read
 from netcompile.report.page_data import page_data
@@ -60,21 +60,14 @@ def _net_sizes(offsets: Offsets) -> str:
     return unproved_text(offsets) if offsets.gaps else sizes_text(offsets.valid)
 
 
-def breakable(text: str) -> Markup:
-    """A shape that may go on in the next line behind a ×."""
-    return escape(visible(text)).replace("×", Markup("×<wbr>"))
-
-
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "pair": pair_text,
     "values": offsets_text,
     "sizes": sizes_text,
     "net_sizes": _net_sizes,
     "crop_sizes": crop_sizes_text,
-    "shape": shape_text,
     "count": count_text,
     "bytes": bytes_text,
-    "breakable": breakable,
 }
 
 
@@ -95,7 +88,6 @@ def html_report(
             first, *rest = error.diagnostics
             refused = first.what + (f" (and {len(rest)} more)" if rest else "")
     script = page_script()
-    costs = [(layer.parameters, layer.macs, layer.activations) for layer in report.layers.layers]
     return page(
         "report.html",
         STYLES,
@@ -103,7 +95,7 @@ def html_report(
         FILTERS,
         offsets=report.offsets,
         layers=report.layers,
-        largest=[max(column) for column in zip(*costs, strict=True)] if costs else [0, 0, 0],
+        rows=layer_rows(report.layers),
         verdict=verdict(report.offsets),
         is_always=is_always,
         is_still=is_still,
@@ -116,7 +108,6 @@ def html_report(
         data=Markup(script_safe(_legible(page_data(analysed, report, module)))),
         meaning=MEANING,
         signs=SIGNS,
-        exact=exact_text,
         strides=strides,
         offset_of=offsets,
         filter_pairs=filter_pairs,
@@ -164,7 +155,11 @@ def script_safe(value: Any) -> str:
 def _legible(data: dict[str, Any]) -> dict[str, Any]:
     """The page's data with every text as the page shows it; the two sources keep their lines."""
     sources = {key: data[key] and visible_text(data[key]) for key in ("source", "module")}
-    return {key: _visible_values(value) for key, value in data.items() if key not in sources} | sources
+    rest = {key: value for key, value in data.items() if key not in sources}
+    text = json.dumps(rest, ensure_ascii=False)
+    if not is_visible(text) or "\\" in text:  # most nets have nothing that would have to be found value by value
+        rest = _visible_values(rest)
+    return rest | sources
 
 
 def _visible_values(value: Any) -> Any:
