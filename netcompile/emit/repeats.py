@@ -14,7 +14,7 @@ from itertools import islice, pairwise
 from math import inf
 from typing import NamedTuple
 
-from netcompile.emit.steps import Body, Layers, Number, Ref, call_height, heights
+from netcompile.emit.steps import Body, Layers, Number, Ref, Step, call_height, heights
 from netcompile.emit.template import Hole
 
 LONGEST = 250  # steps of a block
@@ -91,7 +91,7 @@ def best_windows(bodies: Sequence[Body], worth: Worth) -> Windows | None:
     for windows in _repeated(scans):
         if found is not None and windows.length > FURTHER * found.length + LONGER:
             break
-        if _at_most(scans, windows) * DEAREST <= best:
+        if _at_most(scans, windows, best / DEAREST) * DEAREST <= best:
             continue
         windows, value = _valued(scans, windows)
         if value * DEAREST <= best:
@@ -119,7 +119,7 @@ def _valued(scans: Sequence[_Scan], windows: Windows) -> tuple[Windows, float]:
 
 def numbers_of(bodies: Sequence[Body], windows: Windows) -> Numbers:
     """The parameters of the windows' block. Numbers that are equal in every window are one, if they count alike."""
-    return _numbers([_Scan(body, {}) for body in bodies], windows)
+    return _numbers([body.steps for body in bodies], windows)
 
 
 def _repeated(scans: Sequence[_Scan]) -> Iterable[Windows]:
@@ -257,12 +257,18 @@ def _newest(alive: dict[Ref, tuple[int, int]], at: int) -> Alive:
     return tuple((at - maker, place) for maker, place in newest)
 
 
-def _at_most(scans: Sequence[_Scan], windows: Windows) -> float:
-    """How many lines a block could save, were it called without numbers; calls in a row are written as one."""
+def _at_most(scans: Sequence[_Scan], windows: Windows, wanted: float = -inf) -> float:
+    """How many lines a block could save, were it called without numbers; calls in a row are written as one.
+
+    Where it is less than `wanted`, so may be what is said.
+    """
     length, places = windows.length, windows.places
     own = [scans[body].heights[start + length] - scans[body].heights[start] for body, start in places]
+    saved = sum(own) - own[0] - OVERHEAD - LEAST
+    if saved - _each(windows) <= wanted:
+        return saved - _each(windows)
     rows = 1 + sum(not _follows(before, place, windows) for before, place in pairwise(places))
-    return sum(own) - _each(windows) * rows - own[0] - OVERHEAD - LEAST
+    return saved - _each(windows) * rows
 
 
 def _each(windows: Windows) -> float:
@@ -279,7 +285,7 @@ def _follows(before: Place, place: Place, windows: Windows) -> bool:
 def _costs(scans: Sequence[_Scan], windows: Windows) -> float:
     """What numbers cost of that, and lines that a block would tear apart."""
     first, length, count = windows.places[0], windows.length, len(windows.places)
-    numbers = _numbers(scans, windows)
+    numbers = _numbers([scan.steps for scan in scans], windows)
     if len(numbers.values) > MOST_PARAMETERS:
         return inf
     steps = scans[first.body].steps
@@ -300,10 +306,10 @@ def _costs(scans: Sequence[_Scan], windows: Windows) -> float:
     return each * count + calls + head + numbers.stored + alone - context
 
 
-def _numbers(scans: Sequence[_Scan], windows: Windows) -> Numbers:
-    rows = [scans[place.body].row(place.start, windows.length) for place in windows.places]
-    first = windows.places[0]
-    steps = scans[first.body].steps[first.start : first.start + windows.length]
+def _numbers(bodies: Sequence[Sequence[Step]], windows: Windows) -> Numbers:
+    uses = [bodies[place.body][place.start : place.start + windows.length] for place in windows.places]
+    rows = [[number for step in use for number in step.numbers] for use in uses]
+    steps = uses[0]
     holes = [hole for step in steps for hole in step.holes]
     late = [at >= len(step.numbers) - step.stored for step in steps for at in range(len(step.numbers))]
     found: dict[tuple[str, tuple[Number, ...]], int] = {}

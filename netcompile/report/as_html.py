@@ -37,6 +37,7 @@ from netcompile.report.page import hash_source, page, read
 from netcompile.report.page_data import page_data
 from netcompile.report.reasons import ambiguity_texts, conclusion, refusal_text, slack_texts, upsampling_text
 
+PARTS = ("alignment", "graph", "layers")
 MOST_LAYERS = 2000  # that a page shows: a browser draws no more in a time that a person waits
 STYLES = ("page.css", "report.css")
 SCRIPTS = (
@@ -72,16 +73,21 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
 
 
 def html_report(
-    analysed: Analysed, report: Report, module: EmittedModule | None = None, skipped: Sequence[Skipped] = ()
+    analysed: Analysed,
+    report: Report,
+    module: EmittedModule | None = None,
+    skipped: Sequence[Skipped] = (),
+    part: str = "",
 ) -> str:
     """The page of a net, the same text for the same net; `report` has its proof.
 
     Without `module` the net is compiled here; where that is refused, the page says why. `skipped` are the sites at
-    which optimisations of the module did not apply.
+    which optimisations of the module did not apply. Of `PARTS`, `part` is the one that is shown: the page has nothing
+    that it can do without. It needs a proof for "alignment" alone, and a module for "graph".
     """
     refused = ""
     report, note = bounded(replace(report, offsets=replace(report.offsets, file=short_path(report.offsets.file))))
-    if module is None:
+    if module is None and part in ("", "graph"):
         try:
             module = compile_net(analysed, style=None)
         except NetError as error:
@@ -95,7 +101,8 @@ def html_report(
         FILTERS,
         offsets=report.offsets,
         layers=report.layers,
-        rows=layer_rows(report.layers),
+        part=part,
+        rows=layer_rows(report.layers) if part in ("", "layers") else "",
         verdict=verdict(report.offsets),
         is_always=is_always,
         is_still=is_still,
@@ -125,14 +132,14 @@ def bounded(report: Report) -> tuple[Report, str]:
         (i for i, crop in enumerate(offsets.crops) if (crop.node.name, crop.node.line) not in shown), len(offsets.crops)
     )
     proof = offsets.proof
-    assert proof is not None, "the report was made without its proof"
-    proof = replace(
-        proof,
-        derivations=proof.derivations[:kept],
-        slacks=proof.slacks[:kept],
-        upsamplings=proof.upsamplings[:MOST_LAYERS],
-        refusals=proof.refusals[:MOST_LAYERS],
-    )
+    if proof is not None:
+        proof = replace(
+            proof,
+            derivations=proof.derivations[:kept],
+            slacks=proof.slacks[:kept],
+            upsamplings=proof.upsamplings[:MOST_LAYERS],
+            refusals=proof.refusals[:MOST_LAYERS],
+        )
     offsets = replace(offsets, crops=offsets.crops[:kept], proof=proof, gaps=offsets.gaps[:MOST_LAYERS])
     note = f"The net has {len(layers):,} layers. This page shows the first {MOST_LAYERS:,}; netcompile inspect has all."
     return Report(offsets, replace(report.layers, layers=layers[:MOST_LAYERS])), note
@@ -190,7 +197,8 @@ def verdict(report: Offsets) -> tuple[str, str]:
 def proof_texts(report: Offsets) -> dict[str, Any]:
     """What is proved for all sizes, in sentences: per crop, per upsampling, and at the edges of what is legal."""
     proof = report.proof
-    assert proof is not None, "the report was made without its proof"
+    if proof is None:
+        return {"derivations": [], "upsamplings": [], "refusals": []}
     crops = zip(report.crops, proof.derivations, proof.slacks, strict=True)
     return {
         "derivations": [

@@ -2,13 +2,16 @@ document.body.append(hatches());
 document.documentElement.classList.add("live");
 theme();
 controls();
-lanes();
-strips();
-stripRuler();
-if (DATA.layers.length) {
+if (has("alignment")) {
+  lanes();
+  strips();
+  stripRuler();
+}
+if (DATA.layers.length && has("graph")) {
   detailsCard();
   sources();
   travel();
-  layerTable();
 }
+if (DATA.layers.length && has("layers")) layerTable();
+if (PART) toldAround();
 onSize.forEach((action) => action());
