@@ -112,7 +112,7 @@ def html_report(
         skipped=skipped[:MOST_LAYERS],
         proof=proof_texts(report.offsets),
         script=Markup(script),  # our own file, not a user's text
-        data=Markup(script_safe(_legible(page_data(analysed, report, module)))),
+        data=Markup(script_safe(_legible(page_data(analysed, report, module, sources=not part)))),
         meaning=MEANING,
         signs=SIGNS,
         strides=strides,

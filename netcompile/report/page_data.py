@@ -39,9 +39,10 @@ MOST_TEXT = 4_000_000  # characters of each source that the page has
 LONGEST = 4096  # values of a table, or runs of a set: what is longer is left out, and the page says so
 
 
-def page_data(analysed: Analysed, report: Report, module: EmittedModule | None) -> dict[str, Any]:
-    """Everything that the script of the page needs."""
-    return _Data(analysed, report, module).all()
+def page_data(analysed: Analysed, report: Report, module: EmittedModule | None, sources: bool = True) -> dict[str, Any]:
+    """Everything that the script of the page needs; without `sources` neither the net's text nor the module's."""
+    data = _Data(analysed, report, module).all()
+    return data if sources else data | {"source": "", "module": None}
 
 
 class _Data:

@@ -24,7 +24,7 @@ export class Panels {
     this.module = new SourceView($("#module"), python, "PyTorch module", (line) => this.moduleMoved(line));
     this.upgraded = new SourceView($("#v2"), prototxt, "prototxt of format V2");
     this.costs = new CostTable($("#cost-table"), (line) => this.on.goToLine(line));
-    this.frame = new ReportFrame($("#frame"), (line) => this.on.goToLine(line));
+    this.frame = new ReportFrame($("#frame"), { wanted: (line) => this.on.goToLine(line), chosen: (line) => this.on.linked([line]) });
     this.besides = new Weights($("#panel-weights"), ask, (line) => this.on.goToLine(line));
     $("#derivation").addEventListener("toggle", () => {
       this.drawn.offsets = 0;

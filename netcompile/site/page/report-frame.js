@@ -4,8 +4,8 @@
 const PLACES = { alignment: "#alignment", graph: "#graph-title", layers: "#layers" };
 
 export class ReportFrame {
-  /** `goTo(line)` is called when somebody chooses a layer whose box is in another part. */
-  constructor(home, goTo) {
+  /** `on` has `chosen(line)` for a layer that somebody chooses, `wanted(line)` for one that is shown elsewhere. */
+  constructor(home, on) {
     this.home = home;
     this.url = "";
     this.frame = null;
@@ -13,7 +13,8 @@ export class ReportFrame {
     this.size = null; // that was chosen in place of the declared one
     addEventListener("message", ({ source, data }) => {
       if (!this.frame || source !== this.frame.contentWindow || !data) return;
-      if (Number.isInteger(data.line)) goTo(data.line);
+      if (Number.isInteger(data.wanted)) on.wanted(data.wanted);
+      else if (Number.isInteger(data.chosen)) on.chosen(data.chosen);
       else if (data.size !== undefined) this.size = Array.isArray(data.size) && data.size.every(Number.isInteger) ? data.size : null;
     });
   }

@@ -9,7 +9,7 @@ if (has("alignment")) {
 }
 if (DATA.layers.length && has("graph")) {
   detailsCard();
-  sources();
+  if (!PART) sources();
   travel();
 }
 if (DATA.layers.length && has("layers")) layerTable();

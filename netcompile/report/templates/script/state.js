@@ -32,7 +32,7 @@ const has = (part) => !PART || PART === part;
 /** Bring what shows the selected layer into view; where that is not here, the page around is told the layer's line. */
 function reveal(element) {
   if (has("graph")) element.scrollIntoView();
-  else parent.postMessage({ line: DATA.layers[state.layer].lines[0] }, "*");
+  else parent.postMessage({ wanted: DATA.layers[state.layer].lines[0] }, "*");
 }
 
 /** The page around knows which size was chosen, and says so when it shows another part. */
@@ -44,4 +44,5 @@ function toldAround() {
     const declared = state.n.every((n, axis) => DATA.extents && n === DATA.extents[axis]);
     parent.postMessage({ size: declared || !DATA.extents ? null : state.n }, "*");
   });
+  onSelect.push((layer, from) => from !== "start" && parent.postMessage({ chosen: DATA.layers[layer].lines[0] }, "*"));
 }
