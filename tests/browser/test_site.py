@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from netcompile.cli.main import entry
+from netcompile.site.build import digest
 from netcompile.site.serve import Server
 from netcompile.zoo.find import definitions
 from tests.browser.nets import EVIL, SHRINKING, named
@@ -503,3 +504,61 @@ def test_without_a_network_after_the_first_visit(browser, tmp_path):
     other.open(SMALL)
     assert other.of("#name") == SMALL
     browser.send("Page.navigate", url="about:blank")
+
+
+def test_a_new_build_is_used_when_no_page_of_the_old_one_is_open(browser, tmp_path):
+    """The page that is open goes on with the old files; the next visit has the new ones."""
+    folder = tmp_path / "site"
+    shutil.copytree(SITE, folder)
+    server = serve(folder)
+    other = Playground(browser, server.url)
+    other.visit()
+    other.until("navigator.serviceWorker.getRegistration().then((found) => Boolean(found?.active))")
+    rebuilt(folder, "another playground")
+    browser.evaluate("navigator.serviceWorker.getRegistration().then((found) => found.update()).then(() => true)")
+    other.until("navigator.serviceWorker.getRegistration().then((found) => Boolean(found.waiting))")
+    assert "another" not in other.of("h1")
+    other.visit("?again")  # between the two no page of it is open
+    other.until("caches.keys().then((names) => names.length === 1)")
+    other.visit("?and-again")
+    assert "another playground" in other.of("h1")
+    server.shutdown()
+    server.server_close()
+    other.visit("?without-a-network")
+    assert "another playground" in other.of("h1")
+    browser.send("Page.navigate", url="about:blank")
+    browser.complaints.clear()
+    browser.requests.clear()
+
+
+def rebuilt(folder: Path, words: str) -> None:
+    """The site as if its page had other words in its head."""
+    page = folder / "index.html"
+    page.write_text(page.read_text(encoding="utf-8").replace("playground</", f"{words}</", 1), encoding="utf-8")
+    lines = (folder / "sw.js").read_text(encoding="utf-8").splitlines()
+    line = next(line for line in lines if line.startswith("const SITE"))
+    site = json.loads(line.removeprefix("const SITE = ").removesuffix(";"))
+    site["files"]["index.html"] = digest(page.read_bytes())
+    site["version"] += "0"
+    worker = (folder / "sw.js").read_text(encoding="utf-8").replace(line, f"const SITE = {json.dumps(site)};")
+    (folder / "sw.js").write_text(worker, encoding="utf-8")
+
+
+def test_two_tabs_at_once_have_a_net_each(page, browser):
+    """Each has a Python of its own; what is kept for a reload is kept for one tab."""
+    page.visit()
+    page.open(SMALL)
+    second = browser.evaluate("(window.second = window.open(location.pathname)) !== null")
+    assert second
+    page.until("Number(window.second.document.body?.dataset.version) > 0")
+    assert browser.evaluate("window.second.document.querySelector('#name').textContent") in (FCN8S, SMALL)
+    browser.evaluate(
+        "(() => { const nets = window.second.document.querySelector('#nets');"
+        " nets.value = 'alexnet/deploy.prototxt'; nets.dispatchEvent(new Event('change', {bubbles: true})) })()"
+    )
+    page.until("window.second.document.querySelector('#name').textContent === 'alexnet/deploy.prototxt'")
+    page.until("window.second.document.querySelector('#about').textContent.includes('layers')")
+    assert page.of("#name") == SMALL
+    page.open(FCN8S)
+    assert browser.evaluate("window.second.document.querySelector('#name').textContent") == "alexnet/deploy.prototxt"
+    browser.evaluate("window.second.close()")
