@@ -470,11 +470,11 @@ def test_a_reload_keeps_the_text(page, tmp_path):
 
 def test_a_worker_that_cannot_load_is_told_of(page, browser, tmp_path):
     folder = tmp_path / "site"
-    shutil.copytree(SITE, folder, ignore=shutil.ignore_patterns("python.pack"))
+    shutil.copytree(SITE, folder, ignore=shutil.ignore_patterns("python.pack", "python.whole"))
     server = serve(folder)
     browser.send("Page.navigate", url=server.url)
     page.until("location.href !== 'about:blank' && document.querySelector('#failure')?.checkVisibility() === true")
-    assert page.of("#failure p").startswith("The compiler could not be loaded, or it ended: python.pack: 404")
+    assert page.of("#failure p").startswith("The compiler could not be loaded, or it ended: python.whole: 404")
     assert page.of("#name") == FCN8S
     server.shutdown()
     server.server_close()
@@ -542,23 +542,3 @@ def rebuilt(folder: Path, words: str) -> None:
     site["version"] += "0"
     worker = (folder / "sw.js").read_text(encoding="utf-8").replace(line, f"const SITE = {json.dumps(site)};")
     (folder / "sw.js").write_text(worker, encoding="utf-8")
-
-
-def test_two_tabs_at_once_have_a_net_each(page, browser):
-    """Each has a Python of its own; what is kept for a reload is kept for one tab."""
-    page.visit()
-    page.open(SMALL)
-    second = browser.evaluate("(window.second = window.open(location.pathname)) !== null")
-    assert second
-    page.until("Number(window.second.document.body?.dataset.version) > 0")
-    assert browser.evaluate("window.second.document.querySelector('#name').textContent") in (FCN8S, SMALL)
-    browser.evaluate(
-        "(() => { const nets = window.second.document.querySelector('#nets');"
-        " nets.value = 'alexnet/deploy.prototxt'; nets.dispatchEvent(new Event('change', {bubbles: true})) })()"
-    )
-    page.until("window.second.document.querySelector('#name').textContent === 'alexnet/deploy.prototxt'")
-    page.until("window.second.document.querySelector('#about').textContent.includes('layers')")
-    assert page.of("#name") == SMALL
-    page.open(FCN8S)
-    assert browser.evaluate("window.second.document.querySelector('#name').textContent") == "alexnet/deploy.prototxt"
-    browser.evaluate("window.second.close()")
