@@ -29,16 +29,18 @@ class Size:
     `AxesMeet`, which is one, when two sizes depend on different variables.
     """
 
-    __slots__ = ("name", "pieces")
+    __slots__ = ("name", "pieces", "text")
 
     name: str
     pieces: Pieces
+    text: str  # as it was written before; "" before that
 
     def __init__(self, name: str, pieces: Iterable[tuple[int, Body]]) -> None:
         """From pieces (first n, function) in order, the first at n = 1."""
         self.pieces = _merged(tuple(pieces))
         constant = len(self.pieces) == 1 and (self.pieces[0][1].is_constant or self.pieces[0][1] == UNDEFINED)
         self.name = "" if constant else name
+        self.text = ""
 
     @staticmethod
     def variable(name: str = "n") -> Size:
@@ -89,7 +91,7 @@ class Size:
             if other == 0:
                 return self
             made = Size.__new__(Size)  # different values stay apart: the pieces stay canonical
-            made.name = self.name
+            made.name, made.text = self.name, ""
             made.pieces = tuple([(start, bodies.shift(f, other)) for start, f in self.pieces])
             return made
         pairs = self._aligned(other)
@@ -115,7 +117,7 @@ class Size:
         if by == 0:
             return self._map(lambda f: bodies.scale(f, 0))
         made = Size.__new__(Size)
-        made.name = self.name
+        made.name, made.text = self.name, ""
         made.pieces = tuple([(start, bodies.scale(f, by)) for start, f in self.pieces])
         return made
 
@@ -255,7 +257,9 @@ class Size:
 
     def __str__(self) -> str:
         """Closed form and where it holds: ``⌈(H+6)/32⌉``, ``⌊H/2⌋ (H >= 2)``."""
-        return closed_form.text(self.pieces, self.name or "n")
+        if not self.text:  # layers that change no size share one, and every page writes it several times
+            self.text = closed_form.text(self.pieces, self.name or "n")
+        return self.text
 
     def __repr__(self) -> str:
         return f"<Size {self.ascii()}>"

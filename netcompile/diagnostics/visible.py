@@ -40,7 +40,7 @@ def visible_text(text: str) -> str:
     >>> visible_text("a\\tb\\r\\nc\\r\\x07")
     'a\\tb\\r\\nc\\\\r\\\\x07'
     """
-    if is_visible(text):
+    if is_visible(text.replace("\r\n", "").replace("\n", "").replace("\t", "")):
         return text
     parts, at = [], 0
     for kept in _LINES.finditer(text):

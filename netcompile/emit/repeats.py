@@ -1,8 +1,8 @@
 """Stretches of a net that are alike, and what a block for them would save.
 
-A window is described by the kinds of its steps, by what they read (a step of the window and which of its results, or
-the first, second … value from outside) and by which of its results are read outside. Windows of one length are grouped
-by a digest of that, and grow by a step at a time as long as there are several alike; the best are compared exactly.
+A window is described by the kinds of its steps, by what they read (how far back in the window it is made, or else
+where the window has read it before) and by which of its results are read outside. Windows of one length that are alike
+are a group; a group's windows grow by a step at a time, and part where that step differs, as long as there are several.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from math import inf
+from typing import NamedTuple
 
-from netcompile.emit.steps import Body, Layers, Number, Ref, call_height, heights, reads_of
+from netcompile.emit.steps import Body, Layers, Number, Ref, Step, call_height, heights
 from netcompile.emit.template import Hole
 
 LONGEST = 250  # steps of a block
@@ -21,6 +22,8 @@ WORK = 40_000  # windows that are looked at in one search
 PHASES = 4  # ways to begin that are tried where windows overlap
 MOST_PARAMETERS = 8
 MOST_VALUES = 4  # that a block reads, or gives
+
+NEVER = -1  # the number of steps that may be in no block
 
 FURTHER, LONGER = 3, 24  # up to so many times a good block's length, and so much more, a better one is looked for
 SOME = 24  # uses by whose names and structure a block is valued
@@ -35,8 +38,7 @@ COUNTS = frozenset(["in_channels", "out_channels", "num_features", "in_features"
 COUNTS |= {"channels", "size", "groups"}
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a window begins."""
 
     body: int
@@ -64,6 +66,18 @@ class Numbers:
 
 
 Worth = Callable[[Sequence[Layers], bool], float]
+Alive = tuple[tuple[int, int], ...]  # values, each by how many steps ago it was made, and which result it is
+
+
+class _Read(NamedTuple):
+    """A value that a step reads: the step that makes it and which result it is, the step that read it before and which
+    of that step's values it was; the steps are -1 where there are none.
+    """
+
+    maker: int
+    place: int
+    step: int
+    which: int
 
 
 def best_windows(bodies: Sequence[Body], worth: Worth) -> Windows | None:
@@ -72,11 +86,12 @@ def best_windows(bodies: Sequence[Body], worth: Worth) -> Windows | None:
     `worth` is given the layers of several uses, and whether a use reads one value and gives one.
     """
     best, found = 0.0, None
-    scans = [_Scan(body) for body in bodies]
+    known: dict[Hashable, int] = {}
+    scans = [_Scan(body, known) for body in bodies]
     for windows in _repeated(scans):
         if found is not None and windows.length > FURTHER * found.length + LONGER:
             break
-        if _at_most(scans, windows) * DEAREST <= best:
+        if _at_most(scans, windows, best / DEAREST) * DEAREST <= best:
             continue
         windows, value = _valued(scans, windows)
         if value * DEAREST <= best:
@@ -86,7 +101,7 @@ def best_windows(bodies: Sequence[Body], worth: Worth) -> Windows | None:
         value *= worth([scans[place.body].layers(place.start, windows.length) for place in some], alone)
         if value > best:
             best, found = value, windows
-    return found and _alike(scans, found)
+    return found
 
 
 def _valued(scans: Sequence[_Scan], windows: Windows) -> tuple[Windows, float]:
@@ -104,58 +119,58 @@ def _valued(scans: Sequence[_Scan], windows: Windows) -> tuple[Windows, float]:
 
 def numbers_of(bodies: Sequence[Body], windows: Windows) -> Numbers:
     """The parameters of the windows' block. Numbers that are equal in every window are one, if they count alike."""
-    return _numbers([_Scan(body) for body in bodies], windows)
-
-
-def _alike(scans: Sequence[_Scan], windows: Windows) -> Windows | None:
-    """Those windows that have the first one's description, not its digest alone; None where it is the only one."""
-    described = [_description(scans[place.body], place.start, windows.length) for place in windows.places]
-    places = tuple(place for place, each in zip(windows.places, described, strict=True) if each == described[0])
-    return replace(windows, places=places) if len(places) > 1 else None
-
-
-def _description(scan: _Scan, start: int, length: int) -> Hashable:
-    window = scan.steps[start : start + length]
-    names: dict[Ref, Hashable] = {value: index for index, value in enumerate(reads_of(window))}
-    names.update({v: (at, place) for at, step in enumerate(window) for place, v in enumerate(step.writes)})
-    steps = tuple((step.kind, tuple(names[value] for value in step.reads)) for step in window)
-    end = start + length
-    return steps, tuple(names[v] for step in window for v in step.writes if scan.last.get(v, -1) >= end)
+    return _numbers([body.steps for body in bodies], windows)
 
 
 def _repeated(scans: Sequence[_Scan]) -> Iterable[Windows]:
     """All windows that repeat; those that do not are not made longer."""
-    active = [(index, _Window(start)) for index, scan in enumerate(scans) for start in range(len(scan.steps))]
-    work = 0
+    every = [Place(index, start) for index, scan in enumerate(scans) for start in range(len(scan.steps))]
+    groups = [(0, every)]  # how many values from outside the windows of a group read, and where these begin
+    work, count = 0, len(every)
     for length in range(1, LONGEST + 1):
-        groups: defaultdict[int, list[tuple[int, _Window]]] = defaultdict(list)
-        for index, window in active:
-            if window.extend(scans[index]):
-                groups[window.digest].append((index, window))
-        work += len(active)
-        active = [each for group in groups.values() if len(group) > 1 for each in group]
+        groups = [longer for reads, places in groups for longer in _longer(scans, reads, places, length)]
+        work += count
         if length > 1:
-            for group in groups.values():
-                if len(group) > 1:
-                    yield from _occurrences(group, length)
-        if not active or work + len(active) > WORK:
+            for reads, places in groups:
+                yield from _occurrences(scans, reads, places, length)
+        count = sum(len(places) for _, places in groups)
+        if not groups or work + count > WORK:
             return
 
 
-def _occurrences(group: Sequence[tuple[int, _Window]], length: int) -> Iterable[Windows]:
+def _longer(scans: Sequence[_Scan], reads: int, places: Sequence[Place], length: int) -> list[tuple[int, list[Place]]]:
+    """The groups that a group's windows make with one more step, to be of this length."""
+    alike: defaultdict[int, list[Place]] = defaultdict(list)
+    for place in places:
+        body, start = place
+        scan, at = scans[body], start + length - 1
+        code = scan.codes[at] if scan.first[at] >= start else scan.code(start, at)
+        alike[code].append(place)
+    alike.pop(NEVER, None)
+    found = [group for group in alike.values() if len(group) > 1]
+    return [(reads + scans[g[0].body].fresh(g[0].start, g[0].start + length - 1), g) for g in found]
+
+
+def _occurrences(scans: Sequence[_Scan], reads: int, group: Sequence[Place], length: int) -> Iterable[Windows]:
     """Those windows of a group that also give the same values, without overlap."""
-    alike: defaultdict[int, list[tuple[int, _Window]]] = defaultdict(list)
-    for index, window in group:
-        if len(window.external) <= MOST_VALUES and 0 < window.alive <= MOST_VALUES:
-            alike[window.living].append((index, window))
-    for found in alike.values():
-        places = [Place(index, window.start) for index, window in found]
-        first, one = places[0], found[0][1]
+    if reads > MOST_VALUES:
+        return
+    alike: defaultdict[Alive, list[Place]] = defaultdict(list)
+    for place in group:
+        body, start = place
+        alive = scans[body].alive[start + length]
+        if alive and alive[-1][0] > length:
+            alive = tuple(value for value in alive if value[0] <= length)
+        alike[alive].append(place)
+    for alive, places in alike.items():
+        if len(places) < 2 or not 0 < len(alive) <= MOST_VALUES:
+            continue
+        first = places[0]
         near = [p for p in places[:PHASES] if p.body == first.body and p.start < first.start + length]
         for begin in range(len(near)):  # in a chain each of them gives other windows
             chosen = _apart(places[begin:], length)
             if len(chosen) > 1:
-                yield Windows(tuple(chosen), length, len(one.external), one.alive)
+                yield Windows(tuple(chosen), length, reads, len(alive))
 
 
 def _apart(places: Sequence[Place], length: int) -> list[Place]:
@@ -168,25 +183,64 @@ def _apart(places: Sequence[Place], length: int) -> list[Place]:
 
 
 class _Scan:
-    """What is asked of a body: where values are made and read last, and sums over its beginning."""
+    """What is asked of a body: what each step is to a window that it is in, which values are alive, sums over its
+    beginning. `known` numbers what steps are; bodies whose windows are compared share it.
+    """
 
-    def __init__(self, body: Body) -> None:
-        self.steps = body.steps
-        self.made: dict[Ref, tuple[int, int]] = {
-            value: (index, place) for index, step in enumerate(body.steps) for place, value in enumerate(step.writes)
-        }
-        self.last = last = {value: index for index, step in enumerate(body.steps) for value in step.reads}
-        last.update(dict.fromkeys(body.outputs, len(body.steps)))
-        self.tokens = [hash(step.kind) for step in body.steps]
-        self.ends: list[list[tuple[int, int]]] = [[] for _ in body.steps]  # of each step: where what it ends is made
-        for value, place in self.made.items():
-            if (end := last.get(value, place[0])) < len(body.steps):
-                self.ends[end].append(place)
+    def __init__(self, body: Body, known: dict[Hashable, int]) -> None:
+        self.steps, self.known = body.steps, known
+        self.reads: list[list[_Read]] = []  # of each step
+        self.alive: list[Alive] = []  # before each step, and at the end
+        self._follow(body)
+        self.first: list[int] = []  # of each step: the first step that makes what it reads; -1 for an input
+        self.codes: list[int] = []  # what it is to a window that has all of these
+        for at, (step, reads) in enumerate(zip(body.steps, self.reads, strict=True)):
+            self.first.append(min((read.maker for read in reads), default=at) if step.free else at)
+            self.codes.append(self.code(self.first[at], at) if step.free else NEVER)
+        self.first.append(len(body.steps))
+        self.codes.append(NEVER)
         self.heights = heights(body.steps)
         self.numbers = [number for step in body.steps for number in step.numbers]
         self.before = [0]  # how many numbers stand before each step
         for step in body.steps:
             self.before.append(self.before[-1] + len(step.numbers))
+
+    def _follow(self, body: Body) -> None:
+        """Where each step's values are made and were read before, and which values are read later."""
+        last = {value: index for index, step in enumerate(body.steps) for value in step.reads}
+        last.update(dict.fromkeys(body.outputs, len(body.steps)))
+        made: dict[Ref, tuple[int, int]] = {}
+        read: dict[Ref, tuple[int, int]] = {}
+        now: dict[Ref, tuple[int, int]] = {}  # those of `made` that are alive, the newest at the end
+        for at, step in enumerate(body.steps):
+            self.alive.append(_newest(now, at))
+            reads = []
+            for index, value in enumerate(step.reads):
+                reads.append(_Read(*made.get(value, (-1, 0)), *read.get(value, (-1, 0))))
+                read[value] = at, index
+            self.reads.append(reads)
+            made.update({value: (at, place) for place, value in enumerate(step.writes)})
+            now.update({value: made[value] for value in step.writes if last.get(value, at) > at})
+            for value in step.reads:
+                if last[value] == at:
+                    now.pop(value, None)
+        self.alive.append(_newest(now, len(body.steps)))
+
+    def code(self, start: int, at: int) -> int:
+        """A number for what a step is to a window that begins at `start`."""
+        reads: list[tuple[int, ...]] = []
+        for maker, place, step, which in self.reads[at]:
+            if maker >= start:
+                reads.append((at - maker, place))
+            else:
+                reads.append((at - step, which, 0) if step >= start else ())
+        return self.known.setdefault((self.steps[at].kind, tuple(reads)), len(self.known))
+
+    def fresh(self, start: int, at: int) -> int:
+        """How many values a step reads from outside a window that begins at `start` and has not read them before."""
+        if self.first[at] >= start:
+            return 0
+        return sum(read.maker < start and read.step < start for read in self.reads[at])
 
     def row(self, start: int, length: int) -> list[Number]:
         """The numbers of a window."""
@@ -197,46 +251,24 @@ class _Scan:
         return tuple(layer for step in self.steps[start : start + length] for layer in step.layers)
 
 
-class _Window:
-    """A window that grows by one step at a time; its digests describe what it computes."""
-
-    __slots__ = ("alive", "digest", "external", "length", "living", "start")
-
-    def __init__(self, start: int) -> None:
-        self.start, self.length, self.digest, self.living, self.alive = start, 0, 0, 0, 0
-        self.external: dict[Ref, int] = {}
-
-    def extend(self, scan: _Scan) -> bool:
-        """Take one more step; False where there is none that may be in a block."""
-        at = self.start + self.length
-        if at >= len(scan.steps) or not scan.steps[at].free:
-            return False
-        step = scan.steps[at]
-        read: list[tuple[int, int, int]] = []  # without negative numbers: -1 and -2 have one hash
-        for value in step.reads:
-            maker, place = scan.made.get(value, (-1, 0))
-            if maker >= self.start:
-                read.append((1, maker - self.start, place))
-            else:
-                read.append((0, self.external.setdefault(value, len(self.external)), 0))
-        self.digest = hash((self.digest, scan.tokens[at], tuple(read)))
-        for place in range(len(step.writes)):
-            self.living += hash((self.length, place))
-            self.alive += 1
-        for maker, place in scan.ends[at]:
-            if maker >= self.start:
-                self.living -= hash((maker - self.start, place))
-                self.alive -= 1
-        self.length += 1
-        return True
+def _newest(alive: dict[Ref, tuple[int, int]], at: int) -> Alive:
+    """The newest of these values, seen from a step: one more than a block may give."""
+    newest = islice(reversed(alive.values()), MOST_VALUES + 1)
+    return tuple((at - maker, place) for maker, place in newest)
 
 
-def _at_most(scans: Sequence[_Scan], windows: Windows) -> float:
-    """How many lines a block could save, were it called without numbers; calls in a row are written as one."""
+def _at_most(scans: Sequence[_Scan], windows: Windows, wanted: float = -inf) -> float:
+    """How many lines a block could save, were it called without numbers; calls in a row are written as one.
+
+    Where it is less than `wanted`, so may be what is said.
+    """
     length, places = windows.length, windows.places
-    own = [scans[p.body].heights[p.start + length] - scans[p.body].heights[p.start] for p in places]
+    own = [scans[body].heights[start + length] - scans[body].heights[start] for body, start in places]
+    saved = sum(own) - own[0] - OVERHEAD - LEAST
+    if saved - _each(windows) <= wanted:
+        return saved - _each(windows)
     rows = 1 + sum(not _follows(before, place, windows) for before, place in pairwise(places))
-    return sum(own) - _each(windows) * rows - own[0] - OVERHEAD - LEAST
+    return saved - _each(windows) * rows
 
 
 def _each(windows: Windows) -> float:
@@ -253,7 +285,7 @@ def _follows(before: Place, place: Place, windows: Windows) -> bool:
 def _costs(scans: Sequence[_Scan], windows: Windows) -> float:
     """What numbers cost of that, and lines that a block would tear apart."""
     first, length, count = windows.places[0], windows.length, len(windows.places)
-    numbers = _numbers(scans, windows)
+    numbers = _numbers([scan.steps for scan in scans], windows)
     if len(numbers.values) > MOST_PARAMETERS:
         return inf
     steps = scans[first.body].steps
@@ -274,10 +306,10 @@ def _costs(scans: Sequence[_Scan], windows: Windows) -> float:
     return each * count + calls + head + numbers.stored + alone - context
 
 
-def _numbers(scans: Sequence[_Scan], windows: Windows) -> Numbers:
-    rows = [scans[place.body].row(place.start, windows.length) for place in windows.places]
-    first = windows.places[0]
-    steps = scans[first.body].steps[first.start : first.start + windows.length]
+def _numbers(bodies: Sequence[Sequence[Step]], windows: Windows) -> Numbers:
+    uses = [bodies[place.body][place.start : place.start + windows.length] for place in windows.places]
+    rows = [[number for step in use for number in step.numbers] for use in uses]
+    steps = uses[0]
     holes = [hole for step in steps for hole in step.holes]
     late = [at >= len(step.numbers) - step.stored for step in steps for at in range(len(step.numbers))]
     found: dict[tuple[str, tuple[Number, ...]], int] = {}

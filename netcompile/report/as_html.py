@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from netcompile.algebra.nset import NSet
 from netcompile.analyser import Analysed
@@ -18,13 +18,12 @@ from netcompile.analysis.crops import CropReport
 from netcompile.analysis.proof import Slack
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import NetError
-from netcompile.diagnostics.text import bytes_text, count_text, listed, shape_text, short_path
-from netcompile.diagnostics.visible import visible, visible_json, visible_text
+from netcompile.diagnostics.text import bytes_text, count_text, listed, short_path
+from netcompile.diagnostics.visible import is_visible, visible, visible_json, visible_text
 from netcompile.emit.module import EmittedModule
 from netcompile.passes.base import Skipped
 from netcompile.report.formatting import (
     crop_sizes_text,
-    exact_text,
     offsets,
     offsets_text,
     pair_text,
@@ -32,11 +31,13 @@ from netcompile.report.formatting import (
     strides,
     unproved_text,
 )
+from netcompile.report.layer_table import layer_rows
 from netcompile.report.model import Derivation, Maps, Offsets, Report, Step
 from netcompile.report.page import hash_source, page, read
 from netcompile.report.page_data import page_data
 from netcompile.report.reasons import ambiguity_texts, conclusion, refusal_text, slack_texts, upsampling_text
 
+PARTS = ("alignment", "graph", "layers")
 MOST_LAYERS = 2000  # that a page shows: a browser draws no more in a time that a person waits
 STYLES = ("page.css", "report.css")
 SCRIPTS = (
@@ -60,42 +61,39 @@ def _net_sizes(offsets: Offsets) -> str:
     return unproved_text(offsets) if offsets.gaps else sizes_text(offsets.valid)
 
 
-def breakable(text: str) -> Markup:
-    """A shape that may go on in the next line behind a ×."""
-    return escape(visible(text)).replace("×", Markup("×<wbr>"))
-
-
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "pair": pair_text,
     "values": offsets_text,
     "sizes": sizes_text,
     "net_sizes": _net_sizes,
     "crop_sizes": crop_sizes_text,
-    "shape": shape_text,
     "count": count_text,
     "bytes": bytes_text,
-    "breakable": breakable,
 }
 
 
 def html_report(
-    analysed: Analysed, report: Report, module: EmittedModule | None = None, skipped: Sequence[Skipped] = ()
+    analysed: Analysed,
+    report: Report,
+    module: EmittedModule | None = None,
+    skipped: Sequence[Skipped] = (),
+    part: str = "",
 ) -> str:
     """The page of a net, the same text for the same net; `report` has its proof.
 
     Without `module` the net is compiled here; where that is refused, the page says why. `skipped` are the sites at
-    which optimisations of the module did not apply.
+    which optimisations of the module did not apply. Of `PARTS`, `part` is the one that is shown: the page has nothing
+    that it can do without. It needs a proof for "alignment" alone, and a module for "graph".
     """
     refused = ""
     report, note = bounded(replace(report, offsets=replace(report.offsets, file=short_path(report.offsets.file))))
-    if module is None:
+    if module is None and part in ("", "graph"):
         try:
             module = compile_net(analysed, style=None)
         except NetError as error:
             first, *rest = error.diagnostics
             refused = first.what + (f" (and {len(rest)} more)" if rest else "")
     script = page_script()
-    costs = [(layer.parameters, layer.macs, layer.activations) for layer in report.layers.layers]
     return page(
         "report.html",
         STYLES,
@@ -103,7 +101,8 @@ def html_report(
         FILTERS,
         offsets=report.offsets,
         layers=report.layers,
-        largest=[max(column) for column in zip(*costs, strict=True)] if costs else [0, 0, 0],
+        part=part,
+        rows=layer_rows(report.layers) if part in ("", "layers") else "",
         verdict=verdict(report.offsets),
         is_always=is_always,
         is_still=is_still,
@@ -113,10 +112,9 @@ def html_report(
         skipped=skipped[:MOST_LAYERS],
         proof=proof_texts(report.offsets),
         script=Markup(script),  # our own file, not a user's text
-        data=Markup(script_safe(_legible(page_data(analysed, report, module)))),
+        data=Markup(script_safe(_legible(page_data(analysed, report, module, sources=not part)))),
         meaning=MEANING,
         signs=SIGNS,
-        exact=exact_text,
         strides=strides,
         offset_of=offsets,
         filter_pairs=filter_pairs,
@@ -134,14 +132,14 @@ def bounded(report: Report) -> tuple[Report, str]:
         (i for i, crop in enumerate(offsets.crops) if (crop.node.name, crop.node.line) not in shown), len(offsets.crops)
     )
     proof = offsets.proof
-    assert proof is not None, "the report was made without its proof"
-    proof = replace(
-        proof,
-        derivations=proof.derivations[:kept],
-        slacks=proof.slacks[:kept],
-        upsamplings=proof.upsamplings[:MOST_LAYERS],
-        refusals=proof.refusals[:MOST_LAYERS],
-    )
+    if proof is not None:
+        proof = replace(
+            proof,
+            derivations=proof.derivations[:kept],
+            slacks=proof.slacks[:kept],
+            upsamplings=proof.upsamplings[:MOST_LAYERS],
+            refusals=proof.refusals[:MOST_LAYERS],
+        )
     offsets = replace(offsets, crops=offsets.crops[:kept], proof=proof, gaps=offsets.gaps[:MOST_LAYERS])
     note = f"The net has {len(layers):,} layers. This page shows the first {MOST_LAYERS:,}; netcompile inspect has all."
     return Report(offsets, replace(report.layers, layers=layers[:MOST_LAYERS])), note
@@ -164,7 +162,11 @@ def script_safe(value: Any) -> str:
 def _legible(data: dict[str, Any]) -> dict[str, Any]:
     """The page's data with every text as the page shows it; the two sources keep their lines."""
     sources = {key: data[key] and visible_text(data[key]) for key in ("source", "module")}
-    return {key: _visible_values(value) for key, value in data.items() if key not in sources} | sources
+    rest = {key: value for key, value in data.items() if key not in sources}
+    text = json.dumps(rest, ensure_ascii=False)
+    if not is_visible(text) or "\\" in text:  # most nets have nothing that would have to be found value by value
+        rest = _visible_values(rest)
+    return rest | sources
 
 
 def _visible_values(value: Any) -> Any:
@@ -195,7 +197,8 @@ def verdict(report: Offsets) -> tuple[str, str]:
 def proof_texts(report: Offsets) -> dict[str, Any]:
     """What is proved for all sizes, in sentences: per crop, per upsampling, and at the edges of what is legal."""
     proof = report.proof
-    assert proof is not None, "the report was made without its proof"
+    if proof is None:
+        return {"derivations": [], "upsamplings": [], "refusals": []}
     crops = zip(report.crops, proof.derivations, proof.slacks, strict=True)
     return {
         "derivations": [

@@ -19,7 +19,7 @@ from fractions import Fraction
 from typing import Any
 
 from netcompile.algebra.nset import NSet
-from netcompile.algebra.pieces import UNDEFINED, Staircase
+from netcompile.algebra.pieces import UNDEFINED, Pieces, Staircase
 from netcompile.algebra.residues import periodic_runs
 from netcompile.algebra.size import Size
 from netcompile.algebra.volume import Volume, by_name
@@ -39,15 +39,16 @@ MOST_TEXT = 4_000_000  # characters of each source that the page has
 LONGEST = 4096  # values of a table, or runs of a set: what is longer is left out, and the page says so
 
 
-def page_data(analysed: Analysed, report: Report, module: EmittedModule | None) -> dict[str, Any]:
-    """Everything that the script of the page needs."""
-    return _Data(analysed, report, module).all()
+def page_data(analysed: Analysed, report: Report, module: EmittedModule | None, sources: bool = True) -> dict[str, Any]:
+    """Everything that the script of the page needs; without `sources` neither the net's text nor the module's."""
+    data = _Data(analysed, report, module).all()
+    return data if sources else data | {"source": "", "module": None}
 
 
 class _Data:
     def __init__(self, analysed: Analysed, report: Report, module: EmittedModule | None) -> None:
         self.analysed, self.report, self.module = analysed, report, module
-        self.sizes: dict[tuple[str, str], int] = {}
+        self.sizes: dict[tuple[str, Pieces], int | None] = {}
         self.size_list: list[Any] = []
         self.values: dict[Value, int] = {}
         self.value_list: list[Any] = []
@@ -138,13 +139,19 @@ class _Data:
         number = dim.as_int()
         if number is not None:
             return number
-        key = (dim.name, repr(pieces := size_pieces(dim)))
+        key = (dim.name, dim.pieces)
+        if key not in self.sizes:
+            self.sizes[key] = self.size(dim)
+        place = self.sizes[key]
+        return None if place is None else [place]
+
+    def size(self, size: Size) -> int | None:
+        """Put a size into the list: its place there; None where it is too long."""
+        pieces = size_pieces(size)
         if pieces is None:
             return None
-        if key not in self.sizes:
-            self.sizes[key] = len(self.size_list)
-            self.size_list.append([str(dim), pieces, 0 if dim.name == "H" else 1])
-        return [self.sizes[key]]
+        self.size_list.append([str(size), pieces, 0 if size.name == "H" else 1])
+        return len(self.size_list) - 1
 
     def product(self, volume: Volume) -> dict[str, Any] | None:
         """A sum of products of sizes, a power as its size several times; None where one of them is too long."""

@@ -32,6 +32,7 @@ REPOSITORY = Path(__file__).parents[2]
 WORK = REPOSITORY / "build" / "site"
 DONE, IO_FAILED = 0, 3  # as the commands exit
 PACK, MEMORY = "python.pack", "python.memory"
+WHOLE = "python.whole"  # all files, for Python where it cannot go on from the memory
 CORE = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip")
 # What many a server sends as it is, and is gzipped here: the name that is asked for, the file, its type.
 ZIPPED = {"pyodide/pyodide.asm.wasm": {"file": "pyodide/pyodide.wasm.packed", "type": "application/wasm"}}
@@ -48,7 +49,7 @@ BESIDE = ("jinja2", "markupsafe")
 WORKERS = ("python.mjs", "worker.js", "weights-python.js", "weights-worker.js", "weights-numbers.js")
 BUNDLED = ("main.js", "hdf5.js")
 HDF5 = "hdf5_util.js"  # HDF5's library, most of it WebAssembly in a string, which is longer once it is printed anew
-LATER = ("hdf5.js", HDF5)  # fetched when they are needed, and only then kept for use without a network
+LATER = ("hdf5.js", HDF5, WHOLE)  # fetched when they are needed, and only then kept for use without a network
 COPIED = ("index.html", "*.css", "*.svg", *WORKERS)
 
 
@@ -146,7 +147,7 @@ def archive(made: Path) -> None:
         for name, path in beside():
             packed.write(path, name)
     net = Path(bundled_folder(), "prototxt", FIRST)
-    files = (made, sources, net, made / PACK, made / MEMORY)
+    files = (made, sources, net, made / PACK, made / MEMORY, made / WHOLE)
     run("node", str(PAGE / "compile.mjs"), *(str(path.resolve()) for path in files))
     for name, zipped in ZIPPED.items():
         plain = made / name
@@ -213,7 +214,14 @@ def hdf5(made: Path) -> None:
 
 def finish(made: Path) -> None:
     """The list of what the worker loads, and the service worker, which knows every file by its hash."""
-    constants = {"PACK": PACK, "MEMORY": MEMORY, "ZIPPED": ZIPPED, "SIZES": loaded_sizes(made), "SOURCES": sources()}
+    constants = {
+        "PACK": PACK,
+        "MEMORY": MEMORY,
+        "WHOLE": WHOLE,
+        "ZIPPED": ZIPPED,
+        "SIZES": loaded_sizes(made),
+        "SOURCES": sources(),
+    }
     text = "".join(f"export const {name} = {json.dumps(value, indent=2)};\n" for name, value in constants.items())
     (made / "manifest.mjs").write_text(text, encoding="utf-8")
     files = {path.relative_to(made).as_posix(): digest(path.read_bytes()) for path in files_of(made)}

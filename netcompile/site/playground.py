@@ -104,17 +104,17 @@ def check() -> Answer:
 
 
 def report() -> Answer:
-    """The page that `netcompile build` writes; where the net cannot be built, that of `offsets --html`."""
-    from netcompile.report.as_html import html_report  # compiles the net
+    """The page that `netcompile build` writes; that of `offsets --html` for a net that cannot be built."""
+    return {"html": _report("")}
 
-    opened = _current()
-    analysed = opened.sound()
-    both = Report(offsets_report(analysed), opened.layers)
-    try:
-        module, skipped = opened.module(1, None)
-    except NetError:
-        return {"html": html_report(analysed, both)}
-    return {"html": html_report(analysed, both, module, skipped)}
+
+def report_part(part: str) -> Answer:
+    """The same page with one of its parts alone, in a part of the time. Raises NetError."""
+    from netcompile.report.as_html import PARTS
+
+    if part not in PARTS:
+        refuse("usage", f"the report has no part {part!r}", remedy=", ".join(PARTS))
+    return {"html": _report(part)}
 
 
 def cost() -> Answer:
@@ -213,6 +213,7 @@ METHODS: dict[str, Callable[..., Answer]] = {
     "explanation": explanation,
     "check": check,
     "report": report,
+    "report_part": report_part,
     "cost": cost,
     "source": source,
     "upgraded": upgraded,
@@ -224,6 +225,21 @@ METHODS: dict[str, Callable[..., Answer]] = {
     "weights_begin": weights_begin,
     "weights_next": weights_next,
 }
+
+
+def _report(part: str) -> str:
+    from netcompile.report.as_html import html_report  # compiles the net
+
+    opened = _current()
+    analysed = opened.sound()
+    both = Report(offsets_report(analysed, prove=part in ("", "alignment")), opened.layers)
+    if part in ("alignment", "layers"):
+        return html_report(analysed, both, part=part)
+    try:
+        module, skipped = opened.module(1, None)
+    except NetError:
+        return html_report(analysed, both, part=part)
+    return html_report(analysed, both, module, skipped, part)
 
 
 def _open(text: str, name: str, options: Answer) -> Opened:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from netcompile.cli.main import entry
+from netcompile.site.build import digest
 from netcompile.site.serve import Server
 from netcompile.zoo.find import definitions
 from tests.browser.nets import EVIL, SHRINKING, named
@@ -469,11 +470,11 @@ def test_a_reload_keeps_the_text(page, tmp_path):
 
 def test_a_worker_that_cannot_load_is_told_of(page, browser, tmp_path):
     folder = tmp_path / "site"
-    shutil.copytree(SITE, folder, ignore=shutil.ignore_patterns("python.pack"))
+    shutil.copytree(SITE, folder, ignore=shutil.ignore_patterns("python.pack", "python.whole"))
     server = serve(folder)
     browser.send("Page.navigate", url=server.url)
     page.until("location.href !== 'about:blank' && document.querySelector('#failure')?.checkVisibility() === true")
-    assert page.of("#failure p").startswith("The compiler could not be loaded, or it ended: python.pack: 404")
+    assert page.of("#failure p").startswith("The compiler could not be loaded, or it ended: python.whole: 404")
     assert page.of("#name") == FCN8S
     server.shutdown()
     server.server_close()
@@ -503,3 +504,46 @@ def test_without_a_network_after_the_first_visit(browser, tmp_path):
     other.open(SMALL)
     assert other.of("#name") == SMALL
     browser.send("Page.navigate", url="about:blank")
+
+
+def test_a_new_build_is_used_when_no_page_of_the_old_one_is_open(browser, tmp_path):
+    """The page that is open goes on with the old files; the next visit has the new ones."""
+    folder = tmp_path / "site"
+    shutil.copytree(SITE, folder)
+    server = serve(folder)
+    other = Playground(browser, server.url)
+    other.visit()
+    other.until("navigator.serviceWorker.getRegistration().then((found) => Boolean(found?.active))")
+    rebuilt(folder, "another playground")
+    browser.evaluate("navigator.serviceWorker.getRegistration().then((found) => { found.update(); return true; })")
+    other.until("navigator.serviceWorker.getRegistration().then((found) => Boolean(found.waiting))")
+    assert "another" not in other.of("h1")
+    for again in range(8):
+        browser.send("Page.navigate", url="about:blank")  # no page of it is open
+        time.sleep(1)
+        other.visit(f"?{again}")
+        if "another" in other.of("h1"):
+            break
+    assert "another playground" in other.of("h1")
+    server.shutdown()
+    server.server_close()
+    other.visit("?without-a-network")
+    assert "another playground" in other.of("h1")
+    browser.send("Page.navigate", url="about:blank")
+    browser.complaints.clear()
+    browser.requests.clear()
+
+
+def rebuilt(folder: Path, words: str) -> None:
+    """The site as if its page had other words in its head."""
+    page = folder / "index.html"
+    page.write_text(
+        page.read_text(encoding="utf-8").replace("<span>playground</", f"<span>{words}</", 1), encoding="utf-8"
+    )
+    lines = (folder / "sw.js").read_text(encoding="utf-8").splitlines()
+    line = next(line for line in lines if line.startswith("const SITE"))
+    site = json.loads(line.removeprefix("const SITE = ").removesuffix(";"))
+    site["files"]["index.html"] = digest(page.read_bytes())
+    site["version"] += "0"
+    worker = (folder / "sw.js").read_text(encoding="utf-8").replace(line, f"const SITE = {json.dumps(site)};")
+    (folder / "sw.js").write_text(worker, encoding="utf-8")

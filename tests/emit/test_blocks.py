@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 import torch
@@ -292,15 +293,15 @@ def test_names_never_meet(naming: str) -> None:
 def _windows(text: str, monkeypatch: pytest.MonkeyPatch) -> int:
     """How often a window is made longer while the net's blocks are looked for."""
     count = 0
-    extend = repeats._Window.extend
+    longer = repeats._longer
 
-    def counted(window: repeats._Window, scan: repeats._Scan) -> bool:
+    def counted(scans: Sequence[repeats._Scan], reads: int, places: Sequence[repeats.Place], length: int) -> list[Any]:
         nonlocal count
-        count += 1
-        return extend(window, scan)
+        count += len(places)
+        return longer(scans, reads, places, length)
 
     with monkeypatch.context() as patched:
-        patched.setattr(repeats._Window, "extend", counted)
+        patched.setattr(repeats, "_longer", counted)
         compile_net(of_text(text), 1, style="blocks", comments=False)
     return count
 

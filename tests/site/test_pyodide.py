@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 from collections.abc import Iterator
@@ -18,6 +19,10 @@ from tests.site.conftest import Ask
 
 NETS = [name for name in definitions() if not name.endswith("/solver.prototxt")]
 REFUSED = sorted((REPOSITORY / "tests" / "refused").glob("*.prototxt"))
+LAYER = """
+input: "data" input_dim: 1 input_dim: 3 input_dim: 8 input_dim: 8
+layer { name: "r" type: "ReLU" bottom: "data" top: "r" }
+"""
 SCRIPT = Path(__file__).parent / "node" / "answers.mjs"
 
 
@@ -96,3 +101,26 @@ def test_what_nests_deeply_ends_nothing(node, here):
 def test_completions_are_the_same(node, here):
     request = {"text": 'layer { type: "Con', "position": 18}
     assert node("completions", **request) == here("completions", **request)
+
+
+SPOILT = {
+    "absent": None,
+    "empty": b"",
+    "cut": lambda memory: memory[: len(memory) // 2],
+    "no gzip": lambda memory: b"x" * 1000 + memory[1000:],
+    "another memory": lambda memory: gzip.compress(b"no memory of Python's" * 1000),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_python_begins_anew_where_its_memory_is_spoilt(site, here, tmp_path, name):
+    memory, spoilt = tmp_path / "python.memory", SPOILT[name]
+    if spoilt is not None:
+        memory.write_bytes(spoilt if isinstance(spoilt, bytes) else spoilt((site / "python.memory").read_bytes()))
+    command = ["node", str(SCRIPT), str(site), str(WORK / "node_modules" / "pyodide"), str(memory)]
+    net = {"text": LAYER, "name": "net.prototxt"}
+    asked = [{"method": "open", "params": net}, {"method": "source", "params": {}}]
+    lines = "".join(f"{json.dumps(each)}\n" for each in asked)
+    done = subprocess.run(command, input=lines, capture_output=True, text=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [here("open", **net), here("source")]

@@ -1,7 +1,7 @@
 // Run by Node when the site is built: compiles Python files to the bytecode of Pyodide's Python, and packs them; starts
 // that Python with them, and keeps what is in its memory then. The same files each time: no clock runs, hashes have one seed.
 //
-//   node compile.mjs SITE SOURCES.ZIP NET PACK MEMORY
+//   node compile.mjs SITE SOURCES.ZIP NET PACK MEMORY WHOLE
 //
 // SITE has Pyodide in `pyodide/`, and python.mjs.
 
@@ -14,7 +14,7 @@ let moment = 0;
 Date.now = () => MIDNIGHT;
 performance.now = () => (moment += 1);
 
-const [site, sources, net, pack, memory] = process.argv.slice(2);
+const [site, sources, net, pack, memory, whole] = process.argv.slice(2);
 const { loadPyodide } = await import(pathToFileURL(`${site}/pyodide/pyodide.mjs`));
 const { OPTIONS, placeOfCalls, unpack } = await import(pathToFileURL(`${site}/python.mjs`));
 const beside = (name) => readFile(new URL(name, import.meta.url), "utf8");
@@ -31,7 +31,9 @@ async function compiled(without) {
 /** Everything that is written. */
 async function written() {
   const python = await loadPyodide({ ...OPTIONS, _makeSnapshot: true, _sysExecutable: "/python", env: { PYTHONHASHSEED: "0" } });
-  await unpack(python.FS, await compiled([]), "/lib/python3.14/site-packages");
+  const all = await compiled([]);
+  await writeFile(whole, all);
+  await unpack(python.FS, all, "/lib/python3.14/site-packages");
   python.FS.writeFile("/net.prototxt", await readFile(net));
   const held = JSON.parse(python.runPython(await beside("memory.py")));
   python._module.HEAP32[placeOfCalls(python._module)] = 0;

@@ -24,7 +24,7 @@ export class Panels {
     this.module = new SourceView($("#module"), python, "PyTorch module", (line) => this.moduleMoved(line));
     this.upgraded = new SourceView($("#v2"), prototxt, "prototxt of format V2");
     this.costs = new CostTable($("#cost-table"), (line) => this.on.goToLine(line));
-    this.frame = new ReportFrame($("#frame"));
+    this.frame = new ReportFrame($("#frame"), { wanted: (line) => this.on.goToLine(line), chosen: (line) => this.on.linked([line]) });
     this.besides = new Weights($("#panel-weights"), ask, (line) => this.on.goToLine(line));
     $("#derivation").addEventListener("toggle", () => {
       this.drawn.offsets = 0;
@@ -50,6 +50,7 @@ export class Panels {
   forget() {
     this.version = 0;
     this.texts = {};
+    this.frame.forget();
     this.buttons();
   }
 
@@ -62,13 +63,13 @@ export class Panels {
   async refresh() {
     const { shown, version } = this;
     const kind = ["alignment", "graph", "layers"].includes(shown) ? "report" : shown;
-    if (kind === "report") this.frame.goTo(shown);
-    if (!version || this.drawn[kind] === version) return;
+    if (!version || (this.drawn[kind] === version && (kind !== "report" || this.part === shown))) return;
     this.drawn[kind] = version;
+    if (kind === "report") this.part = shown;
     const panel = $(`[role=tabpanel][data-kind=${kind}]`);
     panel.setAttribute("aria-busy", "true");
     try {
-      await this[kind](() => this.version === version);
+      await this[kind](() => this.version === version && (kind !== "report" || this.part === shown));
       if (kind !== "weights") this.refused(panel, "");
     } catch (error) {
       if (error instanceof Superseded) return;
@@ -109,11 +110,25 @@ export class Panels {
     $("#explained-text").textContent = text;
   }
 
+  /** The part of the report that the tab in view is about; the whole is made when it is saved. */
   async report(current) {
-    const { html } = await this.ask("report");
+    const { part } = this;
+    const { html } = await this.ask("report_part", { part });
     if (!current()) return;
-    this.texts.report = html;
-    this.frame.show(html, this.shown);
+    this.texts.report = null;
+    await this.frame.show(html, part);
+  }
+
+  /** Whether there is a whole report to save. */
+  async wholeReport() {
+    try {
+      this.texts.report = (await this.ask("report")).html;
+      return true;
+    } catch (error) {
+      if (error instanceof Refused) say(visible(error.message));
+      else if (!(error instanceof Superseded)) throw error;
+      return false;
+    }
   }
 
   async cost(current) {
@@ -152,7 +167,8 @@ export class Panels {
     return this.besides.fit();
   }
 
-  save(which) {
+  async save(which) {
+    if (which === "report" && !(await this.wholeReport())) return;
     const base = stem(this.name);
     const [name, type] = {
       offsets: [`${base}.offsets.txt`], json: [`${base}.offsets.json`, "application/json"], explained: [`${base}.derivation.txt`],

@@ -56,8 +56,19 @@ async function createPyodideModule(settings) {
 }
 
 /** Python, and `ask(method, params)`, which answers `{result}` or `{error: {text}}`. `memory` is what Python holds when it
- *  has begun and has the compiler, `packed` the files beside it; both gzipped, as bytes or a stream, or promises. */
-export async function start(memory, packed, options = {}) {
+ *  has begun and has the compiler, `packed` the files beside it; both gzipped, as bytes or a stream, or promises. Where
+ *  Python cannot go on from this memory, it begins anew with all files, which `whole()` promises. */
+export async function start(memory, packed, whole, options = {}) {
+  const python = await begun(packed, { createPyodideModule, _loadSnapshot: unzipped(memory), ...options }).catch((error) => {
+    console.info(`Python begins anew: ${error?.message ?? error}`);
+    performance.mark("Python begins anew");
+    return begun(whole(), options);
+  });
+  const answer = python.pyimport("netcompile.site.playground").answer;
+  return { python, ask: (method, params) => JSON.parse(answer(method, JSON.stringify(params))) };
+}
+
+async function begun(packed, options) {
   let fault = null; // Pyodide does not hand on what goes wrong in fsInit
   const fill = async (FS, { sitePackages }) => {
     try {
@@ -67,10 +78,9 @@ export async function start(memory, packed, options = {}) {
       fault = error;
     }
   };
-  const python = await loadPyodide({ ...OPTIONS, createPyodideModule, fsInit: fill, _loadSnapshot: unzipped(memory), ...options });
+  const python = await loadPyodide({ ...OPTIONS, fsInit: fill, ...options });
   if (fault !== null) {
     throw fault;
   }
-  const answer = python.pyimport("netcompile.site.playground").answer;
-  return { python, ask: (method, params) => JSON.parse(answer(method, JSON.stringify(params))) };
+  return python;
 }

@@ -3,7 +3,7 @@
 // marks}}` or, where Python cannot be started, `{error: {text}}`. Of requests with the same method that wait, only the newest is answered.
 
 import { start } from "./python.mjs";
-import { MEMORY, PACK, SIZES, ZIPPED } from "./manifest.mjs";
+import { MEMORY, PACK, SIZES, WHOLE, ZIPPED } from "./manifest.mjs";
 import { weightsMethods } from "./weights-python.js";
 
 const began = performance.now();
@@ -73,7 +73,7 @@ function marks() {
 async function load() {
   self.fetch = counted;
   try {
-    const found = await start(streamed(MEMORY), streamed(PACK));
+    const found = await start(streamed(MEMORY), streamed(PACK), () => streamed(WHOLE));
     ask = found.ask;
     withFiles = weightsMethods(found.python, ask);
     const version = ask("version", {}).result.version;

@@ -8,14 +8,13 @@ another pattern for every eight, and beyond 32 classes darker, then lighter. Nam
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from unicodedata import combining, normalize
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from netcompile.array import Array
 from netcompile.data.boxes import Detections
-from netcompile.diagnostics.visible import visible
+from netcompile.tasks.legend import class_label
 
 Colour = tuple[int, int, int]
 Rectangle = tuple[int, int, int, int]  # the first pixel along x and y, and the one behind the last
@@ -27,7 +26,6 @@ COLOURS: tuple[Colour, ...] = (
 # Of each eight classes, in widths of the line: how long it is drawn and left out by turns; () is one line.
 PATTERNS: tuple[tuple[int, ...], ...] = ((), (6, 3), (2, 2), (6, 2, 2, 2))
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
-_LONGEST = 40  # characters of a name
 _SMALLEST, _LARGEST = 7, 40  # pixels of the letters
 _MOST_LABELS = 300  # each is compared with those before it
 
@@ -123,7 +121,9 @@ def _pieces(start: int, stop: int, line: int, pattern: Sequence[int]) -> Iterato
 
 def _texts(found: Detections, names: Sequence[str], scores: bool) -> list[str]:
     pairs = zip(found.classes.tolist(), found.scores.tolist(), strict=True)
-    return [f"{_name(label, names)} {score:.2f}" if scores else _name(label, names) for label, score in pairs]
+    return [
+        f"{class_label(label, names)} {score:.2f}" if scores else class_label(label, names) for label, score in pairs
+    ]
 
 
 def _write_labels(
@@ -147,15 +147,6 @@ def _write_labels(
     for spot, text, colour in reversed(placed):
         _fill(draw, spot, colour)
         draw.text((spot[0] + pad, spot[3] - pad - letters // 5), text, font=font, fill=text_colour(colour), anchor="ls")
-
-
-def _name(label: int, names: Sequence[str]) -> str:
-    """The class's name in the letters that the font has, ASCII's: without accents, other characters as escapes."""
-    if not 0 <= label < len(names):
-        return f"class {label}"
-    plain = "".join(char for char in normalize("NFKD", visible(names[label])) if not combining(char))
-    name = plain.encode("ascii", "backslashreplace").decode("ascii")
-    return name if len(name) <= _LONGEST else name[: _LONGEST - 3] + "..."
 
 
 def _spot(

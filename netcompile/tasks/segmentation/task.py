@@ -21,6 +21,7 @@ from netcompile.data.preparation import mean_over
 from netcompile.diagnostics.diagnostic import refuse
 from netcompile.emit.names import distinct
 from netcompile.files.npz import write_npz
+from netcompile.tasks.legend import class_label, with_legend
 from netcompile.tasks.segmentation.score_maps import grey, is_grey, labels_of, probabilities
 from netcompile.tasks.task import Arrays, Asked, Evaluation, Found, Net, Place, Seen, Task, Writer, require_numbers
 
@@ -51,6 +52,7 @@ class Segmentation(Task):
     overlays: bool = True
     softmax: bool = False
     opacity: float = 0.6
+    names: tuple[tuple[str, ...], ...] = ()  # of each output's classes, as far as somebody says
 
     name: ClassVar[str] = "segmentation"
     title: ClassVar[str] = "label maps"
@@ -91,10 +93,9 @@ class Segmentation(Task):
         if softmax and all(output.holds == "labels" for output in outputs):
             what = f"{' and '.join(found.blobs)} hold labels: there are no probabilities"
             refuse("score-map", what, remedy="--output BLOB names the scores before ArgMax")
-        for listed in options.classes:
-            class_names(listed)
+        names = tuple(class_names(listed) for listed in options.classes)
         name = getattr(options, "palette", "voc")
-        return cls(outputs, palette(name), name, not getattr(options, "no_overlays", False), softmax, opacity)
+        return cls(outputs, palette(name), name, not getattr(options, "no_overlays", False), softmax, opacity, names)
 
     def places(self) -> tuple[Place, ...]:
         return tuple(
@@ -113,7 +114,7 @@ class Segmentation(Task):
         return "" if len(self.outputs) == 1 else f"/{distinct(self.blobs)[output.name]}"
 
     def settings(self) -> str:
-        return f"{self.opacity} {sha256(self.palette.tobytes()).hexdigest()}"
+        return f"{self.opacity} {sha256(self.palette.tobytes()).hexdigest()} legend {self.names}"
 
     def result(self, arrays: Sequence[Arrays], seen: Seen) -> dict[str, Map]:
         return {output.name: self._map(output, [one[output.name] for one in arrays], seen) for output in self.outputs}
@@ -140,19 +141,24 @@ class Segmentation(Task):
         return next(iter(found.values())) if len(found) == 1 else found
 
     def contents(self, result: dict[str, Map], seen: Seen, made_by: str) -> Iterator[Writer]:
-        for output in self.outputs:
+        for index, output in enumerate(self.outputs):
             found = result[output.name]
+            names = self.names[index] if index < len(self.names) else ()
             if found.prob is not None:
                 yield partial(write_npz, arrays={"prob": found.prob}, made_by=made_by, compressed=True)
             if self.overlays:
-                yield partial(png, pixels=self._overlay(found, seen.rgb), made_by=made_by)
+                yield partial(png, pixels=self._overlay(found, seen.rgb, names), made_by=made_by)
             colours, pixels = (self.palette, found.labels) if found.levels is None else (None, found.levels)
             yield partial(png, pixels=pixels, palette=colours, made_by=made_by)
 
-    def _overlay(self, found: Map, rgb: Array) -> Array:
+    def _overlay(self, found: Map, rgb: Array, names: Sequence[str]) -> Array:
+        """The image, tinted where there is something; of classes a legend below it has those that occur."""
         if found.levels is None:
             labels = fitted(found.labels, rgb.shape)
-            return overlay(rgb, np.where(labels == OUTSIDE, 0, labels), self.palette, self.opacity)
+            labels = np.where(labels == OUTSIDE, 0, labels)
+            present = [label for label in np.unique(labels).tolist() if label]
+            legend = [(tuple(self.palette[label].tolist()), class_label(label, names)) for label in present]
+            return with_legend(overlay(rgb, labels, self.palette, self.opacity), legend)
         return tinted(rgb, fitted(found.levels, rgb.shape) / 255 * self.opacity, self.palette[1])
 
     def folders(self, asked: Asked) -> Mapping[str, str]:

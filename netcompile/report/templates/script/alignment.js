@@ -71,7 +71,7 @@ function laneElement(crop, index) {
   const layer = DATA.layers.findIndex((l) => l.name === crop.layer && l.lines[0] === crop.line);
   return h("article", { class: "lane", "data-crop": crop.layer },
     h("header", null,
-      h("h3", null, h("button", { type: "button", class: "name", title: "show it in the graph and the sources", onclick: () => { select(layer, "lane"); $("#graph").scrollIntoView(); } }, crop.layer)),
+      h("h3", null, h("button", { type: "button", class: "name", title: "show it in the graph and the sources", onclick: () => { select(layer, "lane"); reveal($("#graph")); } }, crop.layer)),
       h("span", { class: `chip ${crop.status}` }, `${SIGNS[crop.status] || "✗"} ${crop.status}`),
       h("p", { class: "says" }),
       h("p", { class: "which" }, `cuts ${names[0]} to the size of ${names[1]}, line ${crop.line}`),

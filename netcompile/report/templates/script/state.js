@@ -23,3 +23,26 @@ function select(layer, from) {
 }
 
 const LARGEST = 99999;
+
+// A page that shows a part of itself alone is within another page, which has the rest.
+
+const PART = document.body.dataset.part || "";
+const has = (part) => !PART || PART === part;
+
+/** Bring what shows the selected layer into view; where that is not here, the page around is told the layer's line. */
+function reveal(element) {
+  if (has("graph")) element.scrollIntoView();
+  else parent.postMessage({ wanted: DATA.layers[state.layer].lines[0] }, "*");
+}
+
+/** The page around knows which size was chosen, and says so when it shows another part. */
+function toldAround() {
+  addEventListener("message", ({ source, data }) => {
+    if (source === parent && data && Array.isArray(data.size)) data.size.forEach((n, axis) => setSize(axis, n));
+  });
+  onSize.push(() => {
+    const declared = state.n.every((n, axis) => DATA.extents && n === DATA.extents[axis]);
+    parent.postMessage({ size: declared || !DATA.extents ? null : state.n }, "*");
+  });
+  onSelect.push((layer, from) => from !== "start" && parent.postMessage({ chosen: DATA.layers[layer].lines[0] }, "*"));
+}

@@ -23,7 +23,7 @@ function layerTable() {
   rows.forEach((row, index) => {
     const head = $("th", row);
     const button = h("button", { type: "button", class: "name" }, head.textContent);
-    button.addEventListener("click", () => { select(index, "table"); $("#workbench").scrollIntoView(); });
+    button.addEventListener("click", () => { select(index, "table"); reveal($("#workbench")); });
     head.replaceChildren(button);
   });
   onSelect.push((layer) => rows.forEach((row, index) => row.classList.toggle("selected", index === layer)));
