@@ -53,7 +53,8 @@ class Conv2d(nn.Conv2d):
     def forward(self, x: Tensor, padding: int | None = None) -> Tensor:
         pad = self.padding if padding is None else (padding, padding)
         weight = self.weight
-        if is_frozen(weight) and (step := self.step(x, weight, pad)) is not None:
+        known = not torch.compiler.is_compiling() and is_frozen(weight)
+        if known and (step := self.step(x, weight, pad)) is not None:
             return step(x)
         y = self.fast(x, weight, pad) if self.serves(x, weight) else None
         return self.direct(x, weight, pad) if y is None else y

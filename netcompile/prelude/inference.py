@@ -37,6 +37,8 @@ def eager(*tensors: Tensor) -> bool:
     Not where they are observed, nor under autocast: there, operators must be plain
     ones, and nothing may be kept.
     """
+    if torch.compiler.is_compiling():
+        return False
     if INSIDE.checked:
         return all(is_plain(x) for x in tensors)
     if observed(*tensors):
@@ -127,21 +129,21 @@ def freeze(net: nn.Module) -> None:
     the net, and files, do not have the promise.
     """
     for x in (*net.parameters(), *net.buffers()):
-        x.frozen = Kept()  # type: ignore[attr-defined]
+        x.frozen = Kept(place=None)  # type: ignore[attr-defined]
 
 
 def is_frozen(x: Tensor) -> bool:
     """Whether a tensor was promised not to be written but where torch counts it."""
-    return getattr(x, "frozen", None) is not None
+    return bool(getattr(x, "frozen", None))  # read from a file it is empty
 
 
 def probe(x: Tensor) -> Tensor:
     """What changes with a tensor's numbers: `numbers_of` it, read again or known."""
     known: Kept | None = getattr(x, "frozen", None)
-    if known is None:
+    if not known:
         return numbers_of(x)
     place = place_of(x)
-    if known.get("place") != place:
+    if known["place"] != place:
         known.update(place=place, numbers=numbers_of(x))
     numbers: Tensor = known["numbers"]
     return numbers

@@ -120,11 +120,21 @@ def test_copies_and_files_have_no_promise() -> None:
     other = copy.deepcopy(net)
     assert not any(is_frozen(p) for p in other.parameters())
     close(other(x), wanted)
-    layer = pickle.loads(pickle.dumps(layers()[0]))
-    assert not any(getattr(p, "frozen", None) for p in layer.parameters())
+    layer = layers()[0]
+    freeze(layer)
+    read = pickle.loads(pickle.dumps(layer))
+    assert [is_frozen(p) for p in read.parameters()] == [False, False]
     again = fresh("windowed", 2)
     again.load_state_dict(net.state_dict())
     assert not any(is_frozen(p) for p in again.parameters())
+
+
+@pytest.mark.parametrize("kind", ["windowed", "plain"])
+def test_it_is_one_graph_for_the_compiler(kind: str) -> None:
+    net, x = frozen(kind), image(kind, SIZE)
+    wanted = [net(x) for _ in range(2)][-1]
+    torch._dynamo.reset()
+    close(torch.compile(net, fullgraph=True, backend="eager")(x), wanted)
 
 
 def layers() -> list[nn.Module]:
