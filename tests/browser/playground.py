@@ -66,9 +66,13 @@ class Playground:
                 self.browser.post(method, worker, {})
 
     def hang(self) -> None:
-        """Python's worker answers nothing any more, as if what it is asked for never ended."""
+        """Python's worker answers nothing for a minute, as if what it is asked for never ended.
+
+        Not for ever: Chromium goes on with a loop of a worker that the page has ended.
+        """
         self.watch()
-        self.browser.post("Runtime.evaluate", self.python, {"expression": "for (;;);"})
+        expression = "for (const end = Date.now() + 60000; Date.now() < end; );"
+        self.browser.post("Runtime.evaluate", self.python, {"expression": expression})
 
     @property
     def version(self) -> int:
