@@ -134,7 +134,8 @@ def freeze(net: nn.Module) -> None:
 
 def is_frozen(x: Tensor) -> bool:
     """Whether a tensor was promised not to be written but where torch counts it."""
-    return bool(getattr(x, "frozen", None))  # read from a file it is empty
+    known = getattr(x, "frozen", None)
+    return isinstance(known, dict) and bool(known)  # read from a file it is empty
 
 
 def probe(x: Tensor) -> Tensor:
