@@ -99,7 +99,8 @@ def test_an_edited_text_comes_back(page, tmp_path):  # noqa: F811
     page.after(lambda: page.browser.click("#back"))
     assert page.of("#name") == "one.prototxt"
     before, mine, after = bytes(page.browser.evaluate(SAVED)).decode().partition("# mine\n")  # where the cursor was
-    assert mine and before + after == SHRINKING
+    assert mine
+    assert before + after == SHRINKING
     assert page.browser.evaluate("document.querySelector('#options [name=phase]').value") == "TRAIN"
     assert page.browser.evaluate(f"{BACK}.title") == f"{SMALL}, as edited"
     page.after(lambda: page.browser.click("#back"))
