@@ -86,9 +86,7 @@ class Conv2d(nn.Conv2d):
     ) -> Tensor:
         """Computes by a step, which is kept for inputs like this if weights stay."""
         if is_frozen(weight) and "by" not in vars(self):
-            most = 4 + (1 << 19) // max(weight.numel(), 1)
-            for oldest in list(self.steps)[: 1 - most]:
-                self.steps.pop(oldest, None)
+            self.steps.make_room(4 + (1 << 19) // max(weight.numel(), 1))
             kept = step, self.plan, place_of(weight)
             self.steps[self.case(x, padding)] = kept
         return step(x)
@@ -202,7 +200,7 @@ class Conv2d(nn.Conv2d):
         padding: tuple[int, ...],
         size: tuple[int, ...],
         count: int,
-        layouts: dict[Any, Tensor],
+        layouts: Kept,
     ) -> Tensor:
         x, (h, w) = x.contiguous(memory_format=torch.channels_last), size
         x = x.permute(0, 2, 3, 1)
@@ -307,7 +305,7 @@ def size_of_convolved(
 
 
 def layout(
-    known: dict[Any, Tensor],
+    known: Kept,
     weight: Tensor,
     window: tuple[Any, ...],
     shape: tuple[int, ...],
@@ -319,11 +317,9 @@ def layout(
     for the last few shapes.
     """
     case = shape, window, torch.get_num_threads()
-    found = known.get(case)
+    found: Tensor | None = known.get(case)
     if found is None:
-        most = 4 + (1 << 19) // max(weight.numel(), 1)
-        for oldest in list(known)[: 1 - most]:
-            known.pop(oldest, None)
+        known.make_room(4 + (1 << 19) // max(weight.numel(), 1))
         if window:
             found = kernels_laid_out(weight.detach(), window, shape)
         else:

@@ -16,6 +16,11 @@ class Kept(dict[Any, Any]):
     def __reduce__(self) -> tuple[Any, ...]:
         return Kept, ()
 
+    def make_room(self, most: int) -> None:
+        """Forgets what came first, so that with one more there are `most` at most."""
+        for oldest in list(self)[: max(0, len(self) + 1 - most)]:
+            self.pop(oldest, None)
+
 
 def window(x: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
     """A copy of some rows and columns."""

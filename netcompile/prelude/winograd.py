@@ -58,7 +58,7 @@ class Winograd(Conv2d):
         self,
         x: Tensor,
         weight: Tensor,
-        layouts: dict[Any, list[Tensor]],
+        layouts: Kept,
         padding: tuple[int, ...],
         size: tuple[int, ...],
         m: int,
@@ -114,7 +114,7 @@ def equal_bands(high: int, count: int) -> list[tuple[int, int]]:
 
 
 def kernels_for_tiles(
-    known: dict[Any, list[Tensor]],
+    known: Kept,
     weight: Tensor,
     shape: tuple[int, ...],
     blocks: list[tuple[int, int]],
@@ -129,7 +129,7 @@ def kernels_for_tiles(
     count, (outputs, inputs) = (m + 2) ** 2, weight.shape[:2]
     grouped = weight.dtype == torch.float32 and inputs % 16 == outputs % 16 == 0
     case = tuple(blocks), (shape, torch.get_num_threads()) if grouped else None
-    found = known.get(case)
+    found: list[Tensor] | None = known.get(case)
     if found is not None:
         return found
     if known:
@@ -138,9 +138,7 @@ def kernels_for_tiles(
         del last
     else:
         values = values_of_kernels(weight.detach(), m)
-    most = (1 << 21) // values.numel()
-    for oldest in list(known)[: len(known) - most]:
-        known.pop(oldest, None)
+    known.make_room(1 + (1 << 21) // values.numel())
     found = known[case] = [values[:, first:last] for first, last in blocks]
     if grouped:
         window = [0, 0], [1, 1], [1, 1], count
