@@ -15,15 +15,17 @@ from netcompile.layers.base import Dim
 from netcompile.layers.source import extent, string
 
 # Names that the methods below use.
-ATTRIBUTES = frozenset(["compute", "literal", "windowed", "border", "borders", "plain", "relu", "packed"])
+ATTRIBUTES = frozenset(
+    ["compute", "literal", "inferred", "windowed", "border", "borders", "passes", "plain", "relu", "packed"]
+)
 _VARIABLES = (
     "H W border layers key now before plain zeros n height width recorded only_border rows iter next min dict list"
 )
 VARIABLES = frozenset(_VARIABLES.split(" "))
 # Functions of `netcompile/prelude` that they call.
-FUNCTIONS = ("inference.eager", "workers.shared_out")
+FUNCTIONS = ("inference.eager", "inference.Kept", "workers.shared_out", "recording.replayed")
 BORDER_FUNCTIONS = (
-    "inference.Kept",
+    "recording.unrecorded",
     "inference.tensors_of",
     "inference.is_hooked",
     "inference.state_of",
@@ -119,14 +121,20 @@ def dispatch(arguments: Sequence[str], result: str, image: str = "", base: int =
     if image:
         lines += ["        if recorded or self.training:  # the border has a gradient too"]
         lines += [*direct, *lay_out(f"with torch.no_grad(), shared_out({image}):", 8)]
-        lines += lay_out(f"if min({image}.shape[2:]) < {base}:  # smaller images have no border of their own", 12)
-        lines += [*lay_out(every, 16), f"            border = self.border({image})"]
-        lines += ["            if border is None:  # weights not finite, or layers with hooks"]
-        lines += lay_out(every, 16)
-        return [*lines, *lay_out(f"return self.windowed({named}, border)", 12)]
+        lines += [*lay_out(f"return {_replayed('inferred', named, result)}", 12), ""]
+        lines += signature("inferred", ["self", *(f"{a}: Tensor" for a in arguments)], result, 4)
+        lines += lay_out(f"if min({image}.shape[2:]) < {base}:  # smaller images have no border of their own", 8)
+        lines += [*direct, "        with unrecorded():", f"            border = self.border({image})"]
+        lines += ["        if border is None:  # weights not finite, or layers with hooks"]
+        return [*lines, *direct, *lay_out(f"return self.windowed({named}, border)", 8)]
     shared = [f"shared_out({name})" for name in arguments[:1]]
     lines += lay_out(f"with {', '.join(['torch.set_grad_enabled(recorded)', *shared])}:", 8)
-    return [*lines, f"            return self.compute({named})"]
+    return [*lines, *lay_out(f"return {_replayed('compute', named, result)}", 12)]
+
+
+def _replayed(method: str, named: str, result: str) -> str:
+    """A call of a method, by the calls that it made before where weights are frozen."""
+    return f"replayed({', '.join(['self', f'self.{method}', *([named] if named else [])])})"
 
 
 def border_method(

@@ -28,8 +28,8 @@ SAVED = 0.75  # of the lines that a net's class has without blocks: from there o
 IMPORTED = "netcompile.runtime.functions"  # where modules import functions from that do not contain them
 # What -O2 adds to a module beside the net: these files of the prelude, whole.
 RUNTIME = (
-    "inference", "workers", "onednn", "convolution", "polynomials", "winograd", "large_kernel", "upsampling", "windows",
-    "bands",
+    "inference", "workers", "recording", "onednn", "convolution", "polynomials", "winograd", "large_kernel",
+    "upsampling", "windows", "bands",
 )  # fmt: skip
 
 
@@ -158,6 +158,7 @@ class _Writer:
         head = [f"class {self.name}(nn.Module):", "    def __init__(self) -> None:", "        super().__init__()"]
         head += [line for layer in codes[0].layers for statement in layer.init for line in lay_out(statement, 8)]
         head += ["        self.borders = Kept()"] if self.windowed is not None else []
+        head += ["        self.passes = Kept()"] if self.inference else []
         made = methods(codes, self.wanted, self.windowed, self.inference, not self.manner.literal)
         net = [*head, *(line for method in made for line in ["", *method.lines])]
         body = [line for each in classes for line in [*each.lines, "", ""]]

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netcompile.prelude.inference import (
-    INSIDE,
     Kept,
     eager,
     is_finite,
@@ -47,49 +46,14 @@ class Conv2d(nn.Conv2d):
 
     def __init__(self, *args: Any, relu: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.relu, self.packed, self.steps = relu, Kept(), Kept()
+        self.relu, self.packed = relu, Kept()
         self.plan: dict[tuple[int, ...] | None, str] = {}
 
     def forward(self, x: Tensor, padding: int | None = None) -> Tensor:
         pad = self.padding if padding is None else (padding, padding)
         weight = self.weight
-        known = not torch.compiler.is_compiling() and is_frozen(weight)
-        if known and (step := self.step(x, weight, pad)) is not None:
-            return step(x)
         y = self.fast(x, weight, pad) if self.serves(x, weight) else None
         return self.direct(x, weight, pad) if y is None else y
-
-    def step(
-        self, x: Tensor, weight: Tensor, padding: tuple[int, ...]
-    ) -> Callable[[Tensor], Tensor] | None:
-        """What computed from such an input before, where all is as it was."""
-        known = self.steps.get(self.case(x, padding))
-        if known is None or known[1] is not self.plan or known[2] != place_of(weight):
-            return None
-        onednn: Any = torch.backends.mkldnn
-        inside = INSIDE.checked and not torch.is_grad_enabled() and onednn.enabled
-        step: Callable[[Tensor], Tensor] = known[0]
-        return step if inside or self.serves(x, weight) else None
-
-    def case(self, x: Tensor, padding: tuple[int, ...]) -> tuple[Any, ...]:
-        """What a step depends on, but for the weights and the plan."""
-        window = padding, self.stride, self.dilation
-        lies = x.shape, x.stride(), x.dtype
-        return lies, window, part_count(math.inf), torch.get_num_threads()
-
-    def first(
-        self,
-        x: Tensor,
-        weight: Tensor,
-        padding: tuple[int, ...],
-        step: Callable[[Tensor], Tensor],
-    ) -> Tensor:
-        """Computes by a step, which is kept for inputs like this if weights stay."""
-        if is_frozen(weight) and "by" not in vars(self):
-            self.steps.make_room(4 + (1 << 19) // max(weight.numel(), 1))
-            kept = step, self.plan, place_of(weight)
-            self.steps[self.case(x, padding)] = kept
-        return step(x)
 
     def direct(self, x: Tensor, weight: Tensor, padding: tuple[int, ...]) -> Tensor:
         """As nn.Conv2d computes."""
@@ -163,8 +127,10 @@ class Conv2d(nn.Conv2d):
         """
         place, numbers = place_of(weight), probe(weight)
         known = self.packed.get(way)
-        if known and known[0] == place and torch.equal(known[1], numbers):
-            return known[2]
+        if known is not None and known[0] == place:
+            before, packed = known[1:]
+            if before is numbers or torch.equal(before, numbers):
+                return packed
         packed = pack(weight.detach()) if is_finite(numbers) else None
         self.packed[way] = place, numbers, packed
         return packed
@@ -186,12 +152,8 @@ class Conv2d(nn.Conv2d):
             return self.onednn_in_parts(x, weight, padding, size, count, layouts)
         window = padding, self.stride, self.dilation, self.groups
         packed = layout(layouts, weight, window, x.shape)
-
-        def step(x: Tensor) -> Tensor:
-            x = x.contiguous(memory_format=torch.channels_last)
-            return self.rectified(convolved(x, packed, self.bias, window))
-
-        return self.first(x, weight, padding, step)
+        x = x.contiguous(memory_format=torch.channels_last)
+        return self.rectified(convolved(x, packed, self.bias, window))
 
     def onednn_in_parts(
         self,
@@ -230,22 +192,16 @@ class Conv2d(nn.Conv2d):
         if self.kernel_size != (1, 1) or any(padding):
             return self.unfolded(x, weight, padding, size)
         (down, across), outputs = self.stride, len(weight)
-        shape = len(x), *size, outputs
-        count = part_count(math.prod(shape[:3]) * weight.numel())
-        factor = weight.flatten(1)
+        x = x if down == across == 1 else x[:, :, ::down, ::across]
+        x, factor = x.permute(0, 2, 3, 1), weight.flatten(1)
+        pixels = math.prod(x.shape[:3])
+        count = part_count(pixels * weight.numel())
         if count == 1:
-            factor = self.factor(weight, factor, math.prod(shape[:3]))
-
-        def step(x: Tensor) -> Tensor:
-            x = x if down == across == 1 else x[:, :, ::down, ::across]
-            rows = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
-            if count == 1:
-                y = multiply(rows, factor, self.bias)
-            else:
-                y = self.product_in_parts(rows, factor, count)
-            return self.rectified(y).view(shape).permute(0, 3, 1, 2)
-
-        return self.first(x, weight, padding, step)
+            y = multiply(x, self.factor(weight, factor, pixels), self.bias)
+        else:
+            y = self.product_in_parts(x.reshape(pixels, -1), factor, count)
+            y = y.view(len(x), *size, outputs)
+        return self.rectified(y).permute(0, 3, 1, 2)
 
     def unfolded(
         self, x: Tensor, weight: Tensor, padding: tuple[int, ...], size: tuple[int, ...]

@@ -28,9 +28,13 @@ def window(x: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
 
 
 class Inside(threading.local):
-    """Whether this thread is in a pass of a net for which `eager` was answered."""
+    """Whether this thread is in a pass of a net for which `eager` was answered.
+
+    And what writes down the calls of torch that it makes, if anything does.
+    """
 
     checked = False
+    recorder: Any = None
 
 
 INSIDE = Inside()
@@ -75,7 +79,7 @@ def transformed() -> bool:
     return (
         (level is not None and level() is not None)
         or getattr(forward_ad, "_current_level", -1) >= 0
-        or (modes is not None and modes() > 0)
+        or (modes is not None and modes() > (INSIDE.recorder is not None))
     )
 
 
@@ -122,6 +126,12 @@ def is_usable(state: State | None) -> bool:
 
 def is_finite(x: Tensor) -> bool:
     """Whether all of a tensor's numbers are finite, and their sum as well."""
+    if INSIDE.recorder is not None:
+        return bool(INSIDE.recorder.decide(sum_is_finite, x))
+    return sum_is_finite(x)
+
+
+def sum_is_finite(x: Tensor) -> bool:
     return math.isfinite(x.sum().item())
 
 
@@ -135,6 +145,9 @@ def freeze(net: nn.Module) -> None:
     """
     for x in (*net.parameters(), *net.buffers()):
         x.frozen = Kept(place=None)  # type: ignore[attr-defined]
+    for module in net.modules():
+        if isinstance(vars(module).get("passes"), dict):
+            vars(module)["passes"] = Kept(recorded=Kept())
 
 
 def is_frozen(x: Tensor) -> bool:

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from netcompile.prelude.inference import Kept, eager, is_frozen, place_of
+
 
 def normalise_batch(x: Tensor, eps: float) -> Tensor:
     """Each channel to mean 0 and variance 1, by the batch's own statistics."""
@@ -22,15 +24,43 @@ def normalise_exactly(x: Tensor) -> Tensor:
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """nn.BatchNorm2d, and the ReLU behind it if `relu`."""
+    """nn.BatchNorm2d, and the ReLU behind it if `relu`.
+
+    For inference on a CPU, one call of torch scales and shifts by numbers that are
+    frozen.
+    """
 
     def __init__(self, *args: Any, relu: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.relu = relu
+        self.relu, self.known = relu, Kept()
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = super().forward(x)
+        known = None if torch.compiler.is_compiling() else self.scale_and_shift(x)
+        if known is None:
+            y: Tensor = super().forward(x)
+        else:
+            y = torch.addcmul(known[1], x, known[0])
         return F.relu(y, inplace=True) if self.relu else y
+
+    def scale_and_shift(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
+        """What each channel is multiplied by, and what is added, where they stay."""
+        found = self.weight, self.bias, self.running_mean, self.running_var
+        tensors = [t for t in found if t is not None and is_frozen(t)]
+        if self.training or torch.is_grad_enabled() or len(tensors) < 4:
+            return None
+        if not (x.dim() == 4 and x.is_cpu and eager(x)):
+            return None
+        if any(t.dtype is not torch.float32 for t in (x, *tensors)):
+            return None
+        places = [place_of(t) for t in tensors]
+        if self.known.get("places") != places:
+            weight, bias, mean, variance = (t.double() for t in tensors)
+            scale = weight / (variance + self.eps).sqrt()
+            made = [scale, bias - mean * scale]
+            self.known["made"] = [t.float().view(-1, 1, 1) for t in made]
+            self.known["places"] = places
+        scale, shift = self.known["made"]
+        return scale, shift
 
 
 class BatchNorm(nn.Module):

@@ -317,4 +317,3 @@ def _forget(layer: Any, ways: set[str]) -> None:
     """Only the weights that are laid out for these ways stay."""
     for way in [way for way in layer.packed if way not in ways]:
         del layer.packed[way]
-    layer.steps.clear()
