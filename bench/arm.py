@@ -25,6 +25,7 @@ from netcompile.prototxt.recognise import open_source
 ARMS = ("literal", "compile", "opencv", "onnxruntime", "openvino", "O1", "O2", "plan")
 LEVELS = {"literal": 0, "compile": 0, "O1": 1, "O2": 2, "plan": 2}
 TURN = 0.25  # seconds
+WARM = 3  # runs before the first turn: weights are laid out, calls are recorded
 DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 Run = Callable[[], Any]
 
@@ -176,6 +177,8 @@ def main() -> None:
     np.save(folder / f"{arm}.npy", found)
     del found
     first = time.perf_counter() - begin - loaded
+    for _ in range(WARM - 1):
+        run()
     say(ready=True, load=loaded, first=first, peak=peak())
     for _ in sys.stdin:
         say(seconds=turn(run, time.perf_counter), peak=peak())

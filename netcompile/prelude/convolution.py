@@ -20,7 +20,6 @@ from netcompile.prelude.inference import (
 from netcompile.prelude.onednn import (
     convolved,
     kernels_laid_out,
-    matrix_laid_out,
     multiply,
     onednn_serves,
 )
@@ -32,9 +31,9 @@ class Conv2d(nn.Conv2d):
 
     For inference on a CPU, oneDNN computes from weights that are laid out for it once,
     and again when they have changed: nn.Conv2d does that at every call. Kernels of one
-    pixel, and weights of 64 MiB and more, have no second copy: they are multiplied as
-    the matrix that they are. Everywhere else, and for what is not finite, this is
-    nn.Conv2d.
+    pixel that are not frozen, and weights of 64 MiB and more, have no second copy: they
+    are multiplied as the matrix that they are. Everywhere else, and for what is not
+    finite, this is nn.Conv2d.
 
     `plan` says by which of the `ways` outputs of a size are computed, images × height ×
     width, or all others (None). Where it does not, rules choose: the result is the same
@@ -104,8 +103,10 @@ class Conv2d(nn.Conv2d):
         """How outputs of this size can be computed, first the way that rules prefer."""
         if self.groups == 1 and self.weight.numel() >= self.large:
             return ("matrix",)
-        point = self.groups == 1 and self.kernel_size == (1, 1) and not any(padding)
-        return ("matrix", "onednn") if point else ("onednn",)
+        if self.groups > 1 or self.kernel_size != (1, 1) or any(padding):
+            return ("onednn",)
+        once = is_frozen(self.weight) and part_count(math.inf) == 1
+        return ("onednn", "matrix") if once else ("matrix", "onednn")
 
     def by(
         self,
@@ -197,7 +198,7 @@ class Conv2d(nn.Conv2d):
         pixels = math.prod(x.shape[:3])
         count = part_count(pixels * weight.numel())
         if count == 1:
-            y = multiply(x, self.factor(weight, factor, pixels), self.bias)
+            y = multiply(x, factor, self.bias)
         else:
             y = self.product_in_parts(x.reshape(pixels, -1), factor, count)
             y = y.view(len(x), *size, outputs)
@@ -223,13 +224,6 @@ class Conv2d(nn.Conv2d):
         if any(padding) and not is_finite(y):
             return None
         return self.rectified(y).view(len(x), -1, *size)
-
-    def factor(self, weight: Tensor, matrix: Tensor, rows: int) -> Tensor:
-        """The matrix of the weights, laid out for so many rows if they are frozen."""
-        if not is_frozen(weight) or weight.numel() >= self.large:
-            return matrix
-        layouts = self.once("matrix", weight, lambda weight: Kept())
-        return matrix if layouts is None else layout(layouts, matrix, (), (rows,))
 
     def product_in_parts(self, rows: Tensor, factor: Tensor, count: int) -> Tensor:
         y = rows.new_empty(len(rows), len(factor))
@@ -268,18 +262,14 @@ def layout(
 ) -> Tensor:
     """Kernels as oneDNN wants them for inputs of a shape, with so many threads.
 
-    Without a window they are a matrix, and the shape is the number of rows. Laid out
-    for others they do as well, but take up to fifty times as long. `known` has those
-    for the last few shapes.
+    Laid out for others they do as well, but take up to fifty times as long. `known` has
+    those for the last few shapes.
     """
     case = shape, window, torch.get_num_threads()
     found: Tensor | None = known.get(case)
     if found is None:
         known.make_room(4 + (1 << 19) // max(weight.numel(), 1))
-        if window:
-            found = kernels_laid_out(weight.detach(), window, shape)
-        else:
-            found = matrix_laid_out(weight.detach(), shape[0])
+        found = kernels_laid_out(weight.detach(), window, shape)
         known[case] = found
     return found
 

@@ -85,7 +85,6 @@ from netcompile.prelude.normalisation import unit_length as unit_length
 from netcompile.prelude.normalisation import unit_rows as unit_rows
 from netcompile.prelude.onednn import convolved as convolved
 from netcompile.prelude.onednn import kernels_laid_out as kernels_laid_out
-from netcompile.prelude.onednn import matrix_laid_out as matrix_laid_out
 from netcompile.prelude.onednn import multiply as multiply
 from netcompile.prelude.onednn import onednn_as_known as onednn_as_known
 from netcompile.prelude.onednn import onednn_serves as onednn_serves
