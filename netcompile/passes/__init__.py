@@ -11,6 +11,7 @@ from netcompile.passes.base import NO_FACTS, Facts, Pass, Program, Rewritten, ru
 from netcompile.passes.drop_copies import DROP_COPIES
 from netcompile.passes.drop_dead import DROP_DEAD
 from netcompile.passes.drop_noops import DROP_NOOPS
+from netcompile.passes.early_strides import EARLY_STRIDES
 from netcompile.passes.fuse_convolution import FUSE_CONVOLUTION
 from netcompile.passes.fuse_relu import FUSE_RELU
 from netcompile.passes.image_window import IMAGE_WINDOW, NEEDED_WINDOW
@@ -26,6 +27,7 @@ PIPELINE: tuple[tuple[int, Pass[Any]], ...] = (  # (lowest -O level, pass)
     (2, FUSE_CONVOLUTION),  # before the next one: a convolution takes in both
     (1, MERGE_SCALE),
     (2, FUSE_RELU),  # behind it: what no convolution took in
+    (2, EARLY_STRIDES),  # before those that ask for strides
     (2, WINOGRAD),
     (2, LARGE_KERNELS),
     (2, UPSAMPLING),

@@ -65,6 +65,21 @@ layer { name: "e" type: "Eltwise" bottom: "t2" bottom: "b3" top: "e" }
 layer { name: "p" type: "Permute" bottom: "e" top: "p" permute_param { order: 0 order: 2 order: 3 order: 1 } }
 layer { name: "f" type: "Flatten" bottom: "p" top: "f" }
 """
+# A stage of a ResNet, as its first authors wrote it: the next one reads every second row and column.
+STAGE = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 21 dim: 18 } } }
+layer { name: "a" type: "Convolution" bottom: "data" top: "a" convolution_param { num_output: 4 kernel_size: 3 } }
+layer { name: "b" type: "Convolution" bottom: "a" top: "b" convolution_param { num_output: 4 kernel_size: 3 pad: 1 } }
+layer { name: "c" type: "Convolution" bottom: "b" top: "c" convolution_param { num_output: 4 kernel_size: 1 } }
+layer { name: "s" type: "Eltwise" bottom: "a" bottom: "c" top: "s" }
+layer { name: "r" type: "ReLU" bottom: "s" top: "s" }
+layer { name: "x" type: "Convolution" bottom: "s" top: "x"
+        convolution_param { num_output: 8 kernel_size: 1 stride: 2 } }
+layer { name: "y" type: "Convolution" bottom: "s" top: "y"
+        convolution_param { num_output: 8 kernel_size: 1 stride: 2 } }
+layer { name: "o" type: "Eltwise" bottom: "x" bottom: "y" top: "o" }
+"""
+ONES = (("wide", WIDE), ("cut", CUT), ("before", BEFORE), ("stage", STAGE))
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +119,7 @@ def nets() -> tuple[Net, ...]:
     trained = analyse(open_source(str(REPOSITORY / "prototxt/shapes-fcn8s/deploy.prototxt")))
     weights = str(REPOSITORY / "weights/shapes-fcn8s.caffemodel")
     made: list[tuple[str, Analysed, str | None]] = [("trained", trained, weights)]
-    made += [(n, analyse(Source(t)), None) for n, t in (("wide", WIDE), ("cut", CUT), ("before", BEFORE))]
+    made += [(n, analyse(Source(t)), None) for n, t in ONES]
     for name, analysed, file in made:
         shape = analysed.graph.inputs[0].shape
         image = np.random.default_rng(3).normal(0, 40, shape).astype(np.float32)
