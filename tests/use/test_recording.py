@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from netcompile.prelude import recording
 from netcompile.prelude.inference import INSIDE, Kept, freeze
+from netcompile.prelude.onednn import onednn_serves
 from netcompile.prelude.recording import Recording, replayed, unrecorded
 from netcompile.prelude.workers import shared_out
 from netcompile.runtime.tuning import Plan
@@ -27,6 +28,7 @@ RECORDED = 3  # the first pass that is
 @pytest.fixture(autouse=True)
 def inferring(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("netcompile.passes.large_kernels.WEIGHTS", 16 * 64 * 49)
+    monkeypatch.setattr("netcompile.runtime.company.own_settings", lambda: None)  # however busy the machine is
     with torch.no_grad():
         yield
 
@@ -72,19 +74,20 @@ def calls_of(net: Any, x: Tensor) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_comes_out_to_the_bit(kind: str) -> None:
+def test_the_same_comes_out(kind: str) -> None:
     net, other = recorded(kind, image(kind, SIZE)), fresh(kind, 2)
     freeze(other)
     for seed in range(3):
         x = image(kind, SIZE) * (seed - 1.5)
         found = net(x)
         other.passes = Kept()  # nothing is recorded
-        assert torch.equal(found, other(x))
+        torch.testing.assert_close(found, other(x), rtol=0, atol=1e-6)
     assert is_recorded(net)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_calls_are_made(kind: str) -> None:
+def test_fewer_calls_are_made(kind: str) -> None:
+    """The convolutions are the same, and ReLUs and sums are in them."""
     x = image(kind, SIZE)
     net, other = recorded(kind, x), fresh(kind, 2)
     freeze(other)
@@ -92,12 +95,13 @@ def test_the_same_calls_are_made(kind: str) -> None:
         other(x)
     other.passes = Kept()
     again, plain = calls_of(net, x), calls_of(other, x)
-    assert len(again) > 10
-    if kind == "plain":
-        assert again == plain
-    else:  # whether borders are those of the weights was asked of the weights
-        at = len(plain) - len(again)
-        assert plain[at:] == again
+    if not onednn_serves(torch.float32):
+        pytest.skip("this machine's torch has no oneDNN")
+    assert 10 < len(again) <= len(plain)
+    convolved = [[call for call in calls if "convolution" in call] for calls in (again, plain)]
+    assert len(convolved[0]) == len(convolved[1]) > 2
+    assert again.count("aten.clamp_min_.default") < plain.count("aten.clamp_min_.default")
+    assert again.count("aten.linalg_vector_norm.default") in (1, 2)  # what is asked of numbers
 
 
 def test_without_the_promise_nothing_is_recorded() -> None:
@@ -258,6 +262,8 @@ def test_numbers_that_are_not_finite_go_their_own_way(kind: str) -> None:
         found, wanted = net(x), plain(x)
         assert torch.equal(found.isnan(), wanted.isnan())
         assert wanted.isnan().any()
+    x = image(kind, SIZE) * 1e37  # with them, sums overflow
+    assert torch.equal(net(x).isfinite(), plain(x).isfinite())
     assert is_recorded(net)
 
 
@@ -277,7 +283,7 @@ def test_long_passes_are_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     net: Any = fresh("plain", 2)
     freeze(net)
     seconds = iter(range(100))
-    monkeypatch.setattr("time.perf_counter", lambda: next(seconds))
+    monkeypatch.setattr("time.thread_time", lambda: next(seconds))
     for _ in range(4):
         net(image("plain", SIZE))
     assert known(net) == [None]
