@@ -15,8 +15,8 @@ class Tape:
     """Calls, and the values on which they are made, by their places.
 
     The inputs come first among the values; what calls make is None until it is made.
-    `seen` has each tensor's shape, strides and largest number, up or down, if its type
-    is float32.
+    `seen` has a tensor's shape, strides and largest number, up or down, if its type is
+    float32 and it lies in one piece.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,10 @@ class Tape:
         return len(self.values) - 1
 
     def see(self, place: int, x: Tensor) -> None:
-        if x.dtype is torch.float32 and x.numel() and not x.is_mkldnn:
+        if x.dtype is not torch.float32 or not x.numel() or x.is_mkldnn:
+            return
+        channels_last = x.dim() == 4 and x.permute(0, 2, 3, 1).is_contiguous()
+        if x.is_contiguous() or channels_last:  # others would be copied for this
             low, high = torch.aminmax(x)
             self.seen[place] = x.shape, x.stride(), max(-float(low), float(high))
 

@@ -175,7 +175,7 @@ class Bounds:
         kernels, bias = (self.tape.values[place] for place in weights)
         if kernels is None:
             return math.inf
-        sums = kernels.to_dense().double().abs().flatten(1).sum(1)
+        sums = kernels.to_dense().abs_().flatten(1).sum(1)  # a copy, which may go
         shift = 0.0 if bias is None else self.largest(weights[1])
         return float(sums.max()) * self.of(x) + shift + sum(map(self.of, others))
 
