@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from netcompile.analysis.shapes import diagnose
 from netcompile.caffemodel.recipe import Recipe
@@ -189,11 +190,11 @@ def _layer(
         for lines in (pattern.init, pattern.forward)
     )
     tensors = tuple((filled(key, (), (), name), recipe) for key, recipe in pattern.tensors)
-    emitted = replace(pattern, init=init, forward=forward, tensors=tensors)
+    emitted = Emitted(forward, init, pattern.functions, tensors, pattern.imports)
     ties = owners.ties(node, specs, emitted)
     owners.own(node, specs, emitted)
     used, runs = live or bool(init), live and bool(forward)
-    free = runs and not reading.statements and not _placed(pattern)
+    free = runs and not reading.statements and not _placed((*pattern.init, *pattern.forward))
     code = LayerCode(
         (index,),
         (*init, *ties),
@@ -214,9 +215,10 @@ def _layer(
 _PLACE = re.compile(rf"self\.(?!{ME})[A-Za-z_]|(?<![\w.])[HW](?!\w)")
 
 
-def _placed(emitted: Emitted) -> bool:
+@lru_cache(maxsize=1 << 12)  # layers that are alike have the same lines
+def _placed(lines: tuple[str, ...]) -> bool:
     """Whether a layer's code belongs to its place in the net."""
-    return any(_PLACE.search(line) for line in (*emitted.init, *emitted.forward))
+    return any(_PLACE.search(line) for line in lines)
 
 
 GOING_ON = ("activation", "normalisation", "prediction")  # families of layers that belong to the one before

@@ -95,7 +95,7 @@ def emit(
         codes = _codes(net, wanted, windowed, inference, frozenset(called | hidden))
     bound = {line.rpartition(" ")[2] for each in functions.values() for line in each.imports}
     name = class_name(graph.name, called | bound)
-    head = docstring(net, name, wanted, manner.about)
+    head = docstring(codes[0], name, wanted, manner.about)
     writer = _Writer(net, name, head, wanted, functions, imports, windowed, inference, manner)
     flat = writer.file(codes)
     code, file, parts = codes[0], flat, None
@@ -106,17 +106,18 @@ def emit(
         made = writer.file([blocks.code], blocks.classes) if blocks is not None else flat
         if blocks is not None and (manner.style == "blocks" or _shorter(made, flat)):
             code, file = blocks.code, made
+    top = writer.top(file)
     named = codes[0].variables.named
     variables = {blob: named[value] for blob, value in graph.blobs.items() if value in named}
     return EmittedModule(
-        "\n".join(file.lines) + "\n",
+        "\n".join([*top, *file.lines]) + "\n",
         name,
         tuple(entry.value for entry in graph.inputs),
         tuple(wanted),
         tuple(weight for layer in code.layers for weight in layer.weights),
         tuple(codes[0].blobs if original is None else original),
         codes[-1].net.graph.nodes,
-        file.spans,
+        {index: (first + len(top), last + len(top)) for index, (first, last) in file.spans.items()},
         {blob: own for blob, name in variables.items() for own in (name, f"_{name}") if own in file.variables},
         "flat" if file is flat else "blocks",
         parts,
@@ -125,12 +126,14 @@ def emit(
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """The lines of a file, each layer's, and the variables of the methods.
+    """The lines of a file below its imports, each layer's among them, and the variables of the methods.
 
-    `own`: how many lines the net's class has, `code`: with the blocks' classes, if each layer had a line of its own.
+    `using`: how many lines there are up to the functions that these use. `own`: how many lines the net's class has,
+    `code`: with the blocks' classes, if each layer had a line of its own.
     """
 
     lines: Sequence[str]
+    using: int
     own: int
     code: int
     spans: Mapping[int, tuple[int, int]]
@@ -152,7 +155,7 @@ class _Writer:
     manner: Manner
 
     def file(self, codes: Sequence[Code], classes: Sequence[BlockClass] = ()) -> _File:
-        """A file: docstring, imports, the blocks, the net, and what these call."""
+        """A file: the blocks, the net, and what these call."""
         if not self.manner.literal:
             codes = [replace(code, layers=tuple(nested(code.layers))) for code in codes]
         head = [f"class {self.name}(nn.Module):", "    def __init__(self) -> None:", "        super().__init__()"]
@@ -162,19 +165,23 @@ class _Writer:
         made = methods(codes, self.wanted, self.windowed, self.inference, not self.manner.literal)
         net = [*head, *(line for method in made for line in ["", *method.lines])]
         body = [line for each in classes for line in [*each.lines, "", ""]]
-        behind = self._behind([*body, *net])
-        top = [*self.docstring, *self._imports([*body, *net], behind), "", ""]
-        spans = spans_of(made, len(top) + len(body) + len(head))
-        at = len(top)
+        lines = [*body, *net]
+        spans = spans_of(made, len(body) + len(head))
+        at = 0
         for each in classes:
             spans |= {index: (first + at, last + at) for index, (first, last) in each.spans.items()}
             at += len(each.lines) + 2
         own = _code(net) + sum(layer.depth - 1 for layer in codes[0].layers)
         blocks = _code(body) + sum(each.joined for each in classes)
         arguments = {codes[0].variables.named[entry.value] for entry in self.net.graph.inputs}
-        return _File([*top, *body, *net, *_regions(behind)], own, own + blocks, spans, _stored(net) | arguments)
+        whole_file = [*lines, *_regions(self._behind())]
+        return _File(whole_file, len(lines), own, own + blocks, spans, _stored(net) | arguments)
 
-    def _behind(self, lines: Iterable[str]) -> dict[str, list[Definition]]:
+    def top(self, file: _File) -> list[str]:
+        """What a file begins with: docstring and imports."""
+        return [*self.docstring, *self._imports(file.lines[: file.using], self._behind()), "", ""]
+
+    def _behind(self) -> dict[str, list[Definition]]:
         """The functions below the net, by the heading that they stand under."""
         functions = {name: each for name, each in self.functions.items() if not self._is_imported(each)}
         runtime = {} if not self.inference or self.manner.imported else whole(RUNTIME)

@@ -270,8 +270,9 @@ class _Builder:
             )
 
     def param(self, message: Message, index: int, spec: Message) -> ParamSpec:
-        shared = str(spec.get("name") or "")
-        result = ParamSpec(shared, spec.get("lr_mult"), spec.get("decay_mult"), spec.get("share_mode") == "PERMISSIVE")
+        given = {entry.field.name: entry.value for entry in spec.entries}
+        shared, permissive = str(given.get("name") or ""), given.get("share_mode") == "PERMISSIVE"
+        result = ParamSpec(shared, given.get("lr_mult", 1.0), given.get("decay_mult", 1.0), permissive)
         if shared and shared in self.owners:
             owner, position = self.owners[shared]
             other = owner.all("param")[position]

@@ -248,7 +248,8 @@ class _Convolution(Layer):
         return along_plane(one, *self.windows(bottoms[0])) if len(bottoms) == 1 else None
 
     def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
-        weight, (axis, _) = self.blobs(bottoms[0])[0].shape, self.windows(bottoms[0])
+        axis, windows = self.windows(bottoms[0])
+        weight = self.weight_shape(self.channels(bottoms[0]), tuple(w[0] for w in windows))
         multiplied = bottoms if self.transposed else tops
         return sum(prod(x[:axis]) * prod(x[axis + 1 :]) * prod(weight) for x in multiplied)
 

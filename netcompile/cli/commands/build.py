@@ -48,7 +48,7 @@ from netcompile.files.whole import Staged, whole_folder
 from netcompile.ir.graph import Input
 from netcompile.layers.images import NO_DATA_LAYER
 from netcompile.progress import Progress
-from netcompile.report.as_html import html_report
+from netcompile.report.as_html import MOST_LAYERS, html_report
 from netcompile.report.as_json import offsets_as_json
 from netcompile.report.as_text import offsets_as_text
 from netcompile.report.layers import layers_report
@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
     convert = None if weights is None else converter(weights, analysed, module, arguments.allow_missing)
     classes = _classes(arguments)
     write_onnx = _onnx(arguments, analysed, module, classes) if arguments.onnx else None
-    report = Report(offsets_report(analysed), layers_report(analysed))
+    report = Report(offsets_report(analysed), layers_report(analysed, MOST_LAYERS))
     texts = {
         f"{stem}.py": module.source,
         "offsets.json": json_text(offsets_as_json(report.offsets)),
