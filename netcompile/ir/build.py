@@ -5,12 +5,13 @@ The rules are those of Caffe's Net::Init and InsertSplits. Every mistake of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.diagnostics.nearest import Hints, did_you_mean
 from netcompile.diagnostics.source import Span
+from netcompile.ir.alike import stands_for_others, text_of
 from netcompile.ir.graph import Graph, Input, Node, ParamSpec, Value
 from netcompile.ir.layer_types import layer_type
 from netcompile.ir.outputs import with_outputs
@@ -113,6 +114,7 @@ class _Builder:
         self.elsewhere: dict[str, Message] = {}  # blob → the first layer that makes it in another phase or stage
         self.absent: dict[int, str] = {}  # id of a problem → the blob from there that it names
         self.faults: list[_Fault] = []
+        self.alike: dict[tuple[type[Layer], Hashable], Layer] = {}  # layers by what they were read from
         self.hints = Hints()
 
     def report(self, code: str, what: str, message: Message, at: str, why: str = "", remedy: str = "") -> None:
@@ -150,10 +152,16 @@ class _Builder:
             (self.problems if cls is None else self.notes).append(said)
         if cls is None:
             return None
+        key = cls, text_of(message)
+        if key in self.alike:
+            return self.alike[key]
         params = Params(message, self.state.train)
         layer = cls.read(params)
+        notes = [*params.notes, *params.unread()]
         self.problems += params.problems
-        self.notes += [*params.notes, *params.unread()]
+        self.notes += notes
+        if key[1] is not None and not params.problems and not notes and stands_for_others(layer):
+            self.alike[key] = layer
         return layer
 
     def check_arity(self, message: Message, layer: Layer) -> None:

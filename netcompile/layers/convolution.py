@@ -101,8 +101,9 @@ def along_plane(make: Callable[..., L], axis: int, windows: Sequence[tuple[int, 
     """What `make` makes of the windows along H and W; None where they do not lie on N×C×H×W."""
     if len(windows) != 2 or axis != 1:
         return None
-    h, w = (make(*window) for window in windows)
-    return ((h, w),)
+    high, wide = windows
+    made = make(*high)
+    return ((made, made if wide == high else make(*wide)),)
 
 
 @lru_cache(maxsize=1024)  # a layer is asked many times
