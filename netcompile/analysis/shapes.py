@@ -392,7 +392,7 @@ def _required(sym: Symbolic, makers: Mapping[Value, Node]) -> Iterator[Requireme
     """That every extent is positive (a rule that subtracts may go below), and the layers' own conditions."""
     first: dict[Size, Value] = {}
     for value, shape in sym.shapes.items():
-        for size in (size for dim in shape or () for size in _varying(dim)):
+        for size in (size for dim in shape or () if not isinstance(dim, int) for size in _varying(dim)):
             first.setdefault(size, value)
     for size, value in first.items():
         yield "HW".index(size.name), follow.at_least(size, 1), makers.get(value)

@@ -37,7 +37,7 @@ class Shaped:
 
     def bottoms(self, node: Node) -> tuple[IntShape, ...]:
         """The shapes of a layer's bottoms."""
-        return tuple(self.shapes[bottom] for bottom in node.bottoms)
+        return tuple([self.shapes[bottom] for bottom in node.bottoms])
 
     def dims(self, value: Value) -> Shape | None:
         """A value's shape, symbolic if known."""
@@ -171,37 +171,34 @@ def _layer(
     node, reading = net.graph.nodes[index], named.readings[index]
     sources = owners.sources(node, specs)
     name = attributes.get((node.name, node.occurrence), node.name)
-    tops = tuple(named.named[top] for top in node.tops)
+    tops = tuple([named.named[top] for top in node.tops])
     pattern = node.layer.emit(
         Emission(
-            tuple(map(x, range(len(node.bottoms)))),
-            tuple(map(y, range(len(node.tops)))),
+            tuple([x(index) for index in range(len(node.bottoms))]),
+            tuple([y(index) for index in range(len(node.tops))]),
             ME,
             node.name,
             net.bottoms(node),
-            tuple(net.shapes[top] for top in node.tops if top in net.shapes),
+            tuple([net.shapes[top] for top in node.tops if top in net.shapes]),
             net.graph.train,
             sources,
             attributes,
         )
     )
-    init, forward = (
-        tuple(filled(line, reading.variables, tops, name) for line in lines)
-        for lines in (pattern.init, pattern.forward)
-    )
-    tensors = tuple((filled(key, (), (), name), recipe) for key, recipe in pattern.tensors)
-    emitted = Emitted(forward, init, pattern.functions, tensors, pattern.imports)
-    ties = owners.ties(node, specs, emitted)
-    owners.own(node, specs, emitted)
+    init = tuple([filled(line, reading.variables, tops, name) for line in pattern.init])
+    forward = tuple([filled(line, reading.variables, tops, name) for line in pattern.forward])
+    tensors = tuple([(filled(key, (), (), name), recipe) for key, recipe in pattern.tensors])
+    ties = owners.ties(node, specs, tensors)
+    owners.own(node, specs, tensors)
     used, runs = live or bool(init), live and bool(forward)
     free = runs and not reading.statements and not _placed((*pattern.init, *pattern.forward))
     code = LayerCode(
         (index,),
         (*init, *ties),
         (*reading.statements, *forward) if runs else (),
-        emitted.functions if used else (),
-        emitted.imports if used else (),
-        tuple(Weight(key, recipe, node.name) for key, recipe in tensors),
+        pattern.functions if used else (),
+        pattern.imports if used else (),
+        tuple([Weight(key, recipe, node.name) for key, recipe in tensors]),
         _open(net, node, pattern, tops, name) if free else "",
         reading.variables[0] if reading.variables else "",
         _comment(net, node) if runs else "",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.emit.blobs import LearnedBlobs
-from netcompile.emit.blocks import BlockClass, in_blocks
+from netcompile.emit.blocks import BlockClass, Blocks, in_blocks
 from netcompile.emit.code import Code, Shaped, Weight, defined, write
 from netcompile.emit.docstring import NOTHING, About, docstring
 from netcompile.emit.inference import ATTRIBUTES, BORDER_FUNCTIONS, FUNCTIONS, VARIABLES, Windowed, bordered_values
@@ -97,15 +97,12 @@ def emit(
     name = class_name(graph.name, called | bound)
     head = docstring(codes[0], name, wanted, manner.about)
     writer = _Writer(net, name, head, wanted, functions, imports, windowed, inference, manner)
-    flat = writer.file(codes)
-    code, file, parts = codes[0], flat, None
+    blocks, parts = None, None
     if manner.style != "flat" and windowed is None and not manner.literal:
         taken = frozenset([name, *called, *bound, *IMPORTS])
         blocks = in_blocks(codes[0], list(wanted.values()), taken, ATTRIBUTES if inference else frozenset())
         parts = () if blocks is None else blocks.parts
-        made = writer.file([blocks.code], blocks.classes) if blocks is not None else flat
-        if blocks is not None and (manner.style == "blocks" or _shorter(made, flat)):
-            code, file = blocks.code, made
+    code, file, style = _chosen(writer, codes, blocks)
     top = writer.top(file)
     named = codes[0].variables.named
     variables = {blob: named[value] for blob, value in graph.blobs.items() if value in named}
@@ -119,7 +116,7 @@ def emit(
         codes[-1].net.graph.nodes,
         {index: (first + len(top), last + len(top)) for index, (first, last) in file.spans.items()},
         {blob: own for blob, name in variables.items() for own in (name, f"_{name}") if own in file.variables},
-        "flat" if file is flat else "blocks",
+        style,
         parts,
     )
 
@@ -209,9 +206,21 @@ CALLED = f"region functions that the net calls (netcompile {__version__})"
 ADDED = f"region what -O2 adds, the same in every module (netcompile {__version__})"
 
 
-def _shorter(blocks: _File, flat: _File) -> bool:
+def _chosen(writer: _Writer, codes: Sequence[Code], blocks: Blocks | None) -> tuple[Code, _File, str]:
+    """The net's code, its file and the style of these: blocks where they are asked for or worth it."""
+    if blocks is None:
+        return codes[0], writer.file(codes), "flat"
+    made = writer.file([blocks.code], blocks.classes)
+    least = sum(len(layer.init) for layer in codes[0].layers)  # lines that the flat class has in any case
+    if writer.manner.style == "blocks" or _shorter(made, least, least):
+        return blocks.code, made, "blocks"
+    flat = writer.file(codes)
+    return (blocks.code, made, "blocks") if _shorter(made, flat.own, flat.code) else (codes[0], flat, "flat")
+
+
+def _shorter(blocks: _File, own: int, code: int) -> bool:
     """Whether blocks are worth it: they take a quarter of the net's own class away, and the whole gets shorter."""
-    return blocks.own <= flat.own * SAVED and blocks.code < flat.code
+    return blocks.own <= own * SAVED and blocks.code < code
 
 
 def _code(lines: Iterable[str]) -> int:

@@ -16,12 +16,13 @@ _OWN = "netcompile.layers."  # a plugin may look at whatever it likes
 
 def text_of(message: Message) -> Hashable:
     """What a layer's class reads of it: its text without names, and which blobs are the same; None if it was made."""
-    blobs = [*message.all("bottom"), *message.all("top")]
+    bottoms = message.all("bottom")
+    blobs = (*bottoms, *message.all("top"))
     text = message.source.text
     parts = [text[e.name_start : e.value_end] for e in message.entries if e.field.name not in _NAMES]
     if message.start < 0 or "" in parts:
         return None
-    return len(message.all("bottom")), tuple(map(blobs.index, blobs)), tuple(parts)
+    return len(bottoms), tuple(map(blobs.index, blobs)), tuple(parts)
 
 
 def stands_for_others(layer: Layer) -> bool:

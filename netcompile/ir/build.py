@@ -126,8 +126,6 @@ class _Builder:
         name, before = message.get("name") or "", len(self.problems)
         bottoms = [self.bottom(message, i, blob, later) for i, blob in enumerate(message.all("bottom"))]
         layer = self.read(message)
-        if layer is not None:
-            self.check_arity(message, layer)
         tops = self.tops(message, layer)
         self.order.append(name)
         occurrence = self.names.get(name, 0)
@@ -147,6 +145,7 @@ class _Builder:
         )
 
     def read(self, message: Message) -> Layer | None:
+        """The layer, or that of one before which is written alike; None for an unknown type."""
         cls, said = layer_type(message, self.options.allow_unknown, self.hints)
         if said is not None:
             (self.problems if cls is None else self.notes).append(said)
@@ -155,12 +154,13 @@ class _Builder:
         key = cls, text_of(message)
         if key in self.alike:
             return self.alike[key]
-        params = Params(message, self.state.train)
+        params, before = Params(message, self.state.train), len(self.problems)
         layer = cls.read(params)
         notes = [*params.notes, *params.unread()]
         self.problems += params.problems
         self.notes += notes
-        if key[1] is not None and not params.problems and not notes and stands_for_others(layer):
+        self.check_arity(message, layer)
+        if key[1] is not None and len(self.problems) == before and not notes and stands_for_others(layer):
             self.alike[key] = layer
         return layer
 
