@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -122,7 +122,7 @@ def write(
     live = _running(graph, wanted)
     held = {*kept, *(entry.value for entry in graph.inputs)}
     named = variables(graph, kept, reserved, live)
-    blobs = [node.layer.blobs(*net.bottoms(node)) for node in graph.nodes]
+    blobs = _blobs(net)
     attributes = _attributes(graph, blobs, own) if attributes is None else attributes
     owners = Owners()
     uses = Counter([*held, *(bottom for index in live for bottom in graph.nodes[index].bottoms)])
@@ -147,6 +147,19 @@ def write(
             released = []
         layers.append(layer)
     return Code(net, named, attributes, tuple(layers), tuple(learned), tuple(problems))
+
+
+def _blobs(net: Shaped) -> list[tuple[BlobSpec, ...]]:
+    """Every layer's blobs; layers that are one for bottoms of the same shapes are asked once."""
+    known: dict[Hashable, tuple[BlobSpec, ...]] = {}
+    found = []
+    for node in net.graph.nodes:
+        bottoms = net.bottoms(node)
+        asked = id(node.layer), bottoms
+        if asked not in known:
+            known[asked] = node.layer.blobs(*bottoms)
+        found.append(known[asked])
+    return found
 
 
 def _attributes(graph: Graph, blobs: Sequence[tuple[BlobSpec, ...]], own: frozenset[str]) -> Attributes:
