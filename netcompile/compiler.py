@@ -79,12 +79,13 @@ def emit_net(
     manner = replace(manner, literal=level == 0, about=about)
     if level < 2:
         dims = analysed.symbolic.shapes if comments else None
+        rewritten = level > 0 and program.graph.nodes != analysed.graph.nodes
         return emit(
             program.graph,
             analysed.shapes,
             symbolic=dims,
             outputs=outputs,
-            original=blobs_of(analysed.graph, analysed.shapes) if level else None,
+            original=blobs_of(analysed.graph, analysed.shapes) if rewritten else None,
             manner=manner,
         )
     windowed = None

@@ -29,11 +29,12 @@ class Size:
     `AxesMeet`, which is one, when two sizes depend on different variables.
     """
 
-    __slots__ = ("name", "pieces", "text")
+    __slots__ = ("hashed", "name", "pieces", "text")
 
     name: str
     pieces: Pieces
     text: str  # as it was written before; "" before that
+    hashed: int | None  # likewise
 
     def __init__(self, name: str, pieces: Iterable[tuple[int, Body]]) -> None:
         """From pieces (first n, function) in order, the first at n = 1."""
@@ -41,6 +42,7 @@ class Size:
         constant = len(self.pieces) == 1 and (self.pieces[0][1].is_constant or self.pieces[0][1] == UNDEFINED)
         self.name = "" if constant else name
         self.text = ""
+        self.hashed = None
 
     @staticmethod
     def variable(name: str = "n") -> Size:
@@ -91,7 +93,7 @@ class Size:
             if other == 0:
                 return self
             made = Size.__new__(Size)  # different values stay apart: the pieces stay canonical
-            made.name, made.text = self.name, ""
+            made.name, made.text, made.hashed = self.name, "", None
             made.pieces = tuple([(start, bodies.shift(f, other)) for start, f in self.pieces])
             return made
         pairs = self._aligned(other)
@@ -117,7 +119,7 @@ class Size:
         if by == 0:
             return self._map(lambda f: bodies.scale(f, 0))
         made = Size.__new__(Size)
-        made.name, made.text = self.name, ""
+        made.name, made.text, made.hashed = self.name, "", None
         made.pieces = tuple([(start, bodies.scale(f, by)) for start, f in self.pieces])
         return made
 
@@ -250,8 +252,10 @@ class Size:
         return all(self.at(n) == other.at(n) for n in range(1, self.pieces[-1][0]))
 
     def __hash__(self) -> int:
-        value = self.as_int()
-        return hash((self.name, self.pieces[-1])) if value is None else hash(value)
+        if self.hashed is None:
+            value = self.as_int()
+            self.hashed = hash((self.name, self.pieces[-1])) if value is None else hash(value)
+        return self.hashed
 
     # printing
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -67,11 +67,21 @@ def each_refusal(graph: Graph, known: dict[Value, IntShape]) -> Iterator[tuple[N
     """The same one after the other, for who needs the first alone; puts shapes into `known` up to there."""
     known.update((entry.value, entry.shape) for entry in graph.inputs if too_large(entry.shape) is None)
     shared: dict[str, tuple[Node, BlobSpec]] = {}
+    legal: dict[Hashable, list[IntShape | None]] = {}  # tops of a layer that is well, by what was asked
     for node in graph.nodes:
         bottoms = [known[b] for b in node.bottoms if b in known]
-        if len(bottoms) == len(node.bottoms):
-            for problem in _infer_node(node, bottoms, known, shared):
-                yield node, problem
+        if len(bottoms) < len(node.bottoms):
+            continue
+        asked = id(node.layer), len(node.tops), node.params, *bottoms
+        made = legal.get(asked)
+        if made is not None:
+            known.update((top, shape) for top, shape in zip(node.tops, made, strict=True) if shape is not None)
+            continue
+        problems = _infer_node(node, bottoms, known, shared)
+        if not problems and not any(spec.name for spec in node.params):
+            legal[asked] = [known.get(top) for top in node.tops]
+        for problem in problems:
+            yield node, problem
 
 
 def recheck(
@@ -246,6 +256,7 @@ class _SymbolicWalk:
     def __init__(self, graph: Graph, known: Shapes) -> None:
         self.known = known
         self.shapes: dict[Value, Shape | None] = {}
+        self.plain: dict[Hashable, Sequence[Shape | None] | None] = {}  # tops of layers that ask for nothing
         self.limits: list[Limit] = []
         self.pins: list[tuple[Value, Node]] = []
         self.gaps: list[Gap] = []
@@ -262,9 +273,23 @@ class _SymbolicWalk:
             else:
                 self.shapes[entry.value] = shape
 
+    @property
+    def noted(self) -> int:
+        """How much layers have asked for so far."""
+        return len(self.limits) + len(self.pins) + len(self.gaps)
+
     def node(self, node: Node) -> None:
         bottoms = [shape for b in node.bottoms if (shape := self.shapes.get(b)) is not None]
-        tops = self.rule(node, bottoms) if len(bottoms) == len(node.bottoms) else None
+        asked = id(node.layer), *bottoms
+        if len(bottoms) < len(node.bottoms):
+            tops = None
+        elif asked in self.plain:
+            tops = self.plain[asked]
+        else:
+            before = self.noted
+            tops = self.rule(node, bottoms)
+            if self.noted == before:
+                self.plain[asked] = tops
         self.shapes.update(zip(node.tops, tops or (None,) * len(node.tops), strict=False))
 
     def rule(self, node: Node, bottoms: list[Shape]) -> Sequence[Shape | None] | None:
@@ -367,7 +392,7 @@ def _required(sym: Symbolic, makers: Mapping[Value, Node]) -> Iterator[Requireme
     """That every extent is positive (a rule that subtracts may go below), and the layers' own conditions."""
     first: dict[Size, Value] = {}
     for value, shape in sym.shapes.items():
-        for size in (size for dim in shape or () for size in _varying(dim)):
+        for size in (size for dim in shape or () if not isinstance(dim, int) for size in _varying(dim)):
             first.setdefault(size, value)
     for size, value in first.items():
         yield "HW".index(size.name), follow.at_least(size, 1), makers.get(value)

@@ -59,5 +59,7 @@ def _at_least(strides: frozenset[Fraction], coordinates: Coordinates, top: Value
     if top not in coordinates.frames:
         return frozenset()
     here = coordinates.frames[top][1][0].stride
+    if len(strides) == 1 and here in strides:  # most layers carry one stream on
+        return strides
     made = frozenset(max(stride, here) for stride in strides) or frozenset([here])
     return made if len(made) <= LIMIT else frozenset([max(made)])

@@ -12,8 +12,9 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import BinaryIO
 
-from netcompile.caffemodel.blob import AXES
+from netcompile.caffemodel.blob import AXES, Stretch
 from netcompile.caffemodel.file import DataFile
 from netcompile.files.limits import require_disk, require_memory
 from netcompile.files.reading import PER_BYTE, parse_json
@@ -34,12 +35,12 @@ TYPES: dict[str, tuple[str, int, int]] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """A tensor to write; ``chunks()`` gives its bytes, little-endian and in order."""
+    """A tensor to write; ``chunks()`` gives its bytes, little-endian and in order, or says where they lie."""
 
     key: str
     dtype: str
     shape: tuple[int, ...]
-    chunks: Callable[[], Iterable[bytes | memoryview]]
+    chunks: Callable[[], Iterable[bytes | memoryview | Stretch]]
 
     @property
     def nbytes(self) -> int:
@@ -79,11 +80,19 @@ def write(path: str, entries: Iterable[Entry], metadata: Mapping[str, str], stag
     with whole_file(path, staging) as file:
         size = file.write(begin)
         for entry in ordered:
-            done = sum(map(file.write, entry.chunks()))
+            done = sum(_put(file, piece) for piece in entry.chunks())
             if done != entry.nbytes:
                 raise AssertionError(f"tensor {entry.key!r}: {done} bytes, not {entry.nbytes}")
             size += done
     return size
+
+
+def _put(file: BinaryIO, piece: bytes | memoryview | Stretch) -> int:
+    """Write a piece of a tensor; how many bytes it has."""
+    if not isinstance(piece, Stretch):
+        return file.write(piece)
+    piece.file.copy_to(file, piece.offset, piece.count)
+    return piece.count
 
 
 @dataclass(frozen=True, slots=True)

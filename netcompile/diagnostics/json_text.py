@@ -10,14 +10,18 @@ from netcompile.diagnostics.visible import visible_json
 
 def json_text(value: Any) -> str:
     """JSON with an entry a line, lists of plain values on one; characters that do not show are JSON's escapes."""
-    return "".join(f"{visible_json(line)}\n" for line in _json(value, "").split("\n"))
+    return visible_json(f"{_json(value, '')}\n")
 
 
 _ENCODE = JSONEncoder(ensure_ascii=False).encode
 
 
 def _encoded(value: Any) -> str:
-    return str(value) if type(value) is int else _ENCODE(value)
+    if type(value) is int:
+        return str(value)
+    if type(value) is list:
+        return f"[{', '.join([_encoded(v) for v in value])}]"
+    return _ENCODE(value)
 
 
 def _json(value: Any, indent: str) -> str:

@@ -66,9 +66,9 @@ def visible_json(text: str) -> str:
     >>> visible_json('["\\x9b", "\\U000e0001"]')
     '["\\\\u009b", "\\\\udb40\\\\udc01"]'
     """
-    if is_visible(text):
+    if is_visible(text.replace("\n", "")):
         return text
-    return "".join(c if c == "\n" or is_visible(c) else _json_escape(c) for c in text)
+    return "".join([c if c == "\n" or is_visible(c) else _json_escape(c) for c in text])
 
 
 def _json_escape(char: str) -> str:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from netcompile.caffemodel.recipe import Recipe, Reshape, Take
 from netcompile.emit.text import one_line
 from netcompile.ir.graph import Graph, Node, Value
-from netcompile.layers.base import BlobSpec, Emitted, IntShape
+from netcompile.layers.base import BlobSpec, IntShape
+
+Tensors = Sequence[tuple[str, Recipe]]  # of a layer: keys of the state dict, and how these tensors are made
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Owners:
 
     def sources(self, node: Node, specs: Sequence[BlobSpec]) -> tuple[Recipe, ...]:
         """For each blob the one of the caffemodel that its values come from."""
+        if not _shares(node):
+            return tuple([Take(node.name, index, node.occurrence) for index in range(len(specs))])
         found: list[Recipe] = []
         for index, spec in enumerate(specs):
             owner = self.owned.get(_shared(node, index))
@@ -59,30 +63,39 @@ class Owners:
                 found.append(owner[0] if owner[2] == spec.shape else Reshape(owner[0], spec.shape))
         return tuple(found)
 
-    def ties(self, node: Node, specs: Sequence[BlobSpec], emitted: Emitted) -> list[str]:
+    def ties(self, node: Node, specs: Sequence[BlobSpec], tensors: Tensors) -> list[str]:
         """Lines that make shared parameters one tensor."""
-        lines = []
+        lines: list[str] = []
+        if not _shares(node):
+            return lines
         for index, spec in enumerate(specs):
             owner = self.owned.get(_shared(node, index))
             if owner is None:
                 continue
-            key = _key(emitted, owner[0])
+            key = _key(tensors, owner[0])
             if key and owner[1] and owner[2] == spec.shape:
                 lines.append(f"self.{key} = self.{owner[1]}  # shared: {one_line(_shared(node, index))}")
         return lines
 
-    def own(self, node: Node, specs: Sequence[BlobSpec], emitted: Emitted | None = None) -> None:
+    def own(self, node: Node, specs: Sequence[BlobSpec], tensors: Tensors = ()) -> None:
         """Remember the blobs that this layer is the first to name."""
+        if not _shares(node):
+            return
         for index, spec in enumerate(specs):
             shared = _shared(node, index)
             if shared and shared not in self.owned:
                 source = Take(node.name, index, node.occurrence)
-                self.owned[shared] = (source, _key(emitted, source), spec.shape)
+                self.owned[shared] = (source, _key(tensors, source), spec.shape)
 
 
-def _key(emitted: Emitted | None, blob: Take) -> str:
+def _key(tensors: Tensors, blob: Take) -> str:
     """The key of the tensor that is a blob as it is, "" where there is none."""
-    return next((key for key, recipe in emitted.tensors if recipe == blob), "") if emitted is not None else ""
+    return next((key for key, recipe in tensors if recipe == blob), "")
+
+
+def _shares(node: Node) -> bool:
+    """Whether a layer names any of its parameters."""
+    return any(spec.name for spec in node.params)
 
 
 def _shared(node: Node, index: int) -> str:

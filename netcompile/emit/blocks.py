@@ -30,7 +30,7 @@ from netcompile.emit.steps import (
     shared_out,
 )
 from netcompile.emit.structures import structure
-from netcompile.emit.template import Kind, filled, kind_of, x
+from netcompile.emit.template import Kind, Kinds, filled, x
 from netcompile.emit.text import doc_text
 from netcompile.ir.graph import Value
 from netcompile.layers.shapes import count
@@ -62,7 +62,7 @@ def in_blocks(code: Code, wanted: Sequence[Value], reserved: frozenset[str], own
 
     `reserved` are names that no class may have, `own` those that no attribute may have.
     """
-    kinds: dict[tuple[Kind, bool], int] = {}  # with groups or without: a depthwise convolution is another thing
+    kinds = Kinds()
     values = {value: index for index, value in enumerate(code.net.graph.values())}  # whole numbers compare faster
     steps = tuple(_step(code, layer, kinds, values) for layer in code.layers)
     inputs = tuple(values[entry.value] for entry in code.net.graph.inputs)
@@ -83,10 +83,10 @@ def in_blocks(code: Code, wanted: Sequence[Value], reserved: frozenset[str], own
     outlined = outline(Body(steps, inputs, tuple(dict.fromkeys(values[value] for value in wanted))), worth)
     if not outlined.blocks:
         return None
-    return _Writer(code, outlined, [kind for kind, _ in kinds], reserved, own).written()
+    return _Writer(code, outlined, kinds.kinds, reserved, own).written()
 
 
-def _step(code: Code, layer: LayerCode, kinds: dict[tuple[Kind, bool], int], values: Mapping[Value, int]) -> Step:
+def _step(code: Code, layer: LayerCode, kinds: Kinds, values: Mapping[Value, int]) -> Step:
     """A layer for `outline`."""
     node = code.net.graph.nodes[layer.nodes[0]]
     bottoms, tops = (tuple(values[value] for value in each) for each in (node.bottoms, node.tops))
@@ -95,15 +95,14 @@ def _step(code: Code, layer: LayerCode, kinds: dict[tuple[Kind, bool], int], val
         runs = bool(layer.forward)
         reads, writes = (bottoms, tops) if runs else ((), ())
         return Step(("own", layer.nodes[0]), (), reads, writes, layer.nodes, lines=lines, free=False)
-    kind, numbers = kind_of(layer.pattern.emitted, len(node.bottoms), len(node.tops))
-    groups = [number for hole, number in zip(kind.holes, numbers, strict=True) if hole.role == "groups"]
-    key = kinds.setdefault((kind, any(number != "1" for number in groups)), len(kinds))
-    stored = sum(len(line.holes) for line in kind.forward)
-    holes = kind.holes
+    found = kinds.counted(layer.pattern.emitted, len(bottoms), len(tops))
     width = len(layer.forward[-1])
     if layer.open:
         width = len(layer.open) - len(layer.open.partition(" = ")[0]) - len(x(0)) - 3
-    return Step(key, numbers, bottoms, tops, layer.nodes, holes, stored, lines, width, bool(layer.open))
+    return Step(
+        found.kind, found.numbers, bottoms, tops, layer.nodes, found.holes, found.stored, lines, width,
+        bool(layer.open),
+    )  # fmt: skip
 
 
 def _height(line: str) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from netcompile.analysis.shapes import diagnose
 from netcompile.caffemodel.recipe import Recipe
@@ -36,7 +37,7 @@ class Shaped:
 
     def bottoms(self, node: Node) -> tuple[IntShape, ...]:
         """The shapes of a layer's bottoms."""
-        return tuple(self.shapes[bottom] for bottom in node.bottoms)
+        return tuple([self.shapes[bottom] for bottom in node.bottoms])
 
     def dims(self, value: Value) -> Shape | None:
         """A value's shape, symbolic if known."""
@@ -121,7 +122,7 @@ def write(
     live = _running(graph, wanted)
     held = {*kept, *(entry.value for entry in graph.inputs)}
     named = variables(graph, kept, reserved, live)
-    blobs = [node.layer.blobs(*net.bottoms(node)) for node in graph.nodes]
+    blobs = _blobs(net)
     attributes = _attributes(graph, blobs, own) if attributes is None else attributes
     owners = Owners()
     uses = Counter([*held, *(bottom for index in live for bottom in graph.nodes[index].bottoms)])
@@ -148,6 +149,19 @@ def write(
     return Code(net, named, attributes, tuple(layers), tuple(learned), tuple(problems))
 
 
+def _blobs(net: Shaped) -> list[tuple[BlobSpec, ...]]:
+    """Every layer's blobs; layers that are one for bottoms of the same shapes are asked once."""
+    known: dict[Hashable, tuple[BlobSpec, ...]] = {}
+    found = []
+    for node in net.graph.nodes:
+        bottoms = net.bottoms(node)
+        asked = id(node.layer), bottoms
+        if asked not in known:
+            known[asked] = node.layer.blobs(*bottoms)
+        found.append(known[asked])
+    return found
+
+
 def _attributes(graph: Graph, blobs: Sequence[tuple[BlobSpec, ...]], own: frozenset[str]) -> Attributes:
     names = Names(MODULE_ATTRIBUTES | own, public=True)
     return {
@@ -170,37 +184,34 @@ def _layer(
     node, reading = net.graph.nodes[index], named.readings[index]
     sources = owners.sources(node, specs)
     name = attributes.get((node.name, node.occurrence), node.name)
-    tops = tuple(named.named[top] for top in node.tops)
+    tops = tuple([named.named[top] for top in node.tops])
     pattern = node.layer.emit(
         Emission(
-            tuple(map(x, range(len(node.bottoms)))),
-            tuple(map(y, range(len(node.tops)))),
+            tuple([x(index) for index in range(len(node.bottoms))]),
+            tuple([y(index) for index in range(len(node.tops))]),
             ME,
             node.name,
             net.bottoms(node),
-            tuple(net.shapes[top] for top in node.tops if top in net.shapes),
+            tuple([net.shapes[top] for top in node.tops if top in net.shapes]),
             net.graph.train,
             sources,
             attributes,
         )
     )
-    init, forward = (
-        tuple(filled(line, reading.variables, tops, name) for line in lines)
-        for lines in (pattern.init, pattern.forward)
-    )
-    tensors = tuple((filled(key, (), (), name), recipe) for key, recipe in pattern.tensors)
-    emitted = replace(pattern, init=init, forward=forward, tensors=tensors)
-    ties = owners.ties(node, specs, emitted)
-    owners.own(node, specs, emitted)
+    init = tuple([filled(line, reading.variables, tops, name) for line in pattern.init])
+    forward = tuple([filled(line, reading.variables, tops, name) for line in pattern.forward])
+    tensors = tuple([(filled(key, (), (), name), recipe) for key, recipe in pattern.tensors])
+    ties = owners.ties(node, specs, tensors)
+    owners.own(node, specs, tensors)
     used, runs = live or bool(init), live and bool(forward)
-    free = runs and not reading.statements and not _placed(pattern)
+    free = runs and not reading.statements and not _placed((*pattern.init, *pattern.forward))
     code = LayerCode(
         (index,),
         (*init, *ties),
         (*reading.statements, *forward) if runs else (),
-        emitted.functions if used else (),
-        emitted.imports if used else (),
-        tuple(Weight(key, recipe, node.name) for key, recipe in tensors),
+        pattern.functions if used else (),
+        pattern.imports if used else (),
+        tuple([Weight(key, recipe, node.name) for key, recipe in tensors]),
         _open(net, node, pattern, tops, name) if free else "",
         reading.variables[0] if reading.variables else "",
         _comment(net, node) if runs else "",
@@ -214,9 +225,10 @@ def _layer(
 _PLACE = re.compile(rf"self\.(?!{ME})[A-Za-z_]|(?<![\w.])[HW](?!\w)")
 
 
-def _placed(emitted: Emitted) -> bool:
+@lru_cache(maxsize=1 << 12)  # layers that are alike have the same lines
+def _placed(lines: tuple[str, ...]) -> bool:
     """Whether a layer's code belongs to its place in the net."""
-    return any(_PLACE.search(line) for line in (*emitted.init, *emitted.forward))
+    return any(_PLACE.search(line) for line in lines)
 
 
 GOING_ON = ("activation", "normalisation", "prediction")  # families of layers that belong to the one before

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from math import prod
 
-from netcompile.emit.code import Shaped
+from netcompile.emit.code import Code, Shaped
 from netcompile.emit.text import dims_text, doc_text, folded
 from netcompile.ir.graph import Graph, Node, Value
 
@@ -33,11 +33,11 @@ class About:
 NOTHING = About()
 
 
-def docstring(net: Shaped, name: str, wanted: Mapping[str, Value], about: About) -> list[str]:
+def docstring(code: Code, name: str, wanted: Mapping[str, Value], about: About) -> list[str]:
     """The lines of the docstring of a module whose class is called `name`, and an empty one."""
-    graph = net.graph
+    net, graph = code.net, code.net.graph
     lines = [*folded(f'"""{doc_text(graph.name or name)}: PyTorch, compiled from a Caffe net by netcompile.'), ""]
-    cost = _cost(net) if about.module else ""
+    cost = _cost(code) if about.module else ""
     if about.origin:
         lines += folded(f"From {doc_text(about.origin)}, phase {'TRAIN' if graph.train else 'TEST'}.{cost}")
     for entry in graph.inputs:
@@ -53,7 +53,7 @@ def docstring(net: Shaped, name: str, wanted: Mapping[str, Value], about: About)
     for blob, value in told.items():
         lines += folded(f"Output {doc_text(blob)}: {_shape_text(net, value, makers.get(value))}")
     if about.module:
-        lines += _usage(net, name, wanted, about)
+        lines += _usage(code, name, wanted, about)
     return [*lines, '"""', ""]
 
 
@@ -63,10 +63,10 @@ def _shape_text(net: Shaped, value: Value, maker: Node | None) -> str:
     return dims_text(dims) + more if dims is not None else "?"
 
 
-def _cost(net: Shaped) -> str:
+def _cost(code: Code) -> str:
     """How many parameters there are, and how much is computed at the declared size."""
-    graph = net.graph
-    parameters = sum(prod(s.shape) for node in graph.nodes for s in node.layer.blobs(*net.bottoms(node)))
+    net, graph = code.net, code.net.graph
+    parameters = sum(prod(spec.shape) for blobs in code.blobs for spec in blobs.specs)
     known = [node for node in graph.nodes if all(value in net.shapes for value in (*node.bottoms, *node.tops))]
     macs = sum(node.layer.macs(net.bottoms(node), [net.shapes[top] for top in node.tops]) for node in known)
     size = _size(graph)
@@ -88,13 +88,13 @@ def _amount(count: int) -> str:
     return f"{count} "
 
 
-def _usage(net: Shaped, name: str, wanted: Mapping[str, Value], about: About) -> list[str]:
+def _usage(code: Code, name: str, wanted: Mapping[str, Value], about: About) -> list[str]:
     """How to load the weights and call the net, as a doctest."""
-    graph = net.graph
+    net, graph = code.net, code.net.graph
     zeros = ", ".join(f"torch.zeros{entry.shape}" for entry in graph.inputs)
     lines = [">>> import torch"]
     made = [f">>> net = {name}(){'' if graph.train else '.eval()'}"]
-    if any(node.layer.blobs(*net.bottoms(node)) for node in graph.nodes):
+    if code.blobs:
         load = f'>>> net.load_state_dict(safetensors.torch.load_file("{about.module}.safetensors"))'
         lines = [">>> import safetensors.torch, torch"] if about.weights else lines
         made += [load, "<All keys matched successfully>"] if about.weights else [f"{load}  # doctest: +SKIP"]

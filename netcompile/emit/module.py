@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.emit.blobs import LearnedBlobs
-from netcompile.emit.blocks import BlockClass, in_blocks
+from netcompile.emit.blocks import BlockClass, Blocks, in_blocks
 from netcompile.emit.code import Code, Shaped, Weight, defined, write
 from netcompile.emit.docstring import NOTHING, About, docstring
 from netcompile.emit.inference import ATTRIBUTES, BORDER_FUNCTIONS, FUNCTIONS, VARIABLES, Windowed, bordered_values
@@ -95,42 +95,42 @@ def emit(
         codes = _codes(net, wanted, windowed, inference, frozenset(called | hidden))
     bound = {line.rpartition(" ")[2] for each in functions.values() for line in each.imports}
     name = class_name(graph.name, called | bound)
-    head = docstring(net, name, wanted, manner.about)
+    head = docstring(codes[0], name, wanted, manner.about)
     writer = _Writer(net, name, head, wanted, functions, imports, windowed, inference, manner)
-    flat = writer.file(codes)
-    code, file, parts = codes[0], flat, None
+    blocks, parts = None, None
     if manner.style != "flat" and windowed is None and not manner.literal:
         taken = frozenset([name, *called, *bound, *IMPORTS])
         blocks = in_blocks(codes[0], list(wanted.values()), taken, ATTRIBUTES if inference else frozenset())
         parts = () if blocks is None else blocks.parts
-        made = writer.file([blocks.code], blocks.classes) if blocks is not None else flat
-        if blocks is not None and (manner.style == "blocks" or _shorter(made, flat)):
-            code, file = blocks.code, made
+    code, file, style = _chosen(writer, codes, blocks)
+    top = writer.top(file)
     named = codes[0].variables.named
     variables = {blob: named[value] for blob, value in graph.blobs.items() if value in named}
     return EmittedModule(
-        "\n".join(file.lines) + "\n",
+        "\n".join([*top, *file.lines]) + "\n",
         name,
         tuple(entry.value for entry in graph.inputs),
         tuple(wanted),
         tuple(weight for layer in code.layers for weight in layer.weights),
         tuple(codes[0].blobs if original is None else original),
         codes[-1].net.graph.nodes,
-        file.spans,
+        {index: (first + len(top), last + len(top)) for index, (first, last) in file.spans.items()},
         {blob: own for blob, name in variables.items() for own in (name, f"_{name}") if own in file.variables},
-        "flat" if file is flat else "blocks",
+        style,
         parts,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """The lines of a file, each layer's, and the variables of the methods.
+    """The lines of a file below its imports, each layer's among them, and the variables of the methods.
 
-    `own`: how many lines the net's class has, `code`: with the blocks' classes, if each layer had a line of its own.
+    `using`: how many lines there are up to the functions that these use. `own`: how many lines the net's class has,
+    `code`: with the blocks' classes, if each layer had a line of its own.
     """
 
     lines: Sequence[str]
+    using: int
     own: int
     code: int
     spans: Mapping[int, tuple[int, int]]
@@ -152,7 +152,7 @@ class _Writer:
     manner: Manner
 
     def file(self, codes: Sequence[Code], classes: Sequence[BlockClass] = ()) -> _File:
-        """A file: docstring, imports, the blocks, the net, and what these call."""
+        """A file: the blocks, the net, and what these call."""
         if not self.manner.literal:
             codes = [replace(code, layers=tuple(nested(code.layers))) for code in codes]
         head = [f"class {self.name}(nn.Module):", "    def __init__(self) -> None:", "        super().__init__()"]
@@ -162,19 +162,23 @@ class _Writer:
         made = methods(codes, self.wanted, self.windowed, self.inference, not self.manner.literal)
         net = [*head, *(line for method in made for line in ["", *method.lines])]
         body = [line for each in classes for line in [*each.lines, "", ""]]
-        behind = self._behind([*body, *net])
-        top = [*self.docstring, *self._imports([*body, *net], behind), "", ""]
-        spans = spans_of(made, len(top) + len(body) + len(head))
-        at = len(top)
+        lines = [*body, *net]
+        spans = spans_of(made, len(body) + len(head))
+        at = 0
         for each in classes:
             spans |= {index: (first + at, last + at) for index, (first, last) in each.spans.items()}
             at += len(each.lines) + 2
         own = _code(net) + sum(layer.depth - 1 for layer in codes[0].layers)
         blocks = _code(body) + sum(each.joined for each in classes)
         arguments = {codes[0].variables.named[entry.value] for entry in self.net.graph.inputs}
-        return _File([*top, *body, *net, *_regions(behind)], own, own + blocks, spans, _stored(net) | arguments)
+        whole_file = [*lines, *_regions(self._behind())]
+        return _File(whole_file, len(lines), own, own + blocks, spans, _stored(net) | arguments)
 
-    def _behind(self, lines: Iterable[str]) -> dict[str, list[Definition]]:
+    def top(self, file: _File) -> list[str]:
+        """What a file begins with: docstring and imports."""
+        return [*self.docstring, *self._imports(file.lines[: file.using], self._behind()), "", ""]
+
+    def _behind(self) -> dict[str, list[Definition]]:
         """The functions below the net, by the heading that they stand under."""
         functions = {name: each for name, each in self.functions.items() if not self._is_imported(each)}
         runtime = {} if not self.inference or self.manner.imported else whole(RUNTIME)
@@ -202,9 +206,21 @@ CALLED = f"region functions that the net calls (netcompile {__version__})"
 ADDED = f"region what -O2 adds, the same in every module (netcompile {__version__})"
 
 
-def _shorter(blocks: _File, flat: _File) -> bool:
+def _chosen(writer: _Writer, codes: Sequence[Code], blocks: Blocks | None) -> tuple[Code, _File, str]:
+    """The net's code, its file and the style of these: blocks where they are asked for or worth it."""
+    if blocks is None:
+        return codes[0], writer.file(codes), "flat"
+    made = writer.file([blocks.code], blocks.classes)
+    least = sum(len(layer.init) for layer in codes[0].layers)  # lines that the flat class has in any case
+    if writer.manner.style == "blocks" or _shorter(made, least, least):
+        return blocks.code, made, "blocks"
+    flat = writer.file(codes)
+    return (blocks.code, made, "blocks") if _shorter(made, flat.own, flat.code) else (codes[0], flat, "flat")
+
+
+def _shorter(blocks: _File, own: int, code: int) -> bool:
     """Whether blocks are worth it: they take a quarter of the net's own class away, and the whole gets shorter."""
-    return blocks.own <= flat.own * SAVED and blocks.code < flat.code
+    return blocks.own <= own * SAVED and blocks.code < code
 
 
 def _code(lines: Iterable[str]) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -31,12 +31,20 @@ def y(index: int) -> str:
 
 def filled(text: str, bottoms: Sequence[str], tops: Sequence[str], name: str) -> str:
     """Text with the names of a place in it."""
+    before, places = _between(text)
+    for kind, index, after in places:
+        before += ((bottoms if kind == "x" else tops)[index] if kind else name) + after
+    return before
 
-    def of(found: re.Match[str]) -> str:
-        kind, index = found.groups()
-        return name if kind is None else (bottoms if kind == "x" else tops)[int(index)]
 
-    return _NAME.sub(of, text)
+@lru_cache(maxsize=1 << 12)  # layers that are alike have the same lines
+def _between(text: str) -> tuple[str, tuple[tuple[str | None, int, str], ...]]:
+    """The text before the first placeholder; for each its kind (None: the attribute), index, and the text behind it."""
+    first, *rest = _NAME.split(text)
+    kinds, indices, behind = rest[::3], rest[1::3], rest[2::3]
+    return first, tuple(
+        (kind, int(index or 0), after) for kind, index, after in zip(kinds, indices, behind, strict=True)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +114,42 @@ def kind_of(emitted: Emitted, bottoms: int, tops: int) -> tuple[Kind, tuple[str,
         tops,
     )
     return kind, tuple(number for _, numbers in (*init, *forward) for number in numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a layer's code is: the number of its kind, its numbers, what these are, and how many ``forward`` needs."""
+
+    kind: int
+    numbers: tuple[str, ...]
+    holes: tuple[Hole, ...]
+    stored: int
+
+
+class Kinds:
+    """Kinds of layers' code by number, with groups or without: a depthwise convolution is another thing."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[Kind, bool], int] = {}
+        self._known: dict[Hashable, Counted] = {}  # by the texts: most layers have those of another one
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """All that were met, in the order of their numbers."""
+        return [kind for kind, _ in self._numbers]
+
+    def counted(self, emitted: Emitted, bottoms: int, tops: int) -> Counted:
+        """The code of a layer that reads and makes so many blobs."""
+        keys = tuple(key for key, _ in emitted.tensors)
+        texts = emitted.init, emitted.forward, emitted.functions, emitted.imports, keys, bottoms, tops
+        found = self._known.get(texts)
+        if found is None:
+            kind, numbers = kind_of(emitted, bottoms, tops)
+            holes = kind.holes
+            groups = any(h.role == "groups" and number != "1" for h, number in zip(holes, numbers, strict=True))
+            number = self._numbers.setdefault((kind, groups), len(self._numbers))
+            found = self._known[texts] = Counted(number, numbers, holes, sum(len(line.holes) for line in kind.forward))
+        return found
 
 
 @lru_cache(maxsize=1 << 14)

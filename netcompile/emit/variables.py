@@ -57,7 +57,10 @@ def variables(graph: Graph, kept: Iterable[Value], reserved: frozenset[str], liv
     numbers: dict[Value, str] = {}  # indices → the variable that has them in the net's own type
     readings = []
     for index, node in enumerate(graph.nodes):
-        places = _read_as_numbers(node, found) if index in live else ()
+        places = _read_as_numbers(node, found) if found and index in live else ()
+        if not places:
+            readings.append(Reading(tuple([named[b] for b in node.bottoms])))
+            continue
         bottoms = [node.bottoms[place] for place in places]
         statements = []
         for bottom in dict.fromkeys(bottoms):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from netcompile.caffemodel.plan import LayerSpec, Plan, Tensor
-from netcompile.caffemodel.recipe import Constant
+from netcompile.caffemodel.recipe import Constant, Take
 from netcompile.emit.module import EmittedModule
 from netcompile.ir.graph import Graph
 from netcompile.layers.registry import layer_class
@@ -53,13 +53,18 @@ def blob_keys(module: EmittedModule) -> dict[str, str]:
     Where these are several, the one that begins with it. A blob that nothing is computed from has none.
     """
     found: dict[str, str] = {}
-    for begins in (True, False):
-        for weight in module.weights:
-            for take in weight.recipe.sources()[: 1 if begins else None]:
+    others: list[tuple[Take, str]] = []
+    for weight in module.weights:
+        for index, take in enumerate(weight.recipe.sources()):
+            if index == 0:
                 found.setdefault(str(take), weight.key)
+            else:
+                others.append((take, weight.key))
+    for take, key in others:
+        found.setdefault(str(take), key)
     for blobs in module.blobs:  # those that layers share
         for own, owner in zip(blobs.own, blobs.owners, strict=True):
-            if str(owner) in found:
+            if own != owner and str(owner) in found:
                 found.setdefault(str(own), found[str(owner)])
     return found
 

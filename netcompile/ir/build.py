@@ -5,12 +5,13 @@ The rules are those of Caffe's Net::Init and InsertSplits. Every mistake of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.diagnostics.nearest import Hints, did_you_mean
 from netcompile.diagnostics.source import Span
+from netcompile.ir.alike import stands_for_others, text_of
 from netcompile.ir.graph import Graph, Input, Node, ParamSpec, Value
 from netcompile.ir.layer_types import layer_type
 from netcompile.ir.outputs import with_outputs
@@ -113,6 +114,7 @@ class _Builder:
         self.elsewhere: dict[str, Message] = {}  # blob → the first layer that makes it in another phase or stage
         self.absent: dict[int, str] = {}  # id of a problem → the blob from there that it names
         self.faults: list[_Fault] = []
+        self.alike: dict[tuple[type[Layer], Hashable], Layer] = {}  # layers by what they were read from
         self.hints = Hints()
 
     def report(self, code: str, what: str, message: Message, at: str, why: str = "", remedy: str = "") -> None:
@@ -124,8 +126,6 @@ class _Builder:
         name, before = message.get("name") or "", len(self.problems)
         bottoms = [self.bottom(message, i, blob, later) for i, blob in enumerate(message.all("bottom"))]
         layer = self.read(message)
-        if layer is not None:
-            self.check_arity(message, layer)
         tops = self.tops(message, layer)
         self.order.append(name)
         occurrence = self.names.get(name, 0)
@@ -145,15 +145,23 @@ class _Builder:
         )
 
     def read(self, message: Message) -> Layer | None:
+        """The layer, or that of one before which is written alike; None for an unknown type."""
         cls, said = layer_type(message, self.options.allow_unknown, self.hints)
         if said is not None:
             (self.problems if cls is None else self.notes).append(said)
         if cls is None:
             return None
-        params = Params(message, self.state.train)
+        key = cls, text_of(message)
+        if key in self.alike:
+            return self.alike[key]
+        params, before = Params(message, self.state.train), len(self.problems)
         layer = cls.read(params)
+        notes = [*params.notes, *params.unread()]
         self.problems += params.problems
-        self.notes += [*params.notes, *params.unread()]
+        self.notes += notes
+        self.check_arity(message, layer)
+        if key[1] is not None and len(self.problems) == before and not notes and stands_for_others(layer):
+            self.alike[key] = layer
         return layer
 
     def check_arity(self, message: Message, layer: Layer) -> None:
@@ -270,8 +278,9 @@ class _Builder:
             )
 
     def param(self, message: Message, index: int, spec: Message) -> ParamSpec:
-        shared = str(spec.get("name") or "")
-        result = ParamSpec(shared, spec.get("lr_mult"), spec.get("decay_mult"), spec.get("share_mode") == "PERMISSIVE")
+        given = {entry.field.name: entry.value for entry in spec.entries}
+        shared, permissive = str(given.get("name") or ""), given.get("share_mode") == "PERMISSIVE"
+        result = ParamSpec(shared, given.get("lr_mult", 1.0), given.get("decay_mult", 1.0), permissive)
         if shared and shared in self.owners:
             owner, position = self.owners[shared]
             other = owner.all("param")[position]

@@ -36,6 +36,8 @@ def index_inputs(graph: Graph) -> set[Value]:
 def read_as_indices(node: Node) -> tuple[int, ...]:
     """The places of the bottoms that a layer reads as indices."""
     count = len(node.bottoms)
+    if not node.layer.index_bottoms:
+        return ()
     return tuple(place % count for place in node.layer.index_bottoms if -count <= place < count)
 
 

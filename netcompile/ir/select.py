@@ -81,7 +81,10 @@ def select(net: Message, state: State, problems: list[Diagnostic]) -> list[Messa
     """The layers of `net` that take part, in file order; a layer with both kinds of rule is reported."""
     chosen = []
     for layer in net.all("layer"):
-        if layer.has("include") and layer.has("exclude"):
+        include, exclude = layer.has("include"), layer.has("exclude")
+        if not include and not exclude:
+            chosen.append(layer)
+        elif include and exclude:
             what = f"layer '{layer.get('name')}' has both include and exclude rules"
             why, remedy = "Caffe takes one kind or the other", "keep the include rules, or the exclude rules"
             problems.append(Diagnostic("include-exclude", what, layer.name_span_of("exclude"), why, remedy))

@@ -101,8 +101,9 @@ def along_plane(make: Callable[..., L], axis: int, windows: Sequence[tuple[int, 
     """What `make` makes of the windows along H and W; None where they do not lie on N×C×H×W."""
     if len(windows) != 2 or axis != 1:
         return None
-    h, w = (make(*window) for window in windows)
-    return ((h, w),)
+    high, wide = windows
+    made = make(*high)
+    return ((made, made if wide == high else make(*wide)),)
 
 
 @lru_cache(maxsize=1024)  # a layer is asked many times
@@ -248,7 +249,8 @@ class _Convolution(Layer):
         return along_plane(one, *self.windows(bottoms[0])) if len(bottoms) == 1 else None
 
     def macs(self, bottoms: Sequence[IntShape], tops: Sequence[IntShape]) -> int:
-        weight, (axis, _) = self.blobs(bottoms[0])[0].shape, self.windows(bottoms[0])
+        axis, windows = self.windows(bottoms[0])
+        weight = self.weight_shape(self.channels(bottoms[0]), tuple(w[0] for w in windows))
         multiplied = bottoms if self.transposed else tops
         return sum(prod(x[:axis]) * prod(x[axis + 1 :]) * prod(weight) for x in multiplied)
 

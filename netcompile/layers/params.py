@@ -32,6 +32,8 @@ def filler_mistake(filler: Message, shape: Sequence[int]) -> tuple[str, str, str
     It fills every blob of a new net, whether or not trained weights follow (include/caffe/filler.hpp).
     """
     kind, sparse = str(filler.get("type")), int(filler.get("sparse"))
+    if kind == "constant" and sparse == -1:
+        return None
     low, high, std = filler.get("min"), filler.get("max"), filler.get("std")
     blob = shape_text(shape)
     if kind != "gaussian" and sparse != -1:

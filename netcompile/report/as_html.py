@@ -125,7 +125,8 @@ def html_report(
 def bounded(report: Report) -> tuple[Report, str]:
     """What the page shows of a net with very many layers: the first of them, and a sentence that says so."""
     layers, offsets = report.layers.layers, report.offsets
-    if len(layers) <= MOST_LAYERS:
+    count = len(layers) + report.layers.left_out
+    if count <= MOST_LAYERS:
         return report, ""
     shown = {(line.name, line.line) for line in layers[:MOST_LAYERS]}
     kept = next(
@@ -141,7 +142,7 @@ def bounded(report: Report) -> tuple[Report, str]:
             refusals=proof.refusals[:MOST_LAYERS],
         )
     offsets = replace(offsets, crops=offsets.crops[:kept], proof=proof, gaps=offsets.gaps[:MOST_LAYERS])
-    note = f"The net has {len(layers):,} layers. This page shows the first {MOST_LAYERS:,}; netcompile inspect has all."
+    note = f"The net has {count:,} layers. This page shows the first {MOST_LAYERS:,}; netcompile inspect has all."
     return Report(offsets, replace(report.layers, layers=layers[:MOST_LAYERS])), note
 
 

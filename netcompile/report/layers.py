@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from math import prod
 
 from netcompile.analyser import Analysed
-from netcompile.analysis.cost import FLOAT, costs
+from netcompile.analysis.cost import FLOAT, Cost, costs
 from netcompile.analysis.receptive import Fields, receptive_fields
 from netcompile.ir.graph import Graph, Input, Node
 from netcompile.report.model import LayerLine, Layers, ReceptiveField
 from netcompile.report.offsets import blob_line, blob_lines
 
 
-def layers_report(analysed: Analysed) -> Layers:
-    """Every layer in the file's order, data layers included, with what it makes and what it costs."""
+def layers_report(analysed: Analysed, most: int | None = None) -> Layers:
+    """Every layer in the file's order, data layers included, with what it makes and what it costs.
+
+    With `most` the first layers alone have lines, and blobs none, as on a page; the totals are the whole net's.
+    """
     graph = analysed.graph
-    fields = receptive_fields(graph, analysed.shapes)
-    cost = dict(zip(map(id, graph.nodes), costs(graph, analysed.shapes), strict=True))
+    entries = in_file_order(graph)
+    shown = entries[:most]
+    fields = receptive_fields(_up_to(graph, shown) if len(shown) < len(entries) else graph, analysed.shapes)
+    known = dict(zip(map(id, graph.nodes), costs(graph, analysed.shapes), strict=True))
+    spent = [_of_inputs(entry) if isinstance(entry, tuple) else known[id(entry)] for entry in entries]
     lines = []
-    bottoms: tuple[str, ...]
-    blobs: tuple[tuple[int, ...], ...]
-    for entry in in_file_order(graph):
+    for entry, cost in zip(shown, spent, strict=False):
         if isinstance(entry, tuple):
             message, name = entry[0].message, entry[0].message.get("name")
-            bottoms, tops, blobs = (), tuple(source.value for source in entry), ()
-            numbers = (0, 0, sum(FLOAT * prod(source.shape) for source in entry))
+            bottoms, tops = tuple[str, ...](), tuple(source.value for source in entry)
         else:
-            spent, message, name = cost[id(entry)], entry.message, entry.name
-            bottoms, tops, blobs = tuple(bottom.blob for bottom in entry.bottoms), entry.tops, spent.blobs
-            numbers = (spent.parameters, spent.macs, spent.activations)
-        shown = tuple(blob_line(analysed, top.blob, top, _field(fields.get(top))) for top in tops)
-        lines.append(LayerLine(name, message.get("type"), message.span.line, bottoms, shown, blobs, *numbers))
+            message, name = entry.message, entry.name
+            bottoms, tops = tuple(bottom.blob for bottom in entry.bottoms), entry.tops
+        made = tuple(blob_line(analysed, top.blob, top, _field(fields.get(top))) for top in tops)
+        numbers = cost.parameters, cost.macs, cost.activations
+        lines.append(LayerLine(name, message.get("type"), message.span.line, bottoms, made, cost.blobs, *numbers))
     return Layers(
         analysed.name,
         analysed.source.name,
@@ -39,11 +43,24 @@ def layers_report(analysed: Analysed) -> Layers:
         tuple(entry.value.blob for entry in graph.inputs if not entry.declared),
         graph.outputs,
         tuple(lines),
-        blob_lines(analysed),
-        sum(line.parameters for line in lines),
-        sum(line.macs for line in lines),
-        sum(line.activations for line in lines),
+        blob_lines(analysed) if most is None else (),
+        sum(cost.parameters for cost in spent),
+        sum(cost.macs for cost in spent),
+        sum(cost.activations for cost in spent),
+        len(entries) - len(shown),
     )
+
+
+def _of_inputs(inputs: tuple[Input, ...]) -> Cost:
+    """What a data layer costs: the memory of its tops."""
+    return Cost((), 0, 0, sum(FLOAT * prod(source.shape) for source in inputs))
+
+
+def _up_to(graph: Graph, shown: Sequence[Node | tuple[Input, ...]]) -> Graph:
+    """The graph up to the last of these layers."""
+    last = next((entry for entry in reversed(shown) if not isinstance(entry, tuple)), None)
+    end = next((index for index, node in enumerate(graph.nodes, 1) if node is last), 0)
+    return graph.replace(nodes=graph.nodes[:end])
 
 
 def in_file_order(graph: Graph) -> list[Node | tuple[Input, ...]]:

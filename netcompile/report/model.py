@@ -144,6 +144,7 @@ class Layers:
     parameters: int  # shared ones once
     macs: int
     activations: int
+    left_out: int = 0  # layers behind these
 
     @property
     def numeric(self) -> bool:

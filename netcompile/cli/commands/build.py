@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from netcompile.analyser import Analysed
 from netcompile.analysis.outputs import described
-from netcompile.caffemodel.remarks import remarks
 from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show, show_notes
 from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inputs
 from netcompile.cli.options import add_max_memory, add_optimise, add_style, add_weights, weights_of
 from netcompile.cli.output import write_done, write_lines
-from netcompile.cli.weights import converter
 from netcompile.compiler import emit_net, legal_sizes, optimise_net
 from netcompile.data.preprocessing import Preprocessing, as_json, of_input
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
@@ -48,7 +46,7 @@ from netcompile.files.whole import Staged, whole_folder
 from netcompile.ir.graph import Input
 from netcompile.layers.images import NO_DATA_LAYER
 from netcompile.progress import Progress
-from netcompile.report.as_html import html_report
+from netcompile.report.as_html import MOST_LAYERS, html_report
 from netcompile.report.as_json import offsets_as_json
 from netcompile.report.as_text import offsets_as_text
 from netcompile.report.layers import layers_report
@@ -100,10 +98,10 @@ def run(arguments: argparse.Namespace) -> int:
     about = About(sizes=legal_sizes(analysed), images=images, module=stem, weights=weights is not None)
     manner = Manner(arguments.style, imported=arguments.runtime == "import", about=about)
     module = emit_net(analysed, found, arguments.optimise, manner=manner)
-    convert = None if weights is None else converter(weights, analysed, module, arguments.allow_missing)
+    convert = None if weights is None else _convert(weights, analysed, module, arguments.allow_missing)
     classes = _classes(arguments)
     write_onnx = _onnx(arguments, analysed, module, classes) if arguments.onnx else None
-    report = Report(offsets_report(analysed), layers_report(analysed))
+    report = Report(offsets_report(analysed), layers_report(analysed, MOST_LAYERS))
     texts = {
         f"{stem}.py": module.source,
         "offsets.json": json_text(offsets_as_json(report.offsets)),
@@ -117,7 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
         for name, text in texts.items():
             staged.write(name, text.encode("utf-8", "backslashreplace"))
         if convert is not None:
-            told += remarks(convert(staged.add(f"{stem}.safetensors")), weights or "")
+            told += convert(staged.add(f"{stem}.safetensors"))
         images, said = _images(prepared, staged, stem)
         notes += said
         if write_onnx is not None:
@@ -134,6 +132,17 @@ def run(arguments: argparse.Namespace) -> int:
     show(_left_over(folder, earlier - sizes.keys()))
     show(analysed.crops.findings())
     return DONE
+
+
+def _convert(
+    weights: str, analysed: Analysed, module: EmittedModule, allow_missing: bool
+) -> Callable[[str], list[Diagnostic]]:
+    """What writes the weights to a path, and says what it noticed. Raises NetError where they do not fit; OSError."""
+    from netcompile.caffemodel.remarks import remarks
+    from netcompile.cli.weights import converter
+
+    write = converter(weights, analysed, module, allow_missing)
+    return lambda path: remarks(write(path), weights)
 
 
 def _style_told(arguments: argparse.Namespace, module: EmittedModule) -> list[Diagnostic]:

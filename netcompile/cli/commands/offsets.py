@@ -62,9 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_json(offsets_as_json(report))
     elif arguments.html:
-        from netcompile.report.as_html import html_report  # compiles the net
+        from netcompile.report.as_html import MOST_LAYERS, html_report  # compiles the net
 
-        write_text(html_report(analysed, Report(report, layers_report(analysed))))
+        write_text(html_report(analysed, Report(report, layers_report(analysed, MOST_LAYERS))))
     else:
         write_text(explanation_as_text(report) if arguments.explain else offsets_as_text(report))
         show_notes(analysed.notes, frozenset())
