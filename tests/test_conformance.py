@@ -15,6 +15,7 @@ from netcompile.ir.build import Options
 from netcompile.prototxt.recognise import open_source
 from tests.conftest import ALL_CASES, ConformanceCase
 
+LEVELS = (0, 1, 2)
 TOLERANCE = 1e-5  # of max|reference|, per blob
 
 
@@ -43,41 +44,36 @@ def assert_close(found: np.ndarray, reference: np.ndarray, name: str) -> None:
     np.testing.assert_allclose(found, reference, rtol=0, atol=TOLERANCE * scale, equal_nan=True, err_msg=name)
 
 
-@pytest.mark.parametrize("level", [0, 1, 2])
 @pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.name)
-def test_every_blob_equals_caffe(case: ConformanceCase, level: int) -> None:
+def test_every_blob_equals_caffe(case: ConformanceCase) -> None:
     from netcompile.runtime.execute import run
 
-    found = run(analysed(case), case.weights, case.arrays("inputs"), level=level, blobs=["all"])
-    wanted = blobs(case)
-    assert list(found) == list(wanted)
-    for name, reference in wanted.items():
-        assert_close(found[name], reference, name)
+    inputs, wanted = case.arrays("inputs"), blobs(case)
+    for level in LEVELS:
+        found = run(analysed(case), case.weights, inputs, level=level, blobs=["all"])
+        assert list(found) == list(wanted), level
+        for name, reference in wanted.items():
+            assert_close(found[name], reference, f"{name} at -O{level}")
 
 
-@pytest.mark.parametrize("level", [0, 1, 2])
 @pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.name)
-def test_outputs_alone_equal_caffe(case: ConformanceCase, level: int) -> None:
+def test_outputs_alone_equal_caffe(case: ConformanceCase) -> None:
     from netcompile.runtime.execute import run
 
-    found = run(analysed(case), case.weights, case.arrays("inputs"), level=level)
-    assert set(found) == set(case.outputs)
-    wanted = blobs(case)
-    for name, value in found.items():
-        assert_close(value, wanted[name], name)
+    inputs, wanted = case.arrays("inputs"), blobs(case)
+    for level in LEVELS:
+        found = run(analysed(case), case.weights, inputs, level=level)
+        assert set(found) == set(case.outputs), level
+        for name, value in found.items():
+            assert_close(value, wanted[name], f"{name} at -O{level}")
 
 
 @pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.name)
-def test_outputs_are_caffes(case: ConformanceCase) -> None:
-    net = analysed(case)
+def test_inputs_outputs_and_shapes_are_caffes(case: ConformanceCase) -> None:
+    """After every layer; all but tops whose size depends on numbers, as that of detections does."""
+    net, expected = analysed(case), case.arrays("expected")
     assert set(net.graph.outputs) == set(case.outputs)
     assert {entry.value.blob: entry.shape for entry in net.graph.inputs} == case.inputs
-
-
-@pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.name)
-def test_shapes_after_every_layer(case: ConformanceCase) -> None:
-    """All but tops whose size depends on numbers, as that of detections does."""
-    net, expected = analysed(case), case.arrays("expected")
     for node in net.graph.nodes:
         for top in node.tops:
             key = f"top:{node.name}:{top.blob}"

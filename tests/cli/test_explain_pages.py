@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ USED = re.compile(
 ROOT = Path(package.__file__).parent
 
 
+@cache
 def codes() -> list[str]:
     found = set()
     for folder in FOLDERS:
@@ -38,6 +40,7 @@ def codes() -> list[str]:
     return sorted(found)
 
 
+@cache
 def examples() -> list[tuple[str, str]]:
     found = []
     for code in codes():

@@ -17,6 +17,7 @@ from PIL import Image
 from netcompile.data.images import overlay, read_image, tinted
 from netcompile.data.palettes import cityscapes_palette, voc_palette
 from netcompile.surgery import write_weights
+from tests import ranks
 from tests.data.test_preprocessing import binaryproto
 from tests.runtime.conftest import BIAS, WEIGHT
 
@@ -362,21 +363,21 @@ def test_killed_at_any_moment(pixels, tmp_path):
     noise = np.random.RandomState(0)
     for index in range(60):
         Image.fromarray(noise.randint(0, 256, (150, 200, 3), np.uint8)).save(folder / f"{index}.png")
-    call = program("predict", pixels.net, "--weights", pixels.weights, folder, "-o", out, "--batch", 1)
+    call = ("-m", "netcompile", "predict", pixels.net, "--weights", pixels.weights, folder, "-o", out, "--batch", 1)
     moments = random.Random(1)
     for _ in range(2):
         goal = len(files(out)) + moments.randrange(30)
-        process = subprocess.Popen(call, env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = ranks.Running(0, call, tmp_path / "out.txt", tmp_path / "err.txt")
         end = time.monotonic() + 60
         while process.poll() is None and len(files(out)) <= goal and time.monotonic() < end:
             time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        assert process.wait(60) in (0, -signal.SIGKILL)
         for name in files(out):
             if name.endswith(".png"):
                 read_image(out / name)
     assert 0 < len(files(out)) < 120
-    done = subprocess.run(call, env=ENV, capture_output=True, text=True, check=False, timeout=120)
+    done = ranks.run(0, *call)
     assert done.returncode == 0, done.stderr
     assert files(out) == sorted(f"{kind}/{index}.png" for kind in ("labels", "overlays") for index in range(60))
     check_labels(out, folder, pixels)
