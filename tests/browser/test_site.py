@@ -16,10 +16,11 @@ import pytest
 from netcompile.cli.main import entry
 from netcompile.site.build import digest
 from netcompile.site.serve import Server
-from netcompile.zoo.find import definitions
+from netcompile.zoo.find import definitions, find_definition
 from tests.browser.nets import EVIL, SHRINKING, named
 from tests.browser.playground import ANSWERED, EDITOR, MODULE, Playground
 from tests.conftest import REPOSITORY
+from tests.kinds import kinds
 
 SITE = REPOSITORY / "site"
 AXE = REPOSITORY / "build" / "site" / "node_modules" / "axe-core" / "axe.min.js"
@@ -27,6 +28,20 @@ ABSENT = "the site is not built: `make site` builds it"
 FCN8S = "voc-fcn8s/val.prototxt"
 SMALL = "voc-fcn-alexnet/val.prototxt"
 NETS = [name for name in definitions() if not name.endswith("/solver.prototxt")]
+TOLD = (
+    "alexnet/deploy.prototxt",
+    "hed/deploy.prototxt",
+    "nyud-fcn32s-color-hha/test.prototxt",
+    "resnet-101/deploy.prototxt",
+    "shapes-classifier/train_val.prototxt",
+    "shapes-fcn8s/deploy.prototxt",
+    "shapes-ssd/deploy.prototxt",
+    "shapes-ssd/train.prototxt",
+    "squeezenet-v1.0/deploy.prototxt",
+    "ssd300-voc/deploy.prototxt",
+    "voc-fcn8s-atonce/train.prototxt",
+    "voc-fcn8s/val.prototxt",
+)
 BUILT = (
     "voc-fcn8s/val.prototxt",
     "resnet-50/deploy.prototxt",
@@ -113,7 +128,13 @@ def shown_module(page: Playground) -> str:
     return module
 
 
-@pytest.mark.parametrize("name", NETS)
+def test_the_nets_have_every_kind_of_layer():
+    """Of the other bundled nets `tests/site` asks without a browser."""
+    has = {name: kinds(find_definition(name)) for name in NETS}
+    assert set().union(*has.values()) == set().union(*(has[name] for name in TOLD))
+
+
+@pytest.mark.parametrize("name", TOLD)
 def test_bundled_nets_are_told_as_by_the_command_line(page, command, tmp_path, name):
     page.tab("check")
     page.open(name)

@@ -16,13 +16,11 @@ from netcompile.compiler import compile_net
 from netcompile.emit import blocks, repeats
 from netcompile.emit.outline import outline
 from netcompile.emit.weights import blob_keys
-from netcompile.prototxt.load import load_net
-from netcompile.prototxt.message import Message
-from netcompile.prototxt.recognise import open_source
 from netcompile.runtime.random_weights import draw
 from tests.conftest import ALL_CASES, REPOSITORY, ConformanceCase
 from tests.emit.blocks import compare, of_text, of_towers, pair, small
 from tests.emit.planted import NAMINGS, PLAIN, height, planted, saving
+from tests.kinds import kinds
 
 ZOO = {
     "resnet-50": (1,),
@@ -40,11 +38,7 @@ def _kinds() -> Iterator[ConformanceCase]:
     """Those cases that have a layer, with its fields, that none before has in that phase."""
     seen: set[tuple[object, ...]] = set()
     for case in ALL_CASES:
-        new = set()
-        for layer in load_net(open_source(case.net)).net.all("layer"):
-            groups = [entry.value for entry in layer.entries if isinstance(entry.value, Message)]
-            fields = {entry.field.name for group in groups for entry in group.entries}
-            new.add((case.phase, layer.get("type"), *sorted(fields)))
+        new = {(case.phase, *kind) for kind in kinds(case.net)}
         if not new <= seen:
             seen |= new
             yield case

@@ -50,12 +50,7 @@ def test_same_training_as_one_process(processes: int, folder: Path, begin: Calla
     alone.run()
     out = folder / "several"
     arguments = [str(folder / "solver.prototxt"), "--data", str(folder / "batches.npz"), "-o", str(out)]
-    if processes == 2:
-        done = ranks.run(2, "-m", "netcompile", "train", *arguments)
-    else:
-        done = subprocess.run(
-            torchrun(processes, *arguments), env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False
-        )
+    done = ranks.run(processes, "-m", "netcompile", "train", *arguments)
     assert done.returncode == 0, done.stderr
     losses = json.loads((out / "log.json").read_text())["loss"]
     np.testing.assert_allclose(losses, alone.losses, rtol=1e-6)
