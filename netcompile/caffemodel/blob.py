@@ -46,15 +46,6 @@ class BlobData(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """Bytes that lie in a file as they are."""
-
-    file: DataFile
-    offset: int
-    count: int
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class FileData:
     """Numbers that lie in a file as they are: packed, in several packed chunks, or each with its tag."""
@@ -84,11 +75,6 @@ class FileData:
                     filled = 0
         if filled:
             yield buffer[:filled]
-
-    def stretch(self) -> Stretch | None:
-        """Where the bytes of all numbers lie; None where they are not side by side."""
-        runs, size = self.pieces.runs, self.pieces.size
-        return Stretch(self.file, runs[0], runs[1] * size) if len(runs) == 3 and runs[2] == size else None
 
     def part(self, first: int, count: int) -> FileData:
         """``count`` of the numbers, from the one with number ``first`` on."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from math import prod
 
 from netcompile.caffemodel import computing, plain_arrays
-from netcompile.caffemodel.blob import CHUNK, CaffeModel, FileData, StoredBlob, Stretch
+from netcompile.caffemodel.blob import CHUNK, CaffeModel, StoredBlob
 from netcompile.caffemodel.numbers import Numbers, looked_at, watched
 from netcompile.caffemodel.plan import Match, Plan, Tensor, match
 from netcompile.caffemodel.recipe import Take
@@ -68,7 +68,7 @@ def convert(
     path = os.fspath(out_path)
     _check_output(model, path)
     work = prepare(model, plan, allow_missing, dtype, roles)
-    entries = [Entry(t.key, t.dtype, t.shape, partial(_pieces, work, t)) for t in work.tensors]
+    entries = [Entry(t.key, t.dtype, t.shape, partial(chunks, work, t)) for t in work.tensors]
     size = write(path, entries, {"format": "pt", **(metadata or {})})
     return work.report(path, size)
 
@@ -176,16 +176,6 @@ def _check_output(model: CaffeModel, path: str) -> None:
 
 
 # --- bytes of one tensor
-
-
-def _pieces(work: Conversion, tensor: Tensor) -> Iterable[memoryview | Stretch]:
-    """As `chunks`; of numbers that go from file to file untouched, and that nobody looks at, where they lie."""
-    blob = work.plain(tensor)
-    if work.roles is None and blob is not None and blob.dtype == tensor.dtype and isinstance(blob.data, FileData):
-        stretch = blob.data.stretch()
-        if stretch is not None:
-            return (stretch,)
-    return chunks(work, tensor)
 
 
 def chunks(work: Conversion, tensor: Tensor) -> Iterator[memoryview]:

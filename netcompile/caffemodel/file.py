@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from errno import ENOENT
-from typing import BinaryIO, overload
+from typing import overload
 
 from netcompile.files.look import about
 from netcompile.files.reading import open_descriptor
 
 _WINDOW = 1 << 14  # bytes read at a time for the walk over tags
-_STEP = 1 << 20  # bytes read at a time where they are copied
+_STEP = 1 << 20  # bytes read at a time where they are copied once more
 
 
 class DataFile:
@@ -75,18 +75,6 @@ class DataFile:
                 raise OSError(f"{self.name}: the file became shorter while it was read")
             done += got
 
-    def copy_to(self, out: BinaryIO, offset: int, count: int) -> None:
-        """Write ``count`` bytes from ``offset`` on to the end of a file. OSError if this file has shrunk."""
-        out.flush()
-        done = _copied(self.fd, out.fileno(), offset, count)
-        out.seek(0, os.SEEK_END)
-        buffer = memoryview(bytearray(min(_STEP, count - done)))
-        while done < count:
-            part = buffer[: count - done]
-            self.read_into(part, offset + done)
-            out.write(part)
-            done += len(part)
-
     def close(self) -> None:
         """Closes the descriptor: nothing more can be read."""
         if self.fd >= 0:
@@ -96,16 +84,6 @@ class DataFile:
 
     def __del__(self) -> None:
         self.close()
-
-
-def _copied(source: int, target: int, offset: int, count: int) -> int:
-    """How many bytes the system itself copied to a file's end: none or some of them where it cannot."""
-    done = 0
-    if hasattr(os, "copy_file_range"):
-        with suppress(OSError):  # other file systems; what is wrong with these files, reading and writing will tell
-            while done < count and (got := os.copy_file_range(source, target, count - done, offset + done)):
-                done += got
-    return done
 
 
 def _read_at(fd: int, buffer: memoryview, offset: int) -> int:

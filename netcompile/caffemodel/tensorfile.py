@@ -12,9 +12,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import BinaryIO
 
-from netcompile.caffemodel.blob import AXES, Stretch
+from netcompile.caffemodel.blob import AXES
 from netcompile.caffemodel.file import DataFile
 from netcompile.files.limits import require_disk, require_memory
 from netcompile.files.reading import PER_BYTE, parse_json
@@ -35,12 +34,12 @@ TYPES: dict[str, tuple[str, int, int]] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """A tensor to write; ``chunks()`` gives its bytes, little-endian and in order, or says where they lie."""
+    """A tensor to write; ``chunks()`` gives its bytes, little-endian and in order."""
 
     key: str
     dtype: str
     shape: tuple[int, ...]
-    chunks: Callable[[], Iterable[bytes | memoryview | Stretch]]
+    chunks: Callable[[], Iterable[bytes | memoryview]]
 
     @property
     def nbytes(self) -> int:
@@ -80,19 +79,11 @@ def write(path: str, entries: Iterable[Entry], metadata: Mapping[str, str], stag
     with whole_file(path, staging) as file:
         size = file.write(begin)
         for entry in ordered:
-            done = sum(_put(file, piece) for piece in entry.chunks())
+            done = sum(map(file.write, entry.chunks()))
             if done != entry.nbytes:
                 raise AssertionError(f"tensor {entry.key!r}: {done} bytes, not {entry.nbytes}")
             size += done
     return size
-
-
-def _put(file: BinaryIO, piece: bytes | memoryview | Stretch) -> int:
-    """Write a piece of a tensor; how many bytes it has."""
-    if not isinstance(piece, Stretch):
-        return file.write(piece)
-    piece.file.copy_to(file, piece.offset, piece.count)
-    return piece.count
 
 
 @dataclass(frozen=True, slots=True)

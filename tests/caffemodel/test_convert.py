@@ -512,34 +512,6 @@ def test_short_writes_are_continued(given_model, out, tmp_path_factory, monkeypa
     assert load_file(out)["conv.1"].tolist() == [10, 20]
 
 
-@pytest.mark.parametrize("room", [0, 1, 3, 1 << 20])
-def test_what_the_system_does_not_copy_goes_through_memory(room, given_model, out, monkeypatch):
-    model, left = given_model(CONV), [room]
-
-    def copied(source, target, count, offset):
-        if not left[0]:
-            raise OSError("not between these file systems")
-        taken = min(count, left[0])
-        left[0] -= taken
-        return os.write(target, os.pread(source, taken, offset))
-
-    monkeypatch.setattr(os, "copy_file_range", copied, raising=False)
-    convert(model, convert_plain(model), out)
-    assert load_file(out)["conv.1"].tolist() == [10, 20]
-    monkeypatch.delattr(os, "copy_file_range")
-    expected = out.read_bytes()
-    convert(model, convert_plain(model), out)
-    assert out.read_bytes() == expected
-
-
-def test_a_file_that_shrinks_while_it_is_copied_is_an_error(given_model, out):
-    model = given_model(CONV)
-    os.truncate(model.path, 20)
-    with pytest.raises(OSError, match="became shorter"):
-        convert(model, convert_plain(model), out)
-    assert not out.exists()
-
-
 def test_outputs_that_cannot_be(given_model, tmp_path):
     model = given_model(CONV)
     with pytest.raises(NetError, match="is the caffemodel itself"):
