@@ -15,12 +15,7 @@ from netcompile.prelude.large_kernel import LargeKernel
 from netcompile.prelude.onednn import onednn_as_known, onednn_serves
 from netcompile.prelude.winograd import Winograd
 
-OPERATORS = (
-    "_convolution_pointwise",
-    "_linear_pointwise",
-    "_reorder_convolution_weight",
-    "_reorder_linear_weight",
-)
+OPERATORS = ("_convolution_pointwise", "_linear_pointwise", "_reorder_convolution_weight")
 
 
 @pytest.fixture(autouse=True)
