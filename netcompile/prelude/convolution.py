@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netcompile.prelude.inference import (
+    INSIDE,
     Kept,
     eager,
     is_finite,
@@ -271,6 +272,8 @@ def layout(
         known.make_room(4 + (1 << 19) // max(weight.numel(), 1))
         found = kernels_laid_out(weight.detach(), window, shape)
         known[case] = found
+    if INSIDE.recorder is not None:
+        INSIDE.recorder.note(found, weight, partial(known.pop, case, None))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from netcompile.prelude.calls import Call, Tape, as_list, must_be
+from netcompile.prelude.calls import Call, Tape, as_list, made_by, must_be, read_by
 
 LARGEST = 1e37  # what no number may exceed, a tenth of the largest that there is
 LARGE = 1e18  # from there on it is better to ask once than at every use; squares exist
@@ -41,10 +41,10 @@ def convolutions() -> tuple[Any, Any]:
 def memory_of(tape: Tape) -> list[int]:
     """For each place one that stands for all those of tensors in the same memory."""
     memory = list(range(len(tape.values)))
-    for call, places, _, made, _ in tape.calls:
-        if shares(call):
-            for place in (made,) if isinstance(made, int) else made:
-                memory[place] = memory[places[0]]
+    for call in tape.calls:
+        if shares(call[0]):
+            for place in made_by(call):
+                memory[place] = memory[call[1][0]]
     return memory
 
 
@@ -62,12 +62,9 @@ def writes(call: Any) -> bool:
     return schema is not None and bool(schema.is_mutable)
 
 
-def read_by(call: Call) -> list[int]:
-    return [*call[1], *(place for _, place in call[2])]
-
-
 def put_sums(tape: Tape, kept: set[int], convolves: Any, adds: Any) -> None:
     """Convolutions whose result is only added to a blob, put where the sum was made."""
+    more = list(map(tape.add, ("add", 1.0, None, [], None)))
     memory, calls = memory_of(tape), tape.calls
     uses = Counter(place for call in calls for place in read_by(call))
     last = {memory[place]: i for i, call in enumerate(calls) for place in read_by(call)}
@@ -85,7 +82,6 @@ def put_sums(tape: Tape, kept: set[int], convolves: Any, adds: Any) -> None:
             free = memory[other] not in held and last[memory[other]] == at
             stays = memory[x] not in touched and memory[x] != memory[other]
             if i < at and uses[own] == 1 and free and stays and seen[0] == seen[1]:
-                more = list(map(tape.add, ("add", 1.0, None, [], None)))
                 calls[at] = adds, (other, *calls[i][1][:7], *more), (), made, done
                 gone.add(i)
                 break
@@ -113,8 +109,7 @@ def put_relus(tape: Tape, convolves: Any, adds: Any) -> None:
                     found += asked
                 else:
                     bounds.known = before
-            bounds.forget(call)
-            bounds.known[call[3]] = bound
+            bounds.note(call)
             inside = rectified and bound <= LARGEST
             if inside:
                 places = (*call[1][:-3], tape.add("relu"), *call[1][-2:])
@@ -148,11 +143,12 @@ class Bounds:
     def __init__(self, tape: Tape) -> None:
         self.tape, self.memory = tape, memory_of(tape)
         self.known: dict[int, float] = {}
+        self.sums: dict[int, float] = {}  # the largest of a kernel's numbers
         aten = torch.ops.aten
         self.keeps = {  # calls of which no number is larger than their argument's
-            aten.clamp_min_.default, aten.relu_.default, aten.permute.default,
-            aten.view.default, aten.clone.default, aten.slice.Tensor,
-            aten.max_pool2d_with_indices.default,
+            aten.clamp_min_.default, aten.relu_.default, aten.relu.default,
+            aten.permute.default, aten.view.default, aten.clone.default,
+            aten.slice.Tensor, aten.max_pool2d_with_indices.default,
         }  # fmt: skip
 
     def of(self, place: int) -> float:
@@ -175,16 +171,26 @@ class Bounds:
         kernels, bias = (self.tape.values[place] for place in weights)
         if kernels is None:
             return math.inf
-        sums = kernels.to_dense().abs_().flatten(1).sum(1)  # a copy, which may go
+        if weights[0] not in self.sums:  # of a copy, which may go
+            sums = kernels.to_dense().abs_().flatten(1).sum(1)
+            self.sums[weights[0]] = float(sums.max())
         shift = 0.0 if bias is None else self.largest(weights[1])
-        return float(sums.max()) * self.of(x) + shift + sum(map(self.of, others))
+        most = self.sums[weights[0]] * self.of(x)
+        return most + shift + sum(map(self.of, others))
 
     def note(self, call: Call) -> None:
         """What is known of the tensors that a call makes."""
         operator, places, named, made, _ = call
         bounds = [self.of(place) for place in places]
         clamps = operator is torch.ops.aten.clamp_min_.default
-        if operator in self.keeps and not (clamps and self.tape.values[places[1]]):
+        limit, (convolves, adds) = limit_of(call), convolutions()
+        if limit is not None:
+            self.known[places[0]] = min(bounds[0], limit)
+        elif operator is convolves or operator is adds:
+            bound = self.of_convolution(call, places[: 2 if operator is adds else 1])
+            self.forget(call)
+            self.known[made] = bound
+        elif operator in self.keeps and not (clamps and self.tape.values[places[1]]):
             self.known[made if isinstance(made, int) else made[0]] = bounds[0]
         elif operator is torch.ops.aten.avg_pool2d.default:
             divides = len(places) > 6 and self.tape.values[places[6]] is not None
@@ -219,4 +225,16 @@ def is_below(limit: float, x: Tensor) -> bool:
 
     The square root of the sum of the squares is at least as large as each.
     """
-    return float(torch.linalg.vector_norm(x)) <= limit
+    return is_at_most(limit, torch.linalg.vector_norm(x))
+
+
+def is_at_most(limit: float, x: Tensor) -> bool:
+    return float(x) <= limit
+
+
+def limit_of(call: Call) -> float | None:
+    """The limit for a tensor that a call asks for, if that is what it does."""
+    asked = call[0]
+    question = asked.args[1] if getattr(asked, "func", None) is must_be else None
+    found = getattr(question, "func", None) is is_below
+    return float(question.args[0]) if question is not None and found else None

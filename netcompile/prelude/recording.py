@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from netcompile.prelude.calls import Otherwise, Tape, as_list, must_be
+from netcompile.prelude.calls import Otherwise, Tape, as_list, make, must_be
 from netcompile.prelude.fusing import fuse
 from netcompile.prelude.inference import INSIDE, is_frozen, tensors_of
+from netcompile.prelude.onednn_graph import NoGraph, with_graphs
 from netcompile.prelude.workers import part_count
 
 Result = TypeVar("Result")
@@ -40,7 +41,9 @@ def replayed(net: Any, run: Callable[..., Result], *inputs: Tensor) -> Result:
             try:
                 found: Result = known(*inputs)
             except Otherwise:
-                found = run(*inputs)
+                return run(*inputs)
+            if known.is_due():
+                passes[case] = known.in_graphs(inputs)
             return found
         known = 0
     if known == 2 and all(map(varies, inputs)):
@@ -88,9 +91,11 @@ def record(
     if before.is_frozen:
         try:
             with recording(others) as recorder:
-                known = recorder.finish(run(*others), before)
+                found = run(*others)
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):
-            known = None  # in that order the numbers are none for the net
+            pass  # in that order the numbers are none for the net
+        else:
+            known = recorder.finish(found, before)
     result = run(*inputs)
     try:
         if known is not None and not same(known(*inputs), result):
@@ -169,27 +174,52 @@ class Fingerprint:
 class Recording:
     """Calls that a pass made, which give its result: at one place, or some by name."""
 
-    def __init__(self, net: Fingerprint, tape: Tape, result: Any) -> None:
-        self.net, self.values, self.calls = net, tape.values, tape.calls
-        self.result = result
+    def __init__(self, net: Fingerprint, tape: Tape, result: Any, inputs: int) -> None:
+        self.net, self.tape, self.result, self.inputs = net, tape, result, inputs
+        named = result.values() if isinstance(result, dict) else [result]
+        self.places, self.uses = set(named), 0
+        tape.release({*self.places, *range(inputs)})
 
     def __call__(self, *inputs: Tensor) -> Any:
         """The result for inputs like those that were recorded."""
-        values = self.values.copy()
-        values[: len(inputs)] = inputs
-        at = values.__getitem__
-        for call, places, named, made, done in self.calls:
-            found = call(*map(at, places), **{name: at(place) for name, place in named})
-            if type(made) is int:
-                values[made] = found
-            else:
-                for place, x in zip(made, found):
-                    values[place] = x
-            for place in done:
-                values[place] = None
+        values = [*inputs, *self.tape.values[self.inputs :]]
+        for call in self.tape.calls:
+            make(call, values)
         if isinstance(self.result, int):
-            return at(self.result)
-        return {name: at(place) for name, place in self.result.items()}
+            return values[self.result]
+        return {name: values[place] for name, place in self.result.items()}
+
+    def is_due(self) -> bool:
+        """Whether it was used as often as a graph costs; asked at every use."""
+        self.uses = uses = self.uses + 1
+        return uses == 10
+
+    def in_graphs(self, inputs: Sequence[Tensor]) -> "Recording":
+        """The same with graphs of oneDNN's, or itself where that is not faster."""
+        inputs = [x.clone() for x in inputs]
+        try:
+            tape = with_graphs(self.tape, inputs, self.places)
+            if tape is None:
+                return self
+            found = Recording(self.net, tape, self.result, self.inputs)
+            if not same(found(*inputs), self(*inputs)):
+                return self
+        except (NoGraph, Otherwise):
+            return self
+        took, takes = (
+            min(seconds(run, inputs) for _ in range(3)) for run in (self, found)
+        )
+        if takes > took:
+            return self
+        for forget in self.tape.copies:
+            forget()
+        return found
+
+
+def seconds(run: Callable[..., Any], inputs: Sequence[Tensor]) -> float:
+    began = time.perf_counter()
+    run(*inputs)
+    return time.perf_counter() - began
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -269,6 +299,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.tape.calls.append((asked, (self.place(x),), (), at, []))
         return answer
 
+    def note(self, packed: Tensor, weight: Tensor, forget: Callable[[], Any]) -> None:
+        """That kernels were laid out for oneDNN: of what, and what forgets them."""
+        if not self.paused:
+            self.tape.kernels[self.place(packed)] = weight
+            self.tape.copies.append(forget)
+
     def finish(self, result: Any, net: Fingerprint) -> Recording | None:
         """The calls, or None where they are not all that the result depends on."""
         places = [self.place_of(x) for x in by_name(result).values()]
@@ -276,21 +312,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         stays = all(x.is_inference() or x._version == was for x, was in self.versions)
         if not (self.faithful and stays) or any(place in own for place in places):
             return None
-        kept = {*places, *self.own.values(), *range(self.inputs)}
-        fuse(self.tape, kept)
-        last: dict[int, list[int]] = {}  # what is done behind the last use of a place
-        for _, arguments, named, made_at, done in self.tape.calls:
-            used = [*arguments, *(place for _, place in named)]
-            used += [made_at] if isinstance(made_at, int) else made_at
-            last |= dict.fromkeys(used, done)
-        for place, done in last.items():
-            if place not in kept and self.tape.values[place] is None:
-                done.append(place)
+        kept = {place for place in places if place is not None}
+        fuse(self.tape, kept.union(self.own.values(), range(self.inputs)))
         for x in by_name(result).values():
             del x.recorded  # type: ignore[attr-defined]
         net.watch([x for x, _ in self.versions])
         found = dict(zip(result, places)) if isinstance(result, dict) else places[0]
-        return Recording(net, self.tape, found)
+        return Recording(net, self.tape, found, self.inputs)
 
 
 def reads_numbers(call: Any, arguments: Sequence[Any]) -> bool:

@@ -59,7 +59,7 @@ def recording_of(run: Run) -> tuple[Any, list[str]]:
         net(numbers(seed))
     (found,) = net.passes["recorded"].values()
     assert isinstance(found, Recording)
-    return net, [str(call[0]).removesuffix(".default") for call in found.calls]
+    return net, [str(call[0]).removesuffix(".default") for call in found.tape.calls]
 
 
 def in_sum(net: Any, x: Tensor) -> Tensor:
@@ -249,4 +249,4 @@ def test_weights_that_are_large_leave_their_relus_alone() -> None:
     for seed in range(3):
         net(numbers(seed))
     (found,) = net.passes["recorded"].values()
-    assert "aten.clamp_min_.default" in [str(call[0]) for call in found.calls]
+    assert "aten.clamp_min_.default" in [str(call[0]) for call in found.tape.calls]

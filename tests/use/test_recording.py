@@ -457,7 +457,7 @@ def test_what_is_not_needed_any_more_is_forgotten() -> None:
     found: Recording = known(net)[0]
     held = [0]
     alive = set[int]()
-    for _, _, _, made, done in found.calls:
+    for _, _, _, made, done in found.tape.calls:
         alive |= {made}
         held.append(len(alive))
         alive -= set(done)
