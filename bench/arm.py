@@ -25,7 +25,10 @@ from netcompile.prototxt.recognise import open_source
 ARMS = ("literal", "compile", "opencv", "onnxruntime", "openvino", "O1", "O2", "plan")
 LEVELS = {"literal": 0, "compile": 0, "O1": 1, "O2": 2, "plan": 2}
 TURN = 0.25  # seconds
-WARM = 3  # runs before the first turn: weights are laid out, calls are recorded
+WARM, WARM_SECONDS = (
+    13,
+    5.0,
+)  # at most, before the first turn: weights are laid out, calls recorded; three runs at least
 DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 Run = Callable[[], Any]
 
@@ -177,8 +180,10 @@ def main() -> None:
     np.save(folder / f"{arm}.npy", found)
     del found
     first = time.perf_counter() - begin - loaded
-    for _ in range(WARM - 1):
-        run()
+    began = time.perf_counter()
+    for runs in range(1, WARM):
+        if runs < 3 or time.perf_counter() - began < WARM_SECONDS:
+            run()
     say(ready=True, load=loaded, first=first, peak=peak())
     for _ in sys.stdin:
         say(seconds=turn(run, time.perf_counter), peak=peak())

@@ -63,7 +63,7 @@ def with_graphs(tape: Tape, inputs: Sequence[Tensor], results: set[int]) -> Tape
             calls, count = as_graph(row, read, found, values), count + 1
         for call in calls:
             make(call, values)
-        found.calls += calls
+        found.calls += [(*call[:4], []) for call in calls]
     used = results.union(*map(read_by, found.calls))
     for place in set(range(len(found.values))) - used:
         found.values[place] = None  # the kernels that are in graphs
@@ -114,6 +114,8 @@ def compiled(run: Callable[..., Any], inputs: tuple[Tensor, ...]) -> Any:
     Tracing by torch.jit would keep the function, and weights, as long as the process.
     Raises NoGraph.
     """
+    if not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
+        raise NoGraph  # nobody has tried them there
     try:
         graph, _ = torch._C._create_graph_by_tracing(run, inputs, nameless, True, False)
         function = torch._C._create_function_from_graph("row", graph)
@@ -154,9 +156,16 @@ class Steps:
         self.reads = Counter(place for call in tape.calls for place in read_by(call))
         self.reads.update(results)
         for call, following in zip(tape.calls, [*tape.calls[1:], None]):
-            meaning = self.meaning(call, following)
+            meaning = self.meaning(call, following) if self.is_common(call) else None
             self.steps.append((call, meaning))
             self.bounds.note(call)
+
+    def is_common(self, call: Call) -> bool:
+        """Whether a call is a question, or makes float32 blobs, each of others."""
+        if call[0] is as_list:
+            return len(set(call[1])) == len(call[1])
+        size, *_ = self.tape.seen.get(made_by(call)[0], ((),))
+        return len(size) == 4 or limit_of(call) is not None
 
     def meaning(self, call: Call, following: Call | None) -> Any:
         operator, places, named, made, _ = call

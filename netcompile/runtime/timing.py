@@ -35,7 +35,7 @@ from netcompile.runtime.random_weights import drawn, ready, with_blobs
 
 _BEST_OF = 10  # a peak is the best of some tries
 SEED = 1  # of drawn weights and inputs
-WARM = 2  # passes before those that are timed, the first of which does not count either: then calls are recorded
+WARM, WARM_SECONDS = 12, 5.0  # at most, before what is timed, whose first pass does not count: calls are recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,9 +254,11 @@ def _backward(tops: Iterable[Tensor], sources: Iterable[Tensor], clock: _Clock) 
 
 def _time_whole(net: nn.Module, inputs: list[Tensor], iterations: int, clock: _Clock) -> tuple[float, float | None]:
     runs = []
-    for _ in range(WARM):
-        with torch.inference_mode():
-            net(*inputs)
+    began = clock()
+    for passes in range(WARM):
+        if passes < 2 or clock() - began < WARM_SECONDS:
+            with torch.inference_mode():
+                net(*inputs)
     for _ in range(iterations + 1):
         began = clock()
         with torch.inference_mode():

@@ -17,10 +17,11 @@ from time import monotonic
 from typing import Any
 from unittest.mock import patch
 
+import torch
 from torch import nn
 
 from netcompile.passes import winograd
-from netcompile.runtime import execute
+from netcompile.runtime import company, execute
 from netcompile.runtime.tuning import WAYS, Plan, convolutions
 from tests import test_golden
 from tests.conftest import ALL_CASES, REPOSITORY, ConformanceCase
@@ -29,7 +30,8 @@ from tests.test_conformance import analysed, assert_close, blobs
 
 SHARED = REPOSITORY.parent / "shared"
 UNFOLDED = "matrix, whatever the kernel"  # as layers of 64 MiB and more have no second copy of their weights
-FORCED = (*WAYS, UNFOLDED)
+GRAPHS = "graphs of oneDNN's"  # of the calls of a pass that was recorded, whether or not they are faster
+FORCED = (*WAYS, UNFOLDED, GRAPHS)
 
 
 @contextmanager
@@ -39,13 +41,15 @@ def forced(way: str) -> Iterator[Counter[str]]:
     Winograd's algorithm is offered for 3 × 3 kernels however few their channels and pixels are.
     """
     taken: Counter[str] = Counter()
-    made = execute.with_weights
+    made, settings = execute.with_weights, company.own_settings
 
     def watched(by: Any) -> Any:
         return lambda taking, *rest: (taken.update([taking]), by(taking, *rest))[1]
 
     def with_way(*arguments: Any, **options: Any) -> nn.Module:
         net = made(*arguments, **options)
+        if way == GRAPHS:
+            return in_graphs(net, taken)
         for layer in convolutions(net).values():
             layer.plan = Plan({None: "matrix" if way == UNFOLDED else way})
             layer.by = watched(layer.by)
@@ -57,8 +61,35 @@ def forced(way: str) -> Iterator[Counter[str]]:
         patch.object(execute, "with_weights", with_way),
         patch.object(winograd, "CHANNELS", 0),
         patch.object(winograd, "LARGE", 0),
+        patch.object(company, "own_settings", lambda: None if way == GRAPHS else settings()),
     ):
         yield taken
+
+
+def in_graphs(net: Any, taken: Counter[str]) -> nn.Module:
+    """A net whose every pass is made by graphs, if there are any; they are counted."""
+    functions = type(net).forward.__globals__
+    if "replayed" not in functions:
+        return net  # type: ignore[no-any-return]
+    functions["seconds"] = lambda run, inputs: len(run.tape.calls)
+    functions["Recording"].is_due = lambda self: True
+
+    class Repeated(type(net)):  # type: ignore[misc]
+        def __call__(self, *inputs: Any) -> Any:
+            with torch.no_grad():
+                for _ in range(5):
+                    found = super().__call__(*inputs)
+            for recorded in self.passes["recorded"].values():
+                if isinstance(recorded, functions["Recording"]):
+                    taken["recorded"] += 1
+                    taken["graphs"] += sum(
+                        isinstance(call[0], torch.jit.ScriptFunction) for call in recorded.tape.calls
+                    )
+            return found
+
+    net.__class__ = Repeated
+    functions["freeze"](net)
+    return net  # type: ignore[no-any-return]
 
 
 def check(case: ConformanceCase, way: str) -> Counter[str]:
