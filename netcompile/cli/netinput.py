@@ -21,7 +21,6 @@ from netcompile.ir.build import Options
 from netcompile.ir.graph import Input
 from netcompile.prototxt import recognise
 from netcompile.prototxt.recognise import decode_source, open_source
-from netcompile.zoo.find import find_definition, find_weights, near_definitions
 
 NET_HELP = 'a prototxt: a path, "-" for standard input, or a bundled name such as voc-fcn8s/val.prototxt'
 
@@ -97,6 +96,12 @@ def read_source(name: str) -> Source:
         raise NetError(_folder(name))
     if is_there(name):
         return open_source(name)
+    return _bundled(name)
+
+
+def _bundled(name: str) -> Source:
+    from netcompile.zoo.find import find_definition, near_definitions  # for these names alone
+
     bundled = find_definition(name)
     if bundled is None:
         near = near_definitions(name) if name else []
@@ -134,6 +139,8 @@ def read_weights_path(name: str) -> str:
         refuse("no-such-file", f"'{name}' is a folder, not a caffemodel", why=why, remedy=remedy)
     if is_there(name):
         return name
+    from netcompile.zoo.find import find_weights  # as above
+
     path = find_weights(name) if name else None
     if path is None:
         refuse("no-such-file", f"there is no file '{name}'", remedy=_weights_remedy(name))

@@ -49,8 +49,8 @@ from netcompile.progress import Progress
 from netcompile.report.as_html import MOST_LAYERS, html_report
 from netcompile.report.as_json import offsets_as_json
 from netcompile.report.as_text import offsets_as_text
+from netcompile.report.layer_model import Report
 from netcompile.report.layers import layers_report
-from netcompile.report.model import Report
 from netcompile.report.offsets import offsets_report
 from netcompile.version import __version__
 

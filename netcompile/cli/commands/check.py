@@ -22,7 +22,8 @@ from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse, sort
 from netcompile.files.look import is_there
 from netcompile.files.reading import open_file
 from netcompile.files.whole import whole_file
-from netcompile.report.findings import findings, findings_as_json, refusals, summary
+from netcompile.report.findings import findings, findings_as_json, summary
+from netcompile.report.offsets import refusals
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
