@@ -17,6 +17,7 @@ from netcompile.emit.prelude import Clash, Definition, Missing, closure
 from netcompile.emit.template import ME, filled, x, y
 from netcompile.emit.text import dims_text
 from netcompile.emit.variables import Variables, variables
+from netcompile.ir.alike import stands_for_others
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.ir.prune import needed
 from netcompile.layers.base import BlobSpec, Emission, Emitted, IntShape, Refused, Shape
@@ -96,6 +97,10 @@ class Code:
     problems: tuple[Diagnostic, ...]
 
 
+# Code of layers that are one, for bottoms and tops of these shapes, and which of a layer's blobs each tensor is.
+Asked = dict[Hashable, tuple[Emitted, tuple[int, ...]]]
+
+
 def _running(graph: Graph, wanted: Iterable[Value]) -> set[int]:
     """Indices of the layers that the wanted values are made by, directly or not; all of them in training."""
     values = needed(graph.nodes, wanted)
@@ -128,10 +133,11 @@ def write(
     uses = Counter([*held, *(bottom for index in live for bottom in graph.nodes[index].bottoms)])
     shared = Counter(spec.name for node in graph.nodes for spec in node.params if spec.name)
     layers, learned, problems = [], [], []
+    asked: Asked = {}
     released: list[str] = []
     for index, node in enumerate(graph.nodes):
         try:
-            layer, taken = _layer(net, index, blobs[index], named, attributes, owners, index in live)
+            layer, taken = _layer(net, index, blobs[index], named, attributes, owners, index in live, asked)
             if any(shared[spec.name] > 1 for spec in node.params):
                 layer = replace(layer, pattern=None)
             if not node.bottoms or uses[node.bottoms[0]] > 1:
@@ -179,25 +185,14 @@ def _layer(
     attributes: Attributes,
     owners: Owners,
     live: bool,
+    asked: Asked,
 ) -> tuple[LayerCode, LearnedBlobs | None]:
     """One layer; `owners` learns of its blobs. Raises Refused where it has no counterpart in PyTorch."""
     node, reading = net.graph.nodes[index], named.readings[index]
     sources = owners.sources(node, specs)
     name = attributes.get((node.name, node.occurrence), node.name)
     tops = tuple([named.named[top] for top in node.tops])
-    pattern = node.layer.emit(
-        Emission(
-            tuple([x(index) for index in range(len(node.bottoms))]),
-            tuple([y(index) for index in range(len(node.tops))]),
-            ME,
-            node.name,
-            net.bottoms(node),
-            tuple([net.shapes[top] for top in node.tops if top in net.shapes]),
-            net.graph.train,
-            sources,
-            attributes,
-        )
-    )
+    pattern = _pattern(net, node, sources, attributes, asked)
     init = tuple([filled(line, reading.variables, tops, name) for line in pattern.init])
     forward = tuple([filled(line, reading.variables, tops, name) for line in pattern.forward])
     tensors = tuple([(filled(key, (), (), name), recipe) for key, recipe in pattern.tensors])
@@ -219,6 +214,34 @@ def _layer(
         pattern=Pattern(pattern, reading.variables, tops) if free else None,
     )
     return code, LearnedBlobs(node, specs, sources) if specs else None
+
+
+def _pattern(net: Shaped, node: Node, sources: Sequence[Recipe], attributes: Attributes, asked: Asked) -> Emitted:
+    """A layer's code for the names of `template`; layers that are one are asked once for shapes that are the same."""
+    bottoms, tops = net.bottoms(node), tuple([net.shapes[top] for top in node.tops if top in net.shapes])
+    key = id(node.layer), bottoms, tops
+    if key in asked:
+        known, places = asked[key]
+        if not places:
+            return known
+        tensors = tuple([(name, sources[place]) for (name, _), place in zip(known.tensors, places, strict=True)])
+        return Emitted(known.forward, known.init, known.functions, tensors, known.imports)
+    emission = Emission(
+        tuple([x(index) for index in range(len(node.bottoms))]),
+        tuple([y(index) for index in range(len(node.tops))]),
+        ME,
+        node.name,
+        bottoms,
+        tops,
+        net.graph.train,
+        tuple(sources),
+        attributes,
+    )
+    emitted = node.layer.emit(emission)
+    nameless = stands_for_others(node.layer) and not node.layer.keeps_state and len({*sources}) == len(sources)
+    if nameless and all(recipe in sources for _, recipe in emitted.tensors):
+        asked[key] = emitted, tuple([sources.index(recipe) for _, recipe in emitted.tensors])
+    return emitted
 
 
 # Attributes of other layers, and the image's height and width.
