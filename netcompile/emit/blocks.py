@@ -89,8 +89,8 @@ def in_blocks(code: Code, wanted: Sequence[Value], reserved: frozenset[str], own
 def _step(code: Code, layer: LayerCode, kinds: Kinds, values: Mapping[Value, int]) -> Step:
     """A layer for `outline`."""
     node = code.net.graph.nodes[layer.nodes[0]]
-    bottoms, tops = (tuple(values[value] for value in each) for each in (node.bottoms, node.tops))
-    lines = (sum(_height(line) for line in layer.init), sum(_height(line) for line in layer.forward))
+    bottoms, tops = tuple([values[value] for value in node.bottoms]), tuple([values[value] for value in node.tops])
+    lines = sum([_height(line) for line in layer.init]), sum([_height(line) for line in layer.forward])
     if layer.pattern is None:
         runs = bool(layer.forward)
         reads, writes = (bottoms, tops) if runs else ((), ())

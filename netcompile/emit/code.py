@@ -138,7 +138,7 @@ def write(
     for index, node in enumerate(graph.nodes):
         try:
             layer, taken = _layer(net, index, blobs[index], named, attributes, owners, index in live, asked)
-            if any(shared[spec.name] > 1 for spec in node.params):
+            if shared and any(shared[spec.name] > 1 for spec in node.params):
                 layer = replace(layer, pattern=None)
             if not node.bottoms or uses[node.bottoms[0]] > 1:
                 layer = replace(layer, open="")
@@ -199,6 +199,7 @@ def _layer(
     ties = owners.ties(node, specs, tensors)
     owners.own(node, specs, tensors)
     used, runs = live or bool(init), live and bool(forward)
+    top = net.dims(node.tops[0]) if node.tops else None
     free = runs and not reading.statements and not _placed((*pattern.init, *pattern.forward))
     code = LayerCode(
         (index,),
@@ -209,8 +210,8 @@ def _layer(
         tuple([Weight(key, recipe, node.name) for key, recipe in tensors]),
         _open(net, node, pattern, tops, name) if free else "",
         reading.variables[0] if reading.variables else "",
-        _comment(net, node) if runs else "",
-        aside=not node.tops or len(net.dims(node.tops[0]) or ()) != 4 or node.layer.moves is not None,
+        _comment(net, node, top) if runs and len(node.tops) == 1 else "",
+        aside=len(top or ()) != 4 or node.layer.moves is not None,
         pattern=Pattern(pattern, reading.variables, tops) if free else None,
     )
     return code, LearnedBlobs(node, specs, sources) if specs else None
@@ -276,9 +277,8 @@ def shape_text(net: Shaped, value: Value) -> str:
     return dims_text(dims[1:] if len(dims) > 3 else dims, brief=True) if dims else ""
 
 
-def _comment(net: Shaped, node: Node) -> str:
+def _comment(net: Shaped, node: Node, dims: Shape | None) -> str:
     """The top's shape, without the batch, where its height or width, or the number of its axes, is news."""
-    dims = net.dims(node.tops[0]) if len(node.tops) == 1 else None
     before = net.dims(node.bottoms[0]) if node.bottoms else None
     if not dims or (before is not None and len(before) == len(dims) and before[2:] == dims[2:]):
         return ""
