@@ -95,7 +95,7 @@ def _key(tensors: Tensors, blob: Take) -> str:
 
 def _shares(node: Node) -> bool:
     """Whether a layer names any of its parameters."""
-    return any([spec.name for spec in node.params])
+    return any(spec.name for spec in node.params)
 
 
 def _shared(node: Node, index: int) -> str:

@@ -7,7 +7,8 @@ import re
 
 from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.messages import show, show_notes
-from netcompile.cli.netinput import add_net, analyse_net
+from netcompile.cli.net_options import add_net
+from netcompile.cli.netinput import analyse_net
 from netcompile.cli.options import add_max_memory
 from netcompile.cli.output import write_json, write_text
 from netcompile.diagnostics.diagnostic import NetError
