@@ -17,7 +17,7 @@ from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
 from netcompile.algebra.volume import Volume
 from netcompile.analysis.crops import CropReport
-from netcompile.analysis.shapes import Gap
+from netcompile.analysis.symbolic import Gap
 
 if TYPE_CHECKING:  # a report without its proof needs none of the analyses behind one
     from netcompile.report.proof_model import Proof

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netcompile.algebra.nset import NSet
 from netcompile.analyser import Analysed
-from netcompile.analysis.shapes import Gap
+from netcompile.analysis.symbolic import Gap
 from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.ir.graph import Value
 from netcompile.layers.base import Axes
