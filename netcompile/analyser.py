@@ -11,7 +11,8 @@ from netcompile.analysis.assume import explained, settle
 from netcompile.analysis.assume import notes as assumed_notes
 from netcompile.analysis.crops import CropReport, Crops, resolve, with_proof, with_validity
 from netcompile.analysis.mistakes import once, with_later_mistakes
-from netcompile.analysis.shapes import Legal, Symbolic, input_problems, legal, recheck, symbolic
+from netcompile.analysis.shapes import input_problems, recheck
+from netcompile.analysis.symbolic import Legal, Symbolic, legal, symbolic
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.diagnostics.source import Source
 from netcompile.ir.build import Options, build

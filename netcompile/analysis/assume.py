@@ -19,7 +19,8 @@ from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
 from netcompile.analysis import follow
 from netcompile.analysis.follow import Unfollowed
-from netcompile.analysis.shapes import followed_sizes, refusals_of, symbolic
+from netcompile.analysis.shapes import refusals_of
+from netcompile.analysis.symbolic import followed_sizes, symbolic
 from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.diagnostics.text import shape_text
 from netcompile.ir.graph import Graph, Node, Value

@@ -10,7 +10,8 @@ from netcompile.algebra.nset import NSet
 from netcompile.analysis import follow
 from netcompile.analysis.coordinates import Coordinates, CropNeed, Way, compose, coordinates
 from netcompile.analysis.follow import Unfollowed
-from netcompile.analysis.shapes import Shapes, Symbolic
+from netcompile.analysis.shapes import Shapes
+from netcompile.analysis.symbolic import Symbolic
 from netcompile.diagnostics.diagnostic import Diagnostic, Severity
 from netcompile.diagnostics.text import listed
 from netcompile.ir.graph import Graph, Node, Value

@@ -8,7 +8,8 @@ from netcompile.algebra.nset import NSet
 from netcompile.analysis.crops import CropReport, Crops
 from netcompile.analysis.misalignment import misalignments
 from netcompile.analysis.rounding import hazards
-from netcompile.analysis.shapes import Shapes, Symbolic
+from netcompile.analysis.shapes import Shapes
+from netcompile.analysis.symbolic import Symbolic
 from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.ir.graph import Graph, Node
 from netcompile.ir.prune import needed

@@ -10,7 +10,8 @@ from netcompile.analysis.bilinear import Kernel
 from netcompile.analysis.coordinates import Coordinates, compose
 from netcompile.analysis.crops import CropReport, shift_text
 from netcompile.analysis.proof import slacks
-from netcompile.analysis.shapes import Shapes, Symbolic
+from netcompile.analysis.shapes import Shapes
+from netcompile.analysis.symbolic import Symbolic
 from netcompile.analysis.windows import KernelWindows, windows
 from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.ir.graph import Graph, Node, Value

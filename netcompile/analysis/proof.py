@@ -16,7 +16,8 @@ from netcompile.algebra.size import Size, crop_slack
 from netcompile.analysis import follow
 from netcompile.analysis.crops import CropReport
 from netcompile.analysis.follow import Unfollowed
-from netcompile.analysis.shapes import Shapes, Symbolic, infer
+from netcompile.analysis.shapes import Shapes, infer
+from netcompile.analysis.symbolic import Symbolic
 from netcompile.ir.graph import Graph, Node
 from netcompile.layers.base import Dim, Layer
 

@@ -17,7 +17,8 @@ from netcompile.analysis.crops import resolve
 from netcompile.analysis.follow import Unfollowed
 from netcompile.analysis.proof import resized
 from netcompile.analysis.receptive import receptive_fields
-from netcompile.analysis.shapes import Shapes, Symbolic, each_refusal, infer, input_problems, legal, symbolic
+from netcompile.analysis.shapes import Shapes, each_refusal, infer, input_problems
+from netcompile.analysis.symbolic import Symbolic, legal, symbolic
 from netcompile.analysis.windows import windows
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IntShape

@@ -9,7 +9,8 @@ from netcompile.algebra.nset import NSet
 from netcompile.algebra.size import Size
 from netcompile.analysis import follow
 from netcompile.analysis.follow import Unfollowed
-from netcompile.analysis.shapes import Shapes, Symbolic, where
+from netcompile.analysis.shapes import Shapes
+from netcompile.analysis.symbolic import Symbolic, where
 from netcompile.analysis.windows import windows
 from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.ir.graph import Graph, Node, Value

@@ -18,7 +18,8 @@ from netcompile.analysis import follow
 from netcompile.analysis.bilinear import Kernel
 from netcompile.analysis.coordinates import Coordinates
 from netcompile.analysis.follow import Unfollowed
-from netcompile.analysis.shapes import Shapes, Symbolic
+from netcompile.analysis.shapes import Shapes
+from netcompile.analysis.symbolic import Symbolic
 from netcompile.analysis.windows import windows
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IDENTITY

@@ -12,7 +12,6 @@ from netcompile.caffemodel.blobproto import DATA, DOUBLE_DATA, Range, all_fields
 from netcompile.caffemodel.file import DataFile
 from netcompile.caffemodel.wire import BYTES, VARINT, Overrun, WireError, fields, signed
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
-from netcompile.prototxt.schema import V1_TYPE, enum_type
 
 _NAME_BYTES = 1 << 20  # a longer name is damage
 _LAYERS = 1 << 20  # Caffe's largest nets have some hundred layers
@@ -181,6 +180,8 @@ def _look_into(file: DataFile, error: Overrun, number: int) -> NoReturn:
 
 def _v1_type(number: int) -> str:
     """The name of a V1 layer type, which is a number in the file; the number where only forks know it."""
+    from netcompile.prototxt.schema import V1_TYPE, enum_type  # a table that files of this form alone need
+
     kinds = enum_type(V1_TYPE)
     name = kinds.names.get(number, "")
     return name if name and name not in kinds.forks else str(number)

@@ -23,7 +23,6 @@ from netcompile.caffemodel.blob import (
 from netcompile.caffemodel.blobproto import blob_fields, blob_of
 from netcompile.caffemodel.detect import HEAD, mistaken, recognise
 from netcompile.caffemodel.file import DataFile
-from netcompile.caffemodel.hdf5 import read_hdf5
 from netcompile.caffemodel.tensorfile import SIZES, StoredTensor, tensors_in
 from netcompile.caffemodel.wire import BYTES, Pieces, WireError, fields
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
@@ -44,7 +43,11 @@ def read_caffemodel(path: str | os.PathLike[str]) -> CaffeModel:
     corrupt (the first fault), or has blobs whose shape and count of numbers differ (all of them).
     """
     file, kind = _opened(path)
-    return read_hdf5(file) if kind == "hdf5" else read_binary(file)
+    if kind == "hdf5":
+        from netcompile.caffemodel.hdf5 import read_hdf5
+
+        return read_hdf5(file)
+    return read_binary(file)
 
 
 def is_hdf5(path: str | os.PathLike[str]) -> bool:

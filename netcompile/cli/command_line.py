@@ -17,6 +17,7 @@ from netcompile.cli.exit_codes import USAGE
 from netcompile.cli.messages import say
 from netcompile.cli.options import add_verbosity
 from netcompile.diagnostics.nearest import did_you_mean, nearest
+from netcompile.report.table import terminal_width
 from netcompile.terminal import about_stdout
 from netcompile.version import __version__
 
@@ -27,11 +28,18 @@ netcompile COMMAND --help says more about a command.
 exit codes: 0 done, 1 findings, 2 usage or bad input, 3 input or output failed, 70 a bug, 130 interrupted"""
 
 
+class Help(argparse.RawDescriptionHelpFormatter):
+    """argparse's help, as wide as tables are; left to itself, argparse loads archivers to find the width."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=terminal_width() - 2)
+
+
 class Parser(argparse.ArgumentParser):
     """argparse's parser, its mistakes told in this program's words, with what was probably meant."""
 
     def __init__(self, **options: Any) -> None:
-        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        options.setdefault("formatter_class", Help)
         super().__init__(allow_abbrev=False, **options)
         self.given: Sequence[str] = ()  # the arguments that are being parsed
 

@@ -13,15 +13,8 @@ from netcompile.analyser import Analysed
 from netcompile.analysis.outputs import described
 from netcompile.caffemodel.remarks import remarks as of_weights
 from netcompile.cli.messages import say_lines, show, show_notes
-from netcompile.cli.netinput import (
-    NET_HELP,
-    add_options,
-    add_output,
-    analyse_net,
-    named_blobs,
-    read_source,
-    without_loss,
-)
+from netcompile.cli.net_options import NET_HELP, add_options, add_output
+from netcompile.cli.netinput import analyse_net, named_blobs, read_source, without_loss
 from netcompile.cli.options import (
     LEVEL,
     add_device,

@@ -1,11 +1,9 @@
-"""The argument NET and the options that all commands on nets share."""
+"""NET and the options that all commands on nets share, as they were given: the net is read and analysed."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import re
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,60 +19,8 @@ from netcompile.ir.build import Options
 from netcompile.ir.graph import Input
 from netcompile.prototxt import recognise
 from netcompile.prototxt.recognise import decode_source, open_source
-from netcompile.zoo.find import find_definition, find_weights, near_definitions
-
-NET_HELP = 'a prototxt: a path, "-" for standard input, or a bundled name such as voc-fcn8s/val.prototxt'
 
 _GIVE_NET = "give the path of a prototxt"
-
-
-def add_net(parser: argparse.ArgumentParser) -> None:
-    """NET and the common options."""
-    parser.add_argument("net", metavar="NET", help=NET_HELP)
-    add_options(parser)
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Which of a file's layers take part, the shapes of its inputs, and how crops are resolved."""
-    group = parser.add_argument_group("how the net is read")
-    group.add_argument("--phase", type=str.lower, choices=("test", "train"), default="test", help="default: test")
-    group.add_argument("--stage", action="append", default=[], metavar="S", help="a stage that is on (repeatable)")
-    group.add_argument("--level", type=int, default=0, metavar="N", help="level of the net's state, default 0")
-    group.add_argument(
-        "--crop-offsets",
-        choices=("auto", "declared", "inferred"),
-        default="auto",
-        help="auto: the file's offsets, inferred where it declares none (default)",
-    )
-    group.add_argument(
-        "--input",
-        action="append",
-        default=[],
-        type=named_shape,
-        metavar="NAME=1x3x500x500",
-        help="shape of an input, or of a data layer's top (repeatable)",
-    )
-    group.add_argument("--with-loss", action="store_true", help="keep labels, losses and metrics")
-    group.add_argument("--allow-unknown", action="store_true", help="keep layers of unknown type as stubs")
-    group.add_argument("--round-crops", action="store_true", help="round crop offsets between two pixels down")
-
-
-def add_output(parser: argparse.ArgumentParser, what: str = "a blob that counts as an output") -> None:
-    """``--output BLOB``."""
-    parser.add_argument(
-        "--output", action="append", metavar="BLOB", help=f"{what} (repeatable); default: the net's outputs"
-    )
-
-
-def named_shape(text: str) -> tuple[str, tuple[int, ...]]:
-    """``data=1x3x500x500`` as a name and a shape; the name may hold anything, "=" as well."""
-    name, equals, dims = text.rpartition("=")
-    if not equals or not name or not re.fullmatch(r"[0-9]{1,9}([x×][0-9]{1,9})*", dims, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=1x3x500x500")
-    shape = tuple(map(int, re.split("[x×]", dims)))
-    if min(shape) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} has an extent that is not positive")
-    return name, shape
 
 
 def options(arguments: argparse.Namespace) -> Options:
@@ -97,6 +43,12 @@ def read_source(name: str) -> Source:
         raise NetError(_folder(name))
     if is_there(name):
         return open_source(name)
+    return _bundled(name)
+
+
+def _bundled(name: str) -> Source:
+    from netcompile.zoo.find import find_definition, near_definitions  # for these names alone
+
     bundled = find_definition(name)
     if bundled is None:
         near = near_definitions(name) if name else []
@@ -123,31 +75,6 @@ def _folder(name: str) -> Diagnostic:
         why=f"it holds {listed(inside)}" if inside else "",
         remedy=f"give one of them: {listed(paths)}" if inside[1:] else f"give {paths[0]}" if inside else _GIVE_NET,
     )
-
-
-def read_weights_path(name: str) -> str:
-    """The path of a caffemodel, a bundled one included. Raises NetError where there is none."""
-    if is_folder(name):
-        inside = sorted(entry for entry in os.listdir(name) if entry.endswith((".caffemodel", ".h5")))
-        why = f"it holds {listed(inside)}" if inside else ""
-        remedy = f"give {'one of them' if inside[1:] else os.path.join(name, inside[0])}" if inside else ""
-        refuse("no-such-file", f"'{name}' is a folder, not a caffemodel", why=why, remedy=remedy)
-    if is_there(name):
-        return name
-    path = find_weights(name) if name else None
-    if path is None:
-        refuse("no-such-file", f"there is no file '{name}'", remedy=_weights_remedy(name))
-    return str(path)
-
-
-def _weights_remedy(name: str) -> str:
-    from netcompile.zoo.published import published  # what reads TOML, for this message alone
-
-    row = published(os.path.basename(name))
-    if row is None or not row.source:
-        return "give the path of a .caffemodel"
-    folder = os.path.dirname(name)
-    return f"netcompile fetch {row.name}{f' -o {shlex.quote(folder)}/' if folder else ''} downloads it"
 
 
 def analyse_net(

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from netcompile.cli.netinput import read_weights_path
+from netcompile.cli.weights_path import read_weights_path
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.text import listed
 from netcompile.files.limits import memory_size

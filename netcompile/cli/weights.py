@@ -1,44 +1,28 @@
-"""Caffemodels and means to .safetensors; what `build` and `convert-weights` share."""
+"""Caffemodels and means to .safetensors."""
 
 from __future__ import annotations
 
 import argparse
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from netcompile.analyser import Analysed
 from netcompile.caffemodel.blob import CHUNK
 from netcompile.caffemodel.convert import ConversionReport, convert
-from netcompile.caffemodel.plan import convert_plain, match
+from netcompile.caffemodel.plan import convert_plain
 from netcompile.caffemodel.reader import read_caffemodel, read_mean
 from netcompile.caffemodel.remarks import MEAN, remarks
 from netcompile.caffemodel.tensorfile import Entry, write
 from netcompile.cli.messages import show
 from netcompile.cli.output import write_done
-from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.text import bytes_text
-from netcompile.emit.module import EmittedModule
-from netcompile.emit.weights import roles_of, weight_plan
 from netcompile.files.look import is_file, is_folder, is_there
+from netcompile.layers.registry import roles_of
 from netcompile.progress import Progress
 
-
-def converter(
-    path: str, analysed: Analysed, module: EmittedModule, allow_missing: bool
-) -> Callable[[str], ConversionReport]:
-    """A function that writes the weights to a path, and reports about them.
-
-    The caffemodel is opened and checked here, before anything is written. Raises NetError, OSError.
-    """
-    plan = weight_plan(analysed.graph, module)
-    model = read_caffemodel(path)
-    match(model, plan, allow_missing).require()
-
-    def write(out: str) -> ConversionReport:
-        return convert(model, plan, out, allow_missing=allow_missing, roles=roles_of)
-
-    return write
+if TYPE_CHECKING:
+    from netcompile.analyser import Analysed
 
 
 def require_other(output: str, *inputs: str | None) -> None:
@@ -70,6 +54,9 @@ def _converted(
         size = _convert_mean(path, target)
         found, what = [], "a mean"
     elif net is not None:
+        from netcompile.cli.net_weights import converter  # and the compiler
+        from netcompile.compiler import compile_net
+
         module = compile_net(net, arguments.optimise, weights=path, comments=False, style=arguments.style)
         done = converter(path, net, module, arguments.allow_missing)(target)
         found, size = remarks(done, path), done.bytes

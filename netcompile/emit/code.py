@@ -17,6 +17,7 @@ from netcompile.emit.prelude import Clash, Definition, Missing, closure
 from netcompile.emit.template import ME, filled, x, y
 from netcompile.emit.text import dims_text
 from netcompile.emit.variables import Variables, variables
+from netcompile.ir.alike import stands_for_others
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.ir.prune import needed
 from netcompile.layers.base import BlobSpec, Emission, Emitted, IntShape, Refused, Shape
@@ -96,6 +97,10 @@ class Code:
     problems: tuple[Diagnostic, ...]
 
 
+# Code of layers that are one, for bottoms and tops of these shapes, and which of a layer's blobs each tensor is.
+Asked = dict[Hashable, tuple[Emitted, tuple[int, ...]]]
+
+
 def _running(graph: Graph, wanted: Iterable[Value]) -> set[int]:
     """Indices of the layers that the wanted values are made by, directly or not; all of them in training."""
     values = needed(graph.nodes, wanted)
@@ -128,11 +133,12 @@ def write(
     uses = Counter([*held, *(bottom for index in live for bottom in graph.nodes[index].bottoms)])
     shared = Counter(spec.name for node in graph.nodes for spec in node.params if spec.name)
     layers, learned, problems = [], [], []
+    asked: Asked = {}
     released: list[str] = []
     for index, node in enumerate(graph.nodes):
         try:
-            layer, taken = _layer(net, index, blobs[index], named, attributes, owners, index in live)
-            if any(shared[spec.name] > 1 for spec in node.params):
+            layer, taken = _layer(net, index, blobs[index], named, attributes, owners, index in live, asked)
+            if shared and any(shared[spec.name] > 1 for spec in node.params):
                 layer = replace(layer, pattern=None)
             if not node.bottoms or uses[node.bottoms[0]] > 1:
                 layer = replace(layer, open="")
@@ -179,31 +185,21 @@ def _layer(
     attributes: Attributes,
     owners: Owners,
     live: bool,
+    asked: Asked,
 ) -> tuple[LayerCode, LearnedBlobs | None]:
     """One layer; `owners` learns of its blobs. Raises Refused where it has no counterpart in PyTorch."""
     node, reading = net.graph.nodes[index], named.readings[index]
     sources = owners.sources(node, specs)
     name = attributes.get((node.name, node.occurrence), node.name)
     tops = tuple([named.named[top] for top in node.tops])
-    pattern = node.layer.emit(
-        Emission(
-            tuple([x(index) for index in range(len(node.bottoms))]),
-            tuple([y(index) for index in range(len(node.tops))]),
-            ME,
-            node.name,
-            net.bottoms(node),
-            tuple([net.shapes[top] for top in node.tops if top in net.shapes]),
-            net.graph.train,
-            sources,
-            attributes,
-        )
-    )
+    pattern = _pattern(net, node, sources, attributes, asked)
     init = tuple([filled(line, reading.variables, tops, name) for line in pattern.init])
     forward = tuple([filled(line, reading.variables, tops, name) for line in pattern.forward])
     tensors = tuple([(filled(key, (), (), name), recipe) for key, recipe in pattern.tensors])
     ties = owners.ties(node, specs, tensors)
     owners.own(node, specs, tensors)
     used, runs = live or bool(init), live and bool(forward)
+    top = net.dims(node.tops[0]) if node.tops else None
     free = runs and not reading.statements and not _placed((*pattern.init, *pattern.forward))
     code = LayerCode(
         (index,),
@@ -214,11 +210,39 @@ def _layer(
         tuple([Weight(key, recipe, node.name) for key, recipe in tensors]),
         _open(net, node, pattern, tops, name) if free else "",
         reading.variables[0] if reading.variables else "",
-        _comment(net, node) if runs else "",
-        aside=not node.tops or len(net.dims(node.tops[0]) or ()) != 4 or node.layer.moves is not None,
+        _comment(net, node, top) if runs and len(node.tops) == 1 else "",
+        aside=len(top or ()) != 4 or node.layer.moves is not None,
         pattern=Pattern(pattern, reading.variables, tops) if free else None,
     )
     return code, LearnedBlobs(node, specs, sources) if specs else None
+
+
+def _pattern(net: Shaped, node: Node, sources: Sequence[Recipe], attributes: Attributes, asked: Asked) -> Emitted:
+    """A layer's code for the names of `template`; layers that are one are asked once for shapes that are the same."""
+    bottoms, tops = net.bottoms(node), tuple([net.shapes[top] for top in node.tops if top in net.shapes])
+    key = id(node.layer), bottoms, tops
+    if key in asked:
+        known, places = asked[key]
+        if not places:
+            return known
+        tensors = tuple([(name, sources[place]) for (name, _), place in zip(known.tensors, places, strict=True)])
+        return Emitted(known.forward, known.init, known.functions, tensors, known.imports)
+    emission = Emission(
+        tuple([x(index) for index in range(len(node.bottoms))]),
+        tuple([y(index) for index in range(len(node.tops))]),
+        ME,
+        node.name,
+        bottoms,
+        tops,
+        net.graph.train,
+        tuple(sources),
+        attributes,
+    )
+    emitted = node.layer.emit(emission)
+    nameless = stands_for_others(node.layer) and not node.layer.keeps_state and len({*sources}) == len(sources)
+    if nameless and all(recipe in sources for _, recipe in emitted.tensors):
+        asked[key] = emitted, tuple([sources.index(recipe) for _, recipe in emitted.tensors])
+    return emitted
 
 
 # Attributes of other layers, and the image's height and width.
@@ -253,9 +277,8 @@ def shape_text(net: Shaped, value: Value) -> str:
     return dims_text(dims[1:] if len(dims) > 3 else dims, brief=True) if dims else ""
 
 
-def _comment(net: Shaped, node: Node) -> str:
+def _comment(net: Shaped, node: Node, dims: Shape | None) -> str:
     """The top's shape, without the batch, where its height or width, or the number of its axes, is news."""
-    dims = net.dims(node.tops[0]) if len(node.tops) == 1 else None
     before = net.dims(node.bottoms[0]) if node.bottoms else None
     if not dims or (before is not None and len(before) == len(dims) and before[2:] == dims[2:]):
         return ""

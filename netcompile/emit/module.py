@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.emit.blobs import LearnedBlobs
-from netcompile.emit.blocks import BlockClass, Blocks, in_blocks
+from netcompile.emit.block_classes import BlockClass
+from netcompile.emit.blocks import Blocks, in_blocks
 from netcompile.emit.code import Code, Shaped, Weight, defined, write
 from netcompile.emit.docstring import NOTHING, About, docstring
 from netcompile.emit.inference import ATTRIBUTES, BORDER_FUNCTIONS, FUNCTIONS, VARIABLES, Windowed, bordered_values

@@ -8,7 +8,6 @@ from netcompile.caffemodel.plan import LayerSpec, Plan, Tensor
 from netcompile.caffemodel.recipe import Constant, Take
 from netcompile.emit.module import EmittedModule
 from netcompile.ir.graph import Graph
-from netcompile.layers.registry import layer_class
 from netcompile.layers.unknown import Unknown
 
 
@@ -72,9 +71,3 @@ def blob_keys(module: EmittedModule) -> dict[str, str]:
 def needs_weights(plan: Plan) -> bool:
     """Whether any tensor comes from a caffemodel."""
     return any(tensor.recipe.sources() for tensor in plan.tensors)
-
-
-def roles_of(layer_type: str) -> tuple[str, ...]:
-    """What the blobs of a layer type are, as far as its class says it whatever the layer's parameters."""
-    cls = layer_class(layer_type) if layer_type else None
-    return cls.stored if cls is not None else ()

@@ -14,7 +14,6 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from hashlib import file_digest
 from shutil import copyfileobj, rmtree
 from typing import BinaryIO, TypeVar
 
@@ -116,15 +115,6 @@ class Staged:
     def sizes(self) -> dict[str, int]:
         """Bytes of every file."""
         return {name: os.path.getsize(os.path.join(self.folder, name)) for name in self.names}
-
-    def hashes(self) -> dict[str, str]:
-        """SHA-256 of every file."""
-        found = {}
-        for name in self.names:
-            path = os.path.join(self.folder, name)
-            with about(path), open(path, "rb") as file:
-                found[name] = file_digest(file, "sha256").hexdigest()
-        return found
 
 
 @contextmanager

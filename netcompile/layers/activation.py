@@ -85,9 +85,10 @@ class ELU(Elementwise):
 
 
 @layer("Sigmoid")
-@dataclass(frozen=True, slots=True)
 class Sigmoid(Elementwise):
     """1 / (1 + e^-x)."""
+
+    __slots__ = ()
 
     with_loss: ClassVar[str] = "SigmoidCrossEntropyLoss"
     taught: ClassVar[str] = "logits"
@@ -105,9 +106,10 @@ class Sigmoid(Elementwise):
 
 
 @layer("TanH")
-@dataclass(frozen=True, slots=True)
 class TanH(Elementwise):
     """The hyperbolic tangent."""
+
+    __slots__ = ()
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -136,9 +138,10 @@ class Swish(Elementwise):
 
 
 @layer("BNLL")
-@dataclass(frozen=True, slots=True)
 class BNLL(Elementwise):
     """log(1 + e^x), PyTorch's softplus; beyond 30 that is x in any of its float types."""
+
+    __slots__ = ()
 
     def in_place_gradient(self) -> InPlaceGradient | None:
         return InPlaceGradient("BNLL")

@@ -147,9 +147,10 @@ class SeLu(Elementwise):
 
 
 @layer("SeLuDropout")
-@dataclass(frozen=True, slots=True)
 class SeLuDropout(Elementwise):
     """Alpha dropout; the identity at test."""
+
+    __slots__ = ()
 
     fork: ClassVar[str] = "SELU"
 
@@ -177,9 +178,10 @@ class SeLuDropout(Elementwise):
 
 
 @layer("Quantize")
-@dataclass(frozen=True, slots=True)
 class Quantize(Elementwise):
     """Scales of skeletons: 0 below 1 and from 200 up; 1, 2, 3, 4 from 1, 12, 36, 80 up (DeepSkeleton)."""
+
+    __slots__ = ()
 
     fork: ClassVar[str] = "DeepSkeleton"
 

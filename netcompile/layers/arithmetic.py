@@ -29,9 +29,10 @@ def decimal(value: float) -> float:
 
 
 @layer("AbsVal")
-@dataclass(frozen=True, slots=True)
 class AbsVal(Elementwise):
     """|x|."""
+
+    __slots__ = ()
 
     @classmethod
     def read(cls, p: Params) -> Self:

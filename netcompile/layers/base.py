@@ -248,7 +248,10 @@ IDENTITY: Axes = (AxisMap.identity(), AxisMap.identity())
 
 
 class Layer:
-    """Base of every layer type. Subclasses are frozen dataclasses registered with `@layer`."""
+    """Base of every layer type. Subclasses are frozen dataclasses registered with `@layer`.
+
+    One without fields of its own may go without the decorator, where its base has it: it is the same dataclass.
+    """
 
     __slots__ = ()
     type: ClassVar[str] = ""

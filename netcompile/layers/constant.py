@@ -57,9 +57,10 @@ class Parameter(Layer):
         return Emitted((f"{e.y[0]} = self.{e.name}.clone()",), (init,), tensors=((e.name, e.take(0)),))
 
 
-@dataclass(frozen=True, slots=True)
 class RandomData(ForeignData):
     """DummyData that draws new numbers in every forward pass: becomes an input."""
+
+    __slots__ = ()
 
     type: ClassVar[str] = "DummyData"
 
@@ -152,9 +153,10 @@ class DummyData(Layer):
 
 
 @layer("HDF5Output")
-@dataclass(frozen=True, slots=True)
 class HDF5Output(Sink):
     """Caffe writes its two bottoms to a file; here they are taken, and nothing is written."""
+
+    __slots__ = ()
 
     arity: ClassVar[Arity] = Arity(bottoms=2, tops=0)
 

@@ -302,9 +302,10 @@ class _Convolution(Layer):
 
 
 @layer("Convolution")
-@dataclass(frozen=True, slots=True)
 class Convolution(_Convolution):
     """Cross-correlation with learnt kernels."""
+
+    __slots__ = ()
 
     def extent(self, dim: Dim, kernel: int, stride: int, pad: int, dilation: int) -> Dim:
         return conv_size(dim, kernel, stride, pad, dilation)
@@ -321,9 +322,10 @@ class Convolution(_Convolution):
 
 
 @layer("Deconvolution")
-@dataclass(frozen=True, slots=True)
 class Deconvolution(_Convolution):
     """The transpose of a convolution; its blob is (C_in, num_output / group, kh, kw)."""
+
+    __slots__ = ()
 
     transposed: ClassVar[bool] = True
     family: ClassVar[str] = "upsampling"

@@ -31,9 +31,10 @@ from netcompile.layers.source import literal
 
 
 @layer("DepthwiseConvolution", "DepthwiseConvolutionLayer", "HoleConvolution")
-@dataclass(frozen=True, slots=True)
 class OtherConvolution(Convolution):
     """Caffe's convolution under a fork's name: a faster kernel for group = channels, or for holes; the same numbers."""
+
+    __slots__ = ()
 
     fork: ClassVar[str] = "MobileNet, PSPNet"
 

@@ -34,9 +34,10 @@ def _blob_shape(p: Params, dims: tuple[int, ...], at: str) -> IntShape:
 
 
 @layer("Input")
-@dataclass(frozen=True, slots=True)
 class Input(_Data):
     """The net's own declaration of an input: one shape for all tops, or one for each."""
+
+    __slots__ = ()
 
     declares_shapes: ClassVar[bool] = True
 
@@ -56,9 +57,10 @@ class Input(_Data):
 
 
 @layer("MemoryData")
-@dataclass(frozen=True, slots=True)
 class MemoryData(_Data):
     """Batches from memory: the shape is declared, the second top holds the labels."""
+
+    __slots__ = ()
 
     declares_shapes: ClassVar[bool] = True
     arity: ClassVar[Arity] = Arity(bottoms=0, tops=2)
@@ -127,9 +129,10 @@ class ImageBatches(_Data):
 
 
 @layer("HDF5Data")
-@dataclass(frozen=True, slots=True)
 class HDF5Data(_Data):
     """Blobs from HDF5 files; only the files know the shapes."""
+
+    __slots__ = ()
 
     @classmethod
     def read(cls, p: Params) -> Self:
@@ -148,9 +151,10 @@ class HDF5Data(_Data):
 
 
 @layer("Python")
-@dataclass(frozen=True, slots=True)
 class Python(_Data):
     """User code. Without a bottom it can only be a source of data, and becomes an input."""
+
+    __slots__ = ()
 
     arity: ClassVar[Arity] = Arity(bottoms=(0, None), tops=(0, None))
 
@@ -173,9 +177,10 @@ class Python(_Data):
         return of_python(message, top)
 
 
-@dataclass(frozen=True, slots=True)
 class ForeignData(_Data):
     """A layer of unknown type without bottoms: whatever it does, it feeds the net."""
+
+    __slots__ = ()
 
     type: ClassVar[str] = "data"
 

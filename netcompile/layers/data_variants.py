@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar, Self
 
 from netcompile.diagnostics.diagnostic import Diagnostic
@@ -33,9 +33,10 @@ def _batch(own: Message) -> int:
     return max(int(own.get("batch_size") or 1), 1)
 
 
-@dataclass(frozen=True, slots=True)
 class _Images(_Data):
     """Images of a size that the file tells, and what comes with them; None for a top whose shape nobody knows."""
+
+    __slots__ = ()
 
     SECTION: ClassVar[str] = ""  # the message that gives the batch, and perhaps the size
     UNREAD: ClassVar[tuple[str, ...]] = ()  # fields that would change images if the layer read them
@@ -61,9 +62,10 @@ class _Images(_Data):
 
 
 @layer("ImageSegData", "WindowSegData")
-@dataclass(frozen=True, slots=True)
 class ImageSegData(_Images):
     """Images and their label maps (DeepLab, PSPNet, DeconvNet); a third top holds the image's own size."""
+
+    __slots__ = ()
 
     fork: ClassVar[str] = "DeepLab"
     SECTION: ClassVar[str] = "image_data_param"
@@ -95,9 +97,10 @@ class ImageSegData(_Images):
 
 
 @layer("DenseImageData")
-@dataclass(frozen=True, slots=True)
 class DenseImageData(_Images):
     """Images and their label maps (SegNet, ENet)."""
+
+    __slots__ = ()
 
     fork: ClassVar[str] = "SegNet"
     SECTION: ClassVar[str] = "dense_image_data_param"
@@ -109,9 +112,10 @@ class DenseImageData(_Images):
 
 
 @layer("AnnotatedData")
-@dataclass(frozen=True, slots=True)
 class AnnotatedData(_Images):
     """Images and their boxes (SSD); how many boxes a batch has, nobody knows beforehand: one is assumed."""
+
+    __slots__ = ()
 
     fork: ClassVar[str] = "SSD"
     SECTION: ClassVar[str] = "data_param"
@@ -123,13 +127,14 @@ class AnnotatedData(_Images):
 
 
 @layer("VideoData")
-@dataclass(frozen=True, slots=True)
 class VideoData(_Images):
     """Three forks' layers under one name, told apart by their fields.
 
     SSD: single frames, of resize_param's size. TSN (num_segments, modality, name_pattern): frames behind one
     another along the channels. C3D: clips of new_length frames, N×3×T×H×W.
     """
+
+    __slots__ = ()
 
     fork: ClassVar[str] = "SSD, TSN, C3D"
 
@@ -159,9 +164,10 @@ class VideoData(_Images):
 
 
 @layer("RandVec")
-@dataclass(frozen=True, slots=True)
 class RandVec(_Data):
     """Random vectors, as an input: batch_size × dim (a GAN branch)."""
+
+    __slots__ = ()
 
     fork: ClassVar[str] = "GAN"
 

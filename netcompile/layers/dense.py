@@ -65,9 +65,10 @@ class _Product(Layer):
 
 
 @layer("InnerProduct")
-@dataclass(frozen=True, slots=True)
 class InnerProduct(_Product):
     """All axes from `axis` on, as one vector, times a matrix: outputs × inputs, or transposed."""
+
+    __slots__ = ()
 
     @classmethod
     def read(cls, p: Params) -> Layer:
@@ -81,9 +82,10 @@ class InnerProduct(_Product):
         return Emitted((f"{e.y[0]} = self.{e.name}({x})",), (f"self.{e.name} = {make}",), tensors=e.entries(specs))
 
 
-@dataclass(frozen=True, slots=True)
 class TransposedInnerProduct(InnerProduct):
     """InnerProduct with a matrix of inputs × outputs, which stays so: an encoder's can be shared with its decoder."""
+
+    __slots__ = ()
 
     type: ClassVar[str] = "InnerProduct"
     attributes: ClassVar[tuple[str, ...]] = AFFINE
@@ -93,13 +95,14 @@ class TransposedInnerProduct(InnerProduct):
         return parameters(line, e, self.blobs(*e.bottoms))
 
 
-@dataclass(frozen=True, slots=True)
 class UnitInnerProduct(_Product):
     """InnerProduct whose weights are divided by their length first, √(Σw² + 1e-6) for each output (caffe-windows).
 
     `read` of InnerProduct makes it where inner_product_param has `normalize`. With `transpose` the fork still takes
     as many consecutive numbers for an output as there are inputs, whatever outputs they belong to.
     """
+
+    __slots__ = ()
 
     type: ClassVar[str] = "InnerProduct"
     fork: ClassVar[str] = "caffe-windows"

@@ -240,9 +240,10 @@ def parameters(forward: str, e: Emission, specs: Sequence[BlobSpec], weight: str
 
 
 @layer("Bias")
-@dataclass(frozen=True, slots=True)
 class Bias(_Broadcast):
     """bottom[0] plus a blob that lies on its axes from `axis` on: bottom[1], or one that is learned."""
+
+    __slots__ = ()
 
     word: ClassVar[str] = "bias"
 

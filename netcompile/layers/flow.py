@@ -134,7 +134,6 @@ class FlowWarp(Layer):
 
 
 @layer("Warp")
-@dataclass(frozen=True)
 class Warp(FlowWarp):
     """As FlowWarp, with 0 beyond the outermost pixels (PWC-Net)."""
 

@@ -34,9 +34,10 @@ class SameShape(Layer):
         return e.assign(self.expression(e.x[0]))
 
 
-@dataclass(frozen=True, slots=True)
 class Elementwise(SameShape):
     """A function of each element by itself, or of it and its channel."""
+
+    __slots__ = ()
 
     family: ClassVar[str] = "activation"
     mixed: ClassVar[frozenset[int] | None] = NO_AXES

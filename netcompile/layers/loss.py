@@ -75,9 +75,10 @@ class _ClassLoss(Loss):
 
 
 @layer("SoftmaxWithLoss")
-@dataclass(frozen=True, slots=True)
 class SoftmaxWithLoss(_ClassLoss):
     """−log of the label's softmax probability, which counts as FLT_MIN at least."""
+
+    __slots__ = ()
 
     taught: ClassVar[str] = "scores"
 
@@ -202,9 +203,10 @@ def _matrix_text(rows: list[list[float]]) -> str:
     return "(" + ", ".join("(" + ", ".join(literal(v) for v in row) + ")" for row in rows) + ")"
 
 
-@dataclass(frozen=True, slots=True)
 class _ItemLoss(Loss):
     """A loss of one label for each item of the batch, whose scores are all its numbers."""
+
+    __slots__ = ()
 
     index_bottoms: ClassVar[tuple[int, ...]] = (1,)  # labels
 
@@ -220,7 +222,6 @@ class _ItemLoss(Loss):
 
 
 @layer("MultinomialLogisticLoss")
-@dataclass(frozen=True)
 class MultinomialLogisticLoss(_ItemLoss):
     """−log of the label's probability, for probabilities as they come; one counts as 1e-20 at least."""
 
@@ -285,9 +286,10 @@ class SigmoidCrossEntropyLoss(Loss):
 
 
 @layer("EuclideanLoss")
-@dataclass(frozen=True, slots=True)
 class EuclideanLoss(Loss):
     """Half the squared distance, over the number of items; both bottoms are trained."""
+
+    __slots__ = ()
 
     taught: ClassVar[str] = "values"
 

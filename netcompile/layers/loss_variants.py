@@ -44,12 +44,13 @@ class ForeignMeasure(Layer):
 
 
 @layer("MatWrite", "PFMWriter", "FLOWriter", "ImgWriter", "FloatWriter", "BlackHole")
-@dataclass(frozen=True, slots=True)
 class Writer(Sink):
     """Writes its bottoms to files; here it only takes them out of the outputs, as Silence does.
 
     The bottoms stay blobs of the net: ask for them by name.
     """
+
+    __slots__ = ()
 
     arity: ClassVar[Arity] = Arity(bottoms=(1, None), tops=0)
     fork: ClassVar[str] = "DeepLab, FlowNet"
@@ -61,9 +62,10 @@ class Writer(Sink):
 
 
 @layer("SoftmaxCrossEntropyLoss")
-@dataclass(frozen=True, slots=True)
 class SoftmaxCrossEntropyLoss(Loss):
     """Σ t · (log t − log softmax(x)) / N against a distribution t over the channels (colorization)."""
+
+    __slots__ = ()
 
     taught: ClassVar[str] = "scores"
 

@@ -40,9 +40,10 @@ class Measure(Layer):
         return ((),)
 
 
-@dataclass(frozen=True, slots=True)
 class Loss(Measure):
     """A measure that is trained on: Caffe invents its top where the file names none."""
+
+    __slots__ = ()
 
     arity: ClassVar[Arity] = Arity(bottoms=2, tops=1)
     auto_top: ClassVar[bool] = True

@@ -8,7 +8,8 @@ from decimal import Decimal
 from math import isfinite, prod
 from typing import ClassVar, Self
 
-from netcompile.caffemodel.recipe import Constant, Recipe, ScaledByFactor
+from netcompile.caffemodel.arithmetic import ScaledByFactor
+from netcompile.caffemodel.recipe import Constant, Recipe
 from netcompile.layers.base import (
     CHANNELS,
     ITEM,

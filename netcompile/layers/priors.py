@@ -190,9 +190,10 @@ class PriorBox(Priors):
 
 
 @layer("PriorBoxClustered")
-@dataclass(frozen=True, slots=True)
 class PriorBoxClustered(Priors):
     """Boxes of given widths and heights, as clustering of a data set's boxes finds them."""
+
+    __slots__ = ()
 
     fork: ClassVar[str] = "Intel's training toolbox"
 

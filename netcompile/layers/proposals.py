@@ -100,9 +100,10 @@ class Proposals(Layer):
 
 
 @layer("Python:rpn.proposal_layer.ProposalLayer")
-@dataclass(frozen=True, slots=True)
 class PythonProposals(Proposals):
     """py-faster-rcnn's Python layer. What its configuration file holds is taken as that file's defaults."""
+
+    __slots__ = ()
 
     type: ClassVar[str] = "Python"
     fork: ClassVar[str] = "py-faster-rcnn"
@@ -126,9 +127,10 @@ class PythonProposals(Proposals):
 
 
 @layer("FrcnnProposal")
-@dataclass(frozen=True, slots=True)
 class FrcnnProposals(Proposals):
     """The same in C++, configured by a JSON file; the defaults are py-faster-rcnn's."""
+
+    __slots__ = ()
 
     rows: ClassVar[tuple[Shape, Shape]] = ((1, 5, 1, 1), (1, 1, 1, 1))
     forms: ClassVar[tuple[str, str]] = ("[:, :, None, None]", "[:, None, None, None]")
@@ -142,12 +144,13 @@ class FrcnnProposals(Proposals):
 
 
 @layer("Proposal")
-@dataclass(frozen=True, slots=True)
 class PvanetProposals(Proposals):
     """PVANET's C++ layer, with everything in proposal_param; a batch may have several images.
 
     Boxes that are too small stay, with score 0. bottom[2] may hold a scale for each axis.
     """
+
+    __slots__ = ()
 
     one_image: ClassVar[bool] = False
     rows: ClassVar[tuple[Shape, Shape]] = ((1, 5), (1,))

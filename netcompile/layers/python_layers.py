@@ -13,13 +13,14 @@ from netcompile.layers.unsupported import PYTHON_TRAINING
 
 
 @layer("Python:roi_data_layer.layer.RoIDataLayer")
-@dataclass(frozen=True, slots=True)
 class RoIData(Python):
     """Images and their boxes. Three tops: image, its (height, width, scale), and true boxes of 5 numbers.
 
     Six tops, for training on given regions: images, regions of 5 numbers, their classes, box targets, and two
     weights of each target.
     """
+
+    __slots__ = ()
 
     type: ClassVar[str] = "Python"
     fork: ClassVar[str] = "py-faster-rcnn"

@@ -145,9 +145,10 @@ class _Recurrent(Layer):
 
 
 @layer("LSTM")
-@dataclass(frozen=True, slots=True)
 class LSTM(_Recurrent):
     """Long short-term memory. Blobs: W_xc, b_c, W_xc_static if static, W_hc; gates i, f, o, g."""
+
+    __slots__ = ()
 
     states: ClassVar[tuple[str, ...]] = ("h", "c")
     gates: ClassVar[int] = 4
@@ -155,7 +156,6 @@ class LSTM(_Recurrent):
 
 
 @layer("RNN")
-@dataclass(frozen=True)
 class RNN(_Recurrent):
     """A tanh of state and input, and one above. Blobs: W_xh, b_h, W_xh_static if static, W_hh, W_ho, b_o."""
 
@@ -170,9 +170,10 @@ class RNN(_Recurrent):
 
 
 @layer("Recurrent")
-@dataclass(frozen=True, slots=True)
 class Recurrent(_Recurrent):
     """Caffe's base of LSTM and RNN, which no net can use."""
+
+    __slots__ = ()
 
     @classmethod
     def read(cls, p: Params) -> Self:

@@ -83,7 +83,6 @@ class ROIPooling(_RegionPooling):
 
 
 @layer("ROIAlign")
-@dataclass(frozen=True)
 class ROIAlign(ROIPooling):
     """Features at the corners of a grid laid over each region, interpolated: (pooled_h + 1) × (pooled_w + 1).
 

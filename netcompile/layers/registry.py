@@ -109,6 +109,12 @@ def layer_class(name: str) -> type[Layer] | None:
     return found
 
 
+def roles_of(layer_type: str) -> tuple[str, ...]:
+    """What the blobs of a layer type are, as far as its class says it whatever the layer's parameters."""
+    cls = layer_class(layer_type) if layer_type else None
+    return cls.stored if cls is not None else ()
+
+
 def class_of(message: Message) -> type[Layer] | None:
     """The class of the layer that a `LayerParameter` describes: the one of its type.
 

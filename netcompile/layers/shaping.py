@@ -57,9 +57,10 @@ class Split(SameShape):
 
 
 @layer("Silence")
-@dataclass(frozen=True, slots=True)
 class Silence(Sink):
     """Takes blobs out of the outputs; computes nothing."""
+
+    __slots__ = ()
 
     arity: ClassVar[Arity] = Arity(bottoms=(1, None), tops=0)
     mixed: ClassVar[frozenset[int] | None] = NO_AXES
@@ -69,9 +70,10 @@ class Silence(Sink):
 
 
 @layer("Concat")
-@dataclass(frozen=True, slots=True)
 class Concat(AlongAxis):
     """Blobs behind one another along one axis."""
+
+    __slots__ = ()
 
     at: ClassVar[str] = "concat_param.axis"
     arity: ClassVar[Arity] = Arity(bottoms=(1, None), tops=1)

@@ -143,9 +143,10 @@ class ShuffleChannel(Layer):
 
 
 @layer("Reverse")
-@dataclass(frozen=True, slots=True)
 class Reverse(AlongAxis):
     """One axis backwards (the CTC forks, for bidirectional recurrent nets)."""
+
+    __slots__ = ()
 
     at: ClassVar[str] = "reverse_param.axis"
     moves: ClassVar[slice | None] = slice(None)

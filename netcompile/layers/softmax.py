@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from netcompile.layers.base import IDENTITY, Axes, Emission, Emitted, Shape, layer
@@ -11,9 +10,10 @@ from netcompile.layers.params import Params
 
 
 @layer("Softmax")
-@dataclass(frozen=True, slots=True)
 class Softmax(AlongAxis):
     """exp(x) / Σ exp(x) along one axis."""
+
+    __slots__ = ()
 
     at: ClassVar[str] = "softmax_param.axis"
     family: ClassVar[str] = "prediction"

@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from netcompile.analysis.shapes import Symbolic, infer, symbolic
+from netcompile.analysis.shapes import infer
+from netcompile.analysis.symbolic import Symbolic, symbolic
 from netcompile.diagnostics.visible import visible
 from netcompile.ir.graph import Graph, Node, Value
 from netcompile.layers.base import IntShape, Layer

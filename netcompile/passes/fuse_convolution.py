@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from netcompile.caffemodel.recipe import Add, Constant, Multiply, Recipe, Reshape, Rsqrt, ScaledByFactor, Subtract, Take
+from netcompile.caffemodel.arithmetic import Add, Multiply, Rsqrt, ScaledByFactor, Subtract
+from netcompile.caffemodel.recipe import Constant, Recipe, Reshape, Take
 from netcompile.ir.graph import Node, Value
 from netcompile.layers.activation import ReLU
 from netcompile.layers.base import IntShape

@@ -141,7 +141,7 @@ def _upgrade_inputs(net: Message) -> tuple[Message, list[Diagnostic]]:
     shapes = [e for e in net.entries if e.field.name == "input_shape"]
     dims = [e for e in net.entries if e.field.name == "input_dim"]
     names = [e for e in net.entries if e.field.name == "input"]
-    if not (shapes or dims):
+    if names and not (shapes or dims):
         fed = _fed(net)
         names = [e for e in names if e.value not in fed]
     if not names:
@@ -206,7 +206,7 @@ def _upgrade_batch_norm(net: Message) -> tuple[Message, list[Diagnostic]]:
     out, places = [], []
     for entry in net.entries:
         layer = entry.value
-        if entry.field.name == "layer" and _is_batch_norm(layer) and len(layer.all("param")) == 3:
+        if entry.field.name == "layer" and "BatchNorm" in layer.all("type") and len(layer.all("param")) == 3:
             specs = [_frozen(p) for p in layer.all("param")]
             if specs != list(layer.all("param")):
                 places.append(layer.name_span_of("param"))
@@ -217,10 +217,6 @@ def _upgrade_batch_norm(net: Message) -> tuple[Message, list[Diagnostic]]:
     what = f"parameters of {len(places)} BatchNorm layer{'s' * (len(places) > 1)} get lr_mult 0 and decay_mult 0"
     why = "their three blobs are statistics, which Caffe computes and never learns"
     return net.with_entries(out), [Diagnostic("upgraded-batch-norm", what, places[0], why, severity="note")]
-
-
-def _is_batch_norm(layer: Message) -> bool:
-    return any(e.value == "BatchNorm" for e in layer.entries if e.field.name == "type")
 
 
 def _frozen(spec: Message) -> Message:

@@ -12,7 +12,8 @@ from netcompile.analysis.streams import Fusion
 from netcompile.diagnostics.visible import visible
 from netcompile.layers.base import IDENTITY
 from netcompile.report.formatting import crop_sizes_text, net_sizes_text, offsets_text
-from netcompile.report.model import Derivation, Maps, Offsets, Proof, Step
+from netcompile.report.model import Maps, Offsets
+from netcompile.report.proof_model import Derivation, Proof, Step
 from netcompile.report.reasons import (
     ambiguity_texts,
     conclusion,

@@ -31,10 +31,12 @@ from netcompile.report.formatting import (
     strides,
     unproved_text,
 )
+from netcompile.report.layer_model import Report
 from netcompile.report.layer_table import layer_rows
-from netcompile.report.model import Derivation, Maps, Offsets, Report, Step
+from netcompile.report.model import Maps, Offsets
 from netcompile.report.page import hash_source, page, read
 from netcompile.report.page_data import page_data
+from netcompile.report.proof_model import Derivation, Step
 from netcompile.report.reasons import ambiguity_texts, conclusion, refusal_text, slack_texts, upsampling_text
 
 PARTS = ("alignment", "graph", "layers")

@@ -9,7 +9,9 @@ from netcompile.analysis.follow import Unfollowed, both
 from netcompile.analysis.proof import Slack
 from netcompile.analysis.streams import Fusion
 from netcompile.analysis.upsampling import Fibre, Resolution, Upsampling
-from netcompile.report.model import BlobLine, Derivation, LayerLine, Layers, Maps, Offsets, Proof, ReceptiveField, Step
+from netcompile.report.layer_model import LayerLine, Layers
+from netcompile.report.model import BlobLine, Maps, Offsets, ReceptiveField
+from netcompile.report.proof_model import Derivation, Proof, Step
 
 LONGEST = 1000  # runs and residues of a set that are written out
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from netcompile.diagnostics.text import bytes_text, count_text, listed, shape_text
 from netcompile.diagnostics.visible import visible
 from netcompile.report.formatting import (
@@ -13,8 +15,11 @@ from netcompile.report.formatting import (
     pair_text,
     strides,
 )
-from netcompile.report.model import Layers, Offsets
+from netcompile.report.model import Offsets
 from netcompile.report.table import table
+
+if TYPE_CHECKING:
+    from netcompile.report.layer_model import Layers
 
 MOST = 16  # bottoms and tops of a layer that its row tells; JSON has all
 

@@ -1,4 +1,4 @@
-"""The findings about a net: all of them, those that refuse it, and how they are told as JSON and in a line."""
+"""The findings about a net: all of them, and how they are told as JSON and in a line."""
 
 from __future__ import annotations
 
@@ -15,18 +15,6 @@ def findings(analysed: Analysed) -> list[Diagnostic]:
     crops, sym = analysed.crops, analysed.symbolic
     lints = lint(crops, analysed.shapes, sym, analysed.reports, net_valid(analysed))
     return [*analysed.notes, *analysed.problems, *crops.findings(), *lints]
-
-
-def refusals(analysed: Analysed) -> list[Diagnostic]:
-    """Why the net is refused, without what the offsets of a misaligned crop cause: that is a finding."""
-    wrong = [report.node.message.span for report in analysed.reports if report.status not in ("ok", "undefined")]
-    return [
-        problem
-        for problem in analysed.problems
-        if not problem.code.startswith("crop-")
-        or problem.span is None
-        or not any(span.start <= problem.span.start < span.end for span in wrong)
-    ]
 
 
 def findings_as_json(name: str | None, findings: tuple[Diagnostic, ...]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from markupsafe import Markup, escape
 from netcompile.diagnostics.text import bytes_text, count_text, shape_text
 from netcompile.diagnostics.visible import visible
 from netcompile.report.formatting import exact_text, offsets, pair_text, strides
-from netcompile.report.model import BlobLine, LayerLine, Layers
+from netcompile.report.layer_model import LayerLine, Layers
+from netcompile.report.model import BlobLine
 
 _BAR = (
     '<svg class="share" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">'

@@ -10,7 +10,8 @@ from netcompile.analyser import Analysed
 from netcompile.analysis.cost import FLOAT, Cost, costs
 from netcompile.analysis.receptive import Fields, receptive_fields
 from netcompile.ir.graph import Graph, Input, Node
-from netcompile.report.model import LayerLine, Layers, ReceptiveField
+from netcompile.report.layer_model import LayerLine, Layers
+from netcompile.report.model import ReceptiveField
 from netcompile.report.offsets import blob_line, blob_lines
 
 

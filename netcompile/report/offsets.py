@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from netcompile.algebra.nset import NSet
 from netcompile.analyser import Analysed
-from netcompile.analysis.coordinates import compose
-from netcompile.analysis.crops import CropReport
-from netcompile.analysis.proof import refusals, slacks, ties
-from netcompile.analysis.shapes import Gap
-from netcompile.analysis.streams import fusions
-from netcompile.analysis.upsampling import upsamplings
-from netcompile.analysis.windows import windows
-from netcompile.ir.graph import Node, Value
-from netcompile.layers.base import IDENTITY, Axes
-from netcompile.report.model import BlobLine, Derivation, Offsets, Proof, ReceptiveField, Step
-
-MOST_STEPS = 2000  # of all derivations together
+from netcompile.analysis.symbolic import Gap
+from netcompile.diagnostics.diagnostic import Diagnostic
+from netcompile.ir.graph import Value
+from netcompile.layers.base import Axes
+from netcompile.report.model import BlobLine, Offsets, ReceptiveField
 
 
 def offsets_report(analysed: Analysed, prove: bool = True) -> Offsets:
     """Every crop, the coordinates and extents of every blob, and (with `prove`) what holds for all input sizes."""
+    valid, proof = net_valid(analysed), None
+    if prove:
+        from netcompile.report.proofs import proof_of  # half of the analyses, for those who ask for a proof
+
+        proof = proof_of(analysed, valid)
     return Offsets(
         analysed.name,
         analysed.source.name,
@@ -27,23 +25,10 @@ def offsets_report(analysed: Analysed, prove: bool = True) -> Offsets:
         tuple(entry.value.blob for entry in analysed.graph.inputs),
         analysed.reports,
         blob_lines(analysed),
-        net_valid(analysed),
-        _proof(analysed) if prove else None,
+        valid,
+        proof,
         _gaps(analysed),
         analysed.symbolic.declared if analysed.symbolic.spatial else None,
-    )
-
-
-def _proof(analysed: Analysed) -> Proof:
-    graph, sym, coordinates = analysed.graph, analysed.symbolic, analysed.crops.coordinates
-    valid = net_valid(analysed)
-    return Proof(
-        _derivations(analysed),
-        tuple(slacks(report, sym, valid) for report in analysed.reports),
-        upsamplings(graph, analysed.shapes, sym, coordinates, valid),
-        fusions(graph, coordinates),
-        refusals(graph, analysed.shapes, sym, valid),
-        ties(sym),
     )
 
 
@@ -82,33 +67,13 @@ def net_valid(analysed: Analysed) -> tuple[NSet, NSet] | None:
     return analysed.valid
 
 
-def _derivations(analysed: Analysed) -> tuple[Derivation | None, ...]:
-    """One for each crop, as long as they have not more than `MOST_STEPS` steps together: ways may share layers, and
-    all of them may be as long as the net.
-    """
-    producers, left = analysed.graph.producers(), MOST_STEPS
-    found: list[Derivation | None] = []
-    for report in analysed.reports:
-        derivation = _derivation(analysed, report, producers) if left > 0 else None
-        left -= 0 if derivation is None else len(derivation.cropped) + len(derivation.reference)
-        found.append(derivation)
-    return tuple(found)
-
-
-def _derivation(analysed: Analysed, report: CropReport, producers: dict[Value, Node]) -> Derivation | None:
-    if report.inferred is None:
-        return None
-    ancestor, cropped, reference = analysed.crops.coordinates.ways(report.node.bottoms[0], report.node.bottoms[1])
-    return Derivation(ancestor.blob, _steps(analysed, cropped, producers), _steps(analysed, reference, producers))
-
-
-def _steps(analysed: Analysed, chain: list[tuple[Value, Axes]], producers: dict[Value, Node]) -> tuple[Step, ...]:
-    total, steps = IDENTITY, []
-    for value, axes in chain:
-        total = compose(total, axes)
-        node = producers[value]
-        shape = analysed.symbolic.shapes.get(value) or analysed.shapes.get(value)
-        sizes = None if shape is None or len(shape) != 4 else tuple(shape[2:])
-        found = windows(node, analysed.shapes)
-        steps.append(Step(value.blob, node.name, node.line, axes, total, node.type, found, sizes))
-    return tuple(steps)
+def refusals(analysed: Analysed) -> list[Diagnostic]:
+    """Why the net is refused, without what the offsets of a misaligned crop cause: that is a finding."""
+    wrong = [report.node.message.span for report in analysed.reports if report.status not in ("ok", "undefined")]
+    return [
+        problem
+        for problem in analysed.problems
+        if not problem.code.startswith("crop-")
+        or problem.span is None
+        or not any(span.start <= problem.span.start < span.end for span in wrong)
+    ]

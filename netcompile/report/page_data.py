@@ -31,8 +31,9 @@ from netcompile.layers.base import Axes
 from netcompile.layers.memory import SharedMemory
 from netcompile.prototxt.message import Message
 from netcompile.report.folds import Fold, folds
+from netcompile.report.layer_model import LayerLine, Report
 from netcompile.report.layers import in_file_order
-from netcompile.report.model import LayerLine, ReceptiveField, Report
+from netcompile.report.model import ReceptiveField
 from netcompile.report.offsets import coordinates_of
 
 MOST_TEXT = 4_000_000  # characters of each source that the page has

@@ -9,7 +9,8 @@ from netcompile.analysis.crops import CropReport
 from netcompile.analysis.proof import Refusal, Slack, Tie
 from netcompile.analysis.upsampling import Fibre, Resolution, Upsampling
 from netcompile.diagnostics.visible import visible
-from netcompile.report.model import Derivation, Offsets, Step
+from netcompile.report.model import Offsets
+from netcompile.report.proof_model import Derivation, Step
 
 
 def place(report: Offsets, line: int) -> str:

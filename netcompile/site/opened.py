@@ -11,9 +11,10 @@ from netcompile.analyser import MOST_STEPS, STEPS_EACH, Analysed
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, sorted_by_position
 from netcompile.diagnostics.source import Source
 from netcompile.prototxt.recognise import decode_source
-from netcompile.report.findings import findings, refusals
+from netcompile.report.findings import findings
+from netcompile.report.layer_model import Layers
 from netcompile.report.layers import layers_report
-from netcompile.report.model import Layers
+from netcompile.report.offsets import refusals
 from netcompile.site.positions import Units
 from netcompile.site.reading import Reading
 

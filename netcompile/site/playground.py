@@ -25,7 +25,7 @@ from netcompile.report.as_explanation import explanation_as_text
 from netcompile.report.as_json import layers_as_json, offsets_as_json
 from netcompile.report.as_text import layers_as_text, offsets_as_text
 from netcompile.report.findings import summary
-from netcompile.report.model import Report
+from netcompile.report.layer_model import Report
 from netcompile.report.offsets import offsets_report
 from netcompile.site import hdf5, weights
 from netcompile.site.completions import completions

@@ -8,8 +8,8 @@ from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.diagnostics.source import Span
 from netcompile.diagnostics.text import count_text, shape_text
 from netcompile.report.formatting import exact_text, offsets, pair_text, strides
+from netcompile.report.layer_model import LayerLine
 from netcompile.report.layers import in_file_order
-from netcompile.report.model import LayerLine
 from netcompile.site.fixes import Fix
 from netcompile.site.opened import Opened
 from netcompile.site.positions import Units

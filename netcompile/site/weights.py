@@ -26,7 +26,8 @@ from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.listing import listing
 from netcompile.diagnostics.text import bytes_text, shape_text
-from netcompile.emit.weights import roles_of, weight_plan
+from netcompile.emit.weights import weight_plan
+from netcompile.layers.registry import roles_of
 from netcompile.site.opened import Opened
 
 Answer = dict[str, Any]

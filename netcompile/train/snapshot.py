@@ -16,6 +16,7 @@ from netcompile.caffemodel.plan import LayerSpec
 from netcompile.caffemodel.recipe import Take
 from netcompile.caffemodel.tensorfile import Entry, write
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse
+from netcompile.files.hashes import hashes
 from netcompile.files.look import is_file
 from netcompile.files.reading import open_file, read_json
 from netcompile.files.whole import settled, whole_folder
@@ -78,7 +79,7 @@ def write_snapshot(
     with whole_folder(folder or ".", _group(stem)) as staged:
         write_tensors(staged.add(values["weights"]), weights)
         write_tensors(staged.add(values["state"]), state)
-        values["sha256"] = staged.hashes()
+        values["sha256"] = hashes(staged)
         staged.write(f"{stem}.json", json_bytes(values))
     return os.path.join(folder, f"{stem}.json")
 

@@ -31,8 +31,8 @@ def write_page(tmp_path_factory):
     from netcompile.analyser import analyse
     from netcompile.diagnostics.source import Source
     from netcompile.report.as_html import html_report
+    from netcompile.report.layer_model import Report
     from netcompile.report.layers import layers_report
-    from netcompile.report.model import Report
     from netcompile.report.offsets import offsets_report
 
     folder = tmp_path_factory.mktemp("pages")

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
+from netcompile.caffemodel import arithmetic as a
 from netcompile.caffemodel import recipe as r
 from netcompile.caffemodel import tensorfile
 from netcompile.caffemodel.blob import StoredBlob
@@ -191,7 +192,7 @@ def test_more_blobs_than_the_layer_has(given_model, out):
 
 def test_allow_missing_writes_zeros_and_says_so(given_model, out):
     plan = simple(CONV_SPEC, LayerSpec("new", ((2, 2),)), LayerSpec("half", ((1,), (1,))))
-    total = Tensor("sum", (2, 2), "float32", r.Add(r.Take("new", 0), r.Constant(1, ())))
+    total = Tensor("sum", (2, 2), "float32", a.Add(r.Take("new", 0), r.Constant(1, ())))
     plan = Plan((*plan.tensors, total), plan.layers)
     model = given_model(CONV, e.v2("half", "C", e.blob((1,), [5])))
     report = convert(model, plan, out, allow_missing=True)
@@ -366,8 +367,8 @@ def test_large_computed_tensors_are_made_some_rows_at_a_time(field, kind, given_
         e.v2("s", "Scale", e.chunk(field, factor.tobytes()) + e.shape((1000,))),
     )
     fc, scale = r.Take("fc", 0), r.Take("s", 0)
-    folded = r.Multiply(fc, r.Reshape(scale, (1000, 1)))
-    sums = r.Concat((r.Combined(r.Reshape(fc, (1000, 300, 2)), 2, (1, -2)), r.Slice(fc, 1, 0, 300)), 0)
+    folded = a.Multiply(fc, r.Reshape(scale, (1000, 1)))
+    sums = r.Concat((a.Combined(r.Reshape(fc, (1000, 300, 2)), 2, (1, -2)), r.Slice(fc, 1, 0, 300)), 0)
     plan = Plan(
         (Tensor("folded", (1000, 600), "float32", folded), Tensor("sums", (2000, 300), "float32", sums)),
         (LayerSpec("fc", ((1000, 600),)), LayerSpec("s", ((1000,),))),
@@ -397,8 +398,8 @@ def test_computed_tensors(given_model, out):
     plan = Plan(
         (
             Tensor("t", (30, 40), "float32", r.Transpose(fc, (1, 0))),
-            Tensor("folded", (40, 30), "float32", r.Multiply(fc, bn)),
-            Tensor("mean", (1, 30), "float32", r.Reshape(r.ScaledByFactor(bn, r.Take("bn", 1)), (1, 30))),
+            Tensor("folded", (40, 30), "float32", a.Multiply(fc, bn)),
+            Tensor("mean", (1, 30), "float32", r.Reshape(a.ScaledByFactor(bn, r.Take("bn", 1)), (1, 30))),
             Tensor("n", (), "int64", r.Constant(0, (), "int64")),
         ),
         (LayerSpec("fc", ((40, 30),)), LayerSpec("bn", ((30,), (1,)))),

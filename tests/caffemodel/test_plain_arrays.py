@@ -9,21 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netcompile.caffemodel import arithmetic as a
 from netcompile.caffemodel import recipe as r
 from netcompile.caffemodel.plain_arrays import PLAIN, PlainArray, cast_chunks
 from tests.caffemodel.test_recipe import BLOBS, CASES, FACTOR, MEAN, MORE, ZERO, V, W
 
 CODES = {"float32": "f", "float64": "d"}
 OTHERS = [
-    r.Diagonal(r.Slice(W, 1, 0, 2)),
-    r.Diagonal(r.Reshape(r.Slice(W, 2, 0, 3), (3, 3, 2))),
-    r.Diagonal(r.Reshape(r.Slice(V, 0, 0, 4), (2, 2))),
-    r.Transpose(r.Combined(W, 2, (1, 0.1, 0, -7)), (1, 0)),
-    r.Slice(r.Multiply(W, W), 1, 1, 2),
-    r.Rsqrt(r.ScaledByFactor(MEAN, FACTOR), 1e-3),  # with a negative number: NaN
-    r.Multiply(W, r.Rsqrt(ZERO, 0.0)),  # infinity, and NaN where W is 0
-    r.Multiply(r.Multiply(V, r.Constant(3e38, ())), r.Constant(10, (4,))),  # beyond float32
-    r.Add(r.Constant(0.1, (3,), "float64"), MEAN),
+    a.Diagonal(r.Slice(W, 1, 0, 2)),
+    a.Diagonal(r.Reshape(r.Slice(W, 2, 0, 3), (3, 3, 2))),
+    a.Diagonal(r.Reshape(r.Slice(V, 0, 0, 4), (2, 2))),
+    r.Transpose(a.Combined(W, 2, (1, 0.1, 0, -7)), (1, 0)),
+    r.Slice(a.Multiply(W, W), 1, 1, 2),
+    a.Rsqrt(a.ScaledByFactor(MEAN, FACTOR), 1e-3),  # with a negative number: NaN
+    a.Multiply(W, a.Rsqrt(ZERO, 0.0)),  # infinity, and NaN where W is 0
+    a.Multiply(a.Multiply(V, r.Constant(3e38, ())), r.Constant(10, (4,))),  # beyond float32
+    a.Add(r.Constant(0.1, (3,), "float64"), MEAN),
 ]
 
 
@@ -48,12 +49,12 @@ def test_statistics_of_a_batch_norm_are_numpys(values, factor, eps):
         r.Take("bn", 0): np.array(values, np.float32),
         r.Take("bn", 2): np.array([factor], np.float32),
     }
-    mean = r.ScaledByFactor(*blobs)
+    mean = a.ScaledByFactor(*blobs)
     for recipe in (
         mean,
-        r.Rsqrt(mean, eps),
-        r.Subtract(mean, r.Multiply(mean, mean)),
-        r.Combined(mean, 0, (0.3,) * len(values)),
+        a.Rsqrt(mean, eps),
+        a.Subtract(mean, a.Multiply(mean, mean)),
+        a.Combined(mean, 0, (0.3,) * len(values)),
     ):
         expected = r.evaluate(recipe, blobs.__getitem__)
         got = np.frombuffer(recipe.evaluate(lambda take: plain(blobs[take]), PLAIN).values, np.float32)

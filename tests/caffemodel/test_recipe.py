@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netcompile.caffemodel import arithmetic as a
 from netcompile.caffemodel import recipe as r
 
 BLOBS = {
@@ -30,14 +31,14 @@ CASES = [
     (r.Transpose(W, (2, 0, 1)), w.transpose(2, 0, 1)),
     (r.Slice(W, 1, 1, 3), w[:, 1:3]),
     (r.Concat((W, W), 1), np.concatenate([w, w], 1)),
-    (r.Combined(W, 1, (0.5, 0, -2)), (0.5 * w[:, 0] - 2 * w[:, 2]).astype(np.float32)),
-    (r.Add(W, V), w + v),
-    (r.Subtract(V, W), v - w),
-    (r.Multiply(W, r.Reshape(MEAN, (3, 1))), w * mean.reshape(3, 1)),
-    (r.ScaledByFactor(MEAN, FACTOR), mean * third),
-    (r.ScaledByFactor(MEAN, ZERO), np.zeros(3, np.float32)),
-    (r.Rsqrt(V, 1e-5), np.float32(1) / np.sqrt(v + np.float32(1e-5))),
-    (r.Multiply(r.Add(V, r.Constant(1, ())), r.Rsqrt(V, 0)), (v + np.float32(1)) * (np.float32(1) / np.sqrt(v))),
+    (a.Combined(W, 1, (0.5, 0, -2)), (0.5 * w[:, 0] - 2 * w[:, 2]).astype(np.float32)),
+    (a.Add(W, V), w + v),
+    (a.Subtract(V, W), v - w),
+    (a.Multiply(W, r.Reshape(MEAN, (3, 1))), w * mean.reshape(3, 1)),
+    (a.ScaledByFactor(MEAN, FACTOR), mean * third),
+    (a.ScaledByFactor(MEAN, ZERO), np.zeros(3, np.float32)),
+    (a.Rsqrt(V, 1e-5), np.float32(1) / np.sqrt(v + np.float32(1e-5))),
+    (a.Multiply(a.Add(V, r.Constant(1, ())), a.Rsqrt(V, 0)), (v + np.float32(1)) * (np.float32(1) / np.sqrt(v))),
 ]
 
 
@@ -52,12 +53,12 @@ def test_values_and_shapes(recipe, expected):
 
 MORE = [
     r.Concat((r.Transpose(W, (0, 2, 1)), r.Reshape(W, (2, 4, 3)), r.Transpose(r.Slice(W, 0, 1, 2), (0, 2, 1))), 0),
-    r.Multiply(W, r.Reshape(r.Slice(V, 0, 0, 2), (2, 1, 1))),
-    r.Multiply(W, r.Constant(3, (1, 3, 4))),
-    r.Multiply(r.Constant(3, (5, 1, 1)), r.Reshape(V, (1, 1, 4))),
-    r.Combined(r.Reshape(W, (2, 3, 2, 2)), 0, (1, 2)),
+    a.Multiply(W, r.Reshape(r.Slice(V, 0, 0, 2), (2, 1, 1))),
+    a.Multiply(W, r.Constant(3, (1, 3, 4))),
+    a.Multiply(r.Constant(3, (5, 1, 1)), r.Reshape(V, (1, 1, 4))),
+    a.Combined(r.Reshape(W, (2, 3, 2, 2)), 0, (1, 2)),
     r.Transpose(W, (1, 0, 2)),
-    r.Subtract(W, r.Rsqrt(r.Reshape(V, (1, 1, 4)), 1)),
+    a.Subtract(W, a.Rsqrt(r.Reshape(V, (1, 1, 4)), 1)),
 ]
 
 
@@ -73,10 +74,10 @@ def test_rows_of_a_recipe_are_rows_of_its_result(recipe):
 
 def test_rows_ask_for_no_more_than_they_need():
     mean = r.Reshape(MEAN, (3, 1))
-    part = r.Multiply(W, mean).rows(1, 2, lambda take: BLOBS[take].shape)
-    assert part == r.Multiply(r.Slice(W, 0, 1, 2), mean)
-    joined = r.Concat((r.Combined(W, 2, (1, 2, 3, 4)), r.Reshape(V, (1, 4))), 0)
-    assert joined.rows(0, 2, lambda take: BLOBS[take].shape) == r.Combined(r.Slice(W, 0, 0, 2), 2, (1, 2, 3, 4))
+    part = a.Multiply(W, mean).rows(1, 2, lambda take: BLOBS[take].shape)
+    assert part == a.Multiply(r.Slice(W, 0, 1, 2), mean)
+    joined = r.Concat((a.Combined(W, 2, (1, 2, 3, 4)), r.Reshape(V, (1, 4))), 0)
+    assert joined.rows(0, 2, lambda take: BLOBS[take].shape) == a.Combined(r.Slice(W, 0, 0, 2), 2, (1, 2, 3, 4))
 
 
 def test_the_factor_is_inverted_before_it_multiplies():
@@ -84,18 +85,18 @@ def test_the_factor_is_inverted_before_it_multiplies():
     values = np.linspace(1, 2, 1000, dtype=np.float32)
     factor = np.array([999.98], np.float32)
     blobs = {r.Take("b", 0): values, r.Take("b", 2): factor}
-    got = r.evaluate(r.ScaledByFactor(r.Take("b", 0), r.Take("b", 2)), blobs.__getitem__)
+    got = r.evaluate(a.ScaledByFactor(r.Take("b", 0), r.Take("b", 2)), blobs.__getitem__)
     np.testing.assert_array_equal(got, values * (np.float32(1) / factor))
     assert (got != values / factor).any()
 
 
 def test_a_reshaped_scalar_factor_keeps_the_shape_of_the_values():
     blobs = {r.Take("b", 0): np.ones((2, 2), np.float32), r.Take("b", 2): np.ones((1, 1), np.float32)}
-    assert r.evaluate(r.ScaledByFactor(*blobs), blobs.__getitem__).shape == (2, 2)
+    assert r.evaluate(a.ScaledByFactor(*blobs), blobs.__getitem__).shape == (2, 2)
 
 
 def test_sources_are_listed_once_in_order():
-    recipe = r.Concat((r.Add(V, W), r.Multiply(W, r.Slice(LATER, 0, 0, 1)), V), 0)
+    recipe = r.Concat((a.Add(V, W), a.Multiply(W, r.Slice(LATER, 0, 0, 1)), V), 0)
     assert recipe.sources() == (V, W, LATER)
     assert r.Constant(1, ()).sources() == ()
 
@@ -120,8 +121,8 @@ def test_plain_sources(recipe, source):
         (r.Transpose(W, (0, 0, 1)), "do not permute"),
         (r.Slice(W, 1, 1, 4), "is out of axis 1"),
         (r.Concat((W, V), 0), "cannot be joined"),
-        (r.Add(W, MEAN), "do not broadcast"),
-        (r.ScaledByFactor(W, MEAN), "must be one number"),
+        (a.Add(W, MEAN), "do not broadcast"),
+        (a.ScaledByFactor(W, MEAN), "must be one number"),
     ],
 )
 def test_recipes_that_do_not_fit(recipe, why):
@@ -133,11 +134,11 @@ shapes = st.lists(st.sampled_from([1, 2, 3]), max_size=3).map(tuple)
 
 
 @given(shapes, shapes)
-def test_broadcasting_is_numpys(a, b):
-    blobs = {r.Take("a", 0): np.ones(a, np.float32), r.Take("b", 0): np.ones(b, np.float32)}
-    recipe = r.Add(*blobs)
+def test_broadcasting_is_numpys(left, right):
+    blobs = {r.Take("a", 0): np.ones(left, np.float32), r.Take("b", 0): np.ones(right, np.float32)}
+    recipe = a.Add(*blobs)
     try:
-        expected = np.broadcast_shapes(a, b)
+        expected = np.broadcast_shapes(left, right)
     except ValueError:
         with pytest.raises(ValueError, match="broadcast"):
             recipe.shape_of(lambda take: blobs[take].shape)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from netcompile.analysis import shapes, upsampling
+from netcompile.analysis import shapes, symbolic, upsampling
 from netcompile.analysis.shapes import Shapes
 from netcompile.cli.main import entry
 from netcompile.ir.graph import Graph
@@ -119,7 +119,7 @@ def test_upsampled_blobs_are_followed_once(tmp_path, monkeypatch: pytest.MonkeyP
 def test_nothing_is_analysed_twice(net: str, level: str, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A build infers shapes once for each size that it asks about, and once as functions of the size."""
     numbers, functions = list[tuple[object, ...]](), list[tuple[object, ...]]()
-    infer, walk = shapes.each_refusal, shapes._SymbolicWalk.__init__
+    infer, walk = shapes.each_refusal, symbolic._SymbolicWalk.__init__
 
     def inferred(graph: Graph, known: Shapes):
         numbers.append((*(entry.shape for entry in graph.inputs), *map(id, graph.nodes)))
@@ -130,7 +130,7 @@ def test_nothing_is_analysed_twice(net: str, level: str, tmp_path, monkeypatch: 
         walk(self, graph, known)
 
     monkeypatch.setattr(shapes, "each_refusal", inferred)
-    monkeypatch.setattr(shapes._SymbolicWalk, "__init__", walked)
+    monkeypatch.setattr(symbolic._SymbolicWalk, "__init__", walked)
     assert entry(("build", written(net, 60, tmp_path), "-o", str(tmp_path / "out"), level)) == 0
     assert len(functions) == len(set(functions)) == 1
     assert len(numbers) == len(set(numbers)) > 0

@@ -320,7 +320,8 @@ def test_other_weights_are_not_taken_for_bilinear() -> None:
 
 
 def test_diagonal_weights_become_depthwise(tmp_path: Path) -> None:
-    from netcompile.caffemodel.recipe import Diagonal, Take, evaluate
+    from netcompile.caffemodel.arithmetic import Diagonal
+    from netcompile.caffemodel.recipe import Take, evaluate
 
     analysed = net(DECONV % (3, 2, 1, 1), (1, 3, 7, 9))
     graph = optimise(analysed.graph, 2, Facts(True, frozenset([("up", 0)]))).program.graph

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from netcompile.caffemodel.recipe import Combined, Reshape, Take, Transpose, evaluate
+from netcompile.caffemodel.arithmetic import Combined
+from netcompile.caffemodel.recipe import Reshape, Take, Transpose, evaluate
 from netcompile.compiler import compile_net
 from netcompile.passes.nodes.convolution import POINTS, kernel_values
 from netcompile.prelude.large_kernel import LargeKernel

@@ -18,8 +18,8 @@ from netcompile.compiler import compile_net
 from netcompile.diagnostics.source import Source
 from netcompile.prototxt.recognise import open_source
 from netcompile.report.as_html import html_report, script_safe, verdict
+from netcompile.report.layer_model import Report
 from netcompile.report.layers import layers_report
-from netcompile.report.model import Report
 from netcompile.report.offsets import offsets_report
 from netcompile.report.page_data import fraction, generated_lines, page_data, set_, size_pieces
 from netcompile.zoo.find import find_definition

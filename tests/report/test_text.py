@@ -14,8 +14,8 @@ from netcompile.diagnostics.text import count_text, shape_text
 from netcompile.prototxt.recognise import open_source
 from netcompile.report.as_html import filter_pairs
 from netcompile.report.formatting import offsets_text, pair_text, sizes_text
+from netcompile.report.layer_model import Report
 from netcompile.report.layers import layers_report
-from netcompile.report.model import Report
 from netcompile.report.offsets import offsets_report
 from netcompile.report.reasons import conclusion
 from netcompile.report.table import table, terminal_width

@@ -6,23 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from netcompile.caffemodel import arithmetic
 from netcompile.caffemodel import recipe as recipes
-from netcompile.caffemodel.recipe import (
-    Add,
-    Combined,
-    Concat,
-    Constant,
-    Diagonal,
-    Multiply,
-    Recipe,
-    Reshape,
-    Rsqrt,
-    ScaledByFactor,
-    Slice,
-    Subtract,
-    Take,
-    Transpose,
-)
+from netcompile.caffemodel.arithmetic import Add, Combined, Diagonal, Multiply, Rsqrt, ScaledByFactor, Subtract
+from netcompile.caffemodel.recipe import Concat, Constant, Recipe, Reshape, Slice, Take, Transpose
 from netcompile.train.blobs import evaluate
 
 A, B, N, ZERO = Take("a", 0), Take("b", 0), Take("n", 0), Take("z", 0)
@@ -41,7 +28,8 @@ KINDS: list[Recipe] = [
 
 
 def test_every_kind_is_here() -> None:
-    every = {kind for kind in vars(recipes).values() if isinstance(kind, type) and issubclass(kind, Recipe)}
+    named = {**vars(recipes), **vars(arithmetic)}
+    every = {kind for kind in named.values() if isinstance(kind, type) and issubclass(kind, Recipe)}
     assert {type(kind) for kind in KINDS} == {kind for kind in every - {Recipe} if not kind.__name__.startswith("_")}
 
 

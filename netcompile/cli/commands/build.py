@@ -17,7 +17,8 @@ from netcompile.analyser import Analysed
 from netcompile.analysis.outputs import described
 from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show, show_notes
-from netcompile.cli.netinput import add_net, add_output, analyse_net, image_inputs
+from netcompile.cli.net_options import add_net, add_output
+from netcompile.cli.netinput import analyse_net, image_inputs
 from netcompile.cli.options import add_max_memory, add_optimise, add_style, add_weights, weights_of
 from netcompile.cli.output import write_done, write_lines
 from netcompile.compiler import emit_net, legal_sizes, optimise_net
@@ -40,6 +41,7 @@ from netcompile.export.onnx_file import (
 )
 from netcompile.export.portable import Portable, portable_net
 from netcompile.export.sizes import refuse_training
+from netcompile.files.hashes import hashes
 from netcompile.files.named import below
 from netcompile.files.reading import read_json
 from netcompile.files.whole import Staged, whole_folder
@@ -49,8 +51,8 @@ from netcompile.progress import Progress
 from netcompile.report.as_html import MOST_LAYERS, html_report
 from netcompile.report.as_json import offsets_as_json
 from netcompile.report.as_text import offsets_as_text
+from netcompile.report.layer_model import Report
 from netcompile.report.layers import layers_report
-from netcompile.report.model import Report
 from netcompile.report.offsets import offsets_report
 from netcompile.version import __version__
 
@@ -120,7 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
         notes += said
         if write_onnx is not None:
             notes += write_onnx(staged.add(f"{stem}.onnx"), images)
-        manifest = _manifest(arguments, analysed, module, stem, images, classes, staged.hashes())
+        manifest = _manifest(arguments, analysed, module, stem, images, classes, hashes(staged))
         staged.write("manifest.json", json_text(manifest).encode("utf-8", "backslashreplace"))
         sizes = staged.sizes()
     lines = [f"wrote {folder}/{name} ({bytes_text(size)})" for name, size in sizes.items()]
@@ -139,7 +141,7 @@ def _convert(
 ) -> Callable[[str], list[Diagnostic]]:
     """What writes the weights to a path, and says what it noticed. Raises NetError where they do not fit; OSError."""
     from netcompile.caffemodel.remarks import remarks
-    from netcompile.cli.weights import converter
+    from netcompile.cli.net_weights import converter
 
     write = converter(weights, analysed, module, allow_missing)
     return lambda path: remarks(write(path), weights)

@@ -15,14 +15,16 @@ from netcompile.analysis.edits import unified_diff
 from netcompile.analysis.fix import fix, same_but_crops
 from netcompile.cli.exit_codes import DONE, FINDINGS, USAGE
 from netcompile.cli.messages import say, show, tell
-from netcompile.cli.netinput import add_net, analyse_net, options, read_source
+from netcompile.cli.net_options import add_net
+from netcompile.cli.netinput import analyse_net, options, read_source
 from netcompile.cli.options import add_max_memory
 from netcompile.cli.output import write_json, write_text
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError, refuse, sorted_by_position
 from netcompile.files.look import is_there
 from netcompile.files.reading import open_file
 from netcompile.files.whole import whole_file
-from netcompile.report.findings import findings, findings_as_json, refusals, summary
+from netcompile.report.findings import findings, findings_as_json, summary
+from netcompile.report.offsets import refusals
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

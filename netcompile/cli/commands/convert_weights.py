@@ -13,11 +13,11 @@ import os
 
 from netcompile.caffemodel.remarks import target_name
 from netcompile.cli.exit_codes import DONE, USAGE
-from netcompile.cli.manifest import convert_manifest
 from netcompile.cli.messages import show
-from netcompile.cli.netinput import NET_HELP, add_options, add_output, analyse_net, read_weights_path
+from netcompile.cli.net_options import NET_HELP, add_options, add_output
 from netcompile.cli.options import add_max_memory, add_optimise, add_style
 from netcompile.cli.weights import convert_one
+from netcompile.cli.weights_path import read_weights_path
 from netcompile.diagnostics.diagnostic import NetError, refuse
 from netcompile.files.look import is_folder, make_folder
 
@@ -42,12 +42,18 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.manifest is not None:
         if arguments.files or arguments.net or arguments.out:
             refuse("usage", "--manifest says itself which files and nets: give it alone")
+        from netcompile.cli.manifest import convert_manifest
+
         return convert_manifest(arguments)
     if not arguments.files:
         refuse("usage", "which files? give at least one .caffemodel, or --manifest weights/manifest.toml")
     paths = [read_weights_path(name) for name in arguments.files]
     targets = targets_for(paths, arguments.out)
-    net = None if arguments.net is None else analyse_net(arguments, outputs=arguments.output)
+    net = None
+    if arguments.net is not None:
+        from netcompile.cli.netinput import analyse_net  # a file alone needs nothing of what reads nets
+
+        net = analyse_net(arguments, outputs=arguments.output)
     code = DONE
     for path, target in zip(paths, targets, strict=True):
         try:

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show_notes
-from netcompile.cli.netinput import add_net, analyse_net
+from netcompile.cli.net_options import add_net
+from netcompile.cli.netinput import analyse_net
 from netcompile.cli.options import add_max_memory
 from netcompile.cli.output import write_json, write_text
 from netcompile.diagnostics.diagnostic import NetError

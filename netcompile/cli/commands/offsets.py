@@ -5,23 +5,15 @@ from __future__ import annotations
 import argparse
 import re
 
-from netcompile.analyser import Analysed
-from netcompile.analysis.edits import Edit, Unwritable, edited, pad_edits
 from netcompile.cli.exit_codes import DONE, FINDINGS
-from netcompile.cli.messages import show, show_notes, tell
-from netcompile.cli.netinput import add_net, analyse_net
+from netcompile.cli.messages import show, show_notes
+from netcompile.cli.net_options import add_net
+from netcompile.cli.netinput import analyse_net
 from netcompile.cli.options import add_max_memory
 from netcompile.cli.output import write_json, write_text
-from netcompile.cli.padding import layers_of
-from netcompile.diagnostics.diagnostic import NetError, refuse
-from netcompile.diagnostics.text import shape_text
-from netcompile.report.as_explanation import explanation_as_text
-from netcompile.report.as_json import offsets_as_json
+from netcompile.diagnostics.diagnostic import NetError
 from netcompile.report.as_text import offsets_as_text
-from netcompile.report.findings import refusals
-from netcompile.report.layers import layers_report
-from netcompile.report.model import Report
-from netcompile.report.offsets import offsets_report
+from netcompile.report.offsets import offsets_report, refusals
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -54,35 +46,30 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit code 1 where a crop does not start where it should."""
     analysed = analyse_net(arguments)
     if arguments.pad:
+        from netcompile.cli.what_if import what_if
+
         analysed = what_if(arguments, analysed)
     refused = refusals(analysed)
     if refused:
         raise NetError(refused)
     report = offsets_report(analysed, prove=arguments.json or arguments.explain or arguments.html)
     if arguments.json:
+        from netcompile.report.as_json import offsets_as_json
+
         write_json(offsets_as_json(report))
     elif arguments.html:
         from netcompile.report.as_html import MOST_LAYERS, html_report  # compiles the net
+        from netcompile.report.layer_model import Report
+        from netcompile.report.layers import layers_report
 
         write_text(html_report(analysed, Report(report, layers_report(analysed, MOST_LAYERS))))
     else:
-        write_text(explanation_as_text(report) if arguments.explain else offsets_as_text(report))
+        if arguments.explain:
+            from netcompile.report.as_explanation import explanation_as_text
+
+            write_text(explanation_as_text(report))
+        else:
+            write_text(offsets_as_text(report))
         show_notes(analysed.notes, frozenset())
         show(analysed.crops.findings())
     return FINDINGS if report.mismatched else DONE
-
-
-def what_if(arguments: argparse.Namespace, analysed: Analysed) -> Analysed:
-    """The net with other pads, its crops starting where they then have to. Raises NetError for a wrong layer."""
-    edits: list[Edit] = []
-    for name, pad in arguments.pad:
-        for node in layers_of(analysed, [name], transposed=True):
-            try:
-                edits += pad_edits(node, analysed.source, pad)
-            except Unwritable as why:
-                refuse("repad", f"the pad of '{name}' cannot be changed: {why}", node.message.span_of("name"))
-    pads = ", ".join(f"'{name}' pads {shape_text(dict.fromkeys(pad))}" for name, pad in arguments.pad)
-    tell(f"what if {pads}: the file itself is not changed")
-    if arguments.crop_offsets == "auto":
-        arguments.crop_offsets = "inferred"
-    return analyse_net(arguments, edited(analysed.source, edits))

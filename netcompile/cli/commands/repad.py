@@ -18,7 +18,8 @@ from netcompile.analysis.repad import border, coarsest, least_pad, tried
 from netcompile.analysis.windows import windows
 from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.messages import show, tell_lines
-from netcompile.cli.netinput import add_net, analyse_net
+from netcompile.cli.net_options import add_net
+from netcompile.cli.netinput import analyse_net
 from netcompile.cli.options import add_max_memory
 from netcompile.cli.output import write_text
 from netcompile.cli.padding import layers_of

@@ -10,7 +10,8 @@ from netcompile.analyser import Analysed
 from netcompile.cli.arrays import analyse_fed, labels_told
 from netcompile.cli.exit_codes import DONE, IO_FAILED
 from netcompile.cli.messages import say, show_notes
-from netcompile.cli.netinput import add_net, add_output, named_blobs, read_source
+from netcompile.cli.net_options import add_net, add_output
+from netcompile.cli.netinput import named_blobs, read_source
 from netcompile.cli.options import (
     add_device,
     add_engine,

@@ -22,7 +22,8 @@ from netcompile.analysis.footprint import require_weights
 from netcompile.analysis.shapes import infer
 from netcompile.cli.exit_codes import DONE, USAGE
 from netcompile.cli.messages import say, show
-from netcompile.cli.netinput import add_net, options, read_source
+from netcompile.cli.net_options import add_net
+from netcompile.cli.netinput import options, read_source
 from netcompile.cli.options import add_max_memory, add_weights, positive, torch_seed, weights_of
 from netcompile.cli.output import write_done
 from netcompile.cli.weights import require_other

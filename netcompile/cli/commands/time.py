@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from netcompile.cli.arrays import labels_told
 from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show_notes
-from netcompile.cli.netinput import add_net, analyse_net
+from netcompile.cli.net_options import add_net
+from netcompile.cli.netinput import analyse_net
 from netcompile.cli.options import (
     add_device,
     add_engine,

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 
 from netcompile.cli.exit_codes import DONE, INTERRUPTED
 from netcompile.cli.messages import show_notes, tell_lines
-from netcompile.cli.netinput import read_source, read_weights_path
+from netcompile.cli.netinput import read_source
 from netcompile.cli.options import add_device, add_max_memory, device, torch_seed
+from netcompile.cli.weights_path import read_weights_path
 from netcompile.diagnostics.diagnostic import Diagnostic, refuse
 from netcompile.diagnostics.source import Source
 from netcompile.files.look import is_there

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show, show_notes
-from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_source
+from netcompile.cli.net_options import NET_HELP, add_options
+from netcompile.cli.netinput import analyse_net, read_source
 from netcompile.cli.options import add_max_memory, add_trust_edits, add_weights, edits_told, positive, weights_of
 from netcompile.cli.output import write_done, write_json, write_text
 from netcompile.data.preparation import crop_option

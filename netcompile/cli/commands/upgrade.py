@@ -6,7 +6,8 @@ import argparse
 
 from netcompile.cli.exit_codes import DONE
 from netcompile.cli.messages import show
-from netcompile.cli.netinput import NET_HELP, read_source
+from netcompile.cli.net_options import NET_HELP
+from netcompile.cli.netinput import read_source
 from netcompile.cli.options import add_max_memory
 from netcompile.cli.output import write_text
 from netcompile.prototxt.load import load_net

@@ -18,7 +18,8 @@ from netcompile.analysis.footprint import require_room
 from netcompile.cli.arrays import analyse_fed, labels_told, other_order
 from netcompile.cli.exit_codes import DONE, FINDINGS
 from netcompile.cli.messages import show, show_notes
-from netcompile.cli.netinput import NET_HELP, add_options, analyse_net, read_source
+from netcompile.cli.net_options import NET_HELP, add_options
+from netcompile.cli.netinput import analyse_net, read_source
 from netcompile.cli.options import (
     add_max_memory,
     add_optimise,

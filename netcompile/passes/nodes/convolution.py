@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
-from netcompile.caffemodel.recipe import Combined, Concat, Recipe, Reshape, Transpose
+from netcompile.caffemodel.arithmetic import Combined
+from netcompile.caffemodel.recipe import Concat, Recipe, Reshape, Transpose
 from netcompile.layers.base import Emission, Emitted, IntShape
 from netcompile.layers.convolution import Convolution, Extents
 from netcompile.layers.source import call, literal

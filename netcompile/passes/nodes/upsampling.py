@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from netcompile.caffemodel.recipe import Diagonal
+from netcompile.caffemodel.arithmetic import Diagonal
 from netcompile.layers import source
 from netcompile.layers.base import BlobSpec, Dim, Emission, Emitted, IntShape, Shape
 from netcompile.layers.convolution import Deconvolution
