@@ -37,6 +37,7 @@ def close(one: torch.Tensor, other: torch.Tensor) -> bool:
     return one.shape == other.shape and gap <= WITHIN * max(one.abs().max().item() if one.numel() else 0.0, 1e-30)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ENGINE)
 def test_a_net_of_any_size_gives_the_modules_numbers(engine: str) -> None:
     """Batches and sizes are as free as the module's."""

@@ -86,6 +86,7 @@ def test_stand_in_equals_the_emitted_loop(heads: Built) -> None:
     assert len(shapes) > 2 * len(SETTINGS)  # how many rows there are differs
 
 
+@pytest.mark.long
 @with_onnx
 def test_onnx_runtime_gives_the_same_rows_in_the_same_order(heads: Built, tmp_path: Path) -> None:
     import onnxruntime
