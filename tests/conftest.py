@@ -143,10 +143,10 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_table_of_onnx_functions() -> Iterator[None]:
-    from tests.export.once import shared_table
+def one_of_each_table_for_onnx() -> Iterator[None]:
+    from tests.export.once import shared_tables
 
-    with shared_table():
+    with shared_tables():
         yield
 
 

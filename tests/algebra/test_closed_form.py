@@ -143,7 +143,7 @@ def test_forms(
         assert size.python() == python
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(sizes())
 def test_the_python_form_is_the_size(size: Size) -> None:
     evaluate: Any = eval(f"lambda {size.name or 'n'}: {size.python()}")
@@ -164,7 +164,7 @@ def evaluate_json(parameters: dict[str, Any], n: int) -> int | None:
     return result
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(sizes())
 def test_the_parameters_are_the_size(size: Size) -> None:
     parameters = json.loads(json.dumps(size.to_json()))
@@ -173,7 +173,7 @@ def test_the_parameters_are_the_size(size: Size) -> None:
         assert evaluate_json(parameters, n) == size.at(n)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(sizes())
 def test_the_printed_form_is_the_size(size: Size) -> None:
     """Read the printed pieces back, brackets and all, where they are closed forms."""

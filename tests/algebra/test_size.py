@@ -92,7 +92,7 @@ def test_pooling_refuses_what_caffe_refuses() -> None:
 # chains of layers
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(chains())
 def test_a_chain_of_layers_for_every_n(chain: list[Step]) -> None:
     size = chain_size(chain, H)
@@ -183,7 +183,7 @@ def test_one_function_is_one_value(a: Size, b: Size) -> None:
 # arithmetic and answers for all n
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(sizes(), st.integers(-40, 40), st.integers(1, 9))
 def test_arithmetic_with_ints(a: Size, c: int, s: int) -> None:
     made = {
@@ -203,7 +203,7 @@ def test_arithmetic_with_ints(a: Size, c: int, s: int) -> None:
         assert values(size) == {n: op(v) for n, v in plain.items()}, name
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(sizes(length=3), sizes(length=3))
 def test_arithmetic_of_two(a: Size, b: Size) -> None:
     x, y = values(a), values(b)
@@ -214,7 +214,7 @@ def test_arithmetic_of_two(a: Size, b: Size) -> None:
     assert values(a.max_with(b)) == {n: max(x[n], y[n]) for n in both}
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(sizes(length=3), sizes(length=3), st.integers(-2, 2))
 def test_comparisons_hold_exactly_where_they_say(a: Size, b: Size, near: int) -> None:
     for other in (b, a + near, a * 2 - b):
@@ -229,7 +229,7 @@ def test_comparisons_hold_exactly_where_they_say(a: Size, b: Size, near: int) ->
             assert (n in a.where_equal(other)) == (p is not None and p == q)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(sizes(), st.integers(-30, 90))
 def test_comparisons_with_a_number(a: Size, bound: int) -> None:
     plain = values(a)
@@ -241,7 +241,7 @@ def test_comparisons_with_a_number(a: Size, bound: int) -> None:
     assert values(a.restrict(a.where_at_least(bound))) == {n: v for n, v in plain.items() if v >= bound}
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(sizes(largest=3, length=3))
 def test_extremes_and_collapse(a: Size) -> None:
     plain = values(a, range(1, 3000))

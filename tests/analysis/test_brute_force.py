@@ -57,7 +57,7 @@ def test_a_wrong_proof_is_caught() -> None:
 
 
 @pytest.mark.long
-@settings(max_examples=1000)
+@settings(max_examples=500)
 @given(chains(), chains(length=2), st.integers(0, 60))
 def test_random_chains(chain: list[object], other: list[object], offset: int) -> None:
     """What a crop of one chain to the size of another leaves over: where legal, its bounds, its values."""
@@ -103,7 +103,7 @@ def layer(name: str, bottom: str, window: tuple[str, int, int, int, int, bool]) 
     return f"{head} convolution_param {{ num_output: 2 kernel_size: {kernel} stride: {stride} pad: {pad}{extra} }} }}\n"
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.lists(WINDOW, max_size=2), st.lists(WINDOW, max_size=4), st.lists(WINDOW, max_size=2), st.integers(0, 9))
 def test_random_nets(trunk: list[tuple], long: list[tuple], short: list[tuple], offset: int) -> None:  # type: ignore[type-arg]
     """A trunk, two ways, and a crop of the long one to the short one, from the text to the proof."""

@@ -157,7 +157,7 @@ def apply_patch(text: str, patch: str) -> str:
     return "\n".join([*out, *lines[at:]])
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(
     st.lists(st.text("ab", max_size=3), min_size=1, max_size=40),
     st.lists(st.tuples(st.integers(0, 200), st.integers(0, 6), st.text("xy\n", max_size=3)), max_size=6),

@@ -37,16 +37,15 @@ def content(net: Any, portable: Any, made: Any) -> bytes:
 
 @pytest.fixture(autouse=True)
 def written_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A net's ONNX file is written once for all tests, which takes seconds; but where there are places to tell."""
+    """A net's ONNX file is written once for all tests, which takes seconds; for each place of it that is told."""
 
     def convert_once(net: Any, portable: Any, made: Any, path: str) -> Any:
         key = content(net, portable, made)
-        if key not in WRITTEN:
+        placed = key + net.source.name.encode()
+        if key not in WRITTEN and placed not in WRITTEN:
             exported, renamed = found = convert_onnx(net, portable, made, path)
-            if exported.limits or renamed:
-                return found
-            WRITTEN[key] = Path(path).read_bytes(), found
-        data, found = WRITTEN[key]
+            WRITTEN[placed if exported.limits or renamed else key] = Path(path).read_bytes(), found
+        data, found = WRITTEN.get(key) or WRITTEN[placed]
         Path(path).write_bytes(data)
         return found
 

@@ -6,6 +6,7 @@ import copy
 import json
 import pickle
 import shutil
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def close(one: torch.Tensor, other: torch.Tensor) -> bool:
     return one.shape == other.shape and gap <= WITHIN * max(one.abs().max().item() if one.numel() else 0.0, 1e-30)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ENGINE)
 def test_a_net_of_any_size_gives_the_modules_numbers(engine: str) -> None:
     """Batches and sizes are as free as the module's."""
@@ -125,33 +127,32 @@ def test_label_maps_are_the_same(netcompile: Call, tmp_path: Path, engine: str) 
 
 @pytest.fixture(scope="module")
 def builds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A classifier that was built with its ONNX file, and without."""
+    """A classifier that was built with its ONNX file, without, and with one that is not its own."""
     folder = tmp_path_factory.mktemp("builds")
     files = ["shapes-classifier/deploy.prototxt", "--weights", "shapes-classifier.caffemodel"]
     assert entry(["build", *files, "--onnx", "-o", str(folder / "onnx")]) == 0
     assert entry(["build", *files, "-o", str(folder / "plain")]) == 0
+    shutil.copytree(folder / "onnx", folder / "changed")
+    (folder / "changed" / "shapes_classifier.onnx").write_bytes(b"another")
     return folder
 
 
-@pytest.mark.parametrize("onnx", [True, False])
+EXPORTED = "its module is exported for the declared height and width alone"
+CHANGED = "'shapes_classifier.onnx' is not the file that was built: the module is exported in its place"
+
+
+@pytest.mark.parametrize(("kind", "said"), [("onnx", []), ("plain", [EXPORTED]), ("changed", [CHANGED, EXPORTED])])
 @pytest.mark.parametrize("engine", ENGINE)
-def test_a_build(builds: Path, tmp_path: Path, engine: str, onnx: bool) -> None:
-    shutil.copytree(builds / ("onnx" if onnx else "plain"), tmp_path, dirs_exist_ok=True)
-    plain = package.load(tmp_path)
+def test_a_build(builds: Path, engine: str, kind: str, said: list[str]) -> None:
+    plain = package.load(builds / "onnx")
     x = 40 * torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
-    if onnx:
-        net = package.load(tmp_path, engine=engine)
-    else:
-        with pytest.warns(UserWarning, match="its module is exported for the declared height and width alone"):
-            net = package.load(tmp_path, engine=engine)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        net = package.load(builds / kind, engine=engine)
+    assert len(caught) == len(said)
+    assert all(text in str(warning.message) for text, warning in zip(said, caught, strict=True))
     with torch.no_grad():
         assert close(plain(x), net(x))
-    if onnx:
-        (tmp_path / "shapes_classifier.onnx").write_bytes(b"another")
-        why = "'shapes_classifier.onnx' is not the file that was built: the module is exported in its place"
-        with pytest.warns(UserWarning, match=why), pytest.warns(UserWarning, match="its module is exported for"):
-            net = package.load(tmp_path, engine=engine)
-        assert close(plain(x).detach(), net(x))
 
 
 @pytest.mark.parametrize("engine", ENGINE)

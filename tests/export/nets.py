@@ -22,10 +22,10 @@ from netcompile.surgery import write_weights
 Built = tuple[Analysed, EmittedModule, nn.Module]
 
 
-def built(text: str, name: str = "net.prototxt") -> Built:
+def built(text: str, name: str = "net.prototxt", outputs: list[str] | None = None) -> Built:
     """The net of a prototxt, in evaluation mode."""
     net = analyse(Source(text, name)).require()
-    module = compile_net(net)
+    module = compile_net(net, outputs=outputs)
     made = load_source(module).eval()
     random = torch.Generator().manual_seed(0)
     for key, tensor in made.state_dict().items():
@@ -37,13 +37,13 @@ def built(text: str, name: str = "net.prototxt") -> Built:
     return net, module, made
 
 
-def thin(path: Path) -> Built:
+def thin(path: Path, outputs: list[str] | None = None) -> Built:
     """The same layers with a sixteenth of the channels."""
 
     def narrower(field: re.Match[str]) -> str:
         return field[1] + str(max(2, int(field[2]) // 16) if int(field[2]) > 1 else 1)
 
-    return built(re.sub(r"(\b(?:num_output|group)\s*:\s*)(\d+)", narrower, path.read_text()), path.name)
+    return built(re.sub(r"(\b(?:num_output|group)\s*:\s*)(\d+)", narrower, path.read_text()), path.name, outputs)
 
 
 def conformance(folder: Path) -> Built:

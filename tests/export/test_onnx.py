@@ -17,8 +17,7 @@ from netcompile.diagnostics.diagnostic import NetError
 from netcompile.export import onnx_file
 from netcompile.export.onnx_file import PACKAGES, check_onnx, convert_onnx, require_onnx, write_onnx
 from netcompile.export.program import Exported
-from tests.conftest import REPOSITORY
-from tests.export.nets import Built, built, single
+from tests.export.nets import FRAMED, Built, built, framed, single
 
 ABSENT = [name for name in PACKAGES if find_spec(name) is None]
 with_onnx = pytest.mark.skipif(bool(ABSENT), reason=f"{' and '.join(ABSENT)} not installed")
@@ -106,16 +105,17 @@ def test_a_file_that_computes_something_else_is_refused(pooling: tuple[Built, Ex
 @with_onnx
 def test_build_writes_and_lists_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """At -O 2, whose module could not be traced itself: for the declared size, and this is said."""
-    weights = REPOSITORY / "weights" / "shapes-fcn8s.caffemodel"
-    options = ["--weights", str(weights), "-O", "2", "--onnx", "-o", str(tmp_path)]
-    assert entry(["build", "shapes-fcn8s/deploy.prototxt", *options]) == 0
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    assert manifest["onnx"] == "shapes_fcn8s.onnx"
-    data = (tmp_path / "shapes_fcn8s.onnx").read_bytes()
-    assert manifest["sha256"]["shapes_fcn8s.onnx"] == sha256(data).hexdigest()
+    _, weights = framed(tmp_path)
+    net, out = tmp_path / "framed.prototxt", tmp_path / "out"
+    net.write_text(FRAMED)
+    assert entry(["build", str(net), "--weights", weights, "-O", "2", "--onnx", "-o", str(out)]) == 0
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["onnx"] == "framed.onnx"
+    data = (out / "framed.onnx").read_bytes()
+    assert manifest["sha256"]["framed.onnx"] == sha256(data).hexdigest()
     told = capsys.readouterr()
-    assert "shapes_fcn8s.onnx (3." in told.out
-    assert "note[export]: shapes-fcn8s is exported for images of 96×128 alone\n" in told.err
+    assert "framed.onnx (" in told.out
+    assert "note[export]: framed is exported for images of 60×70 alone\n" in told.err
     assert told.err.endswith(
         "  why: at -O 2 it computes windows of blobs, and holds what surrounds them for one size\n"
         "  fix: --input NAME=1x3xHxW chooses the size; -O 1 exports it for all\n"

@@ -99,17 +99,19 @@ def test_bundled_definitions(name: str) -> None:
     assert disagreements(module, made, exported) == []
 
 
+# GoogLeNet's nine modules are alike: the first of them takes a fifth of the time.
 CORPUS = {
-    "BVLC__caffe/models/bvlc_alexnet/deploy.prototxt": "only H = 199 to 230",
-    "BVLC__caffe/models/bvlc_googlenet/deploy.prototxt": "only H = 223 to 254",
+    "BVLC__caffe/models/bvlc_alexnet/deploy.prototxt": (None, "only H = 199 to 230"),
+    "BVLC__caffe/models/bvlc_googlenet/deploy.prototxt": (["inception_3a/output"], "only H = 223 to 254"),
 }
 
 
 @pytest.mark.parametrize("path", CORPUS)
 def test_nets_of_others(shared: Path, path: str) -> None:
-    net, module, made = thin(shared / "corpus" / path)
+    outputs, sizes = CORPUS[path]
+    net, module, made = thin(shared / "corpus" / path, outputs)
     exported = export_program(net, module, made)
-    assert exported.signature.axes[0].describe() == CORPUS[path]
+    assert exported.signature.axes[0].describe() == sizes
     assert disagreements(module, made, exported) == []
 
 

@@ -38,7 +38,7 @@ def test_a_share_of_the_operations_of_commands() -> None:
     commands = ("build", "convert for a net", "predict", "run", "train", "convolutionalise")
     options = [option for name in commands for option in ("--only", name)]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.faults", *options, "--in-turn", "--share", "25", "--kills", "6"],
+        [sys.executable, "-m", "tests.faults", *options, "--in-turn", "--share", "40", "--kills", "4"],
         cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=500,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -20,20 +20,20 @@ layer { name: "twist" type: "Swirl" bottom: "data" top: "out" }
 
 PROGRAM = """
 import sys
-import numpy as np
-import torch
 from netcompile.ir.build import Options
 from netcompile.analyser import analyse
 from netcompile.compiler import compile_net
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.source import Source
-from netcompile.runtime.execute import load_source
 
 try:
     net = analyse(Source(sys.argv[1]), Options()).require()
 except NetError as error:
     print(error.diagnostics[0].what)
     raise SystemExit(2)
+import torch
+from netcompile.runtime.execute import load_source
+
 module = compile_net(net)
 made = load_source(module)
 made.load_state_dict({"twist_factor": torch.tensor([1.0, 2.0, 3.0])})

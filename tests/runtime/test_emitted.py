@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
-import subprocess
 import sys
 import traceback
 
@@ -18,6 +17,7 @@ from netcompile.compiler import compile_net
 from netcompile.diagnostics.source import Source
 from netcompile.runtime.emitted import instance
 from netcompile.runtime.execute import load_source
+from tests import ranks
 
 NET = (
     'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 2 dim: 3 dim: 3 } } }\n'
@@ -46,16 +46,18 @@ def test_tracebacks_show_emitted_lines(module):
 
 
 def test_nets_go_through_pickles_to_another_process(module, tmp_path):
+    """In tests/runtime/test_notebook.py the process has nothing imported."""
     net = load_source(module)
     x = torch.randn(1, 2, 3, 3)
     (tmp_path / "net").write_bytes(pickle.dumps(net))
     torch.save(x, tmp_path / "x")
-    code = (
-        "import pickle, sys, torch, netcompile.runtime.emitted; "
-        "net = pickle.load(open(sys.argv[1], 'rb')); torch.save(net(torch.load(sys.argv[2])), sys.argv[3])"
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import pickle, sys, torch\n"
+        "net = pickle.load(open(sys.argv[1], 'rb'))\ntorch.save(net(torch.load(sys.argv[2])), sys.argv[3])\n"
     )
-    files = [str(tmp_path / name) for name in ("net", "x", "y")]
-    subprocess.run([sys.executable, "-c", code, *files], check=True)
+    done = ranks.run(0, program, *(tmp_path / name for name in ("net", "x", "y")))
+    assert done.returncode == 0, done.stderr
     assert torch.equal(torch.load(tmp_path / "y"), net(x))
     for other in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net)):
         assert type(other) is type(net)

@@ -21,6 +21,7 @@ from tests.terminal.payloads import COLOUR, PAYLOADS, write_files
 from tests.terminal.pty_run import hidden, on_terminal, run
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("turn", "commands", "columns"), [(0, light, 60), (1, light, 200), (7, heavy, 100)])
 def test_no_string_of_a_file_steers_the_terminal(tmp_path, monkeypatch, turn, commands, columns):
     """`python -m tests.terminal.by_hand` does the same for all payloads in all places."""

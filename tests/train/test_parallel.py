@@ -69,6 +69,7 @@ def test_same_training_as_one_process(processes: int, folder: Path, begin: Calla
             np.testing.assert_allclose(weights[str(take)], reference, rtol=0, atol=2e-6 * scale)
 
 
+@pytest.mark.long
 def test_killing_one_process_ends_all(folder: Path) -> None:
     (folder / "solver.prototxt").write_text(SOLVER.replace("max_iter: 6", "max_iter: 5000 display: 10"))
     random = np.random.default_rng(0)
