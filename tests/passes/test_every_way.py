@@ -19,8 +19,8 @@ def test_every_way_gives_caffes_outputs(way: str) -> None:
     for case in CASES:
         taken += check(case, way)
     if way == GRAPHS:
-        assert taken["recorded"] > 100
-        assert taken["graphs"] > 100
+        assert taken["recorded"] > 30
+        assert taken["graphs"] > 50
         return
     forced = "matrix" if way == UNFOLDED else way
     assert set(taken) <= set(WAYS)
