@@ -202,6 +202,7 @@ class Recording:
             if tape is None:
                 return self
             found = Recording(self.net, tape, self.result, self.inputs)
+            found.uses = self.uses
             if not same(found(*inputs), self(*inputs)):
                 return self
         except (NoGraph, Otherwise):

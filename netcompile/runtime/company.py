@@ -33,7 +33,7 @@ class Company:
     0.6 with shared parts; so what was found lasts until hardly any thread waits.
     """
 
-    BEGINS, ENDS = (0.02, 0.5), (0.25, 0.05)  # seconds to judge from at least, and the share that decides
+    BEGINS, ENDS = (0.1, 0.5), (0.25, 0.05)  # seconds to judge from at least, and the share that decides
 
     def __init__(self) -> None:
         self.seconds, self.waited, self.there = 0.0, -1.0, False
