@@ -134,8 +134,9 @@ def nameless(x: Tensor) -> str:
 @contextmanager
 def onednn_graphs() -> Iterator[None]:
     """Within, what torch compiles gets graphs of oneDNN's."""
+    is_enabled: Callable[[], bool] = torch.jit.onednn_fusion_enabled
     with SETTING:
-        before = torch.jit.onednn_fusion_enabled()  # type: ignore[no-untyped-call]
+        before = is_enabled()
         torch.jit.enable_onednn_fusion(True)
         try:
             yield
