@@ -25,10 +25,8 @@ from netcompile.prototxt.recognise import open_source
 ARMS = ("literal", "compile", "opencv", "onnxruntime", "openvino", "O1", "O2", "plan")
 LEVELS = {"literal": 0, "compile": 0, "O1": 1, "O2": 2, "plan": 2}
 TURN = 0.25  # seconds
-WARM, WARM_SECONDS = (
-    13,
-    5.0,
-)  # at most, before the first turn: weights are laid out, calls recorded; three runs at least
+# Runs and seconds at most before the first turn, but three runs at least: weights are laid out, calls are recorded.
+WARM, WARM_SECONDS = 13, 5.0
 DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 Run = Callable[[], Any]
 

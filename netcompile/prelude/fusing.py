@@ -68,13 +68,13 @@ def put_sums(tape: Tape, kept: set[int], convolves: Any, adds: Any) -> None:
     memory, calls = memory_of(tape), tape.calls
     uses = Counter(place for call in calls for place in read_by(call))
     last = {memory[place]: i for i, call in enumerate(calls) for place in read_by(call)}
-    made_by = {call[3]: i for i, call in enumerate(calls) if call[0] is convolves}
+    convolved = {call[3]: i for i, call in enumerate(calls) if call[0] is convolves}
     held, gone = {memory[place] for place in kept}, set[int]()
     for at, (call, places, named, made, done) in enumerate(calls):
         if call is not torch.ops.aten.add.Tensor or named:
             continue
         for own, other in (places, places[::-1]):
-            i = made_by.get(own, at)
+            i = convolved.get(own, at)
             x = calls[i][1][0]
             changed = [each for each in calls[i + 1 : at] if writes(each[0])]
             touched = {memory[place] for each in changed for place in read_by(each)}
@@ -104,8 +104,8 @@ def put_relus(tape: Tape, convolves: Any, adds: Any) -> None:
                 before = bounds.known.copy()
                 large = [place for place in blobs if bounds.of(place) > LARGE] or blobs
                 asked = [each for place in large for each in bounds.ask(place)]
-                if bounds.of_convolution(call, blobs) <= LARGEST:
-                    bound = bounds.of_convolution(call, blobs)
+                bound = bounds.of_convolution(call, blobs)
+                if bound <= LARGEST:
                     found += asked
                 else:
                     bounds.known = before

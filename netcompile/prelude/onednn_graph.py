@@ -48,7 +48,7 @@ def with_graphs(tape: Tape, inputs: Sequence[Tensor], results: set[int]) -> Tape
     may be written, read again or not: sums and ReLUs of what is read again are not for
     a graph. Raises NoGraph, and Otherwise where the inputs are not as those recorded.
     """
-    steps = Steps(tape, len(inputs), results).steps
+    steps = Steps(tape, results).steps
     last = {place: i for i, (call, _) in enumerate(steps) for place in read_by(call)}
     last |= dict.fromkeys(results, len(steps))
     found, behind, count = Tape(), 0, 0
@@ -147,7 +147,7 @@ def onednn_graphs() -> Iterator[None]:
 class Steps:
     """A tape's calls, and for each of those that can be in a graph what is there."""
 
-    def __init__(self, tape: Tape, inputs: int, results: set[int]) -> None:
+    def __init__(self, tape: Tape, results: set[int]) -> None:
         self.tape, self.bounds = tape, Bounds(tape)
         self.steps: list[Step] = []
         memory = memory_of(tape)
