@@ -30,9 +30,9 @@ SOLVER = 'net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 2 snapsh
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The current folder, with files of every kind; beside it what must stay as it is, a pipe in it included."""
-    work = tmp_path / "outer" / "work"
-    work.mkdir(parents=True)
-    monkeypatch.chdir(work)
+    folder = tmp_path / "outer" / "here"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
     Path("net.prototxt").write_text(NET)
     rng = np.random.default_rng(0)
     arrays = {"x": rng.normal(size=(2, 1, 3, 8, 8)), "label": rng.integers(0, 3, (2, 1, 1, 8, 8))}
@@ -46,10 +46,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (elsewhere / "mine").write_text("kept")
     os.symlink(elsewhere, "link")
     os.symlink(elsewhere / "mine", "file-link")
-    yield work
+    yield folder
     assert [path.name for path in elsewhere.iterdir()] == ["mine"]
     assert (elsewhere / "mine").read_text() == "kept"
-    assert sorted(path.name for path in (tmp_path / "outer").iterdir()) == ["work"]
+    assert sorted(path.name for path in (tmp_path / "outer").iterdir()) == ["here"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "outer"]
 
 
@@ -102,7 +102,7 @@ def test_an_absolute_prefix_below_the_folder_is_taken(here, netcompile):
 
 
 def test_the_user_says_where_snapshots_go(here, netcompile):
-    line = ("train", solver("/nowhere/x"), "--data", "batches.npz", "-o", "out", "--snapshot-prefix", "../work/mine/s")
+    line = ("train", solver("/nowhere/x"), "--data", "batches.npz", "-o", "out", "--snapshot-prefix", "../here/mine/s")
     found = netcompile(*line)
     assert found.code == 0, found.err
     assert sorted(os.listdir("mine"))[0] == "s_iter_1.json"
@@ -163,7 +163,7 @@ def test_a_target_named_after_the_input_is_no_link(here, netcompile):
     assert os.path.isfile("deep/there")
 
 
-@pytest.mark.parametrize("file", ["../../elsewhere/../outer/work/small.caffemodel", "{here}/small.caffemodel"])
+@pytest.mark.parametrize("file", ["../../elsewhere/../outer/here/small.caffemodel", "{here}/small.caffemodel"])
 def test_a_manifest_writes_beside_itself(here, netcompile, file):
     file = file.format(here=here)
     Path("sub").mkdir()
