@@ -25,7 +25,7 @@ VARIABLES = frozenset(_VARIABLES.split(" "))
 # Functions of `netcompile/prelude` that they call.
 FUNCTIONS = ("inference.eager", "inference.Kept", "workers.shared_out", "recording.replayed")
 BORDER_FUNCTIONS = (
-    "recording.unrecorded",
+    "recording.computed_once",
     "inference.tensors_of",
     "inference.is_hooked",
     "inference.state_of",
@@ -124,7 +124,7 @@ def dispatch(arguments: Sequence[str], result: str, image: str = "", base: int =
         lines += [*lay_out(f"return {_replayed('inferred', named, result)}", 12), ""]
         lines += signature("inferred", ["self", *(f"{a}: Tensor" for a in arguments)], result, 4)
         lines += lay_out(f"if min({image}.shape[2:]) < {base}:  # smaller images have no border of their own", 8)
-        lines += [*direct, "        with unrecorded():", f"            border = self.border({image})"]
+        lines += [*direct, "        with computed_once():", f"            border = self.border({image})"]
         lines += ["        if border is None:  # weights not finite, or layers with hooks"]
         return [*lines, *direct, *lay_out(f"return self.windowed({named}, border)", 8)]
     shared = [f"shared_out({name})" for name in arguments[:1]]

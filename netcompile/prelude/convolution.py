@@ -75,7 +75,12 @@ class Conv2d(nn.Conv2d):
         return to
 
     def serves(self, x: Tensor, weight: Tensor) -> bool:
-        """Whether no derivative is wanted, and oneDNN computes with what there is."""
+        """Whether no derivative is wanted, and oneDNN computes with what there is.
+
+        Not where it would lay out weights for nothing.
+        """
+        if INSIDE.once and weight.numel() < self.large:
+            return False
         bias = self.bias
         tensors = (x, weight) if bias is None else (x, weight, bias)
         if not eager(*tensors):

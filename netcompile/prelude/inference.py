@@ -30,10 +30,12 @@ def window(x: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
 class Inside(threading.local):
     """Whether this thread is in a pass of a net for which `eager` was answered.
 
-    And what writes down the calls of torch that it makes, if anything does.
+    And whether what it computes is kept, and what writes down the calls of torch that
+    it makes, if anything does.
     """
 
     checked = False
+    once = False
     recorder: Any = None
 
 

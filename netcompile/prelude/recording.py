@@ -360,14 +360,19 @@ def recording(inputs: Sequence[Tensor]) -> Iterator[Recorder]:
 
 
 @contextmanager
-def unrecorded() -> Iterator[None]:
-    """Within, nothing is written down: what is made there depends on weights alone."""
+def computed_once() -> Iterator[None]:
+    """Within, nothing is written down: what is made there depends on weights alone.
+
+    It is kept, so no weights are laid out to be ready for another time.
+    """
     recorder: Recorder | None = INSIDE.recorder
-    if recorder is None or recorder.paused:
-        yield
-        return
-    recorder.paused = True
+    before, INSIDE.once = INSIDE.once, True
+    paused = recorder is not None and recorder.paused
+    if recorder is not None:
+        recorder.paused = True
     try:
         yield
     finally:
-        recorder.paused = False
+        INSIDE.once = before
+        if recorder is not None:
+            recorder.paused = paused

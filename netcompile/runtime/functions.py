@@ -144,6 +144,7 @@ from netcompile.prelude.recording import Recording as Recording
 from netcompile.prelude.recording import Result as Result
 from netcompile.prelude.recording import by_name as by_name
 from netcompile.prelude.recording import case_of as case_of
+from netcompile.prelude.recording import computed_once as computed_once
 from netcompile.prelude.recording import reads_numbers as reads_numbers
 from netcompile.prelude.recording import record as record
 from netcompile.prelude.recording import recording as recording
@@ -151,7 +152,6 @@ from netcompile.prelude.recording import replayable as replayable
 from netcompile.prelude.recording import replayed as replayed
 from netcompile.prelude.recording import same as same
 from netcompile.prelude.recording import seconds as seconds
-from netcompile.prelude.recording import unrecorded as unrecorded
 from netcompile.prelude.recording import varies as varies
 from netcompile.prelude.recurrent import caffe_lstm as caffe_lstm
 from netcompile.prelude.recurrent import caffe_lstm_unit as caffe_lstm_unit

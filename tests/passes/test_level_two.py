@@ -124,6 +124,28 @@ def test_every_residue_has_its_frame() -> None:
     assert len(fast.borders) == 32
 
 
+def test_a_frame_lays_out_no_weights() -> None:
+    """It is kept: no other pass would use them."""
+    analysed = analyse(narrow("voc-fcn8s/deploy.prototxt")).require()
+    _, fast, _ = pair(analysed)
+    x = torch.randn(1, 3, 50, 40)
+
+    def layouts() -> int:
+        found = [kept[2] for layer in fast.modules() for kept in getattr(layer, "packed", {}).values()]
+        return sum(len(known) for known in found if isinstance(known, dict))
+
+    with fast.windowed.__globals__["computed_once"]():
+        assert fast.border(x)
+    assert layouts() == 0
+    fast(x)
+    once = layouts()
+    assert once > 0
+    fast.borders.clear()
+    fast(x)
+    assert fast.borders
+    assert layouts() == once
+
+
 def test_frames_follow_the_weights() -> None:
     analysed = analyse(narrow("voc-fcn8s/deploy.prototxt")).require()
     literal, fast, _ = pair(analysed)

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from netcompile.prelude import recording
 from netcompile.prelude.inference import INSIDE, Kept, freeze
 from netcompile.prelude.onednn import onednn_serves
-from netcompile.prelude.recording import Recording, replayed, unrecorded
+from netcompile.prelude.recording import Recording, computed_once, replayed
 from netcompile.prelude.workers import shared_out
 from netcompile.runtime.tuning import Plan
 from tests.use.nets import fresh, image
@@ -428,7 +428,7 @@ def of_its_data(net: Any, x: Tensor) -> Tensor:
 
 
 def of_two(net: Any, x: Tensor, y: Tensor) -> Tensor:
-    with unrecorded():
+    with computed_once():
         weight = net.weight.exp()
     return torch.where(x > y, x @ weight, y.clone())
 
