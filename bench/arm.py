@@ -14,15 +14,17 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from netcompile.prototxt.recognise import open_source
 
-ARMS = ("literal", "compile", "opencv", "onnxruntime", "openvino", "O1", "O2", "plan")
+ARMS = ("literal", "compile", "opencv", "onnxruntime", "openvino", "O1", "O2", "plan", "auto")
 LEVELS = {"literal": 0, "compile": 0, "O1": 1, "O2": 2, "plan": 2}
 TURN = 0.25  # seconds
 # Runs and seconds at most before the first turn, but three runs at least: weights are laid out, calls are recorded.
@@ -68,6 +70,32 @@ def torch_arm(arm: str, folder: Path, shape: tuple[int, ...], dtype: str, thread
         if device != "cpu":
             torch.cuda.synchronize()
         return y.float().cpu().numpy() if y.dtype != torch.float32 else y.cpu().numpy()
+
+    return run
+
+
+def auto_arm(folder: Path, shape: tuple[int, ...], threads: int) -> Run:
+    """What `engine="auto"` takes; measured here, for nothing is kept of another run."""
+    import numpy as np
+    import torch
+
+    from netcompile.analyser import analyse
+    from netcompile.engines.compiled import Wanted, load_in
+    from netcompile.engines.module import EngineModule
+    from netcompile.ir.build import Options
+
+    torch.set_num_threads(threads)
+    source = open_source(folder / "net.prototxt")
+    image = analyse(source).graph.inputs[0].value.blob
+    analysed = analyse(source, Options(shapes={image: shape})).require()
+    with tempfile.TemporaryDirectory() as cache, mock.patch.dict(os.environ, XDG_CACHE_HOME=cache):
+        loaded, _ = load_in(analysed, str(folder / "net.caffemodel"), Wanted("auto"))
+    say(chosen=loaded.net.engine.name if isinstance(loaded.net, EngineModule) else "O2")
+    x = torch.from_numpy(np.load(folder / "input.npy"))
+
+    def run() -> Any:
+        with torch.inference_mode():
+            return loaded.net(x).numpy()
 
     return run
 
@@ -128,6 +156,8 @@ def load(arm: str, folder: Path, shape: tuple[int, ...], dtype: str, threads: in
         return torch_arm(arm, folder, shape, dtype, threads, device)
     if dtype != "float32" and arm != "openvino":
         raise ModuleNotFoundError(f"no {dtype} on a CPU")
+    if arm == "auto":
+        return auto_arm(folder, shape, threads)
     if arm == "opencv":
         return opencv_arm(folder, threads)
     if not (folder / "net.onnx").exists():

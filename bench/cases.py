@@ -12,7 +12,8 @@ from bench.arm import ARMS
 FCN = "FCN-8s"
 BUSY_ARMS = ("onnxruntime", "openvino", "O1", "O2")  # the literal net takes minutes there
 PLAN_ARMS = ("O2", "plan")
-ALONE = ("compile", "onnxruntime", "O1", "plan")  # not at batch 4: all at once need more memory than many machines have
+# Not at batch 4: all at once need more memory than many machines have.
+ALONE = ("compile", "onnxruntime", "O1", "plan", "auto")
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ TUNED = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589
 @dataclass
 class Arm:
     """What one arm did. `seconds`: the median of each turn. `difference`: the largest to the first arm's output, over
-    its largest value. `plan`: what `bench.arm.note` tells of one."""
+    its largest value. `plan`: what `bench.arm.note` tells of one. `chosen`: the arm that `auto` took."""
 
     name: str
     seconds: list[float] = field(default_factory=list)
@@ -39,6 +39,7 @@ class Arm:
     difference: float | None = None
     absent: str = ""
     plan: dict[str, float] = field(default_factory=dict)
+    chosen: str = ""
 
     @property
     def median(self) -> float:
@@ -46,7 +47,7 @@ class Arm:
 
     def to_json(self) -> dict[str, Any]:
         found = {**asdict(self), "median": self.median if self.seconds else None}
-        return {key: value for key, value in found.items() if key != "plan" or value}
+        return {key: value for key, value in found.items() if key not in ("plan", "chosen") or value}
 
 
 class Process:
@@ -128,8 +129,9 @@ def compare(
 
 def _loaded(arm: Arm, process: Process) -> bool:
     told = process.answer()
-    while "plan" in told:
-        arm.plan, told = told["plan"], process.answer()
+    while "plan" in told or "chosen" in told:
+        arm.plan, arm.chosen = told.get("plan", arm.plan), told.get("chosen", arm.chosen)
+        told = process.answer()
     if "ready" not in told:
         arm.absent = told.get("absent") or told.get("failed", "")
         return False

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 BEGIN, END = "<!-- results: written by make bench -->", "<!-- end of results -->"
-ARMS = ("literal-float32", "literal", "compile", "opencv", "onnxruntime", "openvino", "O1", "O2", "plan")
+ARMS = ("literal-float32", "literal", "compile", "opencv", "onnxruntime", "openvino", "O1", "O2", "plan", "auto")
 NAMES = {
     "literal-float32": "literal, float32",
     "compile": "torch.compile",
@@ -17,6 +17,7 @@ NAMES = {
     "O1": "-O1",
     "O2": "-O2",
     "plan": "-O2, plan",
+    "auto": "auto",
 }
 # The parts of a report that compare arms, and the others that are measured, in words.
 COMPARED = {
@@ -142,6 +143,8 @@ def comparison(rows: Sequence[dict[str, Any]], part: str) -> str:
         fast = arms.get("O2", {})
         case = case_words(row) if part == "fcn" else f"{row['net']} {case_words(row)}"
         line = [case, *(_figure(_median(row, name), name, fast.get("median")) for name in names)]
+        if "auto" in names:
+            line[-1] += _chosen(arms.get("auto", {}).get("chosen"))
         peak, off = fast.get("peak_megabytes"), fast.get("difference")
         line += [f"{peak:.0f} MB" if peak else "–", f"{off:.1e}" if off is not None else "–"]
         line += [f"{row['share_of_peak']:.0%}" if "share_of_peak" in row else "–"] if share else []
@@ -168,6 +171,14 @@ def _figure(median: float | None, name: str, fast: float | None) -> str:
     if not fast:
         return words
     return f"**{words}**" if name == "O2" else f"{words} ({median / fast:.2f} ×)"
+
+
+def _chosen(arm: str | None) -> str:
+    """
+    >>> _chosen("openvino"), _chosen(None)
+    (': OpenVINO', '')
+    """
+    return f": {NAMES[arm]}" if arm else ""
 
 
 def _planned(plan: Mapping[str, float] | None) -> str:

@@ -20,7 +20,9 @@ from netcompile.engines.model import Model
 from netcompile.runtime.processes import is_joined
 
 BUDGET = 2.0  # seconds of measuring, all engines together; of a slow net each runs twice all the same
-MOST = 30  # rounds
+TURN = 0.1  # seconds in which an engine runs before the next one does
+# Runs and seconds at most before the first turn: in the first few torch lays out weights, and writes its calls down.
+WARM, WARM_SECONDS = 13, 1.0
 FALLBACK = "--engine auto: torch computes this net"
 
 
@@ -121,20 +123,31 @@ def _require_all(model: Model) -> None:
 def measure(
     runs: Mapping[str, Callable[[], object]], budget: float = BUDGET, clock: Callable[[], float] = perf_counter
 ) -> dict[str, float]:
-    """Milliseconds of each: the median of rounds in which each runs once, after one that does not count.
+    """Milliseconds of each: the median of its runs in turns, after some that do not count, one at least.
 
-    Rounds end when the budget, in seconds, is used up; one counts in any case.
+    Turns end when the budget, in seconds, is used up; one counts in any case.
     """
+    for run in runs.values():
+        began = clock()
+        for number in range(WARM):
+            if number == 0 or clock() - began < WARM_SECONDS:
+                run()
     end = clock() + budget
     times: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(MOST + 1):
-        if number > 1 and clock() >= end:
-            break
+    while not all(times.values()) or clock() < end:
         for name, run in runs.items():
-            began = clock()
-            run()
-            times[name].append(clock() - began)
-    return {name: 1e3 * median(found[1:]) for name, found in times.items()}
+            times[name] += _turn(run, clock)
+    return {name: 1e3 * median(found) for name, found in times.items()}
+
+
+def _turn(run: Callable[[], object], clock: Callable[[], float]) -> list[float]:
+    """Seconds of one slow run, or of the fast ones that fit; the first of these finds others' data in the caches."""
+    found: list[float] = []
+    while sum(found) < TURN:
+        began = clock()
+        run()
+        found.append(clock() - began)
+    return found[1:] or found
 
 
 def fallback(why: str, found: Diagnostic | None = None) -> Diagnostic:

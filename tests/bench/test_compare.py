@@ -44,7 +44,7 @@ def test_arms_run_in_turn_and_those_that_fail_are_left_out(tmp_path: Path) -> No
         "literal": [ready, {"seconds": [3.0], "peak": 20.0}, {"seconds": [5.0], "peak": 15.0}],
         "opencv": [{"absent": "No module named 'cv2'"}],
         "O1": [ready, {"seconds": [1.0], "peak": 1.0}, {"failed": "the process ended with -9"}],
-        "plan": [{"plan": {"other": 2}}, ready, *[{"seconds": [0.3, 0.1, 0.2], "peak": 1.0}] * 2],
+        "plan": [{"plan": {"other": 2}}, {"chosen": "O1"}, ready, *[{"seconds": [0.3, 0.1, 0.2], "peak": 1.0}] * 2],
     }
     log: list[str] = []
     for name, value in (("literal", 4.0), ("O1", 4.0), ("plan", 5.0)):
@@ -61,7 +61,9 @@ def test_arms_run_in_turn_and_those_that_fail_are_left_out(tmp_path: Path) -> No
     assert (arms["literal"].median, arms["literal"].peak_megabytes) == (4.0, 20.0)
     assert (arms["opencv"].absent, arms["O1"].absent) == ("No module named 'cv2'", "the process ended with -9")
     assert (arms["plan"].plan, arms["plan"].difference) == ({"other": 2}, 0.25)
+    assert arms["plan"].to_json()["chosen"] == "O1"
     assert arms["O1"].to_json()["median"] is None
+    assert "chosen" not in arms["O1"].to_json()
     assert log == [
         "pause literal", "end opencv", "pause O1", "pause plan",
         "run literal", "run O1", "run plan", "run literal", "run O1", "end O1", "run plan",

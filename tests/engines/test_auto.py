@@ -218,7 +218,7 @@ def test_a_net_that_cannot_be_exported(
 
 
 def test_measuring_ends_in_time() -> None:
-    """One round does not count; one counts whatever it takes; else rounds go on until the budget is used up."""
+    """The first runs do not count; then one of each counts whatever it takes, or as many as fit into the budget."""
     now = [0.0]
     ran: list[str] = []
 
@@ -231,13 +231,15 @@ def test_measuring_ends_in_time() -> None:
 
         return run
 
-    found = measure({"a": takes("a", 5.0, 0.25), "b": takes("b", 0.5)}, 2.0, lambda: now[0])
-    assert found == {"a": 250.0, "b": 500.0}
-    assert ran == ["a", "b", "a", "b"]
+    found = measure({"a": takes("a", 5.0, 2.5), "b": takes("b", 0.5)}, 2.0, lambda: now[0])
+    assert found == {"a": 2500.0, "b": 500.0}
+    assert ran == ["a", "b", "b", "a", "b"]
     ran.clear()
-    found = measure({"a": takes("a", 0.5, 0.25, 0.125, 0.25), "b": takes("b", 0.125)}, 2.0, lambda: now[0])
-    assert ran == ["a", "b"] * 5
-    assert found == {"a": 250.0, "b": 125.0}
+    found = measure({"a": takes("a", 1.0, 0.5, 0.25, 0.5), "b": takes("b", 0.5)}, 2.0, lambda: now[0])
+    assert ran == ["a", *"bb", *"ab" * 3]
+    assert found == {"a": 500.0, "b": 500.0}
     ran.clear()
-    measure({"a": takes("a", 0.0)}, 2.0, lambda: now[0])
-    assert len(ran) == choice.MOST + 1
+    warming = [1 / 32] * choice.WARM
+    found = measure({"a": takes("a", *warming, 1 / 16, 1 / 32)}, 0.125, lambda: now[0])
+    assert len(ran) == choice.WARM + 3  # in one turn, whose first run is left out
+    assert found == {"a": 31.25}
