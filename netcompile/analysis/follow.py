@@ -15,17 +15,8 @@ from typing import TypeVar
 from netcompile.algebra.nset import NSet, SizeTooComplex
 from netcompile.algebra.size import Size
 from netcompile.ir.graph import Node
-from netcompile.layers.base import (
-    Axes,
-    BlobSpec,
-    Condition,
-    Dim,
-    IntShape,
-    NeedsNumber,
-    Reach,
-    Refused,
-    Shape,
-)
+from netcompile.layers.base import Axes, BlobSpec, Condition, Dim, IntShape, NeedsNumber, Refused, Shape
+from netcompile.layers.traits import Reach
 
 T = TypeVar("T")
 

@@ -21,9 +21,9 @@ def with_later_mistakes(error: NetError, options: Options) -> NetError:
         net = partial.net
         places = sorted(d.span.start for d in found if d.span)
 
-        def faulty(layer: Message) -> bool:
-            at = bisect_left(places, layer.start)
-            return at < len(places) and places[at] < layer.end
+        def faulty(start: int, end: int) -> bool:
+            at = bisect_left(places, start)
+            return at < len(places) and places[at] < end
 
         try:
             partial = build(net, options, faulty=faulty).graph

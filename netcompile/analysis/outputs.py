@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from math import prod
 
 from netcompile.ir.graph import Graph, Node, Value
-from netcompile.layers.base import IntShape, Layer, Rows
+from netcompile.layers.base import IntShape, Layer
+from netcompile.layers.traits import Rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from netcompile.analysis import follow
 from netcompile.analysis.follow import Unfollowed
 from netcompile.analysis.shapes import Shapes
 from netcompile.ir.graph import Graph, Node, Value
-from netcompile.layers.base import Reach
+from netcompile.layers.traits import Reach
 
 PERIOD_LIMIT = 1024  # kinds of pixels; no net that upsamples to its own size comes near
 

@@ -19,9 +19,9 @@ from netcompile.engines.kept import Answer, Case, keep, read
 from netcompile.engines.model import Model
 from netcompile.runtime.processes import is_joined
 
-BUDGET = 2.0  # seconds of measuring, all engines together; of a slow net each runs twice all the same
+BUDGET = 2.0  # seconds of measuring, all engines together; of a slow net each runs three times all the same
 TURN = 0.1  # seconds in which an engine runs before the next one does
-# Runs and seconds at most before the first turn: in the first few torch lays out weights, and writes its calls down.
+# Runs at most before the first turn, and seconds behind the first: torch lays weights out, and writes its calls down.
 WARM, WARM_SECONDS = 13, 1.0
 FALLBACK = "--engine auto: torch computes this net"
 
@@ -123,14 +123,15 @@ def _require_all(model: Model) -> None:
 def measure(
     runs: Mapping[str, Callable[[], object]], budget: float = BUDGET, clock: Callable[[], float] = perf_counter
 ) -> dict[str, float]:
-    """Milliseconds of each: the median of its runs in turns, after some that do not count, one at least.
+    """Milliseconds of each: the median of its runs in turns, after some that do not count, two at least.
 
     Turns end when the budget, in seconds, is used up; one counts in any case.
     """
     for run in runs.values():
+        run()
         began = clock()
-        for number in range(WARM):
-            if number == 0 or clock() - began < WARM_SECONDS:
+        for _ in range(1, WARM):
+            if clock() - began < WARM_SECONDS:
                 run()
     end = clock() + budget
     times: dict[str, list[float]] = {name: [] for name in runs}

@@ -52,12 +52,13 @@ def build(
     net: Message,
     options: Options = DEFAULTS,
     name: str = "",
-    faulty: Callable[[Message], bool] | None = None,
+    faulty: Callable[[int, int], bool] = lambda start, end: False,
 ) -> Built:
     """Build the graph of a V2 `NetParameter`.
 
-    `faulty` tells layers that were not read whole: their tops exist, and nothing more is said of them. Raises NetError
-    with every mistake found; its `partial` is then the graph of the layers that are well.
+    `faulty` tells whether a part of the text, from one place to another, was not read whole: of such a layer's fields
+    nothing is said but that its bottoms are there, and its tops exist. Raises NetError with every mistake found; its
+    `partial` is then the graph of the layers that are well.
     """
     builder = _Builder(options, state_of(net, options))
     layers = select(net, builder.state, builder.problems)
@@ -72,8 +73,8 @@ def build(
     }
     later = {top: layer for layer in reversed(layers) for top in layer.all("top")}
     for layer in layers:
-        if faulty is not None and faulty(layer):
-            builder.tops(layer, None)
+        if faulty(layer.start, layer.end):
+            builder.pass_over(layer, later, faulty)
         else:
             builder.add(layer, later)
     return builder.finish(str(net.get("name") or "") or name, net.span)
@@ -143,6 +144,14 @@ class _Builder:
         self.nodes.append(
             Node(name, layer, values, tops, message, params, tuple(message.all("loss_weight")), occurrence)
         )
+
+    def pass_over(self, message: Message, later: Mapping[str, Message], faulty: Callable[[int, int], bool]) -> None:
+        """Note the blobs of a layer that was not read whole; the names of its bottoms that were must be there."""
+        for index, blob in enumerate(message.all("bottom")):
+            place = locate(message, f"bottom[{index}]")
+            if not faulty(place.start, place.end):
+                self.bottom(message, index, blob, later)
+        self.tops(message, None)
 
     def read(self, message: Message) -> Layer | None:
         """The layer, or that of one before which is written alike; None for an unknown type."""

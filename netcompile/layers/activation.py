@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from netcompile.caffemodel.recipe import Reshape
-from netcompile.layers.base import CHANNELS, BlobSpec, Emission, Emitted, InPlaceGradient, Refused, Shape, layer
+from netcompile.layers.base import CHANNELS, BlobSpec, Emission, Emitted, Refused, Shape, layer
 from netcompile.layers.kinds import Elementwise
 from netcompile.layers.params import Params, constant_filler
 from netcompile.layers.shapes import number
 from netcompile.layers.source import call, literal
+from netcompile.layers.traits import InPlaceGradient
 from netcompile.prototxt.message import Message
 
 

@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Self
 
-from netcompile.layers.base import InPlaceGradient, layer
+from netcompile.layers.base import layer
 from netcompile.layers.kinds import Elementwise
 from netcompile.layers.params import Params, Section
 from netcompile.layers.source import call, literal
+from netcompile.layers.traits import InPlaceGradient
 from netcompile.prototxt.message import float_text
 
 

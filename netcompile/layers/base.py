@@ -21,6 +21,7 @@ from netcompile.caffemodel.recipe import Recipe
 from netcompile.layers.images import Images, nobody
 from netcompile.layers.params import Params
 from netcompile.layers.source import as_planes, call
+from netcompile.layers.traits import InPlaceGradient, Labels, Reach, Rows
 from netcompile.prototxt.message import Message
 
 L = TypeVar("L", bound=type["Layer"])
@@ -176,55 +177,6 @@ class Emission:
         """The tops as results of a prelude function "module.function"; keyword arguments that are None are left out."""
         made = call(function.rpartition(".")[2], *args, **kwargs)
         return Emitted((f"{', '.join(self.y)} = {made}",), functions=(function,))
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """Which pixels of a bottom one pixel of the top sees along an axis: a window, or the transpose of one.
-
-    `extent` is the window's whole width, dilation included.
-    """
-
-    extent: int = 1
-    stride: int = 1
-    pad: int = 0
-    transposed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """A bottom that holds class labels: whole numbers from 0 up to `classes` - 1, or `ignore`."""
-
-    bottom: int
-    classes: int
-    ignore: int | None = None
-    section: str = ""  # the message whose ignore_label gives `ignore`
-    field: str = ""  # the field that gives `classes`; "" where it is the number of scores
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """What rows of detections say: image, label, score, and xmin, ymin, xmax, ymax as parts of the net's input.
-
-    `labels` is how many labels there are; with `background` label 0 is what belongs to no class. `centred`: the last
-    four numbers are the box's centre x, y, its width and height.
-    """
-
-    labels: int
-    background: bool = True
-    centred: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class InPlaceGradient:
-    """The gradient that Caffe computes where a layer writes over its bottom, and that is not its derivative.
-
-    `formula` is one of train/in_place.py. `lost`: it does not depend on the gradient from above.
-    """
-
-    formula: str
-    numbers: tuple[float, ...] = ()
-    lost: bool = False
 
 
 # Axes, for `Layer.mixed`.

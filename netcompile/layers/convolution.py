@@ -21,7 +21,6 @@ from netcompile.layers.base import (
     Emitted,
     IntShape,
     Layer,
-    Reach,
     Refused,
     Shape,
     Wish,
@@ -31,6 +30,7 @@ from netcompile.layers.kinds import with_bias
 from netcompile.layers.params import Params, Section
 from netcompile.layers.shapes import all_alike, canonical_axis, number
 from netcompile.layers.source import call, literal
+from netcompile.layers.traits import Reach
 from netcompile.prototxt.message import Message
 
 L = TypeVar("L")

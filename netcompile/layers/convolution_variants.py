@@ -18,7 +18,6 @@ from netcompile.layers.base import (
     Emitted,
     IntShape,
     Layer,
-    Reach,
     Refused,
     Shape,
     Wish,
@@ -28,6 +27,7 @@ from netcompile.layers.convolution import Convolution, Deconvolution, _Convoluti
 from netcompile.layers.params import Params, Section
 from netcompile.layers.shapes import number, planes
 from netcompile.layers.source import literal
+from netcompile.layers.traits import Reach
 
 
 @layer("DepthwiseConvolution", "DepthwiseConvolutionLayer", "HoleConvolution")

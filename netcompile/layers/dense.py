@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import ClassVar, Self
 
-from netcompile.layers.base import NO_AXES, BlobSpec, Emission, Emitted, IntShape, Labels, Layer, Shape, layer
+from netcompile.layers.base import NO_AXES, BlobSpec, Emission, Emitted, IntShape, Layer, Shape, layer
 from netcompile.layers.elementwise import AFFINE, parameters
 from netcompile.layers.kinds import with_bias
 from netcompile.layers.params import Params
 from netcompile.layers.shapes import canonical_axis, count
 from netcompile.layers.source import call
+from netcompile.layers.traits import Labels
 from netcompile.prototxt.message import Message
 
 

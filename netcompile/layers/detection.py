@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from netcompile.layers.base import Arity, Condition, Emission, Emitted, Layer, Refused, Rows, Shape, layer
+from netcompile.layers.base import Arity, Condition, Emission, Emitted, Layer, Refused, Shape, layer
 from netcompile.layers.params import Params
 from netcompile.layers.shapes import volume
 from netcompile.layers.source import literal
+from netcompile.layers.traits import Rows
 
 
 def boxes_agree(bottoms: Sequence[Shape], classes: int, each: int) -> list[Condition]:

@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 
 from netcompile.diagnostics.diagnostic import NetError
 from netcompile.diagnostics.text import shape_text
-from netcompile.layers.base import Arity, Condition, Emission, Emitted, IntShape, Labels, Refused, Shape, Wish, layer
+from netcompile.layers.base import Arity, Condition, Emission, Emitted, IntShape, Refused, Shape, Wish, layer
 from netcompile.layers.measure import (
     SHAPES,
     Loss,
@@ -25,6 +25,7 @@ from netcompile.layers.measure import (
 from netcompile.layers.params import Params
 from netcompile.layers.shapes import canonical_axis, count, planes
 from netcompile.layers.source import call, literal
+from netcompile.layers.traits import Labels
 
 
 @dataclass(frozen=True, slots=True)

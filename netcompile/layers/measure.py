@@ -14,7 +14,6 @@ from netcompile.layers.base import (
     Emission,
     Emitted,
     IntShape,
-    Labels,
     Layer,
     NeedsNumber,
     Refused,
@@ -24,6 +23,7 @@ from netcompile.layers.base import (
 )
 from netcompile.layers.params import Params
 from netcompile.layers.shapes import canonical_axis, count, planes
+from netcompile.layers.traits import Labels
 
 LABELS = "label count does not match"
 SHAPES = "shapes differ"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from netcompile.layers.base import IDENTITY, Arity, Axes, Emission, Emitted, Layer, Reach, Shape
+from netcompile.layers.base import IDENTITY, Arity, Axes, Emission, Emitted, Layer, Shape
+from netcompile.layers.traits import Reach
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from typing import ClassVar, Self
 
 from netcompile.algebra.coords import AxisMap
 from netcompile.algebra.size import pool_size
-from netcompile.layers.base import PLANE, Arity, Axes, Dim, Emission, Emitted, IntShape, Layer, Reach, Shape, layer
+from netcompile.layers.base import PLANE, Arity, Axes, Dim, Emission, Emitted, IntShape, Layer, Shape, layer
 from netcompile.layers.convolution import refuse_both
 from netcompile.layers.params import Params, Section
 from netcompile.layers.shapes import four_axes
 from netcompile.layers.source import call, literal
+from netcompile.layers.traits import Reach
 
 Pair = tuple[int, int]
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from netcompile.layers.base import Arity, Condition, Emission, Emitted, Refused, Rows, Shape, layer
+from netcompile.layers.base import Arity, Condition, Emission, Emitted, Refused, Shape, layer
 from netcompile.layers.detection import Detections
 from netcompile.layers.params import Params, Section
 from netcompile.layers.shapes import number
 from netcompile.layers.source import literal
+from netcompile.layers.traits import Rows
 
 # Fields that MobileNet-YOLO's nets give and those of the OpenCL branch of BVLC's repository leave to their defaults.
 MOBILENET_FIELDS = ("side", "num_box", "label_map_file")

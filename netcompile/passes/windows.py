@@ -21,10 +21,11 @@ from netcompile.algebra.nset import SizeTooComplex
 from netcompile.algebra.size import Size
 from netcompile.algebra.volume import Volume
 from netcompile.ir.graph import Node
-from netcompile.layers.base import Dim, IntShape, Reach
+from netcompile.layers.base import Dim, IntShape
 from netcompile.layers.convolution import Convolution, Deconvolution
 from netcompile.layers.crop import Crop
 from netcompile.layers.pooling import Pooling
+from netcompile.layers.traits import Reach
 from netcompile.passes.nodes.convolution import FusedConvolution
 
 T = TypeVar("T")

@@ -26,7 +26,7 @@ from netcompile.files.npz import read_npy
 from netcompile.files.reading import open_file, read_json
 from netcompile.files.whole import recover, settled
 from netcompile.ir.graph import Graph
-from netcompile.layers.base import Rows
+from netcompile.layers.traits import Rows
 from netcompile.runtime.emitted import by_name, instance
 from netcompile.runtime.execute import DTYPES, Noticed, ties, uninitialised, with_weights
 

@@ -18,7 +18,8 @@ from torch import Tensor
 from netcompile.analyser import Analysed
 from netcompile.diagnostics.diagnostic import Diagnostic
 from netcompile.ir.graph import Node, Value
-from netcompile.layers.base import Arity, Emission, Emitted, InPlaceGradient, Layer, Shape
+from netcompile.layers.base import Arity, Emission, Emitted, Layer, Shape
+from netcompile.layers.traits import InPlaceGradient
 from netcompile.passes.base import Pass, Program, Site
 
 

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from netcompile.diagnostics.diagnostic import Diagnostic, NetError
 from netcompile.ir.graph import Graph, Node, Value
-from netcompile.layers.base import Arity, Emission, Emitted, Labels, Layer, Shape
+from netcompile.layers.base import Arity, Emission, Emitted, Layer, Shape
+from netcompile.layers.traits import Labels
 from netcompile.passes.base import Pass, Program, Site
 
 

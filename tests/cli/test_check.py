@@ -45,6 +45,17 @@ INPUT = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 
             2,
             ["unknown-bottom", "unknown-bottom"],
         ),
+        (  # the layer's other fields are not read, its bottoms are looked for all the same
+            'layer { name: "a" type: "Pooling" bottom: "q" top: "y" pooling_param { kernel_size: 2 strid: 2 } }\n'
+            'layer { name: "b" type: "ReLU" bottom: "y" top: "v" }',
+            2,
+            ["unknown-bottom", "unknown-field"],
+        ),
+        (  # a text that was not read whole names no blob
+            'layer { name: "a" type: "ReLU" bottom: "q\\8" bottom: "w" top: "y" }',
+            2,
+            ["bad-escape", "unknown-bottom"],
+        ),
     ],
 )
 def test_findings(netcompile, tmp_path, layers, code, codes):

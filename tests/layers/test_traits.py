@@ -23,12 +23,13 @@ from netcompile.diagnostics.diagnostic import NetError
 from netcompile.ir.build import Options
 from netcompile.ir.graph import Node
 from netcompile.layers.activation import Dropout, ReLU
-from netcompile.layers.base import FAMILIES, Layer, Reach
+from netcompile.layers.base import FAMILIES, Layer
 from netcompile.layers.memory import SharedMemory
 from netcompile.layers.normalisation import LRN, ScaledBatchNorm
 from netcompile.layers.normalisation_variants import BN
 from netcompile.layers.registry import load
 from netcompile.layers.softmax import Softmax
+from netcompile.layers.traits import Reach
 from netcompile.prototxt.message import Message
 from netcompile.prototxt.printer import to_text
 from netcompile.prototxt.recognise import open_source

@@ -102,6 +102,33 @@ def test_company_begins_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == [False, False, True, True, True, True, True, True, False, False]
 
 
+def test_what_threads_wait_for_between_passes_is_no_company(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = {"now": 0.0, "waited": 0.0}
+    looks: list[float] = []
+    monkeypatch.setattr(company.time, "monotonic", lambda: clock["now"])
+    monkeypatch.setattr(company, "seconds_waited", lambda: looks.append(clock["now"]) or clock["waited"])
+    found = company.Company()
+
+    def passes(count: int, share: float, between: float) -> None:
+        for _ in range(count):
+            with found.watched():
+                clock["now"] += 1 / 64
+                clock["waited"] += share / 64
+            clock["now"] += between
+            clock["waited"] += between
+
+    passes(100, 0.0, 1.0)
+    assert not found.there
+    passes(7, 1.0, 1.0)
+    assert found.there
+    passes(100, 0.0, 1.0)
+    assert not found.there
+    looks.clear()
+    clock["now"] += 1
+    passes(71, 0.0, 0.0)
+    assert len(looks) == 2 + 10  # the first pass begins and ends with one, then every seven do
+
+
 def test_threads_settings_are_as_they_were(threads: int) -> None:
     def fails() -> None:
         with company.shared_out(torch.zeros(1)):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netcompile.algebra.size import Size
-from netcompile.layers.base import Reach
+from netcompile.layers.traits import Reach
 from netcompile.passes.windows import Span, always, backward, common, forward, hull, inside, larger, smaller
 
 reaches = st.builds(

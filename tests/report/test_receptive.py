@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netcompile.analysis.receptive import ONE, join, through
-from netcompile.layers.base import Reach
+from netcompile.layers.traits import Reach
 
 
 @st.composite

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from netcompile.algebra.coords import AxisMap
 from netcompile.algebra.size import conv_size
-from netcompile.layers.base import Axes, Emission, Emitted, Layer, Reach, Shape
+from netcompile.layers.base import Axes, Emission, Emitted, Layer, Shape
+from netcompile.layers.traits import Reach
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from netcompile.analysis.outputs import Output
 from netcompile.array import Array
 from netcompile.data.boxes import Detections, areas
 from netcompile.data.preparation import Preparation, Resize, View
-from netcompile.layers.base import IntShape, Rows
+from netcompile.layers.base import IntShape
+from netcompile.layers.traits import Rows
 from netcompile.tasks.detection.rcnn import LONG_SIDE, OVERLAP, SHORT_SIDE, THRESHOLD, rcnn_detections, scale_of
 from netcompile.tasks.detection.rows import ROW, detections_of_rows
 from netcompile.tasks.task import Arrays, Net
