@@ -29,8 +29,8 @@ SAVED = 0.75  # of the lines that a net's class has without blocks: from there o
 IMPORTED = "netcompile.runtime.functions"  # where modules import functions from that do not contain them
 # What -O2 adds to a module beside the net: these files of the prelude, whole.
 RUNTIME = (
-    "inference", "workers", "calls", "fusing", "onednn_graph", "recording", "onednn", "convolution", "polynomials",
-    "winograd", "large_kernel", "upsampling", "windows", "bands",
+    "inference", "workers", "calls", "fusing", "onednn_graph", "recording", "onednn", "linear", "convolution",
+    "polynomials", "winograd", "large_kernel", "upsampling", "windows", "bands",
 )  # fmt: skip
 
 

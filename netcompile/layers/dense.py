@@ -71,6 +71,8 @@ class InnerProduct(_Product):
 
     __slots__ = ()
 
+    computed_by: ClassVar[str] = "nn.Linear"
+
     @classmethod
     def read(cls, p: Params) -> Layer:
         s = p.sub("inner_product_param")
@@ -79,7 +81,7 @@ class InnerProduct(_Product):
 
     def emit(self, e: Emission) -> Emitted:
         specs, x = self.blobs(*e.bottoms), self.vectors(e)
-        make = call("nn.Linear", specs[0].shape[1], self.outputs, bias=None if self.bias else "False")
+        make = call(self.computed_by, specs[0].shape[1], self.outputs, bias=None if self.bias else "False")
         return Emitted((f"{e.y[0]} = self.{e.name}({x})",), (f"self.{e.name} = {make}",), tensors=e.entries(specs))
 
 

@@ -15,6 +15,7 @@ from netcompile.passes.early_strides import EARLY_STRIDES
 from netcompile.passes.fuse_convolution import FUSE_CONVOLUTION
 from netcompile.passes.fuse_relu import FUSE_RELU
 from netcompile.passes.image_window import IMAGE_WINDOW, NEEDED_WINDOW
+from netcompile.passes.inner_products import INNER_PRODUCTS
 from netcompile.passes.large_kernels import LARGE_KERNELS
 from netcompile.passes.merge_scale import MERGE_SCALE
 from netcompile.passes.upsampling import UPSAMPLING
@@ -30,6 +31,7 @@ PIPELINE: tuple[tuple[int, Pass[Any]], ...] = (  # (lowest -O level, pass)
     (2, EARLY_STRIDES),  # before those that ask for strides
     (2, WINOGRAD),
     (2, LARGE_KERNELS),
+    (2, INNER_PRODUCTS),
     (2, UPSAMPLING),
     (2, IMAGE_WINDOW),
     (2, NEEDED_WINDOW),
@@ -37,7 +39,7 @@ PIPELINE: tuple[tuple[int, Pass[Any]], ...] = (  # (lowest -O level, pass)
 )
 
 # Passes that choose how torch computes a layer; to other engines the layer itself says more.
-OF_TORCH: tuple[Pass[Any], ...] = (WINOGRAD, LARGE_KERNELS, BANDS)
+OF_TORCH: tuple[Pass[Any], ...] = (WINOGRAD, LARGE_KERNELS, INNER_PRODUCTS, BANDS)
 
 
 def optimise(

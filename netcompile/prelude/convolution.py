@@ -18,6 +18,7 @@ from netcompile.prelude.inference import (
     place_of,
     probe,
 )
+from netcompile.prelude.linear import product_in_parts
 from netcompile.prelude.onednn import (
     convolved,
     kernels_laid_out,
@@ -206,7 +207,8 @@ class Conv2d(nn.Conv2d):
         if count == 1:
             y = multiply(x, factor, self.bias)
         else:
-            y = self.product_in_parts(x.reshape(pixels, -1), factor, count)
+            rows = x.reshape(pixels, -1)
+            y = product_in_parts(rows, factor, self.bias, count)
             y = y.view(len(x), *size, outputs)
         return self.rectified(y).permute(0, 3, 1, 2)
 
@@ -230,21 +232,6 @@ class Conv2d(nn.Conv2d):
         if any(padding) and not is_finite(y):
             return None
         return self.rectified(y).view(len(x), -1, *size)
-
-    def product_in_parts(self, rows: Tensor, factor: Tensor, count: int) -> Tensor:
-        y = rows.new_empty(len(rows), len(factor))
-        across = len(factor) > len(rows)  # the larger matrix is read once
-
-        def part(start: int, stop: int) -> None:
-            some = slice(start, stop)
-            if not across:
-                y[some] = multiply(rows[some], factor, self.bias)
-                return
-            bias = None if self.bias is None else self.bias[some]
-            y[:, some] = multiply(rows, factor[some], bias)
-
-        in_parts([partial(part, *some) for some in split(max(y.shape), count, 16)])
-        return y
 
 
 @lru_cache(maxsize=1024)

@@ -39,8 +39,11 @@ class NoGraph(Exception):
     """This torch makes none, or otherwise than is known."""
 
 
-def with_graphs(tape: Tape, inputs: Sequence[Tensor], results: set[int]) -> Tape | None:
-    """A tape's calls, those in a graph as one; None if there is nothing for a graph.
+def with_graphs(
+    tape: Tape, inputs: Sequence[Tensor], results: set[int], least: float = 0
+) -> Tape | None:
+    """A tape's calls, those in a graph as one; None if there is nothing for a graph, or
+    fewer than `least` convolutions.
 
     A convolution that is called looks up for a tenth of a millisecond what it is to
     compute; one in a graph knows. A graph's ReLU, and its largest number of a window,
@@ -54,10 +57,13 @@ def with_graphs(tape: Tape, inputs: Sequence[Tensor], results: set[int]) -> Tape
     found, behind, count = Tape(), 0, 0
     found.values = tape.values.copy()
     values: list[Any] = [*inputs, *tape.values[len(inputs) :]]
-    for is_meant, group in groupby(steps, lambda step: step[1] is not None):
-        row = list(group)
+    rows = [list(row) for _, row in groupby(steps, lambda step: step[1] is not None)]
+    convolved = [sum(call[0] in convolutions() for call, _ in row) for row in rows]
+    if sum(n for n, row in zip(convolved, rows) if row[0][1]) < least:
+        return None
+    for n, row in zip(convolved, rows):
         calls, behind = [call for call, _ in row], behind + len(row)
-        if is_meant and any(call[0] in convolutions() for call in calls):
+        if n and row[0][1]:
             made = dict.fromkeys(place for call in calls for place in made_by(call))
             read = [place for place in made if last.get(place, -1) >= behind]
             calls, count = as_graph(row, read, found, values), count + 1

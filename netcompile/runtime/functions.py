@@ -80,6 +80,8 @@ from netcompile.prelude.inference import window as window
 from netcompile.prelude.large_kernel import LargeKernel as LargeKernel
 from netcompile.prelude.large_kernel import at_points as at_points
 from netcompile.prelude.large_kernel import two_pixels as two_pixels
+from netcompile.prelude.linear import Linear as Linear
+from netcompile.prelude.linear import product_in_parts as product_in_parts
 from netcompile.prelude.losses import caffe_contrastive_loss as caffe_contrastive_loss
 from netcompile.prelude.losses import caffe_hinge_loss as caffe_hinge_loss
 from netcompile.prelude.losses import caffe_infogain_loss as caffe_infogain_loss

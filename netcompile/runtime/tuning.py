@@ -28,6 +28,7 @@ NOISE = 0.05  # a way that is faster by less is none
 HOPELESS = 1.3  # times the fastest way's time: not timed again, after one round where it is three times
 LITTLE = 0.01  # of the whole net: a plan that saves less is dropped
 COMPARISONS = 9  # of the whole net, at most
+PASSES = 13  # after which a frozen net makes the calls that it recorded, in graphs if it can
 
 Size = tuple[int, ...]  # images, height, width of a layer's outputs
 Clock = Callable[[], float]
@@ -152,12 +153,18 @@ def convolutions(net: nn.Module) -> dict[str, Any]:
 
 def apply(net: nn.Module, choices: Iterable[Choice]) -> None:
     """Give the layers the ways that differ from the rules', and leave all others to the rules."""
+    plans = _plans(choices)
+    for name, layer in convolutions(net).items():
+        layer.plan = plans.get(name, Plan())
+
+
+def _plans(choices: Iterable[Choice]) -> dict[str, Plan]:
+    """What differs from the rules, by layer."""
     plans: dict[str, Plan] = {}
     for choice in choices:
         if choice.way != choice.rule:
             plans.setdefault(choice.layer, Plan())[choice.shape] = choice.way
-    for name, layer in convolutions(net).items():
-        layer.plan = plans.get(name, Plan())
+    return plans
 
 
 def tune(net: nn.Module, inputs: Sequence[Tensor], seconds: float = SECONDS, clock: Clock = perf_counter) -> Tuning:
@@ -169,9 +176,10 @@ def tune(net: nn.Module, inputs: Sequence[Tensor], seconds: float = SECONDS, clo
     began = clock()
     apply(net, ())
     with torch.no_grad():
-        net(*inputs)  # lays weights out
-        cases, rule = _costs(net, inputs, clock)
-        _measure(net, inputs, cases, seconds, rule, clock)
+        with _unrecorded(net):
+            net(*inputs)  # lays weights out
+            cases, rule = _costs(net, inputs, clock)
+            _measure(net, inputs, cases, seconds, rule, clock)
         choices = [choice for case in cases for choice in case.choices()]
         plan, faster = rule, False
         if any(choice.way != choice.rule for choice in choices):
@@ -180,6 +188,23 @@ def tune(net: nn.Module, inputs: Sequence[Tensor], seconds: float = SECONDS, clo
     for name, layer in convolutions(net).items():
         _forget(layer, {choice.way if faster else choice.rule for choice in choices if choice.layer == name})
     return Tuning(tuple(choices), 1e3 * rule, 1e3 * plan, faster, clock() - began)
+
+
+def _recording(net: nn.Module) -> list[Any]:
+    """What holds the recorded calls of frozen nets, under "recorded"."""
+    held = [vars(module).get("passes") for module in net.modules()]
+    return [passes for passes in held if isinstance(passes, dict) and "recorded" in passes]
+
+
+@contextmanager
+def _unrecorded(net: nn.Module) -> Iterator[None]:
+    """Within, convolutions are called at every pass: none is recorded, and no recording takes its place."""
+    held = [(passes, passes.pop("recorded")) for passes in _recording(net)]
+    try:
+        yield
+    finally:
+        for passes, recorded in held:
+            passes["recorded"] = recorded
 
 
 Told = Callable[[str, Size, list[str], Callable[[str], Tensor | None], str], Tensor | None]
@@ -291,16 +316,36 @@ def _affordable(cases: Iterable[_Case], seconds: float) -> dict[tuple[str, Size]
 def _compare(
     net: nn.Module, inputs: Sequence[Tensor], choices: Sequence[Choice], seconds: float, clock: Clock
 ) -> tuple[float, float, bool]:
-    """Seconds of the whole net by the rules and by a plan, in turn; and whether the plan is faster."""
-    apply(net, choices)
-    net(*inputs)  # lays weights out
-    end = clock() + seconds
+    """Seconds of the whole net by the rules and by a plan, in turn; and whether the plan is faster.
+
+    Each as it is used: with its own recordings, where the net makes any, for which some passes go first.
+    """
+    layers, recording = convolutions(net), _recording(net)
+    found = {planned: _plans(choices if planned else ()) for planned in (False, True)}
+    plans = {planned: {name: some.get(name, Plan()) for name in layers} for planned, some in found.items()}
+    recorded = {planned: [type(passes["recorded"])() for passes in recording] for planned in plans}
+
+    def turn_to(planned: bool) -> None:
+        for name, layer in layers.items():
+            layer.plan = plans[planned][name]
+        for passes, own in zip(recording, recorded[planned], strict=True):
+            passes["recorded"] = own
+
+    for planned in (True, False):
+        turn_to(planned)
+        end = clock() + seconds / 2
+        net(*inputs)  # lays weights out
+        for _ in range(PASSES if recording else 0):
+            if clock() >= end:
+                break
+            net(*inputs)
     times: dict[bool, list[float]] = {False: [], True: []}
+    end = clock() + seconds
     for number in range(COMPARISONS):
         if number >= 2 and clock() >= end:
             break
         for planned in (False, True) if number % 2 else (True, False):
-            apply(net, choices if planned else ())
+            turn_to(planned)
             times[planned].append(_time(net, inputs, clock))
     shares = [plan / rule for rule, plan in zip(times[False], times[True], strict=True) if rule > 0]
     faster = bool(shares) and 2 * sum(share < 1 for share in shares) > len(shares) and median(shares) < 1 - LITTLE

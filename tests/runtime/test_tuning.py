@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from netcompile.prelude.convolution import Conv2d
+from netcompile.prelude.inference import INSIDE, Kept, freeze
+from netcompile.prelude.recording import Recording, replayed
 from netcompile.prelude.winograd import Winograd
 from netcompile.runtime import company, tuning
-from netcompile.runtime.tuning import Choice, Plan, Tuning, apply, convolutions, tune
+from netcompile.runtime.tuning import COMPARISONS, Choice, Plan, Tuning, apply, convolutions, tune
 
 Takes = Callable[[str, str, int], float]  # layer, way, how often it ran so: milliseconds
 
@@ -174,6 +176,43 @@ def test_a_way_that_leaves_numbers_to_others_is_none() -> None:
     found = tune(net, [broken], 2.0)
     assert {way for way in ways(found).values() if way.startswith("tiles")} == set()
     assert all(set(choice.milliseconds) <= {"onednn", "matrix"} for choice in found.choices)
+
+
+class RecordedNet(Net):
+    """The same, which writes its calls down once it is frozen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passes = Kept()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return replayed(self, super().forward, x)
+
+
+@torch.no_grad()
+def test_ways_of_a_net_with_recorded_calls_are_timed_as_of_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither is a recording timed in their place, nor what writes one."""
+    monkeypatch.setattr(company, "own_settings", lambda: None)  # another process may be busy
+    takes = table(first={"tiles of 2": 0.5})
+    machine, (_, wanted, other) = Machine(takes), tuned(takes)
+    net = machine.watch(RecordedNet())
+    freeze(net)
+    for _ in range(4):
+        y = net(X)
+    [recording] = net.passes["recorded"].values()
+    assert isinstance(recording, Recording)
+    before, asked = machine.ran.copy(), []
+
+    def clock() -> float:
+        asked.append(INSIDE.recorder)
+        return machine()
+
+    found = tune(net, [X], 2.0, clock)
+    assert set(asked) == {None}
+    assert found.choices[:3] == wanted.choices[:3]  # of a kernel of one pixel the rules' way is another
+    ran = {case: count - before[case] for case, count in machine.ran.items()}
+    assert ran["first", "tiles of 2"] == pytest.approx(other.ran["first", "tiles of 2"], abs=COMPARISONS + 1)
+    torch.testing.assert_close(net(X), y)
 
 
 def test_a_net_that_has_a_plan_is_measured_from_the_rules() -> None:

@@ -57,7 +57,7 @@ WINDOWED = (
     + one("Deconvolution", "up3", "up2", UP % "pad: 1 ")
     + 'layer { name: "crop" type: "Crop" bottom: "up3" bottom: "data" top: "crop" crop_param { axis: 2 } }\n'
 )
-# Groups, dilations, strides, joins, a matrix product, a softmax; nothing is a border.
+# Groups, dilations, strides, joins, matrix products, a softmax; nothing is a border.
 PLAIN = (
     conv("c1", "data", 64, "kernel_size: 3 pad: 1")
     + conv("c2", "c1", 64, "kernel_size: 3 pad: 1")
@@ -68,7 +68,10 @@ PLAIN = (
     + one("Pooling", "a", "m", "pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }")
     + one("Deconvolution", "up", "a", "convolution_param { num_output: 40 group: 40 kernel_size: 4 stride: 2 pad: 1 }")
     + conv("e", "up", 4, "kernel_size: 1", relu=False)
-    + one("Softmax", "prob", "e")
+    + one("Pooling", "all", "c2", "pooling_param { pool: AVE global_pooling: true }")
+    + one("InnerProduct", "ip", "all", "inner_product_param { num_output: 4 }")
+    + 'layer { name: "by" type: "Scale" bottom: "e" bottom: "ip" top: "by" scale_param { axis: 0 } }\n'
+    + one("Softmax", "prob", "by")
 )
 TEXTS = {"windowed": (WINDOWED, (1, 3, 44, 50)), "plain": (PLAIN, (1, 3, 48, 68))}
 
@@ -125,7 +128,7 @@ class Kinds:
     """What classes and functions a module at -O2 must have, so that the tests test them."""
 
     windowed: tuple[str, ...] = ("LargeKernel", "Winograd", "in_bands", "surround", "bilinear", "diagonal=True")
-    plain: tuple[str, ...] = ("Winograd", "Conv2d")
+    plain: tuple[str, ...] = ("Winograd", "Conv2d", "Linear")
 
 
 @cache

@@ -12,6 +12,7 @@ from torch import nn
 
 from netcompile.prelude.convolution import Conv2d
 from netcompile.prelude.large_kernel import LargeKernel
+from netcompile.prelude.linear import Linear
 from netcompile.prelude.onednn import onednn_as_known, onednn_serves
 from netcompile.prelude.winograd import Winograd
 
@@ -53,21 +54,22 @@ def wrong(*arguments: object) -> torch.Tensor:
     return torch.zeros(3)
 
 
-def layers() -> list[nn.Conv2d]:
+def layers() -> list[nn.Conv2d | nn.Linear]:
     torch.manual_seed(1)
-    made: list[nn.Conv2d] = [
+    made: list[nn.Conv2d | nn.Linear] = [
         Conv2d(3, 8, 3, padding=1, relu=True),
         Conv2d(4, 8, 3, stride=2, groups=2),
-        Winograd(128, 128, 3, padding=1, relu=True),
+        Winograd(256, 256, 3, padding=1, relu=True),
         LargeKernel(4, 6, 5, (0.0, 1.0, -1.0, 2.0, -2.0), relu=True),
+        Linear(64, 7),
     ]
-    nn.init.normal_(made[-1].weight)
+    nn.init.normal_(made[-2].weight)
     return [layer.requires_grad_(False) for layer in made]
 
 
-def results(made: list[nn.Conv2d]) -> list[torch.Tensor]:
+def results(made: list[nn.Conv2d | nn.Linear]) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(2)
-    return [layer(torch.randn(1, layer.in_channels, 70, 64, generator=generator)) for layer in made]
+    return [layer(torch.randn(1, getattr(layer, "in_channels", 3), 70, 64, generator=generator)) for layer in made]
 
 
 @pytest.mark.parametrize("other", [None, refuses, fewer, wrong], ids=["absent", "refuses", "fewer", "wrong"])
@@ -93,7 +95,45 @@ def test_what_onednn_is_used_for() -> None:
     assert not onednn_serves(torch.float16)
     made = layers()
     results(made)
-    assert [list(layer.packed) for layer in made] == [["onednn"], ["onednn"], ["tiles of 4"], []]  # type: ignore[union-attr,arg-type]
+    packed = [list(layer.packed) for layer in made[:-1]]  # type: ignore[union-attr,arg-type]
+    assert packed == [["onednn"], ["onednn"], ["tiles of 4"], []]
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize("shape", [(40,), (1, 40), (2, 40), (90, 40), (2, 3, 40), (0, 40), (2, 0, 40)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_product_is_that_of_torch(
+    bias: bool, shape: tuple[int, ...], parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For rows of any number and any arrangement, also where threads share it out, and for what is not finite."""
+    monkeypatch.setattr("netcompile.prelude.linear.part_count", lambda work: parts)
+    torch.manual_seed(3)
+    layer = Linear(40, 70, bias=bias)
+    x = torch.randn(shape)
+    if x.numel():
+        x.flatten()[:1] = torch.inf
+        x.flatten()[-1:] = torch.nan if len(shape) > 1 else 1.0
+    wanted = nn.Linear.forward(layer, x)
+    assert layer.serves(x) == bool(x.numel()) == onednn_serves(torch.float32) & bool(x.numel())
+    torch.testing.assert_close(layer(x), wanted, rtol=1e-5, atol=1e-5, equal_nan=True)
+    rows = x[None].transpose(0, 1) if x.dim() > 1 else x  # not contiguous
+    torch.testing.assert_close(layer(rows).view_as(wanted), wanted, rtol=1e-5, atol=1e-5, equal_nan=True)
+
+
+def test_a_product_that_onednn_has_no_part_in() -> None:
+    """Another type, a device without numbers, a derivative, autocast, the wrong number of columns."""
+    layer, x = Linear(4, 3), torch.randn(2, 4)
+    assert not layer.serves(x.double())
+    assert layer.double()(x.double()).dtype == torch.float64
+    assert layer.to("meta", torch.float32)(x.to("meta")).shape == (2, 3)
+    layer = Linear(4, 3)
+    with pytest.raises(RuntimeError, match="mat1 and mat2 shapes cannot be multiplied"):
+        layer(x[:, :3])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(x).dtype == torch.bfloat16
+    with torch.enable_grad():
+        layer(x).sum().backward()
+    torch.testing.assert_close(layer.weight.grad, x.sum(0).expand(3, 4))
 
 
 def test_kernels_are_laid_out_for_each_size_and_number_of_threads() -> None:
