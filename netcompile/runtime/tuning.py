@@ -62,6 +62,11 @@ class Choice:
     milliseconds: Mapping[str, float]
     calls: int = 1  # in a pass of the net
 
+    @property
+    def saves(self) -> float:
+        """Milliseconds of a pass that its way takes less than the rules', as far as both were timed."""
+        return self.calls * (self.milliseconds[self.rule] - self.milliseconds[self.way]) if self.milliseconds else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
@@ -182,7 +187,7 @@ def tune(net: nn.Module, inputs: Sequence[Tensor], seconds: float = SECONDS, clo
             _measure(net, inputs, cases, seconds, rule, clock)
         choices = [choice for case in cases for choice in case.choices()]
         plan, faster = rule, False
-        if any(choice.way != choice.rule for choice in choices):
+        if sum(choice.saves for choice in choices) >= LITTLE * 1e3 * rule:
             rule, plan, faster = _compare(net, inputs, choices, seconds / 2, clock)
     apply(net, choices if faster else ())
     for name, layer in convolutions(net).items():
