@@ -135,6 +135,7 @@ class Fingerprint:
         for m in self.modules:
             held = vars(m), m._parameters, m._buffers, m._modules
             self.attributes += [each.values() for each in held]
+        self.attributes.append([object()])  # the end: with one more or less others meet
         self.hooks: list[Any] = [m._forward_hooks for m in self.modules]
         self.hooks += [m._forward_pre_hooks for m in self.modules]
         every = nn.modules.module
@@ -163,7 +164,6 @@ class Fingerprint:
     def is_unchanged(self) -> bool:
         return (
             not any(self.hooks)
-            and sum(map(len, self.attributes)) == len(self.objects)
             and all(map(is_, chain.from_iterable(self.attributes), self.objects))
             and self.kinds() == self.classes
             and self.counts() == self.versions

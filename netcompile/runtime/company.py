@@ -32,17 +32,19 @@ class Company:
     0.05. With two others on two CPUs it is about 1 under OpenMP, where a thread waits while another spins, and 0.2 to
     0.6 with shared parts; so what was found lasts until hardly any thread waits.
 
-    What threads wait for between passes is not counted: there the process may compute something else. Passes close
-    behind one another are looked at together, since a look takes a tenth of a millisecond.
+    What threads wait for between passes is not counted: there the process may compute something else. A look takes some
+    tenths of a millisecond, so passes close behind one another are looked at together, and of short ones that are not,
+    some are not looked at.
     """
 
     BEGINS, ENDS = (0.1, 0.5), (0.25, 0.05)  # seconds to judge from at least, and the share that decides
-    CLOSE = 1e-3  # seconds between passes
+    CLOSE, APART = 1e-3, 0.05  # seconds between passes, and between looks
 
     def __init__(self) -> None:
         self.there = False
         self.seconds, self.waited = 0.0, 0.0  # of passes that were looked at
-        self.before, self.passed, self.end = 0.0, 0.0, -1.0  # waited at the last look, seconds of passes since then
+        self.looks, self.looked, self.end = False, -1.0, -1.0  # at these passes; when last; the end of the last pass
+        self.before, self.passed = 0.0, 0.0  # waited at the last look, seconds of passes since then
         self.lock = threading.Lock()
 
     @contextmanager
@@ -50,21 +52,22 @@ class Company:
         """Judges by what happens within."""
         start = time.monotonic()
         with self.lock:
-            alone = self.end < 0 or start - self.end > self.CLOSE
-            if alone:
-                self.before, self.passed = seconds_waited(), 0.0
+            begins = not self.looks or start - self.end > self.CLOSE
+            if begins:
+                self.looks = start - self.looked > self.APART
+                self.before, self.passed = seconds_waited() if self.looks else 0.0, 0.0
         yield
         with self.lock:
-            self.passed += time.monotonic() - start
+            self.end = time.monotonic()
+            self.passed += self.end - start
             least, share = self.ENDS if self.there else self.BEGINS
-            if alone or self.seconds + self.passed >= least:
-                waited = seconds_waited()
+            if self.looks and (begins or self.seconds + self.passed >= least):
+                waited, self.looked = seconds_waited(), self.end
                 self.seconds, self.waited = self.seconds + self.passed, self.waited + waited - self.before
                 self.before, self.passed = waited, 0.0
             if self.seconds >= least:
                 self.there = self.waited > share * self.seconds
                 self.seconds, self.waited = 0.0, 0.0
-            self.end = time.monotonic()
 
 
 COMPANY = Company()

@@ -129,6 +129,30 @@ def test_what_threads_wait_for_between_passes_is_no_company(monkeypatch: pytest.
     assert len(looks) == 2 + 10  # the first pass begins and ends with one, then every seven do
 
 
+def test_of_short_passes_some_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look takes as long as a tenth of such a pass; where others run, that is seen all the same."""
+    clock = {"now": 0.0, "waited": 0.0}
+    looks: list[float] = []
+    monkeypatch.setattr(company.time, "monotonic", lambda: clock["now"])
+    monkeypatch.setattr(company, "seconds_waited", lambda: looks.append(clock["now"]) or clock["waited"])
+    found = company.Company()
+
+    def passes(count: int, share: float) -> None:
+        for _ in range(count):
+            with found.watched():
+                clock["now"] += 1 / 512
+                clock["waited"] += share / 512
+            clock["now"] += 3 / 512
+
+    passes(1000, 0.0)
+    assert len(looks) == 2 * 143  # every seventh pass begins 0.05 s after the last look
+    assert not found.there
+    passes(500, 1.0)
+    assert found.there
+    passes(2000, 0.0)
+    assert not found.there
+
+
 def test_threads_settings_are_as_they_were(threads: int) -> None:
     def fails() -> None:
         with company.shared_out(torch.zeros(1)):
