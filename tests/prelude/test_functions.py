@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from netcompile.prelude.activation import caffe_max
 from netcompile.prelude.losses import softmax_cross_entropy
-from netcompile.prelude.normalisation import AveragedBatchNorm, normalise_exactly
+from netcompile.prelude.normalisation import AveragedBatchNorm, lrn, normalise_exactly
 from netcompile.prelude.pooling import global_max_pool, grid_pyramid, stochastic_pool, weighted_mean
 from netcompile.prelude.recurrent import goes_on
 from netcompile.prelude.sequences import edit_distance
@@ -61,6 +62,23 @@ def test_exact_normalisation_leaves_mean_0_and_variance_1() -> None:
     y = normalise_exactly(3 + 2 * torch.randn(4, 3, 5, 6, dtype=torch.float64))
     torch.testing.assert_close(y.mean((0, 2, 3)), torch.zeros(3, dtype=torch.float64))
     torch.testing.assert_close(y.var((0, 2, 3), correction=0), torch.ones(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    ("size", "beta", "k"), [(5, 0.75, 1.0), (3, 0.5, 2.0), (1, 0.75, 1.0), (13, 0.75, 0.5), (5, 1.0, 0)]
+)
+def test_channels_are_normalised_as_torch_does(
+    size: int, beta: float, k: float, dtype: torch.dtype, layout: torch.memory_format
+) -> None:
+    """In every type, and for what is not finite; the result lies as the blob does."""
+    x = torch.randn(2, 7, 5, 4, dtype=torch.float64).mul(3).to(dtype)
+    x[0, 3, 1, 1], x[1, 0, 2, 2] = torch.inf, torch.nan
+    found = lrn(x.to(memory_format=layout), size, alpha=0.3, beta=beta, k=k)
+    wanted = F.local_response_norm(x.double(), size, alpha=0.3, beta=beta, k=k).to(dtype)
+    assert found.is_contiguous(memory_format=layout)
+    torch.testing.assert_close(found, wanted, equal_nan=True)
 
 
 def test_the_first_two_batches_replace_the_running_statistics() -> None:
