@@ -52,19 +52,24 @@ MOST_BYTES = 9000  # of a corpus net: two cores are to open thirty in seconds
 CORPUS_NETS = 30
 
 
-def serve(folder: Path = SITE) -> Server:
-    """A server of the site in a thread of its own."""
+@pytest.fixture(scope="module")
+def site() -> None:
+    """Skip where there is none, unless it is required."""
     if not (SITE / "index.html").exists():
         if os.environ.get("NETCOMPILE_SITE") == "required":
             pytest.fail(ABSENT)
         pytest.skip(ABSENT)
+
+
+def serve(folder: Path = SITE) -> Server:
+    """A server of the site in a thread of its own."""
     server = Server(str(folder), 0, lambda line: None)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 
 
 @pytest.fixture(scope="module")
-def loaded(browser):
+def loaded(site, browser):
     """The page, loaded once: Python takes seconds to start."""
     server = serve()
     playground = Playground(browser, server.url)
@@ -504,7 +509,7 @@ def test_a_worker_that_cannot_load_is_told_of(page, browser, tmp_path):
     browser.requests.clear()
 
 
-def test_without_a_network_after_the_first_visit(browser, tmp_path):
+def test_without_a_network_after_the_first_visit(site, browser, tmp_path):
     server = serve()
     other = Playground(browser, server.url)
     other.visit()
@@ -527,7 +532,7 @@ def test_without_a_network_after_the_first_visit(browser, tmp_path):
     browser.send("Page.navigate", url="about:blank")
 
 
-def test_a_new_build_is_used_when_no_page_of_the_old_one_is_open(browser, tmp_path):
+def test_a_new_build_is_used_when_no_page_of_the_old_one_is_open(site, browser, tmp_path):
     """The page that is open goes on with the old files; the next visit has the new ones."""
     folder = tmp_path / "site"
     shutil.copytree(SITE, folder)
