@@ -52,16 +52,16 @@ MOST_BYTES = 9000  # of a corpus net: two cores are to open thirty in seconds
 CORPUS_NETS = 30
 
 
-@pytest.fixture(scope="module")
-def site() -> None:
-    """Skip where there is none, unless it is required."""
+def whole_site() -> Path:
+    """The folder of the site; the test is skipped where there is none, or fails if one is required."""
     if not (SITE / "index.html").exists():
         if os.environ.get("NETCOMPILE_SITE") == "required":
             pytest.fail(ABSENT)
         pytest.skip(ABSENT)
+    return SITE
 
 
-def serve(folder: Path = SITE) -> Server:
+def serve(folder: Path) -> Server:
     """A server of the site in a thread of its own."""
     server = Server(str(folder), 0, lambda line: None)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -69,9 +69,9 @@ def serve(folder: Path = SITE) -> Server:
 
 
 @pytest.fixture(scope="module")
-def loaded(site, browser):
+def loaded(browser):
     """The page, loaded once: Python takes seconds to start."""
-    server = serve()
+    server = serve(whole_site())
     playground = Playground(browser, server.url)
     playground.visit()
     yield playground
@@ -496,7 +496,7 @@ def test_a_reload_keeps_the_text(page, tmp_path):
 
 def test_a_worker_that_cannot_load_is_told_of(page, browser, tmp_path):
     folder = tmp_path / "site"
-    shutil.copytree(SITE, folder, ignore=shutil.ignore_patterns("python.pack", "python.whole"))
+    shutil.copytree(whole_site(), folder, ignore=shutil.ignore_patterns("python.pack", "python.whole"))
     server = serve(folder)
     browser.send("Page.navigate", url=server.url)
     page.until("location.href !== 'about:blank' && document.querySelector('#failure')?.checkVisibility() === true")
@@ -509,8 +509,8 @@ def test_a_worker_that_cannot_load_is_told_of(page, browser, tmp_path):
     browser.requests.clear()
 
 
-def test_without_a_network_after_the_first_visit(site, browser, tmp_path):
-    server = serve()
+def test_without_a_network_after_the_first_visit(browser, tmp_path):
+    server = serve(whole_site())
     other = Playground(browser, server.url)
     other.visit()
     other.until("navigator.serviceWorker.getRegistration().then((found) => Boolean(found?.active))")
@@ -532,10 +532,10 @@ def test_without_a_network_after_the_first_visit(site, browser, tmp_path):
     browser.send("Page.navigate", url="about:blank")
 
 
-def test_a_new_build_is_used_when_no_page_of_the_old_one_is_open(site, browser, tmp_path):
+def test_a_new_build_is_used_when_no_page_of_the_old_one_is_open(browser, tmp_path):
     """The page that is open goes on with the old files; the next visit has the new ones."""
     folder = tmp_path / "site"
-    shutil.copytree(SITE, folder)
+    shutil.copytree(whole_site(), folder)
     server = serve(folder)
     other = Playground(browser, server.url)
     other.visit()
