@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from netcompile.prelude.inference import (
     INSIDE,
     Kept,
-    eager,
     is_finite,
     is_frozen,
     place_of,
@@ -23,7 +22,7 @@ from netcompile.prelude.onednn import (
     convolved,
     kernels_laid_out,
     multiply,
-    onednn_serves,
+    onednn_computes,
 )
 from netcompile.prelude.workers import in_parts, part_count, split
 
@@ -84,13 +83,7 @@ class Conv2d(nn.Conv2d):
             return False
         bias = self.bias
         tensors = (x, weight) if bias is None else (x, weight, bias)
-        if not eager(*tensors):
-            return False
-        recorded, dtype = torch.is_grad_enabled(), x.dtype
-        for t in tensors:
-            if t.dtype != dtype or not t.is_cpu or (recorded and t.requires_grad):
-                return False
-        return x.dim() == 4 and onednn_serves(dtype)
+        return onednn_computes(*tensors) and x.dim() == 4
 
     def fast(
         self, x: Tensor, weight: Tensor, padding: tuple[int, ...]

@@ -2,11 +2,9 @@
 
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 
-from netcompile.prelude.inference import eager
-from netcompile.prelude.onednn import multiply, onednn_serves
+from netcompile.prelude.onednn import multiply, onednn_computes
 from netcompile.prelude.workers import in_parts, part_count, split
 
 
@@ -22,14 +20,9 @@ class Linear(nn.Linear):
 
     def serves(self, x: Tensor) -> bool:
         """Whether no derivative is wanted, and oneDNN computes with what there is."""
-        tensors = [x, *self.parameters(recurse=False)]
-        if not eager(*tensors) or x.numel() == 0 or x.shape[-1] != self.in_features:
+        if not onednn_computes(x, *self.parameters(recurse=False)):
             return False
-        recorded = torch.is_grad_enabled()
-        for t in tensors:
-            if t.dtype != x.dtype or not t.is_cpu or (recorded and t.requires_grad):
-                return False
-        return onednn_serves(x.dtype)
+        return x.numel() > 0 and x.shape[-1] == self.in_features
 
     def fast(self, x: Tensor) -> Tensor:
         rows = x.reshape(-1, self.in_features)

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from netcompile.prelude.inference import eager
+
 
 def onednn_serves(dtype: torch.dtype) -> bool:
     """Whether oneDNN is there and enabled, and its operators are as they are known."""
@@ -14,6 +16,17 @@ def onednn_serves(dtype: torch.dtype) -> bool:
     if not (state.is_available() and bool(state.enabled)):
         return False
     return onednn_as_known(dtype)
+
+
+def onednn_computes(*tensors: Tensor) -> bool:
+    """Whether no derivative is wanted, and oneDNN computes with these: of one type."""
+    if not eager(*tensors):
+        return False
+    recorded, dtype = torch.is_grad_enabled(), tensors[0].dtype
+    for t in tensors:
+        if t.dtype != dtype or not t.is_cpu or (recorded and t.requires_grad):
+            return False
+    return onednn_serves(dtype)
 
 
 @cache

@@ -111,6 +111,7 @@ from netcompile.prelude.onednn import convolved as convolved
 from netcompile.prelude.onednn import kernels_laid_out as kernels_laid_out
 from netcompile.prelude.onednn import multiply as multiply
 from netcompile.prelude.onednn import onednn_as_known as onednn_as_known
+from netcompile.prelude.onednn import onednn_computes as onednn_computes
 from netcompile.prelude.onednn import onednn_serves as onednn_serves
 from netcompile.prelude.onednn_graph import SETTING as SETTING
 from netcompile.prelude.onednn_graph import NoGraph as NoGraph

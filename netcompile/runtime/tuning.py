@@ -158,17 +158,17 @@ def convolutions(net: nn.Module) -> dict[str, Any]:
 
 def apply(net: nn.Module, choices: Iterable[Choice]) -> None:
     """Give the layers the ways that differ from the rules', and leave all others to the rules."""
-    plans = _plans(choices)
-    for name, layer in convolutions(net).items():
-        layer.plan = plans.get(name, Plan())
+    layers = convolutions(net)
+    for name, plan in _plans(layers, choices).items():
+        layers[name].plan = plan
 
 
-def _plans(choices: Iterable[Choice]) -> dict[str, Plan]:
-    """What differs from the rules, by layer."""
-    plans: dict[str, Plan] = {}
+def _plans(layers: Iterable[str], choices: Iterable[Choice]) -> dict[str, Plan]:
+    """What differs from the rules, for each layer."""
+    plans = {name: Plan() for name in layers}
     for choice in choices:
         if choice.way != choice.rule:
-            plans.setdefault(choice.layer, Plan())[choice.shape] = choice.way
+            plans[choice.layer][choice.shape] = choice.way
     return plans
 
 
@@ -326,8 +326,7 @@ def _compare(
     Each as it is used: with its own recordings, where the net makes any, for which some passes go first.
     """
     layers, recording = convolutions(net), _recording(net)
-    found = {planned: _plans(choices if planned else ()) for planned in (False, True)}
-    plans = {planned: {name: some.get(name, Plan()) for name in layers} for planned, some in found.items()}
+    plans = {planned: _plans(layers, choices if planned else ()) for planned in (False, True)}
     recorded = {planned: [type(passes["recorded"])() for passes in recording] for planned in plans}
 
     def turn_to(planned: bool) -> None:

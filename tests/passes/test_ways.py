@@ -88,68 +88,67 @@ def test_what_a_part_raises_is_raised(threads: int) -> None:
     assert len(done) >= 22
 
 
-def test_company_begins_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+class Machine:
+    """A clock, how long threads waited for a CPU until then, and when that was asked."""
+
+    def __init__(self) -> None:
+        self.now, self.waited = 0.0, 0.0
+        self.looks: list[float] = []
+
+    def look(self) -> float:
+        self.looks.append(self.now)
+        return self.waited
+
+    def passes(self, found: company.Company, count: int, share: float, seconds: float, between: float = 0.0) -> None:
+        """In passes of some seconds threads wait for a share of the time; all the time between them."""
+        for _ in range(count):
+            with found.watched():
+                self.now += seconds
+                self.waited += share * seconds
+            self.now += between
+            self.waited += between
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    machine = Machine()
+    monkeypatch.setattr(company.time, "monotonic", lambda: machine.now)
+    monkeypatch.setattr(company, "seconds_waited", machine.look)
+    return machine
+
+
+def test_company_begins_and_ends(machine: Machine) -> None:
     """By how long threads waited for a CPU, in passes that take a tenth of a second each."""
-    clock = {"now": 0.0, "waited": 0.0}
-    monkeypatch.setattr(company.time, "monotonic", lambda: clock["now"])
-    monkeypatch.setattr(company, "seconds_waited", lambda: clock["waited"])
     found, seen = company.Company(), []
     for share in (0.0, 0.3, 0.9, 0.3, 0.3, 0.3, 0.0, 0.0, 0.0, 0.3):
-        with found.watched():
-            clock["now"] += 0.1
-            clock["waited"] += share * 0.1
+        machine.passes(found, 1, share, 0.1)
         seen.append(found.there)
     assert seen == [False, False, True, True, True, True, True, True, False, False]
 
 
-def test_what_threads_wait_for_between_passes_is_no_company(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = {"now": 0.0, "waited": 0.0}
-    looks: list[float] = []
-    monkeypatch.setattr(company.time, "monotonic", lambda: clock["now"])
-    monkeypatch.setattr(company, "seconds_waited", lambda: looks.append(clock["now"]) or clock["waited"])
+def test_what_threads_wait_for_between_passes_is_no_company(machine: Machine) -> None:
     found = company.Company()
-
-    def passes(count: int, share: float, between: float) -> None:
-        for _ in range(count):
-            with found.watched():
-                clock["now"] += 1 / 64
-                clock["waited"] += share / 64
-            clock["now"] += between
-            clock["waited"] += between
-
-    passes(100, 0.0, 1.0)
+    machine.passes(found, 100, 0.0, 1 / 64, between=1.0)
     assert not found.there
-    passes(7, 1.0, 1.0)
+    machine.passes(found, 7, 1.0, 1 / 64, between=1.0)
     assert found.there
-    passes(100, 0.0, 1.0)
+    machine.passes(found, 100, 0.0, 1 / 64, between=1.0)
     assert not found.there
-    looks.clear()
-    clock["now"] += 1
-    passes(71, 0.0, 0.0)
-    assert len(looks) == 2 + 10  # the first pass begins and ends with one, then every seven do
+    machine.looks.clear()
+    machine.now += 1
+    machine.passes(found, 71, 0.0, 1 / 64)
+    assert len(machine.looks) == 2 + 10  # the first pass begins and ends with one, then every seven do
 
 
-def test_of_short_passes_some_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_short_passes_some_are_looked_at(machine: Machine) -> None:
     """A look takes as long as a tenth of such a pass; where others run, that is seen all the same."""
-    clock = {"now": 0.0, "waited": 0.0}
-    looks: list[float] = []
-    monkeypatch.setattr(company.time, "monotonic", lambda: clock["now"])
-    monkeypatch.setattr(company, "seconds_waited", lambda: looks.append(clock["now"]) or clock["waited"])
     found = company.Company()
-
-    def passes(count: int, share: float) -> None:
-        for _ in range(count):
-            with found.watched():
-                clock["now"] += 1 / 512
-                clock["waited"] += share / 512
-            clock["now"] += 3 / 512
-
-    passes(1000, 0.0)
-    assert len(looks) == 2 * 143  # every seventh pass begins 0.05 s after the last look
+    machine.passes(found, 1000, 0.0, 1 / 512, between=3 / 512)
+    assert len(machine.looks) == 2 * 143  # every seventh pass begins 0.05 s after the last look
     assert not found.there
-    passes(500, 1.0)
+    machine.passes(found, 500, 1.0, 1 / 512, between=3 / 512)
     assert found.there
-    passes(2000, 0.0)
+    machine.passes(found, 2000, 0.0, 1 / 512, between=3 / 512)
     assert not found.there
 
 
