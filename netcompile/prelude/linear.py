@@ -11,8 +11,8 @@ from netcompile.prelude.workers import in_parts, part_count, split
 class Linear(nn.Linear):
     """nn.Linear, for inference on a CPU by oneDNN, from the weights as they lie.
 
-    The library that torch takes there is slow on other CPUs than its maker's: for a
-    row it takes twice as long, for a few rows three times.
+    The library that torch takes there is slow on other CPUs than its maker's: on an AMD
+    EPYC it took twice as long for a row, three times for a few.
     """
 
     def forward(self, x: Tensor) -> Tensor:
